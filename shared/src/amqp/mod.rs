@@ -1,0 +1,6 @@
+//! RabbitMQ: the topology's table, connections, consumers.
+
+pub mod connection;
+pub mod consumer;
+mod retries;
+pub mod topology;

@@ -1,0 +1,277 @@
+//! The callback token: a capability that production-service signs, the Factory carries and
+//! restock-service checks. A JWT (RFC 7519) with Ed25519 (RFC 8037), at most 512 characters.
+//!
+//! Names are short on purpose: with the longest SKU and factory id the token still fits.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::{FactoryId, Quantity, RequestId, Sku};
+
+/// Where the Factory calls back, before the token.
+pub const CALLBACK_PATH: &str = "/callbacks/v1/restocks/";
+/// Longest token, in characters.
+pub const TOKEN_LENGTH_MAX: usize = 512;
+
+const ISSUER: &str = "jaego";
+const AUDIENCE: &str = "cb";
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackClaims {
+    iss: String,
+    aud: String,
+    /// One per production attempt.
+    pub jti: String,
+    /// The production request.
+    pub rid: RequestId,
+    /// What was asked for.
+    pub sku: Sku,
+    /// Units asked for.
+    pub qty: Quantity,
+    /// Who was asked.
+    pub fid: FactoryId,
+    /// Issued at, seconds since 1970.
+    pub iat: i64,
+    /// Expires at, seconds since 1970.
+    pub exp: i64,
+}
+
+impl CallbackClaims {
+    /// Claims of a new attempt.
+    pub fn new(
+        rid: RequestId,
+        sku: Sku,
+        qty: Quantity,
+        fid: FactoryId,
+        issued_at: DateTime<Utc>,
+        valid: chrono::Duration,
+    ) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            jti: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 9]>()),
+            rid,
+            sku,
+            qty,
+            fid,
+            iat: issued_at.timestamp(),
+            exp: (issued_at + valid).timestamp(),
+        }
+    }
+
+    /// Whether the token's time is over.
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        now.timestamp() >= self.exp
+    }
+}
+
+/// The key is no Ed25519 key in PEM form.
+#[derive(Debug, thiserror::Error)]
+#[error("not an Ed25519 key in PEM form (openssl genpkey -algorithm ed25519)")]
+pub struct InvalidKey;
+
+/// Signs tokens; only production-service has one.
+#[derive(Clone)]
+pub struct CallbackSigner {
+    key: EncodingKey,
+    kid: String,
+}
+
+impl CallbackSigner {
+    /// From a PKCS#8 private key in PEM form.
+    pub fn from_pem(pem: &str) -> Result<Self, InvalidKey> {
+        let signing = SigningKey::from_pkcs8_pem(pem.trim()).map_err(|_| InvalidKey)?;
+        let key = EncodingKey::from_ed_pem(pem.trim().as_bytes()).map_err(|_| InvalidKey)?;
+        Ok(Self { key, kid: key_id(&signing.verifying_key()) })
+    }
+
+    /// The token.
+    pub fn sign(&self, claims: &CallbackClaims) -> Result<String, jsonwebtoken::errors::Error> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = None;
+        header.kid = Some(self.kid.clone());
+        jsonwebtoken::encode(&header, claims, &self.key)
+    }
+}
+
+/// Checks tokens with public keys only; several at once, so that keys rotate without loss.
+pub struct CallbackVerifier {
+    keys: HashMap<String, DecodingKey>,
+    validation: Validation,
+}
+
+/// Why a token is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    /// Not a JWT, too long, or without the claims.
+    #[error("malformed")]
+    Malformed,
+    /// Signed by a key that is not ours (any more).
+    #[error("unknown key")]
+    UnknownKey,
+    /// The signature, issuer or audience does not fit.
+    #[error("forged")]
+    Forged,
+}
+
+impl CallbackVerifier {
+    /// From public keys in PEM form.
+    pub fn from_pems<'a>(pems: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidKey> {
+        let mut keys = HashMap::new();
+        for pem in pems {
+            let verifying = VerifyingKey::from_public_key_pem(pem.trim()).map_err(|_| InvalidKey)?;
+            let key = DecodingKey::from_ed_pem(pem.trim().as_bytes()).map_err(|_| InvalidKey)?;
+            keys.insert(key_id(&verifying), key);
+        }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["iss", "aud"]);
+        // An expired token is authentic: its delivery is kept for an operator.
+        validation.validate_exp = false;
+        Ok(Self { keys, validation })
+    }
+
+    /// The claims of an authentic token, expired or not.
+    pub fn verify(&self, token: &str) -> Result<CallbackClaims, InvalidToken> {
+        if token.len() > TOKEN_LENGTH_MAX {
+            return Err(InvalidToken::Malformed);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken::Malformed)?;
+        if header.alg != Algorithm::EdDSA {
+            return Err(InvalidToken::Forged);
+        }
+        let key = header.kid.and_then(|kid| self.keys.get(&kid)).ok_or(InvalidToken::UnknownKey)?;
+        match jsonwebtoken::decode::<CallbackClaims>(token, key, &self.validation) {
+            Ok(data) => Ok(data.claims),
+            Err(error) => Err(match error.kind() {
+                jsonwebtoken::errors::ErrorKind::Json(_) | jsonwebtoken::errors::ErrorKind::Base64(_) => {
+                    InvalidToken::Malformed
+                }
+                _ => InvalidToken::Forged,
+            }),
+        }
+    }
+}
+
+/// Short name of a key: the beginning of the digest of its 32 bytes.
+fn key_id(key: &VerifyingKey) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(key.as_bytes())[..3])
+}
+
+#[expect(clippy::unwrap_used, reason = "constant patterns; a test compiles them")]
+static CALLBACK_URL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[^ \t\r\n"'<>,;()]*callbacks(?:\\?/|%2[Ff])v1(?:\\?/|%2[Ff])restocks(?:\\?/|%2[Ff])([A-Za-z0-9_.\-]*)"#).unwrap()
+});
+#[expect(clippy::unwrap_used, reason = "constant patterns; a test compiles them")]
+static BARE_TOKEN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"eyJ[A-Za-z0-9_\-]{8,}\.([A-Za-z0-9_.\-]*)").unwrap());
+
+/// The text with every callback URL, and every token on its own, replaced by `<callback:jti>`.
+/// A token cut off in the middle is replaced as well.
+pub fn redact(text: &str) -> String {
+    let urls = CALLBACK_URL.replace_all(text, |found: &regex::Captures<'_>| placeholder(&found[1]));
+    BARE_TOKEN.replace_all(&urls, |found: &regex::Captures<'_>| placeholder(&found[0])).into_owned()
+}
+
+fn placeholder(token: &str) -> String {
+    #[derive(Deserialize)]
+    struct OnlyJti {
+        jti: String,
+    }
+    let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let jti = payload.and_then(|bytes| serde_json::from_slice::<OnlyJti>(&bytes).ok()).map(|claims| claims.jti);
+    let shown = jti
+        .filter(|jti| jti.len() <= 64 && jti.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+    format!("<callback:{}>", shown.as_deref().unwrap_or("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey};
+
+    fn pair() -> (CallbackSigner, String) {
+        let key = SigningKey::from_bytes(&rand::random());
+        let private = key.to_pkcs8_pem(Default::default()).expect("pem");
+        let public = key.verifying_key().to_public_key_pem(Default::default()).expect("pem");
+        (CallbackSigner::from_pem(&private).expect("signer"), public)
+    }
+
+    fn claims(code_length: usize) -> CallbackClaims {
+        let sku = "S".repeat(code_length).parse().expect("sku");
+        let factory = "F".repeat(code_length).parse().expect("factory");
+        let quantity = Quantity::try_from(1_000_000).expect("quantity");
+        CallbackClaims::new(RequestId::generate(), sku, quantity, factory, Utc::now(), chrono::Duration::days(30))
+    }
+
+    #[test]
+    fn the_longest_token_fits_and_is_read_back() {
+        let (signer, public) = pair();
+        let claims = claims(64);
+        let token = signer.sign(&claims).expect("signed");
+        assert!(token.len() <= TOKEN_LENGTH_MAX, "{}", token.len());
+        let verifier = CallbackVerifier::from_pems([public.as_str()]).expect("verifier");
+        assert_eq!(verifier.verify(&token), Ok(claims));
+    }
+
+    #[test]
+    fn keys_rotate_and_strangers_are_refused() {
+        let (old, old_public) = pair();
+        let (new, new_public) = pair();
+        let (stranger, _) = pair();
+        let verifier = CallbackVerifier::from_pems([old_public.as_str(), new_public.as_str()]).expect("verifier");
+        for signer in [&old, &new] {
+            assert!(verifier.verify(&signer.sign(&claims(9)).expect("signed")).is_ok());
+        }
+        let foreign = stranger.sign(&claims(9)).expect("signed");
+        assert_eq!(verifier.verify(&foreign), Err(InvalidToken::UnknownKey));
+        let mut impostor = stranger.clone();
+        impostor.kid.clone_from(&new.kid);
+        assert_eq!(verifier.verify(&impostor.sign(&claims(9)).expect("signed")), Err(InvalidToken::Forged));
+    }
+
+    #[test]
+    fn another_algorithm_or_a_changed_claim_is_forged() {
+        let (signer, public) = pair();
+        let verifier = CallbackVerifier::from_pems([public.as_str()]).expect("verifier");
+        let token = signer.sign(&claims(9)).expect("signed");
+        let parts: Vec<&str> = token.split('.').collect();
+        let mut other = claims(9);
+        other.jti = "another".to_owned();
+        let other = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&other).expect("json"));
+        assert_eq!(verifier.verify(&[parts[0], &other, parts[2]].join(".")), Err(InvalidToken::Forged));
+        let none = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","kid":"x"}"#);
+        assert_eq!(verifier.verify(&[&none, parts[1], parts[2]].join(".")), Err(InvalidToken::Forged));
+        assert_eq!(verifier.verify("not-a-token"), Err(InvalidToken::Malformed));
+        assert_eq!(verifier.verify(&"x".repeat(600)), Err(InvalidToken::Malformed));
+    }
+
+    #[test]
+    fn no_form_of_a_token_survives_redaction() {
+        let (signer, _) = pair();
+        let claims = claims(9);
+        let token = signer.sign(&claims).expect("signed");
+        let shown = format!("<callback:{}>", claims.jti);
+        let url = format!("https://restock.example:8443{CALLBACK_PATH}{token}");
+        let escaped = url.replace('/', "\\/");
+        for text in [url.clone(), escaped, format!("\"{url}\""), token.clone(), format!("x {CALLBACK_PATH}{token} y")] {
+            let redacted = redact(&text);
+            assert!(redacted.contains(&shown), "{redacted}");
+            assert!(!redacted.contains(&token[20..40]) && !redacted.contains("restock.example"), "{redacted}");
+        }
+        let cut = redact(&url[..url.len() - 120]);
+        assert!(!cut.contains(&token[..60]), "{cut}");
+    }
+}

@@ -1,0 +1,151 @@
+//! PostgreSQL: the pool, migrations, and statements that are prepared once.
+
+mod migrations;
+mod statement;
+
+use std::time::Duration;
+
+use deadpool::Runtime;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::{Object, PoolError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use secrecy::ExposeSecret;
+
+pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
+pub use statement::{Statement, StatementSql};
+
+use crate::problem::{Problem, ProblemKind};
+use crate::settings::Database;
+
+/// A pool of connections to the service's own database.
+pub type Pool = diesel_async::pooled_connection::deadpool::Pool<AsyncPgConnection>;
+/// A connection lent by the pool.
+pub type Connection = Object<AsyncPgConnection>;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is too busy, or broke off: nothing was committed for sure; try later.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// It answered with an error.
+    #[error("{0}")]
+    Query(DieselError),
+}
+
+impl StoreError {
+    /// True for a violated unique constraint of this name.
+    pub fn violates(&self, constraint: &str) -> bool {
+        match self {
+            Self::Query(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)) => {
+                info.constraint_name() == Some(constraint)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether trying again later may help without anything else changing.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match &error {
+            DieselError::BrokenTransactionManager => Self::Unavailable(error.to_string()),
+            DieselError::DatabaseError(kind, info) => match kind {
+                DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ReadOnlyTransaction => Self::Unavailable(error.to_string()),
+                // What diesel has no kind for: statement time-out, shutdown, start-up, deadlock, disk full.
+                DatabaseErrorKind::Unknown if is_passing(info.message()) => Self::Unavailable(error.to_string()),
+                _ => Self::Query(error),
+            },
+            _ => Self::Query(error),
+        }
+    }
+}
+
+/// Diesel keeps PostgreSQL's text but not its SQLSTATE.
+fn is_passing(message: &str) -> bool {
+    [
+        "statement timeout",
+        "terminating connection",
+        "the database system is",
+        "deadlock detected",
+        "connection closed",
+        "No space left",
+        "too many clients",
+        "remaining connection slots",
+        "error communicating",
+    ]
+    .iter()
+    .any(|passing| message.contains(passing))
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the database is unavailable");
+                Problem::new(ProblemKind::Unavailable, "The database does not answer now; send the request again.")
+            }
+            StoreError::Query(error) => Problem::internal(&error),
+        }
+    }
+}
+
+/// A pool; connections are made when they are first needed. Must be called on the runtime that
+/// lives as long as the process: connections are driven there, not on an HTTP worker.
+pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyhow::Error> {
+    let runtime = tokio::runtime::Handle::current();
+    let statement_timeout_ms = settings.statement_timeout_ms;
+    let timeout = Duration::from_millis(settings.wait_timeout_ms);
+    let mut config = ManagerConfig::<AsyncPgConnection>::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |url| {
+        let url = url.to_owned();
+        let connecting = runtime.spawn(async move { connect(&url, application, statement_timeout_ms).await });
+        Box::pin(async move { connecting.await.map_err(|error| ConnectionError::BadConnection(error.to_string()))? })
+    });
+    let manager = AsyncDieselConnectionManager::new_with_config(settings.url.expose_secret(), config);
+    Ok(Pool::builder(manager)
+        .max_size(settings.pool_size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(timeout))
+        .create_timeout(Some(timeout))
+        .recycle_timeout(Some(timeout))
+        .build()?)
+}
+
+/// One connection outside the pool. TLS (rustls, verified) unless the URL says `sslmode=disable`
+/// or, with `sslmode=prefer`, the server has none.
+pub async fn connect(url: &str, application: &str, statement_timeout_ms: u64) -> ConnectionResult<AsyncPgConnection> {
+    let bad = |error: &dyn std::fmt::Display| ConnectionError::BadConnection(error.to_string());
+    let mut config: tokio_postgres::Config = url.parse().map_err(|error: tokio_postgres::Error| bad(&error))?;
+    config
+        .application_name(application)
+        .options(format!("-c statement_timeout={statement_timeout_ms} -c TimeZone=UTC"))
+        .connect_timeout(Duration::from_secs(5))
+        .keepalives_idle(Duration::from_secs(15));
+    if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(|error| bad(&error))?;
+        return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let tls = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
+    let (client, connection) = config.connect(tls).await.map_err(|error| bad(&error))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}

@@ -1,0 +1,31 @@
+//! The `Idempotency-Key` header.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// The request's key, 1 to 255 visible ASCII characters, if it sent one.
+#[derive(Debug, Clone, Default)]
+pub struct IdempotencyKey(pub Option<String>);
+
+/// Name of the header.
+const HEADER: &str = "Idempotency-Key";
+
+impl FromRequest for IdempotencyKey {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let Some(value) = request.headers().get(HEADER) else { return ready(Ok(Self(None))) };
+        let visible = (1..=255).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+        ready(match value.to_str() {
+            Ok(text) if visible => Ok(Self(Some(text.to_owned()))),
+            _ => Err(Problem::new(
+                ProblemKind::MalformedRequest,
+                "Idempotency-Key must be 1 to 255 visible ASCII characters.",
+            )),
+        })
+    }
+}

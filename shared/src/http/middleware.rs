@@ -1,0 +1,89 @@
+//! Around every request: a trace context, a span, a duration, and problems completed.
+
+use std::time::Instant;
+
+use actix_web::HttpMessage;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Histogram;
+use tracing::Instrument;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::trace::TraceContext;
+
+/// How long requests took, seconds, by method, route and status.
+#[derive(Clone)]
+pub(super) struct HttpMetrics(Histogram<f64>);
+
+impl HttpMetrics {
+    pub(super) fn new() -> Self {
+        let meter = opentelemetry::global::meter("jaego");
+        let histogram = meter.f64_histogram("http.server.request.duration").with_unit("s");
+        Self(histogram.with_description("Duration of HTTP requests").build())
+    }
+}
+
+pub(super) async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    // The pattern, never the path: a path may hold a callback token, and labels must stay few.
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = TraceContext::continue_from(parent);
+    let span = tracing::info_span!("http", %method, route);
+    let trace = trace.enter(&span);
+    request.extensions_mut().insert(trace);
+    let metrics = request.app_data::<Data<HttpMetrics>>().cloned();
+
+    let response = next.call(request).instrument(span.clone()).await?;
+    let response = complete(response.map_into_boxed_body());
+
+    let status = response.status();
+    let elapsed = begun.elapsed();
+    if let Some(metrics) = metrics {
+        let labels = [
+            KeyValue::new("http.request.method", method.to_string()),
+            KeyValue::new("http.route", route),
+            KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
+        ];
+        metrics.0.record(elapsed.as_secs_f64(), &labels);
+    }
+    tracing::debug!(parent: &span, status = status.as_u16(), duration_ms = elapsed.as_secs_f64() * 1000.0, trace_id = trace.trace_id(), "answered");
+    Ok(response)
+}
+
+/// Errors become problems with `instance` and `trace_id`; what actix refuses by itself, too.
+fn complete(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let Some(error) = response.response().error() else { return response };
+    let problem = match error.as_error::<Problem>() {
+        Some(problem) => problem.clone(),
+        None => {
+            let kind = match response.status().as_u16() {
+                404 => ProblemKind::NotFound,
+                405 => ProblemKind::MethodNotAllowed,
+                413 => ProblemKind::PayloadTooLarge,
+                415 => ProblemKind::UnsupportedMediaType,
+                400..=499 => ProblemKind::MalformedRequest,
+                _ => {
+                    tracing::error!(%error, "request failed");
+                    ProblemKind::Internal
+                }
+            };
+            let detail = if kind == ProblemKind::Internal {
+                "The service failed; give the trace id to its operators.".to_owned()
+            } else {
+                error.to_string()
+            };
+            Problem::new(kind, detail)
+        }
+    };
+    let request = response.request().clone();
+    let answer = problem.respond_to(&request);
+    ServiceResponse::new(request, answer)
+}

@@ -1,0 +1,22 @@
+//! What every HTTP edge shares: listeners, strict bodies, bearer tokens, pages, problems.
+
+pub mod auth;
+mod body;
+mod conditional;
+mod idempotency_key;
+mod middleware;
+mod page;
+mod server;
+
+use actix_web::HttpRequest;
+
+pub use body::{BODY_BYTES_MAX, RawJson, StrictJson, parse_strict};
+pub use conditional::{IfMatch, etag};
+pub use idempotency_key::IdempotencyKey;
+pub use page::{Page, PageQuery, Paged};
+pub use server::{Listeners, Routes, listen};
+
+/// The path that was asked for, without a callback token.
+pub fn instance_of(request: &HttpRequest) -> String {
+    crate::contracts::callback::redact(request.path())
+}

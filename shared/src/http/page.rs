@@ -1,0 +1,100 @@
+//! Lists by cursor: `?limit=` 1..200 and an opaque `?cursor=` that belongs to one list.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::problem::{Problem, ProblemKind};
+
+const LIMIT_DEFAULT: i64 = 50;
+const LIMIT_MAX: i64 = 200;
+
+/// The query of a list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Items in the answer, 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A checked [`PageQuery`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Items to answer.
+    pub limit: i64,
+    /// The key of the last item of the page before.
+    pub after: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Paged<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Ask for the next page with it; null on the last page.
+    pub next_cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// Checks the query for the list called `list`.
+    pub fn page(&self, list: &str) -> Result<Page, Problem> {
+        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(Problem::new(ProblemKind::InvalidRequest, "limit: must be 1 to 200.").with("field", "limit"));
+        }
+        let after = self.cursor.as_deref().map(|cursor| decode(list, cursor)).transpose()?;
+        Ok(Page { limit, after })
+    }
+}
+
+impl Page {
+    /// One row more than asked tells whether there is a next page: fetch this many.
+    pub fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// `items`, fetched with [`Page::fetch`], as the answer; `key` names an item's place.
+    pub fn answer<T>(&self, list: &str, mut items: Vec<T>, key: impl Fn(&T) -> String) -> Paged<T> {
+        let limit = usize::try_from(self.limit).unwrap_or_default();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = if more { items.last() } else { None };
+        let next_cursor = last.map(|item| URL_SAFE_NO_PAD.encode(format!("{list}\n{}", key(item))));
+        Paged { items, next_cursor }
+    }
+}
+
+fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    match text.split_once('\n') {
+        Some((name, key)) if name == list => Ok(key.to_owned()),
+        _ => {
+            let detail = "cursor: not a cursor of this list; begin again without one.";
+            Err(Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_on_and_only_in_its_own_list() {
+        let page = PageQuery { limit: Some(2), cursor: None }.page("stock").expect("valid");
+        let answer = page.answer("stock", vec![1, 2, 3], ToString::to_string);
+        assert_eq!(answer.items, [1, 2]);
+        let query = PageQuery { limit: None, cursor: answer.next_cursor };
+        assert_eq!(query.page("stock").expect("valid").after.as_deref(), Some("2"));
+        assert!(query.page("orders").is_err());
+        assert!(page.answer("stock", vec![1, 2], ToString::to_string).next_cursor.is_none());
+        for limit in [0, -1, 201] {
+            assert!(PageQuery { limit: Some(limit), cursor: None }.page("stock").is_err());
+        }
+    }
+}

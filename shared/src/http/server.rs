@@ -1,0 +1,222 @@
+//! The three listeners: `api` (everything), `public` (what is not for operators), `admin` (probes).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::{Method, header};
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, PathConfig, QueryConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use tokio::task::JoinHandle;
+use utoipa::openapi::OpenApi;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::auth::OperatorTokens;
+use super::middleware::{HttpMetrics, observe};
+use crate::problem::{Problem, ProblemKind};
+use crate::readiness::Readiness;
+use crate::settings::Http;
+use crate::telemetry;
+
+/// A service's routes; each registers its own application data.
+#[derive(Clone)]
+pub struct Routes {
+    /// Shown on `public` and `api`.
+    pub public: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
+    /// Shown on `api` only.
+    pub operator: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
+    /// Title and description of the OpenAPI document.
+    pub document: OpenApi,
+}
+
+/// The listeners of a running service.
+pub struct Listeners {
+    /// Where everything is served.
+    pub api: SocketAddr,
+    /// Where ingresses point.
+    pub public: SocketAddr,
+    /// Where probes and metrics are.
+    pub admin: SocketAddr,
+    doors: Vec<ServerHandle>,
+    admin_door: ServerHandle,
+    tasks: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Listeners {
+    /// Closes `api` and `public`: requests in hand are answered first. `admin` stays.
+    pub async fn close_doors(&self) {
+        futures::future::join_all(self.doors.iter().map(|door| door.stop(true))).await;
+    }
+
+    /// Closes `admin`, and whatever still stands.
+    pub async fn close(self) {
+        self.admin_door.stop(false).await;
+        for task in self.tasks {
+            if let Ok(Err(error)) = task.await {
+                tracing::warn!(%error, "a listener ended with an error");
+            }
+        }
+    }
+}
+
+/// Opens the listeners; port 0 takes a free one.
+pub fn listen(
+    settings: &Http,
+    routes: &Routes,
+    tokens: OperatorTokens,
+    readiness: Readiness,
+    drain: Duration,
+) -> std::io::Result<Listeners> {
+    let metrics = HttpMetrics::new();
+    let door = |port: u16, with_operator: bool| -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
+        let (routes, tokens, metrics) = (routes.clone(), tokens.clone(), metrics.clone());
+        let server = HttpServer::new(move || {
+            let public = routes.public.clone();
+            let operator = routes.operator.clone();
+            let (app, document) = App::new()
+                .into_utoipa_app()
+                .openapi(routes.document.clone())
+                .app_data(Data::new(tokens.clone()))
+                .app_data(Data::new(metrics.clone()))
+                .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .configure(|config| public(config))
+                .configure(|config| {
+                    if with_operator {
+                        operator(config)
+                    }
+                })
+                .split_for_parts();
+            let known = Data::new(KnownPaths::of(&document));
+            let app = app.app_data(known).default_service(web::to(nowhere)).wrap(from_fn(observe));
+            let body = serde_json::to_string(&document).unwrap_or_default();
+            app.configure(move |config| {
+                if with_operator {
+                    let answer = move || {
+                        let body = body.clone();
+                        async move { HttpResponse::Ok().content_type("application/json").body(body) }
+                    };
+                    config.route("/openapi.json", web::get().to(answer));
+                    config.service(
+                        SwaggerUi::new("/docs/{_:.*}").config(utoipa_swagger_ui::Config::from("/openapi.json")),
+                    );
+                    config.route(
+                        "/docs",
+                        web::get().to(|| async {
+                            HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+                        }),
+                    );
+                }
+            })
+        })
+        .workers(settings.workers)
+        .max_connections(settings.connections_max)
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(drain.as_secs().max(1))
+        .disable_signals()
+        .bind((settings.host.as_str(), port))?;
+        Ok((first(&server.addrs())?, server.run()))
+    };
+    let (api, api_server) = door(settings.port, true)?;
+    let (public, public_server) = door(settings.public_port, false)?;
+    let admin = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::new(readiness.clone()))
+            .route("/livez", web::get().to(livez))
+            .route("/readyz", web::get().to(readyz))
+            .route("/metrics", web::get().to(metrics_text))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind((settings.host.as_str(), settings.admin_port))?;
+    let (admin, admin_server) = (first(&admin.addrs())?, admin.run());
+    Ok(Listeners {
+        api,
+        public,
+        admin,
+        doors: vec![api_server.handle(), public_server.handle()],
+        admin_door: admin_server.handle(),
+        tasks: vec![tokio::spawn(api_server), tokio::spawn(public_server), tokio::spawn(admin_server)],
+    })
+}
+
+fn first(addresses: &[SocketAddr]) -> std::io::Result<SocketAddr> {
+    addresses.first().copied().ok_or_else(|| std::io::Error::other("no address was bound"))
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::MalformedRequest, format!("{error}."))
+}
+
+/// Paths of the OpenAPI document with their methods, to tell 405 from 404.
+struct KnownPaths(Vec<(Vec<String>, Vec<&'static str>)>);
+
+impl KnownPaths {
+    fn of(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter().map(|(path, item)| {
+            let methods = [
+                ("GET", item.get.is_some()),
+                ("PUT", item.put.is_some()),
+                ("POST", item.post.is_some()),
+                ("DELETE", item.delete.is_some()),
+                ("PATCH", item.patch.is_some()),
+            ];
+            let allowed = methods.iter().filter(|(_, has)| *has).map(|(method, _)| *method).collect();
+            (path.split('/').map(ToOwned::to_owned).collect(), allowed)
+        });
+        Self(paths.collect())
+    }
+
+    fn allowed(&self, path: &str) -> Vec<&'static str> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let fits = |template: &[String]| {
+            template.len() == segments.len()
+                && template
+                    .iter()
+                    .zip(&segments)
+                    .all(|(wanted, got)| (wanted.starts_with('{') && !got.is_empty()) || wanted == got)
+        };
+        self.0.iter().filter(|(template, _)| fits(template)).flat_map(|(_, methods)| methods.clone()).collect()
+    }
+}
+
+async fn nowhere(request: HttpRequest, known: Data<KnownPaths>) -> HttpResponse {
+    let allowed = known.allowed(request.path());
+    if allowed.is_empty() || allowed.contains(&request.method().as_str()) {
+        return Problem::new(ProblemKind::NotFound, "There is nothing at this path.").respond_to(&request);
+    }
+    let list = allowed.join(", ");
+    let problem = Problem::new(ProblemKind::MethodNotAllowed, format!("This path answers {list}."));
+    let mut response = problem.respond_to(&request);
+    if let Ok(value) = list.parse() {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    if request.method() == Method::HEAD {
+        response = response.set_body(actix_web::body::BoxBody::new(()));
+    }
+    response
+}
+
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+}
+
+async fn readyz(readiness: Data<Readiness>) -> HttpResponse {
+    let report = readiness.report();
+    if report.status == "not_ready" {
+        HttpResponse::ServiceUnavailable().json(report)
+    } else {
+        HttpResponse::Ok().json(report)
+    }
+}
+
+async fn metrics_text() -> HttpResponse {
+    match telemetry::metrics_text() {
+        Ok(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text),
+        Err(error) => Problem::internal(&error).error_response(),
+    }
+}

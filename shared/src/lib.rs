@@ -1,0 +1,28 @@
+//! What the services of Jaego have in common. It knows no service's rules.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`ids`] | identifiers and quantities that cannot be wrong |
+//! | [`contracts`] | events on the broker, the callback token |
+//! | [`amqp`] | the topology's table, connections, consumers |
+//! | [`outbox`], [`relay`] | events from a transaction to the broker |
+//! | [`db`] | pool, migrations, prepared statements |
+//! | [`http`], [`problem`] | listeners, strict bodies, tokens, pages, errors |
+//! | [`idempotency`], [`audit_log`] | the first answer again; who did what |
+//! | [`settings`], [`telemetry`], [`trace`], [`readiness`], [`service`] | how a process is configured, seen, started and stopped |
+
+pub mod amqp;
+pub mod audit_log;
+pub mod contracts;
+pub mod db;
+pub mod http;
+pub mod idempotency;
+pub mod ids;
+pub mod outbox;
+pub mod problem;
+pub mod readiness;
+pub mod relay;
+pub mod service;
+pub mod settings;
+pub mod telemetry;
+pub mod trace;

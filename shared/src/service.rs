@@ -1,0 +1,277 @@
+//! What every service is: a program with three commands, started in order and stopped within bounds.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use diesel_async::RunQueryDsl;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::amqp::consumer::{Consumers, Subscription};
+use crate::db::{self, Migrations, Pool};
+use crate::http::auth::OperatorTokens;
+use crate::http::{Listeners, Routes, listen};
+use crate::outbox::Outbox;
+use crate::readiness::{Check, Need, Readiness};
+use crate::relay::Relay;
+use crate::settings::{self, Common, Settings, Sources};
+use crate::telemetry;
+
+/// How often the database is asked whether it is well.
+const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// What tells one service from another.
+#[derive(Clone, Copy)]
+pub struct Identity {
+    /// `sales-service`.
+    pub name: &'static str,
+    /// `JAEGO_SALES`.
+    pub env_prefix: &'static str,
+    /// The embedded `default.toml`.
+    pub defaults: &'static str,
+    /// The service's own migrations.
+    pub migrations: fn() -> Migrations,
+}
+
+#[derive(Parser)]
+struct Cli {
+    /// A TOML file that overrides the built-in defaults; the environment overrides both.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or SIGINT.
+    Serve,
+    /// Bring the service's database to the newest schema, then end.
+    Migrate,
+    /// Read the configuration, tell every problem, then end.
+    CheckConfig,
+}
+
+/// The program: reads arguments and settings, runs one command.
+pub fn run<S: Settings, F>(identity: Identity, start: impl FnOnce(S) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let cli = Cli::parse();
+    match run_command(identity, cli, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the process ends, and logs may not be set up")]
+            {
+                eprintln!("{}: {error:#}", identity.name);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command<S: Settings, F>(identity: Identity, cli: Cli, start: impl FnOnce(S) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let sources = Sources {
+        defaults: identity.defaults,
+        file: cli.config.as_deref(),
+        env_prefix: identity.env_prefix,
+        env: std::env::vars().collect(),
+    };
+    let settings: S = settings::load(sources)?;
+    if matches!(cli.command, Command::CheckConfig) {
+        #[expect(clippy::print_stdout, reason = "the command's answer")]
+        {
+            println!("{}: the configuration is valid", identity.name);
+        }
+        return Ok(());
+    }
+    telemetry::init(identity.name, &settings.common().telemetry)?;
+    install_tls();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        if matches!(cli.command, Command::Migrate) {
+            let applied = db::migrate(&settings.common().database, (identity.migrations)()).await?;
+            tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
+            return Ok(());
+        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let running = start(settings).await?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        running.stop().await;
+        Ok(())
+    })
+}
+
+/// One TLS provider for the whole process; a second call does nothing.
+pub fn install_tls() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// A service while it is put together.
+pub struct Builder {
+    identity: Identity,
+    common: Common,
+    /// Its database.
+    pub pool: Pool,
+    /// Its outbox.
+    pub outbox: Outbox,
+    /// Its checks.
+    pub readiness: Readiness,
+    subscriptions: Vec<Subscription>,
+    stop: CancellationToken,
+    stop_relay: CancellationToken,
+    tasks: TaskTracker,
+    relay_task: TaskTracker,
+}
+
+impl Builder {
+    /// With the parts that every service has; nothing runs yet.
+    pub fn new(identity: Identity, common: &Common) -> anyhow::Result<Self> {
+        telemetry::init(identity.name, &common.telemetry)?;
+        install_tls();
+        Ok(Self {
+            identity,
+            common: common.clone(),
+            pool: db::pool(&common.database, identity.name)?,
+            outbox: Outbox::new(common.outbox.pending_max),
+            readiness: Readiness::default(),
+            subscriptions: Vec::new(),
+            stop: CancellationToken::new(),
+            stop_relay: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            relay_task: TaskTracker::new(),
+        })
+    }
+
+    /// Adds a queue's handler.
+    pub fn consume(&mut self, subscription: Subscription) {
+        self.subscriptions.push(subscription);
+    }
+
+    /// Adds a background loop: it ends soon after its token is cancelled, with its work whole.
+    pub fn spawn<F>(&mut self, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(work(self.stop.clone()));
+    }
+
+    /// Opens the doors and starts everything.
+    pub fn start(self, routes: &Routes) -> anyhow::Result<Running> {
+        let database = self.readiness.register("database", Need::Required);
+        let relay = Relay {
+            name: self.identity.name,
+            pool: self.pool.clone(),
+            outbox: self.outbox.clone(),
+            broker: self.readiness.register("broker-relay", Need::Useful),
+            amqp: self.common.amqp.clone(),
+            settings: self.common.outbox.clone(),
+        };
+        let consumers = Consumers {
+            name: self.identity.name,
+            pool: self.pool.clone(),
+            outbox: self.outbox.clone(),
+            broker: self.readiness.register("broker-consumers", Need::Useful),
+            amqp: self.common.amqp.clone(),
+            subscriptions: self.subscriptions,
+        };
+        let running_check = self.readiness.register("process", Need::Required);
+        running_check.pass();
+        let drain = Duration::from_millis(self.common.shutdown.drain_ms);
+        let tokens = OperatorTokens::from_settings(&self.common.auth.tokens);
+        let listeners = listen(&self.common.http, routes, tokens, self.readiness, drain).context("cannot listen")?;
+        self.tasks.spawn(watch_database(self.pool, (self.identity.migrations)(), database, self.stop.clone()));
+        self.tasks.spawn(consumers.run(self.stop.clone()));
+        self.relay_task.spawn(relay.run(self.stop_relay.clone()));
+        self.tasks.close();
+        self.relay_task.close();
+        tracing::info!(service = self.identity.name, version = env!("CARGO_PKG_VERSION"), api = %listeners.api, public = %listeners.public, admin = %listeners.admin, "listening");
+        Ok(Running {
+            listeners,
+            process: running_check,
+            pre_stop: Duration::from_millis(self.common.shutdown.pre_stop_ms),
+            drain,
+            stop: self.stop,
+            stop_relay: self.stop_relay,
+            tasks: self.tasks,
+            relay_task: self.relay_task,
+        })
+    }
+}
+
+async fn watch_database(pool: Pool, migrations: Migrations, check: Check, stop: CancellationToken) {
+    let mut schema_is_current = false;
+    while !stop.is_cancelled() {
+        let asked = async {
+            let mut connection = pool.get().await.map_err(|error| error.to_string())?;
+            if !schema_is_current {
+                let missing =
+                    db::missing_migrations(&mut connection, &migrations).await.map_err(|error| error.to_string())?;
+                if !missing.is_empty() {
+                    return Err(format!("the schema lacks {}: run `migrate`", missing.join(", ")));
+                }
+            }
+            diesel::sql_query("SELECT 1").execute(&mut connection).await.map_err(|error| error.to_string())
+        };
+        match asked.await {
+            Ok(_) => {
+                schema_is_current = true;
+                check.pass();
+            }
+            Err(error) => check.fail(&error),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(DATABASE_CHECK_EVERY) => {}
+        }
+    }
+}
+
+/// A running service.
+pub struct Running {
+    /// Where it listens.
+    pub listeners: Listeners,
+    process: Check,
+    pre_stop: Duration,
+    drain: Duration,
+    stop: CancellationToken,
+    stop_relay: CancellationToken,
+    tasks: TaskTracker,
+    relay_task: TaskTracker,
+}
+
+impl Running {
+    /// Stops in order: not ready; doors closed, requests in hand answered; consumers and loops end
+    /// with their work whole; the relay publishes what is left. Each step is bounded.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.process.fail("stopping");
+        tokio::time::sleep(self.pre_stop).await;
+        let bounded = |what: &'static str, work| async move {
+            if tokio::time::timeout(self.drain, work).await.is_err() {
+                tracing::warn!(what, "did not end within shutdown.drain_ms");
+            }
+        };
+        bounded("requests", futures::future::Either::Left(self.listeners.close_doors())).await;
+        self.stop.cancel();
+        bounded("background work", futures::future::Either::Right(self.tasks.wait())).await;
+        self.stop_relay.cancel();
+        if tokio::time::timeout(self.drain, self.relay_task.wait()).await.is_err() {
+            tracing::warn!("the relay did not end within shutdown.drain_ms; the outbox keeps what is left");
+        }
+        self.listeners.close().await;
+        telemetry::flush();
+        tracing::info!("stopped");
+    }
+}
