@@ -1,0 +1,46 @@
+//! The factory simulator as a program, for the local stack.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use clap::Parser;
+use testkit::{FactorySimulator, factory::STAGE_MS_DEFAULT};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Plays the factory: takes production requests, and calls back when the goods are made.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// How long each of the four stages takes.
+    #[arg(long, default_value_t = STAGE_MS_DEFAULT)]
+    stage_ms: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let (simulator, mut terminate, mut interrupt) = match (
+        FactorySimulator::start_with(args.listen, args.stage_ms),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
+        (Ok(simulator), Ok(terminate), Ok(interrupt)) => (simulator, terminate, interrupt),
+        (Err(error), ..) => {
+            eprintln!("factory-simulator: {error}");
+            return ExitCode::FAILURE;
+        }
+        (_, Err(error), _) | (.., Err(error)) => {
+            eprintln!("factory-simulator: cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("factory simulator on {} (stages of {} ms)", simulator.url(), args.stage_ms);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    simulator.stop().await;
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,157 @@
+//! The factory simulator: the known factory's contract to the letter, and faults that can be set
+//! while it runs. In a test it is a value; as `factory-simulator` it is a program.
+
+mod faults;
+mod history;
+mod http;
+mod page;
+mod plan;
+mod simulator;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
+
+use self::simulator::Simulator;
+pub use self::{
+    faults::{DropConnection, Faults, LeaveOut, Split},
+    history::{HISTORY_MAX, ReceivedRequest, SentCallback},
+    plan::{Answer, Job, Plan, PlannedCallback, STAGES, plan},
+};
+use crate::error::{Doing as _, Error, Result};
+
+/// The stage time of the known factory.
+pub const STAGE_MS_DEFAULT: u64 = 10_000;
+
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A running factory simulator, on a thread and runtime of its own. Ends when it is dropped.
+#[derive(Debug)]
+pub struct FactorySimulator {
+    url: String,
+    simulator: Arc<Simulator>,
+    server: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FactorySimulator {
+    /// Starts it on `address` (port 0: any free one) with the known factory's stages of 10 s.
+    pub fn start(address: impl Into<SocketAddr>) -> Result<Self> {
+        Self::start_with(address, STAGE_MS_DEFAULT)
+    }
+
+    /// Starts it on a free port of this machine, with stages of `stage_ms` (for tests).
+    pub fn start_local(stage_ms: u64) -> Result<Self> {
+        Self::start_with(([127, 0, 0, 1], 0), stage_ms)
+    }
+
+    /// Starts it with stages of `stage_ms`.
+    pub fn start_with(address: impl Into<SocketAddr>, stage_ms: u64) -> Result<Self> {
+        let address = address.into();
+        let listener = TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
+        let bound = listener.local_addr().doing(|| "read the simulator's address".into())?;
+        let (started, when_started) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("factory-simulator".into())
+            .spawn(move || serve(listener, stage_ms, &started))
+            .doing(|| "start the simulator's thread".into())?;
+        match when_started.recv() {
+            Ok(Ok((simulator, server))) => {
+                Ok(Self { url: format!("http://{bound}"), simulator, server, thread: Some(thread) })
+            }
+            Ok(Err(source)) => Err(Error::Io { doing: "start the simulator's web server".into(), source }),
+            Err(_) => Err(Error::Invalid("the simulator's thread ended before it began".into())),
+        }
+    }
+
+    /// `http://127.0.0.1:port`: the factory's base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sets the faults for all requests from now on, or for the next few of them (`for_next`).
+    pub fn set_faults(&self, faults: Faults) -> Result<()> {
+        self.simulator.set_faults(faults).map_err(Error::Invalid)
+    }
+
+    /// The faults that the next request meets.
+    pub fn faults(&self) -> Faults {
+        self.simulator.faults()
+    }
+
+    /// Back to the known factory.
+    pub fn clear_faults(&self) {
+        self.simulator.clear_faults();
+    }
+
+    /// What it was asked, oldest first.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.simulator.requests()
+    }
+
+    /// What it sent, oldest first.
+    pub fn callbacks(&self) -> Vec<SentCallback> {
+        self.simulator.callbacks()
+    }
+
+    /// Sends a callback again; answers false when there is no such callback any more.
+    pub fn repeat_callback(&self, index: u64) -> bool {
+        self.simulator.repeat(index)
+    }
+
+    /// Forgets what it was asked and what it sent; work in progress goes on.
+    pub fn clear_history(&self) {
+        self.simulator.clear_history();
+    }
+
+    /// Ends it; what is being made is lost, as at the real factory.
+    pub async fn stop(mut self) {
+        // The request to end is sent at once, the rest is waiting.
+        self.server.stop(false).await;
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+impl Drop for FactorySimulator {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            drop(self.server.stop(false));
+            self.join();
+        }
+    }
+}
+
+type Started = std::io::Result<(Arc<Simulator>, ServerHandle)>;
+
+fn serve(listener: TcpListener, stage_ms: u64, started: &mpsc::Sender<Started>) {
+    actix_web::rt::System::new().block_on(async {
+        let simulator = Arc::new(Simulator::new(stage_ms, tokio::runtime::Handle::current()));
+        let data = web::Data::from(Arc::clone(&simulator));
+        let server = HttpServer::new(move || {
+            App::new().app_data(data.clone()).app_data(web::PayloadConfig::new(BODY_BYTES_MAX)).configure(http::routes)
+        })
+        .workers(1)
+        .disable_signals()
+        .listen(listener)
+        .map(HttpServer::run);
+        match server {
+            Ok(server) => {
+                started.send(Ok((simulator, server.handle()))).ok();
+                server.await.ok();
+            }
+            Err(error) => {
+                started.send(Err(error)).ok();
+            }
+        }
+    });
+}

@@ -1,0 +1,221 @@
+//! What one test gets of the shared servers, and how it waits for effects.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    error::Result,
+    provision::{self, Broker},
+    servers::{random_secret, shared::Lab},
+};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// A database for one test, dropped with this value.
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// Its name, which is also its role's.
+    pub name: String,
+    /// As the role that owns it.
+    pub url: String,
+    /// As the administrator, in this database.
+    pub admin_url: String,
+}
+
+/// A vhost for one test, deleted with this value.
+#[derive(Debug)]
+pub struct TestVhost {
+    /// Its name.
+    pub name: String,
+    /// AMQP as the administrator, in this vhost.
+    pub admin_url: String,
+    broker: Broker,
+    lab: Lab,
+}
+
+impl Lab {
+    /// A fresh, empty database with a role of its own.
+    ///
+    /// # Panics
+    /// When PostgreSQL refuses.
+    #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
+    pub async fn database(&self, service: &str) -> TestDatabase {
+        self.try_database(service).await.unwrap_or_else(|error| panic!("no test database: {error}"))
+    }
+
+    async fn try_database(&self, service: &str) -> Result<TestDatabase> {
+        let name = format!("t_{}_{service}", &random_secret()[..12]);
+        let url = provision::create_database(self.postgres_admin_url(), &name, &name, &random_secret()).await?;
+        let admin_url = provision::url_of(self.postgres_admin_url(), &name, None)?;
+        Ok(TestDatabase { name, url, admin_url })
+    }
+
+    /// A fresh, empty vhost.
+    ///
+    /// # Panics
+    /// When RabbitMQ refuses.
+    #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
+    pub async fn vhost(&self) -> TestVhost {
+        self.try_vhost().await.unwrap_or_else(|error| panic!("no test vhost: {error}"))
+    }
+
+    async fn try_vhost(&self) -> Result<TestVhost> {
+        let name = format!("t_{}", &random_secret()[..12]);
+        let broker = self.broker();
+        broker.create_vhost(&name).await?;
+        let admin_url = self.amqp_admin_url(&name);
+        let vhost = TestVhost { name, admin_url, broker, lab: self.clone() };
+        let (admin, _) = self.amqp_admin();
+        vhost.broker.set_permissions(&vhost.name, admin, ".*", ".*", ".*").await?;
+        Ok(vhost)
+    }
+}
+
+impl TestVhost {
+    /// The management API, as the administrator.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Makes exchanges, queues and bindings.
+    pub async fn import(&self, definitions: &Value) -> Result<()> {
+        self.broker.import_definitions(&self.name, definitions).await
+    }
+
+    /// Makes a user for this vhost and answers its AMQP URL. Its real name is
+    /// `<vhost>_<name>`, because users belong to the whole broker: see [`Self::user_name`].
+    pub async fn user(&self, name: &str, configure: &str, write: &str, read: &str) -> Result<String> {
+        let (user, password) = (self.user_name(name), random_secret());
+        self.broker.put_user(&user, &password, "").await?;
+        self.broker.set_permissions(&self.name, &user, configure, write, read).await?;
+        Ok(self.lab.amqp_url(&user, &password, &self.name))
+    }
+
+    /// The real name of a user of this vhost.
+    pub fn user_name(&self, name: &str) -> String {
+        format!("{}_{name}", self.name)
+    }
+
+    /// How many messages wait in a queue now.
+    pub async fn depth(&self, queue: &str) -> Result<u32> {
+        provision::amqp_depth(&self.admin_url, queue).await
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (admin_url, name) = (self.admin_url.clone(), self.name.clone());
+        finally(async move {
+            if let Ok(url) = provision::url_of(&admin_url, "postgres", None) {
+                provision::drop_database(&url, &name, &name).await.ok();
+            }
+        });
+    }
+}
+
+impl Drop for TestVhost {
+    fn drop(&mut self) {
+        let (lab, name) = (self.lab.clone(), self.name.clone());
+        finally(async move {
+            // A client of its own: this one runs on another runtime.
+            lab.broker().delete_vhost(&name).await.ok();
+        });
+    }
+}
+
+/// Runs a last bit of work, best effort, from a destructor: on a thread and runtime of its own.
+fn finally(work: impl Future<Output = ()> + Send + 'static) {
+    let thread = std::thread::spawn(|| {
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(async { timeout(Duration::from_secs(10), work).await }).ok();
+        }
+    });
+    thread.join().ok();
+}
+
+/// What a probe of [`wait_until`] answers: a value, or what it saw instead.
+pub trait Observation {
+    /// What is waited for.
+    type Value;
+
+    /// The value, or a description of what is there instead.
+    fn outcome(self) -> Result<Self::Value, String>;
+}
+
+impl<T> Observation for Option<T> {
+    type Value = T;
+
+    fn outcome(self) -> Result<T, String> {
+        self.ok_or_else(|| "nothing".to_owned())
+    }
+}
+
+impl<T, E: Debug> Observation for Result<T, E> {
+    type Value = T;
+
+    fn outcome(self) -> Result<T, String> {
+        self.map_err(|error| format!("{error:?}"))
+    }
+}
+
+/// Waits for an effect: asks `probe` every 20 ms until it answers `Some` or `Ok`. An `Err` says what
+/// was seen instead, and is shown when time is up.
+///
+/// # Panics
+/// With `what` and the last observation, when `timeout` has passed.
+#[expect(clippy::panic, reason = "test support: an effect that never comes must stop the test with a sentence")]
+pub async fn wait_until<P, F, O>(what: &str, timeout: Duration, mut probe: P) -> O::Value
+where
+    P: FnMut() -> F,
+    F: Future<Output = O>,
+    O: Observation,
+{
+    let deadline = Instant::now() + timeout;
+    let mut last = "the first probe did not end".to_owned();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left.max(POLL), probe()).await.map(Observation::outcome).ok() {
+            Some(Ok(value)) => return value,
+            Some(Err(seen)) => last = seen,
+            None => panic!("not within {timeout:?}: {what}; a probe did not end, before it: {last}"),
+        }
+        assert!(Instant::now() < deadline, "not within {timeout:?}: {what}; last seen: {last}");
+        sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waits_until_the_effect_is_there() {
+        let mut asked = 0;
+        let value = wait_until("the third time", Duration::from_secs(5), || {
+            asked += 1;
+            let asked = asked;
+            async move { (asked == 3).then_some(asked) }
+        })
+        .await;
+        assert_eq!(value, 3);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "not within 50ms: stock of ten; last seen: \"only 7\"")]
+    async fn tells_what_it_saw_last() {
+        let probe = async || Err::<(), _>("only 7");
+        wait_until("stock of ten", Duration::from_millis(50), probe).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a probe did not end")]
+    async fn a_probe_that_hangs_does_not_hang_the_test() {
+        wait_until("anything", Duration::from_millis(50), std::future::pending::<Option<()>>).await;
+    }
+}

@@ -1,0 +1,21 @@
+//! Real parts for tests and for the local stack: private PostgreSQL and RabbitMQ servers, the
+//! databases, users and vhosts in them, the factory simulator, and child processes that can be
+//! killed and ended.
+//!
+//! Nothing here touches a server that it did not start: every instance has ports, a data folder,
+//! a password and (for RabbitMQ) a node name, a cookie and an epmd of its own.
+
+pub mod error;
+pub mod factory;
+pub mod http;
+pub mod keys;
+pub mod lab;
+pub mod process;
+pub mod provision;
+pub mod servers;
+pub mod service;
+
+pub use error::{Error, Result};
+pub use factory::FactorySimulator;
+pub use lab::{TestDatabase, TestVhost, wait_until};
+pub use servers::shared::Lab;

@@ -1,0 +1,50 @@
+//! What only AMQP tells at once: the management API's numbers lag behind by seconds.
+
+use std::time::Duration;
+
+use lapin::{
+    Channel, Connection, ConnectionProperties,
+    options::{QueueDeclareOptions, QueuePurgeOptions},
+    types::FieldTable,
+};
+use tokio::time::timeout;
+
+use crate::error::{Error, Result};
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How many messages wait in a queue now (those that a consumer holds are not counted).
+pub async fn amqp_depth(url: &str, queue: &str) -> Result<u32> {
+    with_channel(url, async |channel| {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+        declared.map(|declared| declared.message_count()).map_err(|source| amqp(format!("look at {queue}"), source))
+    })
+    .await
+}
+
+/// Removes what waits in a queue, and answers how much it was.
+pub async fn amqp_purge(url: &str, queue: &str) -> Result<u32> {
+    with_channel(url, async |channel| {
+        let purged = channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await;
+        purged.map_err(|source| amqp(format!("purge {queue}"), source))
+    })
+    .await
+}
+
+async fn with_channel<T>(url: &str, work: impl AsyncFnOnce(&Channel) -> Result<T>) -> Result<T> {
+    let all = async {
+        let connection = Connection::connect(url, ConnectionProperties::default())
+            .await
+            .map_err(|source| amqp("connect".into(), source))?;
+        let channel = connection.create_channel().await.map_err(|source| amqp("open a channel".into(), source))?;
+        let answer = work(&channel).await;
+        connection.close(200, "done".into()).await.ok();
+        answer
+    };
+    timeout(TIMEOUT, all).await.map_err(|_| Error::Invalid(format!("RabbitMQ took more than {TIMEOUT:?} over AMQP")))?
+}
+
+fn amqp(doing: String, source: lapin::Error) -> Error {
+    Error::Amqp { doing, source }
+}

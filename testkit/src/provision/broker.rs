@@ -1,0 +1,297 @@
+//! RabbitMQ's management API.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use reqwest::{Client, Method, StatusCode};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::percent_encode;
+use crate::error::{Error, Result};
+
+/// The management API of one RabbitMQ, as one user.
+#[derive(Clone)]
+pub struct Broker {
+    client: Client,
+    base_url: String,
+    user: String,
+    password: String,
+}
+
+/// A queue, as the management API last heard of it: seconds may have passed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Ready and unacknowledged ones.
+    #[serde(default)]
+    pub messages: u64,
+    /// Those that wait.
+    #[serde(default)]
+    pub messages_ready: u64,
+    /// Those that a consumer holds.
+    #[serde(default)]
+    pub messages_unacknowledged: u64,
+    /// How many consumers there are.
+    #[serde(default)]
+    pub consumers: u64,
+    /// `x-` arguments.
+    #[serde(default)]
+    pub arguments: BTreeMap<String, Value>,
+}
+
+/// A message that was looked at in a queue.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Message {
+    /// The body, as text or in base64.
+    pub payload: String,
+    /// `string` or `base64`.
+    pub payload_encoding: String,
+    /// The exchange it was published to.
+    #[serde(default)]
+    pub exchange: String,
+    /// Its routing key.
+    #[serde(default)]
+    pub routing_key: String,
+    /// Was it delivered before?
+    #[serde(default)]
+    pub redelivered: bool,
+    /// Its properties; the API answers an empty list when it has none.
+    #[serde(default, deserialize_with = "properties_or_empty_list")]
+    pub properties: MessageProperties,
+}
+
+/// The properties of a message.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MessageProperties {
+    /// Its headers.
+    pub headers: BTreeMap<String, Value>,
+    /// Its id.
+    pub message_id: Option<String>,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// 2 = persistent.
+    pub delivery_mode: Option<u8>,
+}
+
+impl Message {
+    /// The body's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        if self.payload_encoding == "base64" {
+            STANDARD.decode(&self.payload).unwrap_or_default()
+        } else {
+            self.payload.clone().into_bytes()
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("base_url", &self.base_url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// The API at `base_url` (`http://127.0.0.1:15672`). Use one per runtime.
+    pub fn new(base_url: &str, user: &str, password: &str) -> Self {
+        Self {
+            client: crate::http::client(Duration::from_secs(30)),
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+
+    /// What the API says of the whole broker.
+    pub async fn overview(&self) -> Result<Value> {
+        self.get("/api/overview").await
+    }
+
+    /// Makes a vhost.
+    pub async fn create_vhost(&self, name: &str) -> Result<()> {
+        self.send(Method::PUT, &format!("/api/vhosts/{}", percent_encode(name)), None).await
+    }
+
+    /// Removes a vhost and everything in it.
+    pub async fn delete_vhost(&self, name: &str) -> Result<()> {
+        self.delete(&format!("/api/vhosts/{}", percent_encode(name))).await
+    }
+
+    /// Makes exchanges, queues and bindings in a vhost.
+    pub async fn import_definitions(&self, vhost: &str, definitions: &Value) -> Result<()> {
+        self.send(Method::POST, &format!("/api/definitions/{}", percent_encode(vhost)), Some(definitions)).await
+    }
+
+    /// Makes or changes a user. Tags: `""`, `"monitoring"`, `"administrator"`..
+    pub async fn put_user(&self, name: &str, password: &str, tags: &str) -> Result<()> {
+        let body = json!({ "password": password, "tags": tags });
+        self.send(Method::PUT, &format!("/api/users/{}", percent_encode(name)), Some(&body)).await
+    }
+
+    /// Removes a user.
+    pub async fn delete_user(&self, name: &str) -> Result<()> {
+        self.delete(&format!("/api/users/{}", percent_encode(name))).await
+    }
+
+    /// What a user may configure, write and read in a vhost: regular expressions over names.
+    pub async fn set_permissions(
+        &self,
+        vhost: &str,
+        user: &str,
+        configure: &str,
+        write: &str,
+        read: &str,
+    ) -> Result<()> {
+        let path = format!("/api/permissions/{}/{}", percent_encode(vhost), percent_encode(user));
+        let body = json!({ "configure": configure, "write": write, "read": read });
+        self.send(Method::PUT, &path, Some(&body)).await
+    }
+
+    /// With which routing keys a user may publish to, and bind to, a topic exchange.
+    pub async fn set_topic_permissions(
+        &self,
+        vhost: &str,
+        user: &str,
+        exchange: &str,
+        write: &str,
+        read: &str,
+    ) -> Result<()> {
+        let path = format!("/api/topic-permissions/{}/{}", percent_encode(vhost), percent_encode(user));
+        let body = json!({ "exchange": exchange, "write": write, "read": read });
+        self.send(Method::PUT, &path, Some(&body)).await
+    }
+
+    /// One queue; its numbers lag behind, see [`super::amqp_depth`].
+    pub async fn queue(&self, vhost: &str, name: &str) -> Result<QueueInfo> {
+        self.get(&queue_path(vhost, name)).await
+    }
+
+    /// All queues of a vhost.
+    pub async fn queues(&self, vhost: &str) -> Result<Vec<QueueInfo>> {
+        self.get(&format!("/api/queues/{}", percent_encode(vhost))).await
+    }
+
+    /// Looks at the first messages of a queue; they stay in it (and count one delivery more).
+    pub async fn get_messages(&self, vhost: &str, queue: &str, count: u32) -> Result<Vec<Message>> {
+        let path = format!("{}/get", queue_path(vhost, queue));
+        let body = json!({ "count": count, "ackmode": "ack_requeue_true", "encoding": "auto" });
+        self.ask(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Publishes; answers whether any queue took it. `properties` as the API has them:
+    /// `{"message_id": "..", "content_type": "..", "delivery_mode": 2, "headers": {..}}`.
+    pub async fn publish(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_key: &str,
+        properties: &Value,
+        payload: &[u8],
+    ) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Published {
+            routed: bool,
+        }
+        let path = format!("/api/exchanges/{}/{}/publish", percent_encode(vhost), percent_encode(exchange));
+        let body = json!({
+            "properties": properties,
+            "routing_key": routing_key,
+            "payload": STANDARD.encode(payload),
+            "payload_encoding": "base64",
+        });
+        let published: Published = self.ask(Method::POST, &path, Some(&body)).await?;
+        Ok(published.routed)
+    }
+
+    /// Removes what waits in a queue.
+    pub async fn purge(&self, vhost: &str, queue: &str) -> Result<()> {
+        self.delete(&format!("{}/contents", queue_path(vhost, queue))).await
+    }
+
+    /// Cuts every connection of the whole broker, and answers how many there were. A connection
+    /// of the last second may not be listed yet.
+    pub async fn close_all_connections(&self) -> Result<usize> {
+        self.close_listed("/api/connections").await
+    }
+
+    /// Cuts every connection into a vhost.
+    pub async fn close_connections(&self, vhost: &str) -> Result<usize> {
+        self.close_listed(&format!("/api/vhosts/{}/connections", percent_encode(vhost))).await
+    }
+
+    async fn close_listed(&self, path: &str) -> Result<usize> {
+        #[derive(Deserialize)]
+        struct Listed {
+            name: Option<String>,
+        }
+        let listed: Vec<Listed> = self.get(path).await?;
+        let names: Vec<String> = listed.into_iter().filter_map(|listed| listed.name).collect();
+        for name in &names {
+            self.delete(&format!("/api/connections/{}", percent_encode(name))).await?;
+        }
+        Ok(names.len())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T> {
+        let request = format!("{method} {path}");
+        let (status, answer) = self.exchange(method, path, body).await?;
+        match serde_json::from_str(&answer) {
+            Ok(value) if status.is_success() => Ok(value),
+            _ => Err(Error::Broker { request, status: status.as_u16(), answer }),
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<()> {
+        let request = format!("{method} {path}");
+        let (status, answer) = self.exchange(method, path, body).await?;
+        if status.is_success() { Ok(()) } else { Err(Error::Broker { request, status: status.as_u16(), answer }) }
+    }
+
+    /// What is not there is deleted already.
+    async fn delete(&self, path: &str) -> Result<()> {
+        match self.send(Method::DELETE, path, None).await {
+            Err(Error::Broker { status: 404, .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, String)> {
+        let url = format!("{}{path}", self.base_url);
+        let failed = |source| Error::Http { request: format!("{method} {url}"), source };
+        let mut request = self.client.request(method.clone(), &url).basic_auth(&self.user, Some(&self.password));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(failed)?;
+        Ok((status, text))
+    }
+}
+
+fn queue_path(vhost: &str, name: &str) -> String {
+    format!("/api/queues/{}/{}", percent_encode(vhost), percent_encode(name))
+}
+
+fn properties_or_empty_list<'de, D>(deserializer: D) -> Result<MessageProperties, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let value = Value::deserialize(deserializer)?;
+    if value.is_array() {
+        return Ok(MessageProperties::default());
+    }
+    serde_json::from_value(value).map_err(serde::de::Error::custom)
+}

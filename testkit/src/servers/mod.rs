@@ -1,0 +1,51 @@
+//! Private server instances: found, started, watched and ended without touching any server that
+//! runs on this machine already.
+
+pub(crate) mod accounts;
+mod find;
+pub(crate) mod place;
+mod ports;
+mod postgres;
+mod rabbitmq;
+pub mod shared;
+
+use std::{path::Path, time::Duration};
+
+pub use self::{
+    find::{Missing, PostgresBinaries, RabbitBinaries, find_postgres, find_rabbitmq},
+    place::write_private,
+    ports::choose as choose_ports,
+    postgres::{PostgresOptions, PostgresServer},
+    rabbitmq::{RabbitOptions, RabbitServer},
+};
+use crate::{error::Result, process};
+
+/// How long a server may take to end before it is killed.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// The record of the server itself, in its folder.
+const SERVER_RECORD: &str = "server.pid";
+/// The record of RabbitMQ's private epmd.
+const EPMD_RECORD: &str = "epmd.pid";
+
+/// Ends the server that was started in `dir` by whichever process; answers whether one ran.
+pub async fn stop_recorded(dir: &Path) -> Result<bool> {
+    let server = process::stop_recorded(&dir.join(SERVER_RECORD), STOP_TIMEOUT).await?;
+    let epmd = process::stop_recorded(&dir.join(EPMD_RECORD), Duration::from_secs(5)).await?;
+    Ok(server || epmd)
+}
+
+/// Does the server that was started in `dir` still run?
+pub fn is_running(dir: &Path) -> bool {
+    process::is_running(&dir.join(SERVER_RECORD))
+}
+
+/// Removes everything a server keeps in `dir` (wherever that really is). End the server first.
+pub fn wipe(dir: &Path) -> Result<()> {
+    place::wipe(dir)
+}
+
+/// A random secret of 32 hexadecimal digits.
+pub fn random_secret() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}

@@ -1,0 +1,96 @@
+//! The surroundings of a service under test: its own database, a vhost with the real topology and
+//! the real rights, tokens, keys. What a service needs comes out as its environment.
+
+use sha2::{Digest, Sha256};
+use shared::amqp::topology::{self, User};
+
+use crate::error::Result;
+use crate::keys::CallbackKeys;
+use crate::lab::{TestDatabase, TestVhost};
+use crate::servers::shared::Lab;
+
+/// Bearer token with role operator, of the operator called `kim`.
+pub const OPERATOR_TOKEN: &str = "operator-token-of-the-tests";
+/// Bearer token with role viewer, of the viewer called `lee`.
+pub const VIEWER_TOKEN: &str = "viewer-token-of-the-tests";
+
+/// What the services of one test share.
+pub struct Surroundings {
+    /// The servers.
+    pub lab: Lab,
+    /// A vhost of its own.
+    pub vhost: TestVhost,
+    /// For callback tokens.
+    pub keys: CallbackKeys,
+}
+
+/// What one service of a test has for itself.
+pub struct ServiceSurroundings {
+    /// Its database, not migrated yet.
+    pub database: TestDatabase,
+    /// Its settings as environment variables; ports are 0 (any free one).
+    pub env: Vec<(String, String)>,
+}
+
+impl Surroundings {
+    /// A vhost with the topology in it.
+    ///
+    /// # Panics
+    /// When the servers refuse.
+    #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
+    pub async fn new() -> Self {
+        Self::try_new().await.unwrap_or_else(|error| panic!("no surroundings: {error}"))
+    }
+
+    async fn try_new() -> Result<Self> {
+        let lab = Lab::try_acquire().await?;
+        let vhost = lab.vhost().await;
+        vhost.import(&topology::definitions()).await?;
+        Ok(Self { lab, vhost, keys: CallbackKeys::generate()? })
+    }
+
+    /// A database and a broker user for one service.
+    ///
+    /// # Panics
+    /// When the servers refuse.
+    #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
+    pub async fn service(&self, user: User) -> ServiceSurroundings {
+        self.try_service(user).await.unwrap_or_else(|error| panic!("no surroundings for {}: {error}", user.name()))
+    }
+
+    async fn try_service(&self, user: User) -> Result<ServiceSurroundings> {
+        let database = self.lab.database(user.name()).await;
+        let rights = user.permissions();
+        let amqp_url = self.vhost.user(user.name(), &rights.configure, &rights.write, &rights.read).await?;
+        let broker_user = self.vhost.user_name(user.name());
+        for (exchange, keys) in &rights.topics {
+            self.vhost.broker().set_topic_permissions(&self.vhost.name, &broker_user, exchange, keys, "^$").await?;
+        }
+        let prefix = format!("JAEGO_{}", user.name().to_uppercase());
+        let mut env = Vec::new();
+        let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
+        set("HTTP__HOST", "127.0.0.1".to_owned());
+        for port in ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"] {
+            set(port, "0".to_owned());
+        }
+        set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
+        set("AMQP__URL", amqp_url);
+        set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
+        set("TELEMETRY__LOG", std::env::var("JAEGO_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+        set("TELEMETRY__LOG_FORMAT", "text".to_owned());
+        set("OUTBOX__POLL_MS", "50".to_owned());
+        set("SHUTDOWN__DRAIN_MS", "10000".to_owned());
+        match user {
+            User::Sales => {}
+            User::Production => set("CALLBACK__SIGNING_KEY", self.keys.private_pem.clone()),
+            User::Restock => set("CALLBACK__PUBLIC_KEYS", self.keys.public_pem.clone()),
+        }
+        Ok(ServiceSurroundings { database, env })
+    }
+}
+
+/// `auth.tokens` with an operator called `kim` and a viewer called `lee`.
+pub fn token_entries(operator: &str, viewer: &str) -> String {
+    let entry = |name: &str, role: &str, token: &str| format!("{name}:{role}:{}", hex::encode(Sha256::digest(token)));
+    [entry("kim", "operator", operator), entry("lee", "viewer", viewer)].join(",")
+}
