@@ -57,7 +57,9 @@ pub fn init(service: &'static str, settings: &Telemetry) -> anyhow::Result<()> {
         // Kept for the flush at the end.
         drop(TRACES.set(provider));
     }
-    let filter: EnvFilter = settings.log.parse().context("telemetry.log")?;
+    // Who uses a connection logs its failures; lapin would tell each again, and the whole body of
+    // every event that nobody follows. A filter that names lapin itself still counts.
+    let filter: EnvFilter = format!("lapin=off,{}", settings.log).parse().context("telemetry.log")?;
     let lines = tracing_subscriber::fmt::layer();
     let lines = if settings.log_format == "json" {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()

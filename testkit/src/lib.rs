@@ -14,6 +14,7 @@ pub mod process;
 pub mod provision;
 pub mod servers;
 pub mod service;
+pub mod tidy;
 
 pub use error::{Error, Result};
 pub use factory::FactorySimulator;

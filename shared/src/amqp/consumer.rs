@@ -138,11 +138,11 @@ impl Consumers {
     async fn session(
         &self,
         connection: &Connection,
-        consumed: &Counter<u64>,
+        counter: &Counter<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let queues =
-            self.subscriptions.iter().map(|subscription| self.consume(connection, subscription, consumed, stop));
+            self.subscriptions.iter().map(|subscription| self.consume(connection, subscription, counter, stop));
         try_join_all(queues).await.map(drop)
     }
 
@@ -150,7 +150,7 @@ impl Consumers {
         &self,
         connection: &Connection,
         subscription: &Subscription,
-        consumed: &Counter<u64>,
+        counter: &Counter<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let queue = subscription.queue.name;
@@ -164,7 +164,7 @@ impl Consumers {
             Ok::<_, lapin::Error>((channel, consumer))
         };
         // The channel is kept: dropping it closes it.
-        let (_channel, mut deliveries) = timeout(limit, opening)
+        let (_open, mut deliveries) = timeout(limit, opening)
             .await
             .with_context(|| format!("{queue}: the broker did not answer in time"))?
             .with_context(|| format!("{queue}: cannot consume"))?;
@@ -177,7 +177,7 @@ impl Consumers {
             let Some(outcome) = self.settle(subscription, &delivery, stop).await else { return Ok(()) };
             let acknowledged = timeout(limit, delivery.acker.ack(BasicAckOptions::default())).await;
             acknowledged.with_context(|| format!("{queue}: acknowledging took too long"))??;
-            consumed.add(1, &[KeyValue::new("queue", queue), KeyValue::new("outcome", outcome)]);
+            counter.add(1, &[KeyValue::new("queue", queue), KeyValue::new("outcome", outcome)]);
         }
     }
 

@@ -200,12 +200,13 @@ fn placeholder(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
     use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey};
 
     fn pair() -> (CallbackSigner, String) {
         let key = SigningKey::from_bytes(&rand::random());
-        let private = key.to_pkcs8_pem(Default::default()).expect("pem");
-        let public = key.verifying_key().to_public_key_pem(Default::default()).expect("pem");
+        let private = key.to_pkcs8_pem(LineEnding::LF).expect("pem");
+        let public = key.verifying_key().to_public_key_pem(LineEnding::LF).expect("pem");
         (CallbackSigner::from_pem(&private).expect("signer"), public)
     }
 

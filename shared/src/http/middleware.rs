@@ -5,6 +5,7 @@ use std::time::Instant;
 use actix_web::HttpMessage;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use opentelemetry::KeyValue;
@@ -61,29 +62,21 @@ pub(super) async fn observe(
 /// Errors become problems with `instance` and `trace_id`; what actix refuses by itself, too.
 fn complete(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let Some(error) = response.response().error() else { return response };
-    let problem = match error.as_error::<Problem>() {
-        Some(problem) => problem.clone(),
-        None => {
-            let kind = match response.status().as_u16() {
-                404 => ProblemKind::NotFound,
-                405 => ProblemKind::MethodNotAllowed,
-                413 => ProblemKind::PayloadTooLarge,
-                415 => ProblemKind::UnsupportedMediaType,
-                400..=499 => ProblemKind::MalformedRequest,
-                _ => {
-                    tracing::error!(%error, "request failed");
-                    ProblemKind::Internal
-                }
-            };
-            let detail = if kind == ProblemKind::Internal {
-                "The service failed; give the trace id to its operators.".to_owned()
-            } else {
-                error.to_string()
-            };
-            Problem::new(kind, detail)
-        }
-    };
+    let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| of_actix(response.status(), error));
     let request = response.request().clone();
     let answer = problem.respond_to(&request);
     ServiceResponse::new(request, answer)
+}
+
+/// What actix itself refuses.
+fn of_actix(status: StatusCode, error: &actix_web::Error) -> Problem {
+    let kind = match status.as_u16() {
+        404 => ProblemKind::NotFound,
+        405 => ProblemKind::MethodNotAllowed,
+        413 => ProblemKind::PayloadTooLarge,
+        415 => ProblemKind::UnsupportedMediaType,
+        400..=499 => ProblemKind::MalformedRequest,
+        _ => return Problem::internal(error),
+    };
+    Problem::new(kind, error.to_string())
 }

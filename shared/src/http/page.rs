@@ -59,11 +59,11 @@ impl Page {
 
     /// `items`, fetched with [`Page::fetch`], as the answer; `key` names an item's place.
     pub fn answer<T>(&self, list: &str, mut items: Vec<T>, key: impl Fn(&T) -> String) -> Paged<T> {
-        let limit = usize::try_from(self.limit).unwrap_or_default();
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let last = if more { items.last() } else { None };
-        let next_cursor = last.map(|item| URL_SAFE_NO_PAD.encode(format!("{list}\n{}", key(item))));
+        let wanted = usize::try_from(self.limit).unwrap_or_default();
+        let more = items.len() > wanted;
+        items.truncate(wanted);
+        let next_cursor =
+            items.last().filter(|_| more).map(|item| URL_SAFE_NO_PAD.encode(format!("{list}\n{}", key(item))));
         Paged { items, next_cursor }
     }
 }

@@ -87,7 +87,7 @@ pub fn listen(
                 .configure(|config| public(config))
                 .configure(|config| {
                     if with_operator {
-                        operator(config)
+                        operator(config);
                     }
                 })
                 .split_for_parts();

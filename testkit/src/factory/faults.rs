@@ -141,7 +141,6 @@ fn is_header_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
     use super::*;
 
     #[test]

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
-
 use super::*;
 use crate::factory::faults::{LeaveOut, Split};
 

@@ -149,7 +149,6 @@ fn elsewhere(asked: &Path, account: Account) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
 
     #[test]

@@ -33,7 +33,6 @@ pub fn choose<const N: usize>(wanted: [u16; N]) -> Result<[u16; N]> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
     use super::*;
 
     #[test]
