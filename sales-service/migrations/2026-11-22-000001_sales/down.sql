@@ -1,0 +1,9 @@
+DROP TABLE factories;
+DROP TABLE receipts_applied;
+DROP TABLE order_replenishments;
+DROP TABLE replenishments;
+DROP TABLE order_lines;
+DROP TABLE orders;
+DROP TABLE stock_movements;
+DROP TABLE stock;
+DROP TABLE products;

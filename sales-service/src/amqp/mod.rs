@@ -1,0 +1,35 @@
+//! The edge to the broker: a queue, its message, the command for it.
+
+use shared::amqp::consumer::{HandleError, Subscription};
+use shared::amqp::topology;
+use shared::contracts::{ReceivedEvent, factory, production, stock};
+use shared::trace::TraceContext;
+
+use crate::commands::Context;
+use crate::commands::apply_outcome::apply_outcome;
+use crate::commands::note_factory::note_factory;
+use crate::commands::receive_goods::receive_goods;
+
+/// What this service reads.
+pub fn subscriptions(context: &Context) -> Vec<Subscription> {
+    let bind = |queue, handle: fn(Context, ReceivedEvent, TraceContext) -> Handling| {
+        let context = context.clone();
+        Subscription::new(queue, move |event, trace| handle(context.clone(), event, trace))
+    };
+    vec![
+        bind(&topology::SALES_STOCK_RECEIVED, |context, event, trace| {
+            Box::pin(async move { receive_goods(&context, event.decode(&stock::RECEIVED)?, trace).await })
+        }),
+        bind(&topology::SALES_PRODUCTION_OUTCOMES, |context, event, trace| {
+            Box::pin(async move {
+                let (kind, outcome) = event.decode_any(&production::OUTCOMES)?;
+                apply_outcome(&context, kind, outcome, trace).await
+            })
+        }),
+        bind(&topology::SALES_FACTORIES, |context, event, _| {
+            Box::pin(async move { note_factory(&context, event.decode(&factory::CHANGED)?).await })
+        }),
+    ]
+}
+
+type Handling = futures::future::BoxFuture<'static, Result<(), HandleError>>;

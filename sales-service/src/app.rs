@@ -1,0 +1,41 @@
+//! The composition root: what is started, with what.
+
+use std::sync::Arc;
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use shared::service::{Builder, Identity, Running};
+
+use crate::amqp;
+use crate::commands::Context;
+use crate::commands::take_orders::Intake;
+use crate::http::{self, State};
+use crate::settings::Settings;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// What this service is.
+pub const IDENTITY: Identity = Identity {
+    name: "sales-service",
+    env_prefix: "JAEGO_SALES",
+    defaults: include_str!("../config/default.toml"),
+    migrations: || MIGRATIONS,
+};
+
+/// Starts the service; it runs until it is stopped.
+#[expect(clippy::unused_async, reason = "every service starts alike")]
+pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    let mut builder = Builder::new(IDENTITY, &settings.common)?;
+    let context = Context {
+        pool: builder.pool.clone(),
+        outbox: builder.outbox.clone(),
+        replenishment: settings.replenishment.clone(),
+    };
+    let render = http::orders::renderer(&settings.shop);
+    let (intake, worker) = Intake::new(context.clone(), &settings.intake, Arc::new(render));
+    builder.spawn(|stop| worker.run(stop));
+    for subscription in amqp::subscriptions(&context) {
+        builder.consume(subscription);
+    }
+    let state = State { context, intake, shop: settings.shop };
+    builder.start(&http::routes(&state))
+}

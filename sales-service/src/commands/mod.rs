@@ -1,0 +1,127 @@
+//! What the service does: begin, load, decide, save with the outbox, commit.
+
+pub mod adjust_stock;
+pub mod apply_outcome;
+pub mod change_replenishment;
+pub mod note_factory;
+pub mod put_product;
+pub mod receive_goods;
+pub mod take_orders;
+mod write;
+
+use actix_web::{HttpRequest, HttpResponse};
+use diesel_async::AsyncPgConnection;
+use serde_json::Value;
+use shared::audit_log::{self, Action};
+use shared::db::Pool;
+use shared::idempotency::{self, KeptAnswer, KeyUse};
+use shared::outbox::Outbox;
+use shared::problem::Problem;
+use shared::trace::TraceContext;
+
+use crate::settings::Replenishment;
+use crate::store::StoreError;
+
+/// What every command needs.
+#[derive(Clone)]
+pub struct Context {
+    /// The service's database.
+    pub pool: Pool,
+    /// Rung after each commit that wrote events.
+    pub outbox: Outbox,
+    /// Pauses after refusals.
+    pub replenishment: Replenishment,
+}
+
+/// Who asked, and in which words.
+pub struct Asked<'a> {
+    /// The operator.
+    pub actor: &'a str,
+    /// Its Idempotency-Key, where one is honoured.
+    pub key: Option<KeyUse>,
+    /// Why, where a reason is asked for.
+    pub reason: Option<&'a str>,
+    /// The request as it came.
+    pub detail: Value,
+    /// Its trace.
+    pub trace: TraceContext,
+}
+
+impl Asked<'_> {
+    /// Notes the action in the audit log.
+    async fn record(
+        &self,
+        connection: &mut AsyncPgConnection,
+        action: &'static str,
+        subject: &str,
+    ) -> Result<(), StoreError> {
+        let (actor, reason, trace) = (self.actor, self.reason, self.trace);
+        audit_log::record(connection, &Action { actor, action, subject, reason, detail: self.detail.clone(), trace })
+            .await
+    }
+
+    /// The answer that was given to the same request before. Waits for one that is being given.
+    async fn known_answer(&self, connection: &mut AsyncPgConnection) -> Result<Option<Answered>, Refused> {
+        let Some(used) = &self.key else { return Ok(None) };
+        let kept = idempotency::lock_and_find(connection, used).await?;
+        let answer = kept.map(|kept| kept.for_body(&used.fingerprint)).transpose()?;
+        Ok(answer.map(|answer| Answered { answer, is_replay: true }))
+    }
+
+    /// Keeps the first answer to this request.
+    async fn keep(&self, connection: &mut AsyncPgConnection, answer: KeptAnswer) -> Result<Answered, StoreError> {
+        if let Some(used) = &self.key {
+            idempotency::keep(connection, &[(used.clone(), answer.clone())]).await?;
+        }
+        Ok(Answered { answer, is_replay: false })
+    }
+}
+
+/// An answer that is kept under its request's key.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// Status and body.
+    pub answer: KeptAnswer,
+    /// The request was answered before, under the same key.
+    pub is_replay: bool,
+}
+
+impl Answered {
+    /// The answer to `request`, marked when it was given before.
+    pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        if self.is_replay { self.answer.replay(request) } else { self.answer.respond(request) }
+    }
+}
+
+/// Why it was not done.
+#[derive(Debug)]
+enum Refused {
+    /// A rule says no.
+    Problem(Problem),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<diesel::result::Error> for Refused {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Problem(problem) => problem,
+            Refused::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! An operator adds or changes a product.
+
+use diesel_async::AsyncConnection;
+use shared::http::IfMatch;
+use shared::problem::Problem;
+
+use super::{Asked, Context, Refused};
+use crate::store::StoreError;
+use crate::store::products::{self, Product, ProductRow};
+
+/// What was done.
+pub struct Put {
+    /// The product as it is now.
+    pub row: ProductRow,
+    /// Whether it is new.
+    pub is_new: bool,
+}
+
+/// Adds the product with nothing on hand, or changes it. Stock is not touched.
+pub async fn put_product(
+    context: &Context,
+    product: Product,
+    if_match: IfMatch,
+    asked: Asked<'_>,
+) -> Result<Put, Problem> {
+    let mut connection = context.pool.get().await.map_err(StoreError::from)?;
+    let put = connection
+        .transaction(async move |connection| {
+            let before = products::lock(connection, &product.sku).await?;
+            if_match.check(before.as_ref().map(|row| row.version))?;
+            let row = match &before {
+                Some(before) => products::update(connection, before, &product).await?,
+                None => products::insert(connection, &product).await?,
+            };
+            asked.record(connection, "product.put", product.sku.as_str()).await?;
+            Ok::<_, Refused>(Put { row, is_new: before.is_none() })
+        })
+        .await?;
+    Ok(put)
+}

@@ -1,0 +1,60 @@
+//! Goods arrived: stock rises by them exactly once, however often and in whatever order it is told.
+
+use chrono::Utc;
+use diesel_async::AsyncConnection;
+use shared::amqp::consumer::HandleError;
+use shared::contracts::stock::StockReceived;
+use shared::outbox;
+use shared::trace::TraceContext;
+
+use super::{Context, write};
+use crate::domain::goods;
+use crate::domain::stock::Cause;
+use crate::store::replenishments::{self, AppliedReceipt};
+use crate::store::stock::Hand;
+
+/// Applies a receipt, whatever became of its replenishment.
+pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: TraceContext) -> Result<(), HandleError> {
+    let mut connection = context.pool.get().await.map_err(crate::store::StoreError::from)?;
+    connection
+        .transaction(async move |connection| {
+            let now = Utc::now();
+            let units = receipt.quantity.get();
+            let Some(mut shelf) = write::lock_shelf(connection, &receipt.sku, now).await? else {
+                return Err(HandleError::Failed(format!("there is no product {}", receipt.sku)));
+            };
+            let applied = AppliedReceipt {
+                receipt_id: receipt.receipt_id.0,
+                request_id: receipt.request_id.0,
+                sku: receipt.sku.as_str(),
+                quantity: units,
+                received_at: receipt.received_at,
+            };
+            if !replenishments::note_receipt(connection, &applied).await? {
+                return Ok(());
+            }
+            if let Some(mut row) = replenishments::lock(connection, receipt.request_id).await? {
+                let settlement = goods::settle(row.quantity, row.received, units, row.is_on_order());
+                shelf.figures.release_on_order(settlement.off_order);
+                row.received += units;
+                if settlement.is_complete && row.is_on_order() {
+                    "complete".clone_into(&mut row.status);
+                    shelf.open_replenishments.retain(|id| *id != receipt.request_id);
+                }
+                replenishments::update(connection, &row).await?;
+            }
+            let incoming = write::IncomingUnits {
+                sku: &receipt.sku,
+                cause: Cause::Receipt,
+                units,
+                reference: receipt.receipt_id.to_string(),
+                hand: Hand { actor: "factory", at: now, note: None },
+                trace,
+            };
+            let (events, _) = write::take_in(connection, &mut shelf, incoming).await?;
+            Ok(outbox::append(connection, events).await?)
+        })
+        .await?;
+    context.outbox.wake();
+    Ok(())
+}

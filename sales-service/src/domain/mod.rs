@@ -1,0 +1,10 @@
+//! The rules, pure and synchronous: what is fetched, the clock and new ids come in as arguments;
+//! what must happen comes out as data. Imports nothing but `std` and `shared::ids`.
+
+pub mod goods;
+pub mod intake;
+pub mod policy;
+pub mod stock;
+
+#[cfg(test)]
+mod history_tests;

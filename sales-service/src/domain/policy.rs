@@ -1,0 +1,216 @@
+//! When to have more made, and how much.
+
+use shared::ids::{Quantity, UNITS_MAX};
+
+use super::stock::Figures;
+
+/// Who orders more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Jaego does.
+    Auto,
+    /// Jaego proposes, an operator approves.
+    Manual,
+    /// Nobody.
+    Off,
+}
+
+/// What becomes of an order that stock cannot fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shortage {
+    /// It is refused.
+    Reject,
+    /// It waits.
+    Backorder,
+}
+
+/// A product's replenishment policy, in units. It cannot be a wrong one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    reorder_point: i64,
+    order_up_to: i64,
+    lot_size: i64,
+    mode: Mode,
+    shortage: Shortage,
+    max_backordered: Option<i64>,
+}
+
+/// What is wrong with a policy: the field and what it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidPolicy {
+    /// The field.
+    pub field: &'static str,
+    /// What it must be.
+    pub must: &'static str,
+}
+
+impl Policy {
+    /// Checks every bound.
+    pub fn new(
+        reorder_point: i64,
+        order_up_to: i64,
+        lot_size: i64,
+        mode: Mode,
+        shortage: Shortage,
+        max_backordered: Option<i64>,
+    ) -> Result<Self, InvalidPolicy> {
+        let refuse = |field, must| Err(InvalidPolicy { field, must });
+        if reorder_point < 0 {
+            return refuse("reorder_point", "must be 0 or more");
+        }
+        if !(1..=UNITS_MAX).contains(&order_up_to) {
+            return refuse("order_up_to", "must be 1 to 1000000");
+        }
+        if order_up_to <= reorder_point {
+            return refuse("order_up_to", "must be above reorder_point");
+        }
+        if !(1..=UNITS_MAX).contains(&lot_size) {
+            return refuse("lot_size", "must be 1 to 1000000");
+        }
+        if max_backordered.is_some_and(|units| !(0..=UNITS_MAX).contains(&units)) {
+            return refuse("max_backordered", "must be 0 to 1000000, or absent");
+        }
+        Ok(Self { reorder_point, order_up_to, lot_size, mode, shortage, max_backordered })
+    }
+
+    /// Order when the position is at or below it.
+    pub fn reorder_point(&self) -> i64 {
+        self.reorder_point
+    }
+    /// Order up to this position.
+    pub fn order_up_to(&self) -> i64 {
+        self.order_up_to
+    }
+    /// Order in multiples of this.
+    pub fn lot_size(&self) -> i64 {
+        self.lot_size
+    }
+    /// Who orders.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+    /// What becomes of an order that stock cannot fill, unless the order says.
+    pub fn shortage(&self) -> Shortage {
+        self.shortage
+    }
+    /// Most units that may wait at once; None for no bound.
+    pub fn max_backordered(&self) -> Option<i64> {
+        self.max_backordered
+    }
+}
+
+/// Why more is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The position is at or below the reorder point.
+    ReorderPoint,
+    /// An order could not be filled, and nothing was on order.
+    Shortage,
+}
+
+impl Reason {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::ReorderPoint => "reorder_point",
+            Reason::Shortage => "shortage",
+        }
+    }
+}
+
+/// More must be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// How many.
+    pub quantity: Quantity,
+    /// Why.
+    pub reason: Reason,
+    /// The figures and the rule in words.
+    pub explanation: String,
+}
+
+/// Whether these figures ask for more under this policy; `short` when a line just could not be
+/// sold in full. Mode and pauses are the caller's to heed.
+pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
+    let position = figures.position();
+    let reason = if position <= policy.reorder_point {
+        Reason::ReorderPoint
+    } else if short && figures.on_order == 0 && position < policy.order_up_to {
+        Reason::Shortage
+    } else {
+        return None;
+    };
+    let missing = policy.order_up_to - position;
+    // Whole lots, as many as one replenishment may have; what is still missing is asked for next time.
+    let lots = (missing + policy.lot_size - 1) / policy.lot_size;
+    let lots = lots.min(UNITS_MAX / policy.lot_size);
+    let quantity = Quantity::try_from(lots * policy.lot_size).ok()?;
+    let why = match reason {
+        Reason::ReorderPoint => format!("at or below {}", policy.reorder_point),
+        Reason::Shortage => "an order could not be filled and nothing was on order".to_owned(),
+    };
+    let explanation = format!(
+        "position {position} = {} on hand + {} on order - {} backordered, {why}: \
+         order {quantity} ({lots} {} of {}) to reach at least {}",
+        figures.on_hand,
+        figures.on_order,
+        figures.backordered,
+        if lots == 1 { "lot" } else { "lots" },
+        policy.lot_size,
+        policy.order_up_to,
+    );
+    Some(Need { quantity, reason, explanation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(reorder_point: i64, order_up_to: i64, lot_size: i64) -> Policy {
+        Policy::new(reorder_point, order_up_to, lot_size, Mode::Auto, Shortage::Reject, None).expect("valid")
+    }
+
+    #[test]
+    fn the_explanation_reads_as_documented() {
+        let figures = Figures { on_hand: 2, ..Figures::default() };
+        let need = need(&figures, &policy(5, 12, 10), false).expect("needed");
+        assert_eq!(
+            need.explanation,
+            "position 2 = 2 on hand + 0 on order - 0 backordered, at or below 5: \
+             order 10 (1 lot of 10) to reach at least 12"
+        );
+    }
+
+    #[test]
+    fn lots_are_whole_and_what_is_on_order_counts() {
+        let figures = |on_hand, on_order, backordered| Figures { on_hand, backordered, on_order };
+        let ask = |figures: Figures, short| need(&figures, &policy(5, 20, 8), short).map(|need| need.quantity.get());
+        assert_eq!(ask(figures(5, 0, 0), false), Some(16));
+        assert_eq!(ask(figures(6, 0, 0), false), None);
+        assert_eq!(ask(figures(0, 16, 0), false), None);
+        assert_eq!(ask(figures(0, 16, 12), false), Some(16));
+        assert_eq!(ask(figures(0, 0, 30), false), Some(56));
+        assert_eq!(ask(figures(6, 0, 0), true), Some(16), "a shortage above the reorder point");
+        assert_eq!(ask(figures(6, 8, 0), true), None, "already on order");
+        assert_eq!(ask(figures(20, 0, 0), true), None, "at the level");
+    }
+
+    #[test]
+    fn one_replenishment_stays_within_its_bound() {
+        let figures = Figures { backordered: 3_000_000, ..Figures::default() };
+        let need = need(&figures, &policy(0, 1_000_000, 300_000), false).expect("needed");
+        assert_eq!(need.quantity.get(), 900_000);
+    }
+
+    #[test]
+    fn bad_policies_name_their_field() {
+        let field = |policy: Result<Policy, InvalidPolicy>| policy.expect_err("invalid").field;
+        let make = |point, level, lot, max| Policy::new(point, level, lot, Mode::Auto, Shortage::Reject, max);
+        assert_eq!(field(make(-1, 10, 1, None)), "reorder_point");
+        assert_eq!(field(make(10, 10, 1, None)), "order_up_to");
+        assert_eq!(field(make(0, 1_000_001, 1, None)), "order_up_to");
+        assert_eq!(field(make(0, 10, 0, None)), "lot_size");
+        assert_eq!(field(make(0, 10, 1_000_001, None)), "lot_size");
+        assert_eq!(field(make(0, 10, 1, Some(-1))), "max_backordered");
+    }
+}

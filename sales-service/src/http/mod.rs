@@ -1,0 +1,111 @@
+//! The edge to HTTP: wire types, their checks, their answers.
+
+pub mod orders;
+pub mod products;
+pub mod replenishments;
+pub mod stock;
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use shared::http::Routes;
+use shared::problem::{Problem, ProblemKind};
+use utoipa::{OpenApi, ToSchema};
+
+use crate::commands::Context;
+use crate::commands::take_orders::Intake;
+use crate::settings::Shop;
+
+/// What handlers need.
+#[derive(Clone)]
+pub struct State {
+    /// For commands and queries.
+    pub context: Context,
+    /// For orders.
+    pub intake: Intake,
+    /// The shop.
+    pub shop: Shop,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Jaego sales-service",
+        description = "Products, stock, orders, replenishments. Operator endpoints need a bearer token.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&Security),
+)]
+struct Document;
+
+struct Security;
+impl utoipa::Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("operator", scheme);
+    }
+}
+
+/// All routes of this service.
+pub fn routes(state: &State) -> Routes {
+    let public = Data::new(state.clone());
+    Routes {
+        public: Arc::new(move |config| {
+            config
+                .app_data(public.clone())
+                .service(products::list_products)
+                .service(products::get_product)
+                .service(orders::post_order)
+                .service(orders::get_order);
+        }),
+        operator: Arc::new(|config| {
+            config
+                .service(products::put_product)
+                .service(stock::adjust)
+                .service(stock::list_stock)
+                .service(stock::get_stock)
+                .service(stock::list_movements)
+                .service(replenishments::list_replenishments)
+                .service(replenishments::post_replenishment)
+                .service(replenishments::approve)
+                .service(replenishments::close);
+        }),
+        document: Document::openapi(),
+    }
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Money {
+    /// Minor units of the currency.
+    #[schema(minimum = 0, example = 19900)]
+    pub amount: i64,
+    /// ISO 4217 code; one per installation.
+    #[schema(example = "KRW")]
+    pub currency: String,
+}
+
+impl Shop {
+    /// An amount in the shop's currency.
+    fn money(&self, amount: i64) -> Money {
+        Money { amount, currency: self.currency.clone() }
+    }
+}
+
+/// 422 for a field.
+fn invalid(field: &str, must: &str) -> Problem {
+    Problem::new(ProblemKind::InvalidRequest, format!("{field}: {must}.")).with("field", field)
+}
+
+/// An optional text of at most `most` characters.
+fn bounded(field: &str, text: Option<String>, most: usize) -> Result<Option<String>, Problem> {
+    match &text {
+        Some(text) if text.chars().count() > most => {
+            Err(invalid(field, &format!("must have at most {most} characters")))
+        }
+        Some(text) if text.contains('\0') => Err(invalid(field, "must not hold a NUL character")),
+        _ => Ok(text),
+    }
+}

@@ -1,0 +1,259 @@
+//! `POST /api/v1/orders`, `GET /api/v1/orders/{id}`.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::http::{IdempotencyKey, RawJson, parse_strict};
+use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use shared::ids::{OrderId, Quantity, Sku};
+use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::trace::TraceContext;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Money, State, bounded, invalid};
+use crate::commands::take_orders::{Decided, OrderRequest};
+use crate::domain::intake::{NewOrder, OrderStatus};
+use crate::domain::policy::Shortage;
+use crate::settings::Shop;
+use crate::store::names;
+use crate::store::orders::{self, OrderView};
+
+const ENDPOINT: &str = "POST /api/v1/orders";
+const LINES_MAX: usize = 50;
+const CUSTOMER_LENGTH_MAX: usize = 200;
+
+/// An order as a shopper sends it.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct OrderBody {
+    /// 1 to 50 lines; a SKU that comes twice is summed.
+    #[schema(min_items = 1, max_items = 50)]
+    lines: Vec<OrderBodyLine>,
+    /// Whose order it is, in the shop's words.
+    #[schema(max_length = 200)]
+    customer: Option<String>,
+    /// What to do when stock is short; without it each product's policy counts.
+    on_shortage: Option<OnShortage>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct OrderBodyLine {
+    sku: Sku,
+    quantity: Quantity,
+}
+
+/// What to do when stock is short.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnShortage {
+    /// Refuse the order.
+    Reject,
+    /// Sell, and deliver when there is stock.
+    Backorder,
+}
+
+/// An order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Order {
+    id: Uuid,
+    /// `confirmed`, `backordered`, `rejected` or `cancelled`.
+    status: String,
+    customer: Option<String>,
+    lines: Vec<OrderLine>,
+    total: Money,
+    /// The replenishments that this order caused, or waits for.
+    replenishment_ids: Vec<Uuid>,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct OrderLine {
+    sku: String,
+    quantity: i64,
+    /// Units taken from stock so far.
+    filled: i64,
+    unit_price: Money,
+}
+
+/// A line that stock could not fill.
+#[derive(Debug, Serialize, ToSchema)]
+struct ShortLine {
+    sku: String,
+    requested: i64,
+    available: i64,
+    /// When more should be here; null when nobody knows.
+    restock_eta: Option<DateTime<Utc>>,
+}
+
+/// Take an order: all lines or none.
+#[utoipa::path(
+    tag = "orders",
+    request_body(content = OrderBody, example = json!({"lines": [{"sku": "CP-502101", "quantity": 1}], "customer": "kim"})),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
+    responses(
+        (status = 201, description = "Confirmed: all units were taken from stock.", body = Order),
+        (status = 202, description = "Backordered: sold, some units wait for stock.", body = Order),
+        (status = 409, description = "Out of stock: refused, no stock was taken. Extensions `order_id` and `lines`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Unknown product, bad input, or a reused Idempotency-Key.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded; see Retry-After.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/api/v1/orders")]
+pub async fn post_order(
+    state: Data<State>,
+    key: IdempotencyKey,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let order: OrderBody = parse_strict(&body.0)?;
+    state.context.outbox.admit()?;
+    let key =
+        key.0.map(|key| KeyUse { endpoint: ENDPOINT, caller: String::new(), key, fingerprint: fingerprint(&body.0) });
+    let order_request = OrderRequest {
+        customer: bounded("customer", order.customer, CUSTOMER_LENGTH_MAX)?,
+        order: NewOrder {
+            id: OrderId::generate(),
+            lines: distinct_lines(order.lines)?,
+            on_shortage: order.on_shortage.map(|wish| match wish {
+                OnShortage::Reject => Shortage::Reject,
+                OnShortage::Backorder => Shortage::Backorder,
+            }),
+        },
+        key,
+        trace: TraceContext::of(&request),
+    };
+    let answered = state.intake.take(order_request).await?;
+    Ok(answered.respond(&request))
+}
+
+/// Checks the number of lines and sums lines of one SKU, in the place of the first.
+fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Problem> {
+    if !(1..=LINES_MAX).contains(&lines.len()) {
+        return Err(invalid("lines", "must have 1 to 50 entries"));
+    }
+    let mut summed: Vec<(Sku, i64)> = Vec::with_capacity(lines.len());
+    for line in lines {
+        match summed.iter_mut().find(|(sku, _)| *sku == line.sku) {
+            Some((_, units)) => *units += line.quantity.get(),
+            None => summed.push((line.sku, line.quantity.get())),
+        }
+    }
+    let checked = summed.into_iter().map(|(sku, units)| {
+        let quantity = Quantity::try_from(units);
+        quantity
+            .map(|quantity| (sku, quantity))
+            .map_err(|error| invalid("lines", &format!("the sum of one SKU {error}")))
+    });
+    checked.collect()
+}
+
+/// Look at an order. Its id is what its shopper knows of it.
+#[utoipa::path(
+    tag = "orders",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = Order), (status = 404, body = ProblemBody, content_type = "application/problem+json")),
+)]
+#[get("/api/v1/orders/{id}")]
+pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
+    let mut connection = state.context.pool.get().await.map_err(crate::store::StoreError::from)?;
+    let view = orders::get(&mut connection, OrderId(*id)).await?;
+    let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("There is no order {id}.")))?;
+    Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view)))
+}
+
+impl Order {
+    fn of_view(shop: &Shop, view: OrderView) -> Self {
+        let line = |line: orders::OrderLineRow| OrderLine {
+            sku: line.sku,
+            quantity: line.quantity,
+            filled: line.filled,
+            unit_price: shop.money(line.unit_price),
+        };
+        Self {
+            id: view.order.id,
+            status: view.order.status,
+            customer: view.order.customer,
+            lines: view.lines.into_iter().map(line).collect(),
+            total: shop.money(view.order.total),
+            replenishment_ids: view.replenishment_ids,
+            created_at: view.order.created_at,
+        }
+    }
+
+    fn of_decided(shop: &Shop, decided: &Decided<'_>) -> Self {
+        let line = |line: &crate::domain::intake::DecidedLine| OrderLine {
+            sku: line.sku.to_string(),
+            quantity: line.quantity.get(),
+            filled: line.filled,
+            unit_price: shop.money(line.unit_price),
+        };
+        Self {
+            id: decided.order.id.0,
+            status: names::of_order_status(decided.order.status).to_owned(),
+            customer: decided.request.customer.clone(),
+            lines: decided.order.lines.iter().map(line).collect(),
+            total: shop.money(orders::total(decided.order)),
+            replenishment_ids: decided.order.replenishments.iter().map(|id| id.0).collect(),
+            created_at: decided.at,
+        }
+    }
+}
+
+/// Writes the answer to a decided order.
+pub fn renderer(shop: &Shop) -> impl Fn(&Decided<'_>) -> KeptAnswer + Send + Sync + use<> {
+    let shop = shop.clone();
+    move |decided| {
+        let status = match decided.order.status {
+            OrderStatus::Confirmed => 201,
+            OrderStatus::Backordered => 202,
+            OrderStatus::Rejected => {
+                return KeptAnswer { status: 409, body: out_of_stock(decided).to_value().to_string() };
+            }
+        };
+        let order = Order::of_decided(&shop, decided);
+        // The type holds texts, numbers and times only: writing it cannot fail.
+        KeptAnswer { status, body: serde_json::to_string(&order).unwrap_or_default() }
+    }
+}
+
+fn out_of_stock(decided: &Decided<'_>) -> Problem {
+    let lines: Vec<ShortLine> = decided
+        .order
+        .lines
+        .iter()
+        .zip(&decided.restock_etas)
+        .filter(|(line, _)| line.quantity.get() > line.available)
+        .map(|(line, restock_eta)| ShortLine {
+            sku: line.sku.to_string(),
+            requested: line.quantity.get(),
+            available: line.available,
+            restock_eta: *restock_eta,
+        })
+        .collect();
+    let detail = "Not enough on hand; no stock was taken. Order less, or again when there is more.";
+    Problem::new(ProblemKind::OutOfStock, detail).with("order_id", decided.order.id).with("lines", lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(sku: &str, units: i64) -> OrderBodyLine {
+        OrderBodyLine { sku: sku.parse().expect("sku"), quantity: Quantity::try_from(units).expect("quantity") }
+    }
+
+    #[test]
+    fn a_sku_that_comes_twice_is_summed() {
+        let lines = distinct_lines(vec![line("A", 1), line("B", 2), line("A", 3)]).expect("valid");
+        let lines: Vec<_> = lines.iter().map(|(sku, units)| (sku.as_str(), units.get())).collect();
+        assert_eq!(lines, [("A", 4), ("B", 2)]);
+    }
+
+    #[test]
+    fn the_number_of_lines_and_their_sums_are_bounded() {
+        assert!(distinct_lines(Vec::new()).is_err());
+        assert!(distinct_lines((0..51).map(|_| line("A", 1)).collect()).is_err());
+        assert!(distinct_lines(vec![line("A", 1_000_000), line("A", 1)]).is_err());
+    }
+}

@@ -1,0 +1,261 @@
+//! `/api/v1/products`.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, get, http::header, put};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::http::auth::Operator;
+use shared::http::{IfMatch, PageQuery, Paged, RawJson, etag, parse_strict};
+use shared::ids::{FactoryId, Sku};
+use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::trace::TraceContext;
+use utoipa::ToSchema;
+
+use super::{Money, State, bounded, invalid};
+use crate::commands::Asked;
+use crate::commands::put_product::put_product as put;
+use crate::domain::policy::{self, Mode, Shortage};
+use crate::settings::Shop;
+use crate::store::products::{Product as NewProduct, ProductRow};
+use crate::store::stock::{self, StockFilter, StockView};
+use crate::store::{StoreError, names};
+
+const LIST: &str = "products";
+const NAME_LENGTH_MAX: usize = 200;
+const PRICE_MAX: i64 = 1_000_000_000;
+/// At or below this many units (or the reorder point, if higher) a product is called low.
+const LOW: i64 = 3;
+
+/// A product as shoppers see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Product {
+    sku: String,
+    name: String,
+    price: Money,
+    /// Units that can be sold now.
+    available: i64,
+    /// `in_stock`, `low`, `backorder` or `sold_out`.
+    status: &'static str,
+    /// When more should be here; null when nothing is on its way or nobody knows.
+    restock_eta: Option<DateTime<Utc>>,
+}
+
+/// A product as an operator sends it.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ProductBody {
+    #[schema(max_length = 200)]
+    name: String,
+    price: Money,
+    factory_id: FactoryId,
+    /// Whether shoppers see it; true without it.
+    #[serde(default = "yes")]
+    on_sale: bool,
+    policy: PolicyBody,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// When and how much to order, units.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PolicyBody {
+    /// Order when the position is at or below it.
+    #[schema(minimum = 0)]
+    reorder_point: i64,
+    /// Order up to this position.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    order_up_to: i64,
+    /// Order in multiples of it.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    lot_size: i64,
+    mode: ModeWord,
+    shortage: ShortageWord,
+    /// Most units that may wait; without it there is no bound.
+    max_backordered: Option<i64>,
+}
+
+/// Who orders.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ModeWord {
+    /// Jaego.
+    Auto,
+    /// Jaego proposes, an operator approves.
+    Manual,
+    /// Nobody.
+    Off,
+}
+
+/// What becomes of an order that stock cannot fill.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ShortageWord {
+    /// Refused.
+    Reject,
+    /// Sold, to be delivered when there is stock.
+    Backorder,
+}
+
+/// A product as operators see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProductDetails {
+    sku: String,
+    name: String,
+    price: Money,
+    factory_id: String,
+    on_sale: bool,
+    policy: PolicyBody,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl PolicyBody {
+    fn parse(&self) -> Result<policy::Policy, Problem> {
+        let mode = match self.mode {
+            ModeWord::Auto => Mode::Auto,
+            ModeWord::Manual => Mode::Manual,
+            ModeWord::Off => Mode::Off,
+        };
+        let shortage = match self.shortage {
+            ShortageWord::Reject => Shortage::Reject,
+            ShortageWord::Backorder => Shortage::Backorder,
+        };
+        policy::Policy::new(self.reorder_point, self.order_up_to, self.lot_size, mode, shortage, self.max_backordered)
+            .map_err(|error| invalid(&format!("policy.{}", error.field), error.must))
+    }
+
+    /// The policy of a stored product.
+    pub(super) fn of_row(row: &ProductRow) -> Self {
+        Self {
+            reorder_point: row.reorder_point,
+            order_up_to: row.order_up_to,
+            lot_size: row.lot_size,
+            mode: match names::mode(&row.mode) {
+                Some(Mode::Auto) => ModeWord::Auto,
+                Some(Mode::Manual) => ModeWord::Manual,
+                Some(Mode::Off) | None => ModeWord::Off,
+            },
+            shortage: match names::shortage(&row.shortage) {
+                Some(Shortage::Backorder) => ShortageWord::Backorder,
+                Some(Shortage::Reject) | None => ShortageWord::Reject,
+            },
+            max_backordered: row.max_backordered,
+        }
+    }
+}
+
+impl ProductBody {
+    fn parse(&self, shop: &Shop, sku: Sku) -> Result<NewProduct, Problem> {
+        let name = bounded("name", Some(self.name.clone()), NAME_LENGTH_MAX)?.unwrap_or_default();
+        if name.trim().is_empty() {
+            return Err(invalid("name", "must not be empty"));
+        }
+        if self.price.currency != shop.currency {
+            return Err(invalid("price.currency", &format!("must be {}, as all prices here", shop.currency)));
+        }
+        if !(0..=PRICE_MAX).contains(&self.price.amount) {
+            return Err(invalid("price.amount", "must be 0 to 1000000000 minor units"));
+        }
+        let policy = self.policy.parse()?;
+        let (price, factory_id) = (self.price.amount, self.factory_id.clone());
+        Ok(NewProduct { sku, name, price, factory_id, on_sale: self.on_sale, policy })
+    }
+}
+
+impl Product {
+    fn of(shop: &Shop, view: StockView) -> Self {
+        let available = view.stock.on_hand;
+        let status = match available {
+            0 if view.product.shortage == "backorder" => "backorder",
+            0 => "sold_out",
+            units if units <= LOW.max(view.product.reorder_point) => "low",
+            _ => "in_stock",
+        };
+        Self {
+            sku: view.product.sku,
+            name: view.product.name,
+            price: shop.money(view.product.price),
+            available,
+            status,
+            restock_eta: view.restock_eta,
+        }
+    }
+}
+
+/// Products on sale, in the order of their SKU.
+#[utoipa::path(
+    tag = "products",
+    params(PageQuery),
+    responses((status = 200, body = Paged<Product>), (status = 422, body = ProblemBody, content_type = "application/problem+json")),
+)]
+#[get("/api/v1/products")]
+pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
+    let page = query.page(LIST)?;
+    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
+    let filter = StockFilter { only_on_sale: true, after: page.after.as_deref(), ..StockFilter::default() };
+    let views = stock::list(&mut connection, filter, page.fetch()).await?;
+    let products: Vec<Product> = views.into_iter().map(|view| Product::of(&state.shop, view)).collect();
+    Ok(HttpResponse::Ok().json(page.answer(LIST, products, |product| product.sku.clone())))
+}
+
+/// One product on sale.
+#[utoipa::path(
+    tag = "products",
+    params(("sku" = Sku, Path)),
+    responses((status = 200, body = Product), (status = 404, body = ProblemBody, content_type = "application/problem+json")),
+)]
+#[get("/api/v1/products/{sku}")]
+pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
+    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
+    let filter = StockFilter { sku: Some(&sku), only_on_sale: true, ..StockFilter::default() };
+    let view = stock::list(&mut connection, filter, 1).await?.into_iter().next();
+    let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, "There is no such product on sale."))?;
+    Ok(HttpResponse::Ok().json(Product::of(&state.shop, view)))
+}
+
+/// Add a product with nothing on hand, or change one. Stock is not touched.
+#[utoipa::path(
+    tag = "products",
+    security(("operator" = [])),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Only if this is the current ETag.")),
+    request_body(content = ProductBody, example = json!({
+        "name": "부산도너츠", "price": {"amount": 19900, "currency": "KRW"}, "factory_id": "FF-500293",
+        "policy": {"reorder_point": 0, "order_up_to": 10, "lot_size": 10, "mode": "auto", "shortage": "reject"},
+    })),
+    responses(
+        (status = 200, description = "Changed.", body = ProductDetails),
+        (status = 201, description = "Added.", body = ProductDetails),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "Changed meanwhile.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[put("/api/v1/products/{sku}")]
+pub async fn put_product(
+    operator: Operator,
+    state: Data<State>,
+    sku: Path<String>,
+    if_match: IfMatch,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let sku: Sku = sku.parse().map_err(|error: shared::ids::InvalidCode| invalid("sku", &error.to_string()))?;
+    let product = parse_strict::<ProductBody>(&body.0)?.parse(&state.shop, sku)?;
+    let detail = serde_json::from_slice(&body.0).unwrap_or_default();
+    let asked = Asked { actor: &operator.name, key: None, reason: None, detail, trace: TraceContext::of(&request) };
+    let put = put(&state.context, product, if_match, asked).await?;
+    let mut response = if put.is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    let details = ProductDetails {
+        price: state.shop.money(put.row.price),
+        policy: PolicyBody::of_row(&put.row),
+        sku: put.row.sku,
+        name: put.row.name,
+        factory_id: put.row.factory_id,
+        on_sale: put.row.on_sale,
+        created_at: put.row.created_at,
+        updated_at: put.row.updated_at,
+    };
+    Ok(response.insert_header((header::ETAG, etag(put.row.version))).json(details))
+}

@@ -1,0 +1,262 @@
+//! `/api/v1/stock` and adjustments.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::http::auth::{Operator, Viewer};
+use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
+use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use shared::ids::{Sku, UNITS_MAX};
+use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::trace::TraceContext;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::products::PolicyBody;
+use super::{State, bounded, invalid};
+use crate::commands::Asked;
+use crate::commands::adjust_stock::{Adjusted, Adjustment, adjust_stock};
+use crate::domain::stock::Cause;
+use crate::store::StoreError;
+use crate::store::stock::{self, MovementRow, StockFilter, StockView};
+
+const STOCK: &str = "stock";
+const MOVEMENTS: &str = "movements";
+const NOTE_LENGTH_MAX: usize = 500;
+
+/// A product's figures, units.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stock {
+    sku: String,
+    /// In the warehouse.
+    on_hand: i64,
+    /// Sold, waiting for stock.
+    backordered: i64,
+    /// Requested from a factory, not yet received.
+    on_order: i64,
+    /// On hand + on order - backordered.
+    position: i64,
+    /// What can be sold now: on hand.
+    available: i64,
+    policy: PolicyBody,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<StockView> for Stock {
+    fn from(view: StockView) -> Self {
+        let figures = view.stock.figures();
+        Self {
+            policy: PolicyBody::of_row(&view.product),
+            sku: view.stock.sku,
+            on_hand: figures.on_hand,
+            backordered: figures.backordered,
+            on_order: figures.on_order,
+            position: figures.position(),
+            available: figures.on_hand,
+            updated_at: view.stock.updated_at,
+        }
+    }
+}
+
+/// A ledger entry.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MovementEntry {
+    id: Uuid,
+    sku: String,
+    /// `sale`, `receipt`, `backorder_fill`, `cycle_count`, `damage`, `return` or `correction`.
+    cause: String,
+    /// Units, signed.
+    delta: i64,
+    /// On hand before.
+    before: i64,
+    /// On hand after.
+    after: i64,
+    /// The order, receipt or adjustment.
+    reference: String,
+    /// `shop`, `factory` or an operator.
+    actor: String,
+    note: Option<String>,
+    at: DateTime<Utc>,
+}
+
+impl From<MovementRow> for MovementEntry {
+    fn from(row: MovementRow) -> Self {
+        let MovementRow { id, sku, cause, delta, before, after, reference, actor, note, at } = row;
+        Self { id, sku, cause, delta, before, after, reference, actor, note, at }
+    }
+}
+
+/// A change of on hand by an operator.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct AdjustmentBody {
+    /// Units, signed, not zero.
+    #[schema(minimum = -1_000_000, maximum = 1_000_000, example = -3)]
+    delta: i64,
+    reason: AdjustmentReason,
+    #[schema(max_length = 500)]
+    note: Option<String>,
+}
+
+/// Why on hand is changed.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum AdjustmentReason {
+    /// Counted differently.
+    CycleCount,
+    /// Broken or lost.
+    Damage,
+    /// Brought back.
+    Return,
+    /// An earlier entry was wrong; opening stock, too.
+    Correction,
+}
+
+/// All figures, in the order of the SKU.
+#[utoipa::path(
+    tag = "stock",
+    security(("operator" = [])),
+    params(PageQuery),
+    responses((status = 200, body = Paged<Stock>), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
+)]
+#[get("/api/v1/stock")]
+pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
+    let page = query.page(STOCK)?;
+    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
+    let filter = StockFilter { after: page.after.as_deref(), ..StockFilter::default() };
+    let views = stock::list(&mut connection, filter, page.fetch()).await?;
+    let rows: Vec<Stock> = views.into_iter().map(Stock::from).collect();
+    Ok(HttpResponse::Ok().json(page.answer(STOCK, rows, |stock| stock.sku.clone())))
+}
+
+/// One product's figures.
+#[utoipa::path(
+    tag = "stock",
+    security(("operator" = [])),
+    params(("sku" = Sku, Path)),
+    responses(
+        (status = 200, body = Stock),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/stock/{sku}")]
+pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
+    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
+    let filter = StockFilter { sku: Some(&sku), ..StockFilter::default() };
+    let view = stock::list(&mut connection, filter, 1).await?.into_iter().next();
+    let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, "There is no such product."))?;
+    Ok(HttpResponse::Ok().json(Stock::from(view)))
+}
+
+/// The ledger of a product, newest entry first.
+#[utoipa::path(
+    tag = "stock",
+    security(("operator" = [])),
+    params(("sku" = Sku, Path), PageQuery),
+    responses(
+        (status = 200, body = Paged<MovementEntry>),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/stock/{sku}/movements")]
+pub async fn list_movements(
+    _: Viewer,
+    state: Data<State>,
+    sku: Path<String>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::new(ProblemKind::NotFound, "There is no such product.");
+    let sku: Sku = sku.parse().map_err(|_| unknown())?;
+    // A ledger's cursor belongs to its product.
+    let list = format!("{MOVEMENTS}/{sku}");
+    let page = query.page(&list)?;
+    let before = page.after.as_deref().map(str::parse).transpose();
+    let before: Option<Uuid> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
+    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
+    if crate::store::products::get(&mut connection, &sku).await?.is_none() {
+        return Err(unknown());
+    }
+    let rows = stock::movements(&mut connection, &sku, before, page.fetch()).await?;
+    let entries: Vec<MovementEntry> = rows.into_iter().map(MovementEntry::from).collect();
+    Ok(HttpResponse::Ok().json(page.answer(&list, entries, |entry| entry.id.to_string())))
+}
+
+/// Change on hand by counting, damage, returns or corrections. Units that come in fill waiting orders first.
+#[utoipa::path(
+    tag = "stock",
+    security(("operator" = [])),
+    params(
+        ("sku" = Sku, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again."),
+    ),
+    request_body(content = AdjustmentBody, example = json!({"delta": -3, "reason": "cycle_count", "note": "shelf 4"})),
+    responses(
+        (status = 201, description = "Its ledger entry.", body = MovementEntry),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "On hand would fall below zero.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/api/v1/products/{sku}/adjustments")]
+pub async fn adjust(
+    operator: Operator,
+    state: Data<State>,
+    sku: Path<String>,
+    key: IdempotencyKey,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::new(ProblemKind::NotFound, "There is no such product.");
+    let sku: Sku = sku.parse().map_err(|_| unknown())?;
+    let parsed: AdjustmentBody = parse_strict(&body.0)?;
+    if parsed.delta == 0 || parsed.delta.abs() > UNITS_MAX {
+        return Err(invalid("delta", "must be a whole number from -1000000 to 1000000, not 0"));
+    }
+    let cause = match parsed.reason {
+        AdjustmentReason::CycleCount => Cause::CycleCount,
+        AdjustmentReason::Damage => Cause::Damage,
+        AdjustmentReason::Return => Cause::Return,
+        AdjustmentReason::Correction => Cause::Correction,
+    };
+    let note = bounded("note", parsed.note, NOTE_LENGTH_MAX)?;
+    let adjustment = Adjustment { sku: sku.clone(), delta: parsed.delta, cause, note };
+    // The product is part of what was asked for.
+    let asked_for =
+        json!({"sku": sku, "body": serde_json::from_slice::<serde_json::Value>(&body.0).unwrap_or_default()});
+    let asked = Asked {
+        actor: &operator.name,
+        key: key.0.map(|key| KeyUse {
+            endpoint: "POST /api/v1/products/{sku}/adjustments",
+            caller: operator.name.clone(),
+            key,
+            fingerprint: fingerprint(asked_for.to_string().as_bytes()),
+        }),
+        reason: None,
+        detail: asked_for,
+        trace: TraceContext::of(&request),
+    };
+    let answered = adjust_stock(&state.context, adjustment, asked, render).await?;
+    Ok(answered.respond(&request))
+}
+
+fn render(adjusted: &Adjusted<'_>) -> KeptAnswer {
+    let adjustment = adjusted.adjustment;
+    let entry = MovementEntry {
+        id: adjusted.movement_id.0,
+        sku: adjustment.sku.to_string(),
+        cause: adjustment.cause.name().to_owned(),
+        delta: adjustment.delta,
+        before: adjusted.before,
+        after: adjusted.before + adjustment.delta,
+        reference: adjusted.reference.clone(),
+        actor: adjusted.actor.to_owned(),
+        note: adjustment.note.clone(),
+        at: adjusted.at,
+    };
+    KeptAnswer { status: 201, body: serde_json::to_string(&entry).unwrap_or_default() }
+}

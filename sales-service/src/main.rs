@@ -1,0 +1,12 @@
+//! sales-service: `serve`, `migrate`, `check-config`.
+
+use std::process::ExitCode;
+
+use sales_service::app;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    shared::service::run(app::IDENTITY, app::start)
+}

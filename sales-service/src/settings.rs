@@ -1,0 +1,67 @@
+//! What can be set; `config/default.toml` explains each key.
+
+use serde::Deserialize;
+use shared::settings::Common;
+
+/// The settings of sales-service.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// What every service has.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Combined intake.
+    pub intake: Intake,
+    /// The shop.
+    pub shop: Shop,
+    /// Replenishment.
+    pub replenishment: Replenishment,
+}
+
+/// Combined intake.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Intake {
+    /// Orders that may wait; more are answered 503.
+    pub queue_max: usize,
+    /// Most orders in one transaction.
+    pub batch_max: usize,
+}
+
+/// The shop.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Shop {
+    /// ISO 4217 code of all prices.
+    pub currency: String,
+}
+
+/// Replenishment.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Replenishment {
+    /// After a refusal nothing is ordered by itself for this long, seconds; doubled with each refusal in a row.
+    pub refusal_pause_s: i64,
+    /// Longest such pause, seconds.
+    pub refusal_pause_max_s: i64,
+}
+
+impl shared::settings::Settings for Settings {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        let mut require = |good: bool, problem: &str| {
+            if !good {
+                problems.push(problem.to_owned());
+            }
+        };
+        require((1..=1_000_000).contains(&self.intake.queue_max), "intake.queue_max: must be 1 to 1000000");
+        require((1..=10_000).contains(&self.intake.batch_max), "intake.batch_max: must be 1 to 10000");
+        let currency = &self.shop.currency;
+        let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
+        require(is_code, "shop.currency: must be three capital letters (ISO 4217)");
+        require(self.replenishment.refusal_pause_s >= 0, "replenishment.refusal_pause_s: must be 0 or more");
+        require(
+            self.replenishment.refusal_pause_max_s >= self.replenishment.refusal_pause_s,
+            "replenishment.refusal_pause_max_s: must not be below refusal_pause_s",
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! SQL, and only SQL. Every function takes the caller's connection, so that a change, its ledger
+//! entries and its events share one transaction. Rows of `stock` are locked before any other, in
+//! the order of their SKU.
+
+pub mod factories;
+pub mod names;
+pub mod orders;
+pub mod products;
+pub mod replenishments;
+mod schema;
+pub mod stock;
+
+pub use shared::db::StoreError;
+
+/// A row that this program cannot have written.
+pub fn corrupt(what: &str) -> StoreError {
+    StoreError::Query(diesel::result::Error::DeserializationError(format!("{what} cannot be read").into()))
+}

@@ -1,0 +1,248 @@
+//! Orders and their lines.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql};
+use shared::ids::{OrderId, Sku};
+use uuid::Uuid;
+
+use super::schema::{order_lines, order_replenishments, orders};
+use super::{StoreError, names};
+use crate::domain::goods::{Fill, WaitingLine};
+use crate::domain::intake::DecidedOrder;
+
+/// An order as it is stored.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = orders)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: Uuid,
+    /// What became of it.
+    pub status: String,
+    /// Whose it is, in the shop's words.
+    pub customer: Option<String>,
+    /// Price of all lines, minor units.
+    pub total: i64,
+    /// The trace of its request.
+    pub traceparent: String,
+    /// When it was taken.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A line as it is stored.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = order_lines)]
+pub struct OrderLineRow {
+    /// Its order.
+    pub order_id: Uuid,
+    /// What.
+    pub sku: String,
+    /// Ordered.
+    pub quantity: i64,
+    /// Taken from stock.
+    pub filled: i64,
+    /// Price of a unit, minor units.
+    pub unit_price: i64,
+}
+
+/// An order with all that belongs to it.
+#[derive(Debug, Clone)]
+pub struct OrderView {
+    /// The order.
+    pub order: OrderRow,
+    /// Its lines, as ordered.
+    pub lines: Vec<OrderLineRow>,
+    /// The replenishments that it caused or waits for.
+    pub replenishment_ids: Vec<Uuid>,
+}
+
+/// A decided order with what the request said beside its lines.
+#[derive(Debug)]
+pub struct OrderToInsert<'a> {
+    /// The decision.
+    pub decided: &'a DecidedOrder,
+    /// Whose it is.
+    pub customer: Option<&'a str>,
+    /// The trace of its request.
+    pub traceparent: String,
+}
+
+struct InsertOrders;
+impl StatementSql for InsertOrders {
+    const SQL: &'static str = "INSERT INTO orders (id, status, customer, total, traceparent, created_at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
+}
+
+struct InsertLines;
+impl StatementSql for InsertLines {
+    const SQL: &'static str = "INSERT INTO order_lines (order_id, sku, quantity, filled, waiting, unit_price) \
+        SELECT order_id, sku, quantity, filled, waiting, unit_price \
+        FROM unnest(?, ?, ?, ?, ?, ?) WITH ORDINALITY \
+        AS new (order_id, sku, quantity, filled, waiting, unit_price, place) ORDER BY place";
+}
+
+struct InsertOrderReplenishments;
+impl StatementSql for InsertOrderReplenishments {
+    const SQL: &'static str = "INSERT INTO order_replenishments (order_id, replenishment_id) \
+        SELECT * FROM unnest(?, ?) ON CONFLICT DO NOTHING";
+}
+
+/// Price of all lines, minor units. At most 50 lines of 10^6 units of 10^9: it fits.
+pub fn total(order: &DecidedOrder) -> i64 {
+    order.lines.iter().map(|line| line.quantity.get() * line.unit_price).sum()
+}
+
+/// Writes orders with their lines, set-wise.
+pub async fn insert(
+    connection: &mut AsyncPgConnection,
+    new: &[OrderToInsert<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let customers: Vec<Option<String>> = new.iter().map(|order| order.customer.map(ToOwned::to_owned)).collect();
+    Statement::<InsertOrders>::new()
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|order| order.decided.id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(
+            new.iter().map(|order| names::of_order_status(order.decided.status)).collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<Text>>, _>(customers)
+        .bind::<Array<BigInt>, _>(new.iter().map(|order| total(order.decided)).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|order| order.traceparent.clone()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(vec![now; new.len()])
+        .run(connection)
+        .await?;
+    let lines: Vec<_> =
+        new.iter().flat_map(|order| order.decided.lines.iter().map(|line| (order.decided.id.0, line))).collect();
+    Statement::<InsertLines>::new()
+        .bind::<Array<SqlUuid>, _>(lines.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(lines.iter().map(|(_, line)| line.sku.to_string()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.quantity.get()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.filled).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.waiting).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes which replenishments orders caused or wait for; the replenishments are there already.
+pub async fn insert_replenishments(
+    connection: &mut AsyncPgConnection,
+    new: &[OrderToInsert<'_>],
+) -> Result<(), StoreError> {
+    let pairs: Vec<(Uuid, Uuid)> =
+        new.iter().flat_map(|order| order.decided.replenishments.iter().map(|id| (order.decided.id.0, id.0))).collect();
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    Statement::<InsertOrderReplenishments>::new()
+        .bind::<Array<SqlUuid>, _>(pairs.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(pairs.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+/// One order with all that belongs to it.
+pub async fn get(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Option<OrderView>, StoreError> {
+    let order = orders::table.find(id.0).select(OrderRow::as_select()).first(connection).await.optional()?;
+    let Some(order) = order else { return Ok(None) };
+    let lines = order_lines::table
+        .filter(order_lines::order_id.eq(id.0))
+        .order(order_lines::id)
+        .select(OrderLineRow::as_select())
+        .load(connection)
+        .await?;
+    let replenishment_ids = order_replenishments::table
+        .filter(order_replenishments::order_id.eq(id.0))
+        .order(order_replenishments::replenishment_id)
+        .select(order_replenishments::replenishment_id)
+        .load(connection)
+        .await?;
+    Ok(Some(OrderView { order, lines, replenishment_ids }))
+}
+
+/// The oldest waiting lines of a product, enough to take `units`; the product's figures are locked.
+pub async fn waiting_lines(
+    connection: &mut AsyncPgConnection,
+    sku: &Sku,
+    units: i64,
+) -> Result<Vec<WaitingLine>, StoreError> {
+    const PAGE: i64 = 1000;
+    let mut lines: Vec<WaitingLine> = Vec::new();
+    let mut after = 0;
+    loop {
+        let page: Vec<(i64, Uuid, i64)> = order_lines::table
+            .filter(order_lines::sku.eq(sku.as_str()))
+            .filter(order_lines::waiting.gt(0))
+            .filter(order_lines::id.gt(after))
+            .order(order_lines::id)
+            .limit(PAGE)
+            .select((order_lines::id, order_lines::order_id, order_lines::waiting))
+            .load(connection)
+            .await?;
+        let is_last = i64::try_from(page.len()).unwrap_or(PAGE) < PAGE;
+        after = page.last().map_or(after, |(id, ..)| *id);
+        lines.extend(page.into_iter().map(|(line_id, order_id, waiting)| WaitingLine {
+            order_id: OrderId(order_id),
+            line_id,
+            waiting,
+        }));
+        if is_last || lines.iter().map(|line| line.waiting).sum::<i64>() >= units {
+            return Ok(lines);
+        }
+    }
+}
+
+struct FillLines;
+impl StatementSql for FillLines {
+    const SQL: &'static str = "UPDATE order_lines SET filled = filled + fill.units, waiting = waiting - fill.units \
+        FROM unnest(?, ?) AS fill (id, units) WHERE order_lines.id = fill.id";
+}
+
+struct ConfirmFilled;
+impl StatementSql for ConfirmFilled {
+    const SQL: &'static str = "UPDATE orders SET status = 'confirmed' WHERE id = ANY(?) AND status = 'backordered' \
+        AND NOT EXISTS (SELECT FROM order_lines WHERE order_id = orders.id AND waiting > 0)";
+}
+
+/// Gives waiting lines their units; answers the orders that wait for nothing any more.
+pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<Vec<OrderView>, StoreError> {
+    if fills.is_empty() {
+        return Ok(Vec::new());
+    }
+    Statement::<FillLines>::new()
+        .bind::<Array<BigInt>, _>(fills.iter().map(|fill| fill.line_id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(fills.iter().map(|fill| fill.units).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    let mut ids: Vec<Uuid> = fills.iter().map(|fill| fill.order_id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    // Two products of one order may be received at the same time: the later one, seeing the
+    // earlier one's lines after this lock, is the one that completes it.
+    let waiting: Vec<Uuid> = orders::table
+        .filter(orders::id.eq_any(&ids))
+        .filter(orders::status.eq("backordered"))
+        .order(orders::id)
+        .select(orders::id)
+        .for_update()
+        .load(connection)
+        .await?;
+    Statement::<ConfirmFilled>::new().bind::<Array<SqlUuid>, _>(waiting.clone()).run(connection).await?;
+    let fulfilled: Vec<Uuid> = orders::table
+        .filter(orders::id.eq_any(&waiting))
+        .filter(orders::status.eq("confirmed"))
+        .select(orders::id)
+        .load(connection)
+        .await?;
+    let mut views = Vec::new();
+    for id in fulfilled {
+        views.extend(get(connection, OrderId(id)).await?);
+    }
+    Ok(views)
+}

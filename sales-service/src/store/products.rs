@@ -1,0 +1,133 @@
+//! Products and their policies.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::ids::{FactoryId, Sku};
+
+use super::schema::products;
+use super::{StoreError, corrupt, names};
+use crate::domain::policy::Policy;
+
+/// A product as it is stored.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = products, treat_none_as_null = true)]
+pub struct ProductRow {
+    /// Its SKU.
+    pub sku: String,
+    /// Its name for shoppers.
+    pub name: String,
+    /// Price of a unit, minor units.
+    pub price: i64,
+    /// Who makes it.
+    pub factory_id: String,
+    /// Whether shoppers see it.
+    pub on_sale: bool,
+    /// Policy.
+    pub reorder_point: i64,
+    /// Policy.
+    pub order_up_to: i64,
+    /// Policy.
+    pub lot_size: i64,
+    /// Policy.
+    pub mode: String,
+    /// Policy.
+    pub shortage: String,
+    /// Policy.
+    pub max_backordered: Option<i64>,
+    /// Rises with every change.
+    pub version: i64,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A product to be written.
+#[derive(Debug, Clone)]
+pub struct Product {
+    /// Its SKU.
+    pub sku: Sku,
+    /// Its name for shoppers.
+    pub name: String,
+    /// Price of a unit, minor units.
+    pub price: i64,
+    /// Who makes it.
+    pub factory_id: FactoryId,
+    /// Whether shoppers see it.
+    pub on_sale: bool,
+    /// When and how much to order.
+    pub policy: Policy,
+}
+
+impl ProductRow {
+    /// The policy. The table's constraints are the policy's bounds, so that a row has always one.
+    pub fn policy(&self) -> Result<Policy, StoreError> {
+        let words = names::mode(&self.mode).zip(names::shortage(&self.shortage));
+        words
+            .and_then(|(mode, shortage)| {
+                let max = self.max_backordered;
+                Policy::new(self.reorder_point, self.order_up_to, self.lot_size, mode, shortage, max).ok()
+            })
+            .ok_or_else(|| corrupt(&format!("the policy of {}", self.sku)))
+    }
+
+    /// The factory's id.
+    pub fn factory(&self) -> Result<FactoryId, StoreError> {
+        self.factory_id.parse().map_err(|_| corrupt(&format!("the factory of {}", self.sku)))
+    }
+}
+
+impl From<&Product> for ProductRow {
+    fn from(product: &Product) -> Self {
+        let now = Utc::now();
+        Self {
+            sku: product.sku.to_string(),
+            name: product.name.clone(),
+            price: product.price,
+            factory_id: product.factory_id.to_string(),
+            on_sale: product.on_sale,
+            reorder_point: product.policy.reorder_point(),
+            order_up_to: product.policy.order_up_to(),
+            lot_size: product.policy.lot_size(),
+            mode: names::of_mode(product.policy.mode()).to_owned(),
+            shortage: names::of_shortage(product.policy.shortage()).to_owned(),
+            max_backordered: product.policy.max_backordered(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// One product, locked for a change.
+pub async fn lock(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option<ProductRow>, StoreError> {
+    let query = products::table.find(sku.as_str()).select(ProductRow::as_select()).for_update();
+    Ok(query.first(connection).await.optional()?)
+}
+
+/// One product.
+pub async fn get(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option<ProductRow>, StoreError> {
+    let query = products::table.find(sku.as_str()).select(ProductRow::as_select());
+    Ok(query.first(connection).await.optional()?)
+}
+
+/// Adds a product with nothing on hand.
+pub async fn insert(connection: &mut AsyncPgConnection, product: &Product) -> Result<ProductRow, StoreError> {
+    let row = ProductRow::from(product);
+    diesel::insert_into(products::table).values(&row).execute(connection).await?;
+    let sku = super::schema::stock::sku.eq(&row.sku);
+    diesel::insert_into(super::schema::stock::table).values(sku).execute(connection).await?;
+    Ok(row)
+}
+
+/// Changes a product that [`lock`] has found.
+pub async fn update(
+    connection: &mut AsyncPgConnection,
+    before: &ProductRow,
+    product: &Product,
+) -> Result<ProductRow, StoreError> {
+    let after = ProductRow { version: before.version + 1, created_at: before.created_at, ..ProductRow::from(product) };
+    diesel::update(products::table.find(&before.sku)).set(&after).execute(connection).await?;
+    Ok(after)
+}

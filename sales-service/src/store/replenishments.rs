@@ -1,0 +1,149 @@
+//! Replenishments.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::ids::RequestId;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::schema::{receipts_applied, replenishments};
+
+/// Statuses in which the open quantity counts as on order.
+pub const ON_ORDER: [&str; 2] = ["open", "stalled"];
+
+/// A replenishment as it is stored.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = replenishments)]
+pub struct ReplenishmentRow {
+    /// Its id, and the production request's.
+    pub id: Uuid,
+    /// What.
+    pub sku: String,
+    /// Who makes it.
+    pub factory_id: String,
+    /// Units asked for.
+    pub quantity: i64,
+    /// Units received.
+    pub received: i64,
+    /// How far it is.
+    pub status: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// Why, in words.
+    pub explanation: String,
+    /// The last change of the production request that was applied.
+    pub revision: i64,
+    /// The trace of what caused it.
+    pub traceparent: String,
+    /// When it was decided.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl ReplenishmentRow {
+    /// Whether its open quantity counts as on order.
+    pub fn is_on_order(&self) -> bool {
+        ON_ORDER.contains(&self.status.as_str())
+    }
+
+    /// Units still to come.
+    pub fn open_quantity(&self) -> i64 {
+        (self.quantity - self.received).max(0)
+    }
+}
+
+/// Writes new replenishments. They are few: one per product and batch at the most.
+pub async fn insert(connection: &mut AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
+    if !rows.is_empty() {
+        diesel::insert_into(replenishments::table).values(rows).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Which product a replenishment is for: to lock the product's figures before it.
+pub async fn sku_of(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<String>, StoreError> {
+    Ok(replenishments::table.find(id.0).select(replenishments::sku).first(connection).await.optional()?)
+}
+
+/// One replenishment, locked; its product's figures are locked already.
+pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<ReplenishmentRow>, StoreError> {
+    let query = replenishments::table.find(id.0).select(ReplenishmentRow::as_select()).for_update();
+    Ok(query.first(connection).await.optional()?)
+}
+
+/// Writes what may change of a replenishment.
+pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) -> Result<(), StoreError> {
+    diesel::update(replenishments::table.find(row.id))
+        .set((
+            replenishments::received.eq(row.received),
+            replenishments::status.eq(&row.status),
+            replenishments::revision.eq(row.revision),
+            replenishments::updated_at.eq(Utc::now()),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Which replenishments to show.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// Only of this product.
+    pub sku: Option<&'a str>,
+    /// Only in this status.
+    pub status: Option<&'a str>,
+    /// Only older than this one.
+    pub before: Option<Uuid>,
+}
+
+/// Replenishments, newest first.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    filter: Filter<'_>,
+    limit: i64,
+) -> Result<Vec<ReplenishmentRow>, StoreError> {
+    let mut query = replenishments::table.into_boxed();
+    if let Some(sku) = filter.sku {
+        query = query.filter(replenishments::sku.eq(sku));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(replenishments::status.eq(status));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(replenishments::id.lt(before));
+    }
+    let query = query.order(replenishments::id.desc()).limit(limit).select(ReplenishmentRow::as_select());
+    Ok(query.load(connection).await?)
+}
+
+/// A receipt to be applied.
+#[derive(Debug, Insertable)]
+#[diesel(table_name = receipts_applied)]
+pub struct AppliedReceipt<'a> {
+    /// Its id.
+    pub receipt_id: Uuid,
+    /// The production request that it answers.
+    pub request_id: Uuid,
+    /// What came.
+    pub sku: &'a str,
+    /// Units.
+    pub quantity: i64,
+    /// When it was booked.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Notes a receipt; false when it was applied before.
+pub async fn note_receipt(
+    connection: &mut AsyncPgConnection,
+    receipt: &AppliedReceipt<'_>,
+) -> Result<bool, StoreError> {
+    let inserted = diesel::insert_into(receipts_applied::table)
+        .values(receipt)
+        .on_conflict(receipts_applied::receipt_id)
+        .do_nothing()
+        .execute(connection)
+        .await?;
+    Ok(inserted == 1)
+}

@@ -1,0 +1,129 @@
+//! The tables as diesel sees them; a test compares them with the migrated database.
+
+diesel::table! {
+    products (sku) {
+        sku -> Text,
+        name -> Text,
+        price -> BigInt,
+        factory_id -> Text,
+        on_sale -> Bool,
+        reorder_point -> BigInt,
+        order_up_to -> BigInt,
+        lot_size -> BigInt,
+        mode -> Text,
+        shortage -> Text,
+        max_backordered -> Nullable<BigInt>,
+        version -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    stock (sku) {
+        sku -> Text,
+        on_hand -> BigInt,
+        backordered -> BigInt,
+        on_order -> BigInt,
+        replenish_not_before -> Nullable<Timestamptz>,
+        refusals_in_a_row -> Integer,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    stock_movements (id) {
+        id -> Uuid,
+        sku -> Text,
+        cause -> Text,
+        delta -> BigInt,
+        before -> BigInt,
+        after -> BigInt,
+        reference -> Text,
+        actor -> Text,
+        note -> Nullable<Text>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    orders (id) {
+        id -> Uuid,
+        status -> Text,
+        customer -> Nullable<Text>,
+        total -> BigInt,
+        traceparent -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_lines (id) {
+        id -> BigInt,
+        order_id -> Uuid,
+        sku -> Text,
+        quantity -> BigInt,
+        filled -> BigInt,
+        waiting -> BigInt,
+        unit_price -> BigInt,
+    }
+}
+
+diesel::table! {
+    replenishments (id) {
+        id -> Uuid,
+        sku -> Text,
+        factory_id -> Text,
+        quantity -> BigInt,
+        received -> BigInt,
+        status -> Text,
+        reason -> Text,
+        explanation -> Text,
+        revision -> BigInt,
+        traceparent -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_replenishments (order_id, replenishment_id) {
+        order_id -> Uuid,
+        replenishment_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    factories (factory_id) {
+        factory_id -> Text,
+        name -> Text,
+        enabled -> Bool,
+        lead_time_s -> BigInt,
+        lead_time_p50_s -> Nullable<BigInt>,
+        lead_time_p90_s -> Nullable<BigInt>,
+        revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    receipts_applied (receipt_id) {
+        receipt_id -> Uuid,
+        request_id -> Uuid,
+        sku -> Text,
+        quantity -> BigInt,
+        received_at -> Timestamptz,
+        applied_at -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    products,
+    stock,
+    stock_movements,
+    orders,
+    order_lines,
+    replenishments,
+    order_replenishments,
+    factories,
+    receipts_applied,
+);

@@ -1,0 +1,335 @@
+//! Figures and ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql};
+use shared::ids::{MovementId, RequestId, Sku};
+use uuid::Uuid;
+
+use super::products::ProductRow;
+use super::schema::{factories, products, replenishments, stock, stock_movements};
+use super::{StoreError, corrupt};
+use crate::domain::intake::{Shelf, Shelves};
+use crate::domain::stock::{Figures, Movement};
+
+/// A product's figures as they are stored.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = stock)]
+pub struct StockRow {
+    /// Which product.
+    pub sku: String,
+    /// In the warehouse.
+    pub on_hand: i64,
+    /// Sold, waiting for stock.
+    pub backordered: i64,
+    /// Requested, not yet received.
+    pub on_order: i64,
+    /// Nothing is ordered by itself before this.
+    pub replenish_not_before: Option<DateTime<Utc>>,
+    /// Refusals since a factory last accepted.
+    pub refusals_in_a_row: i32,
+    /// When the figures last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl StockRow {
+    /// The figures alone.
+    pub fn figures(&self) -> Figures {
+        Figures { on_hand: self.on_hand, backordered: self.backordered, on_order: self.on_order }
+    }
+}
+
+/// A ledger entry as it is stored.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = stock_movements)]
+pub struct MovementRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Which product.
+    pub sku: String,
+    /// Why.
+    pub cause: String,
+    /// Units, signed.
+    pub delta: i64,
+    /// On hand before.
+    pub before: i64,
+    /// On hand after.
+    pub after: i64,
+    /// The order, receipt or adjustment.
+    pub reference: String,
+    /// Who.
+    pub actor: String,
+    /// An operator's words.
+    pub note: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// When goods that are under way should be here.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    /// The earliest expected receipt; None when nothing is under way or it is late.
+    pub restock_eta: Option<DateTime<Utc>>,
+    /// The factory's lead time, seconds, if the factory is known.
+    pub lead_time_s: Option<i64>,
+}
+
+/// What a batch works on: shelves with their rows locked, and when goods are expected.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// For the decision.
+    pub shelves: Shelves,
+    /// For the answer.
+    pub expected: BTreeMap<Sku, Expected>,
+}
+
+/// Locks the figures of these products in key order, then reads their policies and what is under
+/// way. Unknown SKUs are left out.
+pub async fn lock_shelves(
+    connection: &mut AsyncPgConnection,
+    skus: &BTreeSet<Sku>,
+    now: DateTime<Utc>,
+) -> Result<Loaded, StoreError> {
+    let keys: Vec<&str> = skus.iter().map(Sku::as_str).collect();
+    let figures: Vec<StockRow> = stock::table
+        .filter(stock::sku.eq_any(&keys))
+        .order(stock::sku)
+        .select(StockRow::as_select())
+        .for_update()
+        .load(connection)
+        .await?;
+    // Read after the lock is held: each statement sees what was committed before it began.
+    let products: Vec<(ProductRow, Option<i64>, Option<i64>)> = products::table
+        .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
+        .filter(products::sku.eq_any(&keys))
+        .select((ProductRow::as_select(), factories::lead_time_s.nullable(), factories::lead_time_p50_s.nullable()))
+        .load(connection)
+        .await?;
+    let under_way: Vec<(String, Uuid, String, DateTime<Utc>)> = replenishments::table
+        .filter(replenishments::sku.eq_any(&keys))
+        .filter(replenishments::status.eq_any(["proposed", "open", "stalled"]))
+        .order(replenishments::id)
+        .select((replenishments::sku, replenishments::id, replenishments::status, replenishments::created_at))
+        .load(connection)
+        .await?;
+    let mut products: BTreeMap<String, _> = products
+        .into_iter()
+        .map(|(product, lead_time_s, p50_s)| (product.sku.clone(), (product, p50_s.or(lead_time_s))))
+        .collect();
+    let mut loaded = Loaded::default();
+    for row in figures {
+        let Some((product, lead_time_s)) = products.remove(&row.sku) else { continue };
+        let sku: Sku = row.sku.parse().map_err(|_| corrupt("a SKU"))?;
+        let mine = || under_way.iter().filter(|(sku, ..)| *sku == row.sku);
+        let shelf = Shelf {
+            figures: row.figures(),
+            policy: product.policy()?,
+            factory_id: product.factory()?,
+            unit_price: product.price,
+            on_sale: product.on_sale,
+            open_replenishments: mine().map(|(_, id, ..)| RequestId(*id)).collect(),
+            has_proposal: mine().any(|(_, _, status, _)| status == "proposed"),
+            is_paused: row.replenish_not_before.is_some_and(|until| now < until),
+        };
+        let ordered = mine().filter(|(_, _, status, _)| status == "open").map(|(.., created_at)| *created_at).min();
+        let restock_eta = restock_eta(ordered, lead_time_s, now);
+        loaded.expected.insert(sku.clone(), Expected { restock_eta, lead_time_s });
+        loaded.shelves.insert(sku, shelf);
+    }
+    Ok(loaded)
+}
+
+/// When goods ordered at `ordered_at` should be here; None when that has passed: nobody knows then.
+pub fn restock_eta(
+    ordered_at: Option<DateTime<Utc>>,
+    lead_time_s: Option<i64>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let lead_time = lead_time_s.and_then(chrono::Duration::try_seconds)?;
+    ordered_at.and_then(|at| at.checked_add_signed(lead_time)).filter(|eta| *eta > now)
+}
+
+struct WriteFigures;
+impl StatementSql for WriteFigures {
+    const SQL: &'static str = "UPDATE stock SET on_hand = new.on_hand, backordered = new.backordered, \
+        on_order = new.on_order, updated_at = now() \
+        FROM unnest(?, ?, ?, ?) AS new (sku, on_hand, backordered, on_order) WHERE stock.sku = new.sku";
+}
+
+/// Writes the figures of products whose rows are locked.
+pub async fn write_figures(connection: &mut AsyncPgConnection, figures: &[(&Sku, Figures)]) -> Result<(), StoreError> {
+    if figures.is_empty() {
+        return Ok(());
+    }
+    let column = |pick: fn(&Figures) -> i64| figures.iter().map(|(_, figures)| pick(figures)).collect::<Vec<_>>();
+    Statement::<WriteFigures>::new()
+        .bind::<Array<Text>, _>(figures.iter().map(|(sku, _)| sku.to_string()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(column(|figures| figures.on_hand))
+        .bind::<Array<BigInt>, _>(column(|figures| figures.backordered))
+        .bind::<Array<BigInt>, _>(column(|figures| figures.on_order))
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+struct InsertMovements;
+impl StatementSql for InsertMovements {
+    const SQL: &'static str = "INSERT INTO stock_movements \
+        (id, sku, cause, delta, before, after, reference, actor, note, at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+}
+
+/// Who changed stock, when, and in which words.
+#[derive(Debug, Clone, Copy)]
+pub struct Hand<'a> {
+    /// Who: an operator's name, `shop` or `factory`.
+    pub actor: &'a str,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// An operator's words.
+    pub note: Option<&'a str>,
+}
+
+/// Writes ledger entries; answers their ids. `reference` names what an entry belongs to.
+pub async fn insert_movements<R>(
+    connection: &mut AsyncPgConnection,
+    movements: &[Movement<R>],
+    hand: Hand<'_>,
+    reference: impl Fn(&R) -> String,
+) -> Result<Vec<MovementId>, StoreError> {
+    if movements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<MovementId> = movements.iter().map(|_| MovementId::generate()).collect();
+    let number = |pick: fn(&Movement<R>) -> i64| movements.iter().map(pick).collect::<Vec<_>>();
+    let text = |value: Option<&str>| vec![value.map(ToOwned::to_owned); movements.len()];
+    Statement::<InsertMovements>::new()
+        .bind::<Array<SqlUuid>, _>(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(movements.iter().map(|entry| entry.sku.to_string()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(movements.iter().map(|entry| entry.cause.name()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(number(|entry| entry.delta))
+        .bind::<Array<BigInt>, _>(number(|entry| entry.before))
+        .bind::<Array<BigInt>, _>(number(Movement::after))
+        .bind::<Array<Text>, _>(movements.iter().map(|entry| reference(&entry.reference)).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(text(Some(hand.actor)))
+        .bind::<Array<Nullable<Text>>, _>(text(hand.note))
+        .bind::<Array<Timestamptz>, _>(vec![hand.at; movements.len()])
+        .run(connection)
+        .await?;
+    Ok(ids)
+}
+
+/// A refusal: nothing is ordered by itself for `pause_s`, doubled with each refusal in a row, at most `pause_max_s`.
+pub async fn pause_after_refusal(
+    connection: &mut AsyncPgConnection,
+    sku: &Sku,
+    now: DateTime<Utc>,
+    pause_s: i64,
+    pause_max_s: i64,
+) -> Result<(), StoreError> {
+    let row = stock::table.find(sku.as_str());
+    let refusals: i32 = row.select(stock::refusals_in_a_row).first(connection).await?;
+    let doublings = u32::try_from(refusals.clamp(0, 30)).unwrap_or_default();
+    let pause_s = pause_s.saturating_mul(1 << doublings).min(pause_max_s);
+    let until = chrono::Duration::try_seconds(pause_s).and_then(|pause| now.checked_add_signed(pause));
+    diesel::update(row)
+        .set((stock::refusals_in_a_row.eq(refusals.saturating_add(1)), stock::replenish_not_before.eq(until)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A factory accepted: the next refusal pauses for the shortest time again.
+pub async fn forget_refusals(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
+    diesel::update(stock::table.find(sku.as_str())).set(stock::refusals_in_a_row.eq(0)).execute(connection).await?;
+    Ok(())
+}
+
+/// A product with its figures and when more is expected, for showing.
+#[derive(Debug)]
+pub struct StockView {
+    /// The product.
+    pub product: ProductRow,
+    /// Its figures.
+    pub stock: StockRow,
+    /// When more should be here.
+    pub restock_eta: Option<DateTime<Utc>>,
+}
+
+/// Which products to show.
+#[derive(Debug, Default)]
+pub struct StockFilter<'a> {
+    /// Only this one.
+    pub sku: Option<&'a str>,
+    /// Only those on sale.
+    pub only_on_sale: bool,
+    /// Only SKUs after this one.
+    pub after: Option<&'a str>,
+}
+
+/// Products in the order of their SKU.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    filter: StockFilter<'_>,
+    limit: i64,
+) -> Result<Vec<StockView>, StoreError> {
+    let mut query = products::table
+        .inner_join(stock::table.on(stock::sku.eq(products::sku)))
+        .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
+        .into_boxed();
+    if let Some(sku) = filter.sku {
+        query = query.filter(products::sku.eq(sku));
+    }
+    if filter.only_on_sale {
+        query = query.filter(products::on_sale);
+    }
+    if let Some(after) = filter.after {
+        query = query.filter(products::sku.gt(after));
+    }
+    let rows: Vec<(ProductRow, StockRow, Option<i64>, Option<i64>)> = query
+        .order(products::sku)
+        .limit(limit)
+        .select((
+            ProductRow::as_select(),
+            StockRow::as_select(),
+            factories::lead_time_s.nullable(),
+            factories::lead_time_p50_s.nullable(),
+        ))
+        .load(connection)
+        .await?;
+    let skus: Vec<&str> = rows.iter().map(|(product, ..)| product.sku.as_str()).collect();
+    let ordered: Vec<(String, Option<DateTime<Utc>>)> = replenishments::table
+        .filter(replenishments::sku.eq_any(&skus))
+        .filter(replenishments::status.eq("open"))
+        .group_by(replenishments::sku)
+        .select((replenishments::sku, diesel::dsl::min(replenishments::created_at)))
+        .load(connection)
+        .await?;
+    let ordered: BTreeMap<String, DateTime<Utc>> =
+        ordered.into_iter().filter_map(|(sku, at)| at.map(|at| (sku, at))).collect();
+    let now = Utc::now();
+    let view = |(product, stock, lead_time_s, p50_s): (ProductRow, StockRow, Option<i64>, Option<i64>)| {
+        let restock_eta = restock_eta(ordered.get(&product.sku).copied(), p50_s.or(lead_time_s), now);
+        StockView { product, stock, restock_eta }
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// Ledger entries of a product, newest first.
+pub async fn movements(
+    connection: &mut AsyncPgConnection,
+    sku: &Sku,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<MovementRow>, StoreError> {
+    let mut query = stock_movements::table.filter(stock_movements::sku.eq(sku.as_str())).into_boxed();
+    if let Some(before) = before {
+        query = query.filter(stock_movements::id.lt(before));
+    }
+    let query = query.order(stock_movements::id.desc()).limit(limit).select(MovementRow::as_select());
+    Ok(query.load(connection).await?)
+}

@@ -1,0 +1,11 @@
+//! sales-service through its front doors, against real PostgreSQL and RabbitMQ.
+
+#![expect(clippy::expect_used, reason = "a broken surrounding must stop the test with a sentence")]
+
+mod bad_input;
+mod imports;
+mod intake;
+mod messages;
+mod operators;
+mod schema;
+mod support;

@@ -1,0 +1,25 @@
+//! Hand-written tables against the migrated database; `down` undoes `up`.
+
+use crate::support::Shop;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_in_code_are_the_tables_in_the_database() {
+    let shop = Shop::open().await;
+    let schema = include_str!("../../src/store/schema.rs");
+    let differences = testkit::tidy::schema_differences(&shop.own.database.admin_url, schema).await;
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down_undoes_up() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
+    assert!(shop.count(tables).await > 10);
+    let own = include_str!("../../migrations/2026-11-22-000001_sales/down.sql");
+    let messaging = include_str!("../../../shared/migrations/0001-01-01-000000_messaging/down.sql");
+    for down in [own, messaging] {
+        shop.database.batch_execute(down).await.expect("undone");
+    }
+    assert_eq!(shop.count(tables).await, 1, "only diesel's own list of migrations is left");
+}
