@@ -32,6 +32,9 @@ CREATE TABLE stock (
 -- The ledger: every change of on hand.
 CREATE TABLE stock_movements (
     id        uuid PRIMARY KEY,
+    -- Given out under the lock of the product's figures: within one product it is the order of changes,
+    -- whichever replica wrote them.
+    entry     bigint GENERATED ALWAYS AS IDENTITY,
     sku       text NOT NULL REFERENCES products (sku),
     cause     text NOT NULL,
     delta     bigint NOT NULL CHECK (delta <> 0),
@@ -43,7 +46,7 @@ CREATE TABLE stock_movements (
     at        timestamptz NOT NULL,
     CONSTRAINT stock_movements_add_up CHECK (before + delta = after)
 );
-CREATE INDEX stock_movements_sku ON stock_movements (sku, id);
+CREATE UNIQUE INDEX stock_movements_sku ON stock_movements (sku, entry);
 
 CREATE TABLE orders (
     id          uuid PRIMARY KEY,

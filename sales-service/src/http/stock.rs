@@ -83,7 +83,7 @@ pub struct MovementEntry {
 
 impl From<MovementRow> for MovementEntry {
     fn from(row: MovementRow) -> Self {
-        let MovementRow { id, sku, cause, delta, before, after, reference, actor, note, at } = row;
+        let MovementRow { id, entry: _, sku, cause, delta, before, after, reference, actor, note, at } = row;
         Self { id, sku, cause, delta, before, after, reference, actor, note, at }
     }
 }
@@ -174,14 +174,15 @@ pub async fn list_movements(
     let list = format!("{MOVEMENTS}/{sku}");
     let page = query.page(&list)?;
     let before = page.after.as_deref().map(str::parse).transpose();
-    let before: Option<Uuid> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
+    let before: Option<i64> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
     let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
     if crate::store::products::get(&mut connection, &sku).await?.is_none() {
         return Err(unknown());
     }
     let rows = stock::movements(&mut connection, &sku, before, page.fetch()).await?;
-    let entries: Vec<MovementEntry> = rows.into_iter().map(MovementEntry::from).collect();
-    Ok(HttpResponse::Ok().json(page.answer(&list, entries, |entry| entry.id.to_string())))
+    let paged = page.answer(&list, rows, |row| row.entry.to_string());
+    let items = paged.items.into_iter().map(MovementEntry::from).collect();
+    Ok(HttpResponse::Ok().json(Paged { items, next_cursor: paged.next_cursor }))
 }
 
 /// Change on hand by counting, damage, returns or corrections. Units that come in fill waiting orders first.

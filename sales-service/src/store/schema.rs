@@ -34,6 +34,7 @@ diesel::table! {
 diesel::table! {
     stock_movements (id) {
         id -> Uuid,
+        entry -> BigInt,
         sku -> Text,
         cause -> Text,
         delta -> BigInt,

@@ -49,6 +49,8 @@ impl StockRow {
 pub struct MovementRow {
     /// Its id.
     pub id: Uuid,
+    /// Its place in the ledger.
+    pub entry: i64,
     /// Which product.
     pub sku: String,
     /// Why.
@@ -180,7 +182,9 @@ struct InsertMovements;
 impl StatementSql for InsertMovements {
     const SQL: &'static str = "INSERT INTO stock_movements \
         (id, sku, cause, delta, before, after, reference, actor, note, at) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        SELECT id, sku, cause, delta, before, after, reference, actor, note, at \
+        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WITH ORDINALITY \
+        AS new (id, sku, cause, delta, before, after, reference, actor, note, at, place) ORDER BY place";
 }
 
 /// Who changed stock, when, and in which words.
@@ -323,13 +327,13 @@ pub async fn list(
 pub async fn movements(
     connection: &mut AsyncPgConnection,
     sku: &Sku,
-    before: Option<Uuid>,
+    before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<MovementRow>, StoreError> {
     let mut query = stock_movements::table.filter(stock_movements::sku.eq(sku.as_str())).into_boxed();
     if let Some(before) = before {
-        query = query.filter(stock_movements::id.lt(before));
+        query = query.filter(stock_movements::entry.lt(before));
     }
-    let query = query.order(stock_movements::id.desc()).limit(limit).select(MovementRow::as_select());
+    let query = query.order(stock_movements::entry.desc()).limit(limit).select(MovementRow::as_select());
     Ok(query.load(connection).await?)
 }

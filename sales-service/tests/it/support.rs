@@ -154,7 +154,7 @@ impl Shop {
         assert!(off.is_empty(), "the books of {off:?} do not agree");
         let gaps = self
             .count(
-                "SELECT count(*) FROM (SELECT before, lag(after, 1, 0::bigint) OVER (PARTITION BY sku ORDER BY id) AS previous \
+                "SELECT count(*) FROM (SELECT before, lag(after, 1, 0::bigint) OVER (PARTITION BY sku ORDER BY entry) AS previous \
                  FROM stock_movements) entries WHERE before <> previous",
             )
             .await;
