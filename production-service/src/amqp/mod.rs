@@ -1,0 +1,42 @@
+//! Messages: each is decoded into a command.
+
+use shared::amqp::consumer::{HandleError, Subscription};
+use shared::amqp::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
+use shared::contracts::{ReceivedEvent, production, replenishment, stock};
+use shared::trace::TraceContext;
+
+use crate::commands::Context;
+use crate::commands::book_receipt::book_receipt;
+use crate::commands::close_request::close_request;
+use crate::commands::keep_request::{Message, keep_request};
+
+/// The queues of this service with their handlers.
+pub fn subscriptions(context: &Context) -> [Subscription; 3] {
+    [
+        Subscription::new(&PRODUCTION_REQUESTS, with(context, on_requested)),
+        Subscription::new(&PRODUCTION_REPLENISHMENTS_CLOSED, with(context, on_closed)),
+        Subscription::new(&PRODUCTION_STOCK_RECEIVED, with(context, on_received)),
+    ]
+}
+
+fn with<F, R>(context: &Context, handler: F) -> impl Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static
+where
+    F: Fn(Context, ReceivedEvent, TraceContext) -> R + Send + Sync + 'static,
+{
+    let context = context.clone();
+    move |event, trace| handler(context.clone(), event, trace)
+}
+
+async fn on_requested(context: Context, event: ReceivedEvent, trace: TraceContext) -> Result<(), HandleError> {
+    let requested = event.decode(&production::REQUESTED)?;
+    let message = Message { requested, event_id: event.id, event: event.raw, trace };
+    Ok(keep_request(&context, message).await?)
+}
+
+async fn on_closed(context: Context, event: ReceivedEvent, _: TraceContext) -> Result<(), HandleError> {
+    Ok(close_request(&context, event.decode(&replenishment::CLOSED)?).await?)
+}
+
+async fn on_received(context: Context, event: ReceivedEvent, _: TraceContext) -> Result<(), HandleError> {
+    Ok(book_receipt(&context, event.decode(&stock::RECEIVED)?).await?)
+}

@@ -1,0 +1,53 @@
+//! Where the parts are put together.
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use shared::db::Migrations;
+use shared::http::Routes;
+use shared::service::{Builder, Identity, Running};
+use tokio::sync::Notify;
+
+use crate::commands::Context;
+use crate::commands::callback_url::CallbackUrls;
+use crate::delivery::{FactoryClient, Worker};
+use crate::settings::Settings;
+use crate::{amqp, http};
+
+/// What tells this service from the others.
+pub const IDENTITY: Identity = Identity {
+    name: "production-service",
+    env_prefix: "JAEGO_PRODUCTION",
+    defaults: include_str!("../config/default.toml"),
+    migrations: || MIGRATIONS,
+};
+
+const MIGRATIONS: Migrations = diesel_migrations::embed_migrations!("migrations");
+
+/// Starts the service.
+#[expect(clippy::unused_async, reason = "`shared::service::run` starts every service with an await")]
+pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    let mut builder = Builder::new(IDENTITY, &settings.common)?;
+    let context = Context {
+        pool: builder.pool.clone(),
+        outbox: builder.outbox.clone(),
+        due: Arc::new(Notify::new()),
+        retry_schedule: settings.delivery.retry_schedule().into(),
+    };
+    for subscription in amqp::subscriptions(&context) {
+        builder.consume(subscription);
+    }
+    let client = FactoryClient::new(settings.delivery.response_bytes_max)?;
+    let callback_urls = CallbackUrls::new(&settings.callback)?;
+    let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);
+    builder.spawn(|stop| worker.run(stop));
+    let context = Data::new(context);
+    builder.start(&Routes {
+        public: Arc::new(|_| {}),
+        operator: Arc::new(move |config| {
+            config.app_data(context.clone());
+            http::configure(config);
+        }),
+        document: http::document(),
+    })
+}

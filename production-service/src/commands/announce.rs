@@ -1,0 +1,62 @@
+//! A change of a request, saved with what must be published about it.
+
+use chrono::Utc;
+use diesel_async::AsyncPgConnection;
+use serde_json::{Map, json};
+use shared::amqp::consumer::{Death, dead_letter};
+use shared::amqp::topology;
+use shared::contracts::OutgoingEvent;
+use shared::contracts::production::{self, ProductionOutcome};
+use shared::db::StoreError;
+use shared::outbox::{self, OutgoingMessage};
+use shared::trace::TraceContext;
+
+use crate::domain::{Announcement, Change, Outcome, Request};
+use crate::store::requests::{self, StoredRequest};
+
+/// Saves `change` of a locked request. `last_error` is told in the dead letter, if it comes to that.
+pub(super) async fn save(
+    connection: &mut AsyncPgConnection,
+    stored: &StoredRequest,
+    change: &Change,
+    trace: TraceContext,
+    last_error: &str,
+) -> Result<(), StoreError> {
+    requests::apply(connection, &stored.state, change).await?;
+    let Some(announcement) = &change.announcement else { return Ok(()) };
+    let after = stored.state.after(change);
+    let mut messages: Vec<OutgoingMessage> = vec![event(&after, announcement, trace).into()];
+    if announcement.outcome == Outcome::DeadLettered {
+        // The message that asked for it, under its own identity, so that a redrive asks again.
+        let (message_id, body) = requests::original_event(connection, after.id).await?;
+        let headers = Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]);
+        let attempts = after.attempt_count - after.attempts_before_schedule;
+        let death = Death { reason: &announcement.reason, error: last_error, attempts };
+        messages.push(dead_letter(&topology::PRODUCTION_REQUESTS, message_id, headers, &body, &death));
+    }
+    outbox::append(connection, messages).await
+}
+
+/// The trace that a request belongs to.
+pub(super) fn trace_of(stored: &StoredRequest) -> TraceContext {
+    TraceContext::continue_from(Some(&stored.traceparent))
+}
+
+fn event(request: &Request, announcement: &Announcement, trace: TraceContext) -> OutgoingEvent {
+    let kind = match announcement.outcome {
+        Outcome::Accepted => &production::ACCEPTED,
+        Outcome::DeadLettered => &production::DEAD_LETTERED,
+        Outcome::Refused => &production::REFUSED,
+        Outcome::Cancelled => &production::CANCELLED,
+    };
+    let data = ProductionOutcome {
+        request_id: request.id,
+        sku: request.sku.clone(),
+        quantity: request.quantity,
+        factory_id: request.factory_id.clone(),
+        revision: request.revision,
+        at: Utc::now(),
+        reason: announcement.reason.clone(),
+    };
+    OutgoingEvent::new(kind, "production-service", &request.id.to_string(), trace, &data)
+}

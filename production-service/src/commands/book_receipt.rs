@@ -1,0 +1,25 @@
+//! Goods came: each receipt is counted once, and ends all further attempts of its request.
+
+use diesel_async::AsyncConnection;
+use shared::contracts::stock::StockReceived;
+use shared::db::StoreError;
+
+use super::{Context, announce};
+use crate::store::{arrivals, lock_request, requests};
+
+/// Counts the receipt; when its request is still to come, it is counted then.
+pub async fn book_receipt(context: &Context, received: StockReceived) -> Result<(), StoreError> {
+    let mut connection = context.pool.get().await?;
+    connection
+        .transaction(async move |connection| {
+            let StockReceived { receipt_id, request_id, quantity, received_at, .. } = received;
+            lock_request(connection, request_id).await?;
+            if !arrivals::keep_receipt(connection, receipt_id, request_id, quantity, received_at).await? {
+                return Ok(());
+            }
+            let Some(stored) = requests::lock(connection, request_id).await? else { return Ok(()) };
+            let change = stored.state.receive(quantity);
+            announce::save(connection, &stored, &change, announce::trace_of(&stored), "").await
+        })
+        .await
+}

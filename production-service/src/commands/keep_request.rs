@@ -1,0 +1,67 @@
+//! A production request came: it is kept once, by its id.
+
+use diesel_async::AsyncConnection;
+use shared::contracts::production::ProductionRequested;
+use shared::db::StoreError;
+use shared::trace::TraceContext;
+
+use super::{Context, announce};
+use crate::domain::{Arrival, Request, Status};
+use crate::store::requests::Origin;
+use crate::store::{arrivals, factories, lock_request, requests};
+
+/// The message that asks for production.
+pub struct Message {
+    /// What it asks for.
+    pub requested: ProductionRequested,
+    /// Its event's id.
+    pub event_id: String,
+    /// The event, byte for byte.
+    pub event: Vec<u8>,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+}
+
+/// Keeps a new request; a known one begins again if it is a dead letter, and is left alone otherwise.
+pub async fn keep_request(context: &Context, message: Message) -> Result<(), StoreError> {
+    let mut connection = context.pool.get().await?;
+    connection
+        .transaction(async move |connection| {
+            let Message { requested, event_id, event, trace } = message;
+            lock_request(connection, requested.request_id).await?;
+            if let Some(stored) = requests::lock(connection, requested.request_id).await? {
+                return match stored.state.arrive_again() {
+                    Some(change) => announce::save(connection, &stored, &change, trace, "").await,
+                    None => Ok(()),
+                };
+            }
+            let new = Request {
+                id: requested.request_id,
+                sku: requested.sku,
+                factory_id: requested.factory_id,
+                quantity: requested.quantity,
+                received: 0,
+                status: Status::Requested,
+                attempt_count: 0,
+                attempts_before_schedule: 0,
+                revision: 0,
+            };
+            let factory = factories::find(connection, &new.factory_id).await?;
+            let closed = arrivals::take_closing(connection, new.id).await?;
+            let received = arrivals::received_units(connection, new.id).await?;
+            let arrival = Arrival { factory_known: factory.is_some(), received, closed: closed.as_deref() };
+            let change = new.arrive(arrival);
+            let origin = Origin {
+                reason: requested.reason,
+                requested_at: requested.requested_at,
+                traceparent: trace.to_string(),
+                event_id,
+                event,
+            };
+            let stored = requests::insert(connection, &new, &origin).await?;
+            announce::save(connection, &stored, &change, trace, "").await
+        })
+        .await?;
+    context.committed();
+    Ok(())
+}

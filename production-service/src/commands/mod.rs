@@ -1,0 +1,77 @@
+//! What can be done, one file each: begin, load, decide, save with the outbox, commit, wake.
+
+mod announce;
+pub mod book_receipt;
+pub mod callback_url;
+pub mod cancel_request;
+pub mod claim_requests;
+pub mod close_request;
+pub mod keep_request;
+pub mod look_up;
+pub mod put_factory;
+pub mod reclaim_lost;
+pub mod record_attempt;
+pub mod retry_request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::db::{Pool, StoreError};
+use shared::outbox::Outbox;
+use shared::trace::TraceContext;
+use tokio::sync::Notify;
+
+/// What every command works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The service's database.
+    pub pool: Pool,
+    /// Its outbox.
+    pub outbox: Outbox,
+    /// Rung when a request may have become due.
+    pub due: Arc<Notify>,
+    /// Waits between failed calls to factories that set none of their own.
+    pub retry_schedule: Arc<[Duration]>,
+}
+
+impl Context {
+    /// Call after a commit: events may wait for the relay, requests for their delivery.
+    fn committed(&self) {
+        self.outbox.wake();
+        self.due.notify_one();
+    }
+
+    fn schedule<'a>(&'a self, own: Option<&'a [Duration]>) -> &'a [Duration] {
+        own.unwrap_or(&self.retry_schedule)
+    }
+}
+
+/// Who asks for something.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor<'a> {
+    /// The operator's name.
+    pub name: &'a str,
+    /// The trace of what he asked.
+    pub trace: TraceContext,
+}
+
+/// Why a command did nothing.
+#[derive(Debug)]
+pub enum CommandError<R> {
+    /// It may not be done.
+    Rejected(R),
+    /// The store did not do it.
+    Store(StoreError),
+}
+
+impl<R> From<StoreError> for CommandError<R> {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl<R> From<diesel::result::Error> for CommandError<R> {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -1,0 +1,38 @@
+//! An operator wants a request sent now.
+
+use diesel_async::AsyncConnection;
+use serde_json::json;
+use shared::audit_log::{self, Action};
+use shared::ids::RequestId;
+
+use super::{Actor, CommandError, Context, announce};
+use crate::domain::Rejection;
+use crate::store::requests::{self, StoredRequest};
+
+/// Makes the request due; None when there is no such request.
+pub async fn retry_request(
+    context: &Context,
+    actor: Actor<'_>,
+    id: RequestId,
+) -> Result<Option<StoredRequest>, CommandError<Rejection>> {
+    let mut connection = context.pool.get().await.map_err(shared::db::StoreError::from)?;
+    let after = connection
+        .transaction(async |connection| {
+            let Some(stored) = requests::lock(connection, id).await? else { return Ok(None) };
+            let change = stored.state.retry().map_err(CommandError::Rejected)?;
+            announce::save(connection, &stored, &change, announce::trace_of(&stored), "").await?;
+            let action = Action {
+                actor: actor.name,
+                action: "production_request.retry",
+                subject: &id.to_string(),
+                reason: None,
+                detail: json!({"status_before": stored.state.status.as_str()}),
+                trace: actor.trace,
+            };
+            audit_log::record(connection, &action).await?;
+            Ok::<_, CommandError<Rejection>>(requests::find(connection, id).await?)
+        })
+        .await?;
+    context.committed();
+    Ok(after)
+}

@@ -1,0 +1,179 @@
+//! One call to a factory, exactly as it wants it (CONTRACTS.md, section 1).
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::redirect::Policy;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use shared::contracts::callback::redact;
+use shared::trace::TraceContext;
+
+use crate::commands::claim_requests::Call;
+use crate::commands::record_attempt::CallEnd;
+
+/// Kept of an answer, in bytes.
+const ANSWER_BYTES_KEPT: usize = 2048;
+const JOB_ID_CHARS_MAX: usize = 200;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Speaks to factories.
+#[derive(Clone)]
+pub struct FactoryClient {
+    client: reqwest::Client,
+    response_bytes_max: usize,
+}
+
+/// The factory's own words; the order counts for no one but keeps the body recognizable.
+#[derive(Serialize)]
+struct Manufacture<'a> {
+    #[serde(rename = "MessageGroupId")]
+    group_id: &'static str,
+    #[serde(rename = "MessageAttributeProductId")]
+    product_id: &'a str,
+    #[serde(rename = "MessageAttributeProductCnt")]
+    count: String,
+    #[serde(rename = "MessageAttributeFactoryId")]
+    factory_id: &'a str,
+    #[serde(rename = "MessageAttributeRequester")]
+    requester: &'a str,
+    #[serde(rename = "CallbackUrl")]
+    callback_url: &'a str,
+}
+
+impl FactoryClient {
+    /// Redirects are not followed, nothing is sent twice, no proxy of the environment is used: one call
+    /// is one request to the configured address.
+    pub fn new(response_bytes_max: usize) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("jaego/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()?;
+        Ok(Self { client, response_bytes_max })
+    }
+
+    /// Makes the call; whatever happens is its end.
+    pub async fn call(&self, call: &Call, trace: TraceContext) -> CallEnd {
+        let begun = Instant::now();
+        let sent = tokio::time::timeout(call.timeout(), self.send(call, trace)).await;
+        let (status, error, answer) = match sent {
+            Ok(Ok(answer)) => {
+                let left = call.timeout().saturating_sub(begun.elapsed());
+                (Some(answer.status().as_u16()), None, self.read(answer, left).await)
+            }
+            Ok(Err(error)) => (None, Some(in_words(error)), Vec::new()),
+            Err(_) => (None, Some(format!("time-out after {} ms", call.timeout().as_millis())), Vec::new()),
+        };
+        CallEnd {
+            status,
+            error,
+            answer: status.map(|_| keep(&answer)),
+            job_id: job_id(&answer),
+            duration: begun.elapsed(),
+        }
+    }
+
+    async fn send(&self, call: &Call, trace: TraceContext) -> reqwest::Result<reqwest::Response> {
+        let body = Manufacture {
+            group_id: "stock-arrival-group",
+            product_id: call.request.sku.as_str(),
+            count: call.request.quantity.to_string(),
+            factory_id: call.factory.id.as_str(),
+            requester: &call.factory.settings.requester,
+            callback_url: call.callback_url.expose_secret(),
+        };
+        // Texts only: writing them to memory cannot fail.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        self.client
+            .post(format!("{}/api/manufactures", call.factory.settings.base_url))
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header("Idempotency-Key", call.request_id().to_string())
+            .header("traceparent", trace.to_string())
+            .body(body)
+            .send()
+            .await
+    }
+
+    /// The body as far as it comes: once the status is known, nothing about the body changes its meaning.
+    async fn read(&self, mut answer: reqwest::Response, limit: Duration) -> Vec<u8> {
+        let mut body = Vec::new();
+        let reading = async {
+            while let Ok(Some(chunk)) = answer.chunk().await {
+                let room = self.response_bytes_max.saturating_sub(body.len());
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() >= room {
+                    break;
+                }
+            }
+        };
+        // Cut off or not: what came is kept.
+        drop(tokio::time::timeout(limit, reading).await);
+        body
+    }
+}
+
+/// The causes in order, without the URL.
+fn in_words(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    keep(words.as_bytes())
+}
+
+/// Text for the database: redacted first, then cut.
+fn keep(answer: &[u8]) -> String {
+    // PostgreSQL knows no NUL in a text.
+    let mut text = redact(&String::from_utf8_lossy(answer).replace('\0', "\u{FFFD}"));
+    let cut = (0..=ANSWER_BYTES_KEPT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    if text.len() > cut {
+        text.truncate(cut);
+    }
+    text
+}
+
+/// `data.id` of the answer, if it has one.
+fn job_id(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Accepted {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        id: String,
+    }
+    let accepted: Accepted = serde_json::from_slice(answer).ok()?;
+    let id: String = keep(accepted.data.id.as_bytes()).chars().take(JOB_ID_CHARS_MAX).collect();
+    (!id.is_empty()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_is_taken_where_there_is_one() {
+        let known = r#"{"data":{"id":"0192","reqestor":"재고담당","data":{}}}"#;
+        assert_eq!(job_id(known.as_bytes()).as_deref(), Some("0192"));
+        for other in ["", "ok", "{}", r#"{"data":null}"#, r#"{"data":{"id":7}}"#, r#"{"data":{"id":""}}"#] {
+            assert_eq!(job_id(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_redacted_before_it_is_cut() {
+        let url = format!("https://restock.example/callbacks/v1/restocks/eyJhbGciOi.{}", "x".repeat(300));
+        for before in 0..ANSWER_BYTES_KEPT {
+            let kept = keep(format!("{}{url}", "가".repeat(before / 3)).as_bytes());
+            assert!(kept.len() <= ANSWER_BYTES_KEPT && !kept.contains("eyJ") && !kept.contains("xxx"), "{kept}");
+        }
+        assert_eq!(keep(b"a\0b\xff"), "a\u{FFFD}b\u{FFFD}");
+    }
+}

@@ -1,0 +1,164 @@
+//! The delivery worker: by signal and by clock it claims due requests and calls their factories, many
+//! at a time. No transaction is open while a factory is spoken to.
+
+mod factory_client;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram};
+use shared::amqp::connection::Backoff;
+use shared::db::StoreError;
+use shared::trace::TraceContext;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+pub use factory_client::FactoryClient;
+
+use crate::commands::callback_url::CallbackUrls;
+use crate::commands::claim_requests::{Call, claim_requests};
+use crate::commands::reclaim_lost::reclaim_lost;
+use crate::commands::record_attempt::{CallEnd, record_attempt};
+use crate::commands::{CommandError, Context};
+use crate::settings::Delivery;
+
+/// The end of a call is tried to be recorded for so long; after that its lease runs out.
+const RECORD_FOR: Duration = Duration::from_secs(30);
+
+/// Calls factories until it is stopped.
+#[derive(Clone)]
+pub struct Worker {
+    context: Context,
+    callback_urls: CallbackUrls,
+    client: FactoryClient,
+    settings: Arc<Delivery>,
+    metrics: Metrics,
+}
+
+#[derive(Clone)]
+struct Metrics {
+    attempts: Counter<u64>,
+    duration: Histogram<f64>,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let meter = opentelemetry::global::meter("jaego");
+        Self {
+            attempts: meter
+                .u64_counter("jaego_production_attempts")
+                .with_description("Calls to factories, by outcome")
+                .build(),
+            duration: meter
+                .f64_histogram("jaego_production_attempt_duration")
+                .with_unit("s")
+                .with_description("How long calls to factories took, by outcome")
+                .build(),
+        }
+    }
+}
+
+impl Worker {
+    /// With all that it needs; nothing runs yet.
+    pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Delivery) -> Self {
+        Self { context, callback_urls, client, settings: Arc::new(settings.clone()), metrics: Metrics::new() }
+    }
+
+    /// Works until `stop`; then ends the calls that are under way.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut calls = JoinSet::new();
+        while !stop.is_cancelled() {
+            let free = self.settings.concurrency.saturating_sub(calls.len());
+            let claimed = if free > 0 { self.claim(free).await } else { Vec::new() };
+            let claimed_any = !claimed.is_empty();
+            for call in claimed {
+                calls.spawn(self.clone().deliver(call));
+            }
+            if claimed_any {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.context.due.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(self.settings.poll_ms)) => {}
+                Some(ended) = calls.join_next() => report(ended),
+            }
+            while let Some(ended) = calls.try_join_next() {
+                report(ended);
+            }
+        }
+        while let Some(ended) = calls.join_next().await {
+            report(ended);
+        }
+    }
+
+    /// What to do now; nothing when the store is away: the clock asks again.
+    async fn claim(&self, free: usize) -> Vec<Call> {
+        match reclaim_lost(&self.context).await {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::warn!(count, "calls to factories were lost; they are made again");
+                let lost = u64::try_from(count).unwrap_or_default();
+                self.metrics.attempts.add(lost, &[KeyValue::new("outcome", "unknown")]);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for lost calls");
+                return Vec::new();
+            }
+        }
+        match claim_requests(&self.context, &self.callback_urls, self.settings.lease_ms, free).await {
+            Ok(calls) => calls,
+            Err(CommandError::Store(error)) => {
+                tracing::warn!(%error, "cannot look for due requests");
+                Vec::new()
+            }
+            Err(CommandError::Rejected(error)) => {
+                tracing::error!(%error, "cannot call factories");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn deliver(self, call: Call) {
+        let span = tracing::info_span!("attempt", request_id = %call.request_id(), number = call.number(), factory_id = %call.factory.id);
+        let trace = TraceContext::continue_from(Some(&call.traceparent)).enter(&span);
+        async {
+            let ended = self.client.call(&call, trace).await;
+            self.measure(&ended);
+            if let Err(error) = self.record(&call, &ended, trace).await {
+                tracing::error!(%error, "the end of a call was not recorded; it counts as lost when its lease runs out");
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// A store that is away for a moment must not make the factory get the request twice.
+    async fn record(&self, call: &Call, ended: &CallEnd, trace: TraceContext) -> Result<(), StoreError> {
+        let give_up_at = Instant::now() + RECORD_FOR;
+        let mut backoff = Backoff::default();
+        loop {
+            match record_attempt(&self.context, call, ended, trace).await {
+                Err(error) if error.is_unavailable() && Instant::now() < give_up_at => backoff.wait().await,
+                result => return result,
+            }
+        }
+    }
+
+    fn measure(&self, ended: &CallEnd) {
+        let outcome = ended.verdict().as_str();
+        let labels = [KeyValue::new("outcome", outcome)];
+        self.metrics.attempts.add(1, &labels);
+        self.metrics.duration.record(ended.duration.as_secs_f64(), &labels);
+        tracing::info!(outcome, status = ended.status, error = ended.error, "factory called");
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a call to a factory broke; it counts as lost when its lease runs out");
+    }
+}

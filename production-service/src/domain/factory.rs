@@ -1,0 +1,174 @@
+//! A factory and how it is to be treated.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use shared::ids::FactoryId;
+
+/// A factory that production requests may name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Factory {
+    /// Its id.
+    pub id: FactoryId,
+    /// All that an operator sets.
+    pub settings: FactorySettings,
+    /// Rises by one with every change.
+    pub revision: i64,
+}
+
+/// All that an operator sets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FactorySettings {
+    /// Its name for people.
+    pub name: String,
+    /// Where its API is: http or https, nothing secret in it, no slash at the end.
+    pub base_url: String,
+    /// Who asks, as the factory wants to hear it.
+    pub requester: String,
+    /// Whether it is asked at all; its requests wait otherwise.
+    pub enabled: bool,
+    /// Longest time for one call.
+    pub timeout: Duration,
+    /// Most calls at the same time.
+    pub max_in_flight: i32,
+    /// Most calls a second; None: as many as there are.
+    pub rate_per_s: Option<f64>,
+    /// From acceptance to goods, seconds.
+    pub lead_time_s: i64,
+    /// Overdue after this many lead times.
+    pub overdue_factor: f64,
+    /// Who is asked when this factory cannot.
+    pub fallback_factory_id: Option<FactoryId>,
+    /// Waits between failed calls; None: the service's own.
+    pub retry_schedule: Option<Vec<Duration>>,
+    /// Networks that its callbacks come from, in CIDR form; empty allows all.
+    pub callback_sources: Vec<String>,
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidFactory {
+    /// Which one, by its name on the wire.
+    pub field: &'static str,
+    /// What it must be.
+    pub expected: String,
+}
+
+/// Longest name or requester, in characters.
+const TEXT_LENGTH_MAX: usize = 200;
+/// Bounds of one call's time.
+const TIMEOUT_MS: RangeInclusive<u128> = 100..=120_000;
+const MAX_IN_FLIGHT: RangeInclusive<i32> = 1..=1_000;
+const RATE_PER_S_MAX: f64 = 10_000.0;
+/// A year.
+const LEAD_TIME_S: RangeInclusive<i64> = 1..=31_536_000;
+const OVERDUE_FACTOR: RangeInclusive<f64> = 1.0..=100.0;
+const RETRIES_MAX: usize = 50;
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+const CALLBACK_SOURCES_MAX: usize = 100;
+
+impl FactorySettings {
+    /// Tells the first setting of the factory `id` that cannot work.
+    pub fn check(&self, id: &FactoryId) -> Result<(), InvalidFactory> {
+        let rules: [(bool, &'static str, String); 10] = [
+            (is_text(&self.name), "name", text_rule()),
+            (is_text(&self.requester), "requester", text_rule()),
+            (TIMEOUT_MS.contains(&self.timeout.as_millis()), "timeout_ms", range_rule(&TIMEOUT_MS)),
+            (MAX_IN_FLIGHT.contains(&self.max_in_flight), "max_in_flight", range_rule(&MAX_IN_FLIGHT)),
+            (
+                self.rate_per_s.is_none_or(|rate| rate > 0.0 && rate <= RATE_PER_S_MAX),
+                "rate_per_s",
+                format!("must be 0 to {RATE_PER_S_MAX}, 0 or null for no limit"),
+            ),
+            (LEAD_TIME_S.contains(&self.lead_time_s), "lead_time_s", range_rule(&LEAD_TIME_S)),
+            (OVERDUE_FACTOR.contains(&self.overdue_factor), "overdue_factor", range_rule(&OVERDUE_FACTOR)),
+            (
+                self.fallback_factory_id.as_ref() != Some(id),
+                "fallback_factory_id",
+                "must be another factory".to_owned(),
+            ),
+            (
+                self.retry_schedule.as_ref().is_none_or(|delays| {
+                    delays.len() <= RETRIES_MAX && delays.iter().all(|delay| *delay <= RETRY_DELAY_MAX)
+                }),
+                "retry_schedule",
+                format!("must be at most {RETRIES_MAX} delays of at most {} s", RETRY_DELAY_MAX.as_secs()),
+            ),
+            (
+                self.callback_sources.len() <= CALLBACK_SOURCES_MAX,
+                "callback_sources",
+                format!("must be at most {CALLBACK_SOURCES_MAX} networks"),
+            ),
+        ];
+        match rules.into_iter().find(|(good, ..)| !good) {
+            None => Ok(()),
+            Some((_, field, expected)) => Err(InvalidFactory { field, expected }),
+        }
+    }
+}
+
+fn is_text(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= TEXT_LENGTH_MAX && !text.chars().any(char::is_control)
+}
+
+fn text_rule() -> String {
+    format!("must be 1 to {TEXT_LENGTH_MAX} printable characters")
+}
+
+fn range_rule<T: std::fmt::Display>(range: &RangeInclusive<T>) -> String {
+    format!("must be {} to {}", range.start(), range.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> FactoryId {
+        "FF-500293".parse().expect("id")
+    }
+
+    fn good() -> FactorySettings {
+        FactorySettings {
+            name: "부산도너츠 공장".into(),
+            base_url: "http://factory.example".into(),
+            requester: "재고담당".into(),
+            enabled: true,
+            timeout: Duration::from_secs(5),
+            max_in_flight: 8,
+            rate_per_s: None,
+            lead_time_s: 60,
+            overdue_factor: 2.0,
+            fallback_factory_id: None,
+            retry_schedule: None,
+            callback_sources: vec![],
+        }
+    }
+
+    #[test]
+    fn the_known_factory_is_fine_and_each_bad_setting_is_named() {
+        assert_eq!(good().check(&id()), Ok(()));
+        let day = Duration::from_secs(24 * 3600);
+        let bad: [(&str, FactorySettings); 17] = [
+            ("name", FactorySettings { name: " ".into(), ..good() }),
+            ("name", FactorySettings { name: "가".repeat(201), ..good() }),
+            ("name", FactorySettings { name: "a\0b".into(), ..good() }),
+            ("requester", FactorySettings { requester: String::new(), ..good() }),
+            ("timeout_ms", FactorySettings { timeout: Duration::from_millis(99), ..good() }),
+            ("timeout_ms", FactorySettings { timeout: Duration::from_millis(120_001), ..good() }),
+            ("max_in_flight", FactorySettings { max_in_flight: 0, ..good() }),
+            ("max_in_flight", FactorySettings { max_in_flight: 1001, ..good() }),
+            ("rate_per_s", FactorySettings { rate_per_s: Some(-1.0), ..good() }),
+            ("rate_per_s", FactorySettings { rate_per_s: Some(f64::NAN), ..good() }),
+            ("lead_time_s", FactorySettings { lead_time_s: 0, ..good() }),
+            ("overdue_factor", FactorySettings { overdue_factor: 0.5, ..good() }),
+            ("overdue_factor", FactorySettings { overdue_factor: f64::NAN, ..good() }),
+            ("fallback_factory_id", FactorySettings { fallback_factory_id: Some(id()), ..good() }),
+            ("retry_schedule", FactorySettings { retry_schedule: Some(vec![day * 8]), ..good() }),
+            ("retry_schedule", FactorySettings { retry_schedule: Some(vec![day; 51]), ..good() }),
+            ("callback_sources", FactorySettings { callback_sources: vec!["::/0".into(); 101], ..good() }),
+        ];
+        for (field, settings) in bad {
+            assert_eq!(settings.check(&id()).map_err(|invalid| invalid.field), Err(field), "{settings:?}");
+        }
+    }
+}

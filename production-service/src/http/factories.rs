@@ -1,0 +1,124 @@
+//! `/api/v1/factories`.
+
+use actix_web::http::header::ETAG;
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, put};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use shared::http::auth::{Operator, Viewer};
+use shared::http::{IfMatch, PageQuery, Paged, StrictJson, etag};
+use shared::ids::FactoryId;
+use shared::problem::{Problem, ProblemBody};
+use shared::trace::TraceContext;
+
+use super::factory_body::{FactoryBody, FactoryInput};
+use super::{not_found, problem_of};
+use crate::commands::look_up;
+use crate::commands::put_factory::{PutFactory, put_factory};
+use crate::commands::{Actor, Context};
+use crate::domain::Factory;
+
+const LIST: &str = "factories";
+
+/// Nothing but the page's own parameters, which `PageQuery` reads.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnlyPage {
+    #[serde(rename = "limit")]
+    _limit: Option<IgnoredAny>,
+    #[serde(rename = "cursor")]
+    _cursor: Option<IgnoredAny>,
+}
+
+/// Lists factories by id.
+#[utoipa::path(
+    tag = "factories",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "One page", body = Paged<FactoryBody>),
+        (status = 400, description = "Unknown query parameter", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Bad limit or cursor", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("operator" = []))
+)]
+#[get("/api/v1/factories")]
+pub(super) async fn list(
+    _: Viewer,
+    context: Data<Context>,
+    _: Query<OnlyPage>,
+    page: Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let page = page.page(LIST)?;
+    let found = look_up::list_factories(&context, page.after.as_deref(), page.fetch()).await?;
+    let items = found.into_iter().map(|factory| FactoryBody::new(factory, &context.retry_schedule)).collect();
+    Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
+}
+
+/// Shows a factory.
+#[utoipa::path(
+    tag = "factories",
+    params(("id" = FactoryId, Path, description = "The factory's id")),
+    responses(
+        (status = 200, description = "The factory", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
+        (status = 400, description = "The id has another form", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such factory", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("operator" = []))
+)]
+#[get("/api/v1/factories/{id}")]
+pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) -> Result<HttpResponse, Problem> {
+    let found = look_up::get_factory(&context, &id).await?;
+    Ok(answer(HttpResponse::Ok(), found.ok_or_else(|| not_found("factory"))?, &context))
+}
+
+/// Adds or changes a factory. What is left out has its default.
+#[utoipa::path(
+    tag = "factories",
+    params(
+        ("id" = FactoryId, Path, description = "The factory's id"),
+        ("If-Match" = Option<String>, Header, description = "The version that the change is based on"),
+    ),
+    request_body = FactoryInput,
+    responses(
+        (status = 200, description = "Changed", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
+        (status = 201, description = "Added", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
+        (status = 400, description = "The body is not JSON, or the id has another form", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The token may only look", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "If-Match names another version", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not application/json", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field cannot work, or is unknown", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("operator" = []))
+)]
+#[put("/api/v1/factories/{id}")]
+pub(super) async fn put(
+    operator: Operator,
+    request: HttpRequest,
+    context: Data<Context>,
+    id: Path<FactoryId>,
+    if_match: IfMatch,
+    body: StrictJson<FactoryInput>,
+) -> Result<HttpResponse, Problem> {
+    let id = id.into_inner();
+    let detail = serde_json::to_value(&body.0).unwrap_or(Value::Null);
+    let settings = body.0.settings(&id)?;
+    let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
+    let put = PutFactory { id, settings, if_match, detail };
+    let (factory, is_new) =
+        put_factory(&context, actor, put).await.map_err(|error| problem_of(error, |problem| problem))?;
+    let status = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(answer(status, factory, &context))
+}
+
+fn answer(mut response: HttpResponseBuilder, factory: Factory, context: &Context) -> HttpResponse {
+    response.insert_header((ETAG, etag(factory.revision)));
+    response.json(FactoryBody::new(factory, &context.retry_schedule))
+}

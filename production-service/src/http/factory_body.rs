@@ -1,0 +1,255 @@
+//! A factory on the wire.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::ids::FactoryId;
+use shared::problem::Problem;
+use url::Url;
+use utoipa::ToSchema;
+
+use super::invalid;
+use crate::domain::{Factory, FactorySettings};
+
+/// Longest base URL, in bytes.
+const URL_BYTES_MAX: usize = 1000;
+
+/// A factory as it is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FactoryBody {
+    pub(super) id: FactoryId,
+    #[schema(example = "부산도너츠 공장")]
+    name: String,
+    #[schema(example = "https://factory.example")]
+    base_url: String,
+    requester: String,
+    enabled: bool,
+    timeout_ms: u64,
+    max_in_flight: i32,
+    /// Calls a second; null: no limit.
+    rate_per_s: Option<f64>,
+    lead_time_s: i64,
+    overdue_factor: f64,
+    fallback_factory_id: Option<FactoryId>,
+    /// Waits between failed calls in force, seconds.
+    #[schema(value_type = Vec<f64>)]
+    retry_schedule: Vec<Seconds>,
+    /// Networks that callbacks come from; empty allows all.
+    callback_sources: Vec<String>,
+    /// Measured median of the lead time, seconds; null: not measured yet.
+    lead_time_p50_s: Option<i64>,
+    /// Measured 90th percentile, seconds.
+    lead_time_p90_s: Option<i64>,
+    revision: i64,
+}
+
+impl FactoryBody {
+    pub(super) fn new(factory: Factory, default_schedule: &[Duration]) -> Self {
+        let settings = factory.settings;
+        let schedule = settings.retry_schedule.as_deref().unwrap_or(default_schedule);
+        Self {
+            id: factory.id,
+            name: settings.name,
+            base_url: settings.base_url,
+            requester: settings.requester,
+            enabled: settings.enabled,
+            timeout_ms: u64::try_from(settings.timeout.as_millis()).unwrap_or(u64::MAX),
+            max_in_flight: settings.max_in_flight,
+            rate_per_s: settings.rate_per_s,
+            lead_time_s: settings.lead_time_s,
+            overdue_factor: settings.overdue_factor,
+            fallback_factory_id: settings.fallback_factory_id,
+            retry_schedule: schedule.iter().copied().map(Seconds).collect(),
+            callback_sources: settings.callback_sources,
+            lead_time_p50_s: None,
+            lead_time_p90_s: None,
+            revision: factory.revision,
+        }
+    }
+}
+
+/// A factory as an operator sets it: what is left out has its default.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(example = json!({"name": "부산도너츠 공장", "base_url": "https://factory.example", "lead_time_s": 60}))]
+pub(super) struct FactoryInput {
+    /// The same as in the path, or left out.
+    #[serde(default)]
+    id: Option<FactoryId>,
+    /// For people, 1 to 200 characters.
+    name: String,
+    /// http or https, without credentials, query and fragment; `/api/manufactures` is added.
+    base_url: String,
+    /// Who asks, as the factory wants to hear it.
+    #[serde(default = "default_requester")]
+    requester: String,
+    /// Requests of a disabled factory wait.
+    #[serde(default = "default_enabled")]
+    enabled: bool,
+    /// Longest time for one call.
+    #[serde(default = "default_timeout_ms")]
+    #[schema(minimum = 100, maximum = 120_000)]
+    timeout_ms: u64,
+    /// Most calls at the same time.
+    #[serde(default = "default_max_in_flight")]
+    #[schema(minimum = 1, maximum = 1000)]
+    max_in_flight: i32,
+    /// Most calls a second; 0 or null: no limit.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 10_000)]
+    rate_per_s: Option<f64>,
+    /// From acceptance to goods.
+    #[serde(default = "default_lead_time_s")]
+    #[schema(minimum = 1, maximum = 31_536_000)]
+    lead_time_s: i64,
+    /// Overdue after this many lead times.
+    #[serde(default = "default_overdue_factor")]
+    #[schema(minimum = 1, maximum = 100)]
+    overdue_factor: f64,
+    /// Who is asked when this factory cannot.
+    #[serde(default)]
+    fallback_factory_id: Option<FactoryId>,
+    /// Waits between failed calls, seconds; null: the service's own.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<f64>>)]
+    retry_schedule: Option<Vec<Seconds>>,
+    /// Networks that callbacks come from, in CIDR form; empty allows all.
+    #[serde(default)]
+    callback_sources: Vec<String>,
+}
+
+fn default_requester() -> String {
+    "재고담당".to_owned()
+}
+fn default_enabled() -> bool {
+    true
+}
+fn default_timeout_ms() -> u64 {
+    5_000
+}
+fn default_max_in_flight() -> i32 {
+    8
+}
+fn default_lead_time_s() -> i64 {
+    60
+}
+fn default_overdue_factor() -> f64 {
+    2.0
+}
+
+impl FactoryInput {
+    /// The settings of the factory `id`, or the problem that names the field that cannot work.
+    pub(super) fn settings(self, id: &FactoryId) -> Result<FactorySettings, Problem> {
+        if self.id.is_some_and(|own| own != *id) {
+            return Err(invalid("id", "must be the one of the path, or left out"));
+        }
+        let settings = FactorySettings {
+            name: self.name,
+            base_url: base_url(&self.base_url).map_err(|expected| invalid("base_url", expected))?,
+            requester: self.requester,
+            enabled: self.enabled,
+            timeout: Duration::from_millis(self.timeout_ms),
+            max_in_flight: self.max_in_flight,
+            rate_per_s: self.rate_per_s.filter(|rate| *rate != 0.0),
+            lead_time_s: self.lead_time_s,
+            overdue_factor: self.overdue_factor,
+            fallback_factory_id: self.fallback_factory_id,
+            retry_schedule: self.retry_schedule.map(|delays| delays.into_iter().map(|delay| delay.0).collect()),
+            callback_sources: self.callback_sources.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
+        };
+        settings.check(id).map_err(|problem| invalid(problem.field, &problem.expected))?;
+        Ok(settings)
+    }
+}
+
+fn base_url(text: &str) -> Result<String, &'static str> {
+    if text.len() > URL_BYTES_MAX {
+        return Err("must be at most 1000 bytes");
+    }
+    let url = Url::parse(text).map_err(|_| "must be a URL such as https://factory.example")?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("must begin with http:// or https://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold credentials");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have neither query nor fragment");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn network(text: &str) -> Result<String, Problem> {
+    let network: Result<IpNet, _> = text.parse();
+    let network = network.map_err(|_| invalid("callback_sources", "must be networks such as 203.0.113.0/24"))?;
+    Ok(network.trunc().to_string())
+}
+
+/// A duration as a number of seconds, whole where it is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seconds(Duration);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.subsec_nanos() == 0 {
+            serializer.serialize_u64(self.0.as_secs())
+        } else {
+            serializer.serialize_f64(self.0.as_secs_f64())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        let duration = Duration::try_from_secs_f64(seconds);
+        duration.map(Self).map_err(|_| serde::de::Error::custom("must be a number of seconds, 0 or more"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_addresses_pass() {
+        for (text, kept) in [
+            ("http://127.0.0.1:8480", "http://127.0.0.1:8480"),
+            ("https://factory.example/", "https://factory.example"),
+            ("HTTPS://Factory.example/a/b/", "https://factory.example/a/b"),
+        ] {
+            assert_eq!(base_url(text).as_deref(), Ok(kept));
+        }
+        let long = format!("http://{}.example", "a".repeat(1000));
+        for bad in [
+            "",
+            "factory.example",
+            "/path",
+            "ftp://factory.example",
+            "file:///etc/passwd",
+            "http://",
+            "http://user@factory.example",
+            "http://user:secret@factory.example",
+            "http://factory.example?x=1",
+            "http://factory.example/?",
+            "http://factory.example/#a",
+            &long,
+        ] {
+            assert!(base_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_are_read_and_seconds_keep_their_form() {
+        assert_eq!(network("203.0.113.7/24").ok().as_deref(), Some("203.0.113.0/24"));
+        assert_eq!(network("2001:db8::/32").ok().as_deref(), Some("2001:db8::/32"));
+        for bad in ["", "203.0.113.7", "203.0.113.0/33", "localhost/8"] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+        let read: Vec<Seconds> = serde_json::from_str("[1, 0.5, 7200]").expect("seconds");
+        assert_eq!(serde_json::to_string(&read).expect("json"), "[1,0.5,7200]");
+        for bad in ["[-1]", "[1e300]", "[\"1\"]"] {
+            assert!(serde_json::from_str::<Vec<Seconds>>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Operators' endpoints; wire types live here.
+
+mod factories;
+mod factory_body;
+mod production_requests;
+
+use shared::problem::{Problem, ProblemKind};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::commands::CommandError;
+
+/// All endpoints. The commands' `Context` must be there as application data.
+pub fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(production_requests::list)
+        .service(production_requests::get)
+        .service(production_requests::retry)
+        .service(production_requests::cancel)
+        .service(factories::list)
+        .service(factories::get)
+        .service(factories::put);
+}
+
+/// Title and description of the OpenAPI document.
+pub fn document() -> OpenApi {
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("production-service")
+                .description(Some("Production requests and the factories that answer them. For operators."))
+                .version(env!("CARGO_PKG_VERSION"))
+                .build(),
+        )
+        .components(Some(ComponentsBuilder::new().security_scheme("operator", bearer).build()))
+        .build()
+}
+
+fn not_found(what: &str) -> Problem {
+    Problem::new(ProblemKind::NotFound, format!("There is no such {what}."))
+}
+
+fn problem_of<R>(error: CommandError<R>, rejected: impl FnOnce(R) -> Problem) -> Problem {
+    match error {
+        CommandError::Rejected(rejection) => rejected(rejection),
+        CommandError::Store(error) => error.into(),
+    }
+}
+
+fn invalid(field: &str, expected: &str) -> Problem {
+    Problem::new(ProblemKind::InvalidRequest, format!("{field}: {expected}.")).with("field", field)
+}

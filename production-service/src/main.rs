@@ -1,0 +1,13 @@
+//! The program; see `production-service --help`.
+
+use std::process::ExitCode;
+
+use production_service::app;
+use production_service::settings::Settings;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    shared::service::run::<Settings, _>(app::IDENTITY, app::start)
+}

@@ -1,0 +1,143 @@
+//! What can be set; every key with its default is in `config/default.toml`.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use shared::contracts::callback::CallbackSigner;
+use shared::settings::Common;
+use url::Url;
+
+/// Settings of production-service.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// The sections that every service has.
+    #[serde(flatten)]
+    pub common: Common,
+    /// The capability that a factory calls back with.
+    pub callback: Callback,
+    /// Calls to factories.
+    pub delivery: Delivery,
+}
+
+/// The capability that a factory calls back with.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Callback {
+    /// Where factories reach restock-service.
+    pub base_url: String,
+    /// Ed25519 private key, PKCS#8 PEM.
+    pub signing_key: SecretString,
+    /// How long a token is good for.
+    pub token_valid_days: u16,
+}
+
+/// Calls to factories.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Delivery {
+    /// How often due requests are looked for without a signal.
+    pub poll_ms: u64,
+    /// After this time without a recorded answer a call counts as lost; 0: factory timeout + 5 s.
+    pub lease_ms: u32,
+    /// Most calls at the same time in this process.
+    pub concurrency: usize,
+    /// Waits between failed calls, seconds.
+    pub retry_schedule_s: Vec<String>,
+    /// Most bytes of an answer that are read.
+    pub response_bytes_max: usize,
+}
+
+impl shared::settings::Settings for Settings {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        let mut require = |good: bool, problem: &str| {
+            if !good {
+                problems.push(problem.to_owned());
+            }
+        };
+        let url = Url::parse(&self.callback.base_url);
+        let plain = url.is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+        });
+        require(plain, "callback.base_url: must be an http(s) URL without query and fragment");
+        require(
+            CallbackSigner::from_pem(self.callback.signing_key.expose_secret()).is_ok(),
+            "callback.signing_key: must be an Ed25519 private key in PKCS#8 PEM form (openssl genpkey -algorithm ed25519)",
+        );
+        require((1..=3650).contains(&self.callback.token_valid_days), "callback.token_valid_days: must be 1 to 3650");
+        require(self.delivery.poll_ms >= 1, "delivery.poll_ms: must be at least 1");
+        require((1..=10_000).contains(&self.delivery.concurrency), "delivery.concurrency: must be 1 to 10000");
+        require(
+            self.delivery.retry_schedule_s.iter().all(|text| seconds(text).is_some()),
+            "delivery.retry_schedule_s: must be a list of seconds, each 0 to 604800",
+        );
+        require(
+            (2048..=16 * 1024 * 1024).contains(&self.delivery.response_bytes_max),
+            "delivery.response_bytes_max: must be 2048 to 16777216",
+        );
+    }
+}
+
+impl Delivery {
+    /// The waits in order.
+    pub fn retry_schedule(&self) -> Vec<Duration> {
+        self.retry_schedule_s.iter().filter_map(|text| seconds(text)).collect()
+    }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    (0.0..=604_800.0).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::settings::{InvalidSettings, Sources, load};
+
+    use super::*;
+    use crate::app;
+
+    fn load_with(env: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        let env = env.iter().map(|(name, value)| (format!("JAEGO_PRODUCTION__{name}"), (*value).to_owned())).collect();
+        load(Sources { defaults: app::IDENTITY.defaults, file: None, env_prefix: app::IDENTITY.env_prefix, env })
+    }
+
+    #[test]
+    fn only_what_is_secret_or_unknowable_must_be_set() {
+        let InvalidSettings(problems) = load_with(&[]).expect_err("four are missing");
+        let keys: Vec<&str> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+        assert_eq!(keys, ["database.url", "amqp.url", "callback.base_url", "callback.signing_key"]);
+        let key = testkit::keys::CallbackKeys::generate().expect("keys").private_pem;
+        let settings = load_with(&[
+            ("DATABASE__URL", "postgres://role:very-secret@localhost/x"),
+            ("AMQP__URL", "amqp://user:very-secret@localhost/%2f"),
+            ("CALLBACK__BASE_URL", "https://restock.example"),
+            ("CALLBACK__SIGNING_KEY", &key),
+        ])
+        .expect("valid");
+        let schedule: Vec<u64> = settings.delivery.retry_schedule().iter().map(Duration::as_secs).collect();
+        assert_eq!(schedule, [1, 5, 30, 120, 600, 1800, 7200]);
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("very-secret") && !shown.contains("PRIVATE KEY"), "{shown}");
+    }
+
+    #[test]
+    fn every_bad_value_is_told() {
+        let InvalidSettings(problems) = load_with(&[
+            ("DATABASE__URL", "postgres://role:x@localhost/x"),
+            ("AMQP__URL", "amqp://user:x@localhost/%2f"),
+            ("CALLBACK__BASE_URL", "ftp://restock.example"),
+            ("CALLBACK__SIGNING_KEY", "very-secret"),
+            ("CALLBACK__TOKEN_VALID_DAYS", "0"),
+            ("DELIVERY__POLL_MS", "0"),
+            ("DELIVERY__CONCURRENCY", "0"),
+            ("DELIVERY__RETRY_SCHEDULE_S", "1,-1"),
+            ("DELIVERY__RESPONSE_BYTES_MAX", "1"),
+        ])
+        .expect_err("seven are bad");
+        assert_eq!(problems.len(), 7, "{problems:?}");
+        assert!(!problems.join("").contains("very-secret"));
+    }
+}

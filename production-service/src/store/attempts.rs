@@ -1,0 +1,109 @@
+//! Calls to factories.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::RequestId;
+use uuid::Uuid;
+
+use super::schema::production_attempts;
+
+/// A call, before it is made.
+#[derive(Insertable)]
+#[diesel(table_name = production_attempts)]
+pub struct NewAttempt {
+    /// For which request.
+    pub request_id: Uuid,
+    /// Counts from 1.
+    pub number: i32,
+    /// Which factory is asked.
+    pub factory_id: String,
+    /// Id of its callback token.
+    pub jti: String,
+    /// The trace it belongs to.
+    pub trace_id: String,
+}
+
+/// A call as it is shown.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = production_attempts)]
+pub struct Attempt {
+    /// Counts from 1.
+    pub number: i32,
+    /// Which factory was asked.
+    pub factory_id: String,
+    /// Begun.
+    pub started_at: DateTime<Utc>,
+    /// How long it took.
+    pub duration_ms: Option<i64>,
+    /// Status of the answer.
+    pub status: Option<i32>,
+    /// Why there was none.
+    pub error: Option<String>,
+    /// Beginning of the answer, redacted.
+    pub answer: Option<String>,
+    /// `accepted`, `retry`, `refused`, `unknown`; None while it is under way.
+    pub outcome: Option<String>,
+    /// The trace it belongs to.
+    pub trace_id: String,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct AttemptEnd {
+    /// `accepted`, `retry`, `refused` or `unknown`.
+    pub outcome: &'static str,
+    /// How long it took, when that is known.
+    pub duration_ms: Option<i64>,
+    /// Status of the answer.
+    pub status: Option<i32>,
+    /// Why there was none.
+    pub error: Option<String>,
+    /// Beginning of the answer, redacted.
+    pub answer: Option<String>,
+}
+
+/// Writes calls down before they are made.
+pub async fn insert(connection: &mut AsyncPgConnection, attempts: &[NewAttempt]) -> Result<(), StoreError> {
+    diesel::insert_into(production_attempts::table).values(attempts).execute(connection).await?;
+    Ok(())
+}
+
+struct End;
+impl StatementSql for End {
+    const SQL: &'static str = "UPDATE production_attempts \
+        SET outcome = ?, duration_ms = ?, status = ?, error = ?, answer = ? WHERE request_id = ? AND number = ?";
+}
+
+/// Writes down how a call ended; what is known later replaces `unknown`.
+pub async fn end(
+    connection: &mut AsyncPgConnection,
+    request_id: RequestId,
+    number: i32,
+    end: AttemptEnd,
+) -> Result<(), StoreError> {
+    Statement::<End>::new()
+        .bind::<Text, _>(end.outcome)
+        .bind::<Nullable<BigInt>, _>(end.duration_ms)
+        .bind::<Nullable<Integer>, _>(end.status)
+        .bind::<Nullable<Text>, _>(end.error)
+        .bind::<Nullable<Text>, _>(end.answer)
+        .bind::<diesel::sql_types::Uuid, _>(request_id.0)
+        .bind::<Integer, _>(number)
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+/// The calls of a request, oldest first.
+pub async fn of_request(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Vec<Attempt>, StoreError> {
+    let attempts = production_attempts::table
+        .filter(production_attempts::request_id.eq(id.0))
+        .order(production_attempts::number)
+        .select(Attempt::as_select())
+        .load(connection)
+        .await?;
+    Ok(attempts)
+}

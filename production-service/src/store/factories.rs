@@ -1,0 +1,125 @@
+//! Factories.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::StoreError;
+use shared::ids::FactoryId;
+
+use super::schema::factories;
+use super::{corrupt, milliseconds};
+use crate::domain::{Factory, FactorySettings};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = factories, treat_none_as_null = true)]
+struct Row {
+    id: String,
+    name: String,
+    base_url: String,
+    requester: String,
+    enabled: bool,
+    timeout_ms: i32,
+    max_in_flight: i32,
+    rate_per_s: Option<f64>,
+    lead_time_s: i64,
+    overdue_factor: f64,
+    fallback_factory_id: Option<String>,
+    retry_schedule_ms: Option<Vec<i64>>,
+    callback_sources: Vec<String>,
+    revision: i64,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&Factory> for Row {
+    fn from(factory: &Factory) -> Self {
+        let settings = factory.settings.clone();
+        let delays = |delays: Vec<Duration>| delays.into_iter().map(milliseconds).collect();
+        Self {
+            id: factory.id.to_string(),
+            name: settings.name,
+            base_url: settings.base_url,
+            requester: settings.requester,
+            enabled: settings.enabled,
+            timeout_ms: i32::try_from(settings.timeout.as_millis()).unwrap_or(i32::MAX),
+            max_in_flight: settings.max_in_flight,
+            rate_per_s: settings.rate_per_s,
+            lead_time_s: settings.lead_time_s,
+            overdue_factor: settings.overdue_factor,
+            fallback_factory_id: settings.fallback_factory_id.map(String::from),
+            retry_schedule_ms: settings.retry_schedule.map(delays),
+            callback_sources: settings.callback_sources,
+            revision: factory.revision,
+            updated_at: Utc::now(),
+        }
+    }
+}
+
+impl TryFrom<Row> for Factory {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let id = |text: String| FactoryId::try_from(text).map_err(|error| corrupt("factories.id", error));
+        let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+        Ok(Self {
+            id: id(row.id)?,
+            settings: FactorySettings {
+                name: row.name,
+                base_url: row.base_url,
+                requester: row.requester,
+                enabled: row.enabled,
+                timeout: duration(row.timeout_ms.into()),
+                max_in_flight: row.max_in_flight,
+                rate_per_s: row.rate_per_s,
+                lead_time_s: row.lead_time_s,
+                overdue_factor: row.overdue_factor,
+                fallback_factory_id: row.fallback_factory_id.map(id).transpose()?,
+                retry_schedule: row.retry_schedule_ms.map(|delays| delays.into_iter().map(duration).collect()),
+                callback_sources: row.callback_sources,
+            },
+            revision: row.revision,
+        })
+    }
+}
+
+/// One factory.
+pub async fn find(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<Option<Factory>, StoreError> {
+    let row = factories::table.find(id.as_str()).select(Row::as_select()).first(connection).await.optional()?;
+    row.map(Factory::try_from).transpose()
+}
+
+/// Factories after `after`, by id.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Factory>, StoreError> {
+    let rows = factories::table
+        .filter(factories::id.gt(after.unwrap_or_default()))
+        .order(factories::id)
+        .limit(limit)
+        .select(Row::as_select())
+        .load(connection)
+        .await?;
+    rows.into_iter().map(Factory::try_from).collect()
+}
+
+/// These factories, of those that there are.
+pub async fn find_all(connection: &mut AsyncPgConnection, ids: &[&str]) -> Result<Vec<Factory>, StoreError> {
+    let rows = factories::table.filter(factories::id.eq_any(ids)).select(Row::as_select()).load(connection).await?;
+    rows.into_iter().map(Factory::try_from).collect()
+}
+
+/// Adds or changes a factory.
+pub async fn save(connection: &mut AsyncPgConnection, factory: &Factory) -> Result<(), StoreError> {
+    let row = Row::from(factory);
+    diesel::insert_into(factories::table)
+        .values(&row)
+        .on_conflict(factories::id)
+        .do_update()
+        .set(&row)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

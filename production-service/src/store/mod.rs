@@ -1,0 +1,47 @@
+//! The service's own tables. Functions take the connection: state and outbox share a transaction.
+
+pub mod arrivals;
+pub mod attempts;
+pub mod factories;
+pub mod requests;
+pub mod schema;
+
+use diesel::sql_types::Text;
+use diesel_async::AsyncPgConnection;
+use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::{FactoryId, RequestId};
+
+struct Lock;
+impl StatementSql for Lock {
+    const SQL: &'static str = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))";
+}
+
+async fn lock(connection: &mut AsyncPgConnection, name: String) -> Result<(), StoreError> {
+    Statement::<Lock>::new().bind::<Text, _>(name).run(connection).await?;
+    Ok(())
+}
+
+/// Messages about one request take turns until the transaction ends, whether or not its row exists.
+pub async fn lock_request(connection: &mut AsyncPgConnection, id: RequestId) -> Result<(), StoreError> {
+    lock(connection, format!("request/{id}")).await
+}
+
+/// Changes of one factory take turns until the transaction ends, whether or not its row exists.
+pub async fn lock_factory(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<(), StoreError> {
+    lock(connection, format!("factory/{id}")).await
+}
+
+/// Replicas claim due requests one at a time: so the factories' limits hold for all of them together.
+pub async fn lock_claims(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    lock(connection, "claims".to_owned()).await
+}
+
+/// A row holds what the program never writes.
+fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Query(diesel::result::Error::DeserializationError(format!("{what}: {error}").into()))
+}
+
+/// Milliseconds for the database.
+pub(crate) fn milliseconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,296 @@
+//! Production requests.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::{FactoryId, Quantity, RequestId, Sku};
+use uuid::Uuid;
+
+use super::schema::production_requests;
+use super::{corrupt, milliseconds};
+use crate::domain::{Change, Request, Status};
+
+/// A kept request.
+#[derive(Debug, Clone)]
+pub struct StoredRequest {
+    /// What decisions need.
+    pub state: Request,
+    /// Accepted, but not received when it should have been.
+    pub overdue: bool,
+    /// When the factory is called next.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// The factory's own id for it.
+    pub factory_job_id: Option<String>,
+    /// Why it was asked for.
+    pub reason: String,
+    /// Why it came to its last outcome.
+    pub outcome_reason: Option<String>,
+    /// The trace it belongs to.
+    pub traceparent: String,
+    /// Kept.
+    pub created_at: DateTime<Utc>,
+    /// Changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Why a request is kept, and by which message.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Why it was asked for.
+    pub reason: String,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// The trace it belongs to.
+    pub traceparent: String,
+    /// Id of the event that asked for it.
+    pub event_id: String,
+    /// The event itself.
+    pub event: Vec<u8>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = production_requests)]
+struct Row {
+    id: Uuid,
+    sku: String,
+    factory_id: String,
+    quantity: i64,
+    received: i64,
+    status: String,
+    overdue: bool,
+    attempt_count: i32,
+    attempts_before_schedule: i32,
+    next_attempt_at: Option<DateTime<Utc>>,
+    factory_job_id: Option<String>,
+    revision: i64,
+    reason: String,
+    outcome_reason: Option<String>,
+    traceparent: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for StoredRequest {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let state = Request {
+            id: RequestId(row.id),
+            sku: Sku::try_from(row.sku).map_err(|error| corrupt("sku", error))?,
+            factory_id: FactoryId::try_from(row.factory_id).map_err(|error| corrupt("factory_id", error))?,
+            quantity: Quantity::try_from(row.quantity).map_err(|error| corrupt("quantity", error))?,
+            received: row.received,
+            status: row.status.parse::<Status>().map_err(|error| corrupt("status", error))?,
+            attempt_count: row.attempt_count,
+            attempts_before_schedule: row.attempts_before_schedule,
+            revision: row.revision,
+        };
+        Ok(Self {
+            state,
+            overdue: row.overdue,
+            next_attempt_at: row.next_attempt_at,
+            factory_job_id: row.factory_job_id,
+            reason: row.reason,
+            outcome_reason: row.outcome_reason,
+            traceparent: row.traceparent,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// One request.
+pub async fn find(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StoredRequest>, StoreError> {
+    let row = production_requests::table.find(id.0).select(Row::as_select()).first(connection).await.optional()?;
+    row.map(StoredRequest::try_from).transpose()
+}
+
+/// One request, nobody else's until the transaction ends.
+pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StoredRequest>, StoreError> {
+    let row = production_requests::table
+        .find(id.0)
+        .select(Row::as_select())
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(StoredRequest::try_from).transpose()
+}
+
+/// What a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only in this status.
+    pub status: Option<Status>,
+    /// Only of this factory.
+    pub factory: Option<FactoryId>,
+    /// Only of this product.
+    pub sku: Option<Sku>,
+}
+
+/// Requests that fit, newest first (ids are UUIDv7), before `before`.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    filter: &Filter,
+    before: Option<RequestId>,
+    limit: i64,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let mut query = production_requests::table
+        .select(Row::as_select())
+        .order(production_requests::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(status) = filter.status {
+        query = query.filter(production_requests::status.eq(status.as_str()));
+    }
+    if let Some(factory) = &filter.factory {
+        query = query.filter(production_requests::factory_id.eq(factory.as_str()));
+    }
+    if let Some(sku) = &filter.sku {
+        query = query.filter(production_requests::sku.eq(sku.as_str()));
+    }
+    if let Some(before) = before {
+        query = query.filter(production_requests::id.lt(before.0));
+    }
+    query.load(connection).await?.into_iter().map(StoredRequest::try_from).collect()
+}
+
+/// Keeps a new request as it is before its first change.
+pub async fn insert(
+    connection: &mut AsyncPgConnection,
+    state: &Request,
+    origin: &Origin,
+) -> Result<StoredRequest, StoreError> {
+    let row: Row = diesel::insert_into(production_requests::table)
+        .values((
+            production_requests::id.eq(state.id.0),
+            production_requests::sku.eq(state.sku.as_str()),
+            production_requests::factory_id.eq(state.factory_id.as_str()),
+            production_requests::quantity.eq(state.quantity.get()),
+            production_requests::status.eq(state.status.as_str()),
+            production_requests::next_attempt_at.eq(diesel::dsl::now),
+            production_requests::reason.eq(&origin.reason),
+            production_requests::traceparent.eq(&origin.traceparent),
+            production_requests::event_id.eq(&origin.event_id),
+            production_requests::event.eq(&origin.event),
+            production_requests::requested_at.eq(origin.requested_at),
+        ))
+        .returning(Row::as_returning())
+        .get_result(connection)
+        .await?;
+    row.try_into()
+}
+
+struct Apply;
+impl StatementSql for Apply {
+    const SQL: &'static str = "UPDATE production_requests SET status = ?, received = ?, \
+        next_attempt_at = now() + ? * interval '1 millisecond', lease_until = NULL, attempts_before_schedule = ?, \
+        revision = ?, outcome_reason = coalesce(?, outcome_reason), updated_at = now() WHERE id = ?";
+}
+
+/// Writes a change of a locked request.
+pub async fn apply(connection: &mut AsyncPgConnection, state: &Request, change: &Change) -> Result<(), StoreError> {
+    let after = state.after(change);
+    Statement::<Apply>::new()
+        .bind::<Text, _>(after.status.as_str())
+        .bind::<BigInt, _>(after.received)
+        .bind::<Nullable<BigInt>, _>(change.next_attempt_in.map(milliseconds))
+        .bind::<Integer, _>(after.attempts_before_schedule)
+        .bind::<BigInt, _>(after.revision)
+        .bind::<Nullable<Text>, _>(change.announcement.as_ref().map(|announcement| announcement.reason.clone()))
+        .bind::<SqlUuid, _>(after.id.0)
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+/// Keeps the factory's own id for the job.
+pub async fn keep_job_id(connection: &mut AsyncPgConnection, id: RequestId, job_id: &str) -> Result<(), StoreError> {
+    diesel::update(production_requests::table.find(id.0))
+        .set(production_requests::factory_job_id.eq(job_id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Id and body of the event that asked for a request.
+pub async fn original_event(
+    connection: &mut AsyncPgConnection,
+    id: RequestId,
+) -> Result<(String, Vec<u8>), StoreError> {
+    let event = production_requests::table
+        .find(id.0)
+        .select((production_requests::event_id, production_requests::event))
+        .first(connection)
+        .await?;
+    Ok(event)
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Locks up to `limit` requests that are due, of each enabled factory no more than it has room for.
+const LOCK_DUE: &str = "\
+    SELECT due.id FROM factories CROSS JOIN LATERAL ( \
+        SELECT id, next_attempt_at FROM production_requests \
+        WHERE factory_id = factories.id AND next_attempt_at <= now() \
+        ORDER BY next_attempt_at, id \
+        LIMIT greatest(0, factories.max_in_flight - ( \
+            SELECT count(*) FROM production_requests WHERE factory_id = factories.id AND status = 'sending')) \
+        FOR UPDATE SKIP LOCKED \
+    ) AS due WHERE factories.enabled ORDER BY due.next_attempt_at, due.id LIMIT $1";
+
+/// Requests to be sent now, oldest first, nobody else's until the transaction ends.
+pub async fn lock_due(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
+    let due: Vec<Id> = diesel::sql_query(LOCK_DUE).bind::<BigInt, _>(limit).load(connection).await?;
+    load_all(connection, due).await
+}
+
+/// Requests whose call counts as lost, nobody else's until the transaction ends.
+pub async fn lock_lost(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
+    let lost = "SELECT id FROM production_requests WHERE status = 'sending' AND lease_until <= now() \
+        ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED";
+    let lost: Vec<Id> = diesel::sql_query(lost).bind::<BigInt, _>(limit).load(connection).await?;
+    load_all(connection, lost).await
+}
+
+async fn load_all(connection: &mut AsyncPgConnection, ids: Vec<Id>) -> Result<Vec<StoredRequest>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = ids.into_iter().map(|row| row.id).collect();
+    let rows = production_requests::table
+        .filter(production_requests::id.eq_any(&ids))
+        .select(Row::as_select())
+        .load(connection)
+        .await?;
+    rows.into_iter().map(StoredRequest::try_from).collect()
+}
+
+struct Begin;
+impl StatementSql for Begin {
+    const SQL: &'static str = "UPDATE production_requests SET status = 'sending', attempt_count = attempt_count + 1, \
+        next_attempt_at = NULL, updated_at = now(), lease_until = now() + interval '1 millisecond' * \
+        CASE ? WHEN 0 THEN factories.timeout_ms + 5000 ELSE ? END \
+        FROM factories WHERE factories.id = production_requests.factory_id AND production_requests.id = ANY(?)";
+}
+
+/// Marks locked requests as being sent, for `lease_ms` (0: the factory's time-out and 5 s).
+pub async fn begin_sending(
+    connection: &mut AsyncPgConnection,
+    ids: Vec<Uuid>,
+    lease_ms: u32,
+) -> Result<(), StoreError> {
+    Statement::<Begin>::new()
+        .bind::<BigInt, _>(i64::from(lease_ms))
+        .bind::<BigInt, _>(i64::from(lease_ms))
+        .bind::<diesel::sql_types::Array<SqlUuid>, _>(ids)
+        .run(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! The tables as diesel sees them; a test compares them with the database.
+#![expect(missing_docs, reason = "columns are explained in the migration")]
+
+use diesel::table;
+
+table! {
+    factories (id) {
+        id -> Text,
+        name -> Text,
+        base_url -> Text,
+        requester -> Text,
+        enabled -> Bool,
+        timeout_ms -> Integer,
+        max_in_flight -> Integer,
+        rate_per_s -> Nullable<Double>,
+        lead_time_s -> BigInt,
+        overdue_factor -> Double,
+        fallback_factory_id -> Nullable<Text>,
+        retry_schedule_ms -> Nullable<Array<BigInt>>,
+        callback_sources -> Array<Text>,
+        revision -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+table! {
+    production_requests (id) {
+        id -> Uuid,
+        sku -> Text,
+        factory_id -> Text,
+        quantity -> BigInt,
+        received -> BigInt,
+        status -> Text,
+        overdue -> Bool,
+        attempt_count -> Integer,
+        attempts_before_schedule -> Integer,
+        next_attempt_at -> Nullable<Timestamptz>,
+        lease_until -> Nullable<Timestamptz>,
+        factory_job_id -> Nullable<Text>,
+        revision -> BigInt,
+        reason -> Text,
+        outcome_reason -> Nullable<Text>,
+        traceparent -> Text,
+        event_id -> Text,
+        event -> Binary,
+        requested_at -> Timestamptz,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+table! {
+    production_attempts (request_id, number) {
+        request_id -> Uuid,
+        number -> Integer,
+        factory_id -> Text,
+        jti -> Text,
+        started_at -> Timestamptz,
+        duration_ms -> Nullable<BigInt>,
+        status -> Nullable<Integer>,
+        error -> Nullable<Text>,
+        answer -> Nullable<Text>,
+        outcome -> Nullable<Text>,
+        trace_id -> Text,
+    }
+}
+
+table! {
+    receipts (id) {
+        id -> Uuid,
+        request_id -> Uuid,
+        quantity -> BigInt,
+        received_at -> Timestamptz,
+    }
+}
+
+table! {
+    early_closings (request_id) {
+        request_id -> Uuid,
+        reason -> Text,
+        closed_at -> Timestamptz,
+    }
+}

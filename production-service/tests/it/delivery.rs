@@ -1,0 +1,275 @@
+//! From the message to the factory and back to the other services.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::amqp::topology::REDRIVE;
+use shared::contracts::callback::CallbackVerifier;
+use testkit::factory::{DropConnection, Faults};
+use testkit::wait_until;
+
+use crate::world::{CALLBACK_BASE, DEAD_REQUESTS, FACTORY, OUTCOMES, SKU, SOON, World, requested};
+
+fn refuse(status: u16, times: Option<u64>) -> Faults {
+    Faults { refuse_status: Some(status), for_next: times, ..Faults::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_factory_gets_exactly_its_json_and_the_others_hear_that_it_accepted() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    let (id, event) = requested(FACTORY, 100);
+    let trace = event.trace;
+    world.publish(event).await;
+    let shown = service.until(id, "accepted").await;
+
+    let asked = world.factory.requests();
+    assert_eq!(asked.len(), 1);
+    let body: Value = serde_json::from_str(&asked[0].body).unwrap();
+    let url = body["CallbackUrl"].as_str().unwrap();
+    let exactly = format!(
+        r#"{{"MessageGroupId":"stock-arrival-group","MessageAttributeProductId":"{SKU}","MessageAttributeProductCnt":"100","MessageAttributeFactoryId":"{FACTORY}","MessageAttributeRequester":"재고담당","CallbackUrl":"{url}"}}"#
+    );
+    assert_eq!(asked[0].body, exactly);
+    assert_eq!(asked[0].idempotency_key, Some(id.to_string()));
+    assert_eq!(asked[0].content_type.as_deref(), Some("application/json"));
+    assert_eq!(asked[0].user_agent.as_deref(), Some(concat!("jaego/", env!("CARGO_PKG_VERSION"))));
+    assert!(asked[0].traceparent.as_deref().unwrap().contains(&trace.trace_id()));
+
+    let token = url.strip_prefix(&format!("{CALLBACK_BASE}/callbacks/v1/restocks/")).unwrap();
+    let verifier = CallbackVerifier::from_pems([world.surroundings.keys.public_pem.as_str()]).unwrap();
+    let claims = verifier.verify(token).unwrap();
+    assert_eq!((claims.rid, claims.qty.get(), claims.sku.as_str(), claims.fid.as_str()), (id, 100, SKU, FACTORY));
+    assert_eq!(claims.exp - claims.iat, 30 * 24 * 3600);
+
+    assert_eq!(shown["factory_job_id"], json!(asked[0].job_id));
+    assert_eq!(shown["attempt_count"], 1);
+    assert_eq!(shown["attempts"][0]["status"], 201);
+    assert_eq!(shown["attempts"][0]["outcome"], "accepted");
+    assert_eq!(shown["attempts"][0]["trace_id"], trace.trace_id());
+    // The factory echoed the token: it is kept nowhere.
+    let answer = shown["attempts"][0]["answer"].as_str().unwrap();
+    assert!(answer.contains(&format!("<callback:{}>", claims.jti)), "{answer}");
+    let secret = token.rsplit('.').next().unwrap();
+    for table in ["production_attempts", "production_requests", "outbox", "audit_log"] {
+        let query = format!("SELECT count(*) FROM {table} AS kept WHERE kept::text LIKE '%{secret}%'");
+        assert_eq!(world.count(&query).await, 0, "{table}");
+    }
+
+    let messages = world.messages(OUTCOMES, 1).await;
+    let properties = &messages[0].properties;
+    assert_eq!(messages[0].routing_key, "production.accepted");
+    assert_eq!(properties.content_type.as_deref(), Some("application/cloudevents+json"));
+    assert_eq!(properties.delivery_mode, Some(2));
+    assert!(properties.headers["traceparent"].as_str().unwrap().contains(&trace.trace_id()));
+    let (kind, data) = crate::world::parse_event(&messages[0]);
+    assert_eq!(kind, "jaego.production.accepted.v1");
+    assert_eq!(data["request_id"], json!(id));
+    assert_eq!((&data["revision"], &data["quantity"]), (&json!(1), &json!(100)));
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_message_makes_no_second_request() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    let (id, event) = requested(FACTORY, 10);
+    world.publish(event.clone()).await;
+    world.publish(event.clone()).await;
+    service.until(id, "accepted").await;
+    world.publish(event).await;
+    // Messages are handled in order: when the last one is accepted, the replay has been handled.
+    let last = world.request(FACTORY, 20).await;
+    service.until(last, "accepted").await;
+    assert_eq!(world.factory.requests().len(), 2);
+    assert_eq!(world.count("SELECT count(*) FROM production_requests").await, 2);
+    world.outcomes(2).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_factory_is_asked_again_by_the_schedule() {
+    let world = World::new("0.3").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(503, Some(1))).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    let shown = service.until(id, "accepted").await;
+    let statuses: Vec<&Value> = shown["attempts"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, [&json!(503), &json!(201)]);
+    let asked = world.factory.requests();
+    assert!(asked[1].at - asked[0].at >= chrono::Duration::milliseconds(300));
+    assert_eq!(asked[0].idempotency_key, asked[1].idempotency_key);
+    assert_ne!(asked[0].body, asked[1].body, "each attempt has a callback token of its own");
+    world.outcomes(1).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_not_a_no() {
+    let world = World::new("0.05").await;
+    let service = world.start_with_factory().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 300})).await;
+    for faults in [
+        Faults { delay_ms: 2_000, for_next: Some(1), ..Faults::default() },
+        Faults { drop_connection: Some(DropConnection::BeforeAccepting), for_next: Some(1), ..Faults::default() },
+    ] {
+        world.factory.set_faults(faults).unwrap();
+        let id = world.request(FACTORY, 10).await;
+        let shown = service.until(id, "accepted").await;
+        let first = &shown["attempts"][0];
+        assert_eq!((&first["status"], &first["outcome"]), (&Value::Null, &json!("retry")));
+        assert!(!first["error"].as_str().unwrap().contains("http"), "{first}");
+        assert_eq!(shown["attempts"][1]["status"], 201);
+    }
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_is_final_and_so_is_an_unknown_factory() {
+    let world = World::new("0.05").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(400, None)).unwrap();
+    let refused = world.request(FACTORY, 10).await;
+    let shown = service.until(refused, "refused").await;
+    assert_eq!((&shown["attempt_count"], &shown["attempts"][0]["outcome"]), (&json!(1), &json!("refused")));
+    let unknown = world.request("FF-unknown", 10).await;
+    let shown = service.until(unknown, "refused").await;
+    assert_eq!((&shown["attempt_count"], &shown["outcome_reason"]), (&json!(0), &json!("unknown-factory")));
+    let outcomes = world.outcomes(2).await;
+    for (kind, data) in &outcomes {
+        assert_eq!((kind.as_str(), &data["revision"]), ("jaego.production.refused.v1", &json!(1)));
+    }
+    assert_eq!(outcomes[1].1["reason"], "unknown-factory");
+    assert_eq!(world.factory.requests().len(), 1);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redriven() {
+    let world = World::new("0.05,0.05").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    let (id, event) = requested(FACTORY, 10);
+    world.publish(event.clone()).await;
+    service.until(id, "dead_lettered").await;
+    assert_eq!(world.factory.requests().len(), 3);
+
+    let letters = world.messages(DEAD_REQUESTS, 1).await;
+    assert_eq!(letters[0].bytes(), event.body, "the very message that asked for it");
+    let properties = &letters[0].properties;
+    assert_eq!(properties.message_id, Some(event.id.to_string()));
+    assert_eq!(properties.headers["x-jaego-reason"], "factory-unreachable");
+    assert_eq!(properties.headers["x-jaego-queue"], "production.requests");
+    assert_eq!(properties.headers["x-jaego-attempts"], 3);
+    assert_eq!(properties.headers["x-jaego-error"], "the factory answered 503");
+    let outcomes = world.outcomes(1).await;
+    assert_eq!(outcomes[0].0, "jaego.production.dead_lettered.v1");
+    assert_eq!(outcomes[0].1["reason"], "factory-unreachable");
+
+    // A redrive begins the whole schedule again; the dead letter keeps its identity.
+    world.publish_raw(REDRIVE, "production.requests", &event.id.to_string(), "", &letters[0].bytes()).await;
+    world.messages(DEAD_REQUESTS, 2).await;
+    assert_eq!(world.factory.requests().len(), 6);
+
+    // An operator's retry does the same.
+    world.factory.clear_faults();
+    let answer = service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")));
+    let shown = service.until(id, "accepted").await;
+    assert_eq!(shown["attempt_count"], 7);
+    let revisions: Vec<Value> = world.outcomes(3).await.into_iter().map(|(_, data)| data["revision"].clone()).collect();
+    assert_eq!(revisions, [json!(1), json!(2), json!(3)]);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_middle_of_the_schedule_loses_nothing() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    let shown = service.until(id, "retrying").await;
+    assert!(shown["next_attempt_at"].is_string(), "{shown}");
+    service.running.stop().await;
+    world.factory.clear_faults();
+    let service = world.start().await;
+    let shown = service.until(id, "accepted").await;
+    assert_eq!(shown["attempt_count"], 2);
+    world.outcomes(1).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factory_never_gets_more_calls_at_once_than_it_takes() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "max_in_flight": 1})).await;
+    world.factory.set_faults(Faults { delay_ms: 200, ..Faults::default() }).unwrap();
+    // A second replica keeps to the same limit.
+    let replica = world.start().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(world.request(FACTORY, 10).await);
+    }
+    for id in ids {
+        service.until(id, "accepted").await;
+    }
+    let asked = world.factory.requests();
+    assert_eq!(asked.len(), 4);
+    for pair in asked.windows(2) {
+        assert!(pair[1].at - pair[0].at >= chrono::Duration::milliseconds(200), "two at once");
+    }
+    replica.running.stop().await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_waits_for_the_call_under_way() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(Faults { delay_ms: 500, ..Faults::default() }).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    wait_until("a call", SOON, async || (!world.factory.requests().is_empty()).then_some(())).await;
+    service.running.stop().await;
+    let status: String = {
+        let sql = world.sql().await;
+        let row = sql.query_one("SELECT status FROM production_requests WHERE id::text = $1", &[&id.to_string()]).await;
+        row.unwrap().get(0)
+    };
+    assert_eq!(status, "accepted");
+    // The outbox was published, too.
+    world.outcomes(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_factory_is_not_asked_until_it_is_enabled() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    let off = json!({"base_url": world.factory.url(), "enabled": false});
+    service.put_factory(FACTORY, off).await;
+    let waiting = world.request(FACTORY, 10).await;
+    service.until(waiting, "requested").await;
+    // Another factory's request goes past it.
+    service.put_factory("FF-2", json!({"base_url": world.factory.url()})).await;
+    let other = world.request("FF-2", 10).await;
+    service.until(other, "accepted").await;
+    assert_eq!(world.factory.requests().len(), 1);
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url()})).await;
+    service.until(waiting, "accepted").await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_can_be_read_from_the_metrics() {
+    let world = World::new("0.05").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(503, Some(1))).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "accepted").await;
+    let url = format!("http://{}/metrics", service.running.listeners.admin);
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let has = |name: &str, label: &str| text.lines().any(|line| line.starts_with(name) && line.contains(label));
+    assert!(has("jaego_production_attempts_total", "outcome=\"retry\""), "{text}");
+    assert!(has("jaego_production_attempt_duration_seconds_bucket", "outcome=\"accepted\""), "{text}");
+    tokio::time::timeout(Duration::from_secs(10), world.finish(service)).await.unwrap();
+}

@@ -1,0 +1,11 @@
+//! production-service against real servers and the simulated factory.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod crashes;
+mod delivery;
+mod factories;
+mod imports;
+mod messages;
+mod production_requests;
+mod schema;
+mod world;

@@ -1,0 +1,136 @@
+//! What the other services say: closings, receipts, and nonsense.
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use shared::amqp::topology::EVENTS;
+use shared::contracts::OutgoingEvent;
+use shared::contracts::replenishment::{self, ReplenishmentClosed};
+use shared::contracts::stock::{self, StockReceived};
+use shared::ids::{Quantity, ReceiptId, RequestId};
+use testkit::factory::Faults;
+
+use crate::world::{DEAD_REQUESTS, FACTORY, SKU, World, event, requested};
+
+fn closed(id: RequestId) -> OutgoingEvent {
+    let data = ReplenishmentClosed {
+        request_id: id,
+        sku: SKU.parse().unwrap(),
+        reason: "the season is over".to_owned(),
+        closed_at: Utc::now(),
+    };
+    event(&replenishment::CLOSED, id, &data)
+}
+
+fn received(id: RequestId, units: i64) -> OutgoingEvent {
+    let data = StockReceived {
+        receipt_id: ReceiptId::generate(),
+        request_id: id,
+        sku: SKU.parse().unwrap(),
+        quantity: Quantity::try_from(units).unwrap(),
+        factory_id: FACTORY.parse().unwrap(),
+        received_at: Utc::now(),
+    };
+    event(&stock::RECEIVED, id, &data)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_becomes_a_dead_letter_at_once() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    let (_, good) = requested(FACTORY, 10);
+    let good: Value = serde_json::from_slice(&good.body).unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap() = value;
+        bad.to_string()
+    };
+    let bad = [
+        ("not json".to_owned(), "undecodable"),
+        ("{}".to_owned(), "undecodable"),
+        (with("/data/quantity", json!(0)), "undecodable"),
+        (with("/data/sku", json!("a b")), "undecodable"),
+        (with("/type", json!("jaego.production.requested.v2")), "unknown-type"),
+    ];
+    for (body, _) in &bad {
+        world.publish_raw(EVENTS, "production.requested", "m-1", "", body.as_bytes()).await;
+    }
+    let letters = world.messages(DEAD_REQUESTS, 5).await;
+    for (letter, (body, reason)) in letters.iter().zip(&bad) {
+        assert_eq!(letter.bytes(), body.as_bytes());
+        assert_eq!(letter.properties.headers["x-jaego-reason"], *reason, "{body}");
+        assert_eq!(letter.properties.headers["x-jaego-queue"], "production.requests");
+        assert_eq!(letter.properties.message_id.as_deref(), Some("m-1"));
+    }
+    // And what comes after it is handled.
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "accepted").await;
+    assert_eq!(world.factory.requests().len(), 1);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_replenishment_is_not_asked_for_any_more() {
+    let world = World::new("600").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "retrying").await;
+    let closing = closed(id);
+    world.publish(closing.clone()).await;
+    let shown = service.until(id, "cancelled").await;
+    assert_eq!(shown["next_attempt_at"], Value::Null);
+    world.publish(closing).await;
+
+    // The closing may be quicker than the request.
+    let (early, request) = requested(FACTORY, 10);
+    world.publish(closed(early)).await;
+    world.messages("production.replenishments-closed", 0).await;
+    testkit::wait_until("the closing is kept", crate::world::SOON, async || {
+        (world.count("SELECT count(*) FROM early_closings").await == 1).then_some(())
+    })
+    .await;
+    world.publish(request).await;
+    let shown = service.until(early, "cancelled").await;
+    assert_eq!((&shown["attempt_count"], &shown["outcome_reason"]), (&json!(0), &json!("the season is over")));
+    assert_eq!(world.factory.requests().len(), 1);
+
+    let outcomes = world.outcomes(2).await;
+    for (kind, data) in &outcomes {
+        assert_eq!((kind.as_str(), &data["revision"]), ("jaego.production.cancelled.v1", &json!(1)));
+    }
+    world.messages("restock.production-cancelled", 2).await;
+    assert_eq!(world.count("SELECT count(*) FROM early_closings").await, 0);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_counts_once_and_ends_all_attempts() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "retrying").await;
+    let first = received(id, 4);
+    world.publish(first.clone()).await;
+    world.publish(first.clone()).await;
+    let shown = service.until(id, "partly_received").await;
+    assert_eq!(shown["next_attempt_at"], Value::Null);
+    world.publish(received(id, 6)).await;
+    let shown = service.until(id, "received").await;
+    assert_eq!(shown["received"], 10);
+    world.publish(first).await;
+
+    // The goods may be quicker than the request; this receipt also shows that the replay was handled.
+    let (early, request) = requested(FACTORY, 10);
+    world.publish(received(early, 3)).await;
+    testkit::wait_until("the receipt is kept", crate::world::SOON, async || {
+        (world.count("SELECT count(*) FROM receipts").await == 3).then_some(())
+    })
+    .await;
+    world.publish(request).await;
+    let shown = service.until(early, "partly_received").await;
+    assert_eq!((&shown["received"], &shown["attempt_count"]), (&json!(3), &json!(0)));
+    assert_eq!(service.production_request(id).await.body["received"], 10);
+    assert_eq!(world.factory.requests().len(), 1);
+    world.finish(service).await;
+}
