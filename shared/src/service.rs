@@ -92,8 +92,9 @@ where
         }
         return Ok(());
     }
-    telemetry::init(identity.name, &settings.common().telemetry)?;
+    // Before anything that may speak TLS: the exporter of traces is one.
     install_tls();
+    telemetry::init(identity.name, &settings.common().telemetry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         if matches!(cli.command, Command::Migrate) {
@@ -138,8 +139,8 @@ pub struct Builder {
 impl Builder {
     /// With the parts that every service has; nothing runs yet.
     pub fn new(identity: Identity, common: &Common) -> anyhow::Result<Self> {
-        telemetry::init(identity.name, &common.telemetry)?;
         install_tls();
+        telemetry::init(identity.name, &common.telemetry)?;
         Ok(Self {
             identity,
             common: common.clone(),
