@@ -170,7 +170,8 @@ fn respond(
     if let Some(seconds) = retry_after_s {
         response.insert_header((header::RETRY_AFTER, seconds));
     }
-    if status == StatusCode::UNAUTHORIZED {
+    // A callback token is no bearer token.
+    if body["type"] == format!("/problems/{}", ProblemKind::Unauthorized.slug()) {
         response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     }
     response.body(body.to_string())

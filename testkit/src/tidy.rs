@@ -4,60 +4,75 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Imports that the shape of a service forbids: `http, amqp -> commands -> {domain, store}`;
-/// `store -> domain`; `domain -> std, shared::ids`. Answers a sentence for each.
+/// Layers that are not edges.
+const INNER: [&str; 3] = ["commands", "store", "domain"];
+
+/// Imports that the shape of a service forbids: `edges -> commands -> {domain, store}`, where the
+/// edges are every other folder (http, amqp, ..); `store -> domain`; `domain -> std, shared::ids`.
+/// Answers a sentence for each.
 ///
 /// # Panics
 /// When the sources cannot be read.
 #[expect(clippy::expect_used, reason = "test support")]
 pub fn forbidden_imports(source: &Path) -> Vec<String> {
-    let rules: [(&str, &[&str]); 5] = [
-        ("domain", &["crate::http", "crate::amqp", "crate::commands", "crate::store", "crate::settings", "crate::app"]),
-        ("store", &["crate::http", "crate::amqp", "crate::commands", "crate::settings", "crate::app"]),
-        ("commands", &["crate::http", "crate::amqp", "crate::app"]),
-        ("http", &["crate::amqp", "crate::app"]),
-        ("amqp", &["crate::http", "crate::app"]),
-    ];
+    let folders: Vec<String> = fs::read_dir(source)
+        .expect("a source folder")
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let edges: Vec<&str> = folders.iter().map(String::as_str).filter(|name| !INNER.contains(name)).collect();
+    assert!(INNER.iter().all(|name| folders.iter().any(|folder| folder == name)), "{folders:?} is no service");
     let mut found = Vec::new();
-    let mut checked = 0;
-    for (layer, forbidden) in rules {
+    for layer in &folders {
+        let others = edges.iter().filter(|edge| *edge != layer);
+        let mut forbidden: Vec<String> = others.map(|edge| format!("crate::{edge}")).collect();
+        forbidden.push("crate::app".to_owned());
+        let more: &[&str] = match layer.as_str() {
+            "commands" => &["actix_web", "reqwest"],
+            "store" => &["crate::commands", "crate::settings", "actix_web"],
+            "domain" => &[],
+            _ => &["crate::store", "crate::domain", "diesel"],
+        };
+        forbidden.extend(more.iter().map(|name| (*name).to_owned()));
         for file in rust_files(&source.join(layer)) {
-            checked += 1;
             let text = fs::read_to_string(&file).expect("a readable source");
-            for (number, line) in text.lines().enumerate() {
-                if line.trim_start().starts_with("//") {
-                    continue;
-                }
-                let mut complain = |what: &str| {
-                    found.push(format!("{}:{}: {layer} must not use {what}", file.display(), number + 1));
+            let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+            for (number, line) in code.enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+                let breaks = if layer == "domain" {
+                    is_foreign_to_domain(line) && !file.to_string_lossy().contains("tests")
+                } else {
+                    forbidden.iter().any(|name| mentions(line, name))
                 };
-                for path in forbidden.iter().filter(|path| line.contains(*path)) {
-                    complain(path);
-                }
-                let is_test = file.to_string_lossy().contains("tests");
-                let foreign = |word: &str| {
-                    !["std", "core", "super", "self", "crate", "shared::ids"].iter().any(|own| {
-                        word == *own || word.starts_with(&format!("{own}::")) || word.starts_with(&format!("{own};"))
-                    })
-                };
-                if layer == "domain"
-                    && !is_test
-                    && let Some(import) = line.trim_start().trim_start_matches("pub ").strip_prefix("use ")
-                    && foreign(import)
-                    && !in_test_module(&text, number)
-                {
-                    complain(import);
+                if breaks {
+                    found.push(format!("{}:{}: not in {layer}: {}", file.display(), number + 1, line.trim()));
                 }
             }
         }
     }
-    assert!(checked > 0, "no sources below {}", source.display());
     found
 }
 
-/// Whether line `number` (from 0) lies behind the file's `#[cfg(test)]`.
-fn in_test_module(text: &str, number: usize) -> bool {
-    text.lines().take(number).any(|line| line.trim() == "#[cfg(test)]")
+/// Whether a line names a path such as `crate::http` (and not `crate::http_things`).
+fn mentions(line: &str, name: &str) -> bool {
+    let code = line.split(" //").next().unwrap_or_default();
+    code.match_indices(name).any(|(start, _)| {
+        let before = code[..start].chars().next_back();
+        let after = code[start + name.len()..].chars().next();
+        let is_word = |character: Option<char>| character.is_some_and(|it| it.is_alphanumeric() || it == '_');
+        !is_word(before) && !is_word(after) && (name.contains("::") || after == Some(':'))
+    })
+}
+
+fn is_foreign_to_domain(line: &str) -> bool {
+    let own = ["std::", "core::", "super::", "self::", "crate::domain", "shared::ids"];
+    let import = line.trim_start().trim_start_matches("pub ").strip_prefix("use ");
+    let imports_foreign = import.is_some_and(|path| !own.iter().any(|own| path.starts_with(own)));
+    let named = ["crate::", "shared::", "diesel::", "chrono::", "serde::", "tokio::", "uuid::"];
+    let names_foreign = named
+        .iter()
+        .any(|name| line.match_indices(name).any(|(start, _)| !own.iter().any(|own| line[start..].starts_with(own))));
+    imports_foreign || names_foreign
 }
 
 fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -74,8 +89,12 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Compares diesel's `table!` text with the tables of a migrated database. Answers a sentence for
-/// each column that is only in one of them or has another type.
+/// Tables that `shared` brings, and diesel's own.
+const SHARED_TABLES: [&str; 5] =
+    ["outbox", "message_retries", "idempotency_keys", "audit_log", "__diesel_schema_migrations"];
+
+/// Compares diesel's `table!` text with the tables of a service's migrated database. Answers a
+/// sentence for each column that is only in one of them or has another type.
 ///
 /// # Panics
 /// When the database cannot be asked.
@@ -83,14 +102,13 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 pub async fn schema_differences(admin_url: &str, schema: &str) -> Vec<String> {
     let written = written_columns(schema);
     assert!(!written.is_empty(), "no table in the text");
-    let tables: Vec<String> = written.iter().map(|(table, ..)| table.clone()).collect();
     let (client, connection) = tokio_postgres::connect(admin_url, tokio_postgres::NoTls).await.expect("a database");
     let driver = tokio::spawn(connection);
     let rows = client
         .query(
-            "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'YES' \
-             FROM information_schema.columns WHERE table_schema = 'public' AND table_name = ANY($1)",
-            &[&tables],
+            "SELECT table_name::text, column_name::text, udt_name::text, is_nullable = 'YES' \
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> ALL($1)",
+            &[&SHARED_TABLES.as_slice()],
         )
         .await
         .expect("columns");
@@ -103,15 +121,17 @@ pub async fn schema_differences(admin_url: &str, schema: &str) -> Vec<String> {
             (row.get::<_, String>(0), row.get::<_, String>(1), kind)
         })
         .collect();
-    let only = |what: &str, left: &BTreeSet<(String, String, String)>, right: &BTreeSet<(String, String, String)>| {
-        let tell =
-            |(table, column, kind): &(String, String, String)| format!("{table}.{column} {kind} is only in the {what}");
+    let only = |place: &str, left: &BTreeSet<Column>, right: &BTreeSet<Column>| {
+        let tell = |(table, column, kind): &Column| format!("{table}.{column} {kind} is only in the {place}");
         left.difference(right).map(tell).collect::<Vec<_>>()
     };
     [only("code", &written, &there), only("database", &there, &written)].concat()
 }
 
-fn written_columns(schema: &str) -> BTreeSet<(String, String, String)> {
+/// Table, column, type.
+type Column = (String, String, String);
+
+fn written_columns(schema: &str) -> BTreeSet<Column> {
     let mut table = String::new();
     let mut columns = BTreeSet::new();
     for line in schema.lines().map(str::trim) {
@@ -129,16 +149,33 @@ fn written_columns(schema: &str) -> BTreeSet<(String, String, String)> {
 fn diesel_type(postgres: &str) -> &'static str {
     match postgres {
         "text" => "Text",
-        "bigint" => "BigInt",
-        "integer" => "Integer",
-        "smallint" => "SmallInt",
-        "boolean" => "Bool",
+        "int8" => "BigInt",
+        "int4" => "Integer",
+        "int2" => "SmallInt",
+        "bool" => "Bool",
         "uuid" => "Uuid",
         "jsonb" => "Jsonb",
         "bytea" => "Binary",
-        "double precision" => "Double",
-        "timestamp with time zone" => "Timestamptz",
-        "ARRAY" => "Array",
+        "float8" => "Double",
+        "timestamptz" => "Timestamptz",
+        "_text" => "Array<Text>",
+        "_int8" => "Array<BigInt>",
         _ => "a type that testkit::tidy does not know",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forbidden_path_is_seen_and_a_similar_word_is_not() {
+        assert!(mentions("use crate::store::orders;", "crate::store"));
+        assert!(mentions("    diesel::insert_into(x)", "diesel"));
+        assert!(!mentions("use crate::stores;", "crate::store"));
+        assert!(!mentions("let diesel = 1;", "diesel") && !mentions("use diesel_async::x;", "diesel"));
+        assert!(is_foreign_to_domain("use chrono::Utc;") && is_foreign_to_domain("    let x = shared::db::Pool;"));
+        assert!(!is_foreign_to_domain("use shared::ids::Sku;") && !is_foreign_to_domain("use std::fmt;"));
+        assert!(!is_foreign_to_domain("use super::stock::Figures;"));
     }
 }

@@ -13,6 +13,8 @@ pub mod reclaim_lost;
 pub mod record_attempt;
 pub mod retry_request;
 
+pub use crate::domain::{Factory, FactorySettings, Rejection, Status};
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -14,10 +14,10 @@ use shared::trace::TraceContext;
 
 use super::factory_body::{FactoryBody, FactoryInput};
 use super::{not_found, problem_of};
+use crate::commands::Factory;
 use crate::commands::look_up;
 use crate::commands::put_factory::{PutFactory, put_factory};
 use crate::commands::{Actor, Context};
-use crate::domain::Factory;
 
 const LIST: &str = "factories";
 

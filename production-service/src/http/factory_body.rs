@@ -10,7 +10,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::invalid;
-use crate::domain::{Factory, FactorySettings};
+use crate::commands::{Factory, FactorySettings};
 
 /// Longest base URL, in bytes.
 const URL_BYTES_MAX: usize = 1000;

@@ -5,8 +5,7 @@ mod factory_body;
 mod production_requests;
 
 use shared::problem::{Problem, ProblemKind};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::commands::CommandError;
@@ -25,17 +24,10 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 
 /// Title and description of the OpenAPI document.
 pub fn document() -> OpenApi {
-    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    OpenApiBuilder::new()
-        .info(
-            InfoBuilder::new()
-                .title("production-service")
-                .description(Some("Production requests and the factories that answer them. For operators."))
-                .version(env!("CARGO_PKG_VERSION"))
-                .build(),
-        )
-        .components(Some(ComponentsBuilder::new().security_scheme("operator", bearer).build()))
-        .build()
+    shared::http::document(
+        "Jaego production-service",
+        "Production requests and the factories that answer them. For operators.",
+    )
 }
 
 fn not_found(what: &str) -> Problem {

@@ -17,7 +17,7 @@ use crate::commands::cancel_request::cancel_request;
 use crate::commands::look_up::{self, Attempt, Filter, StoredRequest};
 use crate::commands::retry_request::retry_request;
 use crate::commands::{Actor, Context};
-use crate::domain::{Rejection, Status};
+use crate::commands::{Rejection, Status};
 
 const LIST: &str = "production-requests";
 

@@ -1,5 +1,5 @@
 //! production-service against real servers and the simulated factory.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod crashes;
 mod delivery;

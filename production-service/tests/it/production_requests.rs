@@ -119,7 +119,7 @@ async fn the_document_tells_every_endpoint() {
     let world = World::new("1").await;
     let service = world.start().await;
     let document = service.get("/openapi.json").await.body;
-    assert_eq!(document["info"]["title"], "production-service");
+    assert_eq!(document["info"]["title"], "Jaego production-service");
     let paths = document["paths"].as_object().unwrap();
     let expected = [
         ("/api/v1/factories", "get"),

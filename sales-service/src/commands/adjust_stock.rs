@@ -8,7 +8,7 @@ use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
 use super::{Answered, Asked, Context, Refused, write};
-use crate::domain::stock::Cause;
+pub use crate::domain::stock::Cause;
 use crate::store::StoreError;
 use crate::store::stock::Hand;
 

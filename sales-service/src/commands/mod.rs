@@ -3,13 +3,13 @@
 pub mod adjust_stock;
 pub mod apply_outcome;
 pub mod change_replenishment;
+pub mod look_up;
 pub mod note_factory;
 pub mod put_product;
 pub mod receive_goods;
 pub mod take_orders;
 mod write;
 
-use actix_web::{HttpRequest, HttpResponse};
 use diesel_async::AsyncPgConnection;
 use serde_json::Value;
 use shared::audit_log::{self, Action};
@@ -84,13 +84,6 @@ pub struct Answered {
     pub answer: KeptAnswer,
     /// The request was answered before, under the same key.
     pub is_replay: bool,
-}
-
-impl Answered {
-    /// The answer to `request`, marked when it was given before.
-    pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
-        if self.is_replay { self.answer.replay(request) } else { self.answer.respond(request) }
-    }
 }
 
 /// Why it was not done.

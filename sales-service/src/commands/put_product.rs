@@ -6,7 +6,10 @@ use shared::problem::Problem;
 
 use super::{Asked, Context, Refused};
 use crate::store::StoreError;
-use crate::store::products::{self, Product, ProductRow};
+use crate::store::products;
+
+pub use crate::domain::policy::{Mode, Policy, Shortage};
+pub use crate::store::products::{Product, ProductRow};
 
 /// What was done.
 pub struct Put {

@@ -53,6 +53,17 @@ pub enum OrderStatus {
     Rejected,
 }
 
+impl OrderStatus {
+    /// Its name, in the database and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            OrderStatus::Confirmed => "confirmed",
+            OrderStatus::Backordered => "backordered",
+            OrderStatus::Rejected => "rejected",
+        }
+    }
+}
+
 /// A line of a decided order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidedLine {
@@ -81,6 +92,13 @@ pub struct DecidedOrder {
     pub lines: Vec<DecidedLine>,
     /// The replenishments that it caused, and for lines that were short those that answer them.
     pub replenishments: Vec<RequestId>,
+}
+
+impl DecidedOrder {
+    /// Price of all lines, minor units. At most 50 lines of 10^6 units of 10^9: it fits.
+    pub fn total(&self) -> i64 {
+        self.lines.iter().map(|line| line.quantity.get() * line.unit_price).sum()
+    }
 }
 
 /// An order that names products which are not there; it leaves no trace.

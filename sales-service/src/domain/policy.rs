@@ -15,6 +15,25 @@ pub enum Mode {
     Off,
 }
 
+impl Mode {
+    /// All modes.
+    pub const ALL: [Mode; 3] = [Mode::Auto, Mode::Manual, Mode::Off];
+
+    /// Its name, in the database and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Auto => "auto",
+            Mode::Manual => "manual",
+            Mode::Off => "off",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// What becomes of an order that stock cannot fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shortage {
@@ -22,6 +41,24 @@ pub enum Shortage {
     Reject,
     /// It waits.
     Backorder,
+}
+
+impl Shortage {
+    /// All of them.
+    pub const ALL: [Shortage; 2] = [Shortage::Reject, Shortage::Backorder];
+
+    /// Its name, in the database and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shortage::Reject => "reject",
+            Shortage::Backorder => "backorder",
+        }
+    }
+
+    /// The one of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|shortage| shortage.name() == name)
+    }
 }
 
 /// A product's replenishment policy, in units. It cannot be a wrong one.

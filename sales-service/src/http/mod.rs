@@ -8,13 +8,14 @@ pub mod stock;
 use std::sync::Arc;
 
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use shared::http::Routes;
+use shared::http::{Routes, document};
 use shared::problem::{Problem, ProblemKind};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 
-use crate::commands::Context;
 use crate::commands::take_orders::Intake;
+use crate::commands::{Answered, Context};
 use crate::settings::Shop;
 
 /// What handlers need.
@@ -26,26 +27,6 @@ pub struct State {
     pub intake: Intake,
     /// The shop.
     pub shop: Shop,
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Jaego sales-service",
-        description = "Products, stock, orders, replenishments. Operator endpoints need a bearer token.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0"),
-    ),
-    modifiers(&Security),
-)]
-struct Document;
-
-struct Security;
-impl utoipa::Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        document.components.get_or_insert_default().add_security_scheme("operator", scheme);
-    }
 }
 
 /// All routes of this service.
@@ -72,7 +53,10 @@ pub fn routes(state: &State) -> Routes {
                 .service(replenishments::approve)
                 .service(replenishments::close);
         }),
-        document: Document::openapi(),
+        document: document(
+            "Jaego sales-service",
+            "Products, stock, orders, replenishments. Operator endpoints need a bearer token.",
+        ),
     }
 }
 
@@ -92,6 +76,11 @@ impl Shop {
     fn money(&self, amount: i64) -> Money {
         Money { amount, currency: self.currency.clone() }
     }
+}
+
+/// A kept answer, marked when it was given before.
+fn respond(answered: &Answered, request: &HttpRequest) -> HttpResponse {
+    if answered.is_replay { answered.answer.replay(request) } else { answered.answer.respond(request) }
 }
 
 /// 422 for a field.

@@ -12,13 +12,10 @@ use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Money, State, bounded, invalid};
-use crate::commands::take_orders::{Decided, OrderRequest};
-use crate::domain::intake::{NewOrder, OrderStatus};
-use crate::domain::policy::Shortage;
+use super::{Money, State, bounded, invalid, respond};
+use crate::commands::look_up::{self, OrderLineRow, OrderView};
+use crate::commands::take_orders::{Decided, DecidedLine, NewOrder, OrderRequest, OrderStatus, Shortage};
 use crate::settings::Shop;
-use crate::store::names;
-use crate::store::orders::{self, OrderView};
 
 const ENDPOINT: &str = "POST /api/v1/orders";
 const LINES_MAX: usize = 50;
@@ -124,7 +121,7 @@ pub async fn post_order(
         trace: TraceContext::of(&request),
     };
     let answered = state.intake.take(order_request).await?;
-    Ok(answered.respond(&request))
+    Ok(respond(&answered, &request))
 }
 
 /// Checks the number of lines and sums lines of one SKU, in the place of the first.
@@ -156,15 +153,14 @@ fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Pro
 )]
 #[get("/api/v1/orders/{id}")]
 pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
-    let mut connection = state.context.pool.get().await.map_err(crate::store::StoreError::from)?;
-    let view = orders::get(&mut connection, OrderId(*id)).await?;
+    let view = look_up::order(&state.context, OrderId(*id)).await?;
     let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("There is no order {id}.")))?;
     Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view)))
 }
 
 impl Order {
     fn of_view(shop: &Shop, view: OrderView) -> Self {
-        let line = |line: orders::OrderLineRow| OrderLine {
+        let line = |line: OrderLineRow| OrderLine {
             sku: line.sku,
             quantity: line.quantity,
             filled: line.filled,
@@ -182,7 +178,7 @@ impl Order {
     }
 
     fn of_decided(shop: &Shop, decided: &Decided<'_>) -> Self {
-        let line = |line: &crate::domain::intake::DecidedLine| OrderLine {
+        let line = |line: &DecidedLine| OrderLine {
             sku: line.sku.to_string(),
             quantity: line.quantity.get(),
             filled: line.filled,
@@ -190,10 +186,10 @@ impl Order {
         };
         Self {
             id: decided.order.id.0,
-            status: names::of_order_status(decided.order.status).to_owned(),
+            status: decided.order.status.name().to_owned(),
             customer: decided.request.customer.clone(),
             lines: decided.order.lines.iter().map(line).collect(),
-            total: shop.money(orders::total(decided.order)),
+            total: shop.money(decided.order.total()),
             replenishment_ids: decided.order.replenishments.iter().map(|id| id.0).collect(),
             created_at: decided.at,
         }

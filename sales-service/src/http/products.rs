@@ -13,12 +13,9 @@ use utoipa::ToSchema;
 
 use super::{Money, State, bounded, invalid};
 use crate::commands::Asked;
-use crate::commands::put_product::put_product as put;
-use crate::domain::policy::{self, Mode, Shortage};
+use crate::commands::look_up::{self, StockFilter, StockView};
+use crate::commands::put_product::{Mode, Policy, Product as NewProduct, ProductRow, Shortage, put_product as put};
 use crate::settings::Shop;
-use crate::store::products::{Product as NewProduct, ProductRow};
-use crate::store::stock::{self, StockFilter, StockView};
-use crate::store::{StoreError, names};
 
 const LIST: &str = "products";
 const NAME_LENGTH_MAX: usize = 200;
@@ -111,7 +108,7 @@ pub struct ProductDetails {
 }
 
 impl PolicyBody {
-    fn parse(&self) -> Result<policy::Policy, Problem> {
+    fn parse(&self) -> Result<Policy, Problem> {
         let mode = match self.mode {
             ModeWord::Auto => Mode::Auto,
             ModeWord::Manual => Mode::Manual,
@@ -121,7 +118,7 @@ impl PolicyBody {
             ShortageWord::Reject => Shortage::Reject,
             ShortageWord::Backorder => Shortage::Backorder,
         };
-        policy::Policy::new(self.reorder_point, self.order_up_to, self.lot_size, mode, shortage, self.max_backordered)
+        Policy::new(self.reorder_point, self.order_up_to, self.lot_size, mode, shortage, self.max_backordered)
             .map_err(|error| invalid(&format!("policy.{}", error.field), error.must))
     }
 
@@ -131,12 +128,12 @@ impl PolicyBody {
             reorder_point: row.reorder_point,
             order_up_to: row.order_up_to,
             lot_size: row.lot_size,
-            mode: match names::mode(&row.mode) {
+            mode: match Mode::of_name(&row.mode) {
                 Some(Mode::Auto) => ModeWord::Auto,
                 Some(Mode::Manual) => ModeWord::Manual,
                 Some(Mode::Off) | None => ModeWord::Off,
             },
-            shortage: match names::shortage(&row.shortage) {
+            shortage: match Shortage::of_name(&row.shortage) {
                 Some(Shortage::Backorder) => ShortageWord::Backorder,
                 Some(Shortage::Reject) | None => ShortageWord::Reject,
             },
@@ -192,9 +189,8 @@ impl Product {
 #[get("/api/v1/products")]
 pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
     let page = query.page(LIST)?;
-    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
     let filter = StockFilter { only_on_sale: true, after: page.after.as_deref(), ..StockFilter::default() };
-    let views = stock::list(&mut connection, filter, page.fetch()).await?;
+    let views = look_up::stock(&state.context, filter, page.fetch()).await?;
     let products: Vec<Product> = views.into_iter().map(|view| Product::of(&state.shop, view)).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, products, |product| product.sku.clone())))
 }
@@ -207,9 +203,8 @@ pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Resul
 )]
 #[get("/api/v1/products/{sku}")]
 pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
-    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
     let filter = StockFilter { sku: Some(&sku), only_on_sale: true, ..StockFilter::default() };
-    let view = stock::list(&mut connection, filter, 1).await?.into_iter().next();
+    let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next();
     let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, "There is no such product on sale."))?;
     Ok(HttpResponse::Ok().json(Product::of(&state.shop, view)))
 }

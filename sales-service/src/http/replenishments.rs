@@ -13,11 +13,10 @@ use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{State, bounded, invalid};
+use super::{State, bounded, invalid, respond};
 use crate::commands::Asked;
 use crate::commands::change_replenishment::{Change, change_replenishment, request_replenishment};
-use crate::store::StoreError;
-use crate::store::replenishments::{self, Filter, ReplenishmentRow};
+use crate::commands::look_up::{self, ReplenishmentFilter, ReplenishmentRow};
 
 const LIST: &str = "replenishments";
 const REASON_LENGTH_MAX: usize = 500;
@@ -101,9 +100,8 @@ pub async fn list_replenishments(
     let page = page.page(LIST)?;
     let before = page.after.as_deref().map(str::parse).transpose();
     let before: Option<Uuid> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
-    let filter = Filter { sku: query.sku.as_deref(), status: query.status.as_deref(), before };
-    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
-    let rows = replenishments::list(&mut connection, filter, page.fetch()).await?;
+    let filter = ReplenishmentFilter { sku: query.sku.as_deref(), status: query.status.as_deref(), before };
+    let rows = look_up::replenishments(&state.context, filter, page.fetch()).await?;
     let items: Vec<Replenishment> = rows.iter().map(Replenishment::from).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
 }
@@ -140,7 +138,7 @@ pub async fn post_replenishment(
     let detail = serde_json::from_slice(&body.0).unwrap_or_default();
     let asked = Asked { actor: &operator.name, key, reason: None, detail, trace: TraceContext::of(&request) };
     let answered = request_replenishment(&state.context, parsed.sku, parsed.quantity, asked, render).await?;
-    Ok(answered.respond(&request))
+    Ok(respond(&answered, &request))
 }
 
 fn render(row: &ReplenishmentRow) -> KeptAnswer {

@@ -15,12 +15,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::products::PolicyBody;
-use super::{State, bounded, invalid};
+use super::{State, bounded, invalid, respond};
 use crate::commands::Asked;
-use crate::commands::adjust_stock::{Adjusted, Adjustment, adjust_stock};
-use crate::domain::stock::Cause;
-use crate::store::StoreError;
-use crate::store::stock::{self, MovementRow, StockFilter, StockView};
+use crate::commands::adjust_stock::{Adjusted, Adjustment, Cause, adjust_stock};
+use crate::commands::look_up::{self, MovementRow, StockFilter, StockView};
 
 const STOCK: &str = "stock";
 const MOVEMENTS: &str = "movements";
@@ -123,9 +121,8 @@ enum AdjustmentReason {
 #[get("/api/v1/stock")]
 pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
     let page = query.page(STOCK)?;
-    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
     let filter = StockFilter { after: page.after.as_deref(), ..StockFilter::default() };
-    let views = stock::list(&mut connection, filter, page.fetch()).await?;
+    let views = look_up::stock(&state.context, filter, page.fetch()).await?;
     let rows: Vec<Stock> = views.into_iter().map(Stock::from).collect();
     Ok(HttpResponse::Ok().json(page.answer(STOCK, rows, |stock| stock.sku.clone())))
 }
@@ -143,9 +140,8 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
 )]
 #[get("/api/v1/stock/{sku}")]
 pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
-    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
     let filter = StockFilter { sku: Some(&sku), ..StockFilter::default() };
-    let view = stock::list(&mut connection, filter, 1).await?.into_iter().next();
+    let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next();
     let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, "There is no such product."))?;
     Ok(HttpResponse::Ok().json(Stock::from(view)))
 }
@@ -175,11 +171,7 @@ pub async fn list_movements(
     let page = query.page(&list)?;
     let before = page.after.as_deref().map(str::parse).transpose();
     let before: Option<i64> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
-    let mut connection = state.context.pool.get().await.map_err(StoreError::from)?;
-    if crate::store::products::get(&mut connection, &sku).await?.is_none() {
-        return Err(unknown());
-    }
-    let rows = stock::movements(&mut connection, &sku, before, page.fetch()).await?;
+    let rows = look_up::movements(&state.context, &sku, before, page.fetch()).await?.ok_or_else(unknown)?;
     let paged = page.answer(&list, rows, |row| row.entry.to_string());
     let items = paged.items.into_iter().map(MovementEntry::from).collect();
     Ok(HttpResponse::Ok().json(Paged { items, next_cursor: paged.next_cursor }))
@@ -242,7 +234,7 @@ pub async fn adjust(
         trace: TraceContext::of(&request),
     };
     let answered = adjust_stock(&state.context, adjustment, asked, render).await?;
-    Ok(answered.respond(&request))
+    Ok(respond(&answered, &request))
 }
 
 fn render(adjusted: &Adjusted<'_>) -> KeptAnswer {

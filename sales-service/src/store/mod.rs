@@ -3,7 +3,6 @@
 //! the order of their SKU.
 
 pub mod factories;
-pub mod names;
 pub mod orders;
 pub mod products;
 pub mod replenishments;

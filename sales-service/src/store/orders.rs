@@ -8,8 +8,8 @@ use shared::db::{Statement, StatementSql};
 use shared::ids::{OrderId, Sku};
 use uuid::Uuid;
 
+use super::StoreError;
 use super::schema::{order_lines, order_replenishments, orders};
-use super::{StoreError, names};
 use crate::domain::goods::{Fill, WaitingLine};
 use crate::domain::intake::DecidedOrder;
 
@@ -89,11 +89,6 @@ impl StatementSql for InsertOrderReplenishments {
         SELECT * FROM unnest(?, ?) ON CONFLICT DO NOTHING";
 }
 
-/// Price of all lines, minor units. At most 50 lines of 10^6 units of 10^9: it fits.
-pub fn total(order: &DecidedOrder) -> i64 {
-    order.lines.iter().map(|line| line.quantity.get() * line.unit_price).sum()
-}
-
 /// Writes orders with their lines, set-wise.
 pub async fn insert(
     connection: &mut AsyncPgConnection,
@@ -106,11 +101,9 @@ pub async fn insert(
     let customers: Vec<Option<String>> = new.iter().map(|order| order.customer.map(ToOwned::to_owned)).collect();
     Statement::<InsertOrders>::new()
         .bind::<Array<SqlUuid>, _>(new.iter().map(|order| order.decided.id.0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(
-            new.iter().map(|order| names::of_order_status(order.decided.status)).collect::<Vec<_>>(),
-        )
+        .bind::<Array<Text>, _>(new.iter().map(|order| order.decided.status.name()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(customers)
-        .bind::<Array<BigInt>, _>(new.iter().map(|order| total(order.decided)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(new.iter().map(|order| order.decided.total()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|order| order.traceparent.clone()).collect::<Vec<_>>())
         .bind::<Array<Timestamptz>, _>(vec![now; new.len()])
         .run(connection)

@@ -6,8 +6,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::ids::{FactoryId, Sku};
 
 use super::schema::products;
-use super::{StoreError, corrupt, names};
-use crate::domain::policy::Policy;
+use super::{StoreError, corrupt};
+use crate::domain::policy::{Mode, Policy, Shortage};
 
 /// A product as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
@@ -63,7 +63,7 @@ pub struct Product {
 impl ProductRow {
     /// The policy. The table's constraints are the policy's bounds, so that a row has always one.
     pub fn policy(&self) -> Result<Policy, StoreError> {
-        let words = names::mode(&self.mode).zip(names::shortage(&self.shortage));
+        let words = Mode::of_name(&self.mode).zip(Shortage::of_name(&self.shortage));
         words
             .and_then(|(mode, shortage)| {
                 let max = self.max_backordered;
@@ -90,8 +90,8 @@ impl From<&Product> for ProductRow {
             reorder_point: product.policy.reorder_point(),
             order_up_to: product.policy.order_up_to(),
             lot_size: product.policy.lot_size(),
-            mode: names::of_mode(product.policy.mode()).to_owned(),
-            shortage: names::of_shortage(product.policy.shortage()).to_owned(),
+            mode: product.policy.mode().name().to_owned(),
+            shortage: product.policy.shortage().name().to_owned(),
             max_backordered: product.policy.max_backordered(),
             version: 1,
             created_at: now,

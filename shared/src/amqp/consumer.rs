@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, try_join_all};
-use lapin::Connection;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use serde_json::{Map, Value, json};
@@ -116,9 +116,7 @@ impl Consumers {
             while !stop.is_cancelled() {
                 let session = async {
                     let connection = connection::connect(&self.amqp, self.name, "consumers").await?;
-                    self.broker.pass();
-                    backoff.reset();
-                    let ended = self.session(&connection, &consumed, &stop).await;
+                    let ended = self.session(&connection, &consumed, &mut backoff, &stop).await;
                     connection::close(connection, &self.amqp).await;
                     ended
                 };
@@ -139,22 +137,25 @@ impl Consumers {
         &self,
         connection: &Connection,
         counter: &Counter<u64>,
+        backoff: &mut Backoff,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let queues =
-            self.subscriptions.iter().map(|subscription| self.consume(connection, subscription, counter, stop));
-        try_join_all(queues).await.map(drop)
+        let opening = self.subscriptions.iter().map(|subscription| self.open(connection, subscription));
+        let opened = try_join_all(opening).await?;
+        // Only now: a missing queue or right must not be asked for ten times a second.
+        self.broker.pass();
+        backoff.reset();
+        let consuming = self.subscriptions.iter().zip(opened).map(|(subscription, (channel, deliveries))| async move {
+            let ended = self.consume(subscription, deliveries, counter, stop).await;
+            // The channel was kept until here: dropping it closes it.
+            drop(channel);
+            ended
+        });
+        try_join_all(consuming).await.map(drop)
     }
 
-    async fn consume(
-        &self,
-        connection: &Connection,
-        subscription: &Subscription,
-        counter: &Counter<u64>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    async fn open(&self, connection: &Connection, subscription: &Subscription) -> anyhow::Result<(Channel, Consumer)> {
         let queue = subscription.queue.name;
-        let limit = Duration::from_millis(self.amqp.timeout_ms);
         let opening = async {
             let channel = connection.create_channel().await?;
             channel.basic_qos(self.amqp.prefetch, BasicQosOptions::default()).await?;
@@ -163,11 +164,21 @@ impl Consumers {
                 .await?;
             Ok::<_, lapin::Error>((channel, consumer))
         };
-        // The channel is kept: dropping it closes it.
-        let (_open, mut deliveries) = timeout(limit, opening)
+        timeout(Duration::from_millis(self.amqp.timeout_ms), opening)
             .await
             .with_context(|| format!("{queue}: the broker did not answer in time"))?
-            .with_context(|| format!("{queue}: cannot consume"))?;
+            .with_context(|| format!("{queue}: cannot consume"))
+    }
+
+    async fn consume(
+        &self,
+        subscription: &Subscription,
+        mut deliveries: Consumer,
+        counter: &Counter<u64>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let queue = subscription.queue.name;
+        let limit = Duration::from_millis(self.amqp.timeout_ms);
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(()),

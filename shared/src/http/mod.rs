@@ -3,6 +3,7 @@
 pub mod auth;
 mod body;
 mod conditional;
+mod document;
 mod idempotency_key;
 mod middleware;
 mod page;
@@ -12,6 +13,7 @@ use actix_web::HttpRequest;
 
 pub use body::{BODY_BYTES_MAX, RawJson, StrictJson, parse_strict};
 pub use conditional::{IfMatch, etag};
+pub use document::document;
 pub use idempotency_key::IdempotencyKey;
 pub use page::{Page, PageQuery, Paged};
 pub use server::{Listeners, Routes, listen};

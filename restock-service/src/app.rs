@@ -1,0 +1,41 @@
+//! The composition root: everything the service is made of, put together once.
+
+use anyhow::Context;
+use opentelemetry::global;
+use shared::service::{Builder, Identity, Running};
+
+use crate::commands::take_callback::CallbackTaker;
+use crate::http::{self, CallbackMetrics, State};
+use crate::settings::Settings;
+use crate::{amqp, store};
+
+/// What the service is called and made of.
+pub const IDENTITY: Identity = Identity {
+    name: "restock-service",
+    env_prefix: "JAEGO_RESTOCK",
+    defaults: include_str!("../config/default.toml"),
+    migrations: store::migrations,
+};
+
+/// Starts the service, on the runtime that it is called on.
+#[expect(clippy::unused_async, reason = "starting a service needs its runtime")]
+pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    let mut builder = Builder::new(IDENTITY, &settings.common)?;
+    for subscription in amqp::subscriptions(&builder.pool) {
+        builder.consume(subscription);
+    }
+    let state = State {
+        pool: builder.pool.clone(),
+        outbox: builder.outbox.clone(),
+        taker: CallbackTaker {
+            pool: builder.pool.clone(),
+            outbox: builder.outbox.clone(),
+            policy: settings.callback.policy(),
+            source: IDENTITY.name,
+        },
+        verifier: settings.callback.verifier().context("callback.public_keys")?,
+        proxies: settings.callback.proxies(),
+        metrics: CallbackMetrics::new(&global::meter("jaego")),
+    };
+    builder.start(&http::routes(state))
+}

@@ -1,0 +1,264 @@
+//! Takes one authentic callback: the decision, its rows and its event, in one transaction.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use sha2::{Digest, Sha256};
+use shared::contracts::OutgoingEvent;
+use shared::contracts::stock::{self, StockReceived};
+use shared::db::{Pool, StoreError};
+use shared::ids::{Quantity, QuarantineId, ReceiptId, RequestId};
+use shared::outbox::{self, Outbox};
+use shared::trace::TraceContext;
+
+pub(crate) use crate::domain::decision::Reason;
+use crate::domain::decision::{Decision, FirstOutcome, RequestState, decide};
+pub(crate) use crate::domain::delivery::{Claim, ClaimedCount, CountFault, Delivery, Fault, Order};
+use crate::domain::policy::Policy;
+use crate::store;
+use crate::store::deliveries::{Booked, NewDelivery};
+use crate::store::quarantine::QuarantineRow;
+use crate::store::receipts::ReceiptRow;
+use crate::store::requests::LockedRequest;
+
+/// What the command works with.
+pub(crate) struct CallbackTaker {
+    pub(crate) pool: Pool,
+    pub(crate) outbox: Outbox,
+    pub(crate) policy: Policy,
+    /// The service's name in its events.
+    pub(crate) source: &'static str,
+}
+
+/// An authentic callback, from an address that may send it.
+#[derive(Debug, Clone)]
+pub(crate) struct Callback {
+    /// Its token's id.
+    pub(crate) jti: String,
+    /// The request that the token was made for.
+    pub(crate) request_id: RequestId,
+    /// What the token says was asked for.
+    pub(crate) order: Order,
+    /// Whether the token's time was over when it came.
+    pub(crate) is_expired: bool,
+    /// What the body says.
+    pub(crate) claim: Claim,
+    /// The body with no token in it.
+    pub(crate) body: String,
+    /// The trace of the HTTP request.
+    pub(crate) trace: TraceContext,
+    /// Whether the sender gave that trace; one that did not continues the production request's.
+    pub(crate) has_own_trace: bool,
+}
+
+/// What the sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Booked, now or before.
+    Received {
+        /// What was booked.
+        booked: Booked,
+        /// Whether that was before.
+        again: bool,
+    },
+    /// Kept for a person, now or before. What is wrong with the delivery itself, if anything is, is in
+    /// the delivery.
+    Quarantined {
+        /// Why.
+        reason: Reason,
+        /// Whether that was before.
+        again: bool,
+    },
+    /// Not kept: too much of its token is.
+    Refused,
+}
+
+impl CallbackTaker {
+    /// Takes the callback; answers when that is durable.
+    pub(crate) async fn take(&self, callback: &Callback) -> Result<(Answer, Delivery), StoreError> {
+        let delivery = callback.claim.against(&callback.order, callback.is_expired);
+        let mut connection = self.pool.get().await?;
+        let answer = connection
+            .transaction(async |connection| {
+                let taking = Taking::load(connection, callback, &delivery).await?;
+                let decision = decide(&taking.state, &delivery, self.policy);
+                taking.save(connection, decision, self.source).await
+            })
+            .await?;
+        if matches!(answer, Answer::Received { again: false, .. }) {
+            self.outbox.wake();
+        }
+        Ok((answer, delivery))
+    }
+}
+
+/// A callback while its request is locked.
+struct Taking<'a> {
+    callback: &'a Callback,
+    delivery: &'a Delivery,
+    fingerprint: Vec<u8>,
+    request: LockedRequest,
+    state: RequestState,
+    /// What was booked for the first delivery with this identity.
+    booked: Option<Booked>,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Taking<'a> {
+    async fn load(
+        connection: &mut AsyncPgConnection,
+        callback: &'a Callback,
+        delivery: &'a Delivery,
+    ) -> Result<Self, StoreError> {
+        let fingerprint = Sha256::digest(callback.claim.identity(delivery).as_bytes()).to_vec();
+        // First the lock: what is read after it cannot change any more.
+        let request = store::requests::lock(connection, callback.request_id, &callback.order).await?;
+        let delivery_id = callback.claim.delivery_id.as_deref();
+        let first = store::deliveries::find_first(connection, &callback.jti, delivery_id).await?;
+        let (entries, quarantined) = store::quarantine::of_token(connection, &callback.jti, &fingerprint).await?;
+        let (first, booked) = first.map_or((None, None), |(first, booked)| (Some(first), booked));
+        let state = RequestState {
+            quantity: callback.order.quantity.get(),
+            received: request.received,
+            is_cancelled: request.cancelled_at.is_some(),
+            first,
+            quarantined,
+            quarantine_entries: entries,
+        };
+        // PostgreSQL keeps microseconds; event and row should tell the same time.
+        let now = Utc::now().trunc_subsecs(6);
+        Ok(Self { callback, delivery, fingerprint, request, state, booked, now })
+    }
+
+    async fn save(
+        &self,
+        connection: &mut AsyncPgConnection,
+        decision: Decision,
+        source: &str,
+    ) -> Result<Answer, StoreError> {
+        match decision {
+            Decision::Receive { quantity, excess, completes } => {
+                let booked = self.book(connection, quantity, excess, completes, source).await?;
+                Ok(Answer::Received { booked, again: false })
+            }
+            Decision::Duplicate => {
+                let booked = self.booked.ok_or_else(|| {
+                    let cause = "a received delivery has no receipt";
+                    StoreError::Query(diesel::result::Error::DeserializationError(cause.into()))
+                })?;
+                Ok(Answer::Received { booked, again: true })
+            }
+            Decision::Quarantine(reason) => {
+                let count = self.callback.claim.count.read().ok();
+                self.quarantine(connection, reason, count.map(Quantity::get)).await?;
+                if self.state.first.is_none() {
+                    self.keep_first(connection, FirstOutcome::Quarantined(reason), None).await?;
+                }
+                Ok(Answer::Quarantined { reason, again: false })
+            }
+            Decision::AlreadyQuarantined(reason) => Ok(Answer::Quarantined { reason, again: true }),
+            Decision::Refuse => Ok(Answer::Refused),
+        }
+    }
+
+    async fn book(
+        &self,
+        connection: &mut AsyncPgConnection,
+        quantity: Quantity,
+        excess: i64,
+        completes: bool,
+        source: &str,
+    ) -> Result<Booked, StoreError> {
+        let Callback { jti, request_id, order, claim, .. } = self.callback;
+        let receipt_id = ReceiptId::generate();
+        let trace = self.trace();
+        let receipt = ReceiptRow {
+            id: receipt_id.0,
+            request_id: request_id.0,
+            sku: order.sku.to_string(),
+            quantity: quantity.get(),
+            factory_id: order.factory_id.to_string(),
+            delivery_id: claim.delivery_id.clone(),
+            jti: jti.clone(),
+            received_at: self.now,
+            traceparent: trace.to_string(),
+        };
+        let event = StockReceived {
+            receipt_id,
+            request_id: *request_id,
+            sku: order.sku.clone(),
+            quantity,
+            factory_id: order.factory_id.clone(),
+            received_at: self.now,
+        };
+        let event = OutgoingEvent::new(&stock::RECEIVED, source, &receipt_id.to_string(), trace, &event);
+        let booked = Booked { receipt_id, quantity: quantity.get(), quarantined: excess };
+
+        store::receipts::insert(connection, &receipt).await?;
+        store::requests::add_received(connection, *request_id, quantity.get()).await?;
+        self.keep_first(connection, FirstOutcome::Received { completed: completes }, Some(booked)).await?;
+        if excess > 0 {
+            self.quarantine(connection, Reason::OverDelivery, Some(excess)).await?;
+        }
+        outbox::append(connection, [event]).await?;
+        Ok(booked)
+    }
+
+    async fn keep_first(
+        &self,
+        connection: &mut AsyncPgConnection,
+        outcome: FirstOutcome,
+        booked: Option<Booked>,
+    ) -> Result<(), StoreError> {
+        // A delivery told wrongly may be told again rightly: it does not use up its identity.
+        let Ok(count) = self.delivery.content else { return Ok(()) };
+        let new = NewDelivery {
+            jti: &self.callback.jti,
+            delivery_id: self.callback.claim.delivery_id.as_deref(),
+            request_id: self.callback.request_id,
+            count,
+            outcome,
+            booked,
+            body: &self.callback.body,
+            at: self.now,
+        };
+        store::deliveries::insert(connection, &new).await
+    }
+
+    async fn quarantine(
+        &self,
+        connection: &mut AsyncPgConnection,
+        reason: Reason,
+        quantity: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let Callback { jti, request_id, order, claim, body, .. } = self.callback;
+        let row = QuarantineRow {
+            id: QuarantineId::generate().0,
+            status: store::quarantine::WAITING.to_owned(),
+            reason: reason.slug().to_owned(),
+            request_id: request_id.0,
+            jti: jti.clone(),
+            delivery_id: claim.delivery_id.clone(),
+            fingerprint: self.fingerprint.clone(),
+            sku: order.sku.to_string(),
+            factory_id: order.factory_id.to_string(),
+            quantity,
+            claimed_product: claim.product.clone(),
+            claimed_factory: claim.factory.clone(),
+            body: body.clone(),
+            traceparent: self.trace().to_string(),
+            created_at: self.now,
+        };
+        store::quarantine::insert(connection, &row).await
+    }
+
+    /// The sender's trace if it has one, else the production request's: a legacy factory ignores ours.
+    fn trace(&self) -> TraceContext {
+        match &self.request.traceparent {
+            Some(parent) if !self.callback.has_own_trace => {
+                let span = tracing::info_span!("take_callback", request_id = %self.callback.request_id);
+                TraceContext::continue_from(Some(parent)).enter(&span)
+            }
+            _ => self.callback.trace,
+        }
+    }
+}

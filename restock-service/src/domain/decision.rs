@@ -1,0 +1,326 @@
+//! What becomes of a delivery: the table of the callback's contract as one function.
+
+use shared::ids::Quantity;
+
+use super::delivery::{Delivery, Fault};
+use super::policy::Policy;
+
+/// Why a delivery, or a part of it, waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// Product or factory are not those that were asked for.
+    Mismatch,
+    /// The count is missing or no count.
+    InvalidCount,
+    /// It may be a delivery told again, or a new one: never guessed.
+    AmbiguousDelivery,
+    /// All that was asked for had come.
+    NothingOpen,
+    /// The token's time was over.
+    Expired,
+    /// The request had been cancelled.
+    Cancelled,
+    /// What came beyond the quantity asked for and the tolerance; the rest was booked.
+    OverDelivery,
+}
+
+impl Reason {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Mismatch,
+        Self::InvalidCount,
+        Self::AmbiguousDelivery,
+        Self::NothingOpen,
+        Self::Expired,
+        Self::Cancelled,
+        Self::OverDelivery,
+    ];
+
+    /// Its name in answers, rows and metrics.
+    pub(crate) const fn slug(self) -> &'static str {
+        match self {
+            Self::Mismatch => "callback-mismatch",
+            Self::InvalidCount => "invalid-count",
+            Self::AmbiguousDelivery => "ambiguous-delivery",
+            Self::NothingOpen => "nothing-open",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::OverDelivery => "over-delivery",
+        }
+    }
+
+    /// By its name.
+    pub(crate) fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.slug() == slug)
+    }
+}
+
+/// The request of a delivery, and what is known of this very delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestState {
+    /// Units asked for.
+    pub(crate) quantity: i64,
+    /// Units booked so far, by all tokens of the request.
+    pub(crate) received: i64,
+    /// Whether it was cancelled.
+    pub(crate) is_cancelled: bool,
+    /// The first delivery with this identity (name and token, or token alone), faulty ones aside.
+    pub(crate) first: Option<First>,
+    /// Why this very delivery (the same in every word that counts) is in the quarantine already.
+    pub(crate) quarantined: Option<Reason>,
+    /// Quarantine entries of the token.
+    pub(crate) quarantine_entries: i64,
+}
+
+/// The first delivery with an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct First {
+    /// Its units as it told them.
+    pub(crate) count: Quantity,
+    /// What became of it.
+    pub(crate) outcome: FirstOutcome,
+}
+
+/// What became of a first delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstOutcome {
+    /// Booked.
+    Received {
+        /// Whether it was what the request still lacked.
+        completed: bool,
+    },
+    /// Kept for a person.
+    Quarantined(Reason),
+}
+
+/// What to do with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Book `quantity` units; keep `excess` of them (0: none) for a person.
+    Receive {
+        /// Units to book.
+        quantity: Quantity,
+        /// Units beyond what is open and tolerated.
+        excess: i64,
+        /// Whether nothing is open afterwards.
+        completes: bool,
+    },
+    /// The first one told again: its answer again.
+    Duplicate,
+    /// Keep it for a person.
+    Quarantine(Reason),
+    /// It is kept already: the same answer again.
+    AlreadyQuarantined(Reason),
+    /// It would have to be kept, but too much is kept for its token.
+    Refuse,
+}
+
+/// Decides; the caller holds the request's row locked, so that nothing changes meanwhile.
+pub(crate) fn decide(state: &RequestState, delivery: &Delivery, policy: Policy) -> Decision {
+    let decision = judge(state, delivery, policy);
+    let keeps = matches!(decision, Decision::Quarantine(_) | Decision::Receive { excess: 1.., .. });
+    if keeps && state.quarantine_entries >= policy.quarantine_per_token_max { Decision::Refuse } else { decision }
+}
+
+fn judge(state: &RequestState, delivery: &Delivery, policy: Policy) -> Decision {
+    if let Some(reason) = state.quarantined {
+        return Decision::AlreadyQuarantined(reason);
+    }
+    let count = match delivery.content {
+        Ok(count) => count,
+        Err(Fault::OtherProduct | Fault::OtherFactory) => return Decision::Quarantine(Reason::Mismatch),
+        Err(Fault::Count(_)) => return Decision::Quarantine(Reason::InvalidCount),
+    };
+    if let Some(first) = state.first {
+        return judge_again(state, first, delivery.has_id, count, policy);
+    }
+    let open = state.quantity - state.received;
+    if open <= 0 {
+        return Decision::Quarantine(Reason::NothingOpen);
+    }
+    if delivery.is_expired {
+        return Decision::Quarantine(Reason::Expired);
+    }
+    if state.is_cancelled {
+        return Decision::Quarantine(Reason::Cancelled);
+    }
+    if fits(state, count, policy) {
+        return Decision::Receive { quantity: count, excess: 0, completes: count.get() >= open };
+    }
+    // Only what is open: the tolerance is for deliveries that stay within it.
+    match Quantity::try_from(open) {
+        Ok(quantity) => Decision::Receive { quantity, excess: count.get() - open, completes: true },
+        // A request never lacks more than one can ask for; were it so, a person should look.
+        Err(_) => Decision::Quarantine(Reason::OverDelivery),
+    }
+}
+
+/// A delivery whose identity was seen before.
+fn judge_again(state: &RequestState, first: First, has_id: bool, count: Quantity, policy: Policy) -> Decision {
+    if count != first.count {
+        return Decision::Quarantine(Reason::AmbiguousDelivery);
+    }
+    match first.outcome {
+        FirstOutcome::Quarantined(reason) => Decision::AlreadyQuarantined(reason),
+        // Without a name, a second part of the same size looks just like the first one told again.
+        FirstOutcome::Received { completed } if !has_id && !completed && fits(state, count, policy) => {
+            Decision::Quarantine(Reason::AmbiguousDelivery)
+        }
+        FirstOutcome::Received { .. } => Decision::Duplicate,
+    }
+}
+
+fn fits(state: &RequestState, count: Quantity, policy: Policy) -> bool {
+    state.received < state.quantity && state.received + count.get() <= policy.receivable_max(state.quantity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::delivery::CountFault;
+
+    const STRICT: Policy = Policy { over_delivery_tolerance_percent: 0, quarantine_per_token_max: 20 };
+
+    fn units(count: i64) -> Quantity {
+        Quantity::try_from(count).expect("quantity")
+    }
+
+    fn state(received: i64) -> RequestState {
+        RequestState {
+            quantity: 100,
+            received,
+            is_cancelled: false,
+            first: None,
+            quarantined: None,
+            quarantine_entries: 0,
+        }
+    }
+
+    fn after(received: i64, count: i64, completed: bool) -> RequestState {
+        let first = First { count: units(count), outcome: FirstOutcome::Received { completed } };
+        RequestState { first: Some(first), ..state(received) }
+    }
+
+    fn named(count: i64) -> Delivery {
+        Delivery { has_id: true, content: Ok(units(count)), is_expired: false }
+    }
+
+    fn nameless(count: i64) -> Delivery {
+        Delivery { has_id: false, ..named(count) }
+    }
+
+    fn faulty(fault: Fault) -> Delivery {
+        Delivery { content: Err(fault), ..nameless(1) }
+    }
+
+    fn receive(quantity: i64, excess: i64, completes: bool) -> Decision {
+        Decision::Receive { quantity: units(quantity), excess, completes }
+    }
+
+    #[test]
+    fn the_first_time_within_what_is_open_is_received() {
+        assert_eq!(decide(&state(0), &nameless(100), STRICT), receive(100, 0, true));
+        assert_eq!(decide(&state(0), &named(60), STRICT), receive(60, 0, false));
+        assert_eq!(decide(&state(60), &named(40), STRICT), receive(40, 0, true));
+    }
+
+    #[test]
+    fn the_same_again_is_a_duplicate() {
+        assert_eq!(decide(&after(60, 60, false), &named(60), STRICT), Decision::Duplicate);
+        assert_eq!(decide(&after(100, 100, true), &nameless(100), STRICT), Decision::Duplicate);
+        // Over-delivered: it completed the request.
+        assert_eq!(decide(&after(100, 150, true), &nameless(150), STRICT), Decision::Duplicate);
+        // It did not complete the request, but does not fit any more.
+        assert_eq!(decide(&after(60, 60, false), &nameless(60), STRICT), Decision::Duplicate);
+        // Late or cancelled meanwhile: still the same delivery.
+        let cancelled = RequestState { is_cancelled: true, ..after(60, 60, false) };
+        let late = Delivery { is_expired: true, ..named(60) };
+        assert_eq!(decide(&cancelled, &late, STRICT), Decision::Duplicate);
+    }
+
+    #[test]
+    fn more_than_open_is_received_up_to_what_is_open() {
+        assert_eq!(decide(&state(0), &nameless(130), STRICT), receive(100, 30, true));
+        assert_eq!(decide(&state(90), &named(11), STRICT), receive(10, 1, true));
+    }
+
+    #[test]
+    fn the_tolerance_is_of_the_quantity_asked_for_and_all_or_nothing() {
+        let policy = Policy { over_delivery_tolerance_percent: 10, ..STRICT };
+        assert_eq!(decide(&state(0), &nameless(110), policy), receive(110, 0, true));
+        assert_eq!(decide(&state(0), &nameless(111), policy), receive(100, 11, true));
+        assert_eq!(decide(&state(95), &named(15), policy), receive(15, 0, true));
+        assert_eq!(decide(&state(95), &named(16), policy), receive(5, 11, true));
+        // Nothing is open: the tolerance does not reopen the request.
+        assert_eq!(decide(&state(100), &named(1), policy), Decision::Quarantine(Reason::NothingOpen));
+        assert_eq!(decide(&state(105), &named(1), policy), Decision::Quarantine(Reason::NothingOpen));
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_never_guessed() {
+        let ambiguous = Decision::Quarantine(Reason::AmbiguousDelivery);
+        assert_eq!(decide(&after(60, 60, false), &named(40), STRICT), ambiguous);
+        assert_eq!(decide(&after(100, 100, true), &named(99), STRICT), ambiguous);
+        assert_eq!(decide(&after(60, 60, false), &nameless(40), STRICT), ambiguous);
+        assert_eq!(decide(&after(50, 50, false), &nameless(50), STRICT), ambiguous);
+        let policy = Policy { over_delivery_tolerance_percent: 50, ..STRICT };
+        assert_eq!(decide(&after(60, 60, false), &nameless(60), policy), ambiguous);
+        assert_eq!(decide(&after(100, 60, false), &nameless(60), policy), Decision::Duplicate);
+        let quarantined = First { count: units(10), outcome: FirstOutcome::Quarantined(Reason::Cancelled) };
+        let state = RequestState { first: Some(quarantined), ..state(0) };
+        assert_eq!(decide(&state, &named(11), STRICT), ambiguous);
+        assert_eq!(decide(&state, &named(10), STRICT), Decision::AlreadyQuarantined(Reason::Cancelled));
+    }
+
+    #[test]
+    fn nothing_open_expired_and_cancelled_wait_for_a_person() {
+        assert_eq!(decide(&state(100), &nameless(100), STRICT), Decision::Quarantine(Reason::NothingOpen));
+        let late = Delivery { is_expired: true, ..nameless(100) };
+        assert_eq!(decide(&state(0), &late, STRICT), Decision::Quarantine(Reason::Expired));
+        let cancelled = RequestState { is_cancelled: true, ..state(0) };
+        assert_eq!(decide(&cancelled, &nameless(100), STRICT), Decision::Quarantine(Reason::Cancelled));
+    }
+
+    #[test]
+    fn a_quarantined_delivery_again_is_not_kept_twice() {
+        for reason in Reason::ALL {
+            let state = RequestState { quarantined: Some(reason), quarantine_entries: 20, ..state(50) };
+            for delivery in [named(50), nameless(1), faulty(Fault::OtherProduct)] {
+                assert_eq!(decide(&state, &delivery, STRICT), Decision::AlreadyQuarantined(reason));
+            }
+        }
+    }
+
+    #[test]
+    fn faulty_deliveries_wait_for_a_person() {
+        for fault in [Fault::OtherProduct, Fault::OtherFactory] {
+            assert_eq!(decide(&state(0), &faulty(fault), STRICT), Decision::Quarantine(Reason::Mismatch));
+        }
+        for fault in [CountFault::Missing, CountFault::Contradictory, CountFault::OutOfRange] {
+            let delivery = faulty(Fault::Count(fault));
+            assert_eq!(decide(&state(0), &delivery, STRICT), Decision::Quarantine(Reason::InvalidCount));
+        }
+    }
+
+    #[test]
+    fn a_token_has_so_many_entries_and_no_more() {
+        let full = |received| RequestState { quarantine_entries: 20, ..state(received) };
+        assert_eq!(decide(&full(100), &named(1), STRICT), Decision::Refuse);
+        assert_eq!(decide(&full(0), &named(101), STRICT), Decision::Refuse);
+        assert_eq!(decide(&full(0), &faulty(Fault::OtherProduct), STRICT), Decision::Refuse);
+        // What needs no entry is taken all the same.
+        assert_eq!(decide(&full(0), &named(100), STRICT), receive(100, 0, true));
+        let again = RequestState { quarantine_entries: 20, ..after(100, 100, true) };
+        assert_eq!(decide(&again, &named(100), STRICT), Decision::Duplicate);
+        let nineteen = RequestState { quarantine_entries: 19, ..state(100) };
+        assert_eq!(decide(&nineteen, &named(1), STRICT), Decision::Quarantine(Reason::NothingOpen));
+    }
+
+    #[test]
+    fn reasons_are_found_by_their_names() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_slug(reason.slug()), Some(reason));
+        }
+        assert_eq!(Reason::from_slug("other"), None);
+    }
+}

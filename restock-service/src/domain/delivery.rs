@@ -1,0 +1,193 @@
+//! One delivery as its callback tells of it, held against what was asked for.
+
+use shared::ids::{FactoryId, Quantity, Sku, UNITS_MAX};
+
+/// What was asked for: the token's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// The product.
+    pub(crate) sku: Sku,
+    /// Who was asked.
+    pub(crate) factory_id: FactoryId,
+    /// Units.
+    pub(crate) quantity: Quantity,
+}
+
+/// What a callback says: texts as they came, nothing judged yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The factory's name for this delivery; without one it is known by its token alone.
+    pub(crate) delivery_id: Option<String>,
+    /// The product, where one is named.
+    pub(crate) product: Option<String>,
+    /// The factory, where one is named.
+    pub(crate) factory: Option<String>,
+    /// The units.
+    pub(crate) count: ClaimedCount,
+}
+
+/// The count as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum ClaimedCount {
+    /// None.
+    #[default]
+    Missing,
+    /// One, not yet read.
+    Text(String),
+    /// Two that differ.
+    Contradictory(String, String),
+}
+
+/// Why a delivery cannot be taken as what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Another product than asked for.
+    OtherProduct,
+    /// Another factory than asked.
+    OtherFactory,
+    /// No count, or an unusable one.
+    Count(CountFault),
+}
+
+/// Why a count is unusable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountFault {
+    /// There is none.
+    Missing,
+    /// There are two that differ.
+    Contradictory,
+    /// Not a whole number from 1 to 1,000,000.
+    OutOfRange,
+}
+
+/// A claim held against its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// Whether the factory gave it a name.
+    pub(crate) has_id: bool,
+    /// Its units, or what is wrong with it.
+    pub(crate) content: Result<Quantity, Fault>,
+    /// Whether the token's time was over when it came.
+    pub(crate) is_expired: bool,
+}
+
+impl Claim {
+    /// Judges the claim by itself; what was received before does not matter here.
+    pub(crate) fn against(&self, order: &Order, is_expired: bool) -> Delivery {
+        let differs =
+            |claimed: &Option<String>, asked: &str| claimed.as_deref().is_some_and(|claimed| claimed != asked);
+        let content = if differs(&self.product, order.sku.as_str()) {
+            Err(Fault::OtherProduct)
+        } else if differs(&self.factory, order.factory_id.as_str()) {
+            Err(Fault::OtherFactory)
+        } else {
+            self.count.read().map_err(Fault::Count)
+        };
+        Delivery { has_id: self.delivery_id.is_some(), content, is_expired }
+    }
+
+    /// The claim as one text that is the same exactly for the same delivery, told again. A usable
+    /// delivery is its name and its units; of a faulty one everything that was judged counts.
+    pub(crate) fn identity(&self, delivery: &Delivery) -> String {
+        let mut parts = vec![self.delivery_id.as_deref().map_or_else(|| "-".to_owned(), |id| format!("+{id}"))];
+        if let Ok(quantity) = delivery.content {
+            parts.push(quantity.to_string());
+        } else {
+            let (first, second) = match &self.count {
+                ClaimedCount::Missing => ("", ""),
+                ClaimedCount::Text(text) => (text.as_str(), ""),
+                ClaimedCount::Contradictory(first, second) => (first.as_str(), second.as_str()),
+            };
+            parts.extend(["faulty", first, second].map(str::to_owned));
+            parts.extend([&self.product, &self.factory].map(|text| text.clone().unwrap_or_default()));
+        }
+        // With their lengths, so that no two lists of parts make one text.
+        parts.iter().fold(String::new(), |text, part| text + &part.len().to_string() + ":" + part)
+    }
+}
+
+impl ClaimedCount {
+    /// The count as units.
+    pub(crate) fn read(&self) -> Result<Quantity, CountFault> {
+        let text = match self {
+            Self::Missing => return Err(CountFault::Missing),
+            Self::Contradictory(..) => return Err(CountFault::Contradictory),
+            Self::Text(text) => text.trim(),
+        };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // More digits than fit are too many units all the same.
+        let units = if digits { text.parse().unwrap_or(UNITS_MAX + 1) } else { 0_i64 };
+        Quantity::try_from(units).map_err(|_| CountFault::OutOfRange)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        Order {
+            sku: "CP-502101".parse().expect("sku"),
+            factory_id: "FF-500293".parse().expect("factory"),
+            quantity: Quantity::try_from(100).expect("quantity"),
+        }
+    }
+
+    fn claim(count: &str) -> Claim {
+        Claim { count: ClaimedCount::Text(count.to_owned()), ..Claim::default() }
+    }
+
+    #[test]
+    fn counts_are_whole_numbers_in_range() {
+        for (text, units) in [("1", 1), ("100", 100), (" 7 ", 7), ("0100", 100), ("1000000", 1_000_000)] {
+            assert_eq!(ClaimedCount::Text(text.into()).read().map(Quantity::get), Ok(units), "{text}");
+        }
+        for text in
+            ["0", "-1", "+1", "1.5", "1e3", "1000001", "99999999999999999999999", "ten", "１", "{}", "true", "1 0"]
+        {
+            assert_eq!(ClaimedCount::Text(text.into()).read(), Err(CountFault::OutOfRange), "{text}");
+        }
+        assert_eq!(ClaimedCount::Missing.read(), Err(CountFault::Missing));
+        assert_eq!(ClaimedCount::Contradictory("1".into(), "2".into()).read(), Err(CountFault::Contradictory));
+    }
+
+    #[test]
+    fn what_is_not_named_is_taken_from_the_order_and_what_differs_is_a_fault() {
+        let delivery = claim("5").against(&order(), false);
+        assert_eq!(delivery.content.map(Quantity::get), Ok(5));
+        let named = Claim { product: Some("CP-502101".into()), factory: Some("FF-500293".into()), ..claim("5") };
+        assert!(named.against(&order(), false).content.is_ok());
+        let other = Claim { product: Some("CP-1".into()), ..claim("nonsense") };
+        assert_eq!(other.against(&order(), false).content, Err(Fault::OtherProduct));
+        let other = Claim { factory: Some(String::new()), ..claim("5") };
+        assert_eq!(other.against(&order(), false).content, Err(Fault::OtherFactory));
+        assert_eq!(claim("0").against(&order(), false).content, Err(Fault::Count(CountFault::OutOfRange)));
+    }
+
+    #[test]
+    fn the_same_delivery_has_one_identity_and_others_have_others() {
+        let identity = |claim: &Claim| claim.identity(&claim.against(&order(), false));
+        let named = |id: &str, count: &str| Claim { delivery_id: Some(id.to_owned()), ..claim(count) };
+        let full = Claim { product: Some("CP-502101".into()), ..claim("0100") };
+        assert_eq!(identity(&claim("100")), identity(&full));
+        let mut all: Vec<String> = [
+            claim("100"),
+            claim("99"),
+            claim("0"),
+            claim("-1"),
+            named("-", "100"),
+            named("a", "100"),
+            named("a3:100", "1"),
+            Claim { product: Some("X".into()), ..claim("100") },
+            Claim { factory: Some("X".into()), ..claim("100") },
+            Claim::default(),
+        ]
+        .iter()
+        .map(identity)
+        .collect();
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count, "{all:?}");
+    }
+}

@@ -1,0 +1,247 @@
+//! The callback's body as the factories of the family send it.
+
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+use sha2::{Digest, Sha256};
+use shared::contracts::callback::redact;
+use utoipa::ToSchema;
+
+use crate::commands::take_callback::{Claim, ClaimedCount};
+
+pub(super) const PRODUCT: &str = "MessageAttributeProductId";
+pub(super) const FACTORY: &str = "MessageAttributeFactoryId";
+pub(super) const COUNT: &str = "MessageAttributeProductCnt";
+pub(super) const OTHER_COUNT: &str = "OrderStockCnt";
+const DELIVERY_ID: &str = "DeliveryId";
+
+/// Longest name of a delivery that is kept as it is, in characters.
+const DELIVERY_ID_LENGTH_MAX: usize = 255;
+/// Most characters kept of a product or factory that differs from what was asked for.
+const CLAIMED_LENGTH_MAX: usize = 255;
+
+/// What a callback may say; a factory sends the request's other members along, and any more.
+#[derive(ToSchema)]
+#[schema(as = Callback)]
+#[expect(dead_code, reason = "documentation: bodies are read member by member")]
+pub(super) struct CallbackDocument {
+    /// The product; the token's when it is missing.
+    #[schema(rename = "MessageAttributeProductId", example = "CP-502101")]
+    product: Option<String>,
+    /// Units, 1 to 1,000,000, as text or number.
+    #[schema(rename = "MessageAttributeProductCnt", example = "100")]
+    count: Option<TextOrNumber>,
+    /// Units, under another name.
+    #[schema(rename = "OrderStockCnt")]
+    other_count: Option<TextOrNumber>,
+    /// The factory; the token's when it is missing.
+    #[schema(rename = "MessageAttributeFactoryId", example = "FF-500293")]
+    factory: Option<String>,
+    /// The factory's name for this delivery, when one request is delivered in parts.
+    #[schema(rename = "DeliveryId")]
+    delivery_id: Option<String>,
+}
+
+/// Factories write counts both ways.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documentation: bodies are read member by member")]
+enum TextOrNumber {
+    /// `"100"`
+    Text(String),
+    /// `100`
+    Number(i64),
+}
+
+/// A body, read.
+#[derive(Debug)]
+pub(super) struct CallbackBody {
+    /// What it says.
+    pub(super) claim: Claim,
+    /// Where the count is, or should be.
+    pub(super) count_field: &'static str,
+    /// All of it with no token in it.
+    pub(super) redacted: String,
+}
+
+impl CallbackBody {
+    /// Reads a body; None when it is not a JSON object. `key` is the header `Idempotency-Key`; `token`
+    /// and whatever looks like one is replaced before anything is kept.
+    pub(super) fn read(body: &[u8], key: Option<&[u8]>, token: &str, jti: &str) -> Option<Self> {
+        let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return None };
+        let secret = Secret { token, shown: format!("<callback:{jti}>") };
+        let members = secret.hide_in_object(members);
+        let key = key.map(|key| secret.hide(&String::from_utf8_lossy(key)));
+        let delivery_id = text(&members, DELIVERY_ID).or_else(|| key.filter(|key| !key.trim().is_empty()));
+        let (first, second) = (text(&members, COUNT), text(&members, OTHER_COUNT));
+        let count_field = if first.is_none() && second.is_some() { OTHER_COUNT } else { COUNT };
+        let count = match (first, second) {
+            (None, None) => ClaimedCount::Missing,
+            (Some(text), None) | (None, Some(text)) => ClaimedCount::Text(text),
+            (Some(first), Some(second)) if same_count(&first, &second) => ClaimedCount::Text(first),
+            (Some(first), Some(second)) => ClaimedCount::Contradictory(first, second),
+        };
+        let claimed = |name| text(&members, name).map(|text| text.chars().take(CLAIMED_LENGTH_MAX).collect());
+        let claim = Claim {
+            delivery_id: delivery_id.map(|id| storable_id(id.trim())),
+            product: claimed(PRODUCT),
+            factory: claimed(FACTORY),
+            count,
+        };
+        Some(Self { claim, count_field, redacted: Value::Object(members).to_string() })
+    }
+}
+
+/// A member as text; missing, null and blank are the same. What is neither text nor number stays JSON:
+/// it will not be taken for what it is not.
+fn text(members: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = match members.get(name)? {
+        Value::Null => return None,
+        // PostgreSQL's text has no NUL.
+        Value::String(text) => text.trim().replace('\0', "\u{fffd}"),
+        Value::Number(number) => whole(number).map_or_else(|| number.to_string(), |whole| whole.to_string()),
+        other => other.to_string(),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+/// `100.0` and `1e2` are the whole number 100 in JSON.
+fn whole(number: &Number) -> Option<i64> {
+    let limit = 1e15;
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < limit)?;
+    #[expect(clippy::cast_possible_truncation, reason = "whole and below 10^15")]
+    Some(float as i64)
+}
+
+fn same_count(first: &str, second: &str) -> bool {
+    let read = |text: &str| ClaimedCount::Text(text.to_owned()).read();
+    first == second || (read(first).is_ok() && read(first) == read(second))
+}
+
+/// A name of any length and content as one that can be kept and compared.
+fn storable_id(id: &str) -> String {
+    if id.chars().count() <= DELIVERY_ID_LENGTH_MAX {
+        return id.replace('\0', "\u{fffd}");
+    }
+    format!("sha256:{}", hex::encode(Sha256::digest(id.as_bytes())))
+}
+
+struct Secret<'a> {
+    token: &'a str,
+    shown: String,
+}
+
+impl Secret<'_> {
+    fn hide(&self, text: &str) -> String {
+        let redacted = redact(text);
+        // What the patterns do not know as a token's surroundings, such as a cut or escaped URL.
+        if redacted.contains(self.token) { redacted.replace(self.token, &self.shown) } else { redacted }
+    }
+
+    fn hide_in_object(&self, members: Map<String, Value>) -> Map<String, Value> {
+        members.into_iter().map(|(name, value)| (self.hide(&name), self.hide_in(value))).collect()
+    }
+
+    fn hide_in(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.hide(&text)),
+            Value::Array(values) => values.into_iter().map(|value| self.hide_in(value)).collect(),
+            Value::Object(members) => Value::Object(self.hide_in_object(members)),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: &Value) -> CallbackBody {
+        CallbackBody::read(body.to_string().as_bytes(), None, "the-token", "J").expect("object")
+    }
+
+    fn count(body: &Value) -> (ClaimedCount, &'static str) {
+        let body = read(body);
+        (body.claim.count, body.count_field)
+    }
+
+    fn one(text: &str) -> ClaimedCount {
+        ClaimedCount::Text(text.to_owned())
+    }
+
+    #[test]
+    fn the_known_factorys_echo_is_read() {
+        let body = read(&json!({
+            "MessageGroupId": "stock-arrival-group", "MessageAttributeProductId": "CP-502101",
+            "MessageAttributeProductCnt": "100", "MessageAttributeFactoryId": "FF-500293",
+            "MessageAttributeRequester": "재고담당", "CallbackUrl": "https://x.example/callbacks/v1/restocks/the-token"
+        }));
+        let claim = Claim {
+            delivery_id: None,
+            product: Some("CP-502101".into()),
+            factory: Some("FF-500293".into()),
+            count: one("100"),
+        };
+        assert_eq!(body.claim, claim);
+        assert!(body.redacted.contains("재고담당") && !body.redacted.contains("the-token"), "{}", body.redacted);
+    }
+
+    #[test]
+    fn counts_come_under_two_names_as_text_or_number() {
+        assert_eq!(count(&json!({COUNT: 100})), (one("100"), COUNT));
+        assert_eq!(count(&json!({OTHER_COUNT: "7"})), (one("7"), OTHER_COUNT));
+        assert_eq!(count(&json!({COUNT: null, OTHER_COUNT: 7})), (one("7"), OTHER_COUNT));
+        assert_eq!(count(&json!({COUNT: " ", OTHER_COUNT: 7})), (one("7"), OTHER_COUNT));
+        assert_eq!(count(&json!({COUNT: 100.0})), (one("100"), COUNT));
+        assert_eq!(count(&json!({COUNT: 1.5})), (one("1.5"), COUNT));
+        assert_eq!(count(&json!({COUNT: -0.0})).0.read().ok(), None);
+        assert_eq!(count(&json!({COUNT: "8", OTHER_COUNT: 8})), (one("8"), COUNT));
+        assert_eq!(count(&json!({COUNT: "8", OTHER_COUNT: 9})).0, ClaimedCount::Contradictory("8".into(), "9".into()));
+        assert_eq!(count(&json!({})), (ClaimedCount::Missing, COUNT));
+        for odd in [json!({COUNT: [1]}), json!({COUNT: true}), json!({COUNT: {"a": 1}}), json!({COUNT: 1e300})] {
+            assert!(count(&odd).0.read().is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_named_by_its_body_or_its_header() {
+        let named = |body: &Value, key: Option<&str>| {
+            let read = CallbackBody::read(body.to_string().as_bytes(), key.map(str::as_bytes), "the-token", "J");
+            read.expect("object").claim.delivery_id
+        };
+        assert_eq!(named(&json!({"DeliveryId": "D-1"}), Some("K")).as_deref(), Some("D-1"));
+        assert_eq!(named(&json!({"DeliveryId": 17}), None).as_deref(), Some("17"));
+        assert_eq!(named(&json!({"DeliveryId": ""}), Some("K")).as_deref(), Some("K"));
+        assert_eq!(named(&json!({}), Some(" ")), None);
+        assert_eq!(named(&json!({"DeliveryId": null}), None), None);
+        assert_eq!(named(&json!({"DeliveryId": "a\u{0}b"}), None).as_deref(), Some("a\u{fffd}b"));
+        let long = named(&json!({"DeliveryId": "x".repeat(300)}), None).expect("named");
+        assert!(
+            long.starts_with("sha256:") && long != named(&json!({"DeliveryId": "x".repeat(301)}), None).expect("named")
+        );
+    }
+
+    #[test]
+    fn no_token_is_kept_wherever_it_stands() {
+        let token = "eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJKIn0.c2lnbmF0dXJl";
+        let body = json!({
+            "CallbackUrl": format!("https://x.example/callbacks/v1/restocks/{token}"), "DeliveryId": token,
+            "deep": [{"again": format!("see {token}!")}, {token: 1}], "glued": format!("A{token}B"),
+            "escaped": format!("https:\\/\\/x.example\\/callbacks\\/v1\\/restocks\\/{token}")
+        });
+        // The same, with its first letter as an escape: JSON's reader sees through it.
+        let text = body.to_string().replace("eyJhbGci", "\\u0065yJhbGci");
+        let read = CallbackBody::read(text.as_bytes(), Some(token.as_bytes()), token, "J").expect("object");
+        let all = format!("{read:?}");
+        assert!(!all.contains("c2lnbmF0dXJl") && !all.contains("x.example"), "{all}");
+        assert_eq!(read.claim.delivery_id.as_deref(), Some("<callback:J>"));
+    }
+
+    #[test]
+    fn only_a_json_object_is_a_callback() {
+        for other in ["", "nonsense", "[]", "1", "\"x\"", "null", "{", "{} x", "{\"a\":\"\u{7f}\" \"b\"}"] {
+            assert!(CallbackBody::read(other.as_bytes(), None, "t", "J").is_none(), "{other}");
+        }
+        assert!(CallbackBody::read(&[b'{', b'"', 0xff, b'"', b':', b'1', b'}'], None, "t", "J").is_none());
+    }
+}

@@ -1,0 +1,62 @@
+//! The HTTP edge: the Factory's callback, and what operators read.
+
+mod callback_body;
+mod callback_metrics;
+mod callbacks;
+mod client_address;
+mod quarantine;
+mod receipts;
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use ipnet::IpNet;
+use shared::contracts::callback::CallbackVerifier;
+use shared::db::Pool;
+use shared::http::{Page, Routes, document};
+use shared::outbox::Outbox;
+use shared::problem::{Problem, ProblemKind};
+use uuid::Uuid;
+
+use crate::commands::take_callback::CallbackTaker;
+pub(crate) use callback_metrics::CallbackMetrics;
+
+/// What handlers work with.
+pub(crate) struct State {
+    pub(crate) pool: Pool,
+    pub(crate) outbox: Outbox,
+    pub(crate) taker: CallbackTaker,
+    pub(crate) verifier: CallbackVerifier,
+    pub(crate) proxies: Vec<IpNet>,
+    pub(crate) metrics: CallbackMetrics,
+}
+
+/// All routes of the service.
+pub(crate) fn routes(state: State) -> Routes {
+    let state = Data::new(state);
+    let for_operators = state.clone();
+    Routes {
+        public: Arc::new(move |config| {
+            config.app_data(state.clone()).service(callbacks::take_restock_callback);
+        }),
+        operator: Arc::new(move |config| {
+            config
+                .app_data(for_operators.clone())
+                .service(receipts::list_receipts)
+                .service(quarantine::list_quarantine);
+        }),
+        document: document(
+            "Jaego restock-service",
+            "Takes the Factory's callbacks: goods receipts, and a quarantine for what a person must judge.",
+        ),
+    }
+}
+
+/// The row that the page before ended with.
+fn last_id(page: &Page) -> Result<Option<Uuid>, Problem> {
+    let id = page.after.as_deref().map(str::parse).transpose();
+    id.map_err(|_| {
+        let detail = "cursor: not a cursor of this list; begin again without one.";
+        Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor")
+    })
+}

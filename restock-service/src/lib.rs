@@ -1,0 +1,13 @@
+//! restock-service: takes the Factory's callbacks, books goods receipts, and tells the others.
+//!
+//! A callback flows `http -> commands -> domain -> store + outbox`, in one transaction; what comes
+//! from the broker flows `amqp -> commands -> store`. Only [`domain`] decides.
+
+mod amqp;
+pub mod app;
+mod commands;
+mod domain;
+mod http;
+mod networks;
+pub mod settings;
+mod store;

@@ -1,0 +1,13 @@
+//! The process: `serve`, `migrate`, `check-config`.
+
+use std::process::ExitCode;
+
+use restock_service::app;
+use restock_service::settings::Settings;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    shared::service::run::<Settings, _>(app::IDENTITY, app::start)
+}

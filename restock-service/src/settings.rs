@@ -1,0 +1,133 @@
+//! The service's settings; `config/default.toml` names and explains every key.
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use shared::contracts::callback::{CallbackVerifier, InvalidKey};
+use shared::settings::Common;
+
+use crate::domain::policy::Policy;
+use crate::networks;
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// What every service has.
+    #[serde(flatten)]
+    pub common: Common,
+    /// How callbacks are judged.
+    pub callback: Callback,
+}
+
+/// How callbacks are judged.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Callback {
+    /// Public keys of production-service's callback tokens, PEM; several while keys rotate.
+    pub public_keys: Vec<String>,
+    /// How much more than asked for is still booked, percent of the quantity asked for.
+    pub over_delivery_tolerance_percent: i64,
+    /// Most quarantine entries for one callback token.
+    pub quarantine_per_token_max: i64,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+}
+
+impl Callback {
+    /// Checks tokens with the configured keys.
+    pub fn verifier(&self) -> Result<CallbackVerifier, InvalidKey> {
+        CallbackVerifier::from_pems(self.public_keys.iter().map(String::as_str))
+    }
+
+    /// What the decision needs to know.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            over_delivery_tolerance_percent: self.over_delivery_tolerance_percent,
+            quarantine_per_token_max: self.quarantine_per_token_max,
+        }
+    }
+
+    /// The trusted proxies; entries that cannot be read were refused at start.
+    pub(crate) fn proxies(&self) -> Vec<IpNet> {
+        self.trusted_proxies.iter().filter_map(|text| networks::parse(text)).collect()
+    }
+}
+
+impl shared::settings::Settings for Settings {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        let callback = &self.callback;
+        if callback.public_keys.is_empty() {
+            problems.push("callback.public_keys: must hold at least one Ed25519 public key".to_owned());
+        }
+        for (index, pem) in callback.public_keys.iter().enumerate() {
+            if CallbackVerifier::from_pems([pem.as_str()]).is_err() {
+                problems.push(format!("callback.public_keys: entry {} must be {KEY_FORM}", index + 1));
+            }
+        }
+        if !(0..=100).contains(&callback.over_delivery_tolerance_percent) {
+            problems.push("callback.over_delivery_tolerance_percent: must be 0 to 100".to_owned());
+        }
+        if !(1..=1000).contains(&callback.quarantine_per_token_max) {
+            problems.push("callback.quarantine_per_token_max: must be 1 to 1000".to_owned());
+        }
+        for (index, text) in callback.trusted_proxies.iter().enumerate() {
+            if networks::parse(text).is_none() {
+                problems.push(format!(
+                    "callback.trusted_proxies: entry {} must be a network such as 10.0.0.0/8",
+                    index + 1
+                ));
+            }
+        }
+    }
+}
+
+const KEY_FORM: &str = "an Ed25519 public key in PEM form (openssl pkey -pubout)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::settings::{InvalidSettings, Sources, load};
+
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----";
+
+    fn load_with(callback: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        let mut env = vec![
+            ("JAEGO_RESTOCK__DATABASE__URL".to_owned(), "postgres://role:secret@localhost/restock".to_owned()),
+            ("JAEGO_RESTOCK__AMQP__URL".to_owned(), "amqp://restock:secret@localhost/jaego".to_owned()),
+        ];
+        env.extend(
+            callback.iter().map(|(key, value)| (format!("JAEGO_RESTOCK__CALLBACK__{key}"), (*value).to_owned())),
+        );
+        let identity = crate::app::IDENTITY;
+        load(Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env })
+    }
+
+    #[test]
+    fn the_defaults_lack_only_what_must_be_set() {
+        let settings = load_with(&[("PUBLIC_KEYS", KEY)]).expect("valid");
+        assert_eq!((settings.common.http.port, settings.common.http.public_port), (8280, 8281));
+        assert_eq!(settings.common.http.admin_port, 9280);
+        assert_eq!(settings.callback.quarantine_per_token_max, 20);
+        assert_eq!(settings.callback.over_delivery_tolerance_percent, 0);
+        assert!(settings.callback.proxies().is_empty() && settings.callback.verifier().is_ok());
+        let InvalidSettings(problems) = load_with(&[]).expect_err("no key");
+        assert_eq!(problems, ["callback.public_keys: must hold at least one Ed25519 public key"]);
+    }
+
+    #[test]
+    fn two_keys_are_read_and_bad_values_are_told_together() {
+        let settings = load_with(&[("PUBLIC_KEYS", &format!("{KEY},{KEY}"))]).expect("valid");
+        assert_eq!(settings.callback.public_keys.len(), 2);
+        let InvalidSettings(problems) = load_with(&[
+            ("PUBLIC_KEYS", "nonsense"),
+            ("OVER_DELIVERY_TOLERANCE_PERCENT", "101"),
+            ("QUARANTINE_PER_TOKEN_MAX", "0"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, ten"),
+        ])
+        .expect_err("four problems");
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[3].contains("entry 2"), "{problems:?}");
+    }
+}

@@ -1,0 +1,17 @@
+//! The service's tables. Functions take the connection, so that callers choose the transaction.
+
+pub(crate) mod deliveries;
+pub(crate) mod factories;
+pub(crate) mod quarantine;
+pub(crate) mod receipts;
+pub(crate) mod requests;
+mod schema;
+
+use diesel_migrations::embed_migrations;
+use shared::db::Migrations;
+
+/// The service's own migrations; the shared tables come before them.
+pub(crate) fn migrations() -> Migrations {
+    const OWN: Migrations = embed_migrations!("migrations");
+    OWN
+}

@@ -1,0 +1,168 @@
+//! What is refused: nothing is kept, and everything is told apart.
+
+use serde_json::json;
+use shared::contracts::callback::CallbackSigner;
+use shared::contracts::factory;
+use shared::ids::RequestId;
+use shared::trace::TraceContext;
+use testkit::wait_until;
+
+use crate::consumers::factory_changed;
+use crate::harness::{NO_BROKER, SOON, Service, World, claims, connect, echo, part};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_callback_leaves_nothing() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let token = world.token(100);
+
+    for body in ["", "nonsense", "{", "[]", "\"100\"", "100", "null", "{\"a\":1} trailing"] {
+        let answer = service.call_with(&token, &[], body).await;
+        assert_eq!((answer.status, answer.problem()), (400, "malformed-request"), "{body}");
+        assert!(!answer.body.to_string().contains(&token), "{answer:?}");
+    }
+    let long = "x".repeat(600);
+    for malformed in ["x", "a.b.c", "not-a-token", long.as_str(), "%00", "eyJhbGciOiJub25lIn0.e30."] {
+        let answer = service.call(malformed, &part("a", 1)).await;
+        assert_eq!((answer.status, answer.problem()), (400, "malformed-request"), "{malformed}");
+    }
+
+    let stranger = CallbackSigner::from_pem(&testkit::keys::CallbackKeys::generate().unwrap().private_pem).unwrap();
+    let unknown = stranger.sign(&claims(RequestId::generate(), 100)).unwrap();
+    let other = world.token(1_000_000);
+    let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (ours, theirs) = (parts(&token), parts(&other));
+    let changed = [ours[0].as_str(), &theirs[1], &ours[2]].join(".");
+    let cut = &token[..token.len() - 8];
+    for forged in [unknown.as_str(), &changed, cut] {
+        let answer = service.call(forged, &part("a", 1)).await;
+        assert!(matches!(answer.status, 400 | 401), "{answer:?}");
+        assert!(matches!(answer.problem(), "invalid-callback-token" | "malformed-request"), "{answer:?}");
+        assert!(!answer.body.to_string().contains(&forged[10..]), "{answer:?}");
+    }
+    assert_eq!(service.call(&unknown, &part("a", 1)).await.problem(), "invalid-callback-token");
+    assert_eq!(service.call(&changed, &part("a", 1)).await.problem(), "invalid-callback-token");
+
+    let answer = service.call_with(&token, &[("content-type", "text/plain")], echo("100", &token).to_string()).await;
+    assert_eq!((answer.status, answer.problem()), (415, "unsupported-media-type"));
+    let big = json!({"MessageAttributeProductCnt": "100", "padding": "x".repeat(64 * 1024)}).to_string();
+    let answer = service.call_with(&token, &[], big).await;
+    assert_eq!((answer.status, answer.problem()), (413, "payload-too-large"));
+    let answer = world.get(&format!("{}/callbacks/v1/restocks/{token}", service.doors.public), None).await;
+    assert_eq!((answer.status, answer.problem()), (405, "method-not-allowed"));
+    assert!(!answer.body.to_string().contains(&token), "{answer:?}");
+
+    assert_eq!(world.rows().await, [0, 0, 0]);
+    assert_eq!(world.number("SELECT count(*) FROM production_requests").await, 0);
+    let json_with_charset = [("content-type", "application/json; charset=utf-8")];
+    let answer = service.call_with(&token, &json_with_charset, echo("100", &token).to_string()).await;
+    assert_eq!(answer.received(), ("received", 100));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_an_old_and_a_new_key_are_taken() {
+    let world = World::new().await;
+    let old = testkit::keys::CallbackKeys::generate().unwrap();
+    let both = format!("{},{}", old.public_pem, world.surroundings.keys.public_pem);
+    let service = world.start(&[("CALLBACK__PUBLIC_KEYS", &both)]).await;
+    let signer = CallbackSigner::from_pem(&old.private_pem).unwrap();
+    let token = signer.sign(&claims(RequestId::generate(), 5)).unwrap();
+    assert_eq!(service.call(&token, &part("a", 5)).await.received(), ("received", 5));
+    let token = service.world.token(5);
+    assert_eq!(service.call(&token, &part("a", 5)).await.received(), ("received", 5));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_not_on_the_list_is_refused() {
+    let service = Service::start(&[("CALLBACK__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let world = &service.world;
+    let token = world.token(100);
+    world.publish(&factory::CHANGED, TraceContext::new_root(), &factory_changed(1, &["192.0.2.0/24", "::1"])).await;
+    world.wait_for_number("SELECT count(*) FROM factories", 1).await;
+    let from = async |address: &str| {
+        service.call_with(&token, &[("x-forwarded-for", address)], part("a", 100).to_string()).await
+    };
+    for elsewhere in ["198.51.100.7", "192.0.2.1, 198.51.100.7", "192.0.2.1, nonsense", "::2"] {
+        let answer = from(elsewhere).await;
+        assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"), "{elsewhere}");
+    }
+    let answer = service.call(&token, &part("a", 100)).await;
+    assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"));
+    // The address is judged before the body is.
+    let answer = service.call_with(&token, &[], "nonsense").await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(world.rows().await, [0, 0, 0]);
+    assert_eq!(from("203.0.113.9, 192.0.2.1, 127.0.0.9").await.received(), ("received", 100));
+    assert_eq!(from("::1").await.received(), ("duplicate", 100));
+
+    world.publish(&factory::CHANGED, TraceContext::new_root(), &factory_changed(2, &[])).await;
+    world.wait_for_number("SELECT revision FROM factories", 2).await;
+    assert_eq!(service.call(&token, &part("a", 100)).await.received(), ("duplicate", 100));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_entries_for_a_token_and_no_more() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let token = world.token(100);
+    for index in 0..20 {
+        let answer = service.call(&token, &json!({"MessageAttributeProductCnt": -1 - index})).await;
+        assert_eq!(answer.problem(), "invalid-count");
+    }
+    for body in [json!({"MessageAttributeProductCnt": 0}), part("a", 101)] {
+        let answer = service.call(&token, &body).await;
+        assert_eq!((answer.status, answer.problem()), (429, "too-many-quarantined"));
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    assert_eq!(world.rows().await, [0, 0, 20]);
+    assert_eq!(service.call(&token, &json!({"MessageAttributeProductCnt": -1})).await.problem(), "invalid-count");
+    assert_eq!(service.call(&token, &part("a", 100)).await.received(), ("received", 100));
+    // Other tokens have their own bound.
+    assert_eq!(service.call(&world.token(1), &json!({})).await.problem(), "invalid-count");
+    assert_eq!(world.rows().await, [1, 1, 21]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_is_told_with_retry_after() {
+    let nowhere = ("DATABASE__URL", "postgres://nobody:x@127.0.0.1:1/x?sslmode=disable");
+    let service = Service::start(&[nowhere]).await;
+    let answer = service.call(&service.world.token(1), &part("a", 1)).await;
+    assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
+    assert!(answer.headers.contains_key("retry-after"));
+    let world = service.stop().await;
+
+    // One that takes too long over the request's row.
+    let service = world.start(&[("DATABASE__STATEMENT_TIMEOUT_MS", "300")]).await;
+    let world = &service.world;
+    let token = world.token(100);
+    assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));
+    let mut other = connect(&world.service.database.url).await;
+    let holding = other.transaction().await.unwrap();
+    holding.execute("SELECT * FROM production_requests FOR UPDATE", &[]).await.unwrap();
+    let answer = service.call(&token, &part("b", 60)).await;
+    assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(world.rows().await, [1, 1, 0]);
+    holding.rollback().await.unwrap();
+    assert_eq!(service.call(&token, &part("b", 60)).await.received(), ("received", 60));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_outboxs_bound_callbacks_are_told_to_come_back() {
+    let service = Service::start(&[NO_BROKER, ("OUTBOX__PENDING_MAX", "1")]).await;
+    let world = &service.world;
+    assert_eq!(service.call(&world.token(1), &part("a", 1)).await.received(), ("received", 1));
+    let answer = wait_until("503", SOON, async || {
+        let answer = service.call(&world.token(1), &part("a", 1)).await;
+        if answer.status == 503 { Ok(answer) } else { Err(answer) }
+    })
+    .await;
+    assert_eq!(answer.problem(), "unavailable");
+    assert!(answer.headers.contains_key("retry-after"));
+    service.stop().await;
+}

@@ -1,0 +1,305 @@
+//! One service under test with everything around it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use restock_service::app;
+use restock_service::settings::Settings;
+use serde_json::{Value, json};
+use shared::amqp::topology::User;
+use shared::contracts::callback::{CallbackClaims, CallbackSigner};
+use shared::contracts::{EventKind, OutgoingEvent};
+use shared::ids::{Quantity, RequestId};
+use shared::service::Running;
+use shared::settings::{Settings as _, Sources, load};
+use shared::trace::TraceContext;
+use testkit::process::{Process, Spec};
+use testkit::service::{ServiceSurroundings, Surroundings};
+use testkit::wait_until;
+use tokio_postgres::types::ToSql;
+
+/// Longest wait for an effect.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SKU: &str = "CP-502101";
+pub(crate) const FACTORY: &str = "FF-500293";
+/// Nobody listens here.
+pub(crate) const NO_BROKER: (&str, &str) = ("AMQP__URL", "amqp://nobody:x@127.0.0.1:1/x");
+
+/// The surroundings, without a running service.
+pub(crate) struct World {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) service: ServiceSurroundings,
+    pub(crate) sql: tokio_postgres::Client,
+    signer: CallbackSigner,
+    client: reqwest::Client,
+}
+
+/// A service in this process.
+pub(crate) struct Service {
+    pub(crate) world: World,
+    running: Running,
+    pub(crate) doors: Doors,
+}
+
+/// Where a service listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Doors {
+    pub(crate) api: String,
+    pub(crate) public: String,
+    pub(crate) admin: String,
+}
+
+/// What a service answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl World {
+    /// With an empty, migrated database.
+    pub(crate) async fn new() -> Self {
+        let surroundings = Surroundings::new().await;
+        let service = surroundings.service(User::Restock).await;
+        let world = Self {
+            sql: connect(&service.database.url).await,
+            signer: CallbackSigner::from_pem(&surroundings.keys.private_pem).unwrap(),
+            client: client(),
+            surroundings,
+            service,
+        };
+        shared::db::migrate(&world.settings(&[]).common().database, (app::IDENTITY.migrations)()).await.unwrap();
+        world
+    }
+
+    /// The service's environment, with some settings changed.
+    pub(crate) fn env(&self, changed: &[(&str, &str)]) -> Vec<(String, String)> {
+        let name = |key: &str| format!("{}__{key}", app::IDENTITY.env_prefix);
+        let changed: Vec<(String, String)> = changed.iter().map(|(key, value)| (name(key), (*value).into())).collect();
+        let kept = self.service.env.iter().filter(|(key, _)| !changed.iter().any(|(name, _)| name == key)).cloned();
+        kept.chain(changed.iter().cloned()).collect()
+    }
+
+    pub(crate) fn settings(&self, changed: &[(&str, &str)]) -> Settings {
+        let (defaults, env_prefix) = (app::IDENTITY.defaults, app::IDENTITY.env_prefix);
+        load(Sources { defaults, file: None, env_prefix, env: self.env(changed) }).unwrap()
+    }
+
+    pub(crate) async fn start(self, changed: &[(&str, &str)]) -> Service {
+        let running = app::start(self.settings(changed)).await.unwrap();
+        let doors = Doors {
+            api: format!("http://{}", running.listeners.api),
+            public: format!("http://{}", running.listeners.public),
+            admin: format!("http://{}", running.listeners.admin),
+        };
+        Service { world: self, running, doors }
+    }
+
+    /// The real program, as a process of its own.
+    pub(crate) async fn spawn(&self, log: PathBuf, changed: &[(&str, &str)]) -> (Process, Doors) {
+        let mut changed = changed.to_vec();
+        changed.push(("TELEMETRY__LOG_FORMAT", "json"));
+        let process = Spec::new("restock-service", env!("CARGO_BIN_EXE_restock-service"), &log)
+            .arg("serve")
+            .envs(self.env(&changed))
+            .spawn()
+            .unwrap();
+        let doors = wait_until("the line `listening`", SOON, async || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let line = lines.find(|line| line["message"] == "listening")?;
+            let door = |name: &str| Some(format!("http://{}", line[name].as_str()?));
+            Some(Doors { api: door("api")?, public: door("public")?, admin: door("admin")? })
+        })
+        .await;
+        (process, doors)
+    }
+
+    pub(crate) fn sign(&self, claims: &CallbackClaims) -> String {
+        self.signer.sign(claims).unwrap()
+    }
+
+    /// A token of a new request.
+    pub(crate) fn token(&self, quantity: i64) -> String {
+        self.sign(&claims(RequestId::generate(), quantity))
+    }
+
+    pub(crate) async fn call(&self, doors: &Doors, token: &str, body: &Value) -> Answer {
+        self.call_with(doors, token, &[], body.to_string()).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        doors: &Doors,
+        token: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let mut request = self.client.post(format!("{}/callbacks/v1/restocks/{token}", doors.public));
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.body(body).send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> Answer {
+        let mut request = self.client.get(url);
+        if let Some(token) = bearer {
+            request = request.bearer_auth(token);
+        }
+        read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn text(&self, url: &str) -> String {
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// One number out of the database.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        self.number_of(query, &[]).await
+    }
+
+    pub(crate) async fn number_of(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> i64 {
+        self.sql.query_one(query, parameters).await.unwrap().get(0)
+    }
+
+    /// Rows of receipts, deliveries and quarantine.
+    pub(crate) async fn rows(&self) -> [i64; 3] {
+        [
+            self.number("SELECT count(*) FROM receipts").await,
+            self.number("SELECT count(*) FROM deliveries").await,
+            self.number("SELECT count(*) FROM quarantine").await,
+        ]
+    }
+
+    /// Publishes an event as another service would.
+    pub(crate) async fn publish(&self, kind: &'static EventKind, trace: TraceContext, data: &impl serde::Serialize) {
+        let event = OutgoingEvent::new(kind, "a-test", "a-subject", trace, data);
+        self.publish_bytes(kind.routing_key, &event.body).await;
+    }
+
+    pub(crate) async fn publish_bytes(&self, routing_key: &str, body: &[u8]) {
+        let vhost = &self.surroundings.vhost;
+        let properties = json!({"delivery_mode": 2, "content_type": "application/cloudevents+json"});
+        assert!(vhost.broker().publish(&vhost.name, "jaego.events", routing_key, &properties, body).await.unwrap());
+    }
+
+    /// Waits until so many messages are in a queue.
+    pub(crate) async fn wait_for_depth(&self, queue: &str, depth: u32) {
+        wait_until(&format!("{depth} in {queue}"), SOON, async || match self.surroundings.vhost.depth(queue).await {
+            Ok(seen) if seen == depth => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    }
+
+    /// Waits until a query answers this number.
+    pub(crate) async fn wait_for_number(&self, query: &str, expected: i64) {
+        wait_until(query, SOON, async || {
+            let seen = self.number(query).await;
+            if seen == expected { Ok(()) } else { Err(seen) }
+        })
+        .await;
+    }
+}
+
+impl Service {
+    pub(crate) async fn start(changed: &[(&str, &str)]) -> Self {
+        World::new().await.start(changed).await
+    }
+
+    pub(crate) async fn call(&self, token: &str, body: &Value) -> Answer {
+        self.world.call(&self.doors, token, body).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        token: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        self.world.call_with(&self.doors, token, headers, body).await
+    }
+
+    pub(crate) async fn stop(self) -> World {
+        self.running.stop().await;
+        self.world
+    }
+}
+
+impl Answer {
+    /// The problem's slug; an answer that is no problem has none.
+    pub(crate) fn problem(&self) -> &str {
+        let is_problem = self.headers.get("content-type").is_some_and(|value| value == "application/problem+json");
+        let slug = self.body["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/"));
+        let complete = ["title", "detail", "instance", "trace_id"].iter().all(|name| self.body[name].is_string());
+        match slug {
+            Some(slug) if is_problem && complete && self.body["status"] == self.status => slug,
+            _ => panic!("no problem: {self:?}"),
+        }
+    }
+
+    pub(crate) fn received(&self) -> (&str, i64) {
+        assert_eq!(self.status, 200, "{self:?}");
+        assert!(self.body["receipt_id"].is_string() && self.body["sku"] == SKU, "{self:?}");
+        (self.body["status"].as_str().unwrap(), self.body["quantity"].as_i64().unwrap())
+    }
+
+    pub(crate) fn quarantined(&self) -> &str {
+        assert_eq!(self.status, 202, "{self:?}");
+        assert_eq!(self.body["status"], "quarantined", "{self:?}");
+        self.body["reason"].as_str().unwrap()
+    }
+}
+
+/// Claims of a new attempt for a request.
+pub(crate) fn claims(request_id: RequestId, quantity: i64) -> CallbackClaims {
+    CallbackClaims::new(
+        request_id,
+        SKU.parse().unwrap(),
+        Quantity::try_from(quantity).unwrap(),
+        FACTORY.parse().unwrap(),
+        chrono::Utc::now(),
+        chrono::Duration::days(30),
+    )
+}
+
+/// The known factory's callback: the request, echoed.
+pub(crate) fn echo(count: &str, token: &str) -> Value {
+    json!({
+        "MessageGroupId": "stock-arrival-group",
+        "MessageAttributeProductId": SKU,
+        "MessageAttributeProductCnt": count,
+        "MessageAttributeFactoryId": FACTORY,
+        "MessageAttributeRequester": "재고담당",
+        "CallbackUrl": format!("https://restock.example/callbacks/v1/restocks/{token}"),
+    })
+}
+
+/// A callback that says how many, and which delivery it is.
+pub(crate) fn part(id: &str, count: i64) -> Value {
+    json!({"MessageAttributeProductCnt": count, "DeliveryId": id})
+}
+
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn client() -> reqwest::Client {
+    shared::service::install_tls();
+    reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap()
+}
+
+async fn read(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answer { status, headers, body }
+}

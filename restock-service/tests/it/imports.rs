@@ -1,0 +1,9 @@
+//! The import rule.
+
+use std::path::Path;
+
+#[test]
+fn layers_import_only_what_the_shape_allows() {
+    let found = testkit::tidy::forbidden_imports(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(found.is_empty(), "{found:#?}");
+}

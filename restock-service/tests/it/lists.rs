@@ -1,0 +1,105 @@
+//! What operators read.
+
+use serde_json::{Value, json};
+use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
+
+use crate::harness::{FACTORY, SKU, Service, echo, part};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_paged_newest_first() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let token = world.token(100);
+    let mut expected: Vec<Value> = Vec::new();
+    for (id, count) in [("a", 10), ("b", 20), ("c", 30)] {
+        let answer = service.call(&token, &part(id, count)).await;
+        expected.insert(0, answer.body["receipt_id"].clone());
+    }
+    let url = format!("{}/api/v1/receipts", service.doors.api);
+    let page = world.get(&format!("{url}?limit=2"), Some(VIEWER_TOKEN)).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    let rest = world.get(&format!("{url}?limit=2&cursor={cursor}"), Some(OPERATOR_TOKEN)).await;
+    assert_eq!(rest.body["next_cursor"], Value::Null);
+    let items: Vec<Value> =
+        [&page, &rest].iter().flat_map(|page| page.body["items"].as_array().unwrap().clone()).collect();
+    assert_eq!(items.iter().map(|item| item["id"].clone()).collect::<Vec<_>>(), expected);
+    let newest = &items[0];
+    assert_eq!((&newest["sku"], &newest["factory_id"]), (&json!(SKU), &json!(FACTORY)));
+    assert_eq!((&newest["quantity"], &newest["delivery_id"]), (&json!(30), &json!("c")));
+    assert!(newest["request_id"].is_string() && newest["received_at"].as_str().unwrap().ends_with('Z'));
+
+    for (query, status) in [("?limit=0", 422), ("?limit=201", 422), ("?cursor=x", 422), ("?limit=many", 400)] {
+        assert_eq!(world.get(&format!("{url}{query}"), Some(VIEWER_TOKEN)).await.status, status, "{query}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quarantine_shows_what_came_without_its_token() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let token = world.token(100);
+    let mut body = echo("100", &token);
+    body["MessageAttributeProductId"] = json!("CP-1");
+    service.call(&token, &body).await;
+    service.call(&token, &part("d", 130)).await;
+    let url = format!("{}/api/v1/quarantine", service.doors.api);
+    let page = world.get(&url, Some(VIEWER_TOKEN)).await;
+    let items = page.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!((&items[0]["reason"], &items[0]["quantity"]), (&json!("over-delivery"), &json!(30)));
+    assert_eq!((&items[0]["delivery_id"], &items[0]["status"]), (&json!("d"), &json!("waiting")));
+    let mismatch = &items[1];
+    assert_eq!((&mismatch["reason"], &mismatch["claimed_sku"]), (&json!("callback-mismatch"), &json!("CP-1")));
+    assert_eq!((&mismatch["sku"], &mismatch["quantity"]), (&json!(SKU), &json!(100)));
+    let shown = format!("<callback:{}>", mismatch["jti"].as_str().unwrap());
+    assert_eq!(mismatch["body"]["CallbackUrl"], json!(shown));
+    assert_eq!(mismatch["body"]["MessageAttributeRequester"], "재고담당");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_endpoints_want_a_token_and_are_not_public() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    for path in ["/api/v1/receipts", "/api/v1/quarantine"] {
+        let api = format!("{}{path}", service.doors.api);
+        assert_eq!(world.get(&api, None).await.problem(), "unauthorized");
+        assert_eq!(world.get(&api, Some("wrong")).await.status, 401);
+        assert_eq!(world.get(&api, Some(VIEWER_TOKEN)).await.body, json!({"items": [], "next_cursor": null}));
+        let public = world.get(&format!("{}{path}", service.doors.public), Some(VIEWER_TOKEN)).await;
+        assert_eq!(public.problem(), "not-found");
+    }
+    // The callback is on both doors.
+    let doors = crate::harness::Doors { public: service.doors.api.clone(), ..service.doors.clone() };
+    assert_eq!(world.call(&doors, &world.token(5), &part("a", 5)).await.received(), ("received", 5));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openapi_document_tells_every_answer() {
+    let service = Service::start(&[]).await;
+    let document = service.world.get(&format!("{}/openapi.json", service.doors.api), None).await.body;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(document["info"]["title"], "Jaego restock-service");
+    let answers = &document["paths"]["/callbacks/v1/restocks/{token}"]["post"]["responses"];
+    for status in ["200", "202", "400", "401", "403", "409", "413", "415", "429", "503"] {
+        assert!(answers[status].is_object(), "{status}");
+    }
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for name in ["Problem", "Received", "Quarantined", "Receipt", "QuarantineEntry", "Callback"] {
+        assert!(schemas.contains_key(name), "{name} of {:?}", schemas.keys());
+    }
+    // Every reference leads somewhere.
+    let text = document.to_string();
+    for reference in text.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    assert!(document["components"]["securitySchemes"]["operator"].is_object());
+    for path in ["/api/v1/receipts", "/api/v1/quarantine"] {
+        assert!(document["paths"][path]["get"]["security"].is_array(), "{path}");
+    }
+    service.stop().await;
+}

@@ -1,0 +1,13 @@
+//! restock-service through its own doors, against real PostgreSQL and RabbitMQ.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod callback_refusals;
+mod callback_table;
+mod concurrency;
+mod consumers;
+mod events;
+mod harness;
+mod imports;
+mod lists;
+mod schema;
+mod secrets;

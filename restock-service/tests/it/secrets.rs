@@ -1,0 +1,95 @@
+//! No token in a table, a log or a metric; and the metric counts what it should.
+
+use serde_json::json;
+use shared::ids::RequestId;
+
+use crate::harness::{NO_BROKER, World, claims, echo, part};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_kept_nowhere() {
+    let world = World::new().await;
+    let logs = tempfile::tempdir().unwrap();
+    let log = logs.path().join("service.log");
+    // Without a broker: what goes to it stays in the outbox, to be searched.
+    let (process, doors) = world.spawn(log.clone(), &[NO_BROKER, ("TELEMETRY__LOG", "debug")]).await;
+    let own = claims(RequestId::generate(), 100);
+    let token = world.sign(&own);
+    let url = format!("https://restock.example/callbacks/v1/restocks/{token}");
+
+    let mut other_product = echo("100", &token);
+    other_product["MessageAttributeProductId"] = json!(url);
+    other_product["MessageAttributeRequester"] = json!(format!("call {url} or {token}"));
+    assert_eq!(world.call(&doors, &token, &other_product).await.status, 409);
+    let mut unusable = echo(&url, &token);
+    unusable["DeliveryId"] = json!(token);
+    unusable[&token] = json!([{"x": token}]);
+    assert_eq!(world.call(&doors, &token, &unusable).await.problem(), "invalid-count");
+    let escaped = echo("30", &token).to_string().replace('/', "\\/").replace("eyJ", "\\u0065yJ");
+    let named = [("idempotency-key", token.as_str())];
+    assert_eq!(world.call_with(&doors, &token, &named, escaped).await.received(), ("received", 30));
+    assert_eq!(world.call(&doors, &token, &part("over", 80)).await.received(), ("received", 70));
+    assert_eq!(world.call(&doors, &token, &part("again", 1)).await.quarantined(), "nothing-open");
+    assert_eq!(world.call(&doors, &token, &part("again", 1)).await.quarantined(), "nothing-open");
+    assert_eq!(world.call(&doors, &token, &part("over", 80)).await.received(), ("duplicate", 70));
+    let answer = world.call_with(&doors, &token, &[], "nonsense").await;
+    assert_eq!(answer.body["instance"], format!("<callback:{}>", own.jti));
+    let middle = token.len() - 40;
+    let other = if &token[middle..=middle] == "x" { "y" } else { "x" };
+    let forged = format!("{}{other}{}", &token[..middle], &token[middle + 1..]);
+    assert_eq!(world.call(&doors, &forged, &part("x", 1)).await.status, 401);
+
+    // The signature makes the token; its other parts tell nothing that is not in the tables anyway.
+    let signature = token.rsplit('.').next().unwrap();
+    let texts = everything(&world).await;
+    assert!(texts.contains("재고담당") && texts.contains(&format!("<callback:{}>", own.jti)));
+    assert!(texts.contains("stock.received"), "the outbox is searched, too");
+    let metrics = world.text(&format!("{}/metrics", doors.admin)).await;
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert!(lines.contains("goods received"));
+    let start = &signature[..20];
+    for (what, text) in [("a table", &texts), ("a metric", &metrics), ("the log", &lines)] {
+        assert!(!text.contains(start), "the token is in {what}: {}", around(text, start));
+        assert!(!text.contains("restock.example"), "the URL is in {what}");
+    }
+
+    for (outcome, count) in [
+        ("callback-mismatch", 1),
+        ("invalid-count", 1),
+        ("received", 1),
+        ("received-in-part", 1),
+        ("nothing-open", 1),
+        ("quarantined-before", 1),
+        ("duplicate", 1),
+        ("not-json", 1),
+        ("token-forged", 1),
+    ] {
+        let counted = metrics.lines().find(|line| {
+            line.starts_with("jaego_callbacks_total{") && line.contains(&format!("outcome=\"{outcome}\""))
+        });
+        assert_eq!(counted.and_then(|line| line.rsplit(' ').next()), Some(count.to_string().as_str()), "{outcome}");
+    }
+    drop(process);
+}
+
+/// Every row of every table as text, bytes included.
+async fn everything(world: &World) -> String {
+    let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
+    let mut all = String::new();
+    for table in world.sql.query(tables, &[]).await.unwrap() {
+        let table: String = table.get(0);
+        for row in world.sql.query(&format!("SELECT t::text FROM {table} t"), &[]).await.unwrap() {
+            all += row.get(0);
+        }
+    }
+    for column in ["outbox.body", "message_retries.body"] {
+        let table = column.split('.').next().unwrap();
+        for row in world.sql.query(&format!("SELECT {column} FROM {table}"), &[]).await.unwrap() {
+            all += &String::from_utf8_lossy(row.get(0));
+        }
+    }
+    all
+}
+
+fn around<'a>(text: &'a str, found: &str) -> &'a str {
+    text.lines().find(|line| line.contains(found)).unwrap_or_default()
+}
