@@ -24,8 +24,8 @@ use crate::outbox::Outbox;
 use crate::readiness::Check;
 use crate::settings::{Amqp, Outbox as OutboxSettings};
 
-/// A claim lasts this long; publishing a window takes far less.
-const CLAIM_S: i64 = 30;
+/// A claim lasts this many times the longest wait for the broker: a window that takes longer failed.
+const CLAIM_TIMEOUTS: u64 = 2;
 /// How often the whole outbox is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -217,11 +217,11 @@ impl Relay {
     async fn claim(&self) -> Result<Vec<Row>, StoreError> {
         let mut connection = self.pool.get().await?;
         let mut rows: Vec<Row> = sql_query(
-            "UPDATE outbox SET not_before = now() + $1 * interval '1 second', attempts = attempts + 1 \
+            "UPDATE outbox SET not_before = now() + $1 * interval '1 millisecond', attempts = attempts + 1 \
              WHERE id IN (SELECT id FROM outbox WHERE not_before <= now() ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) \
              RETURNING id, message_id, exchange, routing_key, content_type, headers, body, subscriber_required, attempts",
         )
-        .bind::<BigInt, _>(CLAIM_S)
+        .bind::<BigInt, _>(i64::try_from(CLAIM_TIMEOUTS * self.amqp.timeout_ms).unwrap_or(i64::MAX))
         .bind::<BigInt, _>(self.settings.window)
         .load(&mut connection)
         .await?;

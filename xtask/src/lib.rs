@@ -1,0 +1,17 @@
+//! What a person types: `cargo xtask up | down | reset | test`. A library too, so that the
+//! end-to-end tests start exactly the stack that `up` starts.
+
+pub mod api;
+mod cargo;
+mod checks;
+pub mod cli;
+pub mod demo;
+mod down;
+pub mod leftovers;
+pub mod packages;
+pub mod programs;
+pub mod progress;
+mod run_dir;
+mod signals;
+pub mod stack;
+mod up;

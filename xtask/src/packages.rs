@@ -1,0 +1,181 @@
+//! The servers' programs: found, or installed from the distribution after saying so.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{anyhow, bail};
+use nix::unistd::geteuid;
+use testkit::{
+    process::find_on_path,
+    servers::{PostgresBinaries, RabbitBinaries, find_postgres, find_rabbitmq},
+};
+use tokio::process::Command;
+
+use crate::progress::Progress;
+
+/// PostgreSQL and RabbitMQ, as they are installed.
+#[derive(Debug, Clone)]
+pub struct ServerPrograms {
+    /// PostgreSQL 15 or later.
+    pub postgres: PostgresBinaries,
+    /// RabbitMQ with its Erlang.
+    pub rabbitmq: RabbitBinaries,
+}
+
+impl ServerPrograms {
+    /// Those that are installed, or what is missing.
+    pub fn find() -> Result<Self, MissingPrograms> {
+        match (find_postgres(), find_rabbitmq()) {
+            (Ok(postgres), Ok(rabbitmq)) => Ok(Self { postgres, rabbitmq }),
+            (postgres, rabbitmq) => {
+                let missing = postgres.err().into_iter().chain(rabbitmq.err());
+                let (programs, packages): (Vec<_>, Vec<_>) =
+                    missing.map(|missing| (missing.program, missing.packages)).unzip();
+                Err(MissingPrograms { programs, packages: packages.concat() })
+            }
+        }
+    }
+}
+
+/// What is not installed, and the Debian packages that bring it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingPrograms {
+    programs: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+/// Finds the servers' programs; installs them where that is possible without asking.
+pub async fn ensure(progress: &Progress) -> anyhow::Result<ServerPrograms> {
+    let step = progress.begin("Looking for PostgreSQL and RabbitMQ")?;
+    let missing = match ServerPrograms::find() {
+        Ok(found) => {
+            step.done(format!("PostgreSQL {} and RabbitMQ are installed", found.postgres.major));
+            return Ok(found);
+        }
+        Err(missing) => missing,
+    };
+    step.done(format!("Looked for PostgreSQL and RabbitMQ: {} not installed", missing.programs.join(", ")));
+    if let Some(older) = older_postgres().await {
+        progress.note(format!("There is {older}, which is too old; it is left alone."));
+    }
+    let Some(become_root) = may_install().await else {
+        bail!("{}", by_hand(&missing, docker_answers().await));
+    };
+    install(progress, &become_root, &missing).await
+}
+
+/// How to become root for apt-get: nothing to do, or sudo without a password. None when this is no
+/// Debian, or there is no right to.
+async fn may_install() -> Option<Vec<&'static str>> {
+    find_on_path("apt-get")?;
+    if geteuid().is_root() {
+        return Some(Vec::new());
+    }
+    succeeds(Command::new("sudo").args(["-n", "true"])).await.then(|| vec!["sudo", "-n"])
+}
+
+async fn install(
+    progress: &Progress,
+    become_root: &[&str],
+    missing: &MissingPrograms,
+) -> anyhow::Result<ServerPrograms> {
+    let update = [become_root, &["apt-get", "update"]].concat();
+    let start = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"];
+    let install = [become_root, &start, &missing.packages].concat();
+    progress.note("They will be installed now. A server that the packages start is left alone. Commands:");
+    for command in [&update, &install] {
+        progress.note(format!("  {}", command.join(" ")));
+    }
+    let mut step = progress.begin(format!("Installing {}", missing.packages.join(" ")))?;
+    step.without_spinner();
+    if !run(&update).await? {
+        progress.note("apt-get update failed; trying with the package lists that are there.");
+    }
+    // A package's own server may fail to start, on a taken port say: what counts are the programs.
+    let installed = run(&install).await?;
+    match ServerPrograms::find() {
+        Ok(found) => {
+            step.done(format!("Installed {}", missing.packages.join(" ")));
+            Ok(found)
+        }
+        Err(still) if installed => Err(anyhow!(
+            "{} installed, but {} not found: this distribution's version is too old. PostgreSQL's own packages: \
+             https://wiki.postgresql.org/wiki/Apt",
+            missing.packages.join(" "),
+            still.programs.join(", ")
+        )),
+        Err(_) => Err(anyhow!("apt-get could not install {}: see above", missing.packages.join(" "))),
+    }
+}
+
+fn by_hand(missing: &MissingPrograms, docker: bool) -> String {
+    let mut text = format!(
+        "{} must be installed, and this program may not do it. On Debian or Ubuntu type:\n\n  \
+         sudo apt-get update && sudo apt-get install -y --no-install-recommends {}\n\n\
+         elsewhere install PostgreSQL 15 or later and RabbitMQ 3.10 or later so that `postgres` and \
+         `rabbitmq-server` are on PATH, then try again.",
+        missing.programs.join(" and "),
+        missing.packages.join(" ")
+    );
+    if docker {
+        text.push_str(
+            " (Docker answers on this machine, but only installed servers are used: a container such as \
+             rust:1-bookworm is a place where this program can install them.)",
+        );
+    }
+    text
+}
+
+/// Runs with the terminal's own output; not ended with this program, because a package that is half
+/// installed is worse than one that is.
+async fn run(words: &[&str]) -> anyhow::Result<bool> {
+    let Some((program, args)) = words.split_first() else { return Ok(false) };
+    let status = Command::new(program).args(args).stdin(Stdio::null()).status().await;
+    Ok(status.map_err(|error| anyhow!("cannot run {program}: {error}"))?.success())
+}
+
+async fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+async fn docker_answers() -> bool {
+    let mut docker = Command::new("docker");
+    let asked = tokio::time::timeout(Duration::from_secs(5), succeeds(docker.arg("info").kill_on_drop(true)));
+    find_on_path("docker").is_some() && asked.await.unwrap_or(false)
+}
+
+/// A PostgreSQL that is there, but older than 15.
+async fn older_postgres() -> Option<String> {
+    if find_postgres().is_ok() {
+        return None;
+    }
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let mut candidates: Vec<PathBuf> = installed.map(|entry| entry.path().join("bin/postgres")).collect();
+    candidates.extend(find_on_path("postgres"));
+    for program in candidates {
+        if let Ok(output) = Command::new(&program).arg("--version").output().await {
+            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if !version.is_empty() {
+                return Some(format!("{version} in {}", program.display()));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_the_exact_command() {
+        let missing = MissingPrograms {
+            programs: vec!["PostgreSQL 15 or later", "RabbitMQ"],
+            packages: vec!["postgresql", "rabbitmq-server"],
+        };
+        let text = by_hand(&missing, true);
+        assert!(text.contains("apt-get install -y --no-install-recommends postgresql rabbitmq-server\n"), "{text}");
+        assert!(text.contains("Docker answers"), "{text}");
+        assert!(!by_hand(&missing, false).contains("Docker"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Our own programs, built and found.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+
+use crate::{
+    cargo::{cargo, end_of, workspace_root},
+    progress::Progress,
+};
+
+/// The packages, and the program that each makes.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("sales-service", "sales-service"),
+    ("production-service", "production-service"),
+    ("restock-service", "restock-service"),
+    ("testkit", "factory-simulator"),
+];
+
+/// Where each program is.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    paths: BTreeMap<String, PathBuf>,
+}
+
+impl Programs {
+    /// Builds them with cargo, whose own output is shown.
+    pub async fn build(release: bool, progress: &Progress) -> anyhow::Result<Self> {
+        let mut command = cargo();
+        command.arg("build").arg("--message-format=json-render-diagnostics");
+        if release {
+            command.arg("--release");
+        }
+        for (package, _) in PROGRAMS {
+            command.args(["--package", package]);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+        let mut told = String::new();
+        let mut stdout = child.stdout.take().context("cargo has no output")?;
+        let (read, status) = tokio::join!(stdout.read_to_string(&mut told), end_of(&mut child, progress));
+        if !status?.success() {
+            progress.check()?;
+            bail!("cargo could not build the services: see above");
+        }
+        read.context("cannot read what cargo says")?;
+        let paths = told.lines().filter_map(executable).collect();
+        Self { paths }.complete()
+    }
+
+    /// Those that are in a folder already.
+    pub fn in_folder(dir: &Path) -> anyhow::Result<Self> {
+        let present = PROGRAMS.map(|(_, program)| (program.to_owned(), dir.join(program)));
+        Self { paths: present.into_iter().filter(|(_, path)| path.is_file()).collect() }.complete()
+    }
+
+    /// Are they newer than all that they are made from?
+    pub fn are_fresh(&self) -> bool {
+        let folders = PROGRAMS.map(|(package, _)| package).into_iter().chain(["shared"]);
+        let sources = folders.flat_map(|folder| {
+            let folder = workspace_root().join(folder);
+            ["src", "migrations", "config", "Cargo.toml"].map(|part| newest(&folder.join(part)))
+        });
+        let newest_source = sources.chain([newest(&workspace_root().join("Cargo.toml"))]).flatten().max();
+        let oldest_program = self.paths.values().map(|path| modified(path)).min().flatten();
+        oldest_program.is_some() && oldest_program >= newest_source
+    }
+
+    /// Where a program is; all of them are known.
+    pub(crate) fn path(&self, program: &str) -> PathBuf {
+        self.paths.get(program).cloned().unwrap_or_else(|| PathBuf::from(program))
+    }
+
+    fn complete(self) -> anyhow::Result<Self> {
+        match PROGRAMS.iter().find(|(_, program)| !self.paths.contains_key(*program)) {
+            Some((package, program)) => bail!("there is no program {program}; cargo package {package} makes it"),
+            None => Ok(self),
+        }
+    }
+}
+
+/// When the newest file in a folder (or the file itself) was changed.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let below = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+    let below = below.filter_map(|entry| newest(&entry.path())).max();
+    if path.is_dir() { below } else { modified(path) }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
+/// A program's name and path from a line that cargo tells machines.
+fn executable(line: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    let name = message.pointer("/target/name")?.as_str()?;
+    Some((name.to_owned(), PathBuf::from(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_executables_in_cargos_messages() {
+        let line =
+            r#"{"reason":"compiler-artifact","target":{"name":"sales-service"},"executable":"/t/sales-service"}"#;
+        assert_eq!(executable(line), Some(("sales-service".to_owned(), PathBuf::from("/t/sales-service"))));
+        assert_eq!(executable(r#"{"target":{"name":"shared"},"executable":null}"#), None);
+        assert_eq!(executable("not json"), None);
+    }
+}

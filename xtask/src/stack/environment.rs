@@ -1,0 +1,124 @@
+//! What the services are told by their environment, and what a person's shell is told by the file
+//! `env`.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use testkit::servers::write_private;
+
+use super::{DRAIN, Stack, service::Service};
+
+/// Passed on to services where this process has them: everything else they get is said here.
+const INHERITED: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
+
+impl Stack {
+    /// The environment of a service. What a person sets (`JAEGO_SALES__TELEMETRY__LOG=debug`)
+    /// overrides the stack's taste, but not how its parts find each other.
+    pub(super) fn environment(
+        &self,
+        service: Service,
+        further: &[(&'static str, String)],
+    ) -> anyhow::Result<BTreeMap<String, String>> {
+        let prefix = format!("JAEGO_{}__", service.upper());
+        // Logs are files.
+        let mut env = BTreeMap::from([("NO_COLOR".to_owned(), "1".to_owned())]);
+        let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
+        set("TELEMETRY__LOG", "info".to_owned());
+        set("TELEMETRY__LOG_FORMAT", "text".to_owned());
+        set("SHUTDOWN__DRAIN_MS", DRAIN.as_millis().to_string());
+        for (name, value) in std::env::vars() {
+            if name.starts_with(&prefix) || INHERITED.contains(&name.as_str()) {
+                env.insert(name, value);
+            }
+        }
+        let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
+        set("HTTP__HOST", "127.0.0.1".to_owned());
+        let listeners = ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"];
+        for (key, port) in listeners.into_iter().zip(self.ports.of(service)) {
+            set(key, port.to_string());
+        }
+        let servers = self.running_servers()?;
+        set("DATABASE__URL", servers.database_url(service));
+        set("AMQP__URL", servers.broker_url(service));
+        set("AUTH__TOKENS", self.token_entries());
+        match service {
+            Service::Sales => {}
+            Service::Production => {
+                set("CALLBACK__BASE_URL", self.urls(Service::Restock).public);
+                set("CALLBACK__SIGNING_KEY", self.kept.keys.private_pem.clone());
+            }
+            Service::Restock => {
+                set("CALLBACK__PUBLIC_KEYS", self.kept.keys.public_pem.clone());
+            }
+        }
+        for (owner, key, value) in &self.options.settings {
+            if *owner == service {
+                set(key, value.clone());
+            }
+        }
+        for (key, value) in further {
+            set(key, value.clone());
+        }
+        Ok(env)
+    }
+
+    /// `auth.tokens`: services know digests only.
+    fn token_entries(&self) -> String {
+        let entry =
+            |name: &str, role: &str, token: &str| format!("{name}:{role}:{}", hex::encode(Sha256::digest(token)));
+        let operator = entry("local-operator", "operator", self.operator_token());
+        let viewer = entry("local-viewer", "viewer", self.viewer_token());
+        format!("{operator},{viewer}")
+    }
+
+    /// Where [`Self::write_env_file`] writes.
+    pub fn env_file(&self) -> PathBuf {
+        self.dir().join(ENV_FILE)
+    }
+
+    /// Writes the file that a shell can source.
+    pub fn write_env_file(&self) -> anyhow::Result<()> {
+        let servers = self.running_servers()?;
+        let mut text = String::from("# Made by `cargo xtask up`; to be sourced by a shell.\n");
+        let mut export = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            writeln!(text, "export {name}={}", shell_quoted(value)).ok();
+        };
+        for service in Service::ALL {
+            let (urls, upper) = (self.urls(service), service.upper());
+            export(&format!("{upper}_URL"), &urls.api);
+            export(&format!("{upper}_PUBLIC_URL"), &urls.public);
+            export(&format!("{upper}_ADMIN_URL"), &urls.admin);
+            export(&format!("{upper}_DATABASE_URL"), &servers.database_url(service));
+        }
+        export("FACTORY_URL", &self.factory_url());
+        export("OPERATOR_TOKEN", self.operator_token());
+        export("VIEWER_TOKEN", self.viewer_token());
+        export("POSTGRES_ADMIN_URL", &servers.postgres_admin_url()?);
+        export("AMQP_ADMIN_URL", &servers.amqp_admin_url());
+        if let Some((url, user, password)) = servers.management() {
+            export("RABBITMQ_MANAGEMENT_URL", &url);
+            export("RABBITMQ_ADMIN_USER", &user);
+            export("RABBITMQ_ADMIN_PASSWORD", &password);
+        }
+        Ok(write_private(&self.env_file(), 0o600, &text)?)
+    }
+}
+
+/// The file's name in the stack's folder.
+pub(crate) const ENV_FILE: &str = "env";
+
+fn shell_quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_survive_a_shell() {
+        assert_eq!(shell_quoted("a b"), "'a b'");
+        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
+    }
+}

@@ -1,0 +1,116 @@
+//! What stays the same from one `up` to the next, besides the data: secrets and keys, readable only
+//! for their owner.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::DirBuilderExt as _, path::Path};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use testkit::{
+    keys::CallbackKeys,
+    servers::{random_secret, write_private},
+};
+
+use super::service::Service;
+
+const SECRETS: &str = "secrets.json";
+const PRIVATE_KEY: &str = "callback-private.pem";
+const PUBLIC_KEY: &str = "callback-public.pem";
+
+/// Secrets and keys of one stack.
+pub(super) struct Kept {
+    pub(super) secrets: Secrets,
+    pub(super) keys: CallbackKeys,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
+/// Random texts.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Secrets {
+    pub(super) operator_token: String,
+    pub(super) viewer_token: String,
+    database_passwords: BTreeMap<String, String>,
+    broker_passwords: BTreeMap<String, String>,
+}
+
+impl Secrets {
+    fn new() -> Self {
+        let passwords = || Service::ALL.map(|service| (service.name().to_owned(), random_secret())).into();
+        Self {
+            operator_token: format!("operator-{}", random_secret()),
+            viewer_token: format!("viewer-{}", random_secret()),
+            database_passwords: passwords(),
+            broker_passwords: passwords(),
+        }
+    }
+
+    pub(super) fn database_password(&self, service: Service) -> &str {
+        self.database_passwords.get(service.name()).map_or("", String::as_str)
+    }
+
+    pub(super) fn broker_password(&self, service: Service) -> &str {
+        self.broker_passwords.get(service.name()).map_or("", String::as_str)
+    }
+
+    fn is_complete(&self) -> bool {
+        Service::ALL.iter().all(|service| {
+            self.database_passwords.contains_key(service.name()) && self.broker_passwords.contains_key(service.name())
+        })
+    }
+}
+
+impl Kept {
+    /// Reads them, or makes them.
+    pub(super) fn load(dir: &Path) -> anyhow::Result<Self> {
+        Ok(Self { secrets: load_secrets(dir)?, keys: load_keys(&dir.join("keys"))? })
+    }
+}
+
+fn load_secrets(dir: &Path) -> anyhow::Result<Secrets> {
+    let path = dir.join(SECRETS);
+    let known = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Secrets>(&text).ok());
+    if let Some(known) = known.filter(Secrets::is_complete) {
+        return Ok(known);
+    }
+    let secrets = Secrets::new();
+    write_private(&path, 0o600, &serde_json::to_string_pretty(&secrets)?)?;
+    Ok(secrets)
+}
+
+fn load_keys(dir: &Path) -> anyhow::Result<CallbackKeys> {
+    let read = |name: &str| fs::read_to_string(dir.join(name)).ok().filter(|text| !text.is_empty());
+    if let (Some(private_pem), Some(public_pem)) = (read(PRIVATE_KEY), read(PUBLIC_KEY)) {
+        return Ok(CallbackKeys { private_pem, public_pem });
+    }
+    if !dir.is_dir() {
+        fs::DirBuilder::new().mode(0o700).create(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    let keys = CallbackKeys::generate()?;
+    write_private(&dir.join(PRIVATE_KEY), 0o600, &keys.private_pem)?;
+    write_private(&dir.join(PUBLIC_KEY), 0o600, &keys.public_pem)?;
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn secrets_and_keys_stay_and_are_private() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Kept::load(root.path()).unwrap();
+        let second = Kept::load(root.path()).unwrap();
+        assert_eq!(first.secrets.operator_token, second.secrets.operator_token);
+        assert_eq!(first.secrets.broker_password(Service::Restock), second.secrets.broker_password(Service::Restock));
+        assert_eq!(first.keys.private_pem, second.keys.private_pem);
+        for name in [SECRETS, "keys/callback-private.pem"] {
+            assert_eq!(fs::metadata(root.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+}

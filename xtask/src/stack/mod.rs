@@ -1,0 +1,315 @@
+//! The local stack: servers, factory simulator, the three services, in a folder of their own. What
+//! `up` starts and what the end-to-end tests start is this, by the same code.
+
+pub(crate) mod environment;
+mod kept;
+mod ports;
+mod servers;
+mod service;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use testkit::process::{Process, Spec};
+
+pub use self::service::{Service, Urls, Want};
+use self::{kept::Kept, ports::Ports, servers::Servers};
+use crate::{packages::ServerPrograms, programs::Programs, progress::Progress};
+
+/// The simulator's program, and its name in messages and files.
+pub(crate) const SIMULATOR: &str = "factory-simulator";
+
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A service bounds each of its steps of stopping by this ..
+const DRAIN: Duration = Duration::from_secs(5);
+/// .. and is killed when all of them together took longer than this.
+pub(crate) const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(25);
+pub(crate) const SIMULATOR_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything is kept.
+    pub dir: PathBuf,
+    /// Our own programs.
+    pub programs: Programs,
+    /// On which servers.
+    pub servers: ServerChoice,
+    /// The time of each of the factory's four stages.
+    pub stage_ms: u64,
+    /// Further settings of services: the key as in `HTTP__PORT`, and its value.
+    pub settings: Vec<(Service, &'static str, String)>,
+}
+
+/// Where PostgreSQL and RabbitMQ come from.
+#[derive(Debug, Clone)]
+pub enum ServerChoice {
+    /// Servers of its own in the stack's folder, whose data stay.
+    Private(ServerPrograms),
+    /// A vhost and databases on the servers that tests share, gone with the stack.
+    Shared,
+}
+
+/// The stack, from nothing to everything. Dropping it kills what runs; [`Stack::stop`] ends it in
+/// order, at whatever point it is.
+#[derive(Debug)]
+pub struct Stack {
+    options: Options,
+    kept: Kept,
+    ports: Ports,
+    services: BTreeMap<Service, Process>,
+    simulator: Option<Process>,
+    servers: Option<Servers>,
+}
+
+impl Stack {
+    /// Nothing runs yet; secrets, keys and ports of an earlier run are read, or made.
+    pub fn new(options: Options) -> anyhow::Result<Self> {
+        for folder in ["logs", "pids"] {
+            let path = options.dir.join(folder);
+            fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        }
+        let kept = Kept::load(&options.dir)?;
+        Ok(Self { options, kept, ports: Ports::default(), services: BTreeMap::new(), simulator: None, servers: None })
+    }
+
+    /// Starts everything, step by step, until all services are ready.
+    pub async fn start(&mut self, progress: &Progress) -> anyhow::Result<()> {
+        let step = progress.begin("Starting private PostgreSQL and RabbitMQ")?;
+        let servers = Servers::start(&self.options.servers, &self.options.dir).await?;
+        let servers = self.servers.insert(servers);
+        step.done(servers.describe());
+
+        let step = progress.begin("Preparing databases, roles, broker users, queues")?;
+        servers.provision(&self.kept.secrets).await?;
+        step.done("3 databases with a role each, 3 broker users with their own rights, all queues");
+
+        let step = progress.begin("Bringing the databases to the newest schema")?;
+        self.ports = Ports::choose(&self.options.dir)?;
+        for service in Service::ALL {
+            self.migrate(service).await?;
+        }
+        step.done("Databases are at the newest schema");
+
+        let step = progress.begin("Starting the factory simulator")?;
+        self.start_simulator().await?;
+        step.done(format!("Factory simulator on {}", self.factory_url()));
+
+        let step = progress.begin("Starting sales-service, production-service, restock-service")?;
+        for service in Service::ALL {
+            self.spawn(service, &[])?;
+        }
+        for service in Service::ALL {
+            self.wait(service, Want::Ready, progress).await?;
+        }
+        step.done("sales-service, production-service, restock-service are ready");
+        Ok(())
+    }
+
+    /// Starts one service (again), with further settings.
+    pub async fn start_service(
+        &mut self,
+        service: Service,
+        settings: &[(&'static str, String)],
+        want: Want,
+    ) -> anyhow::Result<()> {
+        self.spawn(service, settings)?;
+        self.wait(service, want, &Progress::silent()).await
+    }
+
+    /// Ends one service without giving it a chance: SIGKILL.
+    pub fn kill9(&mut self, service: Service) -> anyhow::Result<()> {
+        let mut process = self.services.remove(&service).with_context(|| format!("{service} does not run"))?;
+        process.kill9()?;
+        Ok(())
+    }
+
+    /// Asks one service to end, as a deployment would.
+    pub async fn stop_service(&mut self, service: Service) -> anyhow::Result<()> {
+        if let Some(mut process) = self.services.remove(&service) {
+            process.terminate(SERVICE_STOP_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// A service's process, for signals.
+    pub fn process(&self, service: Service) -> anyhow::Result<&Process> {
+        self.services.get(&service).with_context(|| format!("{service} does not run"))
+    }
+
+    /// Ends all that runs: services together, then the simulator, RabbitMQ, PostgreSQL.
+    pub async fn stop(&mut self, progress: &Progress) -> anyhow::Result<()> {
+        if !self.services.is_empty() || self.simulator.is_some() {
+            let step = progress.begin_always("Stopping the services and the factory simulator");
+            let ends = std::mem::take(&mut self.services)
+                .into_values()
+                .map(|mut process| tokio::spawn(async move { process.terminate(SERVICE_STOP_TIMEOUT).await }));
+            // Each was asked before the first is waited for.
+            for end in ends.collect::<Vec<_>>() {
+                end.await??;
+            }
+            if let Some(mut simulator) = self.simulator.take() {
+                simulator.terminate(SIMULATOR_STOP_TIMEOUT).await?;
+            }
+            step.done("Services and factory simulator have stopped");
+        }
+        if let Some(servers) = self.servers.take() {
+            let step = progress.begin_always("Stopping RabbitMQ and PostgreSQL");
+            servers.stop().await?;
+            step.done("RabbitMQ and PostgreSQL have stopped");
+        }
+        Ok(())
+    }
+
+    /// Lets everything outlive this process; it is found again by its records.
+    pub fn detach(mut self) {
+        for process in std::mem::take(&mut self.services).into_values().chain(self.simulator.take()) {
+            process.detach();
+        }
+        if let Some(servers) = self.servers.take() {
+            servers.detach();
+        }
+    }
+
+    /// An error that names the first process that has ended unasked, with its last words.
+    pub fn check_alive(&mut self) -> anyhow::Result<()> {
+        for process in self.services.values_mut().chain(self.simulator.as_mut()) {
+            process.check_alive()?;
+        }
+        self.servers.as_mut().map_or(Ok(()), Servers::check_alive)
+    }
+
+    /// Where a service answers.
+    pub fn urls(&self, service: Service) -> Urls {
+        self.ports.urls(service)
+    }
+
+    /// Where the factory simulator answers.
+    pub fn factory_url(&self) -> String {
+        self.ports.factory_url()
+    }
+
+    /// The bearer token of the one operator.
+    pub fn operator_token(&self) -> &str {
+        &self.kept.secrets.operator_token
+    }
+
+    /// The bearer token of the one viewer.
+    pub fn viewer_token(&self) -> &str {
+        &self.kept.secrets.viewer_token
+    }
+
+    /// A service's database, as its own role.
+    pub fn database_url(&self, service: Service) -> anyhow::Result<String> {
+        Ok(self.running_servers()?.database_url(service))
+    }
+
+    /// How many messages wait in a queue now.
+    pub async fn depth(&self, queue: &str) -> anyhow::Result<u32> {
+        Ok(testkit::provision::amqp_depth(&self.running_servers()?.amqp_admin_url(), queue).await?)
+    }
+
+    /// The stack's folder.
+    pub fn dir(&self) -> &Path {
+        &self.options.dir
+    }
+
+    fn running_servers(&self) -> anyhow::Result<&Servers> {
+        self.servers.as_ref().context("PostgreSQL and RabbitMQ do not run")
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.options.dir.join("logs").join(name).with_extension("log")
+    }
+
+    async fn migrate(&self, service: Service) -> anyhow::Result<()> {
+        let program = self.options.programs.path(service.program());
+        let mut migration = Spec::new(format!("{service} migrate"), program, self.log(service.program()))
+            .arg("migrate")
+            .clear_env()
+            .envs(self.environment(service, &[])?)
+            .spawn()?;
+        match migration.wait_exit(MIGRATE_TIMEOUT).await {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(migration.not_ready(format!("failed ({status})")).into()),
+            None => Err(migration.not_ready(format!("did not end within {MIGRATE_TIMEOUT:?}")).into()),
+        }
+    }
+
+    async fn start_simulator(&mut self) -> anyhow::Result<()> {
+        let listen = format!("127.0.0.1:{}", self.ports.factory());
+        let process = Spec::new(SIMULATOR, self.options.programs.path(SIMULATOR), self.log(SIMULATOR))
+            .args(["--listen", &listen, "--stage-ms", &self.options.stage_ms.to_string()])
+            .clear_env()
+            .record(record(&self.options.dir, SIMULATOR), format!("--listen {listen}"))
+            .spawn()?;
+        let url = self.ports.factory_url();
+        Ok(self.simulator.insert(process).wait_ok(&url, READY_TIMEOUT).await?)
+    }
+
+    fn spawn(&mut self, service: Service, settings: &[(&'static str, String)]) -> anyhow::Result<()> {
+        if self.services.contains_key(&service) {
+            bail!("{service} runs already");
+        }
+        let program = self.options.programs.path(service.program());
+        let marker = format!("{} serve", program.display());
+        let process = Spec::new(service.program(), program, self.log(service.program()))
+            .arg("serve")
+            .clear_env()
+            .envs(self.environment(service, settings)?)
+            .record(record(&self.options.dir, service.program()), marker)
+            .spawn()?;
+        self.services.insert(service, process);
+        Ok(())
+    }
+
+    async fn wait(&mut self, service: Service, want: Want, progress: &Progress) -> anyhow::Result<()> {
+        let urls = self.ports.urls(service);
+        let process = self.services.get_mut(&service).with_context(|| format!("{service} does not run"))?;
+        let client = testkit::http::client(Duration::from_secs(2));
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let seen = service::readiness(&client, &urls.admin).await;
+            if want.is_met_by(seen.as_deref()) {
+                return Ok(());
+            }
+            progress.check()?;
+            process.check_alive()?;
+            if Instant::now() >= deadline {
+                let seen = seen.unwrap_or_else(|| "no answer".to_owned());
+                let reason = format!("was not ready within {READY_TIMEOUT:?}: {}/readyz says {seen}", urls.admin);
+                return Err(process.not_ready(reason).into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The note by which a later process finds a program of the stack in `dir`.
+pub(crate) fn record(dir: &Path, name: &str) -> PathBuf {
+    dir.join("pids").join(name).with_extension("pid")
+}
+
+/// Where the notes of all programs of the stack in `dir` are.
+pub(crate) fn all_records(dir: &Path) -> Vec<PathBuf> {
+    let [rabbit, postgres] = server_dirs(dir);
+    let servers = [rabbit.join("server.pid"), rabbit.join("epmd.pid"), postgres.join("server.pid")];
+    Service::ALL
+        .map(Service::program)
+        .into_iter()
+        .chain([SIMULATOR])
+        .map(|name| record(dir, name))
+        .chain(servers)
+        .collect()
+}
+
+/// The folders of the private servers of the stack in `dir`.
+pub(crate) fn server_dirs(dir: &Path) -> [PathBuf; 2] {
+    [dir.join("rabbitmq"), dir.join("postgres")]
+}

@@ -1,0 +1,187 @@
+//! PostgreSQL and RabbitMQ of a stack, and what it has in them.
+
+use std::{collections::BTreeMap, path::Path};
+
+use shared::amqp::topology;
+use testkit::{
+    Lab, TestDatabase, TestVhost,
+    provision::{amqp_url, create_database, url_of},
+    servers::{PostgresOptions, PostgresServer, RabbitOptions, RabbitServer},
+};
+
+use super::{ServerChoice, kept::Secrets, server_dirs, service::Service};
+
+const VHOST: &str = "jaego";
+
+/// Running servers with what the services need in them.
+#[derive(Debug)]
+pub(super) struct Servers {
+    kind: Kind,
+    databases: BTreeMap<Service, String>,
+    brokers: BTreeMap<Service, String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Private(Box<Private>),
+    Shared(Box<Shared>),
+}
+
+#[derive(Debug)]
+struct Private {
+    rabbit: RabbitServer,
+    postgres: PostgresServer,
+    postgres_major: u32,
+}
+
+#[derive(Debug)]
+struct Shared {
+    databases: BTreeMap<Service, TestDatabase>,
+    vhost: TestVhost,
+    lab: Lab,
+}
+
+impl Servers {
+    /// Starts them, with the data that are there.
+    pub(super) async fn start(choice: &ServerChoice, dir: &Path) -> anyhow::Result<Self> {
+        let kind = match choice {
+            ServerChoice::Private(programs) => {
+                let [rabbit_dir, postgres_dir] = server_dirs(dir);
+                let (postgres_options, rabbit_options) = (PostgresOptions { durable: true }, RabbitOptions::default());
+                let (postgres, rabbit) = tokio::try_join!(
+                    PostgresServer::start(&programs.postgres, &postgres_dir, &postgres_options),
+                    RabbitServer::start(&programs.rabbitmq, &rabbit_dir, &rabbit_options),
+                )?;
+                Kind::Private(Box::new(Private { rabbit, postgres, postgres_major: programs.postgres.major }))
+            }
+            ServerChoice::Shared => {
+                let lab = Lab::try_acquire().await?;
+                let vhost = lab.vhost().await;
+                Kind::Shared(Box::new(Shared { databases: BTreeMap::new(), vhost, lab }))
+            }
+        };
+        Ok(Self { kind, databases: BTreeMap::new(), brokers: BTreeMap::new() })
+    }
+
+    /// Databases with their roles, the vhost with its queues, users with their rights. May be done
+    /// again.
+    pub(super) async fn provision(&mut self, secrets: &Secrets) -> anyhow::Result<()> {
+        match &mut self.kind {
+            Kind::Private(private) => {
+                let admin_url = private.postgres.admin_url();
+                for service in Service::ALL {
+                    let name = service.database();
+                    let url = create_database(&admin_url, &name, &name, secrets.database_password(service)).await?;
+                    self.databases.insert(service, url);
+                }
+                let (broker, (admin, _)) = (private.rabbit.broker(), private.rabbit.admin());
+                broker.create_vhost(VHOST).await?;
+                broker.set_permissions(VHOST, admin, ".*", ".*", ".*").await?;
+                broker.import_definitions(VHOST, &topology::definitions()).await?;
+                for service in Service::ALL {
+                    let (user, password) = (service.user(), secrets.broker_password(service));
+                    let rights = user.permissions();
+                    let name = user.name();
+                    broker.put_user(name, password, "").await?;
+                    broker.set_permissions(VHOST, name, &rights.configure, &rights.write, &rights.read).await?;
+                    for (exchange, keys) in &rights.topics {
+                        broker.set_topic_permissions(VHOST, name, exchange, keys, "^$").await?;
+                    }
+                    self.brokers.insert(service, amqp_url(private.rabbit.amqp_port(), name, password, VHOST));
+                }
+            }
+            Kind::Shared(shared) => {
+                let vhost = &shared.vhost;
+                vhost.import(&topology::definitions()).await?;
+                for service in Service::ALL {
+                    let (user, rights) = (service.user(), service.user().permissions());
+                    let url = vhost.user(user.name(), &rights.configure, &rights.write, &rights.read).await?;
+                    let name = vhost.user_name(user.name());
+                    for (exchange, keys) in &rights.topics {
+                        vhost.broker().set_topic_permissions(&vhost.name, &name, exchange, keys, "^$").await?;
+                    }
+                    self.brokers.insert(service, url);
+                    let database = shared.lab.database(user.name()).await;
+                    self.databases.insert(service, database.url.clone());
+                    shared.databases.insert(service, database);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For the person who waits.
+    pub(super) fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Private(private) => format!(
+                "Private PostgreSQL {} on port {} and RabbitMQ on port {}",
+                private.postgres_major,
+                private.postgres.port(),
+                private.rabbit.amqp_port()
+            ),
+            Kind::Shared(shared) => format!("The shared servers of tests, vhost {}", shared.vhost.name),
+        }
+    }
+
+    /// A service's database. These servers speak no TLS, and our programs want that said.
+    pub(super) fn database_url(&self, service: Service) -> String {
+        let url = self.databases.get(&service).map_or("", String::as_str);
+        format!("{url}?sslmode=disable")
+    }
+
+    /// The broker, as the service's own user.
+    pub(super) fn broker_url(&self, service: Service) -> String {
+        self.brokers.get(&service).cloned().unwrap_or_default()
+    }
+
+    /// PostgreSQL's administrator, in the database `postgres`.
+    pub(super) fn postgres_admin_url(&self) -> anyhow::Result<String> {
+        let url = match &self.kind {
+            Kind::Private(private) => private.postgres.admin_url(),
+            Kind::Shared(shared) => shared.lab.postgres_admin_url().to_owned(),
+        };
+        Ok(format!("{}?sslmode=disable", url_of(&url, "postgres", None)?))
+    }
+
+    /// RabbitMQ's administrator, in the services' vhost.
+    pub(super) fn amqp_admin_url(&self) -> String {
+        match &self.kind {
+            Kind::Private(private) => {
+                let (user, password) = private.rabbit.admin();
+                amqp_url(private.rabbit.amqp_port(), user, password, VHOST)
+            }
+            Kind::Shared(shared) => shared.vhost.admin_url.clone(),
+        }
+    }
+
+    /// RabbitMQ's pages for people and its administrator: URL, user, password. Only of private servers.
+    pub(super) fn management(&self) -> Option<(String, String, String)> {
+        let Kind::Private(private) = &self.kind else { return None };
+        let (user, password) = private.rabbit.admin();
+        Some((private.rabbit.management_url(), user.to_owned(), password.to_owned()))
+    }
+
+    pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
+        if let Kind::Private(private) = &mut self.kind {
+            private.postgres.process().check_alive()?;
+            private.rabbit.process().check_alive()?;
+        }
+        Ok(())
+    }
+
+    /// Ends private servers; removes what was made on shared ones.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        if let Kind::Private(private) = self.kind {
+            private.rabbit.stop().await?;
+            private.postgres.stop().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn detach(self) {
+        if let Kind::Private(private) = self.kind {
+            private.rabbit.detach();
+            private.postgres.detach();
+        }
+    }
+}

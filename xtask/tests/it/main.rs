@@ -1,0 +1,8 @@
+//! The whole of Jaego as real processes on real servers: the main job, crashes in the middle of it,
+//! and the commands that a newcomer types first.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod commands;
+mod crashes;
+mod harness;
+mod main_job;
