@@ -54,7 +54,7 @@ pub async fn adjust_stock(
             if let Some(known) = asked.known_answer(connection).await? {
                 return Ok::<_, Refused>(known);
             }
-            let now = Utc::now();
+            let now = write::now();
             let Some(mut shelf) = write::lock_shelf(connection, &adjustment.sku, now).await? else {
                 return Err(no_such_product(&adjustment.sku).into());
             };

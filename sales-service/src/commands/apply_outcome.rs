@@ -1,6 +1,5 @@
 //! What production-service says of a replenishment's production request.
 
-use chrono::Utc;
 use diesel_async::AsyncConnection;
 use shared::amqp::consumer::HandleError;
 use shared::contracts::EventKind;
@@ -25,7 +24,7 @@ pub async fn apply_outcome(
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
         .transaction(async move |connection| {
-            let now = Utc::now();
+            let now = write::now();
             let Some(mut shelf) = write::lock_shelf(connection, &outcome.sku, now).await? else {
                 return Err(HandleError::Failed(format!("there is no product {}", outcome.sku)));
             };

@@ -1,6 +1,5 @@
 //! Replenishments by an operator's hand: asked for, approved, closed short.
 
-use chrono::Utc;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::contracts::OutgoingEvent;
 use shared::contracts::production::ProductionRequested;
@@ -30,7 +29,7 @@ pub async fn request_replenishment(
             if let Some(known) = asked.known_answer(connection).await? {
                 return Ok::<_, Refused>(known);
             }
-            let now = Utc::now();
+            let now = write::now();
             let Some(mut shelf) = write::lock_shelf(connection, &sku, now).await? else {
                 return Err(no_such_product(&sku).into());
             };
@@ -81,7 +80,7 @@ pub async fn change_replenishment(
             let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no replenishment {id}."));
             let sku = replenishments::sku_of(connection, id).await?.ok_or_else(unknown)?;
             let sku: Sku = sku.parse().map_err(|_| corrupt("a replenishment's SKU"))?;
-            let now = Utc::now();
+            let now = write::now();
             // The product's figures first, then the replenishment: the order of locks everywhere.
             let mut shelf = write::lock_shelf(connection, &sku, now).await?.ok_or_else(unknown)?;
             let mut row = replenishments::lock(connection, id).await?.ok_or_else(unknown)?;
@@ -121,7 +120,7 @@ async fn close(
     if !was_on_order {
         return Ok(Vec::new());
     }
-    let now = Utc::now();
+    let now = write::now();
     shelf.figures.release_on_order(row.open_quantity());
     stock::write_figures(connection, &[(sku, shelf.figures)]).await?;
     let reason = asked.reason.unwrap_or_default().to_owned();
@@ -140,7 +139,7 @@ async fn place(
     row: &ReplenishmentRow,
     asked: &Asked<'_>,
 ) -> Result<Vec<OutgoingEvent>, StoreError> {
-    let now = Utc::now();
+    let now = write::now();
     shelf.figures.on_order += row.quantity;
     stock::write_figures(connection, &[(sku, shelf.figures)]).await?;
     let quantity = Quantity::try_from(row.quantity).map_err(|_| corrupt("a replenishment's quantity"))?;

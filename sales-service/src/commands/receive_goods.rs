@@ -1,6 +1,5 @@
 //! Goods arrived: stock rises by them exactly once, however often and in whatever order it is told.
 
-use chrono::Utc;
 use diesel_async::AsyncConnection;
 use shared::amqp::consumer::HandleError;
 use shared::contracts::stock::StockReceived;
@@ -18,7 +17,7 @@ pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: Tra
     let mut connection = context.pool.get().await.map_err(crate::store::StoreError::from)?;
     connection
         .transaction(async move |connection| {
-            let now = Utc::now();
+            let now = write::now();
             let units = receipt.quantity.get();
             let Some(mut shelf) = write::lock_shelf(connection, &receipt.sku, now).await? else {
                 return Err(HandleError::Failed(format!("there is no product {}", receipt.sku)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use diesel_async::AsyncPgConnection;
 use shared::contracts::order::{self, ORDERS_PER_EVENT_MAX, OrderLineSummary, OrderSummary, OrdersChanged};
 use shared::contracts::production::{self, ProductionRequested};
@@ -21,6 +21,11 @@ use crate::store::{StoreError, orders, replenishments, stock as stock_store};
 
 /// Name of this service in its events.
 const SOURCE: &str = "sales-service";
+
+/// The time as PostgreSQL keeps it, so that an answer and a later look at the same thing agree.
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
 
 /// One product with its figures locked; None when there is no such product.
 pub(super) async fn lock_shelf(

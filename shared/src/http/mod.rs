@@ -11,6 +11,8 @@ mod server;
 
 use actix_web::HttpRequest;
 
+use crate::contracts::callback::{CALLBACK_PATH, redact};
+
 pub use body::{BODY_BYTES_MAX, RawJson, StrictJson, parse_strict};
 pub use conditional::{IfMatch, etag};
 pub use document::document;
@@ -20,5 +22,8 @@ pub use server::{Listeners, Routes, listen};
 
 /// The path that was asked for, without a callback token.
 pub fn instance_of(request: &HttpRequest) -> String {
-    crate::contracts::callback::redact(request.path())
+    match request.path() {
+        path if path.starts_with(CALLBACK_PATH) => CALLBACK_PATH.trim_end_matches('/').to_owned(),
+        path => redact(path),
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::Utc;
 use diesel_async::AsyncConnection;
 use shared::contracts::order;
 use shared::contracts::order::{OrderLineSummary, OrderSummary};
@@ -123,7 +122,7 @@ async fn decide_and_write(
     let mut connection = context.pool.get().await?;
     connection
         .transaction(async move |connection| {
-            let now = Utc::now();
+            let now = write::now();
             let skus: BTreeSet<Sku> =
                 requests.iter().flat_map(|request| request.order.lines.iter().map(|(sku, _)| sku.clone())).collect();
             let mut loaded = stock::lock_shelves(connection, &skus, now).await?;
