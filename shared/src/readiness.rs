@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+/// Name of the check that fails when a part of the process has ended: only a new process helps.
+pub const TASKS: &str = "tasks";
+
 /// How bad it is when a check fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -47,6 +50,11 @@ impl Readiness {
     pub fn register(&self, name: &'static str, need: Need) -> Check {
         self.lock().insert(name, State { need, problem: Some("not checked yet".to_owned()) });
         Check { name, readiness: self.clone() }
+    }
+
+    /// Whether the process can go on at all.
+    pub fn is_alive(&self) -> bool {
+        self.lock().get(TASKS).is_none_or(|state| state.problem.is_none())
     }
 
     /// The state of all checks.

@@ -11,7 +11,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use futures::future::join_all;
 use lapin::options::BasicPublishOptions;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::metrics::{Counter, Gauge};
 use serde_json::Value;
@@ -273,14 +273,16 @@ impl From<StoreError> for Failure {
 }
 
 async fn publish(channel: &Channel, row: &Row) -> Result<(), String> {
+    // What came from outside may be longer than AMQP allows: that is this row's error, nobody else's.
+    let short = |text: &str| ShortString::try_new(text).map_err(|error| error.to_string());
     let properties = BasicProperties::default()
         .with_delivery_mode(2)
-        .with_message_id(row.message_id.as_str().into())
-        .with_content_type(row.content_type.as_str().into())
-        .with_headers(header_table(&row.headers));
+        .with_message_id(short(&row.message_id)?)
+        .with_content_type(short(&row.content_type)?)
+        .with_headers(header_table(&row.headers)?);
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let sent = channel
-        .basic_publish(row.exchange.as_str().into(), row.routing_key.as_str().into(), options, &row.body, properties)
+        .basic_publish(short(&row.exchange)?, short(&row.routing_key)?, options, &row.body, properties)
         .await
         .map_err(|error| error.to_string())?;
     match sent.await.map_err(|error| error.to_string())? {
@@ -294,7 +296,7 @@ async fn publish(channel: &Channel, row: &Row) -> Result<(), String> {
 }
 
 /// JSON texts and whole numbers as AMQP headers.
-fn header_table(headers: &Value) -> FieldTable {
+fn header_table(headers: &Value) -> Result<FieldTable, String> {
     let mut table = FieldTable::default();
     for (name, value) in headers.as_object().into_iter().flatten() {
         let value = match value {
@@ -302,9 +304,9 @@ fn header_table(headers: &Value) -> FieldTable {
             Value::String(text) => AMQPValue::LongString(text.as_str().into()),
             other => AMQPValue::LongString(other.to_string().into()),
         };
-        table.insert(name.as_str().into(), value);
+        table.insert(ShortString::try_new(name.as_str()).map_err(|error| error.to_string())?, value);
     }
-    table
+    Ok(table)
 }
 
 /// 100 ms doubling to 30 s.

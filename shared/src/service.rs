@@ -1,5 +1,6 @@
 //! What every service is: a program with three commands, started in order and stopped within bounds.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use diesel_async::RunQueryDsl;
+use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +18,7 @@ use crate::db::{self, Migrations, Pool};
 use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Routes, listen};
 use crate::outbox::Outbox;
-use crate::readiness::{Check, Need, Readiness};
+use crate::readiness::{self, Check, Need, Readiness};
 use crate::relay::Relay;
 use crate::settings::{self, Common, Settings, Sources};
 use crate::telemetry;
@@ -134,6 +136,7 @@ pub struct Builder {
     stop_relay: CancellationToken,
     tasks: TaskTracker,
     relay_task: TaskTracker,
+    tasks_check: Check,
 }
 
 impl Builder {
@@ -141,12 +144,16 @@ impl Builder {
     pub fn new(identity: Identity, common: &Common) -> anyhow::Result<Self> {
         install_tls();
         telemetry::init(identity.name, &common.telemetry)?;
+        let readiness = Readiness::default();
+        let tasks_check = readiness.register(readiness::TASKS, Need::Required);
+        tasks_check.pass();
         Ok(Self {
             identity,
+            tasks_check,
             common: common.clone(),
             pool: db::pool(&common.database, identity.name)?,
             outbox: Outbox::new(common.outbox.pending_max),
-            readiness: Readiness::default(),
+            readiness,
             subscriptions: Vec::new(),
             stop: CancellationToken::new(),
             stop_relay: CancellationToken::new(),
@@ -165,7 +172,8 @@ impl Builder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.spawn(work(self.stop.clone()));
+        let work = work(self.stop.clone());
+        self.tasks.spawn(watched("background loop", work, self.stop.clone(), self.tasks_check.clone()));
     }
 
     /// Opens the doors and starts everything.
@@ -193,8 +201,10 @@ impl Builder {
         let tokens = OperatorTokens::from_settings(&self.common.auth.tokens);
         let listeners = listen(&self.common.http, routes, tokens, self.readiness, drain).context("cannot listen")?;
         self.tasks.spawn(watch_database(self.pool, (self.identity.migrations)(), database, self.stop.clone()));
-        self.tasks.spawn(consumers.run(self.stop.clone()));
-        self.relay_task.spawn(relay.run(self.stop_relay.clone()));
+        let check = self.tasks_check;
+        self.tasks.spawn(watched("consumers", consumers.run(self.stop.clone()), self.stop.clone(), check.clone()));
+        let relaying = relay.run(self.stop_relay.clone());
+        self.relay_task.spawn(watched("relay", relaying, self.stop_relay.clone(), check));
         self.tasks.close();
         self.relay_task.close();
         tracing::info!(service = self.identity.name, version = env!("CARGO_PKG_VERSION"), api = %listeners.api, public = %listeners.public, admin = %listeners.admin, "listening");
@@ -208,6 +218,16 @@ impl Builder {
             tasks: self.tasks,
             relay_task: self.relay_task,
         })
+    }
+}
+
+/// Work that ends before it is asked to (a panic is a bug, but it happens) must not go unnoticed: the
+/// process says that it is neither ready nor alive, so that it is started anew.
+async fn watched(name: &'static str, work: impl Future<Output = ()>, stop: CancellationToken, check: Check) {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    if ended.is_err() || !stop.is_cancelled() {
+        tracing::error!(name, "ended unasked; the process must be started anew");
+        check.fail(&format!("{name} ended unasked"));
     }
 }
 

@@ -59,25 +59,44 @@ pub fn load<S: Settings>(sources: Sources<'_>) -> Result<S, InvalidSettings> {
     if let Some(path) = sources.file {
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
     }
-    let merged = builder.add_source(env).build().map_err(|error| InvalidSettings(vec![error.to_string()]))?;
+    // A parser shows the line that it cannot read, and that line may hold a password.
+    let unreadable = |error: config::ConfigError| error.to_string().lines().next().unwrap_or_default().to_owned();
+    let merged = builder.add_source(env).build().map_err(|error| {
+        let file = sources.file.map(|path| format!("{}: ", path.display())).unwrap_or_default();
+        InvalidSettings(vec![format!("{file}{}", unreadable(error))])
+    })?;
 
     let merged = conform("", &merged.cache, &defaults.cache, &mut problems);
+    let common = Common::read(&merged, &mut problems);
+    if let Some(common) = &common {
+        common.check(&mut problems);
+    }
+    // A value that does not fit is in the common sections, and told, or in the service's own.
+    match S::deserialize(&merged) {
+        Ok(settings) => settings.check(&mut problems),
+        Err(_) if common.is_none() => {}
+        Err(error) => problems.push(error.to_string()),
+    }
     if !problems.is_empty() {
         return Err(InvalidSettings(problems));
     }
-    let settings = serde_path_to_error::deserialize::<_, S>(merged)
-        .map_err(|error| InvalidSettings(vec![format!("{}: {}", error.path(), error.inner())]))?;
-    settings.common().check(&mut problems);
-    settings.check(&mut problems);
-    if problems.is_empty() { Ok(settings) } else { Err(InvalidSettings(problems)) }
+    S::deserialize(&merged).map_err(|error| InvalidSettings(vec![error.to_string()]))
+}
+
+/// One section; a value that does not fit its type is told with its key.
+fn section<T: DeserializeOwned>(merged: &serde_json::Value, name: &str, problems: &mut Vec<String>) -> Option<T> {
+    serde_path_to_error::deserialize(&merged[name])
+        .map_err(|error| problems.push(format!("{name}.{}: {}", error.path(), error.inner())))
+        .ok()
 }
 
 /// The value at `path` in the type that the default has; a text from the environment is converted.
+/// One that cannot be is told, and the default goes on, so that the rest is checked as well.
 fn conform(path: &str, value: &Value, default: &Value, problems: &mut Vec<String>) -> serde_json::Value {
     use serde_json::Value as Json;
     let mut refuse = |expected: &str| {
         problems.push(format!("{path}: must be {expected}"));
-        Json::Null
+        conform(path, default, default, &mut Vec::new())
     };
     match (&default.kind, &value.kind) {
         (ValueKind::Table(known), ValueKind::Table(given)) => {
@@ -220,6 +239,26 @@ pub struct Shutdown {
 }
 
 impl Common {
+    /// All common sections, or the problems of those that do not fit.
+    fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
+        let http = section(merged, "http", problems);
+        let database = section(merged, "database", problems);
+        let amqp = section(merged, "amqp", problems);
+        let outbox = section(merged, "outbox", problems);
+        let auth = section(merged, "auth", problems);
+        let telemetry = section(merged, "telemetry", problems);
+        let shutdown = section(merged, "shutdown", problems);
+        Some(Self {
+            http: http?,
+            database: database?,
+            amqp: amqp?,
+            outbox: outbox?,
+            auth: auth?,
+            telemetry: telemetry?,
+            shutdown: shutdown?,
+        })
+    }
+
     fn check(&self, problems: &mut Vec<String>) {
         let mut require = |good: bool, problem: &str| {
             if !good {
@@ -348,6 +387,31 @@ mod tests {
         let InvalidSettings(problems) =
             load_with(&[("JAEGO_TEST__HTTP__WORKERS", "0"), ("JAEGO_TEST__OUTBOX__WINDOW", "0")]).expect_err("bad");
         assert_eq!(problems.len(), 4, "{problems:?}");
+    }
+
+    #[test]
+    fn problems_of_every_kind_are_told_together_each_with_its_key() {
+        let mut env = URLS.to_vec();
+        env.extend([
+            ("JAEGO_TEST__HTTP__PORT", "70000"),
+            ("JAEGO_TEST__DATABASE__POOL_SIZE", "-1"),
+            ("JAEGO_TEST__HTTP__PROT", "1"),
+            ("JAEGO_TEST__OUTBOX__WINDOW", "many"),
+        ]);
+        let InvalidSettings(problems) = load_with(&env).expect_err("four problems");
+        for key in ["http.port: ", "database.pool_size: ", "http.prot: ", "outbox.window: "] {
+            assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} is not told: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_shows_no_line_of_it() {
+        let path = std::env::temp_dir().join(format!("jaego-settings-{}.toml", std::process::id()));
+        std::fs::write(&path, "[database]\nurl = \"postgres://role:very-secret@host/x\n").expect("written");
+        let sources = Sources { defaults: DEFAULTS, file: Some(&path), env_prefix: "JAEGO_TEST", env: Vec::new() };
+        let told = load::<Only>(sources).map(drop).expect_err("not TOML").to_string();
+        std::fs::remove_file(&path).expect("removed");
+        assert!(told.contains("line 2") && !told.contains("very-secret"), "{told}");
     }
 
     #[test]

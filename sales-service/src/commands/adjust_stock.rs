@@ -61,7 +61,10 @@ pub async fn adjust_stock(
             let before = shelf.figures.on_hand;
             if before + adjustment.delta < 0 {
                 let detail = format!("Only {before} on hand: the adjustment may take away at most {before}.");
-                return Err(Problem::new(ProblemKind::Conflict, detail).with("on_hand", before).into());
+                let problem = Problem::new(ProblemKind::Conflict, detail).with("on_hand", before);
+                // Refused for good under this key: units that come later must not change the answer.
+                let answer = KeptAnswer { status: problem.kind().status(), body: problem.to_value().to_string() };
+                return Ok(asked.keep(connection, answer).await?);
             }
             let reference = format!("adjustment by {}", asked.actor);
             let hand = Hand { actor: asked.actor, at: now, note: adjustment.note.as_deref() };

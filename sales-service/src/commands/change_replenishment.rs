@@ -147,7 +147,7 @@ async fn place(
         request_id: RequestId(row.id),
         sku: sku.clone(),
         quantity,
-        factory_id: shelf.factory_id.clone(),
+        factory_id: row.factory_id.parse().map_err(|_| corrupt("a replenishment's factory"))?,
         reason: row.explanation.clone(),
         requested_at: now,
     };

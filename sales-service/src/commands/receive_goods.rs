@@ -32,7 +32,9 @@ pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: Tra
             if !replenishments::note_receipt(connection, &applied).await? {
                 return Ok(());
             }
-            if let Some(mut row) = replenishments::lock(connection, receipt.request_id).await? {
+            // An operator may accept goods for another product than was asked for: they settle nothing.
+            let row = replenishments::lock(connection, receipt.request_id).await?;
+            if let Some(mut row) = row.filter(|row| row.sku == receipt.sku.as_str()) {
                 let settlement = goods::settle(row.quantity, row.received, units, row.is_on_order());
                 shelf.figures.release_on_order(settlement.off_order);
                 row.received += units;

@@ -11,6 +11,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use shared::http::{Routes, document};
+use shared::ids::Sku;
 use shared::problem::{Problem, ProblemKind};
 use utoipa::ToSchema;
 
@@ -81,6 +82,16 @@ impl Shop {
 /// A kept answer, marked when it was given before.
 fn respond(answered: &Answered, request: &HttpRequest) -> HttpResponse {
     if answered.is_replay { answered.answer.replay(request) } else { answered.answer.respond(request) }
+}
+
+/// The SKU in a path; 404 for what cannot be one.
+fn sku_in_path(text: &str) -> Result<Sku, Problem> {
+    text.parse().map_err(|_| no_such_product())
+}
+
+/// 404 for a product.
+fn no_such_product() -> Problem {
+    Problem::new(ProblemKind::NotFound, "There is no such product.")
 }
 
 /// 422 for a field.

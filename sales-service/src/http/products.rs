@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use shared::http::auth::Operator;
 use shared::http::{IfMatch, PageQuery, Paged, RawJson, etag, parse_strict};
 use shared::ids::{FactoryId, Sku};
-use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::problem::{Problem, ProblemBody};
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
-use super::{Money, State, bounded, invalid};
+use super::{Money, State, bounded, invalid, no_such_product, sku_in_path};
 use crate::commands::Asked;
 use crate::commands::look_up::{self, StockFilter, StockView};
 use crate::commands::put_product::{Mode, Policy, Product as NewProduct, ProductRow, Shortage, put_product as put};
@@ -203,9 +203,9 @@ pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Resul
 )]
 #[get("/api/v1/products/{sku}")]
 pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
-    let filter = StockFilter { sku: Some(&sku), only_on_sale: true, ..StockFilter::default() };
-    let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next();
-    let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, "There is no such product on sale."))?;
+    let sku = sku_in_path(&sku)?;
+    let filter = StockFilter { sku: Some(sku.as_str()), only_on_sale: true, ..StockFilter::default() };
+    let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next().ok_or_else(no_such_product)?;
     Ok(HttpResponse::Ok().json(Product::of(&state.shop, view)))
 }
 

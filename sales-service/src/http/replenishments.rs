@@ -61,7 +61,7 @@ impl From<&ReplenishmentRow> for Replenishment {
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Only of this product.
-    sku: Option<String>,
+    sku: Option<Sku>,
     /// Only in this status.
     status: Option<String>,
 }
@@ -100,7 +100,8 @@ pub async fn list_replenishments(
     let page = page.page(LIST)?;
     let before = page.after.as_deref().map(str::parse).transpose();
     let before: Option<Uuid> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
-    let filter = ReplenishmentFilter { sku: query.sku.as_deref(), status: query.status.as_deref(), before };
+    let filter =
+        ReplenishmentFilter { sku: query.sku.as_ref().map(Sku::as_str), status: query.status.as_deref(), before };
     let rows = look_up::replenishments(&state.context, filter, page.fetch()).await?;
     let items: Vec<Replenishment> = rows.iter().map(Replenishment::from).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))

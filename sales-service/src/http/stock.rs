@@ -9,13 +9,13 @@ use shared::http::auth::{Operator, Viewer};
 use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{Sku, UNITS_MAX};
-use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::problem::{Problem, ProblemBody};
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::products::PolicyBody;
-use super::{State, bounded, invalid, respond};
+use super::{State, bounded, invalid, no_such_product, respond, sku_in_path};
 use crate::commands::Asked;
 use crate::commands::adjust_stock::{Adjusted, Adjustment, Cause, adjust_stock};
 use crate::commands::look_up::{self, MovementRow, StockFilter, StockView};
@@ -140,9 +140,9 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
 )]
 #[get("/api/v1/stock/{sku}")]
 pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
-    let filter = StockFilter { sku: Some(&sku), ..StockFilter::default() };
-    let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next();
-    let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, "There is no such product."))?;
+    let sku = sku_in_path(&sku)?;
+    let filter = StockFilter { sku: Some(sku.as_str()), ..StockFilter::default() };
+    let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next().ok_or_else(no_such_product)?;
     Ok(HttpResponse::Ok().json(Stock::from(view)))
 }
 
@@ -164,14 +164,13 @@ pub async fn list_movements(
     sku: Path<String>,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::new(ProblemKind::NotFound, "There is no such product.");
-    let sku: Sku = sku.parse().map_err(|_| unknown())?;
+    let sku = sku_in_path(&sku)?;
     // A ledger's cursor belongs to its product.
     let list = format!("{MOVEMENTS}/{sku}");
     let page = query.page(&list)?;
     let before = page.after.as_deref().map(str::parse).transpose();
     let before: Option<i64> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
-    let rows = look_up::movements(&state.context, &sku, before, page.fetch()).await?.ok_or_else(unknown)?;
+    let rows = look_up::movements(&state.context, &sku, before, page.fetch()).await?.ok_or_else(no_such_product)?;
     let paged = page.answer(&list, rows, |row| row.entry.to_string());
     let items = paged.items.into_iter().map(MovementEntry::from).collect();
     Ok(HttpResponse::Ok().json(Paged { items, next_cursor: paged.next_cursor }))
@@ -204,10 +203,9 @@ pub async fn adjust(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::new(ProblemKind::NotFound, "There is no such product.");
-    let sku: Sku = sku.parse().map_err(|_| unknown())?;
+    let sku = sku_in_path(&sku)?;
     let parsed: AdjustmentBody = parse_strict(&body.0)?;
-    if parsed.delta == 0 || parsed.delta.abs() > UNITS_MAX {
+    if parsed.delta == 0 || !(-UNITS_MAX..=UNITS_MAX).contains(&parsed.delta) {
         return Err(invalid("delta", "must be a whole number from -1000000 to 1000000, not 0"));
     }
     let cause = match parsed.reason {

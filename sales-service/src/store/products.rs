@@ -100,8 +100,12 @@ impl From<&Product> for ProductRow {
     }
 }
 
-/// One product, locked for a change.
+/// One product, locked for a change; one that does not exist yet is locked as well.
 pub async fn lock(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option<ProductRow>, StoreError> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind::<diesel::sql_types::Text, _>(format!("product/{sku}"))
+        .execute(connection)
+        .await?;
     let query = products::table.find(sku.as_str()).select(ProductRow::as_select()).for_update();
     Ok(query.first(connection).await.optional()?)
 }

@@ -68,6 +68,13 @@ async fn paths_methods_and_tokens() {
     assert_problem(&shop.get("/api/v1/stock?limit=0").await, 422, "invalid-request");
     assert_problem(&shop.get("/api/v1/stock?cursor=bm9wZQ").await, 422, "invalid-request");
 
+    for path in ["/api/v1/products/%00", "/api/v1/stock/%00", "/api/v1/stock/%00/movements"] {
+        assert_problem(&shop.get(path).await, 404, "not-found");
+    }
+    assert_problem(&shop.get("/api/v1/replenishments?sku=%00").await, 400, "malformed-request");
+    // "products\na\0" as a cursor.
+    assert_problem(&shop.get("/api/v1/products?cursor=cHJvZHVjdHMKYQA").await, 422, "invalid-request");
+
     let stock = "/api/v1/stock/CP-1";
     assert_problem(&shop.send(Method::GET, stock, &[], None).await, 401, "unauthorized");
     let wrong = [("Authorization", "Bearer wrong")];
@@ -125,7 +132,7 @@ async fn bad_products_and_adjustments_change_nothing() {
 
     shop.product("CP-1", 5, policy()).await;
     let path = "/api/v1/products/CP-1/adjustments";
-    for delta in [json!(0), json!(1_000_001), json!(1.5)] {
+    for delta in [json!(0), json!(1_000_001), json!(1.5), json!(i64::MIN)] {
         let body = json!({"delta": delta, "reason": "damage"});
         assert_problem(&shop.operate(Method::POST, path, body).await, 422, "invalid-request");
     }

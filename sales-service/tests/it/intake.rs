@@ -129,3 +129,26 @@ async fn orders_in_hand_are_answered_while_the_service_stops() {
     assert_eq!(i64::try_from(sold).expect("small"), kept, "what was accepted was answered, and the other way round");
     shop.assert_books_agree().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_answer_is_found_whoever_else_misuses_its_key_at_the_same_time() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 5000, policy()).await;
+    let first = shop.order_with_key("key-1", one("CP-1", 1)).await;
+    assert_eq!(first.status, 201);
+    let ask = |number: i64| shop.order_with_key("key-1", one("CP-1", if number % 2 == 0 { 2 } else { 1 }));
+    for (number, answer) in join_all((0..200).map(ask)).await.iter().enumerate() {
+        if number % 2 == 0 {
+            assert_eq!(answer.body["type"], "/problems/idempotency-key-reused", "{answer:?}");
+        } else {
+            assert!(answer.replayed && answer.body == first.body, "{answer:?}");
+        }
+    }
+    // A first request that leaves nothing behind does not take the key from the second.
+    let ask = |number: i64| shop.order_with_key("key-2", one(if number % 2 == 0 { "NOT-HERE" } else { "CP-1" }, 1));
+    for (number, answer) in join_all((0..200).map(ask)).await.iter().enumerate().filter(|(number, _)| number % 2 == 1) {
+        assert_eq!(answer.status, 201, "{number}: {answer:?}");
+    }
+    assert_eq!(shop.count("SELECT count(*) FROM orders").await, 2);
+    shop.assert_books_agree().await;
+}

@@ -158,6 +158,10 @@ async fn what_cannot_be_decoded_or_handled_lands_in_the_dead_letter_queue_with_i
     shop.product("CP-1", 0, policy()).await;
     publish(&shop, "stock.received", &[0xff, 0xfe, 0x00]).await;
     publish(&shop, "stock.received", &event("jaego.stock.received.v99", &json!({}))).await;
+    // What PostgreSQL cannot keep as it is, or AMQP cannot send on, must not block the queue.
+    publish(&shop, "stock.received", &event("a\u{0}b", &json!({}))).await;
+    publish(&shop, "stock.received", &event(&"x".repeat(300), &json!({}))).await;
+    publish(&shop, "stock.received", &event("jaego.stock.received.v1", &json!({"receipt_id": "\u{0}"}))).await;
     let stranger = json!({
         "receipt_id": ReceiptId::generate(), "request_id": RequestId::generate(), "sku": "NOT-HERE", "quantity": 1,
         "factory_id": "FF-1", "received_at": "2026-11-22T00:00:00Z",
@@ -165,13 +169,13 @@ async fn what_cannot_be_decoded_or_handled_lands_in_the_dead_letter_queue_with_i
     publish(&shop, "stock.received", &event("jaego.stock.received.v1", &stranger)).await;
     publish(&shop, "stock.received", &received(ReceiptId::generate(), RequestId::generate(), 3)).await;
     wait_for_on_hand(&shop, 3).await;
-    wait_until("three dead letters", SOON, || async {
+    wait_until("six dead letters", SOON, || async {
         let depth = depth(&shop, "sales.stock-received.dlq").await;
-        if depth == 3 { Ok(()) } else { Err(depth) }
+        if depth == 6 { Ok(()) } else { Err(depth) }
     })
     .await;
     let vhost = &shop.surroundings.vhost;
-    let letters = vhost.broker().get_messages(&vhost.name, "sales.stock-received.dlq", 3).await.expect("letters");
+    let letters = vhost.broker().get_messages(&vhost.name, "sales.stock-received.dlq", 6).await.expect("letters");
     let header = |name: &str| {
         let mut values: Vec<String> = letters
             .iter()
@@ -180,7 +184,9 @@ async fn what_cannot_be_decoded_or_handled_lands_in_the_dead_letter_queue_with_i
         values.sort();
         values
     };
-    assert_eq!(header("x-jaego-reason"), ["handler-failed", "undecodable", "unknown-type"]);
+    let mut reasons = header("x-jaego-reason");
+    reasons.dedup();
+    assert_eq!(reasons, ["handler-failed", "undecodable", "unknown-type"]);
     assert!(letters.iter().any(|letter| letter.bytes() == [0xff, 0xfe, 0x00]), "the body is as it came");
     let failed = letters.iter().find(|letter| letter.properties.headers["x-jaego-reason"] == "handler-failed");
     assert_eq!(failed.expect("one failed").properties.headers["x-jaego-attempts"], 3);

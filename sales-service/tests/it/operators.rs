@@ -129,3 +129,29 @@ async fn probes_metrics_and_documents() {
     assert!(document["paths"]["/api/v1/orders"]["post"].is_object());
     assert_eq!(get(format!("{}/docs/", shop.api)).await.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_adjustment_stays_refused_under_its_key() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 5, policy()).await;
+    let path = "/api/v1/products/CP-1/adjustments";
+    let bearer = bearer();
+    let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", "damage-1")];
+    let body = json!({"delta": -6, "reason": "damage"});
+    let refused = shop.send(Method::POST, path, &headers, Some(body.clone())).await;
+    assert_eq!(refused.status, 409);
+    assert_eq!(shop.operate(Method::POST, path, json!({"delta": 5, "reason": "return"})).await.status, 201);
+    let again = shop.send(Method::POST, path, &headers, Some(body)).await;
+    assert!(again.status == 409 && again.replayed && again.body["on_hand"] == 5, "{again:?}");
+    assert_eq!(shop.figures("CP-1").await.0, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_who_add_one_product_at_once_do_not_disturb_each_other() {
+    let shop = Shop::open().await;
+    let put = |_| shop.operate(Method::PUT, "/api/v1/products/CP-1", product_body(&policy()));
+    let mut statuses: Vec<u16> =
+        futures::future::join_all((0..20).map(put)).await.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!((statuses[0], statuses[18], statuses[19]), (200, 200, 201));
+}

@@ -221,7 +221,7 @@ impl Consumers {
                 Err(error) => {
                     tracing::warn!(queue = subscription.queue.name, %error, "handler failed; kept for a retry");
                     let first_delay = self.amqp.retry_delays()[0];
-                    let text = error.to_string();
+                    let text = storable(&error.to_string());
                     let parked = retries::park(
                         &self.pool,
                         subscription.queue,
@@ -283,7 +283,7 @@ pub fn dead_letter(
     body: &[u8],
     death: &Death<'_>,
 ) -> OutgoingMessage {
-    let error: String = death.error.chars().take(1000).collect();
+    let error: String = storable(death.error).chars().take(1000).collect();
     headers.insert("x-jaego-queue".into(), json!(queue.name));
     headers.insert("x-jaego-reason".into(), json!(death.reason));
     headers.insert("x-jaego-error".into(), json!(error));
@@ -302,7 +302,12 @@ pub fn dead_letter(
 
 fn message_id(delivery: &Delivery) -> String {
     let id = delivery.properties.message_id().as_ref();
-    id.map_or_else(|| crate::ids::EventId::generate().to_string(), ToString::to_string)
+    id.map_or_else(|| crate::ids::EventId::generate().to_string(), |id| storable(id.as_str()))
+}
+
+/// PostgreSQL knows no NUL in a text; whoever sent one must not block a queue with it.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
 }
 
 /// The message's text and number headers; the broker's own are left out.
@@ -310,13 +315,13 @@ fn headers(delivery: &Delivery) -> Map<String, Value> {
     let mut headers = Map::new();
     for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
         let value = match value {
-            AMQPValue::LongString(text) => Value::String(String::from_utf8_lossy(text.as_bytes()).into_owned()),
-            AMQPValue::ShortString(text) => Value::String(text.to_string()),
+            AMQPValue::LongString(text) => Value::String(storable(&String::from_utf8_lossy(text.as_bytes()))),
+            AMQPValue::ShortString(text) => Value::String(storable(text.as_str())),
             AMQPValue::LongLongInt(number) => json!(number),
             AMQPValue::LongInt(number) => json!(number),
             _ => continue,
         };
-        headers.insert(name.to_string(), value);
+        headers.insert(storable(name.as_str()), value);
     }
     headers
 }

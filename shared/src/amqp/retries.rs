@@ -8,7 +8,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{Death, HandleError, Subscription, dead_letter as letter};
+use super::consumer::{Death, HandleError, Subscription, dead_letter as letter, storable};
 use super::topology::Queue;
 use crate::db::{Pool, StoreError};
 use crate::outbox::{self, Outbox, OutgoingMessage};
@@ -106,7 +106,7 @@ async fn retry_one(
         // The claim runs out by itself; the attempt does not count.
         Err(HandleError::Store(error)) if error.is_unavailable() => return Err(error),
         Err(HandleError::Decode(error)) => (error.reason(), error.to_string()),
-        Err(error) => ("handler-failed", error.to_string()),
+        Err(error) => ("handler-failed", storable(&error.to_string())),
     };
     let attempts = row.attempts + 1;
     let next_delay = usize::try_from(row.attempts).ok().and_then(|index| delays.get(index));

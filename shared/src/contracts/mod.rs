@@ -20,6 +20,9 @@ use crate::trace::TraceContext;
 /// Media type of every event.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
+/// Longest id or type of an event, in bytes: AMQP's short strings have no more.
+const NAME_BYTES_MAX: usize = 255;
+
 /// A type of event: its versioned name, where it is routed, and whether losing it matters.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EventKind {
@@ -131,11 +134,17 @@ impl ReceivedEvent {
         let mut event: Self =
             serde_json::from_slice(body).map_err(|error| DecodeError::Undecodable(error.to_string()))?;
         body.clone_into(&mut event.raw);
-        if event.specversion == "1.0" {
-            Ok(event)
-        } else {
-            Err(DecodeError::Undecodable(format!("specversion {:?}", event.specversion)))
+        if event.specversion != "1.0" {
+            return Err(DecodeError::Undecodable(format!("specversion {:?}", event.specversion)));
         }
+        for (name, text) in [("id", &event.id), ("type", &event.kind)] {
+            if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
+                return Err(DecodeError::Undecodable(format!(
+                    "{name}: must be 1 to 255 bytes without control characters"
+                )));
+            }
+        }
+        Ok(event)
     }
 
     /// Reads the data as the one type that the queue carries.
@@ -160,5 +169,25 @@ impl ReceivedEvent {
     /// The context for handling this event.
     pub fn trace(&self) -> TraceContext {
         TraceContext::continue_from(self.traceparent.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(id: &str, kind: &str) -> Result<ReceivedEvent, DecodeError> {
+        ReceivedEvent::parse(json!({"specversion": "1.0", "id": id, "type": kind, "data": {}}).to_string().as_bytes())
+    }
+
+    #[test]
+    fn names_that_cannot_be_kept_or_sent_on_are_undecodable() {
+        assert!(parse("1", "jaego.stock.received.v1").is_ok());
+        let long = "x".repeat(256);
+        for (id, kind) in [("", "t"), ("1", ""), (long.as_str(), "t"), ("1", long.as_str()), ("1", "a\0b"), ("\n", "t")]
+        {
+            assert!(matches!(parse(id, kind), Err(DecodeError::Undecodable(_))), "{id:?} {kind:?}");
+        }
     }
 }

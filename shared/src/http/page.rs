@@ -72,7 +72,7 @@ fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
     let text = String::from_utf8(bytes).unwrap_or_default();
     match text.split_once('\n') {
-        Some((name, key)) if name == list => Ok(key.to_owned()),
+        Some((name, key)) if name == list && !key.chars().any(char::is_control) => Ok(key.to_owned()),
         _ => {
             let detail = "cursor: not a cursor of this list; begin again without one.";
             Err(Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor"))

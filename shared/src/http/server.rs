@@ -201,8 +201,12 @@ async fn nowhere(request: HttpRequest, known: Data<KnownPaths>) -> HttpResponse 
     response
 }
 
-async fn livez() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+async fn livez(readiness: Data<Readiness>) -> HttpResponse {
+    if readiness.is_alive() {
+        HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(readiness.report())
+    }
 }
 
 async fn readyz(readiness: Data<Readiness>) -> HttpResponse {

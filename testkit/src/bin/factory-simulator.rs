@@ -1,6 +1,6 @@
 //! The factory simulator as a program, for the local stack.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use testkit::{FactorySimulator, factory::STAGE_MS_DEFAULT};
@@ -15,6 +15,9 @@ struct Args {
     /// How long each of the four stages takes.
     #[arg(long, default_value_t = STAGE_MS_DEFAULT)]
     stage_ms: u64,
+    /// Keeps what is not done in this file, and goes on with it at the next start.
+    #[arg(long)]
+    state: Option<PathBuf>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -22,7 +25,7 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let (simulator, mut terminate, mut interrupt) = match (
-        FactorySimulator::start_with(args.listen, args.stage_ms),
+        FactorySimulator::start_kept(args.listen, args.stage_ms, args.state.as_deref()),
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) {

@@ -51,7 +51,9 @@ async fn manufacture(simulator: Data<Simulator>, request: HttpRequest, body: Byt
     };
     let (index, plan) = simulator.receive(headers, &body);
     sleep(Duration::from_millis(plan.delay_ms)).await;
-    simulator.into_inner().begin(index, &plan.answer, plan.job);
+    if let Err(error) = simulator.into_inner().begin(index, &plan.answer, plan.job) {
+        return HttpResponse::InternalServerError().json(json!({ "message": error.to_string() }));
+    }
     match plan.answer {
         Answer::Status { status, retry_after, body } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -7,14 +7,20 @@ mod http;
 mod page;
 mod plan;
 mod simulator;
+mod state;
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_web::{
+    App, HttpServer,
+    dev::{Server, ServerHandle},
+    web,
+};
 
 use self::simulator::Simulator;
 pub use self::{
@@ -51,19 +57,26 @@ impl FactorySimulator {
 
     /// Starts it with stages of `stage_ms`.
     pub fn start_with(address: impl Into<SocketAddr>, stage_ms: u64) -> Result<Self> {
+        Self::start_kept(address, stage_ms, None)
+    }
+
+    /// Starts it with stages of `stage_ms`; the jobs that are not done are kept in the file `state`, and
+    /// gone on with: what should have been sent meanwhile is sent at once.
+    pub fn start_kept(address: impl Into<SocketAddr>, stage_ms: u64, state: Option<&Path>) -> Result<Self> {
         let address = address.into();
+        let state = state.map(Path::to_owned);
         let listener = TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
         let bound = listener.local_addr().doing(|| "read the simulator's address".into())?;
         let (started, when_started) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("factory-simulator".into())
-            .spawn(move || serve(listener, stage_ms, &started))
+            .spawn(move || serve(listener, stage_ms, state, &started))
             .doing(|| "start the simulator's thread".into())?;
         match when_started.recv() {
             Ok(Ok((simulator, server))) => {
                 Ok(Self { url: format!("http://{bound}"), simulator, server, thread: Some(thread) })
             }
-            Ok(Err(source)) => Err(Error::Io { doing: "start the simulator's web server".into(), source }),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(Error::Invalid("the simulator's thread ended before it began".into())),
         }
     }
@@ -108,7 +121,7 @@ impl FactorySimulator {
         self.simulator.clear_history();
     }
 
-    /// Ends it; what is being made is lost, as at the real factory.
+    /// Ends it; what is being made is lost unless it is kept in a file.
     pub async fn stop(mut self) {
         // The request to end is sent at once, the rest is waiting.
         self.server.stop(false).await;
@@ -131,21 +144,13 @@ impl Drop for FactorySimulator {
     }
 }
 
-type Started = std::io::Result<(Arc<Simulator>, ServerHandle)>;
+type Started = Result<(Arc<Simulator>, ServerHandle)>;
 
-fn serve(listener: TcpListener, stage_ms: u64, started: &mpsc::Sender<Started>) {
+fn serve(listener: TcpListener, stage_ms: u64, state: Option<PathBuf>, started: &mpsc::Sender<Started>) {
     actix_web::rt::System::new().block_on(async {
-        let simulator = Arc::new(Simulator::new(stage_ms, tokio::runtime::Handle::current()));
-        let data = web::Data::from(Arc::clone(&simulator));
-        let server = HttpServer::new(move || {
-            App::new().app_data(data.clone()).app_data(web::PayloadConfig::new(BODY_BYTES_MAX)).configure(http::routes)
-        })
-        .workers(1)
-        .disable_signals()
-        .listen(listener)
-        .map(HttpServer::run);
-        match server {
-            Ok(server) => {
+        match begin(listener, stage_ms, state.as_deref()) {
+            Ok((simulator, server)) => {
+                simulator.resume();
                 started.send(Ok((simulator, server.handle()))).ok();
                 server.await.ok();
             }
@@ -154,4 +159,17 @@ fn serve(listener: TcpListener, stage_ms: u64, started: &mpsc::Sender<Started>) 
             }
         }
     });
+}
+
+fn begin(listener: TcpListener, stage_ms: u64, state: Option<&Path>) -> Result<(Arc<Simulator>, Server)> {
+    let simulator = Arc::new(Simulator::new(stage_ms, state, tokio::runtime::Handle::current())?);
+    let data = web::Data::from(Arc::clone(&simulator));
+    let server = HttpServer::new(move || {
+        App::new().app_data(data.clone()).app_data(web::PayloadConfig::new(BODY_BYTES_MAX)).configure(http::routes)
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)
+    .doing(|| "start the simulator's web server".into())?;
+    Ok((simulator, server.run()))
 }

@@ -1,6 +1,7 @@
 //! What the factory will do with one request: decided at once, from the request and the faults,
 //! without a clock or a socket.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -44,7 +45,7 @@ pub enum Answer {
 }
 
 /// Something to be made, and told about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The factory's own id for it.
     pub id: Uuid,
@@ -57,12 +58,26 @@ pub struct Job {
 }
 
 /// One callback.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedCallback {
     /// How long after the one before it (the first: after the last stage).
     pub pause_ms: u64,
     /// The body.
+    #[serde(with = "text")]
     pub body: Vec<u8>,
+}
+
+/// Bodies that were read, or written, as JSON: in a file they are texts.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        std::str::from_utf8(body).map_err(S::Error::custom)?.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(deserializer).map(String::into_bytes)
+    }
 }
 
 /// Decides. `new_id` gives the job's id and those of the deliveries.

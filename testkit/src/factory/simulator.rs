@@ -1,8 +1,10 @@
 //! The state of the simulator, and the jobs that run in it.
 
 use std::{
+    collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::Utc;
@@ -14,15 +16,21 @@ use super::{
     faults::Faults,
     history::{History, ReceivedRequest, SentCallback},
     plan::{Answer, Job, Plan, STAGES, plan},
+    state::{OpenJob, StateFile, now_ms},
 };
+use crate::error::Result;
 
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a start whoever is called back may be starting, too: so long, and so often, is it tried.
+const RESUME_FOR: Duration = Duration::from_secs(120);
+const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Simulator {
     stage_ms: u64,
     runtime: Handle,
     client: Client,
+    state: Option<StateFile>,
     inner: Mutex<Inner>,
 }
 
@@ -30,6 +38,8 @@ pub(super) struct Simulator {
 struct Inner {
     faults: Faults,
     history: History,
+    /// By the number of their request.
+    open: BTreeMap<u64, OpenJob>,
 }
 
 /// The headers of a request that matter.
@@ -42,9 +52,24 @@ pub(super) struct Headers {
 }
 
 impl Simulator {
-    pub(super) fn new(stage_ms: u64, runtime: Handle) -> Self {
+    /// With the open jobs of the file `state`, which [`Self::resume`] goes on with.
+    pub(super) fn new(stage_ms: u64, state: Option<&Path>, runtime: Handle) -> Result<Self> {
         let client = crate::http::client(CALLBACK_TIMEOUT);
-        Self { stage_ms, runtime, client, inner: Mutex::default() }
+        let (state, jobs) = state.map(StateFile::open).transpose()?.unzip();
+        let mut inner = Inner::default();
+        for open in jobs.into_iter().flatten() {
+            let request = open.request.clone();
+            let index = inner.history.requests.push(|index| ReceivedRequest { index, ..request });
+            inner.open.insert(index, open);
+        }
+        Ok(Self { stage_ms, runtime, client, state, inner: Mutex::new(inner) })
+    }
+
+    /// Goes on with the jobs that an earlier simulator has left open.
+    pub(super) fn resume(self: &Arc<Self>) {
+        for (index, open) in self.lock().open.clone() {
+            self.runtime.spawn(Arc::clone(self).make(index, open, true));
+        }
     }
 
     /// Takes a request: decides, records, and answers what to do. The job starts with
@@ -68,34 +93,68 @@ impl Simulator {
         (index, plan)
     }
 
-    /// Records the answer that is about to be given, and starts the job.
-    pub(super) fn begin(self: &Arc<Self>, index: u64, answer: &Answer, job: Option<Job>) {
-        if let Some(request) = self.lock().history.requests.get_mut(index) {
-            request.answer_status = match answer {
-                Answer::Status { status, .. } => Some(*status),
-                Answer::Nothing => None,
-            };
-            request.job_id = job.as_ref().map(|job| job.id.to_string());
+    /// Records the answer that is about to be given, and starts the job. Fails, with nothing started,
+    /// when the job cannot be kept.
+    pub(super) fn begin(self: &Arc<Self>, index: u64, answer: &Answer, job: Option<Job>) -> Result<()> {
+        let mut inner = self.lock();
+        let Some(request) = inner.history.requests.get_mut(index) else { return Ok(()) };
+        request.answer_status = match answer {
+            Answer::Status { status, .. } => Some(*status),
+            Answer::Nothing => None,
+        };
+        let Some(job) = job else { return Ok(()) };
+        request.job_id = Some(job.id.to_string());
+        let open = OpenJob { request: request.clone(), job, sent: 0, begun_ms: now_ms() };
+        inner.open.insert(index, open.clone());
+        if let Err(error) = self.keep(&inner) {
+            inner.open.remove(&index);
+            return Err(error);
         }
-        if let Some(job) = job {
-            self.runtime.spawn(Arc::clone(self).make(index, job));
-        }
+        self.runtime.spawn(Arc::clone(self).make(index, open, false));
+        Ok(())
     }
 
-    async fn make(self: Arc<Self>, index: u64, job: Job) {
+    fn keep(&self, inner: &Inner) -> Result<()> {
+        self.state.as_ref().map_or(Ok(()), |file| file.write(inner.open.values()))
+    }
+
+    async fn make(self: Arc<Self>, index: u64, open: OpenJob, resumed: bool) {
         for stage in 1..=STAGES {
-            sleep(Duration::from_millis(job.stage_ms)).await;
+            sleep(Duration::from_millis(open.until_stage(stage))).await;
             if let Some(request) = self.lock().history.requests.get_mut(index) {
                 request.stage = stage;
             }
         }
-        for callback in job.callbacks {
-            sleep(Duration::from_millis(callback.pause_ms)).await;
-            self.call_back(index, &job.callback_url, callback.body, None).await;
+        for (number, callback) in open.job.callbacks.iter().enumerate().skip(open.sent) {
+            sleep(Duration::from_millis(open.until_callback(number))).await;
+            let give_up_at = Instant::now() + RESUME_FOR;
+            loop {
+                let arrived = self.call_back(index, &open.job.callback_url, callback.body.clone(), None).await;
+                if arrived || !resumed || Instant::now() >= give_up_at {
+                    break;
+                }
+                sleep(RESUME_PAUSE).await;
+            }
+            self.change_open(|jobs| {
+                if let Some(open) = jobs.get_mut(&index) {
+                    open.sent = number + 1;
+                }
+            });
         }
+        self.change_open(|jobs| {
+            jobs.remove(&index);
+        });
     }
 
-    async fn call_back(&self, request_index: u64, url: &str, body: Vec<u8>, repeats: Option<u64>) {
+    fn change_open(&self, change: impl FnOnce(&mut BTreeMap<u64, OpenJob>)) {
+        let mut inner = self.lock();
+        change(&mut inner.open);
+        // Not kept, it is done again after the next start: too often is better than never.
+        self.keep(&inner).ok();
+    }
+
+    /// Answers whether somebody was there who took it, or refused it for good.
+    async fn call_back(&self, request_index: u64, url: &str, body: Vec<u8>, repeats: Option<u64>) -> bool {
         let index = self.lock().history.callbacks.push(|index| SentCallback {
             index,
             request_index,
@@ -107,12 +166,17 @@ impl Simulator {
             repeats,
         });
         let answer = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body).send().await;
+        let arrived = match &answer {
+            Ok(answer) => !answer.status().is_server_error(),
+            Err(error) => !error.is_connect(),
+        };
         if let Some(sent) = self.lock().history.callbacks.get_mut(index) {
             match answer {
                 Ok(answer) => sent.status = Some(answer.status().as_u16()),
                 Err(error) => sent.error = Some(error.to_string()),
             }
         }
+        arrived
     }
 
     pub(super) fn repeat(self: &Arc<Self>, index: u64) -> bool {
@@ -124,7 +188,7 @@ impl Simulator {
         true
     }
 
-    pub(super) fn set_faults(&self, faults: Faults) -> Result<(), String> {
+    pub(super) fn set_faults(&self, faults: Faults) -> std::result::Result<(), String> {
         faults.check()?;
         self.lock().faults = faults;
         Ok(())

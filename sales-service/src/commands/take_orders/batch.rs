@@ -21,7 +21,7 @@ use crate::store::{StoreError, orders, stock};
 
 type Answer = Result<Answered, Problem>;
 
-/// Decides all requests; one answer each, in their order. Nothing is half done: either the batch is
+/// Decides all requests; one answer each, in their order. Nothing is half done: either a round is
 /// committed, or every answer in it is a problem that says to try again.
 pub(super) async fn take(
     context: &Context,
@@ -30,23 +30,56 @@ pub(super) async fn take(
     new_id: &mut (dyn FnMut() -> RequestId + Send),
 ) -> Vec<Answer> {
     let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
-    // A key that is used twice in one batch: the first is decided, the others wait for its answer.
-    let mut leaders: HashMap<(&str, &str), usize> = HashMap::new();
-    let mut followers = Vec::new();
-    let mut undecided = Vec::new();
-    for (index, request) in requests.iter().enumerate() {
-        let leader = request.key.as_ref().map(|used| leaders.entry((&used.caller, &used.key)).or_insert(index));
-        match leader {
-            Some(leader) if *leader != index => followers.push((index, *leader)),
-            _ => undecided.push(index),
+    let mut waiting: Vec<usize> = (0..requests.len()).collect();
+    // Mostly one round. A key that comes twice in one batch is decided once: the others follow it,
+    // or, with another body, are looked at in the next round, when its answer is kept.
+    while !waiting.is_empty() {
+        let (leaders, followers) = by_key(requests, &waiting);
+        decide_round(context, render, requests, leaders, &mut answers, new_id).await;
+        waiting.clear();
+        for (index, leader) in followers {
+            if requests[index].fingerprint() == requests[leader].fingerprint() {
+                let answer = answers[leader].clone();
+                answers[index] = answer.map(|first| first.map(|first| Answered { is_replay: true, ..first }));
+            } else {
+                waiting.push(index);
+            }
         }
     }
+    let unanswered = || Err(Problem::internal("an order was left without an answer"));
+    answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
+}
+
+/// Of these requests: the first with each key (and those without one), and the others with their first.
+fn by_key(requests: &[OrderRequest], waiting: &[usize]) -> (Vec<usize>, Vec<(usize, usize)>) {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let (mut leaders, mut followers) = (Vec::new(), Vec::new());
+    for index in waiting.iter().copied() {
+        let leader = requests[index].key.as_ref().map_or(index, |used| *first.entry(&used.key).or_insert(index));
+        if leader == index {
+            leaders.push(index);
+        } else {
+            followers.push((index, leader));
+        }
+    }
+    (leaders, followers)
+}
+
+/// Decides requests with distinct keys and puts their answers in their places.
+async fn decide_round(
+    context: &Context,
+    render: &Render,
+    requests: &[OrderRequest],
+    mut undecided: Vec<usize>,
+    answers: &mut [Option<Answer>],
+    new_id: &mut (dyn FnMut() -> RequestId + Send),
+) {
     // Keys are only looked up when one collides: most requests are new.
     let result = loop {
         match decide_and_write(context, render, requests, &undecided, new_id).await {
             Err(error) if error.violates(idempotency::PRIMARY_KEY) => {
                 let before = undecided.len();
-                match answer_known_keys(context, requests, &mut undecided, &mut answers).await {
+                match answer_known_keys(context, requests, &mut undecided, answers).await {
                     Ok(()) if undecided.is_empty() => break Ok(Vec::new()),
                     Ok(()) if undecided.len() < before => {}
                     Ok(()) => break Err(error),
@@ -69,23 +102,6 @@ pub(super) async fn take(
                 answers[index] = Some(Err(problem.clone()));
             }
         }
-    }
-    for (index, leader) in followers {
-        answers[index] = Some(follow(&requests[index], &requests[leader], answers[leader].as_ref()));
-    }
-    let unanswered = || Err(Problem::internal("an order was left without an answer"));
-    answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
-}
-
-fn follow(request: &OrderRequest, leader: &OrderRequest, answer: Option<&Answer>) -> Answer {
-    let fingerprint = |request: &OrderRequest| request.key.as_ref().map(|used| used.fingerprint.clone());
-    if fingerprint(request) != fingerprint(leader) {
-        return Err(idempotency::reused());
-    }
-    match answer {
-        Some(Ok(first)) => Ok(Answered { answer: first.answer.clone(), is_replay: true }),
-        Some(Err(problem)) => Err(problem.clone()),
-        None => Err(Problem::internal("a repeated order found no first answer")),
     }
 }
 

@@ -36,6 +36,13 @@ pub struct OrderRequest {
     pub trace: TraceContext,
 }
 
+impl OrderRequest {
+    /// Digest of the body, for a request with a key.
+    fn fingerprint(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|used| used.fingerprint.as_slice())
+    }
+}
+
 /// What an answer is made of.
 pub struct Decided<'a> {
     /// The request.

@@ -1,0 +1,78 @@
+//! What a factory that is to survive its own end keeps in a file: the jobs that are not done.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    history::ReceivedRequest,
+    plan::{Job, STAGES},
+};
+use crate::{
+    error::{Doing as _, Error, Result},
+    servers::write_private,
+};
+
+/// A job that is not done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OpenJob {
+    /// The request, as it was answered.
+    pub(super) request: ReceivedRequest,
+    /// What is made; its first `sent` callbacks need not be sent any more.
+    pub(super) job: Job,
+    pub(super) sent: usize,
+    /// When it was begun, in milliseconds of Unix time.
+    pub(super) begun_ms: u64,
+}
+
+impl OpenJob {
+    /// How long until a stage (counted from 1) is done; zero when it is.
+    pub(super) fn until_stage(&self, stage: u8) -> u64 {
+        let due = self.begun_ms.saturating_add(self.job.stage_ms.saturating_mul(stage.into()));
+        due.saturating_sub(now_ms())
+    }
+
+    /// How long until a callback (counted from 0) is to be sent; zero when it should have been.
+    pub(super) fn until_callback(&self, index: usize) -> u64 {
+        let pauses = self.job.callbacks.iter().take(index + 1).map(|callback| callback.pause_ms);
+        let pauses = pauses.fold(0, u64::saturating_add);
+        let made = self.begun_ms.saturating_add(self.job.stage_ms.saturating_mul(STAGES.into()));
+        made.saturating_add(pauses).saturating_sub(now_ms())
+    }
+}
+
+/// Unix time in milliseconds.
+pub(super) fn now_ms() -> u64 {
+    u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default()
+}
+
+/// The file; replaced as a whole, for its owner's eyes only: callback URLs are capabilities.
+#[derive(Debug)]
+pub(super) struct StateFile(PathBuf);
+
+impl StateFile {
+    /// With the jobs that it has; no file is no jobs.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<OpenJob>)> {
+        let jobs = match fs::read(path) {
+            Ok(json) => serde_json::from_slice(&json)
+                .map_err(|error| Error::Invalid(format!("{} is not a factory's state: {error}", path.display())))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).doing(|| format!("read {}", path.display())),
+        };
+        let file = Self(path.to_owned());
+        // Better told now than at the first request.
+        file.write(&jobs)?;
+        Ok((file, jobs))
+    }
+
+    pub(super) fn write<'a>(&self, jobs: impl IntoIterator<Item = &'a OpenJob>) -> Result<()> {
+        let jobs: Vec<&OpenJob> = jobs.into_iter().collect();
+        let json = serde_json::to_string(&jobs).map_err(|error| Error::Invalid(error.to_string()))?;
+        write_private(&self.0, 0o600, &json)
+    }
+}
