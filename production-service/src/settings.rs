@@ -36,7 +36,7 @@ pub struct Callback {
 pub struct Delivery {
     /// How often due requests are looked for without a signal.
     pub poll_ms: u64,
-    /// After this time without a recorded answer a call counts as lost; 0: factory timeout + 5 s.
+    /// After this time without a recorded answer another replica takes a call for lost.
     pub lease_ms: u32,
     /// Most calls at the same time in this process.
     pub concurrency: usize,

@@ -85,6 +85,8 @@ impl RunDir {
         let running = running(&self.dir);
         if !running.is_empty() {
             let step = progress.begin_always(format!("Stopping {}", running.join(", ")));
+            // First: a callback that is due now would find nobody, and the factory never calls twice.
+            process::stop_recorded(&record(&self.dir, SIMULATOR), SIMULATOR_STOP_TIMEOUT).await?;
             let services = Service::ALL.map(|service| {
                 let path = record(&self.dir, service.program());
                 tokio::spawn(async move { process::stop_recorded(&path, SERVICE_STOP_TIMEOUT).await })
@@ -92,7 +94,6 @@ impl RunDir {
             for service in services {
                 service.await??;
             }
-            process::stop_recorded(&record(&self.dir, SIMULATOR), SIMULATOR_STOP_TIMEOUT).await?;
             for server in server_dirs(&self.dir) {
                 servers::stop_recorded(&server).await?;
             }

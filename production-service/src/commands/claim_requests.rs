@@ -15,6 +15,8 @@ use crate::domain::{Factory, Request};
 use crate::store::attempts::{self, NewAttempt};
 use crate::store::{factories, lock_claims, requests};
 
+pub use crate::store::requests::Lease;
+
 /// A call to be made.
 pub struct Call {
     /// The request as it was claimed, this call counted.
@@ -48,7 +50,7 @@ impl Call {
 pub async fn claim_requests(
     context: &Context,
     callback_urls: &CallbackUrls,
-    lease_ms: u32,
+    lease: Lease,
     limit: usize,
 ) -> Result<Vec<Call>, CommandError<NotSigned>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -86,7 +88,7 @@ pub async fn claim_requests(
             }
             attempts::insert(connection, &rows).await?;
             let ids = rows.iter().map(|row| row.request_id).collect();
-            requests::begin_sending(connection, ids, lease_ms).await?;
+            requests::begin_sending(connection, ids, lease).await?;
             Ok(calls)
         })
         .await

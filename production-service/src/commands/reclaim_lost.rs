@@ -2,6 +2,7 @@
 
 use diesel_async::AsyncConnection;
 use shared::db::StoreError;
+use shared::ids::RequestId;
 
 use super::{Context, announce};
 use crate::store::attempts::{self, AttemptEnd};
@@ -11,12 +12,13 @@ use crate::store::{factories, requests};
 const BATCH: i64 = 100;
 const LOST: &str = "the answer was not recorded within the lease";
 
-/// Takes back requests whose lease ran out; answers how many.
-pub async fn reclaim_lost(context: &Context) -> Result<usize, StoreError> {
+/// Takes back requests whose lease ran out; answers how many. The calls that this process still has in
+/// hand are not lost: `held` names them by request and number.
+pub async fn reclaim_lost(context: &Context, held: &[(RequestId, i32)]) -> Result<usize, StoreError> {
     let mut connection = context.pool.get().await?;
     let count = connection
         .transaction(async |connection| {
-            let lost = requests::lock_lost(connection, BATCH).await?;
+            let lost = requests::lock_lost(connection, held, BATCH).await?;
             for stored in &lost {
                 let end = AttemptEnd {
                     outcome: "unknown",

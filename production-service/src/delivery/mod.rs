@@ -2,6 +2,7 @@
 //! at a time. No transaction is open while a factory is spoken to.
 
 mod factory_client;
+mod in_hand;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +20,20 @@ use tracing::Instrument;
 pub use factory_client::FactoryClient;
 
 use crate::commands::callback_url::CallbackUrls;
-use crate::commands::claim_requests::{Call, claim_requests};
+use crate::commands::claim_requests::{Call, Lease, claim_requests};
 use crate::commands::reclaim_lost::reclaim_lost;
 use crate::commands::record_attempt::{CallEnd, record_attempt};
 use crate::commands::{CommandError, Context};
 use crate::settings::Delivery;
+use in_hand::InHand;
 
-/// The end of a call is tried to be recorded for so long; after that its lease runs out.
+/// The end of a call is tried to be recorded for so long; after that it is no longer in hand, and lost when
+/// its lease has run out.
 const RECORD_FOR: Duration = Duration::from_secs(30);
+/// The last try may begin a pause late (5 s at most), and takes time itself.
+const RECORD_LAST_TRY: Duration = Duration::from_secs(15);
+/// Whatever is set: no call is lost while the factory may still answer in time.
+const LEASE_SLACK: Duration = Duration::from_secs(1);
 
 /// Calls factories until it is stopped.
 #[derive(Clone)]
@@ -35,6 +42,7 @@ pub struct Worker {
     callback_urls: CallbackUrls,
     client: FactoryClient,
     settings: Arc<Delivery>,
+    in_hand: InHand,
     metrics: Metrics,
 }
 
@@ -64,7 +72,8 @@ impl Metrics {
 impl Worker {
     /// With all that it needs; nothing runs yet.
     pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Delivery) -> Self {
-        Self { context, callback_urls, client, settings: Arc::new(settings.clone()), metrics: Metrics::new() }
+        let settings = Arc::new(settings.clone());
+        Self { context, callback_urls, client, settings, in_hand: InHand::default(), metrics: Metrics::new() }
     }
 
     /// Works until `stop`; then ends the calls that are under way.
@@ -75,7 +84,12 @@ impl Worker {
             let claimed = if free > 0 { self.claim(free).await } else { Vec::new() };
             let claimed_any = !claimed.is_empty();
             for call in claimed {
-                calls.spawn(self.clone().deliver(call));
+                let held = self.in_hand.hold(call.request_id(), call.number());
+                let delivery = self.clone().deliver(call);
+                calls.spawn(async move {
+                    delivery.await;
+                    drop(held);
+                });
             }
             if claimed_any {
                 continue;
@@ -97,7 +111,7 @@ impl Worker {
 
     /// What to do now; nothing when the store is away: the clock asks again.
     async fn claim(&self, free: usize) -> Vec<Call> {
-        match reclaim_lost(&self.context).await {
+        match reclaim_lost(&self.context, &self.in_hand.all()).await {
             Ok(0) => {}
             Ok(count) => {
                 tracing::warn!(count, "calls to factories were lost; they are made again");
@@ -109,7 +123,7 @@ impl Worker {
                 return Vec::new();
             }
         }
-        match claim_requests(&self.context, &self.callback_urls, self.settings.lease_ms, free).await {
+        match claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), free).await {
             Ok(calls) => calls,
             Err(CommandError::Store(error)) => {
                 tracing::warn!(%error, "cannot look for due requests");
@@ -154,6 +168,14 @@ impl Worker {
         self.metrics.attempts.add(1, &labels);
         self.metrics.duration.record(ended.duration.as_secs_f64(), &labels);
         tracing::info!(outcome, status = ended.status, error = ended.error, "factory called");
+    }
+}
+
+/// Other replicas leave a call alone for so long. 0: until its end can no longer be recorded.
+fn lease(lease_ms: u32) -> Lease {
+    match lease_ms {
+        0 => Lease { at_least: Duration::ZERO, beyond_timeout: RECORD_FOR + RECORD_LAST_TRY },
+        _ => Lease { at_least: Duration::from_millis(lease_ms.into()), beyond_timeout: LEASE_SLACK },
     }
 }
 

@@ -7,7 +7,9 @@ mod request_tests;
 mod status;
 mod verdict;
 
-pub use factory::{Factory, FactorySettings, InvalidFactory};
-pub use request::{Announcement, Arrival, Change, FACTORY_UNREACHABLE, Outcome, Rejection, Request, UNKNOWN_FACTORY};
-pub use status::{Status, UnknownStatus};
-pub use verdict::{Verdict, classify};
+pub use self::factory::{Factory, FactorySettings, InvalidFactory};
+pub use self::request::{
+    Announcement, Arrival, Change, FACTORY_UNREACHABLE, Outcome, Rejection, Request, UNKNOWN_FACTORY,
+};
+pub use self::status::{Status, UnknownStatus};
+pub use self::verdict::{Verdict, classify};

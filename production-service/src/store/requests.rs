@@ -1,8 +1,10 @@
 //! Production requests.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{FactoryId, Quantity, RequestId, Sku};
@@ -251,11 +253,24 @@ pub async fn lock_due(connection: &mut AsyncPgConnection, limit: i64) -> Result<
     load_all(connection, due).await
 }
 
-/// Requests whose call counts as lost, nobody else's until the transaction ends.
-pub async fn lock_lost(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
-    let lost = "SELECT id FROM production_requests WHERE status = 'sending' AND lease_until <= now() \
-        ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED";
-    let lost: Vec<Id> = diesel::sql_query(lost).bind::<BigInt, _>(limit).load(connection).await?;
+/// Requests whose call counts as lost, nobody else's until the transaction ends; `held` calls (request and
+/// number) are not lost, whatever their lease says.
+pub async fn lock_lost(
+    connection: &mut AsyncPgConnection,
+    held: &[(RequestId, i32)],
+    limit: i64,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let lost = "SELECT id FROM production_requests AS request WHERE status = 'sending' AND lease_until <= now() \
+        AND NOT EXISTS (SELECT FROM unnest($1, $2) AS held (id, number) \
+            WHERE held.id = request.id AND held.number = request.attempt_count) \
+        ORDER BY lease_until LIMIT $3 FOR UPDATE SKIP LOCKED";
+    let (ids, numbers): (Vec<Uuid>, Vec<i32>) = held.iter().map(|(id, number)| (id.0, *number)).unzip();
+    let lost: Vec<Id> = diesel::sql_query(lost)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Integer>, _>(numbers)
+        .bind::<BigInt, _>(limit)
+        .load(connection)
+        .await?;
     load_all(connection, lost).await
 }
 
@@ -272,24 +287,31 @@ async fn load_all(connection: &mut AsyncPgConnection, ids: Vec<Id>) -> Result<Ve
     rows.into_iter().map(StoredRequest::try_from).collect()
 }
 
+/// How long a call is left to the process that makes it: the factory's time-out and `beyond_timeout`, but
+/// never less than `at_least`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Whatever the factory's time-out is.
+    pub at_least: Duration,
+    /// After the factory's time-out.
+    pub beyond_timeout: Duration,
+}
+
 struct Begin;
 impl StatementSql for Begin {
+    // The lease begins when the call can begin, not when its transaction did.
     const SQL: &'static str = "UPDATE production_requests SET status = 'sending', attempt_count = attempt_count + 1, \
-        next_attempt_at = NULL, updated_at = now(), lease_until = now() + interval '1 millisecond' * \
-        CASE ? WHEN 0 THEN factories.timeout_ms + 5000 ELSE ? END \
+        next_attempt_at = NULL, updated_at = now(), lease_until = clock_timestamp() + interval '1 millisecond' * \
+        greatest(?, factories.timeout_ms + ?) \
         FROM factories WHERE factories.id = production_requests.factory_id AND production_requests.id = ANY(?)";
 }
 
-/// Marks locked requests as being sent, for `lease_ms` (0: the factory's time-out and 5 s).
-pub async fn begin_sending(
-    connection: &mut AsyncPgConnection,
-    ids: Vec<Uuid>,
-    lease_ms: u32,
-) -> Result<(), StoreError> {
+/// Marks locked requests as being sent.
+pub async fn begin_sending(connection: &mut AsyncPgConnection, ids: Vec<Uuid>, lease: Lease) -> Result<(), StoreError> {
     Statement::<Begin>::new()
-        .bind::<BigInt, _>(i64::from(lease_ms))
-        .bind::<BigInt, _>(i64::from(lease_ms))
-        .bind::<diesel::sql_types::Array<SqlUuid>, _>(ids)
+        .bind::<BigInt, _>(milliseconds(lease.at_least))
+        .bind::<BigInt, _>(milliseconds(lease.beyond_timeout))
+        .bind::<Array<SqlUuid>, _>(ids)
         .run(connection)
         .await?;
     Ok(())

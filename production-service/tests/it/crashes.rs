@@ -1,6 +1,7 @@
 //! The service dies, or loses hold of a call.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::factory::Faults;
@@ -36,7 +37,8 @@ impl Drop for Process {
 async fn kill_nine_in_the_middle_of_a_call_and_the_request_is_sent_again() {
     let mut world = World::new("1").await;
     world.set("DELIVERY__LEASE_MS", "1500");
-    let service = world.start_with_factory().await;
+    let service = world.start().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 1500})).await;
     service.running.stop().await;
     world.factory.set_faults(Faults { delay_ms: 5_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let process = Process::start(&world);
@@ -57,12 +59,21 @@ async fn kill_nine_in_the_middle_of_a_call_and_the_request_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_comes_after_the_lease_is_still_written_down() {
-    let mut world = World::new("1").await;
-    world.set("DELIVERY__LEASE_MS", "300");
+async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_written_down() {
+    let world = World::new("1").await;
     let service = world.start_with_factory().await;
-    world.factory.set_faults(Faults { delay_ms: 1_500, for_next: Some(1), ..Faults::default() }).unwrap();
+    world.factory.set_faults(Faults { delay_ms: 3_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
+    wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
+    // A lease outlasts its call; here it runs out nevertheless.
+    let ended = world.sql().await.execute("UPDATE production_requests SET lease_until = now()", &[]).await.unwrap();
+    assert_eq!(ended, 1);
+    // The process looks for lost calls every 20 ms.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let shown = service.production_request(id).await.body;
+    assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("sending"), &json!(1)), "{shown}");
+
+    let replica = world.start().await;
     let shown = service.until(id, "accepted").await;
     assert_eq!((&shown["attempts"][0]["outcome"], &shown["attempt_count"]), (&json!("unknown"), &json!(2)));
     wait_until("the first call's answer", SOON, || async {
@@ -72,5 +83,48 @@ async fn an_answer_that_comes_after_the_lease_is_still_written_down() {
     .await;
     // Two acceptances, one outcome.
     world.outcomes(1).await;
+    replica.running.stop().await;
     world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_while_the_database_is_away_is_recorded_and_the_factory_asked_once() {
+    let mut world = World::new("1").await;
+    world.set("DELIVERY__LEASE_MS", "1");
+    let service = world.start().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 1000})).await;
+    world.factory.set_faults(Faults { delay_ms: 600, for_next: Some(1), ..Faults::default() }).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
+    let outage = world.begin_outage().await;
+    // Longer than the lease of 2 s, and the pauses between tries are much longer than those of the clock.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    outage.end().await;
+
+    let shown = service.until(id, "accepted").await;
+    let outcomes: Vec<&Value> = shown["attempts"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
+    assert_eq!(outcomes, [&json!("accepted")]);
+    world.outcomes(1).await;
+    assert_eq!(world.factory.requests().len(), 1);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_never_shorter_than_the_factorys_time() {
+    for (lease_ms, timeout_ms, expected_ms) in [("0", 700, 45_700), ("1", 700, 1_700), ("9000", 700, 9_000)] {
+        let mut world = World::new("1").await;
+        world.set("DELIVERY__LEASE_MS", lease_ms);
+        let service = world.start().await;
+        service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": timeout_ms})).await;
+        world.factory.set_faults(Faults { delay_ms: 400, for_next: Some(1), ..Faults::default() }).unwrap();
+        let id = world.request(FACTORY, 10).await;
+        let lease = "SELECT round(extract(epoch FROM lease_until - updated_at) * 1000)::bigint \
+            FROM production_requests WHERE status = 'sending'";
+        let sql = world.sql().await;
+        let row = wait_until("a call", SOON, async || sql.query_opt(lease, &[]).await.unwrap()).await;
+        let begun_within = row.get::<_, i64>(0) - expected_ms;
+        assert!((0..900).contains(&begun_within), "{lease_ms}: {begun_within} ms too long");
+        service.until(id, "accepted").await;
+        world.finish(service).await;
+    }
 }

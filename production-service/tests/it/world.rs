@@ -139,8 +139,34 @@ impl World {
         client
     }
 
+    /// The database throws out everybody and lets nobody in.
+    pub(crate) async fn begin_outage(&self) -> Outage {
+        let url = self.surroundings.lab.postgres_admin_url();
+        let (admin, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connected");
+        tokio::spawn(connection);
+        let outage = Outage { admin, role: self.own.database.name.clone() };
+        outage.run("ALTER ROLE \"{role}\" NOLOGIN").await;
+        outage.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'").await;
+        outage
+    }
+
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.sql().await.query_one(query, &[]).await.expect("a count").get(0)
+    }
+}
+
+pub(crate) struct Outage {
+    admin: tokio_postgres::Client,
+    role: String,
+}
+
+impl Outage {
+    pub(crate) async fn end(self) {
+        self.run("ALTER ROLE \"{role}\" LOGIN").await;
+    }
+
+    async fn run(&self, statement: &str) {
+        self.admin.batch_execute(&statement.replace("{role}", &self.role)).await.expect("the administrator may");
     }
 }
 

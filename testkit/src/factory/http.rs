@@ -49,9 +49,9 @@ async fn manufacture(simulator: Data<Simulator>, request: HttpRequest, body: Byt
         user_agent: text("user-agent"),
         content_type: text("content-type"),
     };
-    let (index, plan) = simulator.receive(headers, &body);
+    let (received, plan) = simulator.receive(headers, &body);
     sleep(Duration::from_millis(plan.delay_ms)).await;
-    if let Err(error) = simulator.into_inner().begin(index, &plan.answer, plan.job) {
+    if let Err(error) = simulator.into_inner().begin(received, &plan.answer, plan.job) {
         return HttpResponse::InternalServerError().json(json!({ "message": error.to_string() }));
     }
     match plan.answer {

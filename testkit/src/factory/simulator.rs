@@ -74,12 +74,12 @@ impl Simulator {
 
     /// Takes a request: decides, records, and answers what to do. The job starts with
     /// [`Self::begin`].
-    pub(super) fn receive(&self, headers: Headers, body: &[u8]) -> (u64, Plan) {
+    pub(super) fn receive(&self, headers: Headers, body: &[u8]) -> (ReceivedRequest, Plan) {
         let mut inner = self.lock();
         let plan = plan(&inner.faults, self.stage_ms, body, Uuid::now_v7);
         inner.faults = used_once(std::mem::take(&mut inner.faults));
-        let index = inner.history.requests.push(|index| ReceivedRequest {
-            index,
+        let mut request = ReceivedRequest {
+            index: 0,
             at: Utc::now(),
             idempotency_key: headers.idempotency_key,
             traceparent: headers.traceparent,
@@ -89,28 +89,39 @@ impl Simulator {
             answer_status: None,
             job_id: None,
             stage: 0,
-        });
-        (index, plan)
+        };
+        request.index = inner.history.requests.push(|index| ReceivedRequest { index, ..request.clone() });
+        (request, plan)
     }
 
     /// Records the answer that is about to be given, and starts the job. Fails, with nothing started,
     /// when the job cannot be kept.
-    pub(super) fn begin(self: &Arc<Self>, index: u64, answer: &Answer, job: Option<Job>) -> Result<()> {
-        let mut inner = self.lock();
-        let Some(request) = inner.history.requests.get_mut(index) else { return Ok(()) };
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        mut request: ReceivedRequest,
+        answer: &Answer,
+        job: Option<Job>,
+    ) -> Result<()> {
+        let index = request.index;
         request.answer_status = match answer {
             Answer::Status { status, .. } => Some(*status),
             Answer::Nothing => None,
         };
-        let Some(job) = job else { return Ok(()) };
-        request.job_id = Some(job.id.to_string());
-        let open = OpenJob { request: request.clone(), job, sent: 0, begun_ms: now_ms() };
-        inner.open.insert(index, open.clone());
-        if let Err(error) = self.keep(&inner) {
-            inner.open.remove(&index);
-            return Err(error);
+        request.job_id = job.as_ref().map(|job| job.id.to_string());
+        let mut inner = self.lock();
+        if let Some(job) = job {
+            let open = OpenJob { request: request.clone(), job, sent: 0, begun_ms: now_ms() };
+            inner.open.insert(index, open.clone());
+            if let Err(error) = self.keep(&inner) {
+                inner.open.remove(&index);
+                return Err(error);
+            }
+            self.runtime.spawn(Arc::clone(self).make(index, open, false));
         }
-        self.runtime.spawn(Arc::clone(self).make(index, open, false));
+        // It may be forgotten by now.
+        if let Some(recorded) = inner.history.requests.get_mut(index) {
+            *recorded = request;
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -288,4 +289,83 @@ async fn lists_and_a_page_show_what_happened() {
     let history = format!("{}/sim/history", factory.url());
     assert_eq!(client().delete(history).send().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert!(factory.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_kept_in_a_file_is_gone_on_with_and_called_back_once() {
+    let (root, receiver) = (tempfile::tempdir().unwrap(), Receiver::start());
+    let state = root.path().join("jobs.json");
+    let start = |stage_ms| FactorySimulator::start_kept(([127, 0, 0, 1], 0), stage_ms, Some(&state)).unwrap();
+    let kept = || serde_json::from_slice::<Vec<Value>>(&std::fs::read(&state).unwrap()).unwrap();
+    let body = request_body(&receiver.url);
+
+    let factory = start(300);
+    assert_eq!(kept(), Vec::<Value>::new());
+    assert_eq!(order(&factory, body.clone()).await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o600);
+    let first = factory.requests().remove(0);
+    factory.stop().await;
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert_eq!((receiver.calls().len(), kept().len()), (0, 1));
+
+    // The stage time is the job's; it should have been sent by now, and goes at once.
+    let factory = start(3_600_000);
+    assert_eq!(receiver.wait_calls(1).await[0].1, body.as_bytes());
+    wait_until("the end of the job", LONG, || async { kept().is_empty().then_some(()) }).await;
+    let second = factory.requests().remove(0);
+    assert_eq!((&second.job_id, second.at, second.stage), (&first.job_id, first.at, 4));
+    factory.stop().await;
+    let factory = start(STAGE_MS);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((receiver.calls().len(), factory.requests().len()), (1, 0));
+    factory.stop().await;
+}
+
+#[tokio::test]
+async fn parts_that_were_sent_are_not_sent_again_and_who_starts_late_is_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("jobs.json");
+    let start = || FactorySimulator::start_kept(([127, 0, 0, 1], 0), 400, Some(&state)).unwrap();
+    let receiver = Receiver::start();
+    let factory = start();
+    let split = Some(Split { parts: 2, delivery_ids: true });
+    factory.set_faults(Faults { split, ..Faults::default() }).unwrap();
+    order(&factory, request_body(&receiver.url)).await.unwrap();
+    receiver.wait_calls(1).await;
+    let sent = || std::fs::read_to_string(&state).unwrap().contains(r#""sent":1"#);
+    wait_until("a note of the first part", LONG, || async { sent().then_some(()) }).await;
+    factory.stop().await;
+    let factory = start();
+    let parts = receiver.wait_bodies(2).await;
+    assert_ne!(parts[0]["DeliveryId"], parts[1]["DeliveryId"]);
+    factory.stop().await;
+
+    // Nobody listens when the factory goes on; a moment later somebody does.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/late", listener.local_addr().unwrap());
+    let factory = start();
+    order(&factory, request_body(&url)).await.unwrap();
+    factory.stop().await;
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let factory = start();
+    wait_until("a call to nobody", LONG, || async {
+        factory.callbacks().into_iter().find(|sent| sent.error.is_some())
+    })
+    .await;
+    let listener = TcpListener::bind(address).unwrap();
+    let late = std::thread::spawn(move || read_request(&mut listener.accept().unwrap().0));
+    let (head, _) = tokio::task::spawn_blocking(|| late.join().unwrap()).await.unwrap();
+    assert!(head.starts_with("post /late "), "{head}");
+    factory.stop().await;
+}
+
+#[test]
+fn a_file_that_is_no_state_is_named_and_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("jobs.json");
+    std::fs::write(&state, "{").unwrap();
+    let error = FactorySimulator::start_kept(([127, 0, 0, 1], 0), 1, Some(&state)).unwrap_err().to_string();
+    assert!(error.contains("jobs.json is not a factory's state"), "{error}");
+    assert_eq!(std::fs::read_to_string(&state).unwrap(), "{");
 }

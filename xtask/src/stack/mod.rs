@@ -24,6 +24,10 @@ use crate::{packages::ServerPrograms, programs::Programs, progress::Progress};
 /// The simulator's program, and its name in messages and files.
 pub(crate) const SIMULATOR: &str = "factory-simulator";
 
+/// What the factory is making: kept from one `up` to the next, among the keys because callback URLs are
+/// capabilities.
+const SIMULATOR_STATE: &str = "keys/factory-jobs.json";
+
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A service bounds each of its steps of stopping by this ..
@@ -143,19 +147,20 @@ impl Stack {
         self.services.get(&service).with_context(|| format!("{service} does not run"))
     }
 
-    /// Ends all that runs: services together, then the simulator, RabbitMQ, PostgreSQL.
+    /// Ends all that runs: the simulator (so that it calls nobody who is gone; it goes on at the next
+    /// start), then the services together, then RabbitMQ, PostgreSQL.
     pub async fn stop(&mut self, progress: &Progress) -> anyhow::Result<()> {
         if !self.services.is_empty() || self.simulator.is_some() {
             let step = progress.begin_always("Stopping the services and the factory simulator");
+            if let Some(mut simulator) = self.simulator.take() {
+                simulator.terminate(SIMULATOR_STOP_TIMEOUT).await?;
+            }
             let ends = std::mem::take(&mut self.services)
                 .into_values()
                 .map(|mut process| tokio::spawn(async move { process.terminate(SERVICE_STOP_TIMEOUT).await }));
             // Each was asked before the first is waited for.
             for end in ends.collect::<Vec<_>>() {
                 end.await??;
-            }
-            if let Some(mut simulator) = self.simulator.take() {
-                simulator.terminate(SIMULATOR_STOP_TIMEOUT).await?;
             }
             step.done("Services and factory simulator have stopped");
         }
@@ -246,6 +251,8 @@ impl Stack {
         let listen = format!("127.0.0.1:{}", self.ports.factory());
         let process = Spec::new(SIMULATOR, self.options.programs.path(SIMULATOR), self.log(SIMULATOR))
             .args(["--listen", &listen, "--stage-ms", &self.options.stage_ms.to_string()])
+            .arg("--state")
+            .arg(self.options.dir.join(SIMULATOR_STATE))
             .clear_env()
             .record(record(&self.options.dir, SIMULATOR), format!("--listen {listen}"))
             .spawn()?;
