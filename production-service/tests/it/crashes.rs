@@ -1,7 +1,6 @@
 //! The service dies, or loses hold of a call.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::factory::Faults;
@@ -68,8 +67,10 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     // A lease outlasts its call; here it runs out nevertheless.
     let ended = world.sql().await.execute("UPDATE production_requests SET lease_until = now()", &[]).await.unwrap();
     assert_eq!(ended, 1);
-    // The process looks for lost calls every 20 ms.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The process looks for lost calls before it claims anything: once another request has been sent,
+    // it has looked, and has left this one alone.
+    let other = world.request(FACTORY, 10).await;
+    service.until(other, "accepted").await;
     let shown = service.production_request(id).await.body;
     assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("sending"), &json!(1)), "{shown}");
 
@@ -81,8 +82,8 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
         (shown["attempts"][0]["outcome"] == "accepted").then_some(()).ok_or(shown)
     })
     .await;
-    // Two acceptances, one outcome.
-    world.outcomes(1).await;
+    // Two acceptances, one outcome; and the other request's.
+    world.outcomes(2).await;
     replica.running.stop().await;
     world.finish(service).await;
 }
@@ -97,8 +98,13 @@ async fn an_answer_that_comes_while_the_database_is_away_is_recorded_and_the_fac
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
     let outage = world.begin_outage().await;
-    // Longer than the lease of 2 s, and the pauses between tries are much longer than those of the clock.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // The answer is in memory, and the lease runs out before it can be written down.
+    let admin = world.as_admin().await;
+    let is_over = "SELECT lease_until < now() FROM production_requests WHERE status = 'sending'";
+    wait_until("the lease to run out", SOON, async || {
+        admin.query_one(is_over, &[]).await.unwrap().get::<_, bool>(0).then_some(())
+    })
+    .await;
     outage.end().await;
 
     let shown = service.until(id, "accepted").await;

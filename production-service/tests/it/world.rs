@@ -150,6 +150,14 @@ impl World {
         outage
     }
 
+    /// SQL as the administrator, also while the service's role cannot log in.
+    pub(crate) async fn as_admin(&self) -> tokio_postgres::Client {
+        let url = &self.own.database.admin_url;
+        let (admin, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connected");
+        tokio::spawn(connection);
+        admin
+    }
+
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.sql().await.query_one(query, &[]).await.expect("a count").get(0)
     }
