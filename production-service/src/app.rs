@@ -12,7 +12,7 @@ use crate::commands::Context;
 use crate::commands::callback_url::CallbackUrls;
 use crate::delivery::{FactoryClient, Worker};
 use crate::settings::Settings;
-use crate::{amqp, http};
+use crate::{amqp, http, store};
 
 /// What tells this service from the others.
 pub const IDENTITY: Identity = Identity {
@@ -20,6 +20,7 @@ pub const IDENTITY: Identity = Identity {
     env_prefix: "JAEGO_PRODUCTION",
     defaults: include_str!("../config/default.toml"),
     migrations: || MIGRATIONS,
+    books: store::books::BOOKS,
 };
 
 const MIGRATIONS: Migrations = diesel_migrations::embed_migrations!("migrations");

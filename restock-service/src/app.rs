@@ -7,7 +7,7 @@ use shared::service::{Builder, Identity, Running};
 use crate::commands::take_callback::CallbackTaker;
 use crate::http::{self, CallbackMetrics, State};
 use crate::settings::Settings;
-use crate::{amqp, store};
+use crate::{amqp, commands, store};
 
 /// What the service is called and made of.
 pub const IDENTITY: Identity = Identity {
@@ -15,6 +15,7 @@ pub const IDENTITY: Identity = Identity {
     env_prefix: "JAEGO_RESTOCK",
     defaults: include_str!("../config/default.toml"),
     migrations: store::migrations,
+    books: store::books::BOOKS,
 };
 
 /// Starts the service, on the runtime that it is called on.
@@ -24,15 +25,11 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     for subscription in amqp::subscriptions(&builder.pool) {
         builder.consume(subscription);
     }
+    let context =
+        commands::Context { pool: builder.pool.clone(), outbox: builder.outbox.clone(), source: IDENTITY.name };
     let state = State {
-        pool: builder.pool.clone(),
-        outbox: builder.outbox.clone(),
-        taker: CallbackTaker {
-            pool: builder.pool.clone(),
-            outbox: builder.outbox.clone(),
-            policy: settings.callback.policy(),
-            source: IDENTITY.name,
-        },
+        taker: CallbackTaker { context: context.clone(), policy: settings.callback.policy() },
+        context,
         verifier: settings.callback.verifier().context("callback.public_keys")?,
         proxies: settings.callback.proxies(),
         metrics: CallbackMetrics::new(&global::meter("jaego")),

@@ -1,15 +1,17 @@
 //! The composition root: what is started, with what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use shared::service::{Builder, Identity, Running};
 
 use crate::amqp;
-use crate::commands::Context;
 use crate::commands::take_orders::Intake;
+use crate::commands::{Context, prune, sweep_stock};
 use crate::http::{self, State};
 use crate::settings::Settings;
+use crate::store::books::BOOKS;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -19,6 +21,7 @@ pub const IDENTITY: Identity = Identity {
     env_prefix: "JAEGO_SALES",
     defaults: include_str!("../config/default.toml"),
     migrations: || MIGRATIONS,
+    books: BOOKS,
 };
 
 /// Starts the service; it runs until it is stopped.
@@ -33,6 +36,9 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let render = http::orders::renderer(&settings.shop);
     let (intake, worker) = Intake::new(context.clone(), &settings.intake, Arc::new(render));
     builder.spawn(|stop| worker.run(stop));
+    let every = Duration::from_secs(settings.replenishment.sweep_every_s);
+    builder.spawn(|stop| sweep_stock::run(context.clone(), every, stop));
+    builder.spawn(|stop| prune::run(context.clone(), settings.retention.clone(), stop));
     for subscription in amqp::subscriptions(&context) {
         builder.consume(subscription);
     }

@@ -15,6 +15,17 @@ pub struct Settings {
     pub shop: Shop,
     /// Replenishment.
     pub replenishment: Replenishment,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Retention {
+    /// Refused orders, days; 0 keeps them for ever.
+    pub refused_orders_days: u32,
+    /// Answers under an Idempotency-Key, days; 30 at least.
+    pub kept_answers_days: u32,
 }
 
 /// Combined intake.
@@ -40,6 +51,8 @@ pub struct Replenishment {
     pub refusal_pause_s: i64,
     /// Longest such pause, seconds.
     pub refusal_pause_max_s: i64,
+    /// How often the policy of every product is asked, seconds.
+    pub sweep_every_s: u64,
 }
 
 impl shared::settings::Settings for Settings {
@@ -58,7 +71,16 @@ impl shared::settings::Settings for Settings {
         let currency = &self.shop.currency;
         let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
         require(is_code, "shop.currency: must be three capital letters (ISO 4217)");
+        require(self.retention.refused_orders_days <= 36_500, "retention.refused_orders_days: must be 0 to 36500");
+        require(
+            (30..=36_500).contains(&self.retention.kept_answers_days),
+            "retention.kept_answers_days: must be 30 to 36500",
+        );
         require(self.replenishment.refusal_pause_s >= 0, "replenishment.refusal_pause_s: must be 0 or more");
+        require(
+            (1..=86_400).contains(&self.replenishment.sweep_every_s),
+            "replenishment.sweep_every_s: must be 1 to 86400",
+        );
         require(
             self.replenishment.refusal_pause_max_s >= self.replenishment.refusal_pause_s,
             "replenishment.refusal_pause_max_s: must not be below refusal_pause_s",

@@ -1,12 +1,20 @@
 //! Who did what, when, to what, why: one row for each action of an operator, in its transaction.
 
-use diesel::sql_query;
-use diesel::sql_types::{Jsonb, Nullable, Text, Uuid as SqlUuid};
+use actix_web::web::{Data, Query};
+use actix_web::{HttpResponse, get};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::db::StoreError;
+use crate::db::{Pool, StoreError};
+use crate::http::auth::Viewer;
+use crate::http::{PageQuery, Paged};
+use crate::problem::{Problem, ProblemBody};
 use crate::trace::TraceContext;
 
 /// One action.
@@ -39,4 +47,60 @@ pub async fn record(connection: &mut AsyncPgConnection, action: &Action<'_>) -> 
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// An action as it is shown.
+#[derive(Debug, Serialize, QueryableByName, ToSchema)]
+pub struct AuditLogEntry {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    /// The operator's name.
+    #[diesel(sql_type = Text)]
+    actor: String,
+    /// Such as `product.put`.
+    #[diesel(sql_type = Text)]
+    action: String,
+    /// What it was done to.
+    #[diesel(sql_type = Text)]
+    subject: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    reason: Option<String>,
+    /// What was asked for.
+    #[diesel(sql_type = Jsonb)]
+    detail: Value,
+    #[diesel(sql_type = Text)]
+    trace_id: String,
+}
+
+/// Name of the list in cursors.
+const LIST: &str = "audit-log";
+
+/// What operators did, newest first.
+#[utoipa::path(
+    tag = "audit",
+    security(("operator" = [])),
+    params(PageQuery),
+    responses(
+        (status = 200, body = Paged<AuditLogEntry>),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/audit-log")]
+pub async fn list_audit_log(_: Viewer, pool: Data<Pool>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
+    let page = query.page(LIST)?;
+    let before = page.after_id()?;
+    let mut connection = pool.get().await.map_err(StoreError::from)?;
+    let rows: Vec<AuditLogEntry> = sql_query(
+        "SELECT id, at, actor, action, subject, reason, detail, trace_id FROM audit_log \
+         WHERE $1 IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+    )
+    .bind::<Nullable<SqlUuid>, _>(before)
+    .bind::<BigInt, _>(page.fetch())
+    .load(&mut connection)
+    .await
+    .map_err(StoreError::from)?;
+    Ok(HttpResponse::Ok().json(page.answer(LIST, rows, |entry| entry.id.to_string())))
 }

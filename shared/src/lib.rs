@@ -8,10 +8,11 @@
 //! | [`outbox`], [`relay`] | events from a transaction to the broker |
 //! | [`db`] | pool, migrations, prepared statements |
 //! | [`http`], [`problem`] | listeners, strict bodies, tokens, pages, errors |
-//! | [`idempotency`], [`audit_log`] | the first answer again; who did what |
+//! | [`idempotency`], [`audit_log`], [`audit`] | the first answer again; who did what; whether the books agree |
 //! | [`settings`], [`telemetry`], [`trace`], [`readiness`], [`service`] | how a process is configured, seen, started and stopped |
 
 pub mod amqp;
+pub mod audit;
 pub mod audit_log;
 pub mod contracts;
 pub mod db;

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::amqp::consumer::{Consumers, Subscription};
+use crate::audit::{Auditor, Books};
 use crate::db::{self, Migrations, Pool};
 use crate::http::auth::OperatorTokens;
-use crate::http::{Listeners, Routes, listen};
+use crate::http::{Listeners, Operations, Routes, listen};
 use crate::outbox::Outbox;
 use crate::readiness::{self, Check, Need, Readiness};
 use crate::relay::Relay;
@@ -37,6 +38,8 @@ pub struct Identity {
     pub defaults: &'static str,
     /// The service's own migrations.
     pub migrations: fn() -> Migrations,
+    /// What its books are held to.
+    pub books: Books,
 }
 
 #[derive(Parser)]
@@ -199,7 +202,12 @@ impl Builder {
         running_check.pass();
         let drain = Duration::from_millis(self.common.shutdown.drain_ms);
         let tokens = OperatorTokens::from_settings(&self.common.auth.tokens);
-        let listeners = listen(&self.common.http, routes, tokens, self.readiness, drain).context("cannot listen")?;
+        let auditor = Auditor::new(self.pool.clone(), self.identity.books);
+        let operations = Operations { tokens, auditor: auditor.clone(), pool: self.pool.clone() };
+        let listeners =
+            listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
+        let audit_every = Duration::from_secs(self.common.audit.every_s);
+        self.tasks.spawn(auditor.watch(audit_every, self.stop.clone()));
         self.tasks.spawn(watch_database(self.pool, (self.identity.migrations)(), database, self.stop.clone()));
         let check = self.tasks_check;
         self.tasks.spawn(watched("consumers", consumers.run(self.stop.clone()), self.stop.clone(), check.clone()));

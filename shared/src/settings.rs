@@ -153,8 +153,17 @@ pub struct Common {
     pub auth: Auth,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// The running check of the books.
+    pub audit: Audit,
     /// How the process ends.
     pub shutdown: Shutdown,
+}
+
+/// The running check of the books.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Audit {
+    /// How often the books are checked, seconds.
+    pub every_s: u64,
 }
 
 /// Listeners and limits of HTTP.
@@ -247,6 +256,7 @@ impl Common {
         let outbox = section(merged, "outbox", problems);
         let auth = section(merged, "auth", problems);
         let telemetry = section(merged, "telemetry", problems);
+        let audit = section(merged, "audit", problems);
         let shutdown = section(merged, "shutdown", problems);
         Some(Self {
             http: http?,
@@ -255,6 +265,7 @@ impl Common {
             outbox: outbox?,
             auth: auth?,
             telemetry: telemetry?,
+            audit: audit?,
             shutdown: shutdown?,
         })
     }
@@ -304,6 +315,7 @@ impl Common {
             matches!(self.telemetry.log_format.as_str(), "json" | "text"),
             "telemetry.log_format: must be json or text",
         );
+        require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
         let otlp = &self.telemetry.otlp_endpoint;
         require(
             otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://"),

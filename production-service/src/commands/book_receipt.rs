@@ -12,12 +12,17 @@ pub async fn book_receipt(context: &Context, received: StockReceived) -> Result<
     let mut connection = context.pool.get().await?;
     connection
         .transaction(async move |connection| {
-            let StockReceived { receipt_id, request_id, quantity, received_at, .. } = received;
+            let StockReceived { receipt_id, request_id, sku, quantity, received_at, .. } = received;
             lock_request(connection, request_id).await?;
+            let stored = requests::lock(connection, request_id).await?;
+            // An operator may accept goods for another product than was asked for: they answer nothing here.
+            if stored.as_ref().is_some_and(|stored| stored.state.sku != sku) {
+                return Ok(());
+            }
             if !arrivals::keep_receipt(connection, receipt_id, request_id, quantity, received_at).await? {
                 return Ok(());
             }
-            let Some(stored) = requests::lock(connection, request_id).await? else { return Ok(()) };
+            let Some(stored) = stored else { return Ok(()) };
             let change = stored.state.receive(quantity);
             announce::save(connection, &stored, &change, announce::trace_of(&stored), "").await
         })

@@ -2,6 +2,7 @@
 
 pub mod arrivals;
 pub mod attempts;
+pub mod books;
 pub mod factories;
 pub mod requests;
 pub mod schema;

@@ -1,32 +1,28 @@
 //! Takes one authentic callback: the decision, its rows and its event, in one transaction.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use sha2::{Digest, Sha256};
-use shared::contracts::OutgoingEvent;
-use shared::contracts::stock::{self, StockReceived};
-use shared::db::{Pool, StoreError};
+use shared::db::StoreError;
 use shared::ids::{Quantity, QuarantineId, ReceiptId, RequestId};
-use shared::outbox::{self, Outbox};
 use shared::trace::TraceContext;
 
+use super::booking::{self, FromCallback, Goods};
+use super::{Context, now};
 pub(crate) use crate::domain::decision::Reason;
 use crate::domain::decision::{Decision, FirstOutcome, RequestState, decide};
 pub(crate) use crate::domain::delivery::{Claim, ClaimedCount, CountFault, Delivery, Fault, Order};
+use crate::domain::judgement::Status;
 use crate::domain::policy::Policy;
 use crate::store;
 use crate::store::deliveries::{Booked, NewDelivery};
 use crate::store::quarantine::QuarantineRow;
-use crate::store::receipts::ReceiptRow;
 use crate::store::requests::LockedRequest;
 
 /// What the command works with.
 pub(crate) struct CallbackTaker {
-    pub(crate) pool: Pool,
-    pub(crate) outbox: Outbox,
+    pub(crate) context: Context,
     pub(crate) policy: Policy,
-    /// The service's name in its events.
-    pub(crate) source: &'static str,
 }
 
 /// An authentic callback, from an address that may send it.
@@ -76,16 +72,16 @@ impl CallbackTaker {
     /// Takes the callback; answers when that is durable.
     pub(crate) async fn take(&self, callback: &Callback) -> Result<(Answer, Delivery), StoreError> {
         let delivery = callback.claim.against(&callback.order, callback.is_expired);
-        let mut connection = self.pool.get().await?;
+        let mut connection = self.context.pool.get().await?;
         let answer = connection
             .transaction(async |connection| {
                 let taking = Taking::load(connection, callback, &delivery).await?;
                 let decision = decide(&taking.state, &delivery, self.policy);
-                taking.save(connection, decision, self.source).await
+                taking.save(connection, decision, self.context.source).await
             })
             .await?;
         if matches!(answer, Answer::Received { again: false, .. }) {
-            self.outbox.wake();
+            self.context.outbox.wake();
         }
         Ok((answer, delivery))
     }
@@ -124,9 +120,7 @@ impl<'a> Taking<'a> {
             quarantined,
             quarantine_entries: entries,
         };
-        // PostgreSQL keeps microseconds; event and row should tell the same time.
-        let now = Utc::now().trunc_subsecs(6);
-        Ok(Self { callback, delivery, fingerprint, request, state, booked, now })
+        Ok(Self { callback, delivery, fingerprint, request, state, booked, now: now() })
     }
 
     async fn save(
@@ -141,10 +135,7 @@ impl<'a> Taking<'a> {
                 Ok(Answer::Received { booked, again: false })
             }
             Decision::Duplicate => {
-                let booked = self.booked.ok_or_else(|| {
-                    let cause = "a received delivery has no receipt";
-                    StoreError::Query(diesel::result::Error::DeserializationError(cause.into()))
-                })?;
+                let booked = self.booked.ok_or_else(|| store::unreadable("a received delivery has no receipt"))?;
                 Ok(Answer::Received { booked, again: true })
             }
             Decision::Quarantine(reason) => {
@@ -169,37 +160,23 @@ impl<'a> Taking<'a> {
         source: &str,
     ) -> Result<Booked, StoreError> {
         let Callback { jti, request_id, order, claim, .. } = self.callback;
-        let receipt_id = ReceiptId::generate();
-        let trace = self.trace();
-        let receipt = ReceiptRow {
-            id: receipt_id.0,
-            request_id: request_id.0,
-            sku: order.sku.to_string(),
-            quantity: quantity.get(),
-            factory_id: order.factory_id.to_string(),
-            delivery_id: claim.delivery_id.clone(),
-            jti: jti.clone(),
-            received_at: self.now,
-            traceparent: trace.to_string(),
-        };
-        let event = StockReceived {
-            receipt_id,
+        let goods = Goods {
             request_id: *request_id,
-            sku: order.sku.clone(),
+            sku: &order.sku,
             quantity,
-            factory_id: order.factory_id.clone(),
-            received_at: self.now,
+            factory_id: &order.factory_id,
+            counts: true,
+            callback: Some(FromCallback { jti, delivery_id: claim.delivery_id.as_deref() }),
+            hand: None,
+            trace: self.trace(),
+            at: self.now,
         };
-        let event = OutgoingEvent::new(&stock::RECEIVED, source, &receipt_id.to_string(), trace, &event);
+        let receipt_id = ReceiptId(booking::book(connection, &goods, source).await?.id);
         let booked = Booked { receipt_id, quantity: quantity.get(), quarantined: excess };
-
-        store::receipts::insert(connection, &receipt).await?;
-        store::requests::add_received(connection, *request_id, quantity.get()).await?;
         self.keep_first(connection, FirstOutcome::Received { completed: completes }, Some(booked)).await?;
         if excess > 0 {
             self.quarantine(connection, Reason::OverDelivery, Some(excess)).await?;
         }
-        outbox::append(connection, [event]).await?;
         Ok(booked)
     }
 
@@ -233,7 +210,7 @@ impl<'a> Taking<'a> {
         let Callback { jti, request_id, order, claim, body, .. } = self.callback;
         let row = QuarantineRow {
             id: QuarantineId::generate().0,
-            status: store::quarantine::WAITING.to_owned(),
+            status: Status::Waiting.name().to_owned(),
             reason: reason.slug().to_owned(),
             request_id: request_id.0,
             jti: jti.clone(),
@@ -247,6 +224,10 @@ impl<'a> Taking<'a> {
             body: body.clone(),
             traceparent: self.trace().to_string(),
             created_at: self.now,
+            decided_by: None,
+            decided_at: None,
+            decision_reason: None,
+            receipt_id: None,
         };
         store::quarantine::insert(connection, &row).await
     }

@@ -1,7 +1,9 @@
-//! What a callback means: pure and synchronous. Clock, ids and rows come in as arguments.
+//! What a callback means, and what an operator may do about it: pure and synchronous. Clock, ids and
+//! rows come in as arguments.
 
 pub(crate) mod decision;
 pub(crate) mod delivery;
+pub(crate) mod judgement;
 pub(crate) mod policy;
 #[cfg(test)]
 mod property_tests;

@@ -83,7 +83,10 @@ pub(super) async fn take_restock_callback(
     let claims = authenticate(&state, &token)?;
     let order = Order { sku: claims.sku.clone(), factory_id: claims.fid.clone(), quantity: claims.qty };
     let address = client_address(&request, &state.proxies);
-    if !check_source(&state.pool, &order.factory_id, address).await.map_err(|error| store_failed(&state, error))? {
+    if !check_source(&state.context.pool, &order.factory_id, address)
+        .await
+        .map_err(|error| store_failed(&state, error))?
+    {
         state.metrics.count(outcome::SOURCE_NOT_ALLOWED);
         tracing::warn!(
             jti = claims.jti,
@@ -99,7 +102,7 @@ pub(super) async fn take_restock_callback(
         state.metrics.count(outcome::NOT_JSON);
         return Err(Problem::new(ProblemKind::MalformedRequest, "The body must be a JSON object."));
     };
-    state.outbox.admit().inspect_err(|_| state.metrics.count(outcome::OVERLOADED))?;
+    state.context.outbox.admit().inspect_err(|_| state.metrics.count(outcome::OVERLOADED))?;
     let callback = Callback {
         is_expired: claims.is_expired(Utc::now()),
         jti: claims.jti,

@@ -1,4 +1,4 @@
-//! The HTTP edge: the Factory's callback, and what operators read.
+//! The HTTP edge: the Factory's callback, and what operators read and decide.
 
 mod callback_body;
 mod callback_metrics;
@@ -12,19 +12,20 @@ use std::sync::Arc;
 use actix_web::web::Data;
 use ipnet::IpNet;
 use shared::contracts::callback::CallbackVerifier;
-use shared::db::Pool;
 use shared::http::{Page, Routes, document};
-use shared::outbox::Outbox;
 use shared::problem::{Problem, ProblemKind};
 use uuid::Uuid;
 
+use crate::commands::Context;
 use crate::commands::take_callback::CallbackTaker;
 pub(crate) use callback_metrics::CallbackMetrics;
 
+/// Longest reason of an operator, in characters.
+const REASON_LENGTH_MAX: usize = 500;
+
 /// What handlers work with.
 pub(crate) struct State {
-    pub(crate) pool: Pool,
-    pub(crate) outbox: Outbox,
+    pub(crate) context: Context,
     pub(crate) taker: CallbackTaker,
     pub(crate) verifier: CallbackVerifier,
     pub(crate) proxies: Vec<IpNet>,
@@ -43,7 +44,10 @@ pub(crate) fn routes(state: State) -> Routes {
             config
                 .app_data(for_operators.clone())
                 .service(receipts::list_receipts)
-                .service(quarantine::list_quarantine);
+                .service(receipts::book_receipt)
+                .service(quarantine::list_quarantine)
+                .service(quarantine::accept_quarantined)
+                .service(quarantine::discard_quarantined);
         }),
         document: document(
             "Jaego restock-service",
@@ -59,4 +63,15 @@ fn last_id(page: &Page) -> Result<Option<Uuid>, Problem> {
         let detail = "cursor: not a cursor of this list; begin again without one.";
         Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor")
     })
+}
+
+/// An operator's reason: something, and not too much.
+fn reason(text: &str) -> Result<&str, Problem> {
+    let must = match text {
+        text if text.trim().is_empty() => "must not be empty",
+        text if text.chars().count() > REASON_LENGTH_MAX => "must have at most 500 characters",
+        text if text.contains('\0') => "must not hold a NUL character",
+        text => return Ok(text),
+    };
+    Err(Problem::new(ProblemKind::InvalidRequest, format!("reason: {must}.")).with("field", "reason"))
 }

@@ -1,17 +1,21 @@
-//! `GET /api/v1/quarantine`.
+//! `/api/v1/quarantine`.
 
-use actix_web::get;
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpRequest, get, post};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
-use shared::http::auth::Viewer;
-use shared::http::{PageQuery, Paged};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::http::auth::{Operator, Viewer};
+use shared::http::{PageQuery, Paged, StrictJson};
+use shared::ids::{Quantity, QuarantineId, Sku};
 use shared::problem::{Problem, ProblemBody};
+use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{State, last_id};
+use super::{State, last_id, reason};
+use crate::commands::Asked;
+use crate::commands::judge_quarantined::{Choice, Judgement, judge_quarantined};
 use crate::commands::list_quarantine::{self as command, QuarantineRow};
 
 const LIST: &str = "quarantine";
@@ -51,6 +55,15 @@ pub(super) struct QuarantineEntry {
     body: Value,
     /// When it came.
     created_at: DateTime<Utc>,
+    /// The operator who judged it.
+    #[schema(example = "kim")]
+    decided_by: Option<String>,
+    /// When it was judged.
+    decided_at: Option<DateTime<Utc>>,
+    /// The operator's reason.
+    decision_reason: Option<String>,
+    /// The goods receipt of an accepted entry.
+    receipt_id: Option<Uuid>,
 }
 
 impl From<QuarantineRow> for QuarantineEntry {
@@ -69,6 +82,10 @@ impl From<QuarantineRow> for QuarantineEntry {
             claimed_factory_id: row.claimed_factory,
             body: serde_json::from_str(&row.body).unwrap_or(Value::String(row.body)),
             created_at: row.created_at,
+            decided_by: row.decided_by,
+            decided_at: row.decided_at,
+            decision_reason: row.decision_reason,
+            receipt_id: row.receipt_id,
         }
     }
 }
@@ -94,7 +111,125 @@ pub(super) async fn list_quarantine(
     state: Data<State>,
 ) -> Result<Json<Paged<QuarantineEntry>>, Problem> {
     let page = query.page(LIST)?;
-    let rows = command::list_quarantine(&state.pool, last_id(&page)?, page.fetch()).await?;
+    let rows = command::list_quarantine(&state.context.pool, last_id(&page)?, page.fetch()).await?;
     let entries = rows.into_iter().map(QuarantineEntry::from).collect();
     Ok(Json(page.answer(LIST, entries, |entry: &QuarantineEntry| entry.id.to_string())))
+}
+
+/// The goods of an entry are there.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct AcceptBody {
+    /// Why it is accepted.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+    /// Which product came: required when the delivery names another one than its token, and one of the two.
+    sku: Option<Sku>,
+    /// How many units came, when not what the entry says.
+    quantity: Option<Quantity>,
+}
+
+/// Nothing is booked for an entry.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct DiscardBody {
+    /// Why it is discarded.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Accept a quarantined delivery: its goods are booked.
+///
+/// They count toward the production request, beyond its quantity if need be, unless another product came.
+#[utoipa::path(
+    tag = "quarantine",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path, description = "The entry.")),
+    request_body(content = AcceptBody, example = json!({"reason": "counted: 30 more in the truck", "quantity": 30})),
+    responses(
+        (status = 200, description = "The entry, accepted.", body = QuarantineEntry, example = json!({
+            "id": "01938a3f-51aa-7e0d-b6f4-93c1d27e5a08", "status": "accepted", "reason": "over-delivery",
+            "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d", "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
+            "delivery_id": null, "sku": "CP-502101", "factory_id": "FF-500293", "quantity": 30,
+            "claimed_sku": "CP-502101", "claimed_factory_id": null, "body": {"MessageAttributeProductCnt": "130"},
+            "created_at": "2026-11-22T11:58:00.5Z", "decided_by": "kim", "decided_at": "2026-11-22T12:00:00.123456Z",
+            "decision_reason": "counted: 30 more in the truck", "receipt_id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10"
+        })),
+        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: a viewer's token.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: no such entry.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: it was judged before; `entry_status` says how.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`payload-too-large`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported-media-type`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-request`: `field` names what.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+#[post("/api/v1/quarantine/{id}/accept")]
+pub(super) async fn accept_quarantined(
+    operator: Operator,
+    id: Path<Uuid>,
+    body: StrictJson<AcceptBody>,
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<Json<QuarantineEntry>, Problem> {
+    let AcceptBody { reason: why, sku, quantity } = body.0;
+    let asked = Asked {
+        actor: &operator.name,
+        reason: reason(&why)?,
+        key: None,
+        detail: json!({"reason": why, "sku": sku, "quantity": quantity}),
+        trace: TraceContext::of(&request),
+    };
+    state.context.outbox.admit()?;
+    let judgement = Judgement::Accept(Choice { sku, quantity });
+    let judged = judge_quarantined(&state.context, QuarantineId(*id), judgement, asked).await?;
+    Ok(Json(judged.into()))
+}
+
+/// Discard a quarantined delivery: nothing is booked.
+#[utoipa::path(
+    tag = "quarantine",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path, description = "The entry.")),
+    request_body(content = DiscardBody, example = json!({"reason": "told twice, only one truck came"})),
+    responses(
+        (status = 200, description = "The entry, discarded.", body = QuarantineEntry, example = json!({
+            "id": "01938a3f-51aa-7e0d-b6f4-93c1d27e5a08", "status": "discarded", "reason": "over-delivery",
+            "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d", "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
+            "delivery_id": null, "sku": "CP-502101", "factory_id": "FF-500293", "quantity": 30,
+            "claimed_sku": "CP-502101", "claimed_factory_id": null, "body": {"MessageAttributeProductCnt": "130"},
+            "created_at": "2026-11-22T11:58:00.5Z", "decided_by": "kim", "decided_at": "2026-11-22T12:00:00.123456Z",
+            "decision_reason": "told twice, only one truck came", "receipt_id": null
+        })),
+        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: a viewer's token.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: no such entry.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: it was judged before; `entry_status` says how.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`payload-too-large`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported-media-type`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-request`: `field` names what.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+#[post("/api/v1/quarantine/{id}/discard")]
+pub(super) async fn discard_quarantined(
+    operator: Operator,
+    id: Path<Uuid>,
+    body: StrictJson<DiscardBody>,
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<Json<QuarantineEntry>, Problem> {
+    let why = body.0.reason;
+    let asked = Asked {
+        actor: &operator.name,
+        reason: reason(&why)?,
+        key: None,
+        detail: json!({"reason": why}),
+        trace: TraceContext::of(&request),
+    };
+    let judged = judge_quarantined(&state.context, QuarantineId(*id), Judgement::Discard, asked).await?;
+    Ok(Json(judged.into()))
 }

@@ -1,16 +1,22 @@
-//! `GET /api/v1/receipts`.
+//! `/api/v1/receipts`.
 
-use actix_web::get;
 use actix_web::web::{Data, Json, Query};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use shared::http::auth::Viewer;
-use shared::http::{PageQuery, Paged};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::http::auth::{Operator, Viewer};
+use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
+use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use shared::ids::{Quantity, RequestId};
 use shared::problem::{Problem, ProblemBody};
+use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{State, last_id};
+use super::{State, last_id, reason};
+use crate::commands::Asked;
+use crate::commands::book_by_hand::{LostDelivery, book_by_hand};
 use crate::commands::list_receipts::{self as command, ReceiptRow};
 
 const LIST: &str = "receipts";
@@ -35,6 +41,11 @@ pub(super) struct Receipt {
     delivery_id: Option<String>,
     /// When it was booked.
     received_at: DateTime<Utc>,
+    /// The operator who booked it, by hand or out of the quarantine; null: a callback did.
+    #[schema(example = "kim")]
+    booked_by: Option<String>,
+    /// The operator's reason.
+    reason: Option<String>,
 }
 
 impl From<ReceiptRow> for Receipt {
@@ -47,6 +58,8 @@ impl From<ReceiptRow> for Receipt {
             factory_id: row.factory_id,
             delivery_id: row.delivery_id,
             received_at: row.received_at,
+            booked_by: row.actor,
+            reason: row.reason,
         }
     }
 }
@@ -72,7 +85,78 @@ pub(super) async fn list_receipts(
     state: Data<State>,
 ) -> Result<Json<Paged<Receipt>>, Problem> {
     let page = query.page(LIST)?;
-    let rows = command::list_receipts(&state.pool, last_id(&page)?, page.fetch()).await?;
+    let rows = command::list_receipts(&state.context.pool, last_id(&page)?, page.fetch()).await?;
     let receipts = rows.into_iter().map(Receipt::from).collect();
     Ok(Json(page.answer(LIST, receipts, |receipt: &Receipt| receipt.id.to_string())))
+}
+
+/// Goods that are there, though no callback told of them.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct ReceiptByHand {
+    /// The production request that they answer.
+    request_id: RequestId,
+    /// Units; at most what the request still lacks.
+    quantity: Quantity,
+    /// Why it is booked by hand.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Book goods by hand whose callback was lost.
+#[utoipa::path(
+    tag = "receipts",
+    security(("operator" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
+    request_body(content = ReceiptByHand, example = json!({
+        "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d", "quantity": 40,
+        "reason": "delivery note 4711, the callback never came"
+    })),
+    responses(
+        (status = 201, description = "The receipt.", body = Receipt, example = json!({
+            "id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10", "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d",
+            "sku": "CP-502101", "quantity": 40, "factory_id": "FF-500293", "delivery_id": null,
+            "received_at": "2026-11-22T12:00:00.123456Z", "booked_by": "kim",
+            "reason": "delivery note 4711, the callback never came"
+        })),
+        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: a viewer's token.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: no such production request.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conflict`: the request was cancelled, or lacks less than this; `open` says how much it lacks.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`payload-too-large`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported-media-type`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-request`: `field` names what; `idempotency-key-reused`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+#[post("/api/v1/receipts")]
+pub(super) async fn book_receipt(
+    operator: Operator,
+    key: IdempotencyKey,
+    body: RawJson,
+    request: HttpRequest,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let parsed: ReceiptByHand = parse_strict(&body.0)?;
+    let asked = Asked {
+        actor: &operator.name,
+        reason: reason(&parsed.reason)?,
+        key: key.0.map(|key| KeyUse {
+            endpoint: "POST /api/v1/receipts",
+            caller: operator.name.clone(),
+            key,
+            fingerprint: fingerprint(&body.0),
+        }),
+        detail: json!({"request_id": parsed.request_id, "quantity": parsed.quantity, "reason": parsed.reason}),
+        trace: TraceContext::of(&request),
+    };
+    state.context.outbox.admit()?;
+    let lost = LostDelivery { request_id: parsed.request_id, quantity: parsed.quantity };
+    let answered = book_by_hand(&state.context, lost, asked, render).await?;
+    Ok(if answered.is_replay { answered.answer.replay(&request) } else { answered.answer.respond(&request) })
+}
+
+fn render(row: ReceiptRow) -> KeptAnswer {
+    KeptAnswer { status: 201, body: json!(Receipt::from(row)).to_string() }
 }

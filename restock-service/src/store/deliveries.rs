@@ -8,6 +8,7 @@ use shared::ids::{Quantity, ReceiptId, RequestId};
 use uuid::Uuid;
 
 use super::schema::deliveries::{self, dsl};
+use super::unreadable;
 use crate::domain::decision::{First, FirstOutcome, Reason};
 
 const RECEIVED: &str = "received";
@@ -86,11 +87,6 @@ impl Row {
         });
         Ok((First { count, outcome }, booked))
     }
-}
-
-/// A row that this program did not write.
-fn unreadable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::Query(diesel::result::Error::DeserializationError(cause.into()))
 }
 
 /// Keeps a first delivery.

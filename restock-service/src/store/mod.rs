@@ -1,5 +1,6 @@
 //! The service's tables. Functions take the connection, so that callers choose the transaction.
 
+pub(crate) mod books;
 pub(crate) mod deliveries;
 pub(crate) mod factories;
 pub(crate) mod quarantine;
@@ -8,10 +9,15 @@ pub(crate) mod requests;
 mod schema;
 
 use diesel_migrations::embed_migrations;
-use shared::db::Migrations;
+use shared::db::{Migrations, StoreError};
 
 /// The service's own migrations; the shared tables come before them.
 pub(crate) fn migrations() -> Migrations {
     const OWN: Migrations = embed_migrations!("migrations");
     OWN
+}
+
+/// A row that this program did not write.
+pub(crate) fn unreadable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Query(diesel::result::Error::DeserializationError(cause.into()))
 }

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::StoreError;
+use shared::ids::QuarantineId;
 use uuid::Uuid;
 
 use super::schema::quarantine::{self, dsl};
+use super::unreadable;
 use crate::domain::decision::Reason;
-
-/// The status of an entry that nobody has judged yet.
-pub(crate) const WAITING: &str = "waiting";
+use crate::domain::judgement::Status;
 
 /// A row.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -31,6 +31,61 @@ pub(crate) struct QuarantineRow {
     pub(crate) body: String,
     pub(crate) traceparent: String,
     pub(crate) created_at: DateTime<Utc>,
+    pub(crate) decided_by: Option<String>,
+    pub(crate) decided_at: Option<DateTime<Utc>>,
+    pub(crate) decision_reason: Option<String>,
+    pub(crate) receipt_id: Option<Uuid>,
+}
+
+impl QuarantineRow {
+    /// What became of it.
+    pub(crate) fn read_status(&self) -> Result<Status, StoreError> {
+        Status::from_name(&self.status).ok_or_else(|| unreadable(format!("status {:?}", self.status)))
+    }
+}
+
+/// What an operator decided about an entry.
+#[derive(Debug)]
+pub(crate) struct Verdict<'a> {
+    /// What became of it.
+    pub(crate) status: Status,
+    /// Who.
+    pub(crate) by: &'a str,
+    /// Why.
+    pub(crate) reason: &'a str,
+    /// When.
+    pub(crate) at: DateTime<Utc>,
+    /// The receipt of an accepted one.
+    pub(crate) receipt_id: Option<Uuid>,
+}
+
+/// Locks an entry for the rest of the transaction. An entry is locked before its request.
+pub(crate) async fn find_and_lock(
+    connection: &mut AsyncPgConnection,
+    id: QuarantineId,
+) -> Result<Option<QuarantineRow>, StoreError> {
+    let row = dsl::quarantine.find(id.0).select(QuarantineRow::as_select()).for_update();
+    Ok(row.get_result(connection).await.optional()?)
+}
+
+/// Writes down what was decided about a locked entry.
+pub(crate) async fn judge(
+    connection: &mut AsyncPgConnection,
+    id: QuarantineId,
+    verdict: &Verdict<'_>,
+) -> Result<QuarantineRow, StoreError> {
+    let judged = diesel::update(dsl::quarantine.find(id.0))
+        .set((
+            dsl::status.eq(verdict.status.name()),
+            dsl::decided_by.eq(verdict.by),
+            dsl::decided_at.eq(verdict.at),
+            dsl::decision_reason.eq(verdict.reason),
+            dsl::receipt_id.eq(verdict.receipt_id),
+        ))
+        .returning(QuarantineRow::as_returning())
+        .get_result(connection)
+        .await?;
+    Ok(judged)
 }
 
 /// Adds an entry.

@@ -18,9 +18,14 @@ pub(crate) struct ReceiptRow {
     pub(crate) quantity: i64,
     pub(crate) factory_id: String,
     pub(crate) delivery_id: Option<String>,
-    pub(crate) jti: String,
+    /// The callback's token; none when no callback told of the goods.
+    pub(crate) jti: Option<String>,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) traceparent: String,
+    /// The operator who booked them; none when their callback did.
+    pub(crate) actor: Option<String>,
+    /// The operator's reason.
+    pub(crate) reason: Option<String>,
 }
 
 /// Adds a receipt.

@@ -5,21 +5,39 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::RequestId;
+use shared::ids::{InvalidCode, Quantity, RequestId};
 
 use super::schema::production_requests::{self, dsl};
+use super::unreadable;
 use crate::domain::delivery::Order;
 
 /// What is known of a request that is being decided upon.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = production_requests)]
 pub(crate) struct LockedRequest {
+    /// What was asked for.
+    pub(crate) sku: String,
+    /// Who was asked.
+    pub(crate) factory_id: String,
+    /// How many units.
+    pub(crate) quantity: i64,
     /// Units booked so far.
     pub(crate) received: i64,
     /// When it was cancelled.
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
     /// The trace it was asked for in.
     pub(crate) traceparent: Option<String>,
+}
+
+impl LockedRequest {
+    /// What, by whom, how many.
+    pub(crate) fn order(&self) -> Result<Order, StoreError> {
+        Ok(Order {
+            sku: self.sku.parse().map_err(|error: InvalidCode| unreadable(error))?,
+            factory_id: self.factory_id.parse().map_err(|error: InvalidCode| unreadable(error))?,
+            quantity: Quantity::try_from(self.quantity).map_err(unreadable)?,
+        })
+    }
 }
 
 /// Locks the request for the rest of the transaction; one that is not known yet is made from `order`.
@@ -38,8 +56,16 @@ pub(crate) async fn lock(
         .on_conflict_do_nothing()
         .execute(connection)
         .await?;
+    find_and_lock(connection, id).await?.ok_or_else(|| unreadable("a request is gone"))
+}
+
+/// Locks a known request for the rest of the transaction.
+pub(crate) async fn find_and_lock(
+    connection: &mut AsyncPgConnection,
+    id: RequestId,
+) -> Result<Option<LockedRequest>, StoreError> {
     let row = dsl::production_requests.find(id.0).select(LockedRequest::as_select()).for_update();
-    Ok(row.get_result(connection).await?)
+    Ok(row.get_result(connection).await.optional()?)
 }
 
 /// Books units of a locked request.

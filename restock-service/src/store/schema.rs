@@ -22,9 +22,11 @@ diesel::table! {
         quantity -> BigInt,
         factory_id -> Text,
         delivery_id -> Nullable<Text>,
-        jti -> Text,
+        jti -> Nullable<Text>,
         received_at -> Timestamptz,
         traceparent -> Text,
+        actor -> Nullable<Text>,
+        reason -> Nullable<Text>,
     }
 }
 
@@ -62,6 +64,10 @@ diesel::table! {
         body -> Text,
         traceparent -> Text,
         created_at -> Timestamptz,
+        decided_by -> Nullable<Text>,
+        decided_at -> Nullable<Timestamptz>,
+        decision_reason -> Nullable<Text>,
+        receipt_id -> Nullable<Uuid>,
     }
 }
 

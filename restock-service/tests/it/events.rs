@@ -10,7 +10,7 @@ use crate::consumers::requested;
 use crate::harness::{FACTORY, NO_BROKER, SKU, SOON, Service, World, claims, echo, part};
 
 /// The events in `sales.stock-received`, in order.
-async fn events(world: &World, count: u32) -> Vec<(Value, Value)> {
+pub(crate) async fn events(world: &World, count: u32) -> Vec<(Value, Value)> {
     let vhost = &world.surroundings.vhost;
     world.wait_for_depth("sales.stock-received", count).await;
     let messages = vhost.broker().get_messages(&vhost.name, "sales.stock-received", count).await.unwrap();

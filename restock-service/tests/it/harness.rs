@@ -155,6 +155,13 @@ impl World {
         read(request.send().await.unwrap()).await
     }
 
+    /// A JSON body, as an operator sends one.
+    pub(crate) async fn post(&self, url: &str, bearer: &str, key: Option<&str>, body: &Value) -> Answer {
+        let request = self.client.post(url).bearer_auth(bearer).header("content-type", "application/json");
+        let request = if let Some(key) = key { request.header("idempotency-key", key) } else { request };
+        read(request.body(body.to_string()).send().await.unwrap()).await
+    }
+
     pub(crate) async fn text(&self, url: &str) -> String {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }

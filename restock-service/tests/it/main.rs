@@ -1,6 +1,7 @@
 //! restock-service through its own doors, against real PostgreSQL and RabbitMQ.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod by_hand;
 mod callback_refusals;
 mod callback_table;
 mod concurrency;

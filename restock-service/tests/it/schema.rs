@@ -3,8 +3,14 @@
 use crate::harness::World;
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-const DOWN: &str = include_str!("../../migrations/0002-01-01-000000_restock/down.sql");
-const UP: &str = include_str!("../../migrations/0002-01-01-000000_restock/up.sql");
+const DOWN: [&str; 2] = [
+    include_str!("../../migrations/0002-01-02-000000_by_hand/down.sql"),
+    include_str!("../../migrations/0002-01-01-000000_restock/down.sql"),
+];
+const UP: [&str; 2] = [
+    include_str!("../../migrations/0002-01-01-000000_restock/up.sql"),
+    include_str!("../../migrations/0002-01-02-000000_by_hand/up.sql"),
+];
 
 async fn differences(world: &World) -> Vec<String> {
     testkit::tidy::schema_differences(&world.service.database.admin_url, SCHEMA).await
@@ -15,8 +21,27 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     let world = World::new().await;
     assert!(differences(&world).await.is_empty(), "{:#?}", differences(&world).await);
     let columns = SCHEMA.matches(" -> ").count();
-    world.sql.batch_execute(DOWN).await.unwrap();
+    // Step by step: the newest leaves exactly what the one before it made.
+    world.sql.batch_execute(DOWN[0]).await.unwrap();
+    let differences_of_newest = differences(&world).await;
+    assert_eq!(differences_of_newest.len(), 8, "its 6 columns, and jti told twice: {differences_of_newest:#?}");
+    world.sql.batch_execute(UP[1]).await.unwrap();
+    assert!(differences(&world).await.is_empty());
+    world.sql.batch_execute(&DOWN.concat()).await.unwrap();
     assert_eq!(differences(&world).await.len(), columns, "every column is gone, and nothing else is there");
-    world.sql.batch_execute(UP).await.unwrap();
+    world.sql.batch_execute(&UP.concat()).await.unwrap();
+    assert!(differences(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_did_is_not_migrated_away() {
+    let world = World::new().await;
+    let rows = "INSERT INTO production_requests (id, sku, factory_id, quantity, received) \
+                VALUES ('01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d', 'S', 'F', 5, 5); \
+                INSERT INTO receipts (id, request_id, sku, quantity, factory_id, received_at, traceparent, actor, reason) \
+                SELECT id, id, sku, quantity, factory_id, now(), '', 'kim', 'lost' FROM production_requests";
+    world.sql.batch_execute(rows).await.unwrap();
+    let refused = world.sql.batch_execute(DOWN[0]).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().starts_with("operators have booked"), "{refused:?}");
     assert!(differences(&world).await.is_empty());
 }

@@ -1,12 +1,15 @@
 //! Questions: nothing changes.
 
+use chrono::{DateTime, Utc};
 use shared::ids::{OrderId, Sku};
 
 use super::Context;
+use crate::domain::policy;
 use crate::store::{orders, products, replenishments, stock};
 
+pub use crate::domain::policy::Stance;
 pub use crate::store::StoreError;
-pub use crate::store::orders::{OrderLineRow, OrderView};
+pub use crate::store::orders::{Filter as OrderFilter, OrderLineRow, OrderView};
 pub use crate::store::replenishments::{Filter as ReplenishmentFilter, ReplenishmentRow};
 pub use crate::store::stock::{MovementRow, StockFilter, StockView};
 
@@ -41,4 +44,21 @@ pub async fn replenishments(
     limit: i64,
 ) -> Result<Vec<ReplenishmentRow>, StoreError> {
     replenishments::list(&mut *context.pool.get().await?, filter, limit).await
+}
+
+/// Orders, newest first.
+pub async fn orders(context: &Context, filter: OrderFilter<'_>, limit: i64) -> Result<Vec<OrderView>, StoreError> {
+    orders::list(&mut *context.pool.get().await?, filter, limit).await
+}
+
+/// What the policy of one product says now; None when there is no such product.
+pub async fn replenishment_decision(
+    context: &Context,
+    sku: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(StockView, Stance)>, StoreError> {
+    let filter = StockFilter { sku: Some(sku), ..StockFilter::default() };
+    let Some(view) = stock(context, filter, 1).await?.into_iter().next() else { return Ok(None) };
+    let stance = policy::stance(&view.stock.figures(), &view.product.policy()?, view.stock.paused_until(now).is_some());
+    Ok(Some((view, stance)))
 }

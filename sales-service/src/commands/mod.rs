@@ -2,11 +2,15 @@
 
 pub mod adjust_stock;
 pub mod apply_outcome;
+pub mod cancel_order;
 pub mod change_replenishment;
 pub mod look_up;
 pub mod note_factory;
+pub mod prune;
 pub mod put_product;
 pub mod receive_goods;
+pub mod snooze_stock;
+pub mod sweep_stock;
 pub mod take_orders;
 mod write;
 
@@ -47,7 +51,12 @@ pub struct Asked<'a> {
     pub trace: TraceContext,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// Without a key, a reason or a body.
+    pub fn plainly(actor: &'a str, trace: TraceContext) -> Self {
+        Self { actor, key: None, reason: None, detail: Value::Null, trace }
+    }
+
     /// Notes the action in the audit log.
     async fn record(
         &self,

@@ -171,7 +171,7 @@ pub(super) async fn settle_shelf(
 }
 
 /// An order as events tell it.
-fn summary(view: &OrderView) -> OrderSummary {
+pub(super) fn summary(view: &OrderView) -> OrderSummary {
     let line = |line: &crate::store::orders::OrderLineRow| {
         let sku = line.sku.parse().ok()?;
         Some(OrderLineSummary { sku, quantity: line.quantity, filled: line.filled })

@@ -199,6 +199,40 @@ pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
     Some(Need { quantity, reason, explanation })
 }
 
+/// What a policy says of some figures, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stance {
+    /// `order`, `propose` or `none`.
+    pub answer: &'static str,
+    /// Units that would be asked for.
+    pub quantity: i64,
+    /// Why, in words.
+    pub explanation: String,
+}
+
+/// What would be done now, and why.
+pub fn stance(figures: &Figures, policy: &Policy, is_paused: bool) -> Stance {
+    let Some(need) = need(figures, policy, false) else {
+        let explanation = format!(
+            "position {} = {} on hand + {} on order - {} backordered, above {}: nothing to order",
+            figures.position(),
+            figures.on_hand,
+            figures.on_order,
+            figures.backordered,
+            policy.reorder_point,
+        );
+        return Stance { answer: "none", quantity: 0, explanation };
+    };
+    let held_back =
+        |why: &str| Stance { answer: "none", quantity: 0, explanation: format!("{}; but {why}", need.explanation) };
+    match policy.mode {
+        Mode::Off => held_back("the mode is off"),
+        Mode::Auto | Mode::Manual if is_paused => held_back("nothing is ordered by itself for now"),
+        Mode::Manual => Stance { answer: "propose", quantity: need.quantity.get(), explanation: need.explanation },
+        Mode::Auto => Stance { answer: "order", quantity: need.quantity.get(), explanation: need.explanation },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

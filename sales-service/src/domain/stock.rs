@@ -30,6 +30,8 @@ impl Figures {
 pub enum Cause {
     /// Taken by an order.
     Sale,
+    /// Given back by a cancelled order.
+    Cancellation,
     /// Goods arrived.
     Receipt,
     /// Taken by an order that had waited for it.
@@ -46,8 +48,9 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Cause; 7] = [
+    pub const ALL: [Cause; 8] = [
         Cause::Sale,
+        Cause::Cancellation,
         Cause::Receipt,
         Cause::BackorderFill,
         Cause::CycleCount,
@@ -60,6 +63,7 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Cause::Sale => "sale",
+            Cause::Cancellation => "cancellation",
             Cause::Receipt => "receipt",
             Cause::BackorderFill => "backorder_fill",
             Cause::CycleCount => "cycle_count",

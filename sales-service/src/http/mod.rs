@@ -1,5 +1,6 @@
 //! The edge to HTTP: wire types, their checks, their answers.
 
+pub mod decisions;
 pub mod orders;
 pub mod products;
 pub mod replenishments;
@@ -49,6 +50,10 @@ pub fn routes(state: &State) -> Routes {
                 .service(stock::list_stock)
                 .service(stock::get_stock)
                 .service(stock::list_movements)
+                .service(decisions::get_decision)
+                .service(decisions::snooze)
+                .service(orders::list_orders)
+                .service(orders::cancel)
                 .service(replenishments::list_replenishments)
                 .service(replenishments::post_replenishment)
                 .service(replenishments::approve)

@@ -1,23 +1,27 @@
 //! `POST /api/v1/orders`, `GET /api/v1/orders/{id}`.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared::http::{IdempotencyKey, RawJson, parse_strict};
+use shared::http::auth::{Operator, Viewer};
+use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{OrderId, Quantity, Sku};
 use shared::problem::{Problem, ProblemBody, ProblemKind};
 use shared::trace::TraceContext;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Money, State, bounded, invalid, respond};
-use crate::commands::look_up::{self, OrderLineRow, OrderView};
+use crate::commands::Asked;
+use crate::commands::cancel_order::cancel_order;
+use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView};
 use crate::commands::take_orders::{Decided, DecidedLine, NewOrder, OrderRequest, OrderStatus, Shortage};
 use crate::settings::Shop;
 
 const ENDPOINT: &str = "POST /api/v1/orders";
+const LIST: &str = "orders";
 const LINES_MAX: usize = 50;
 const CUSTOMER_LENGTH_MAX: usize = 200;
 
@@ -155,6 +159,71 @@ fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Pro
 pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
     let view = look_up::order(&state.context, OrderId(*id)).await?;
     let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("There is no order {id}.")))?;
+    Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view)))
+}
+
+/// Which orders to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Only in this status.
+    status: Option<String>,
+    /// Only with a line of this product.
+    sku: Option<Sku>,
+}
+
+/// Orders, newest first; refused ones too: they are demand.
+#[utoipa::path(
+    tag = "orders",
+    security(("operator" = [])),
+    params(ListQuery, PageQuery),
+    responses(
+        (status = 200, body = Paged<Order>),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/orders")]
+pub async fn list_orders(
+    _: Viewer,
+    state: Data<State>,
+    query: Query<ListQuery>,
+    page: Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    const STATUSES: [&str; 4] = ["confirmed", "backordered", "rejected", "cancelled"];
+    if query.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+        return Err(invalid("status", &format!("must be one of {}", STATUSES.join(", "))));
+    }
+    let page = page.page(LIST)?;
+    let before = page.after_id()?;
+    let filter = OrderFilter { status: query.status.as_deref(), sku: query.sku.as_ref().map(Sku::as_str), before };
+    let views = look_up::orders(&state.context, filter, page.fetch()).await?;
+    let items: Vec<Order> = views.into_iter().map(|view| Order::of_view(&state.shop, view)).collect();
+    Ok(HttpResponse::Ok().json(page.answer(LIST, items, |order| order.id.to_string())))
+}
+
+/// Cancel an order: what it took goes back, once. An order that is cancelled already is answered as it is.
+#[utoipa::path(
+    tag = "orders",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, body = Order),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It was refused.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/api/v1/orders/{id}/cancel")]
+pub async fn cancel(
+    operator: Operator,
+    state: Data<State>,
+    id: Path<Uuid>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let asked = Asked::plainly(&operator.name, TraceContext::of(&request));
+    let view = cancel_order(&state.context, OrderId(*id), asked).await?;
     Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view)))
 }
 

@@ -98,8 +98,7 @@ pub async fn list_replenishments(
         return Err(invalid("status", &format!("must be one of {}", STATUSES.join(", "))));
     }
     let page = page.page(LIST)?;
-    let before = page.after.as_deref().map(str::parse).transpose();
-    let before: Option<Uuid> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
+    let before = page.after_id()?;
     let filter =
         ReplenishmentFilter { sku: query.sku.as_ref().map(Sku::as_str), status: query.status.as_deref(), before };
     let rows = look_up::replenishments(&state.context, filter, page.fetch()).await?;
@@ -166,8 +165,7 @@ pub async fn approve(
     id: Path<Uuid>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let detail = serde_json::Value::Null;
-    let asked = Asked { actor: &operator.name, key: None, reason: None, detail, trace: TraceContext::of(&request) };
+    let asked = Asked::plainly(&operator.name, TraceContext::of(&request));
     let row = change_replenishment(&state.context, RequestId(*id), Change::Approve, asked).await?;
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }
@@ -200,9 +198,7 @@ pub async fn close(
     if reason.trim().is_empty() {
         return Err(invalid("reason", "must not be empty"));
     }
-    let detail = serde_json::Value::Null;
-    let trace = TraceContext::of(&request);
-    let asked = Asked { actor: &operator.name, key: None, reason: Some(&reason), detail, trace };
+    let asked = Asked { reason: Some(&reason), ..Asked::plainly(&operator.name, TraceContext::of(&request)) };
     let row = change_replenishment(&state.context, RequestId(*id), Change::Close, asked).await?;
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }

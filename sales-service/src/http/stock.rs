@@ -1,8 +1,10 @@
 //! `/api/v1/stock` and adjustments.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
+use futures::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::http::auth::{Operator, Viewer};
@@ -146,13 +148,13 @@ pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Resu
     Ok(HttpResponse::Ok().json(Stock::from(view)))
 }
 
-/// The ledger of a product, newest entry first.
+/// The ledger of a product, newest entry first; with `Accept: text/csv` the whole of it as a table.
 #[utoipa::path(
     tag = "stock",
     security(("operator" = [])),
     params(("sku" = Sku, Path), PageQuery),
     responses(
-        (status = 200, body = Paged<MovementEntry>),
+        (status = 200, content((Paged<MovementEntry> = "application/json"), (String = "text/csv"))),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -163,8 +165,12 @@ pub async fn list_movements(
     state: Data<State>,
     sku: Path<String>,
     query: Query<PageQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let sku = sku_in_path(&sku)?;
+    if wants_csv(&request) {
+        return as_csv(state, sku).await;
+    }
     // A ledger's cursor belongs to its product.
     let list = format!("{MOVEMENTS}/{sku}");
     let page = query.page(&list)?;
@@ -174,6 +180,52 @@ pub async fn list_movements(
     let paged = page.answer(&list, rows, |row| row.entry.to_string());
     let items = paged.items.into_iter().map(MovementEntry::from).collect();
     Ok(HttpResponse::Ok().json(Paged { items, next_cursor: paged.next_cursor }))
+}
+
+/// Whether the client prefers a table to JSON.
+fn wants_csv(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/csv")))
+}
+
+/// Entries in one piece of the table.
+const CSV_ENTRIES: i64 = 1000;
+
+/// The whole ledger, piece by piece: memory does not grow with it.
+async fn as_csv(state: Data<State>, sku: Sku) -> Result<HttpResponse, Problem> {
+    let first = look_up::movements(&state.context, &sku, None, CSV_ENTRIES).await?.ok_or_else(no_such_product)?;
+    let name = format!("attachment; filename=\"ledger-{}.csv\"", sku.as_str().replace(':', "_"));
+    let pieces = stream::unfold((Some(first), true), move |(rows, is_first)| {
+        let (state, sku) = (state.clone(), sku.clone());
+        async move {
+            let rows = rows?;
+            let before = rows.last().map(|row| row.entry);
+            let is_last = i64::try_from(rows.len()).unwrap_or(CSV_ENTRIES) < CSV_ENTRIES;
+            let piece = table(rows, is_first);
+            let next = match (is_last, before) {
+                (false, Some(before)) => look_up::movements(&state.context, &sku, Some(before), CSV_ENTRIES).await,
+                _ => Ok(None),
+            };
+            Some(match next {
+                Ok(next) => (piece, (next, false)),
+                // Broken off: the client sees an incomplete answer, not a short one.
+                Err(error) => (Err(actix_web::error::ErrorServiceUnavailable(error.to_string())), (None, false)),
+            })
+        }
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .streaming(pieces))
+}
+
+fn table(rows: Vec<MovementRow>, with_head: bool) -> Result<Bytes, actix_web::Error> {
+    let failed = |error: &dyn std::fmt::Display| actix_web::error::ErrorInternalServerError(error.to_string());
+    let mut writer = csv::WriterBuilder::new().has_headers(with_head).from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(MovementEntry::from(row)).map_err(|error| failed(&error))?;
+    }
+    writer.into_inner().map(Bytes::from).map_err(|error| failed(&error))
 }
 
 /// Change on hand by counting, damage, returns or corrections. Units that come in fill waiting orders first.

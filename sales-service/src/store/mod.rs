@@ -2,10 +2,12 @@
 //! entries and its events share one transaction. Rows of `stock` are locked before any other, in
 //! the order of their SKU.
 
+pub mod books;
 pub mod factories;
 pub mod orders;
 pub mod products;
 pub mod replenishments;
+pub mod retention;
 mod schema;
 pub mod stock;
 

@@ -239,3 +239,84 @@ pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<
     }
     Ok(views)
 }
+
+/// Locks an order; answers its status. Its products' figures are locked already.
+pub async fn lock_status(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Option<String>, StoreError> {
+    Ok(orders::table.find(id.0).select(orders::status).for_update().first(connection).await.optional()?)
+}
+
+/// What a line had taken, or waited for, when its order was cancelled.
+#[derive(Debug, Queryable)]
+pub struct ReleasedLine {
+    /// What.
+    pub sku: String,
+    /// Units that it had taken from stock.
+    pub filled: i64,
+    /// Units that it waited for.
+    pub waiting: i64,
+}
+
+/// Marks an order cancelled and takes everything from its lines; answers what they had.
+pub async fn release(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Vec<ReleasedLine>, StoreError> {
+    let mine = order_lines::table.filter(order_lines::order_id.eq(id.0));
+    let released = mine
+        .order(order_lines::id)
+        .select((order_lines::sku, order_lines::filled, order_lines::waiting))
+        .for_update()
+        .load(connection)
+        .await?;
+    diesel::update(mine).set((order_lines::filled.eq(0), order_lines::waiting.eq(0))).execute(connection).await?;
+    diesel::update(orders::table.find(id.0)).set(orders::status.eq("cancelled")).execute(connection).await?;
+    Ok(released)
+}
+
+/// Which orders to list.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// Only in this status.
+    pub status: Option<&'a str>,
+    /// Only with a line of this product.
+    pub sku: Option<&'a str>,
+    /// Only older than this one.
+    pub before: Option<Uuid>,
+}
+
+/// Orders, newest first.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    filter: Filter<'_>,
+    limit: i64,
+) -> Result<Vec<OrderView>, StoreError> {
+    let mut query = orders::table.into_boxed();
+    if let Some(status) = filter.status {
+        query = query.filter(orders::status.eq(status));
+    }
+    if let Some(sku) = filter.sku {
+        let with_line = order_lines::table.filter(order_lines::sku.eq(sku)).select(order_lines::order_id);
+        query = query.filter(orders::id.eq_any(with_line));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(orders::id.lt(before));
+    }
+    let rows: Vec<OrderRow> =
+        query.order(orders::id.desc()).limit(limit).select(OrderRow::as_select()).load(connection).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|order| order.id).collect();
+    let lines: Vec<OrderLineRow> = order_lines::table
+        .filter(order_lines::order_id.eq_any(&ids))
+        .order(order_lines::id)
+        .select(OrderLineRow::as_select())
+        .load(connection)
+        .await?;
+    let waits_for: Vec<(Uuid, Uuid)> = order_replenishments::table
+        .filter(order_replenishments::order_id.eq_any(&ids))
+        .order(order_replenishments::replenishment_id)
+        .select((order_replenishments::order_id, order_replenishments::replenishment_id))
+        .load(connection)
+        .await?;
+    let view = |order: OrderRow| OrderView {
+        lines: lines.iter().filter(|line| line.order_id == order.id).cloned().collect(),
+        replenishment_ids: waits_for.iter().filter(|(id, _)| *id == order.id).map(|(_, id)| *id).collect(),
+        order,
+    };
+    Ok(rows.into_iter().map(view).collect())
+}

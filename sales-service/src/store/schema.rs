@@ -28,6 +28,7 @@ diesel::table! {
         replenish_not_before -> Nullable<Timestamptz>,
         refusals_in_a_row -> Integer,
         updated_at -> Timestamptz,
+        snoozed_until -> Nullable<Timestamptz>,
     }
 }
 

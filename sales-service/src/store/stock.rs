@@ -34,12 +34,19 @@ pub struct StockRow {
     pub refusals_in_a_row: i32,
     /// When the figures last changed.
     pub updated_at: DateTime<Utc>,
+    /// An operator wants nothing ordered by itself before this.
+    pub snoozed_until: Option<DateTime<Utc>>,
 }
 
 impl StockRow {
     /// The figures alone.
     pub fn figures(&self) -> Figures {
         Figures { on_hand: self.on_hand, backordered: self.backordered, on_order: self.on_order }
+    }
+
+    /// Until when nothing is ordered by itself; None when nothing holds it back now.
+    pub fn paused_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.replenish_not_before.max(self.snoozed_until).filter(|until| now < *until)
     }
 }
 
@@ -135,7 +142,7 @@ pub async fn lock_shelves(
             on_sale: product.on_sale,
             open_replenishments: mine().map(|(_, id, ..)| RequestId(*id)).collect(),
             has_proposal: mine().any(|(_, _, status, _)| status == "proposed"),
-            is_paused: row.replenish_not_before.is_some_and(|until| now < until),
+            is_paused: row.paused_until(now).is_some(),
         };
         let ordered = mine().filter(|(_, _, status, _)| status == "open").map(|(.., created_at)| *created_at).min();
         let restock_eta = restock_eta(ordered, lead_time_s, now);
@@ -336,4 +343,31 @@ pub async fn movements(
     }
     let query = query.order(stock_movements::entry.desc()).limit(limit).select(MovementRow::as_select());
     Ok(query.load(connection).await?)
+}
+
+/// Holds back what is ordered by itself; false when there is no such product.
+pub async fn snooze(connection: &mut AsyncPgConnection, sku: &Sku, until: DateTime<Utc>) -> Result<bool, StoreError> {
+    let updated =
+        diesel::update(stock::table.find(sku.as_str())).set(stock::snoozed_until.eq(until)).execute(connection).await?;
+    Ok(updated == 1)
+}
+
+/// Most products that one sweep looks at.
+const SWEEP_MAX: i64 = 10_000;
+
+/// Products whose position is at or below the reorder point and which nothing holds back.
+pub async fn low(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<Sku>, StoreError> {
+    let position = stock::on_hand + stock::on_order - stock::backordered;
+    let skus: Vec<String> = stock::table
+        .inner_join(products::table.on(products::sku.eq(stock::sku)))
+        .filter(products::mode.ne("off"))
+        .filter(position.le(products::reorder_point))
+        .filter(stock::replenish_not_before.is_null().or(stock::replenish_not_before.le(now)))
+        .filter(stock::snoozed_until.is_null().or(stock::snoozed_until.le(now)))
+        .order(stock::sku)
+        .limit(SWEEP_MAX)
+        .select(stock::sku)
+        .load(connection)
+        .await?;
+    skus.into_iter().map(|sku| sku.parse().map_err(|_| corrupt("a SKU"))).collect()
 }

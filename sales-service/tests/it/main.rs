@@ -7,5 +7,7 @@ mod imports;
 mod intake;
 mod messages;
 mod operators;
+mod replicas;
 mod schema;
+mod stock_keeping;
 mod support;

@@ -14,7 +14,7 @@ fn event(kind: &str, data: &Value) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-async fn publish(shop: &Shop, routing_key: &str, body: &[u8]) {
+pub async fn publish(shop: &Shop, routing_key: &str, body: &[u8]) {
     let vhost = &shop.surroundings.vhost;
     let properties = json!({"delivery_mode": 2, "message_id": "test"});
     let routed = vhost.broker().publish(&vhost.name, "jaego.events", routing_key, &properties, body).await;
@@ -22,8 +22,13 @@ async fn publish(shop: &Shop, routing_key: &str, body: &[u8]) {
 }
 
 fn received(receipt: ReceiptId, request: RequestId, quantity: i64) -> Vec<u8> {
+    received_of("CP-1", receipt, request, quantity)
+}
+
+/// `stock.received` of some product.
+pub fn received_of(sku: &str, receipt: ReceiptId, request: RequestId, quantity: i64) -> Vec<u8> {
     let data = json!({
-        "receipt_id": receipt, "request_id": request, "sku": "CP-1", "quantity": quantity,
+        "receipt_id": receipt, "request_id": request, "sku": sku, "quantity": quantity,
         "factory_id": "FF-1", "received_at": "2026-11-22T00:00:00Z",
     });
     event("jaego.stock.received.v1", &data)
@@ -85,6 +90,30 @@ async fn a_receipt_raises_stock_once_however_often_it_comes() {
     let status: String = shop.sql_one("SELECT status FROM replenishments", &[]).await.get(0);
     assert_eq!(status, "complete");
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201, "the next shopper can buy");
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_partial_receipt_the_rest_is_neither_forgotten_nor_asked_for_twice() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 0, policy()).await;
+    let refused = futures::future::join_all((0..1000).map(|_| shop.order(one("CP-1", 1)))).await;
+    assert!(refused.iter().all(|answer| answer.status == 409));
+    let ids = shop.get("/api/v1/replenishments?sku=CP-1").await;
+    let ids = ids.body["items"].as_array().expect("items").clone();
+    assert_eq!(ids.len(), 1, "a thousand refusals, one request");
+    let request: RequestId = ids[0]["id"].as_str().expect("id").parse().expect("uuid");
+    publish(&shop, "stock.received", &received(ReceiptId::generate(), request, 4)).await;
+    wait_for_on_hand(&shop, 4).await;
+    assert_eq!(shop.figures("CP-1").await, (4, 0, 6), "six are still to come");
+    assert_eq!(shop.order(one("CP-1", 4)).await.status, 201);
+    for _ in 0..20 {
+        assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
+    }
+    assert_eq!(shop.count("SELECT count(*) FROM replenishments").await, 1, "the six count");
+    publish(&shop, "stock.received", &received(ReceiptId::generate(), request, 6)).await;
+    wait_for_on_hand(&shop, 6).await;
+    assert_eq!(shop.figures("CP-1").await, (6, 0, 0));
     shop.assert_books_agree().await;
 }
 

@@ -73,6 +73,11 @@ impl Shop {
         self.running = Some(running);
     }
 
+    /// A second process' worth of the service on the same database, queues and rights.
+    pub async fn replica(&self) -> Running {
+        app::start(settings(&self.own)).await.expect("started")
+    }
+
     /// Stops the service in order.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -143,7 +148,7 @@ impl Shop {
                  OR s.backordered <> (SELECT coalesce(sum(waiting), 0) FROM order_lines l WHERE l.sku = s.sku) \
                  OR (SELECT coalesce(sum(filled), 0) FROM order_lines l WHERE l.sku = s.sku) <> \
                     (SELECT coalesce(-sum(delta), 0) FROM stock_movements m \
-                     WHERE m.sku = s.sku AND m.cause IN ('sale', 'backorder_fill')) \
+                     WHERE m.sku = s.sku AND m.cause IN ('sale', 'backorder_fill', 'cancellation')) \
                  OR s.on_order <> (SELECT coalesce(sum(quantity - received), 0) FROM replenishments r \
                      WHERE r.sku = s.sku AND r.status IN ('open', 'stalled'))",
                 &[],

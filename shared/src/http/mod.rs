@@ -18,7 +18,7 @@ pub use conditional::{IfMatch, etag};
 pub use document::document;
 pub use idempotency_key::IdempotencyKey;
 pub use page::{Page, PageQuery, Paged};
-pub use server::{Listeners, Routes, listen};
+pub use server::{Listeners, Operations, Routes, listen};
 
 /// The path that was asked for, without a callback token.
 pub fn instance_of(request: &HttpRequest) -> String {

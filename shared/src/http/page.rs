@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::problem::{Problem, ProblemKind};
 
@@ -52,6 +53,11 @@ impl PageQuery {
 }
 
 impl Page {
+    /// The id of the last item of the page before, in a list whose places are ids.
+    pub fn after_id(&self) -> Result<Option<Uuid>, Problem> {
+        self.after.as_deref().map(|text| text.parse().map_err(|_| foreign_cursor())).transpose()
+    }
+
     /// One row more than asked tells whether there is a next page: fetch this many.
     pub fn fetch(&self) -> i64 {
         self.limit + 1
@@ -73,11 +79,13 @@ fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
     let text = String::from_utf8(bytes).unwrap_or_default();
     match text.split_once('\n') {
         Some((name, key)) if name == list && !key.chars().any(char::is_control) => Ok(key.to_owned()),
-        _ => {
-            let detail = "cursor: not a cursor of this list; begin again without one.";
-            Err(Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor"))
-        }
+        _ => Err(foreign_cursor()),
     }
+}
+
+fn foreign_cursor() -> Problem {
+    let detail = "cursor: not a cursor of this list; begin again without one.";
+    Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor")
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::auth::OperatorTokens;
 use super::middleware::{HttpMetrics, observe};
+use crate::audit::{Auditor, get_audit};
+use crate::audit_log::list_audit_log;
+use crate::db::Pool;
 use crate::problem::{Problem, ProblemKind};
 use crate::readiness::Readiness;
 use crate::settings::Http;
@@ -31,6 +34,17 @@ pub struct Routes {
     pub operator: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
     /// Title and description of the OpenAPI document.
     pub document: OpenApi,
+}
+
+/// What every service offers to operators, and who they are.
+#[derive(Clone)]
+pub struct Operations {
+    /// The operators.
+    pub tokens: OperatorTokens,
+    /// `GET /api/v1/audit`.
+    pub auditor: Auditor,
+    /// `GET /api/v1/audit-log`.
+    pub pool: Pool,
 }
 
 /// The listeners of a running service.
@@ -67,20 +81,22 @@ impl Listeners {
 pub fn listen(
     settings: &Http,
     routes: &Routes,
-    tokens: OperatorTokens,
+    operations: Operations,
     readiness: Readiness,
     drain: Duration,
 ) -> std::io::Result<Listeners> {
     let metrics = HttpMetrics::new();
     let door = |port: u16, with_operator: bool| -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
-        let (routes, tokens, metrics) = (routes.clone(), tokens.clone(), metrics.clone());
+        let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
         let server = HttpServer::new(move || {
             let public = routes.public.clone();
             let operator = routes.operator.clone();
             let (app, document) = App::new()
                 .into_utoipa_app()
                 .openapi(routes.document.clone())
-                .app_data(Data::new(tokens.clone()))
+                .app_data(Data::new(operations.tokens.clone()))
+                .app_data(Data::new(operations.auditor.clone()))
+                .app_data(Data::new(operations.pool.clone()))
                 .app_data(Data::new(metrics.clone()))
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
@@ -88,6 +104,7 @@ pub fn listen(
                 .configure(|config| {
                     if with_operator {
                         operator(config);
+                        config.service(get_audit).service(list_audit_log);
                     }
                 })
                 .split_for_parts();

@@ -1,0 +1,73 @@
+//! Books goods whose callback was lost, in an operator's name.
+
+use diesel_async::AsyncConnection;
+use shared::db::StoreError;
+use shared::idempotency::KeptAnswer;
+use shared::ids::{Quantity, RequestId};
+use shared::problem::{Problem, ProblemKind};
+
+use super::booking::{Goods, Hand, book};
+use super::{Answered, Asked, Context, Refused, now, problem_of};
+use crate::domain::judgement::{self, Progress};
+use crate::store;
+pub(crate) use crate::store::receipts::ReceiptRow;
+
+/// Goods that are there, though no callback told of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LostDelivery {
+    /// The request that they answer.
+    pub(crate) request_id: RequestId,
+    /// Units.
+    pub(crate) quantity: Quantity,
+}
+
+/// Books them. 404 for an unknown request; 409 for a cancelled one, and for more than it still lacks.
+pub(crate) async fn book_by_hand(
+    context: &Context,
+    lost: LostDelivery,
+    asked: Asked<'_>,
+    render: fn(ReceiptRow) -> KeptAnswer,
+) -> Result<Answered, Problem> {
+    let LostDelivery { request_id, quantity } = lost;
+    let source = context.source;
+    let mut connection = context.pool.get().await.map_err(StoreError::from)?;
+    let answered = connection
+        .transaction(async move |connection| {
+            if let Some(known) = asked.known_answer(connection).await? {
+                return Ok::<_, Refused>(known);
+            }
+            let Some(request) = store::requests::find_and_lock(connection, request_id).await? else {
+                let detail = format!("There is no production request {request_id}.");
+                return Err(Problem::new(ProblemKind::NotFound, detail).into());
+            };
+            let progress = Progress {
+                quantity: request.quantity,
+                received: request.received,
+                is_cancelled: request.cancelled_at.is_some(),
+            };
+            if let Err(rejection) = judgement::book_by_hand(progress, quantity) {
+                // Kept under its key as well: asked again, it is answered the same.
+                let problem = problem_of(rejection);
+                let answer = KeptAnswer { status: problem.kind().status(), body: problem.to_value().to_string() };
+                return Ok(asked.keep(connection, answer).await?);
+            }
+            let order = request.order()?;
+            let goods = Goods {
+                request_id,
+                sku: &order.sku,
+                quantity,
+                factory_id: &order.factory_id,
+                counts: true,
+                callback: None,
+                hand: Some(Hand { actor: asked.actor, reason: asked.reason }),
+                trace: asked.trace,
+                at: now(),
+            };
+            let receipt = book(connection, &goods, source).await?;
+            asked.record(connection, "receipt.book", &request_id.to_string()).await?;
+            Ok(asked.keep(connection, render(receipt)).await?)
+        })
+        .await?;
+    context.outbox.wake();
+    Ok(answered)
+}

@@ -1,0 +1,88 @@
+//! Goods become a receipt, with the event that tells of it, in the caller's transaction.
+
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
+use shared::contracts::OutgoingEvent;
+use shared::contracts::stock::{self, StockReceived};
+use shared::db::StoreError;
+use shared::ids::{FactoryId, Quantity, ReceiptId, RequestId, Sku};
+use shared::outbox;
+use shared::trace::TraceContext;
+
+use crate::store;
+use crate::store::receipts::ReceiptRow;
+
+/// Goods to book, for a request that is locked.
+pub(super) struct Goods<'a> {
+    /// The request.
+    pub(super) request_id: RequestId,
+    /// What came.
+    pub(super) sku: &'a Sku,
+    /// Units.
+    pub(super) quantity: Quantity,
+    /// Who made them.
+    pub(super) factory_id: &'a FactoryId,
+    /// Whether they count toward the request; goods of another product do not.
+    pub(super) counts: bool,
+    /// The callback that told of them, if one did.
+    pub(super) callback: Option<FromCallback<'a>>,
+    /// The operator who booked them, if one did.
+    pub(super) hand: Option<Hand<'a>>,
+    /// The trace that goes on with the event.
+    pub(super) trace: TraceContext,
+    /// When.
+    pub(super) at: DateTime<Utc>,
+}
+
+/// Where goods are known from.
+pub(super) struct FromCallback<'a> {
+    /// Its token's id.
+    pub(super) jti: &'a str,
+    /// The factory's name for the delivery.
+    pub(super) delivery_id: Option<&'a str>,
+}
+
+/// Who booked goods that no callback booked.
+pub(super) struct Hand<'a> {
+    /// The operator.
+    pub(super) actor: &'a str,
+    /// Why.
+    pub(super) reason: &'a str,
+}
+
+/// Books the goods; wake the outbox after the commit.
+pub(super) async fn book(
+    connection: &mut AsyncPgConnection,
+    goods: &Goods<'_>,
+    source: &str,
+) -> Result<ReceiptRow, StoreError> {
+    let receipt_id = ReceiptId::generate();
+    let receipt = ReceiptRow {
+        id: receipt_id.0,
+        request_id: goods.request_id.0,
+        sku: goods.sku.to_string(),
+        quantity: goods.quantity.get(),
+        factory_id: goods.factory_id.to_string(),
+        delivery_id: goods.callback.as_ref().and_then(|from| from.delivery_id).map(str::to_owned),
+        jti: goods.callback.as_ref().map(|from| from.jti.to_owned()),
+        received_at: goods.at,
+        traceparent: goods.trace.to_string(),
+        actor: goods.hand.as_ref().map(|hand| hand.actor.to_owned()),
+        reason: goods.hand.as_ref().map(|hand| hand.reason.to_owned()),
+    };
+    let event = StockReceived {
+        receipt_id,
+        request_id: goods.request_id,
+        sku: goods.sku.clone(),
+        quantity: goods.quantity,
+        factory_id: goods.factory_id.clone(),
+        received_at: goods.at,
+    };
+    let event = OutgoingEvent::new(&stock::RECEIVED, source, &receipt_id.to_string(), goods.trace, &event);
+    store::receipts::insert(connection, &receipt).await?;
+    if goods.counts {
+        store::requests::add_received(connection, goods.request_id, goods.quantity.get()).await?;
+    }
+    outbox::append(connection, [event]).await?;
+    Ok(receipt)
+}

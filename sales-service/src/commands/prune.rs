@@ -1,0 +1,52 @@
+//! The pruning job: what nobody needs any more is deleted, a little at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, write};
+use crate::settings::Retention;
+use crate::store::{StoreError, retention};
+
+/// How often it is looked for something to delete.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// Prunes until `stop`.
+pub async fn run(context: Context, settings: Retention, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match prune(&context, &settings).await {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(deleted, "pruned refused orders and kept answers"),
+            Err(error) => tracing::warn!(%error, "pruning was broken off; it goes on later"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Deletes refused orders and kept answers that are old enough; answers how many. Each small batch
+/// is a transaction of its own, so that nobody waits for it.
+pub async fn prune(context: &Context, settings: &Retention) -> Result<usize, StoreError> {
+    let before = |days: u32| -> DateTime<Utc> { write::now() - chrono::Duration::days(i64::from(days)) };
+    let mut connection = context.pool.get().await?;
+    let mut deleted = 0;
+    if settings.refused_orders_days > 0 {
+        loop {
+            let count = retention::delete_refused_orders(&mut connection, before(settings.refused_orders_days)).await?;
+            deleted += count;
+            if count == 0 {
+                break;
+            }
+        }
+    }
+    loop {
+        let count = retention::delete_kept_answers(&mut connection, before(settings.kept_answers_days)).await?;
+        deleted += count;
+        if count == 0 {
+            return Ok(deleted);
+        }
+    }
+}

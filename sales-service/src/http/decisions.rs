@@ -1,0 +1,132 @@
+//! `/api/v1/stock/{sku}/replenishment-decision` and `/snooze`.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::http::auth::{Operator, Viewer};
+use shared::http::{RawJson, parse_strict};
+use shared::ids::Sku;
+use shared::problem::{Problem, ProblemBody};
+use shared::trace::TraceContext;
+use utoipa::ToSchema;
+
+use super::products::PolicyBody;
+use super::{State, bounded, invalid, no_such_product, sku_in_path};
+use crate::commands::Asked;
+use crate::commands::look_up;
+use crate::commands::snooze_stock::snooze_stock;
+
+const REASON_LENGTH_MAX: usize = 500;
+
+/// What the policy says now, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplenishmentDecision {
+    sku: String,
+    inputs: DecisionInputs,
+    /// The rule in symbols.
+    #[schema(example = "position = on_hand + on_order - backordered; ...")]
+    formula: &'static str,
+    /// Units that would be asked for now; 0 for none.
+    quantity: i64,
+    /// `order`, `propose` or `none`.
+    answer: &'static str,
+    /// The same in words.
+    explanation: String,
+}
+
+/// What the decision is made from, units.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DecisionInputs {
+    on_hand: i64,
+    on_order: i64,
+    backordered: i64,
+    position: i64,
+    policy: PolicyBody,
+    /// Nothing is ordered by itself until then: a refusal, or a snooze.
+    paused_until: Option<DateTime<Utc>>,
+}
+
+const FORMULA: &str = "position = on_hand + on_order - backordered; \
+    when position <= reorder_point: quantity = ceil((order_up_to - position) / lot_size) * lot_size";
+
+/// Whether more would be ordered now, and why.
+#[utoipa::path(
+    tag = "stock",
+    security(("operator" = [])),
+    params(("sku" = Sku, Path)),
+    responses(
+        (status = 200, body = ReplenishmentDecision),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/stock/{sku}/replenishment-decision")]
+pub async fn get_decision(_: Viewer, state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
+    let now = Utc::now();
+    let sku = sku_in_path(&sku)?;
+    let found = look_up::replenishment_decision(&state.context, sku.as_str(), now).await?;
+    let (view, stance) = found.ok_or_else(no_such_product)?;
+    let figures = view.stock.figures();
+    Ok(HttpResponse::Ok().json(ReplenishmentDecision {
+        inputs: DecisionInputs {
+            on_hand: figures.on_hand,
+            on_order: figures.on_order,
+            backordered: figures.backordered,
+            position: figures.position(),
+            policy: PolicyBody::of_row(&view.product),
+            paused_until: view.stock.paused_until(now),
+        },
+        sku: view.stock.sku,
+        formula: FORMULA,
+        quantity: stance.quantity,
+        answer: stance.answer,
+        explanation: stance.explanation,
+    }))
+}
+
+/// A pause that an operator asks for.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct SnoozeBody {
+    /// Nothing is ordered by itself before this; in the future.
+    until: DateTime<Utc>,
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Order nothing by itself until a date. Replenishments by hand are not held back.
+#[utoipa::path(
+    tag = "stock",
+    security(("operator" = [])),
+    params(("sku" = Sku, Path)),
+    request_body(content = SnoozeBody, example = json!({"until": "2030-01-31T00:00:00Z", "reason": "season is over"})),
+    responses(
+        (status = 204, description = "Noted."),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/api/v1/stock/{sku}/snooze")]
+pub async fn snooze(
+    operator: Operator,
+    state: Data<State>,
+    sku: Path<String>,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let sku = sku_in_path(&sku)?;
+    let parsed: SnoozeBody = parse_strict(&body.0)?;
+    if parsed.until <= Utc::now() {
+        return Err(invalid("until", "must be in the future"));
+    }
+    let reason = bounded("reason", Some(parsed.reason), REASON_LENGTH_MAX)?.unwrap_or_default();
+    if reason.trim().is_empty() {
+        return Err(invalid("reason", "must not be empty"));
+    }
+    let detail = serde_json::from_slice(&body.0).unwrap_or_default();
+    let asked = Asked { reason: Some(&reason), detail, ..Asked::plainly(&operator.name, TraceContext::of(&request)) };
+    snooze_stock(&state.context, sku, parsed.until, asked).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,161 @@
+//! What a stock keeper trusts: cancellations, decisions in words, pauses, the sweep, the audit.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::wait_until;
+
+use crate::support::{SOON, Shop, one, policy};
+
+fn with(key: &str, value: Value) -> Value {
+    let mut policy = policy();
+    policy[key] = value;
+    policy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_order_gives_its_units_back_once_and_to_the_oldest_first() {
+    let shop = Shop::open().await;
+    let mut waits = with("shortage", json!("backorder"));
+    waits["mode"] = json!("off");
+    shop.product("CP-1", 4, waits).await;
+    let sold = shop.order(one("CP-1", 4)).await;
+    let first = shop.order(one("CP-1", 3)).await;
+    let second = shop.order(one("CP-1", 3)).await;
+    assert_eq!((sold.status.as_u16(), first.status.as_u16(), second.status.as_u16()), (201, 202, 202));
+    assert_eq!(shop.figures("CP-1").await, (0, 6, 0));
+    let path = |answer: &crate::support::Answer| format!("/api/v1/orders/{}", answer.body["id"].as_str().expect("id"));
+    for _ in 0..3 {
+        let cancelled = shop.operate(Method::POST, &format!("{}/cancel", path(&sold)), json!({})).await;
+        assert_eq!((cancelled.status.as_u16(), &cancelled.body["status"]), (200, &json!("cancelled")), "{cancelled:?}");
+    }
+    assert_eq!(shop.get(&path(&first)).await.body["status"], "confirmed");
+    let waiting = shop.get(&path(&second)).await;
+    assert_eq!((&waiting.body["status"], &waiting.body["lines"][0]["filled"]), (&json!("backordered"), &json!(1)));
+    assert_eq!(shop.figures("CP-1").await, (0, 2, 0));
+    shop.operate(Method::POST, &format!("{}/cancel", path(&second)), json!({})).await;
+    assert_eq!(shop.figures("CP-1").await, (1, 0, 0), "its one unit is free, nobody waits");
+    shop.assert_books_agree().await;
+
+    let refused = shop.order(json!({"lines": [{"sku": "CP-1", "quantity": 9}], "on_shortage": "reject"})).await;
+    let path = format!("/api/v1/orders/{}/cancel", refused.body["order_id"].as_str().expect("id"));
+    assert_eq!(shop.operate(Method::POST, &path, json!({})).await.status, 409);
+    let listed = shop.get("/api/v1/orders?status=rejected&sku=CP-1").await;
+    assert_eq!(listed.body["items"].as_array().map(Vec::len), Some(1), "a refused order is demand");
+    let log = shop.get("/api/v1/audit-log?limit=200").await;
+    let actions: Vec<_> = log.body["items"].as_array().expect("items").iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions.iter().filter(|action| **action == "order.cancel").count(), 2, "{actions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_decision_is_told_in_words_and_a_snooze_holds_it_back() {
+    let shop = Shop::open().await;
+    let mut policy = with("reorder_point", json!(5));
+    policy["order_up_to"] = json!(12);
+    shop.product("CP-1", 6, policy).await;
+    let path = "/api/v1/stock/CP-1/replenishment-decision";
+    let above = shop.get(path).await;
+    assert_eq!((&above.body["answer"], &above.body["quantity"]), (&json!("none"), &json!(0)), "{above:?}");
+    let snooze = |until: &str| {
+        let body = json!({"until": until, "reason": "season is over"});
+        let shop = &shop;
+        async move { shop.operate(Method::POST, "/api/v1/stock/CP-1/snooze", body).await.status }
+    };
+    assert_eq!(snooze("2020-01-01T00:00:00Z").await, 422, "in the past");
+    assert_eq!(snooze("2100-01-01T00:00:00Z").await, 204);
+    assert_eq!(shop.order(one("CP-1", 4)).await.status, 201);
+    assert_eq!(shop.figures("CP-1").await, (2, 0, 0), "held back");
+    let held = shop.get(path).await;
+    assert_eq!(held.body["answer"], "none");
+    assert_eq!(held.body["inputs"]["paused_until"], "2100-01-01T00:00:00Z");
+    let words = "position 2 = 2 on hand + 0 on order - 0 backordered, at or below 5: order 10 (1 lot of 10) to reach at least 12";
+    assert!(held.body["explanation"].as_str().is_some_and(|text| text.starts_with(words)), "{held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_orders_what_a_pause_held_back() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__REPLENISHMENT__SWEEP_EVERY_S", "1")]).await;
+    shop.product("CP-1", 1, policy()).await;
+    let body = json!({"until": "2100-01-01T00:00:00Z", "reason": "season is over"});
+    assert_eq!(shop.operate(Method::POST, "/api/v1/stock/CP-1/snooze", body).await.status, 204);
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
+    assert_eq!(shop.figures("CP-1").await, (0, 0, 0));
+    shop.database.execute("UPDATE stock SET snoozed_until = now()", &[]).await.expect("the pause is over");
+    wait_until("the sweep", SOON, || async {
+        let figures = shop.figures("CP-1").await;
+        if figures == (0, 0, 10) { Ok(()) } else { Err(figures) }
+    })
+    .await;
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_finds_a_row_that_someone_changed_by_hand() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 5, policy()).await;
+    shop.order(one("CP-1", 2)).await;
+    let audit = shop.get("/api/v1/audit").await;
+    assert_eq!(audit.body["ok"], true, "{audit:?}");
+    let totals = &audit.body["totals"][0];
+    assert_eq!((&totals["on_hand"], &totals["sold"], &totals["adjusted"]), (&json!(3), &json!(2), &json!(5)));
+    let by_hand = [
+        ("UPDATE stock SET on_hand = on_hand + 1", "ledger-adds-up"),
+        ("UPDATE stock SET on_order = 7", "on-order-is-in-replenishments"),
+        ("UPDATE order_lines SET filled = 1", "sold-is-in-orders"),
+        ("UPDATE stock_movements SET before = before + 1, after = after + 1 WHERE cause = 'sale'", "ledger-chains"),
+        ("DELETE FROM stock_movements WHERE cause = 'correction'", "ledger-adds-up"),
+    ];
+    for (sql, rule) in by_hand {
+        shop.database.batch_execute(sql).await.expect("changed by hand");
+        let audit = shop.get("/api/v1/audit").await;
+        assert_eq!(audit.body["ok"], false, "{sql}");
+        let checks = audit.body["checks"].as_array().expect("checks");
+        let broken = checks.iter().find(|check| check["name"] == rule).expect("the rule");
+        assert_eq!(broken["ok"], false, "{sql}: {checks:?}");
+        assert!(broken["detail"].as_str().is_some_and(|text| text.contains("CP-1")), "{broken}");
+    }
+    let metrics =
+        shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer").text().await.expect("text");
+    let mut lines = metrics.lines().filter(|line| line.contains(r#"rule="ledger-adds-up""#));
+    assert!(lines.any(|line| line.ends_with(" 1")), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_refused_orders_are_pruned_and_their_answers_survive() {
+    let mut shop = Shop::open().await;
+    shop.product("CP-1", 1, policy()).await;
+    let sold = shop.order(one("CP-1", 1)).await;
+    let refused = shop.order_with_key("key-1", one("CP-1", 1)).await;
+    assert_eq!((sold.status.as_u16(), refused.status.as_u16()), (201, 409));
+    shop.stop().await;
+    shop.database.execute("UPDATE orders SET created_at = now() - interval '401 days'", &[]).await.expect("aged");
+    shop.start().await;
+    wait_until("the pruning", SOON, || async {
+        let left = shop.count("SELECT count(*) FROM orders").await;
+        if left == 1 { Ok(()) } else { Err(left) }
+    })
+    .await;
+    assert_eq!(shop.count("SELECT count(*) FROM orders WHERE status = 'confirmed'").await, 1);
+    let again = shop.order_with_key("key-1", one("CP-1", 1)).await;
+    assert!(again.replayed && again.body["order_id"] == refused.body["order_id"], "{again:?}");
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_comes_as_a_table() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 2000, policy()).await;
+    let orders = (0..1100).map(|_| shop.order(one("CP-1", 1)));
+    assert!(futures::future::join_all(orders).await.iter().all(|answer| answer.status == 201));
+    let body = json!({"delta": -1, "reason": "damage", "note": "선반 4, \"wet\""});
+    assert_eq!(shop.operate(Method::POST, "/api/v1/products/CP-1/adjustments", body).await.status, 201);
+    let bearer = crate::support::bearer();
+    let headers = [("Authorization", bearer.as_str()), ("Accept", "text/csv")];
+    let table = shop.send(Method::GET, "/api/v1/stock/CP-1/movements", &headers, None).await;
+    assert_eq!(table.content_type, "text/csv; charset=utf-8");
+    let text = table.body.as_str().expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1 + 1102, "a head, the opening stock, every sale, the damage");
+    assert_eq!(lines[0], "id,sku,cause,delta,before,after,reference,actor,note,at");
+    assert!(lines[1].contains(",damage,-1,900,899,") && lines[1].contains(r#""선반 4, ""wet""""#), "{}", lines[1]);
+    assert!(lines[1102].contains(",correction,2000,0,2000,"));
+}

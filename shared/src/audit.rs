@@ -1,0 +1,161 @@
+//! The running check of a service's own books: rules as SQL, over one snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Jsonb, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Gauge;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::db::{Pool, StoreError};
+use crate::http::auth::Viewer;
+use crate::problem::{Problem, ProblemBody};
+
+/// Told of each broken rule at the most.
+const TOLD_MAX: usize = 10;
+
+/// A rule of the books.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its name, such as `ledger-adds-up`.
+    pub name: &'static str,
+    /// Answers a text column `off`: a sentence for each row that breaks it.
+    pub sql: &'static str,
+}
+
+/// What a service's books are held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Books {
+    /// The rules.
+    pub rules: &'static [Rule],
+    /// Answers a jsonb column `total`: an object with `sku` for each product.
+    pub totals: &'static str,
+}
+
+/// One rule's result.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditCheck {
+    name: String,
+    ok: bool,
+    /// What is off, by which product and how much.
+    detail: String,
+}
+
+/// The result of an audit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditReport {
+    as_of: DateTime<Utc>,
+    ok: bool,
+    checks: Vec<AuditCheck>,
+    /// Per product, units.
+    totals: Vec<Value>,
+}
+
+#[derive(QueryableByName)]
+struct Off {
+    #[diesel(sql_type = Text)]
+    off: String,
+}
+
+#[derive(QueryableByName)]
+struct Total {
+    #[diesel(sql_type = Jsonb)]
+    total: Value,
+}
+
+/// Audits a service's books.
+#[derive(Clone)]
+pub struct Auditor {
+    pool: Pool,
+    books: Arc<Books>,
+    broken: Gauge<u64>,
+}
+
+impl Auditor {
+    /// For the books in this database.
+    pub fn new(pool: Pool, books: Books) -> Self {
+        let broken = opentelemetry::global::meter("jaego")
+            .u64_gauge("jaego_audit_broken_rules")
+            .with_description("1 for each rule of the books that is broken")
+            .build();
+        Self { pool, books: Arc::new(books), broken }
+    }
+
+    /// Every `every` until `stop`; what is broken is logged and measured.
+    pub async fn watch(self, every: Duration, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.run().await {
+                Ok(report) => {
+                    for check in report.checks.iter().filter(|check| !check.ok) {
+                        tracing::error!(rule = check.name, detail = check.detail, "the books do not agree");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the books could not be audited now"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    /// Checks every rule over one snapshot.
+    pub async fn run(&self) -> Result<AuditReport, StoreError> {
+        let mut connection = self.pool.get().await?;
+        let books = self.books.clone();
+        let report = connection
+            .build_transaction()
+            .repeatable_read()
+            .read_only()
+            .run(async move |connection| audit(connection, &books).await)
+            .await?;
+        for check in &report.checks {
+            self.broken.record(u64::from(!check.ok), &[KeyValue::new("rule", check.name.clone())]);
+        }
+        Ok(report)
+    }
+}
+
+async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<AuditReport, StoreError> {
+    let mut checks = Vec::new();
+    for rule in books.rules {
+        let off: Vec<Off> = sql_query(rule.sql).load(connection).await?;
+        let told: Vec<&str> = off.iter().take(TOLD_MAX).map(|row| row.off.as_str()).collect();
+        let detail = match off.len() {
+            0 => "ok".to_owned(),
+            count if count > TOLD_MAX => format!("{}; and {} more", told.join("; "), count - TOLD_MAX),
+            _ => told.join("; "),
+        };
+        checks.push(AuditCheck { name: rule.name.to_owned(), ok: off.is_empty(), detail });
+    }
+    let totals: Vec<Total> = sql_query(books.totals).load(connection).await?;
+    Ok(AuditReport {
+        as_of: Utc::now(),
+        ok: checks.iter().all(|check| check.ok),
+        checks,
+        totals: totals.into_iter().map(|row| row.total).collect(),
+    })
+}
+
+/// Prove the rules of this service's books from its rows, now.
+#[utoipa::path(
+    tag = "audit",
+    security(("operator" = [])),
+    responses(
+        (status = 200, body = AuditReport),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/audit")]
+pub async fn get_audit(_: Viewer, auditor: Data<Auditor>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(auditor.run().await?))
+}
