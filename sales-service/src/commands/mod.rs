@@ -17,10 +17,9 @@ mod write;
 use diesel_async::AsyncPgConnection;
 use serde_json::Value;
 use shared::audit_log::{self, Action};
-use shared::db::Pool;
+use shared::db::{Pool, Refused};
 use shared::idempotency::{self, KeptAnswer, KeyUse};
 use shared::outbox::Outbox;
-use shared::problem::Problem;
 use shared::trace::TraceContext;
 
 use crate::settings::Replenishment;
@@ -93,37 +92,4 @@ pub struct Answered {
     pub answer: KeptAnswer,
     /// The request was answered before, under the same key.
     pub is_replay: bool,
-}
-
-/// Why it was not done.
-#[derive(Debug)]
-enum Refused {
-    /// A rule says no.
-    Problem(Problem),
-    /// The store failed.
-    Store(StoreError),
-}
-
-impl From<diesel::result::Error> for Refused {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Problem(problem) => problem,
-            Refused::Store(error) => error.into(),
-        }
-    }
 }

@@ -105,6 +105,39 @@ impl From<StoreError> for Problem {
     }
 }
 
+/// Why a command's transaction was rolled back: a rule said no, or the store failed.
+#[derive(Debug)]
+pub enum Refused {
+    /// A rule says no.
+    Problem(Problem),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<diesel::result::Error> for Refused {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Problem(problem) => problem,
+            Refused::Store(error) => error.into(),
+        }
+    }
+}
+
 /// A pool; connections are made when they are first needed. Must be called on the runtime that
 /// lives as long as the process: connections are driven there, not on an HTTP worker.
 pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyhow::Error> {
