@@ -8,9 +8,10 @@ use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
 use super::{Answered, Asked, Context, Refused, write};
+use crate::domain::goods::Arrival;
 pub use crate::domain::stock::Cause;
-use crate::store::StoreError;
 use crate::store::stock::Hand;
+use crate::store::{StoreError, corrupt};
 
 /// A change of on hand.
 #[derive(Debug, Clone)]
@@ -59,24 +60,24 @@ pub async fn adjust_stock(
                 return Err(no_such_product(&adjustment.sku).into());
             };
             let before = shelf.figures.on_hand;
-            if before + adjustment.delta < 0 {
+            let Ok(arrival) = Arrival::of_adjustment(&shelf.figures, adjustment.cause, adjustment.delta) else {
                 let detail = format!("Only {before} on hand: the adjustment may take away at most {before}.");
                 let problem = Problem::new(ProblemKind::Conflict, detail).with("on_hand", before);
                 // Refused for good under this key: units that come later must not change the answer.
                 let answer = KeptAnswer { status: problem.kind().status(), body: problem.to_value().to_string() };
                 return Ok(asked.keep(connection, answer).await?);
-            }
+            };
             let reference = format!("adjustment by {}", asked.actor);
             let hand = Hand { actor: asked.actor, at: now, note: adjustment.note.as_deref() };
             let incoming = write::IncomingUnits {
                 sku: &adjustment.sku,
-                cause: adjustment.cause,
-                units: adjustment.delta,
+                arrival,
                 reference: reference.clone(),
                 hand,
                 trace: asked.trace,
             };
             let (events, movement_id) = write::take_in(connection, &mut shelf, incoming).await?;
+            let movement_id = movement_id.ok_or_else(|| corrupt("an adjustment's ledger entry"))?;
             outbox::append(connection, events).await?;
             asked.record(connection, "stock.adjust", adjustment.sku.as_str()).await?;
             let adjusted =

@@ -8,18 +8,25 @@ use shared::outbox;
 use shared::trace::TraceContext;
 
 use super::{Context, write};
+use crate::domain::replenishment::{Outcome, Sequel};
 use crate::store::{StoreError, replenishments, stock};
 
 /// Applies an outcome unless a later one was applied before it.
-///
-/// A refusal or cancellation gives the open quantity back to the position. A dead letter keeps it
-/// (`stalled`): a redrive must never double an order.
 pub async fn apply_outcome(
     context: &Context,
     kind: &'static EventKind,
     outcome: ProductionOutcome,
     trace: TraceContext,
 ) -> Result<(), HandleError> {
+    let what = if *kind == production::REFUSED {
+        Outcome::Refused
+    } else if *kind == production::CANCELLED {
+        Outcome::Cancelled
+    } else if *kind == production::DEAD_LETTERED {
+        Outcome::DeadLettered
+    } else {
+        Outcome::Accepted
+    };
     let pauses = context.replenishment.clone();
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
@@ -31,36 +38,19 @@ pub async fn apply_outcome(
             let Some(mut row) = replenishments::lock(connection, outcome.request_id).await? else {
                 return Err(HandleError::Failed(format!("there is no replenishment {}", outcome.request_id)));
             };
-            if outcome.revision <= row.revision {
+            let mut replenishment = row.replenishment()?;
+            let Some(sequel) = replenishment.apply_outcome(&mut shelf, outcome.revision, what) else {
                 return Ok(());
-            }
-            row.revision = outcome.revision;
-            if row.is_on_order() {
-                let status = if *kind == production::REFUSED {
-                    stock::pause_after_refusal(
-                        connection,
-                        &outcome.sku,
-                        now,
-                        pauses.refusal_pause_s,
-                        pauses.refusal_pause_max_s,
-                    )
-                    .await?;
-                    shelf.is_paused = true;
-                    "refused"
-                } else if *kind == production::CANCELLED {
-                    "cancelled"
-                } else if *kind == production::DEAD_LETTERED {
-                    "stalled"
-                } else {
-                    stock::forget_refusals(connection, &outcome.sku).await?;
-                    "open"
-                };
-                status.clone_into(&mut row.status);
-                if !row.is_on_order() {
-                    shelf.figures.release_on_order(row.open_quantity());
-                    shelf.open_replenishments.retain(|id| *id != outcome.request_id);
+            };
+            match sequel {
+                Sequel::Nothing => {}
+                Sequel::ForgetRefusals => stock::forget_refusals(connection, &outcome.sku).await?,
+                Sequel::Pause => {
+                    let (pause_s, pause_max_s) = (pauses.refusal_pause_s, pauses.refusal_pause_max_s);
+                    stock::pause_after_refusal(connection, &outcome.sku, now, pause_s, pause_max_s).await?;
                 }
             }
+            row.set(&replenishment);
             replenishments::update(connection, &row).await?;
             let events = write::settle_shelf(connection, &outcome.sku, &mut shelf, now, trace).await?;
             Ok(outbox::append(connection, events).await?)

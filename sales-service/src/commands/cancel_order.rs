@@ -9,6 +9,8 @@ use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
 use super::{Asked, Context, Refused, write};
+use crate::domain::goods::Arrival;
+use crate::domain::order::{NotSold, OrderStatus};
 use crate::domain::stock::Cause;
 use crate::store::orders::{self, OrderView};
 use crate::store::stock::Hand;
@@ -28,10 +30,10 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
             // Products first, in key order, then the order: the order of locks everywhere.
             let mut loaded = stock::lock_shelves(connection, &skus, now).await?;
             let Some(status) = orders::lock_status(connection, id).await? else { return Err(unknown().into()) };
-            match status.as_str() {
-                "confirmed" | "backordered" => {}
-                "cancelled" => return Ok::<_, Refused>(view),
-                _ => {
+            match OrderStatus::of_name(&status).ok_or_else(|| corrupt("an order's status"))?.cancel() {
+                Ok(true) => {}
+                Ok(false) => return Ok::<_, Refused>(view),
+                Err(NotSold) => {
                     let detail = format!("Only an order that was sold can be cancelled; this one is {status}.");
                     return Err(Problem::new(ProblemKind::Conflict, detail).with("status", status).into());
                 }
@@ -45,20 +47,14 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
             let mut events = Vec::new();
             for (sku, (filled, waiting)) in &taken {
                 let Some(shelf) = loaded.shelves.get_mut(sku) else { continue };
-                shelf.figures.backordered -= waiting;
-                if *filled > 0 {
-                    let incoming = write::IncomingUnits {
-                        sku,
-                        cause: Cause::Cancellation,
-                        units: *filled,
-                        reference: id.to_string(),
-                        hand: Hand { actor: asked.actor, at: now, note: asked.reason },
-                        trace: asked.trace,
-                    };
-                    events.extend(write::take_in(connection, shelf, incoming).await?.0);
-                } else {
-                    events.extend(write::settle_shelf(connection, sku, shelf, now, asked.trace).await?);
-                }
+                let incoming = write::IncomingUnits {
+                    sku,
+                    arrival: Arrival { cause: Cause::Cancellation, units: *filled, given_up: *waiting },
+                    reference: id.to_string(),
+                    hand: Hand { actor: asked.actor, at: now, note: asked.reason },
+                    trace: asked.trace,
+                };
+                events.extend(write::take_in(connection, shelf, incoming).await?.0);
             }
             let view = orders::get(connection, id).await?.ok_or_else(unknown)?;
             let summary: Vec<OrderSummary> = vec![write::summary(&view)];

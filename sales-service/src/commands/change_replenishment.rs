@@ -11,7 +11,8 @@ use shared::problem::{Problem, ProblemKind};
 
 use super::adjust_stock::no_such_product;
 use super::{Answered, Asked, Context, Refused, write};
-use crate::domain::intake::Shelf;
+use crate::domain::replenishment::{NotInStatus, Status};
+use crate::domain::shelf::Shelf;
 use crate::store::replenishments::{self, ReplenishmentRow};
 use crate::store::{StoreError, corrupt, stock};
 
@@ -39,7 +40,7 @@ pub async fn request_replenishment(
                 factory_id: shelf.factory_id.to_string(),
                 quantity: quantity.get(),
                 received: 0,
-                status: "open".to_owned(),
+                status: Status::Open.name().to_owned(),
                 reason: "manual".to_owned(),
                 explanation: format!("{quantity} ordered by hand by {}", asked.actor),
                 revision: 0,
@@ -48,7 +49,8 @@ pub async fn request_replenishment(
                 updated_at: now,
             };
             replenishments::insert(connection, std::slice::from_ref(&row)).await?;
-            let events = place(connection, &mut shelf, &sku, &row, &asked).await?;
+            shelf.figures.on_order += row.quantity;
+            let events = place(connection, &shelf, &sku, &row, &asked).await?;
             outbox::append(connection, events).await?;
             asked.record(connection, "replenishment.request", &row.id.to_string()).await?;
             Ok(asked.keep(connection, render(&row)).await?)
@@ -84,16 +86,18 @@ pub async fn change_replenishment(
             // The product's figures first, then the replenishment: the order of locks everywhere.
             let mut shelf = write::lock_shelf(connection, &sku, now).await?.ok_or_else(unknown)?;
             let mut row = replenishments::lock(connection, id).await?.ok_or_else(unknown)?;
+            let mut replenishment = row.replenishment()?;
             let (action, events) = match change {
                 Change::Approve => {
-                    if row.status != "proposed" {
-                        return Err(in_status(&row, "Only a proposed replenishment can be approved").into());
-                    }
-                    "open".clone_into(&mut row.status);
-                    ("replenishment.approve", place(connection, &mut shelf, &sku, &row, &asked).await?)
+                    replenishment.approve(&mut shelf).map_err(not_in_status)?;
+                    ("replenishment.approve", place(connection, &shelf, &sku, &row, &asked).await?)
                 }
-                Change::Close => ("replenishment.close", close(connection, &mut shelf, &sku, &mut row, &asked).await?),
+                Change::Close => {
+                    let is_asked = replenishment.close(&mut shelf).map_err(not_in_status)?;
+                    ("replenishment.close", closed(connection, &shelf, &sku, &row, is_asked, &asked).await?)
+                }
             };
+            row.set(&replenishment);
             replenishments::update(connection, &row).await?;
             outbox::append(connection, events).await?;
             asked.record(connection, action, &id.to_string()).await?;
@@ -104,24 +108,19 @@ pub async fn change_replenishment(
     Ok(row)
 }
 
-/// Gives the open quantity back to the position, and tells production to stop asking.
-async fn close(
+/// Tells production to stop asking, if it was asked.
+async fn closed(
     connection: &mut AsyncPgConnection,
-    shelf: &mut Shelf,
+    shelf: &Shelf,
     sku: &Sku,
-    row: &mut ReplenishmentRow,
+    row: &ReplenishmentRow,
+    is_asked: bool,
     asked: &Asked<'_>,
-) -> Result<Vec<OutgoingEvent>, Refused> {
-    let was_on_order = row.is_on_order();
-    if !was_on_order && row.status != "proposed" {
-        return Err(in_status(row, "Only a replenishment under way can be closed").into());
-    }
-    "closed_short".clone_into(&mut row.status);
-    if !was_on_order {
+) -> Result<Vec<OutgoingEvent>, StoreError> {
+    if !is_asked {
         return Ok(Vec::new());
     }
     let now = write::now();
-    shelf.figures.release_on_order(row.open_quantity());
     stock::write_figures(connection, &[(sku, shelf.figures)]).await?;
     let reason = asked.reason.unwrap_or_default().to_owned();
     let closed = ReplenishmentClosed { request_id: RequestId(row.id), sku: sku.clone(), reason, closed_at: now };
@@ -131,16 +130,15 @@ async fn close(
     ])
 }
 
-/// Counts a replenishment as on order and asks for its production.
+/// Asks for the production of a replenishment that counts as on order from now on.
 async fn place(
     connection: &mut AsyncPgConnection,
-    shelf: &mut Shelf,
+    shelf: &Shelf,
     sku: &Sku,
     row: &ReplenishmentRow,
     asked: &Asked<'_>,
 ) -> Result<Vec<OutgoingEvent>, StoreError> {
     let now = write::now();
-    shelf.figures.on_order += row.quantity;
     stock::write_figures(connection, &[(sku, shelf.figures)]).await?;
     let quantity = Quantity::try_from(row.quantity).map_err(|_| corrupt("a replenishment's quantity"))?;
     let requested = ProductionRequested {
@@ -157,7 +155,7 @@ async fn place(
     ])
 }
 
-fn in_status(row: &ReplenishmentRow, rule: &str) -> Problem {
-    let detail = format!("{rule}; this one is {}.", row.status);
-    Problem::new(ProblemKind::Conflict, detail).with("status", &row.status)
+fn not_in_status(NotInStatus { status, rule }: NotInStatus) -> Problem {
+    let detail = format!("{rule}; this one is {}.", status.name());
+    Problem::new(ProblemKind::Conflict, detail).with("status", status.name())
 }

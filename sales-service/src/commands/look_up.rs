@@ -1,6 +1,9 @@
 //! Questions: nothing changes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
 use shared::ids::{OrderId, Sku};
 
 use super::Context;
@@ -13,9 +16,27 @@ pub use crate::store::orders::{Filter as OrderFilter, OrderLineRow, OrderView};
 pub use crate::store::replenishments::{Filter as ReplenishmentFilter, ReplenishmentRow};
 pub use crate::store::stock::{MovementRow, StockFilter, StockView};
 
-/// One order with its lines.
-pub async fn order(context: &Context, id: OrderId) -> Result<Option<OrderView>, StoreError> {
-    orders::get(&mut *context.pool.get().await?, id).await
+/// When more should be here, by SKU; a product that is not in it has nothing under way in time.
+pub type RestockEtas = BTreeMap<String, DateTime<Utc>>;
+
+/// One order with its lines, and when what it waits for should be here.
+pub async fn order(context: &Context, id: OrderId) -> Result<Option<(OrderView, RestockEtas)>, StoreError> {
+    let mut connection = context.pool.get().await?;
+    let Some(view) = orders::get(&mut connection, id).await? else { return Ok(None) };
+    let etas = restock_etas(&mut connection, std::slice::from_ref(&view)).await?;
+    Ok(Some((view, etas)))
+}
+
+async fn restock_etas(connection: &mut AsyncPgConnection, orders: &[OrderView]) -> Result<RestockEtas, StoreError> {
+    let lines = orders.iter().flat_map(|view| &view.lines);
+    let waiting: BTreeSet<&str> = lines.filter(|line| line.waiting > 0).map(|line| line.sku.as_str()).collect();
+    if waiting.is_empty() {
+        return Ok(RestockEtas::new());
+    }
+    let waiting: Vec<&str> = waiting.into_iter().collect();
+    let filter = StockFilter { skus: Some(&waiting), ..StockFilter::default() };
+    let views = stock::list(connection, filter, i64::try_from(waiting.len()).unwrap_or(i64::MAX)).await?;
+    Ok(views.into_iter().filter_map(|view| Some((view.product.sku, view.restock_eta?))).collect())
 }
 
 /// Products with their figures, in the order of their SKU.
@@ -46,9 +67,16 @@ pub async fn replenishments(
     replenishments::list(&mut *context.pool.get().await?, filter, limit).await
 }
 
-/// Orders, newest first.
-pub async fn orders(context: &Context, filter: OrderFilter<'_>, limit: i64) -> Result<Vec<OrderView>, StoreError> {
-    orders::list(&mut *context.pool.get().await?, filter, limit).await
+/// Orders, newest first, and when what they wait for should be here.
+pub async fn orders(
+    context: &Context,
+    filter: OrderFilter<'_>,
+    limit: i64,
+) -> Result<(Vec<OrderView>, RestockEtas), StoreError> {
+    let mut connection = context.pool.get().await?;
+    let views = orders::list(&mut connection, filter, limit).await?;
+    let etas = restock_etas(&mut connection, &views).await?;
+    Ok((views, etas))
 }
 
 /// What the policy of one product says now; None when there is no such product.
@@ -57,7 +85,7 @@ pub async fn replenishment_decision(
     sku: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(StockView, Stance)>, StoreError> {
-    let filter = StockFilter { sku: Some(sku), ..StockFilter::default() };
+    let filter = StockFilter { skus: Some(&[sku]), ..StockFilter::default() };
     let Some(view) = stock(context, filter, 1).await?.into_iter().next() else { return Ok(None) };
     let stance = policy::stance(&view.stock.figures(), &view.product.policy()?, view.stock.paused_until(now).is_some());
     Ok(Some((view, stance)))

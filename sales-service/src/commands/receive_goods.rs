@@ -7,7 +7,7 @@ use shared::outbox;
 use shared::trace::TraceContext;
 
 use super::{Context, write};
-use crate::domain::goods;
+use crate::domain::goods::Arrival;
 use crate::domain::stock::Cause;
 use crate::store::replenishments::{self, AppliedReceipt};
 use crate::store::stock::Hand;
@@ -35,19 +35,14 @@ pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: Tra
             // An operator may accept goods for another product than was asked for: they settle nothing.
             let row = replenishments::lock(connection, receipt.request_id).await?;
             if let Some(mut row) = row.filter(|row| row.sku == receipt.sku.as_str()) {
-                let settlement = goods::settle(row.quantity, row.received, units, row.is_on_order());
-                shelf.figures.release_on_order(settlement.off_order);
-                row.received += units;
-                if settlement.is_complete && row.is_on_order() {
-                    "complete".clone_into(&mut row.status);
-                    shelf.open_replenishments.retain(|id| *id != receipt.request_id);
-                }
+                let mut replenishment = row.replenishment()?;
+                replenishment.receive(&mut shelf, units);
+                row.set(&replenishment);
                 replenishments::update(connection, &row).await?;
             }
             let incoming = write::IncomingUnits {
                 sku: &receipt.sku,
-                cause: Cause::Receipt,
-                units,
+                arrival: Arrival { cause: Cause::Receipt, units, given_up: 0 },
                 reference: receipt.receipt_id.to_string(),
                 hand: Hand { actor: "factory", at: now, note: None },
                 trace,

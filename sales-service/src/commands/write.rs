@@ -8,12 +8,13 @@ use shared::contracts::order::{self, ORDERS_PER_EVENT_MAX, OrderLineSummary, Ord
 use shared::contracts::production::{self, ProductionRequested};
 use shared::contracts::stock::{self, StockChanged};
 use shared::contracts::{EventKind, OutgoingEvent};
-use shared::ids::{OrderId, RequestId, Sku};
+use shared::ids::{MovementId, OrderId, RequestId, Sku};
 use shared::trace::TraceContext;
 
-use crate::domain::goods::{self, Source};
-use crate::domain::intake::{NewReplenishment, Shelf};
-use crate::domain::stock::{Cause, Figures};
+use crate::domain::goods::{self, Arrival, Source};
+use crate::domain::replenishment::Status;
+use crate::domain::shelf::{NewReplenishment, Shelf};
+use crate::domain::stock::Figures;
 use crate::store::orders::OrderView;
 use crate::store::replenishments::ReplenishmentRow;
 use crate::store::stock::{Hand, Loaded};
@@ -49,7 +50,7 @@ pub(super) async fn write_replenishments(
         factory_id: new.factory_id.to_string(),
         quantity: new.need.quantity.get(),
         received: 0,
-        status: if new.is_proposal { "proposed" } else { "open" }.to_owned(),
+        status: if new.is_proposal { Status::Proposed } else { Status::Open }.name().to_owned(),
         reason: new.need.reason.name().to_owned(),
         explanation: new.need.explanation.clone(),
         revision: 0,
@@ -121,27 +122,26 @@ pub(super) fn orders_changed(
 /// Who brings units in, when, and for what.
 pub(super) struct IncomingUnits<'a> {
     pub(super) sku: &'a Sku,
-    pub(super) cause: Cause,
-    pub(super) units: i64,
+    pub(super) arrival: Arrival,
     pub(super) reference: String,
     pub(super) hand: Hand<'a>,
     pub(super) trace: TraceContext,
 }
 
 /// Units come in: waiting orders take theirs, the ledger is written, then the policy is asked.
-/// The figures are written too. Answers the events, and the id of the first ledger entry.
+/// The figures are written too. Answers the events, and the id of the first ledger entry if there is one.
 pub(super) async fn take_in(
     connection: &mut AsyncPgConnection,
     shelf: &mut Shelf,
     incoming: IncomingUnits<'_>,
-) -> Result<(Vec<OutgoingEvent>, shared::ids::MovementId), StoreError> {
-    let IncomingUnits { sku, cause, units, reference, hand, trace } = incoming;
-    let waiting = if shelf.figures.backordered > 0 && units > 0 {
-        orders::waiting_lines(connection, sku, units).await?
+) -> Result<(Vec<OutgoingEvent>, Option<MovementId>), StoreError> {
+    let IncomingUnits { sku, arrival, reference, hand, trace } = incoming;
+    let waiting = if shelf.figures.backordered > arrival.given_up && arrival.units > 0 {
+        orders::waiting_lines(connection, sku, arrival.units).await?
     } else {
         Vec::new()
     };
-    let taken = goods::take_in(sku, &mut shelf.figures, cause, units, &waiting);
+    let taken = goods::take_in(sku, &mut shelf.figures, arrival, &waiting);
     let ids = stock_store::insert_movements(connection, &taken.movements, hand, |source| match source {
         Source::Incoming => reference.clone(),
         Source::Order(id) => id.to_string(),
@@ -150,8 +150,7 @@ pub(super) async fn take_in(
     let fulfilled = orders::fill(connection, &taken.fills).await?;
     let mut events = orders_changed(&order::FULFILLED, fulfilled.iter().map(summary).collect(), trace);
     events.extend(settle_shelf(connection, sku, shelf, hand.at, trace).await?);
-    let first = ids.first().copied().ok_or_else(|| StoreError::Query(diesel::result::Error::NotFound))?;
-    Ok((events, first))
+    Ok((events, ids.first().copied()))
 }
 
 /// After a change of the position: asks the policy, writes the figures.
@@ -162,7 +161,7 @@ pub(super) async fn settle_shelf(
     now: DateTime<Utc>,
     trace: TraceContext,
 ) -> Result<Vec<OutgoingEvent>, StoreError> {
-    let decided = crate::domain::intake::replenish(sku, shelf, false, &mut RequestId::generate);
+    let decided = shelf.replenish(sku, false, &mut RequestId::generate);
     let decided: Vec<_> = decided.iter().map(|new| (new, trace)).collect();
     let mut events = write_replenishments(connection, &decided, now).await?;
     stock_store::write_figures(connection, &[(sku, shelf.figures)]).await?;

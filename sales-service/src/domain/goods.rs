@@ -45,14 +45,42 @@ pub struct Incoming {
     pub movements: Vec<Movement<Source>>,
 }
 
-/// Puts `units` in stock, then lets waiting lines (oldest first) take theirs.
-pub fn take_in(sku: &Sku, figures: &mut Figures, cause: Cause, units: i64, waiting: &[WaitingLine]) -> Incoming {
+/// Units that come in (or, with a negative count, go out) for another reason than a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Why.
+    pub cause: Cause,
+    /// How many; at least as many are on hand when it is negative.
+    pub units: i64,
+    /// Units that nobody waits for any more: a cancelled order's own part.
+    pub given_up: i64,
+}
+
+/// Not so many are on hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotOnHand;
+
+impl Arrival {
+    /// An operator's change of on hand, which may not fall below zero.
+    pub fn of_adjustment(figures: &Figures, cause: Cause, delta: i64) -> Result<Self, NotOnHand> {
+        if figures.on_hand + delta < 0 {
+            return Err(NotOnHand);
+        }
+        Ok(Self { cause, units: delta, given_up: 0 })
+    }
+}
+
+/// Puts the units in stock, then lets `waiting` lines (oldest first) take theirs.
+pub fn take_in(sku: &Sku, figures: &mut Figures, arrival: Arrival, waiting: &[WaitingLine]) -> Incoming {
+    figures.backordered -= arrival.given_up;
     let mut incoming = Incoming::default();
     let mut enter = |figures: &mut Figures, cause, delta, reference| {
         incoming.movements.push(Movement { sku: sku.clone(), cause, delta, before: figures.on_hand, reference });
         figures.on_hand += delta;
     };
-    enter(figures, cause, units, Source::Incoming);
+    if arrival.units != 0 {
+        enter(figures, arrival.cause, arrival.units, Source::Incoming);
+    }
     let mut fills = Vec::new();
     for line in waiting {
         let units = line.waiting.min(figures.on_hand);
@@ -65,22 +93,6 @@ pub fn take_in(sku: &Sku, figures: &mut Figures, cause: Cause, units: i64, waiti
     }
     incoming.fills = fills;
     incoming
-}
-
-/// What a receipt leaves open of its replenishment, and what it takes off on order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settlement {
-    /// Units to take off on order.
-    pub off_order: i64,
-    /// Whether all units have come.
-    pub is_complete: bool,
-}
-
-/// Books `units` against a replenishment of `quantity` of which `received` came before;
-/// `is_open` when its open quantity still counts as on order.
-pub fn settle(quantity: i64, received: i64, units: i64, is_open: bool) -> Settlement {
-    let open = (quantity - received).max(0);
-    Settlement { off_order: if is_open { units.min(open) } else { 0 }, is_complete: received + units >= quantity }
 }
 
 #[cfg(test)]
@@ -98,7 +110,8 @@ mod tests {
         let mut lines: Vec<WaitingLine> = (1..=5).map(|id| line(id, 3)).collect();
         let mut filled = Vec::new();
         for units in [4, 4, 4, 10] {
-            let incoming = take_in(&sku, &mut figures, Cause::Receipt, units, &lines);
+            let arrival = Arrival { cause: Cause::Receipt, units, given_up: 0 };
+            let incoming = take_in(&sku, &mut figures, arrival, &lines);
             for fill in &incoming.fills {
                 filled.push((fill.line_id, fill.units));
                 if let Some(line) = lines.iter_mut().find(|line| line.line_id == fill.line_id) {
@@ -110,12 +123,5 @@ mod tests {
         }
         assert_eq!(filled, [(1, 3), (2, 1), (2, 2), (3, 2), (3, 1), (4, 3), (5, 3)]);
         assert_eq!((figures.on_hand, figures.backordered), (7, 0));
-    }
-
-    #[test]
-    fn on_order_gives_up_no_more_than_is_open() {
-        assert_eq!(settle(100, 0, 60, true), Settlement { off_order: 60, is_complete: false });
-        assert_eq!(settle(100, 60, 60, true), Settlement { off_order: 40, is_complete: true });
-        assert_eq!(settle(100, 100, 5, false), Settlement { off_order: 0, is_complete: true });
     }
 }

@@ -1,35 +1,11 @@
 //! Combined intake: many orders decided together, exactly as if they had come one by one.
 
-use std::collections::BTreeMap;
+use shared::ids::{OrderId, Quantity, RequestId, Sku};
 
-use shared::ids::{FactoryId, OrderId, Quantity, RequestId, Sku};
-
-use super::policy::{self, Mode, Need, Policy, Shortage};
-use super::stock::{Cause, Figures, Movement};
-
-/// A product as intake sees it while a batch is decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shelf {
-    /// Its figures; they change as orders are decided.
-    pub figures: Figures,
-    /// Its replenishment policy.
-    pub policy: Policy,
-    /// Who makes it.
-    pub factory_id: FactoryId,
-    /// Price of a unit, minor units of the shop's currency.
-    pub unit_price: i64,
-    /// Whether shoppers may order it.
-    pub on_sale: bool,
-    /// Replenishments that are under way, or proposed.
-    pub open_replenishments: Vec<RequestId>,
-    /// A proposal waits for an operator: there is no second one.
-    pub has_proposal: bool,
-    /// Cooling down after a refusal, or snoozed: nothing is ordered by itself.
-    pub is_paused: bool,
-}
-
-/// All products that a batch touches.
-pub type Shelves = BTreeMap<Sku, Shelf>;
+use super::order::OrderStatus;
+use super::policy::Shortage;
+use super::shelf::{NewReplenishment, Shelf, Shelves};
+use super::stock::{Cause, Movement};
 
 /// An order to be decided. Its SKUs are distinct.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,28 +16,6 @@ pub struct NewOrder {
     pub lines: Vec<(Sku, Quantity)>,
     /// What to do when stock is short; None for each product's policy.
     pub on_shortage: Option<Shortage>,
-}
-
-/// What became of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrderStatus {
-    /// All units were taken from stock.
-    Confirmed,
-    /// Sold; some units wait.
-    Backordered,
-    /// Refused: no stock was taken.
-    Rejected,
-}
-
-impl OrderStatus {
-    /// Its name, in the database and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            OrderStatus::Confirmed => "confirmed",
-            OrderStatus::Backordered => "backordered",
-            OrderStatus::Rejected => "rejected",
-        }
-    }
 }
 
 /// A line of a decided order.
@@ -104,21 +58,6 @@ impl DecidedOrder {
 /// An order that names products which are not there; it leaves no trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownProducts(pub Vec<Sku>);
-
-/// More is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewReplenishment {
-    /// Its id, and the production request's.
-    pub id: RequestId,
-    /// What.
-    pub sku: Sku,
-    /// Who makes it.
-    pub factory_id: FactoryId,
-    /// Only proposed (mode manual), or ordered at once.
-    pub is_proposal: bool,
-    /// How many and why.
-    pub need: Need,
-}
 
 /// Everything that a batch changes, beside the shelves.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -181,7 +120,7 @@ fn decide_order(
         shelf.figures.on_hand -= filled;
         shelf.figures.backordered += waiting;
         // A refused order that this line had no part in changes nothing here.
-        let replenishment = if must_reject && !is_short { None } else { replenish(sku, shelf, is_short, new_id) };
+        let replenishment = if must_reject && !is_short { None } else { shelf.replenish(sku, is_short, new_id) };
         if is_short {
             replenishments.extend(&shelf.open_replenishments);
         } else {
@@ -198,13 +137,8 @@ fn decide_order(
         };
         lines.push(line);
     }
-    let status = if must_reject {
-        OrderStatus::Rejected
-    } else if lines.iter().any(|line| line.waiting > 0) {
-        OrderStatus::Backordered
-    } else {
-        OrderStatus::Confirmed
-    };
+    let waiting = lines.iter().map(|line| line.waiting).sum();
+    let status = if must_reject { OrderStatus::Rejected } else { OrderStatus::of_sold(waiting) };
     Ok(DecidedOrder { id: order.id, status, lines, replenishments })
 }
 
@@ -216,31 +150,4 @@ fn can_sell(shelf: &Shelf, quantity: Quantity, on_shortage: Option<Shortage>) ->
     let may_wait = on_shortage.unwrap_or(shelf.policy.shortage()) == Shortage::Backorder;
     let fits = shelf.policy.max_backordered().is_none_or(|most| shelf.figures.backordered + missing <= most);
     may_wait && fits
-}
-
-/// Evaluates the policy after a change; what is ordered counts in the figures at once, so one
-/// shortfall is answered once.
-pub fn replenish(
-    sku: &Sku,
-    shelf: &mut Shelf,
-    is_short: bool,
-    new_id: &mut dyn FnMut() -> RequestId,
-) -> Option<NewReplenishment> {
-    let is_proposal = match shelf.policy.mode() {
-        Mode::Auto => false,
-        Mode::Manual if !shelf.has_proposal => true,
-        Mode::Manual | Mode::Off => return None,
-    };
-    if shelf.is_paused {
-        return None;
-    }
-    let need = policy::need(&shelf.figures, &shelf.policy, is_short)?;
-    let id = new_id();
-    if is_proposal {
-        shelf.has_proposal = true;
-    } else {
-        shelf.figures.on_order += need.quantity.get();
-    }
-    shelf.open_replenishments.push(id);
-    Some(NewReplenishment { id, sku: sku.clone(), factory_id: shelf.factory_id.clone(), is_proposal, need })
 }

@@ -3,8 +3,13 @@
 
 pub mod goods;
 pub mod intake;
+pub mod order;
 pub mod policy;
+pub mod replenishment;
+pub mod shelf;
 pub mod stock;
 
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod intake_tests;

@@ -199,6 +199,12 @@ pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
     Some(Need { quantity, reason, explanation })
 }
 
+/// How long nothing is ordered by itself after a refusal, seconds: `base_s`, doubled with each of the
+/// refusals in a row `before` it, at most `max_s`.
+pub fn refusal_pause_s(before: u32, base_s: i64, max_s: i64) -> i64 {
+    base_s.saturating_mul(1 << before.min(30)).min(max_s)
+}
+
 /// What a policy says of some figures, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stance {
@@ -271,6 +277,14 @@ mod tests {
         let figures = Figures { backordered: 3_000_000, ..Figures::default() };
         let need = need(&figures, &policy(0, 1_000_000, 300_000), false).expect("needed");
         assert_eq!(need.quantity.get(), 900_000);
+    }
+
+    #[test]
+    fn pauses_double_up_to_their_bound() {
+        let pauses: Vec<i64> = (0..9).map(|before| refusal_pause_s(before, 900, 86_400)).collect();
+        assert_eq!(pauses, [900, 1_800, 3_600, 7_200, 14_400, 28_800, 57_600, 86_400, 86_400]);
+        assert_eq!(refusal_pause_s(u32::MAX, i64::MAX, 86_400), 86_400);
+        assert_eq!(refusal_pause_s(40, 1, i64::MAX), 1 << 30);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Money, State, bounded, invalid, respond};
 use crate::commands::Asked;
 use crate::commands::cancel_order::cancel_order;
-use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView};
+use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView, RestockEtas};
 use crate::commands::take_orders::{Decided, DecidedLine, NewOrder, OrderRequest, OrderStatus, Shortage};
 use crate::settings::Shop;
 
@@ -75,6 +75,8 @@ struct OrderLine {
     /// Units taken from stock so far.
     filled: i64,
     unit_price: Money,
+    /// When units that the line waits for should be here; null when it waits for none, or nobody knows.
+    restock_eta: Option<DateTime<Utc>>,
 }
 
 /// A line that stock could not fill.
@@ -157,9 +159,10 @@ fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Pro
 )]
 #[get("/api/v1/orders/{id}")]
 pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
-    let view = look_up::order(&state.context, OrderId(*id)).await?;
-    let view = view.ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("There is no order {id}.")))?;
-    Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view)))
+    let found = look_up::order(&state.context, OrderId(*id)).await?;
+    let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no order {id}."));
+    let (view, etas) = found.ok_or_else(unknown)?;
+    Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view, &etas)))
 }
 
 /// Which orders to list.
@@ -197,8 +200,8 @@ pub async fn list_orders(
     let page = page.page(LIST)?;
     let before = page.after_id()?;
     let filter = OrderFilter { status: query.status.as_deref(), sku: query.sku.as_ref().map(Sku::as_str), before };
-    let views = look_up::orders(&state.context, filter, page.fetch()).await?;
-    let items: Vec<Order> = views.into_iter().map(|view| Order::of_view(&state.shop, view)).collect();
+    let (views, etas) = look_up::orders(&state.context, filter, page.fetch()).await?;
+    let items: Vec<Order> = views.into_iter().map(|view| Order::of_view(&state.shop, view, &etas)).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |order| order.id.to_string())))
 }
 
@@ -224,12 +227,14 @@ pub async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     let asked = Asked::plainly(&operator.name, TraceContext::of(&request));
     let view = cancel_order(&state.context, OrderId(*id), asked).await?;
-    Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view)))
+    // Nothing waits any more.
+    Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view, &RestockEtas::new())))
 }
 
 impl Order {
-    fn of_view(shop: &Shop, view: OrderView) -> Self {
+    fn of_view(shop: &Shop, view: OrderView, etas: &RestockEtas) -> Self {
         let line = |line: OrderLineRow| OrderLine {
+            restock_eta: etas.get(&line.sku).filter(|_| line.waiting > 0).copied(),
             sku: line.sku,
             quantity: line.quantity,
             filled: line.filled,
@@ -247,7 +252,8 @@ impl Order {
     }
 
     fn of_decided(shop: &Shop, decided: &Decided<'_>) -> Self {
-        let line = |line: &DecidedLine| OrderLine {
+        let line = |(line, eta): (&DecidedLine, &Option<DateTime<Utc>>)| OrderLine {
+            restock_eta: eta.filter(|_| line.waiting > 0),
             sku: line.sku.to_string(),
             quantity: line.quantity.get(),
             filled: line.filled,
@@ -257,7 +263,7 @@ impl Order {
             id: decided.order.id.0,
             status: decided.order.status.name().to_owned(),
             customer: decided.request.customer.clone(),
-            lines: decided.order.lines.iter().map(line).collect(),
+            lines: decided.order.lines.iter().zip(&decided.restock_etas).map(line).collect(),
             total: shop.money(decided.order.total()),
             replenishment_ids: decided.order.replenishments.iter().map(|id| id.0).collect(),
             created_at: decided.at,
@@ -269,13 +275,10 @@ impl Order {
 pub fn renderer(shop: &Shop) -> impl Fn(&Decided<'_>) -> KeptAnswer + Send + Sync + use<> {
     let shop = shop.clone();
     move |decided| {
-        let status = match decided.order.status {
-            OrderStatus::Confirmed => 201,
-            OrderStatus::Backordered => 202,
-            OrderStatus::Rejected => {
-                return KeptAnswer { status: 409, body: out_of_stock(decided).to_value().to_string() };
-            }
-        };
+        if decided.order.status == OrderStatus::Rejected {
+            return KeptAnswer { status: 409, body: out_of_stock(decided).to_value().to_string() };
+        }
+        let status = if decided.order.status == OrderStatus::Backordered { 202 } else { 201 };
         let order = Order::of_decided(&shop, decided);
         // The type holds texts, numbers and times only: writing it cannot fail.
         KeptAnswer { status, body: serde_json::to_string(&order).unwrap_or_default() }

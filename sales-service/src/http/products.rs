@@ -204,7 +204,7 @@ pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Resul
 #[get("/api/v1/products/{sku}")]
 pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
     let sku = sku_in_path(&sku)?;
-    let filter = StockFilter { sku: Some(sku.as_str()), only_on_sale: true, ..StockFilter::default() };
+    let filter = StockFilter { skus: Some(&[sku.as_str()]), only_on_sale: true, ..StockFilter::default() };
     let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next().ok_or_else(no_such_product)?;
     Ok(HttpResponse::Ok().json(Product::of(&state.shop, view)))
 }

@@ -143,7 +143,7 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
 #[get("/api/v1/stock/{sku}")]
 pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
     let sku = sku_in_path(&sku)?;
-    let filter = StockFilter { sku: Some(sku.as_str()), ..StockFilter::default() };
+    let filter = StockFilter { skus: Some(&[sku.as_str()]), ..StockFilter::default() };
     let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next().ok_or_else(no_such_product)?;
     Ok(HttpResponse::Ok().json(Stock::from(view)))
 }

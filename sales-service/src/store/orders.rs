@@ -43,6 +43,8 @@ pub struct OrderLineRow {
     pub quantity: i64,
     /// Taken from stock.
     pub filled: i64,
+    /// Sold and waiting for stock.
+    pub waiting: i64,
     /// Price of a unit, minor units.
     pub unit_price: i64,
 }

@@ -6,11 +6,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::ids::RequestId;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::schema::{receipts_applied, replenishments};
-
-/// Statuses in which the open quantity counts as on order.
-pub const ON_ORDER: [&str; 2] = ["open", "stalled"];
+use super::{StoreError, corrupt};
+use crate::domain::replenishment::{Replenishment, Status};
 
 /// A replenishment as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -43,14 +41,22 @@ pub struct ReplenishmentRow {
 }
 
 impl ReplenishmentRow {
-    /// Whether its open quantity counts as on order.
-    pub fn is_on_order(&self) -> bool {
-        ON_ORDER.contains(&self.status.as_str())
+    /// For a decision.
+    pub fn replenishment(&self) -> Result<Replenishment, StoreError> {
+        Ok(Replenishment {
+            id: RequestId(self.id),
+            quantity: self.quantity,
+            received: self.received,
+            status: Status::of_name(&self.status).ok_or_else(|| corrupt("a replenishment's status"))?,
+            revision: self.revision,
+        })
     }
 
-    /// Units still to come.
-    pub fn open_quantity(&self) -> i64 {
-        (self.quantity - self.received).max(0)
+    /// What a decision made of it.
+    pub fn set(&mut self, decided: &Replenishment) {
+        self.received = decided.received;
+        decided.status.name().clone_into(&mut self.status);
+        self.revision = decided.revision;
     }
 }
 

@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::products::ProductRow;
 use super::schema::{factories, products, replenishments, stock, stock_movements};
 use super::{StoreError, corrupt};
-use crate::domain::intake::{Shelf, Shelves};
+use crate::domain::policy;
+use crate::domain::replenishment::Status;
+use crate::domain::shelf::{Shelf, Shelves};
 use crate::domain::stock::{Figures, Movement};
 
 /// A product's figures as they are stored.
@@ -120,7 +122,7 @@ pub async fn lock_shelves(
         .await?;
     let under_way: Vec<(String, Uuid, String, DateTime<Utc>)> = replenishments::table
         .filter(replenishments::sku.eq_any(&keys))
-        .filter(replenishments::status.eq_any(["proposed", "open", "stalled"]))
+        .filter(replenishments::status.eq_any([Status::Proposed, Status::Open, Status::Stalled].map(Status::name)))
         .order(replenishments::id)
         .select((replenishments::sku, replenishments::id, replenishments::status, replenishments::created_at))
         .load(connection)
@@ -141,10 +143,11 @@ pub async fn lock_shelves(
             unit_price: product.price,
             on_sale: product.on_sale,
             open_replenishments: mine().map(|(_, id, ..)| RequestId(*id)).collect(),
-            has_proposal: mine().any(|(_, _, status, _)| status == "proposed"),
+            has_proposal: mine().any(|(_, _, status, _)| status == Status::Proposed.name()),
             is_paused: row.paused_until(now).is_some(),
         };
-        let ordered = mine().filter(|(_, _, status, _)| status == "open").map(|(.., created_at)| *created_at).min();
+        let ordered =
+            mine().filter(|(_, _, status, _)| status == Status::Open.name()).map(|(.., created_at)| *created_at).min();
         let restock_eta = restock_eta(ordered, lead_time_s, now);
         loaded.expected.insert(sku.clone(), Expected { restock_eta, lead_time_s });
         loaded.shelves.insert(sku, shelf);
@@ -234,7 +237,7 @@ pub async fn insert_movements<R>(
     Ok(ids)
 }
 
-/// A refusal: nothing is ordered by itself for `pause_s`, doubled with each refusal in a row, at most `pause_max_s`.
+/// A refusal: nothing is ordered by itself for a while ([`policy::refusal_pause_s`]).
 pub async fn pause_after_refusal(
     connection: &mut AsyncPgConnection,
     sku: &Sku,
@@ -244,8 +247,7 @@ pub async fn pause_after_refusal(
 ) -> Result<(), StoreError> {
     let row = stock::table.find(sku.as_str());
     let refusals: i32 = row.select(stock::refusals_in_a_row).first(connection).await?;
-    let doublings = u32::try_from(refusals.clamp(0, 30)).unwrap_or_default();
-    let pause_s = pause_s.saturating_mul(1 << doublings).min(pause_max_s);
+    let pause_s = policy::refusal_pause_s(u32::try_from(refusals).unwrap_or_default(), pause_s, pause_max_s);
     let until = chrono::Duration::try_seconds(pause_s).and_then(|pause| now.checked_add_signed(pause));
     diesel::update(row)
         .set((stock::refusals_in_a_row.eq(refusals.saturating_add(1)), stock::replenish_not_before.eq(until)))
@@ -274,8 +276,8 @@ pub struct StockView {
 /// Which products to show.
 #[derive(Debug, Default)]
 pub struct StockFilter<'a> {
-    /// Only this one.
-    pub sku: Option<&'a str>,
+    /// Only these.
+    pub skus: Option<&'a [&'a str]>,
     /// Only those on sale.
     pub only_on_sale: bool,
     /// Only SKUs after this one.
@@ -292,8 +294,8 @@ pub async fn list(
         .inner_join(stock::table.on(stock::sku.eq(products::sku)))
         .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
         .into_boxed();
-    if let Some(sku) = filter.sku {
-        query = query.filter(products::sku.eq(sku));
+    if let Some(skus) = filter.skus {
+        query = query.filter(products::sku.eq_any(skus));
     }
     if filter.only_on_sale {
         query = query.filter(products::on_sale);
@@ -315,7 +317,7 @@ pub async fn list(
     let skus: Vec<&str> = rows.iter().map(|(product, ..)| product.sku.as_str()).collect();
     let ordered: Vec<(String, Option<DateTime<Utc>>)> = replenishments::table
         .filter(replenishments::sku.eq_any(&skus))
-        .filter(replenishments::status.eq("open"))
+        .filter(replenishments::status.eq(Status::Open.name()))
         .group_by(replenishments::sku)
         .select((replenishments::sku, diesel::dsl::min(replenishments::created_at)))
         .load(connection)

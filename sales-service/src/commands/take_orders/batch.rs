@@ -13,7 +13,8 @@ use shared::trace::TraceContext;
 
 use super::{Decided, OrderRequest, Render, restock_eta};
 use crate::commands::{Answered, Context, write};
-use crate::domain::intake::{BatchDecision, DecidedOrder, NewOrder, OrderStatus, UnknownProducts, decide_orders};
+use crate::domain::intake::{BatchDecision, DecidedOrder, NewOrder, UnknownProducts, decide_orders};
+use crate::domain::order::OrderStatus;
 use crate::domain::stock::Figures;
 use crate::store::orders::OrderToInsert;
 use crate::store::stock::Hand;

@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answered, Context};
-pub use crate::domain::intake::{DecidedLine, DecidedOrder, NewOrder, OrderStatus};
+pub use crate::domain::intake::{DecidedLine, DecidedOrder, NewOrder};
+pub use crate::domain::order::OrderStatus;
 pub use crate::domain::policy::Shortage;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::stock::Expected;

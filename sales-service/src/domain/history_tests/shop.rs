@@ -1,0 +1,249 @@
+//! What the commands do with the rules, on memory instead of rows.
+
+use std::collections::BTreeSet;
+
+use shared::ids::{OrderId, RequestId};
+use uuid::Uuid;
+
+use super::super::goods::{Arrival, Source, WaitingLine, take_in};
+use super::super::intake::{NewOrder, decide_orders};
+use super::super::order::OrderStatus;
+use super::super::policy::Policy;
+use super::super::replenishment::{Replenishment, Status};
+use super::super::shelf::{NewReplenishment, Shelf, Shelves};
+use super::super::stock::{Cause, Figures, Movement};
+use super::{PRODUCTS, Step, quantity, sku};
+
+/// A replenishment that a step made.
+pub(super) struct Made {
+    pub(super) product: usize,
+    pub(super) quantity: i64,
+    pub(super) is_proposal: bool,
+    /// Its place among all.
+    pub(super) place: usize,
+}
+
+pub(super) struct Line {
+    pub(super) product: usize,
+    id: i64,
+    pub(super) filled: i64,
+    waiting: i64,
+}
+
+pub(super) struct Order {
+    id: OrderId,
+    pub(super) status: OrderStatus,
+    pub(super) lines: Vec<Line>,
+}
+
+pub(super) struct Shop {
+    pub(super) shelves: Shelves,
+    pub(super) orders: Vec<Order>,
+    pub(super) ledger: Vec<Movement<()>>,
+    replenishments: Vec<(usize, Replenishment)>,
+    /// Receipts as they were told: product, replenishment, units.
+    receipts: Vec<(usize, Option<usize>, i64)>,
+    applied: BTreeSet<usize>,
+    last_id: u128,
+}
+
+impl Shop {
+    pub(super) fn new(policies: &[Policy]) -> Self {
+        let shelf = |policy: &Policy| Shelf {
+            figures: Figures::default(),
+            policy: policy.clone(),
+            factory_id: "FF-1".parse().expect("a factory"),
+            unit_price: 1,
+            on_sale: true,
+            open_replenishments: Vec::new(),
+            has_proposal: false,
+            is_paused: false,
+        };
+        let shelves = policies.iter().enumerate().map(|(product, policy)| (sku(product), shelf(policy))).collect();
+        Self {
+            shelves,
+            orders: Vec::new(),
+            ledger: Vec::new(),
+            replenishments: Vec::new(),
+            receipts: Vec::new(),
+            applied: BTreeSet::new(),
+            last_id: 0,
+        }
+    }
+
+    /// Answers what was asked for, in order.
+    pub(super) fn apply(&mut self, step: &Step) -> Vec<Made> {
+        let before = self.replenishments.len();
+        match step {
+            Step::Order { lines, on_shortage } => {
+                let lines = lines.iter().map(|(product, units)| (sku(*product), quantity(*units))).collect();
+                let order = NewOrder { id: OrderId(self.next_id()), lines, on_shortage: *on_shortage };
+                self.take(order);
+            }
+            Step::Cancel { order } if !self.orders.is_empty() => self.cancel(order % self.orders.len()),
+            Step::Adjust { product, cause, delta } => {
+                let figures = self.shelves[&sku(*product)].figures;
+                if let Ok(arrival) = Arrival::of_adjustment(&figures, *cause, *delta) {
+                    self.take_in(*product, arrival);
+                }
+            }
+            Step::Receive { replenishment, units } if before > 0 => {
+                let place = replenishment % before;
+                // Nobody was asked for these goods.
+                if self.replenishments[place].1.status == Status::Proposed {
+                    return Vec::new();
+                }
+                self.receipts.push((self.replenishments[place].0, Some(place), *units));
+                self.receive(self.receipts.len() - 1);
+            }
+            Step::ReceiveAgain { receipt } if !self.receipts.is_empty() => self.receive(receipt % self.receipts.len()),
+            Step::ReceiveUnasked { product, units } => {
+                self.receipts.push((*product, None, *units));
+                self.receive(self.receipts.len() - 1);
+            }
+            Step::Outcome { replenishment, outcome, revision } if before > 0 => {
+                let (product, replenishment) = &mut self.replenishments[replenishment % before];
+                let product = *product;
+                let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
+                if replenishment.apply_outcome(shelf, *revision, *outcome).is_some() {
+                    self.settle(product);
+                }
+            }
+            Step::Close { replenishment } if before > 0 => {
+                let (product, replenishment) = &mut self.replenishments[replenishment % before];
+                replenishment.close(self.shelves.get_mut(&sku(*product)).expect("a shelf")).ok();
+            }
+            Step::Approve { replenishment } if before > 0 => {
+                let (product, replenishment) = &mut self.replenishments[replenishment % before];
+                replenishment.approve(self.shelves.get_mut(&sku(*product)).expect("a shelf")).ok();
+            }
+            Step::ByHand { product, quantity } => {
+                let id = RequestId(self.next_id());
+                let shelf = self.shelves.get_mut(&sku(*product)).expect("a shelf");
+                shelf.figures.on_order += quantity;
+                shelf.open_replenishments.push(id);
+                let status = Status::Open;
+                let new = Replenishment { id, quantity: *quantity, received: 0, status, revision: 0 };
+                self.replenishments.push((*product, new));
+            }
+            Step::Pause { product, is_paused } => {
+                self.shelves.get_mut(&sku(*product)).expect("a shelf").is_paused = *is_paused;
+            }
+            Step::Sweep { product } => self.settle(*product),
+            _ => {}
+        }
+        let made = self.replenishments.iter().enumerate().skip(before);
+        made.map(|(place, (product, new))| Made {
+            product: *product,
+            quantity: new.quantity,
+            is_proposal: new.status == Status::Proposed,
+            place,
+        })
+        .collect()
+    }
+
+    fn next_id(&mut self) -> Uuid {
+        self.last_id += 1;
+        Uuid::from_u128(self.last_id)
+    }
+
+    fn take(&mut self, order: NewOrder) {
+        let mut last_id = self.last_id;
+        let mut new_id = || {
+            last_id += 1;
+            RequestId(Uuid::from_u128(last_id))
+        };
+        let decision = decide_orders(&mut self.shelves, std::slice::from_ref(&order), &mut new_id);
+        self.last_id = last_id;
+        self.ledger.extend(decision.movements.into_iter().map(forget_reference));
+        for decided in decision.orders.into_iter().flatten() {
+            let lines = decided.lines.iter().map(|line| Line {
+                product: place_of(&line.sku),
+                id: i64::try_from(self.orders.len() * PRODUCTS + place_of(&line.sku)).expect("few"),
+                filled: line.filled,
+                waiting: line.waiting,
+            });
+            let lines = lines.collect();
+            self.orders.push(Order { id: decided.id, status: decided.status, lines });
+        }
+        for new in decision.replenishments {
+            self.keep(&new);
+        }
+    }
+
+    fn keep(&mut self, new: &NewReplenishment) {
+        let status = if new.is_proposal { Status::Proposed } else { Status::Open };
+        let replenishment =
+            Replenishment { id: new.id, quantity: new.need.quantity.get(), received: 0, status, revision: 0 };
+        self.replenishments.push((place_of(&new.sku), replenishment));
+    }
+
+    fn cancel(&mut self, place: usize) {
+        let order = &mut self.orders[place];
+        if order.status.cancel() != Ok(true) {
+            return;
+        }
+        order.status = OrderStatus::Cancelled;
+        let mut held = Vec::new();
+        for line in &mut order.lines {
+            let arrival = Arrival { cause: Cause::Cancellation, units: line.filled, given_up: line.waiting };
+            held.push((line.product, arrival));
+            (line.filled, line.waiting) = (0, 0);
+        }
+        for (product, arrival) in held {
+            self.take_in(product, arrival);
+        }
+    }
+
+    fn receive(&mut self, receipt: usize) {
+        if !self.applied.insert(receipt) {
+            return;
+        }
+        let (product, place, units) = self.receipts[receipt];
+        if let Some(place) = place {
+            let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
+            self.replenishments[place].1.receive(shelf, units);
+        }
+        self.take_in(product, Arrival { cause: Cause::Receipt, units, given_up: 0 });
+    }
+
+    fn take_in(&mut self, product: usize, arrival: Arrival) {
+        let waits = |order: &Order, line: &Line| {
+            (line.product == product && line.waiting > 0).then_some(WaitingLine {
+                order_id: order.id,
+                line_id: line.id,
+                waiting: line.waiting,
+            })
+        };
+        let waiting: Vec<WaitingLine> =
+            self.orders.iter().flat_map(|order| order.lines.iter().filter_map(|line| waits(order, line))).collect();
+        let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
+        let incoming = take_in(&sku(product), &mut shelf.figures, arrival, &waiting);
+        assert!(incoming.movements.iter().skip(1).all(|entry| matches!(entry.reference, Source::Order(_))));
+        self.ledger.extend(incoming.movements.into_iter().map(forget_reference));
+        for fill in incoming.fills {
+            let order = self.orders.iter_mut().find(|order| order.id == fill.order_id).expect("an order");
+            let line = order.lines.iter_mut().find(|line| line.id == fill.line_id).expect("a line");
+            line.filled += fill.units;
+            line.waiting -= fill.units;
+            order.status = OrderStatus::of_sold(order.lines.iter().map(|line| line.waiting).sum());
+        }
+        self.settle(product);
+    }
+
+    fn settle(&mut self, product: usize) {
+        let id = RequestId(self.next_id());
+        let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
+        if let Some(new) = shelf.replenish(&sku(product), false, &mut || id) {
+            self.keep(&new);
+        }
+    }
+}
+
+fn forget_reference<R>(entry: Movement<R>) -> Movement<()> {
+    Movement { sku: entry.sku, cause: entry.cause, delta: entry.delta, before: entry.before, reference: () }
+}
+
+fn place_of(sku: &shared::ids::Sku) -> usize {
+    sku.as_str().trim_start_matches("SKU-").parse().expect("a number")
+}
