@@ -1,4 +1,4 @@
-//! Goods came: each receipt is counted once, and ends all further attempts of its request.
+//! Goods came: each receipt is kept once; one of what was asked for ends all further attempts of its request.
 
 use diesel_async::AsyncConnection;
 use shared::contracts::stock::StockReceived;
@@ -7,23 +7,21 @@ use shared::db::StoreError;
 use super::{Context, announce};
 use crate::store::{arrivals, lock_request, requests};
 
-/// Counts the receipt; when its request is still to come, it is counted then.
+/// Keeps the receipt and counts it toward its request; when that is still to come, it is counted then.
 pub async fn book_receipt(context: &Context, received: StockReceived) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     connection
         .transaction(async move |connection| {
-            let StockReceived { receipt_id, request_id, sku, quantity, received_at, .. } = received;
-            lock_request(connection, request_id).await?;
-            let stored = requests::lock(connection, request_id).await?;
-            // An operator may accept goods for another product than was asked for: they answer nothing here.
-            if stored.as_ref().is_some_and(|stored| stored.state.sku != sku) {
+            lock_request(connection, received.request_id).await?;
+            if !arrivals::keep_receipt(connection, &received).await? {
                 return Ok(());
             }
-            if !arrivals::keep_receipt(connection, receipt_id, request_id, quantity, received_at).await? {
+            let Some(stored) = requests::lock(connection, received.request_id).await? else { return Ok(()) };
+            // An operator may accept goods of another product than was asked for: they answer nothing.
+            if stored.state.sku != received.sku {
                 return Ok(());
             }
-            let Some(stored) = stored else { return Ok(()) };
-            let change = stored.state.receive(quantity);
+            let change = stored.state.receive(received.quantity);
             announce::save(connection, &stored, &change, announce::trace_of(&stored), "").await
         })
         .await

@@ -48,7 +48,7 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<(), Sto
             };
             let factory = factories::find(connection, &new.factory_id).await?;
             let closed = arrivals::take_closing(connection, new.id).await?;
-            let received = arrivals::received_units(connection, new.id).await?;
+            let received = arrivals::received_units(connection, new.id, &new.sku).await?;
             let arrival = Arrival { factory_known: factory.is_some(), received, closed: closed.as_deref() };
             let change = new.arrive(arrival);
             let origin = Origin {

@@ -2,27 +2,23 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::contracts::stock::StockReceived;
 use shared::db::StoreError;
-use shared::ids::{Quantity, ReceiptId, RequestId};
+use shared::ids::{RequestId, Sku};
 
 use super::schema::{early_closings, receipts};
 
-/// Keeps a receipt; false when it was kept before.
-pub async fn keep_receipt(
-    connection: &mut AsyncPgConnection,
-    id: ReceiptId,
-    request_id: RequestId,
-    quantity: Quantity,
-    received_at: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+/// Keeps a receipt, whatever came; false when it was kept before.
+pub async fn keep_receipt(connection: &mut AsyncPgConnection, received: &StockReceived) -> Result<bool, StoreError> {
     let kept = diesel::insert_into(receipts::table)
         .values((
-            receipts::id.eq(id.0),
-            receipts::request_id.eq(request_id.0),
-            receipts::quantity.eq(quantity.get()),
-            receipts::received_at.eq(received_at),
+            receipts::id.eq(received.receipt_id.0),
+            receipts::request_id.eq(received.request_id.0),
+            receipts::sku.eq(received.sku.as_str()),
+            receipts::quantity.eq(received.quantity.get()),
+            receipts::received_at.eq(received.received_at),
         ))
         .on_conflict_do_nothing()
         .execute(connection)
@@ -36,10 +32,16 @@ struct Units {
     units: i64,
 }
 
-/// Units that came for a request so far.
-pub async fn received_units(connection: &mut AsyncPgConnection, request_id: RequestId) -> Result<i64, StoreError> {
-    let sum = "SELECT coalesce(sum(quantity), 0)::bigint AS units FROM receipts WHERE request_id = $1";
-    let units: Units = diesel::sql_query(sum).bind::<SqlUuid, _>(request_id.0).get_result(connection).await?;
+/// Units of the product `sku` that came for a request so far.
+pub async fn received_units(
+    connection: &mut AsyncPgConnection,
+    request_id: RequestId,
+    sku: &Sku,
+) -> Result<i64, StoreError> {
+    let sum = "SELECT coalesce(sum(quantity), 0)::bigint AS units FROM receipts \
+        WHERE request_id = $1 AND coalesce(sku, $2) = $2";
+    let sum = diesel::sql_query(sum).bind::<SqlUuid, _>(request_id.0).bind::<Text, _>(sku.as_str());
+    let units: Units = sum.get_result(connection).await?;
     Ok(units.units)
 }
 

@@ -72,6 +72,7 @@ table! {
         request_id -> Uuid,
         quantity -> BigInt,
         received_at -> Timestamptz,
+        sku -> Nullable<Text>,
     }
 }
 

@@ -22,10 +22,14 @@ fn closed(id: RequestId) -> OutgoingEvent {
 }
 
 fn received(id: RequestId, units: i64) -> OutgoingEvent {
+    received_as(id, SKU, units)
+}
+
+fn received_as(id: RequestId, sku: &str, units: i64) -> OutgoingEvent {
     let data = StockReceived {
         receipt_id: ReceiptId::generate(),
         request_id: id,
-        sku: SKU.parse().unwrap(),
+        sku: sku.parse().unwrap(),
         quantity: Quantity::try_from(units).unwrap(),
         factory_id: FACTORY.parse().unwrap(),
         received_at: Utc::now(),
@@ -132,5 +136,61 @@ async fn a_receipt_counts_once_and_ends_all_attempts() {
     assert_eq!((&shown["received"], &shown["attempt_count"]), (&json!(3), &json!(0)));
     assert_eq!(service.production_request(id).await.body["received"], 10);
     assert_eq!(world.factory.requests().len(), 1);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing() {
+    const OTHER: &str = "CP-502102";
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "accepted").await;
+    let stranger = received_as(id, OTHER, 7);
+    world.publish(stranger.clone()).await;
+    world.publish(stranger).await;
+    world.publish(received(id, 4)).await;
+    let shown = service.until(id, "partly_received").await;
+    assert_eq!(shown["received"], 4);
+
+    // Goods of two products are quicker than their request: it counts its own, and is asked for if there are none.
+    let (mixed, mixed_request) = requested(FACTORY, 10);
+    let (strange, strange_request) = requested(FACTORY, 10);
+    for early in [received(mixed, 3), received_as(mixed, OTHER, 5), received_as(strange, OTHER, 2)] {
+        world.publish(early).await;
+    }
+    testkit::wait_until("all receipts are kept", crate::world::SOON, async || {
+        (world.count("SELECT count(*) FROM receipts").await == 5).then_some(())
+    })
+    .await;
+    // Totals are of what came, whether or not its request is known.
+    let totals = json!([{"sku": SKU, "received": 7}, {"sku": OTHER, "received": 14}]);
+    let audit = service.get("/api/v1/audit").await.body;
+    assert_eq!((&audit["ok"], &audit["totals"]), (&json!(true), &totals), "{audit}");
+
+    world.publish(mixed_request).await;
+    world.publish(strange_request).await;
+    assert_eq!(service.until(mixed, "partly_received").await["received"], 3);
+    assert_eq!(service.until(strange, "accepted").await["received"], 0);
+    assert_eq!(world.factory.requests().len(), 2);
+    let audit = service.get("/api/v1/audit").await.body;
+    assert_eq!((&audit["ok"], &audit["totals"]), (&json!(true), &totals), "{audit}");
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_the_release_before_is_of_what_was_asked_for() {
+    let world = World::new("1").await;
+    let service = world.start_with_factory().await;
+    // It was kept without a product, before its request came.
+    let (id, request) = requested(FACTORY, 10);
+    let keep = format!(
+        "INSERT INTO receipts (id, request_id, quantity, received_at) VALUES (gen_random_uuid(), '{id}', 3, now())"
+    );
+    world.sql().await.batch_execute(&keep).await.unwrap();
+    world.publish(request).await;
+    assert_eq!(service.until(id, "partly_received").await["received"], 3);
+    let audit = service.get("/api/v1/audit").await.body;
+    assert_eq!((&audit["ok"], &audit["totals"]), (&json!(true), &json!([{"sku": SKU, "received": 3}])), "{audit}");
     world.finish(service).await;
 }
