@@ -1,4 +1,5 @@
-//! A stack for one test: started by the code of `cargo xtask up`, with the same demo data.
+//! A stack for one test: started by the code of `cargo xtask up`, with the same demo data. The tests of
+//! jaegoctl use it, too.
 
 use std::{
     path::{Path, PathBuf},
@@ -39,9 +40,10 @@ pub(crate) async fn programs() -> Programs {
     current.await.clone()
 }
 
-/// Where cargo puts all of the workspace's programs.
+/// Where cargo puts all of the workspace's programs: above the folder of its tests.
 pub(crate) fn programs_dir() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_xtask")).parent().expect("a folder").to_owned()
+    let test = std::env::current_exe().expect("this program has a path");
+    test.parent().and_then(Path::parent).expect("a folder").to_owned()
 }
 
 /// A folder whose processes do not outlive this one, and whose server data go with it.

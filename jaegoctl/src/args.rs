@@ -1,0 +1,37 @@
+//! Values of arguments.
+
+use std::time::Duration;
+
+/// Longest wait that can be asked for.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// `500ms`, `10s`, `2m`, at most an hour.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "must be a time such as 500ms, 10s or 2m, at most 1h".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    let unit_ms = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(expected()),
+    };
+    let duration = number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(expected)?;
+    if duration > WAIT_MAX { Err(expected()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_a_bound() {
+        for (text, ms) in [("0s", 0), ("250ms", 250), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "10", "s", "-1s", "1.5s", "61m", "10 s", "18446744073709551615h", "1초"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

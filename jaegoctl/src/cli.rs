@@ -1,0 +1,73 @@
+//! The commands and their arguments.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::audit,
+    connection::Connection,
+    failure::{EXIT_CODES, Exit, Result},
+    output::{Output, say},
+};
+
+/// The operators' command line of Jaego: shows what the services do, and changes it only by an
+/// explicit verb.
+///
+/// The services are found by SALES_URL, PRODUCTION_URL and RESTOCK_URL (their `api` ports) and asked
+/// with the bearer token in OPERATOR_TOKEN. For a local stack: source target/dev/env
+#[derive(Debug, Parser)]
+#[command(name = "jaegoctl", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// One JSON document on standard output, for programs; times in UTC
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+// Each command's own file tells its help.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Audit(audit::Audit),
+}
+
+/// Runs one command.
+pub fn run(cli: Cli) -> ExitCode {
+    shared::service::install_tls();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            say(&format!("error: {failure}"));
+            failure.exit.into()
+        }
+    }
+}
+
+impl Cli {
+    async fn run(self) -> Result<Exit> {
+        let (output, connection) = (Output { json: self.json }, self.connection);
+        match self.command {
+            Command::Audit(audit) => audit.run(&connection, output).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

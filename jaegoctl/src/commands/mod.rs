@@ -1,0 +1,3 @@
+//! One file or folder a command.
+
+pub(crate) mod audit;

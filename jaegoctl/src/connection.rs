@@ -1,0 +1,111 @@
+//! Where the services are and who asks: arguments, environment, a file with the token.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{
+    api::Api,
+    args::duration,
+    failure::{Exit, Failure, Result},
+    service::Service,
+};
+
+/// The variable with the bearer token.
+const TOKEN_VARIABLE: &str = "OPERATOR_TOKEN";
+/// What to do when something is not set.
+const LOCAL_HINT: &str = "(for a local stack: source target/dev/env)";
+
+/// How the services are reached. Every command has these.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The API of sales-service, such as http://127.0.0.1:8080
+    #[arg(long, global = true, value_name = "URL", env = "SALES_URL", hide_env_values = true)]
+    sales_url: Option<String>,
+    /// The API of production-service
+    #[arg(long, global = true, value_name = "URL", env = "PRODUCTION_URL", hide_env_values = true)]
+    production_url: Option<String>,
+    /// The API of restock-service
+    #[arg(long, global = true, value_name = "URL", env = "RESTOCK_URL", hide_env_values = true)]
+    restock_url: Option<String>,
+    /// A file with the bearer token; without it the environment variable OPERATOR_TOKEN is used.
+    /// A viewer's token is enough for everything that only shows
+    #[arg(long, global = true, value_name = "FILE", env = "OPERATOR_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Longest wait for one answer
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+}
+
+impl Connection {
+    /// A service's API, as the operator.
+    pub(crate) fn api(&self, service: Service) -> Result<Api> {
+        let url = match service {
+            Service::Sales => &self.sales_url,
+            Service::Production => &self.production_url,
+            Service::Restock => &self.restock_url,
+        };
+        let (variable, flag) = (service.url_variable(), service.url_flag());
+        let url = url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .ok_or_else(|| Failure::usage(format!("where is {service}? Set {variable} or give {flag} {LOCAL_HINT}")))?;
+        Api::new(service, base_url(url, variable)?, self.token()?, self.timeout)
+    }
+
+    /// The bearer token. Never an argument: `ps` would show it.
+    fn token(&self) -> Result<SecretString> {
+        let (token, source) = match &self.token_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Failure::new(Exit::Usage, format!("cannot read the token from {}: {error}", path.display()))
+                })?;
+                (text, path.display().to_string())
+            }
+            None => (std::env::var(TOKEN_VARIABLE).unwrap_or_default(), TOKEN_VARIABLE.to_owned()),
+        };
+        let token = token.trim();
+        if token.is_empty() {
+            return Err(Failure::usage(format!(
+                "who asks? Set {TOKEN_VARIABLE} or give --token-file with an operator's bearer token {LOCAL_HINT}"
+            )));
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::usage(format!("{source}: holds no bearer token (one line of visible ASCII)")));
+        }
+        Ok(SecretString::from(token.to_owned()))
+    }
+}
+
+/// An http(s) URL; what is wrong with it is told without its text, which may hold a password.
+pub(crate) fn base_url(text: &str, variable: &str) -> Result<Url> {
+    let bad = |why: &str| Failure::usage(format!("{variable}: {why}"));
+    let url = Url::parse(text.trim()).map_err(|error| bad(&format!("not a URL ({error})")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(bad("must begin with http:// or https:// and name a host"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad("must have neither query nor fragment"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_told_without_it() {
+        for bad in
+            ["", "127.0.0.1:8080", "ftp://u:secret@h", "http://", "http://u:secret@h/?x=1", "http://u:secret@h:x"]
+        {
+            let error = base_url(bad, "SALES_URL").expect_err(bad);
+            assert_eq!(error.exit, Exit::Usage);
+            assert!(error.message.starts_with("SALES_URL: ") && !error.message.contains("secret"), "{error}");
+        }
+        assert!(base_url(" http://127.0.0.1:8080/ ", "SALES_URL").is_ok());
+    }
+}

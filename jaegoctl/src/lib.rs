@@ -1,0 +1,13 @@
+//! The operators' command line. It works through the services' HTTP APIs, with an operator's token;
+//! only what an API cannot do (topology, migrations, keys) goes to the broker, a database or files.
+//!
+//! A library, too, so that tests reach its parts.
+
+mod api;
+mod args;
+pub mod cli;
+mod commands;
+mod connection;
+mod failure;
+mod output;
+mod service;

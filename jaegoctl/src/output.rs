@@ -1,0 +1,175 @@
+//! What is said: answers to standard output (tables for people, JSON for programs), everything else
+//! to standard error. Texts from outside are shown so that they cannot steer a terminal.
+
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal as _, Write as _},
+};
+
+use chrono::{DateTime, Local, Utc};
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Where answers go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// One JSON document instead of text.
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// A line for people; nothing with `--json`.
+    pub(crate) fn line(self, text: impl AsRef<str>) {
+        if !self.json {
+            print(&plain(text.as_ref()));
+        }
+    }
+
+    /// A table for people; nothing with `--json`.
+    pub(crate) fn table(self, table: &Rows) {
+        if !self.json {
+            print(&table.text());
+        }
+    }
+
+    /// The document for programs; nothing without `--json`.
+    pub(crate) fn document(self, document: &impl Serialize) {
+        if self.json {
+            print(&json(document));
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone away is no failure.
+pub(crate) fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).ok();
+}
+
+/// Writes to standard error: remarks and failures.
+pub(crate) fn say(text: &str) {
+    writeln!(std::io::stderr(), "{}", plain(text)).ok();
+}
+
+/// A spinner on a terminal; elsewhere a line for the first change. Goes away when it is dropped.
+pub(crate) struct Spinner {
+    bar: Option<ProgressBar>,
+    said: bool,
+}
+
+impl Spinner {
+    /// Begins to spin.
+    pub(crate) fn new(doing: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self { bar: None, said: false };
+        }
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_message(plain(doing));
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        Self { bar: Some(bar), said: false }
+    }
+
+    /// Says something else.
+    pub(crate) fn doing(&mut self, doing: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(plain(doing)),
+            None if !self.said => say(doing),
+            None => {}
+        }
+        self.said = true;
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A table for people.
+pub(crate) struct Rows(Table);
+
+impl Rows {
+    /// With these columns.
+    pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.style_mut().row_separator = comfy_table::LineStyle::none();
+        table.set_header(columns);
+        // Only a terminal has an edge; what is piped stays whole.
+        if let (true, Some((width, _))) = (std::io::stdout().is_terminal(), terminal_size::terminal_size()) {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.0);
+        }
+        Self(table)
+    }
+
+    /// Adds a row; its cells may come from outside.
+    pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.0.add_row(cells.into_iter().map(|cell| plain(cell.as_ref())));
+    }
+
+    fn text(&self) -> String {
+        self.0.trim_fmt()
+    }
+}
+
+/// Control characters, and those that turn the direction of text, as `\u{..}`; lines stay lines.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c != '\n' && steers(c) {
+            // Writing to a string cannot fail.
+            write!(shown, "{}", c.escape_unicode()).ok();
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Indented JSON; what could steer a terminal is written as `\uXXXX`, which means the same.
+pub(crate) fn json(document: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c != '\n' && steers(c) {
+            write!(shown, "\\u{:04x}", u32::from(c)).ok();
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+/// A time for people: where they are. Programs get UTC.
+pub(crate) fn local(time: DateTime<Utc>) -> String {
+    time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_steers_a_terminal() {
+        let nasty = "CP-1\u{1b}[2J\u{7}\r\u{9b}31m\u{202e}끝\tx\ny";
+        let shown = plain(nasty);
+        assert_eq!(shown, "CP-1\\u{1b}[2J\\u{7}\\u{d}\\u{9b}31m\\u{202e}끝\\u{9}x\ny");
+        let document = json(&serde_json::json!({ "sku": nasty }));
+        assert!(!document.chars().any(|c| c != '\n' && steers(c)), "{document}");
+        let back: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+        assert_eq!(back["sku"], nasty);
+        let mut rows = Rows::new(["A"]);
+        rows.row([nasty]);
+        assert!(!rows.text().chars().any(|c| c != '\n' && steers(c)));
+    }
+}

@@ -1,0 +1,52 @@
+//! The three services, as an operator names them.
+
+use std::fmt;
+
+/// One of the services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Service {
+    /// sales-service.
+    Sales,
+    /// production-service.
+    Production,
+    /// restock-service.
+    Restock,
+}
+
+impl Service {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
+
+    /// Its name, as it calls itself.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sales => "sales-service",
+            Self::Production => "production-service",
+            Self::Restock => "restock-service",
+        }
+    }
+
+    /// The variable that says where its API is.
+    pub(crate) const fn url_variable(self) -> &'static str {
+        match self {
+            Self::Sales => "SALES_URL",
+            Self::Production => "PRODUCTION_URL",
+            Self::Restock => "RESTOCK_URL",
+        }
+    }
+
+    /// The flag that says where its API is.
+    pub(crate) const fn url_flag(self) -> &'static str {
+        match self {
+            Self::Sales => "--sales-url",
+            Self::Production => "--production-url",
+            Self::Restock => "--restock-url",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -1,0 +1,3 @@
+//! Against the whole of Jaego.
+
+mod audit;

@@ -1,0 +1,103 @@
+//! Runs `jaegoctl` as a person or a script would.
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+use xtask::stack::Service;
+
+use crate::harness::World;
+
+/// No command of a test takes as long.
+const END: Duration = Duration::from_secs(90);
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// With this exit code, or the test ends.
+    #[track_caller]
+    pub(crate) fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// `jaegoctl` with these arguments and nothing but this environment.
+pub(crate) fn command(args: &[&str], env: &[(&str, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jaegoctl"));
+    command.args(args).env_clear().env("TZ", "UTC").envs(env.iter().map(|(name, value)| (name, value)));
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) async fn run(args: &[&str], env: &[(&str, String)]) -> Ran {
+    let ended = timeout(END, command(args, env).output()).await.expect("an end").expect("it runs");
+    Ran {
+        code: ended.status.code().expect("an exit code"),
+        stdout: String::from_utf8(ended.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(ended.stderr).expect("UTF-8"),
+    }
+}
+
+/// What `target/dev/env` tells of a stack.
+pub(crate) fn environment(world: &World) -> Vec<(&'static str, String)> {
+    vec![
+        ("SALES_URL", world.stack.urls(Service::Sales).api),
+        ("PRODUCTION_URL", world.stack.urls(Service::Production).api),
+        ("RESTOCK_URL", world.stack.urls(Service::Restock).api),
+        ("OPERATOR_TOKEN", world.stack.operator_token().to_owned()),
+    ]
+}
+
+/// A command that is still running.
+pub(crate) struct Running {
+    child: Child,
+    stderr: BufReader<tokio::process::ChildStderr>,
+}
+
+impl Running {
+    pub(crate) fn start(args: &[&str], env: &[(&str, String)]) -> Self {
+        let mut child = command(args, env).spawn().expect("it runs");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr"));
+        Self { child, stderr }
+    }
+
+    /// The next line that it says.
+    pub(crate) async fn said(&mut self) -> String {
+        let mut line = String::new();
+        timeout(END, self.stderr.read_line(&mut line)).await.expect("a line").expect("readable");
+        line
+    }
+
+    pub(crate) async fn end(mut self) -> Ran {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let mut out = self.child.stdout.take().expect("stdout");
+        let ended = timeout(END, async {
+            let (read, said) = tokio::join!(out.read_to_string(&mut stdout), self.stderr.read_to_string(&mut stderr));
+            read.and(said).expect("UTF-8");
+            self.child.wait().await
+        });
+        let status = ended.await.expect("an end").expect("it ran");
+        Ran { code: status.code().expect("an exit code"), stdout, stderr }
+    }
+}
