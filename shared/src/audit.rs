@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use crate::db::{Pool, StoreError};
 use crate::http::auth::Viewer;
 use crate::problem::{Problem, ProblemBody};
+use crate::rebuild::Mend;
 
 /// Told of each broken rule at the most.
 const TOLD_MAX: usize = 10;
@@ -30,6 +31,8 @@ pub struct Rule {
     pub name: &'static str,
     /// Answers a text column `off`: a sentence for each row that breaks it.
     pub sql: &'static str,
+    /// For a rule that compares a kept figure with the rows behind it: how to rebuild the figure.
+    pub mend: Option<Mend>,
 }
 
 /// What a service's books are held to.
@@ -125,11 +128,17 @@ impl Auditor {
     }
 }
 
+/// A sentence for each row that breaks the rule.
+pub(crate) async fn off(connection: &mut AsyncPgConnection, rule: &Rule) -> Result<Vec<String>, StoreError> {
+    let rows: Vec<Off> = sql_query(rule.sql).load(connection).await?;
+    Ok(rows.into_iter().map(|row| row.off).collect())
+}
+
 async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<AuditReport, StoreError> {
     let mut checks = Vec::new();
     for rule in books.rules {
-        let off: Vec<Off> = sql_query(rule.sql).load(connection).await?;
-        let told: Vec<&str> = off.iter().take(TOLD_MAX).map(|row| row.off.as_str()).collect();
+        let off = off(connection, rule).await?;
+        let told: Vec<&str> = off.iter().take(TOLD_MAX).map(String::as_str).collect();
         let detail = match off.len() {
             0 => "ok".to_owned(),
             count if count > TOLD_MAX => format!("{}; and {} more", told.join("; "), count - TOLD_MAX),

@@ -22,6 +22,7 @@ pub mod ids;
 pub mod outbox;
 pub mod problem;
 pub mod readiness;
+pub mod rebuild;
 pub mod relay;
 pub mod service;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! What every service is: a program with three commands, started in order and stopped within bounds.
+//! What every service is: a program with four commands, started in order and stopped within bounds.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -20,12 +20,16 @@ use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Operations, Routes, listen};
 use crate::outbox::Outbox;
 use crate::readiness::{self, Check, Need, Readiness};
+use crate::rebuild::{Compared, rebuild_figures};
 use crate::relay::Relay;
 use crate::settings::{self, Common, Settings, Sources};
 use crate::telemetry;
 
 /// How often the database is asked whether it is well.
 const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// Exit code of `rebuild-figures` when figures are off and stay so.
+const FIGURES_OFF: u8 = 3;
 
 /// What tells one service from another.
 #[derive(Clone, Copy)]
@@ -57,6 +61,13 @@ enum Command {
     Serve,
     /// Bring the service's database to the newest schema, then end.
     Migrate,
+    /// Compare kept figures (stock) with the rows that explain them (ledger, orders, replenishments),
+    /// then end; the exit code is 3 when any is off.
+    RebuildFigures {
+        /// Set figures that are off to what the rows say. Changes of them wait meanwhile.
+        #[arg(long)]
+        write: bool,
+    },
     /// Read the configuration, tell every problem, then end.
     CheckConfig,
 }
@@ -68,7 +79,7 @@ where
 {
     let cli = Cli::parse();
     match run_command(identity, cli, start) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the process ends, and logs may not be set up")]
             {
@@ -79,7 +90,7 @@ where
     }
 }
 
-fn run_command<S: Settings, F>(identity: Identity, cli: Cli, start: impl FnOnce(S) -> F) -> anyhow::Result<()>
+fn run_command<S: Settings, F>(identity: Identity, cli: Cli, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<Running>>,
 {
@@ -95,17 +106,24 @@ where
         {
             println!("{}: the configuration is valid", identity.name);
         }
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     // Before anything that may speak TLS: the exporter of traces is one.
     install_tls();
     telemetry::init(identity.name, &settings.common().telemetry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        if matches!(cli.command, Command::Migrate) {
-            let applied = db::migrate(&settings.common().database, (identity.migrations)()).await?;
-            tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
-            return Ok(());
+        match cli.command {
+            Command::Migrate => {
+                let applied = db::migrate(&settings.common().database, (identity.migrations)()).await?;
+                tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Command::RebuildFigures { write } => {
+                let compared = rebuild_figures(&settings.common().database, &identity.books, write).await?;
+                return Ok(tell(&compared));
+            }
+            Command::Serve | Command::CheckConfig => {}
         }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -115,8 +133,24 @@ where
             _ = interrupt.recv() => {}
         }
         running.stop().await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The answer of `rebuild-figures`.
+fn tell(compared: &[Compared]) -> ExitCode {
+    #[expect(clippy::print_stdout, reason = "the command's answer")]
+    for figure in compared {
+        println!("{figure}");
+    }
+    if compared.is_empty() {
+        #[expect(clippy::print_stdout, reason = "the command's answer")]
+        {
+            println!("this service keeps no figure beside the rows that explain it: there is nothing to rebuild");
+        }
+    }
+    let is_off = compared.iter().any(|figure| !figure.off.is_empty() && !figure.is_mended);
+    if is_off { ExitCode::from(FIGURES_OFF) } else { ExitCode::SUCCESS }
 }
 
 /// One TLS provider for the whole process; a second call does nothing.

@@ -14,18 +14,21 @@ pub const BOOKS: Books = Books {
                   LEFT JOIN receipts r ON r.request_id = p.id AND coalesce(r.sku, p.sku) = p.sku \
                   GROUP BY p.id, p.sku, p.received HAVING p.received <> coalesce(sum(r.quantity), 0) \
                   ORDER BY p.sku, p.id",
+            mend: None,
         },
         Rule {
             name: "attempts-are-counted",
             sql: "SELECT format('%s: request %s counts %s attempts, %s are kept', p.sku, p.id, p.attempt_count, count(a.number)) \
                   AS off FROM production_requests p LEFT JOIN production_attempts a ON a.request_id = p.id \
                   GROUP BY p.id, p.sku, p.attempt_count HAVING p.attempt_count <> count(a.number) ORDER BY p.sku, p.id",
+            mend: None,
         },
         Rule {
             name: "received-fits-status",
             sql: "SELECT format('%s: request %s is %s with %s of %s', sku, id, status, received, quantity) AS off \
                   FROM production_requests WHERE (status = 'received') <> (received >= quantity) AND status <> 'cancelled' \
                   ORDER BY sku, id",
+            mend: None,
         },
     ],
     // Whatever came, whether or not its request is known: what restock-service and sales-service count, too.

@@ -13,6 +13,7 @@ pub(crate) const BOOKS: Books = Books {
                   LEFT JOIN (SELECT request_id, sku, sum(quantity) AS units FROM receipts GROUP BY request_id, sku) r \
                   ON r.request_id = p.id AND r.sku = p.sku \
                   WHERE p.received <> coalesce(r.units, 0) ORDER BY p.sku, p.id",
+            mend: None,
         },
         // What a callback booked has its one delivery; what an operator booked has none.
         Rule {
@@ -22,6 +23,7 @@ pub(crate) const BOOKS: Books = Books {
                   LEFT JOIN deliveries d ON d.receipt_id = r.id GROUP BY r.id \
                   HAVING count(d.id) <> CASE WHEN r.actor IS NULL THEN 1 ELSE 0 END \
                   OR sum(d.quantity_received) <> r.quantity ORDER BY r.sku, r.id",
+            mend: None,
         },
         Rule {
             name: "a-receipt-is-for-its-request",
@@ -29,6 +31,7 @@ pub(crate) const BOOKS: Books = Books {
                   FROM receipts r JOIN production_requests p ON p.id = r.request_id WHERE r.sku <> p.sku \
                   AND NOT EXISTS (SELECT FROM quarantine q WHERE q.receipt_id = r.id AND q.status = 'accepted' \
                   AND q.claimed_product = r.sku) ORDER BY r.sku, r.id",
+            mend: None,
         },
         // And the other way round: an operator's receipt for a token is of one entry, any other of none.
         Rule {
@@ -41,6 +44,7 @@ pub(crate) const BOOKS: Books = Books {
                   FROM receipts r LEFT JOIN quarantine q ON q.receipt_id = r.id GROUP BY r.id \
                   HAVING count(q.id) <> CASE WHEN r.actor IS NOT NULL AND r.jti IS NOT NULL THEN 1 ELSE 0 END \
                   ORDER BY off",
+            mend: None,
         },
     ],
     totals: "SELECT jsonb_build_object('sku', sku, 'received', sum(quantity)) AS total \

@@ -2,9 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::rebuild::rebuild_figures;
+use shared::settings::Settings;
 use testkit::wait_until;
 
-use crate::support::{SOON, Shop, one, policy};
+use crate::support::{SOON, Shop, one, policy, settings};
 
 fn with(key: &str, value: Value) -> Value {
     let mut policy = policy();
@@ -117,6 +119,44 @@ async fn the_audit_finds_a_row_that_someone_changed_by_hand() {
         shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer").text().await.expect("text");
     let mut lines = metrics.lines().filter(|line| line.contains(r#"rule="ledger-adds-up""#));
     assert!(lines.any(|line| line.ends_with(" 1")), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_that_someone_changed_by_hand_are_rebuilt_from_the_ledger() {
+    let shop = Shop::open().await;
+    let waits = with("shortage", json!("backorder"));
+    shop.product("CP-1", 5, policy()).await;
+    shop.product("CP-2", 1, waits).await;
+    shop.order(one("CP-1", 2)).await;
+    shop.order(one("CP-2", 4)).await;
+    let figures = async || {
+        let stock = shop.get("/api/v1/stock").await;
+        let items = stock.body["items"].as_array().expect("items").clone();
+        items.into_iter().map(|item| ["on_hand", "backordered", "on_order"].map(|name| item[name].clone())).collect()
+    };
+    let rebuild = async |is_write| {
+        let settings = settings(&shop.own);
+        let books = sales_service::app::IDENTITY.books;
+        rebuild_figures(&settings.common().database, &books, is_write).await.expect("rebuilt")
+    };
+    let before: Vec<_> = figures().await;
+    assert!(before[1][1] == 3 && before[1][2] != 0, "one waits, some are on order: {before:?}");
+    assert!(rebuild(false).await.iter().all(|figure| figure.off.is_empty()));
+
+    let by_hand = "UPDATE stock SET on_order = on_order + 4; \
+        UPDATE stock SET on_hand = on_hand + 2 WHERE sku = 'CP-1'; \
+        UPDATE stock SET backordered = backordered + 1 WHERE sku = 'CP-2'";
+    shop.database.batch_execute(by_hand).await.expect("changed by hand");
+    for is_write in [false, true] {
+        let compared = rebuild(is_write).await;
+        let off: Vec<_> = compared.iter().map(|figure| (figure.off.len(), figure.is_mended)).collect();
+        assert_eq!(off, [(1, is_write), (1, is_write), (2, is_write)], "{compared:?}");
+        assert!(compared[0].to_string().contains("CP-1: on hand is 5, the ledger says 3 (2 off)"), "{}", compared[0]);
+        assert_eq!(figures().await == before, is_write);
+    }
+    assert!(rebuild(true).await.iter().all(|figure| figure.off.is_empty()));
+    assert_eq!(shop.count("SELECT count(*) FROM audit_log WHERE action = 'figures.rebuild'").await, 3);
+    shop.assert_books_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -167,7 +167,8 @@ impl Shop {
     }
 }
 
-fn settings(own: &ServiceSurroundings) -> sales_service::settings::Settings {
+/// The service's settings, as its process would read them.
+pub fn settings(own: &ServiceSurroundings) -> sales_service::settings::Settings {
     let sources = Sources {
         defaults: app::IDENTITY.defaults,
         file: None,
