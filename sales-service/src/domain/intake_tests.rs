@@ -100,6 +100,12 @@ proptest! {
             prop_assert_eq!(ordered, figures.on_order);
         }
         for order in decision.orders.iter().flatten() {
+            let mut total = 0;
+            for line in &order.lines {
+                prop_assert_eq!(line.unit_price, before[&line.sku].unit_price);
+                (0..line.quantity.get()).for_each(|_| total += line.unit_price);
+            }
+            prop_assert_eq!(order.total(), total);
             let taken: i64 = order.lines.iter().map(|line| line.filled + line.waiting).sum();
             let asked: i64 = order.lines.iter().map(|line| line.quantity.get()).sum();
             prop_assert_eq!(taken, if order.status == OrderStatus::Rejected { 0 } else { asked });

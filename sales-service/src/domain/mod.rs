@@ -13,3 +13,5 @@ pub mod stock;
 mod history_tests;
 #[cfg(test)]
 mod intake_tests;
+#[cfg(test)]
+mod names_tests;

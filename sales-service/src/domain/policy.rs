@@ -280,6 +280,31 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_says_what_holds_an_order_back() {
+        let low = Figures { on_hand: 2, ..Figures::default() };
+        let with = |mode| Policy::new(5, 12, 10, mode, Shortage::Reject, None).expect("valid");
+        let words = |mode, is_paused| {
+            let stance = stance(&low, &with(mode), is_paused);
+            (stance.answer, stance.quantity, stance.explanation.split_once("; but ").map(|(_, why)| why.to_owned()))
+        };
+        let held_back = |why: &str| ("none", 0, Some(why.to_owned()));
+        assert_eq!(words(Mode::Auto, false), ("order", 10, None));
+        assert_eq!(words(Mode::Manual, false), ("propose", 10, None));
+        for mode in [Mode::Auto, Mode::Manual] {
+            assert_eq!(words(mode, true), held_back("nothing is ordered by itself for now"));
+        }
+        for is_paused in [false, true] {
+            assert_eq!(words(Mode::Off, is_paused), held_back("the mode is off"));
+        }
+        let enough = stance(&Figures { on_hand: 6, ..low }, &with(Mode::Auto), false);
+        assert_eq!((enough.answer, enough.quantity), ("none", 0));
+        assert_eq!(
+            enough.explanation,
+            "position 6 = 6 on hand + 0 on order - 0 backordered, above 5: nothing to order"
+        );
+    }
+
+    #[test]
     fn pauses_double_up_to_their_bound() {
         let pauses: Vec<i64> = (0..9).map(|before| refusal_pause_s(before, 900, 86_400)).collect();
         assert_eq!(pauses, [900, 1_800, 3_600, 7_200, 14_400, 28_800, 57_600, 86_400, 86_400]);

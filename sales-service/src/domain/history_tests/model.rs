@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::order::OrderStatus;
-use super::super::policy::{Mode, Policy, Shortage};
+use super::super::policy::{Mode, Shortage};
 use super::super::replenishment::Outcome;
-use super::Step;
 use super::shop::Made;
+use super::{Rules, Step};
 
 pub(super) struct Product {
-    policy: Policy,
+    rules: Rules,
     is_paused: bool,
     pub(super) on_hand: i64,
     /// Orders, once for each unit that they wait for, in the order of their coming.
@@ -26,6 +26,11 @@ pub(super) struct Product {
 impl Product {
     pub(super) fn waiting(&self) -> i64 {
         i64::try_from(self.queue.len()).expect("few")
+    }
+
+    /// Places of the replenishments that are under way, or proposed.
+    pub(super) fn under_way(&self) -> BTreeSet<usize> {
+        self.to_come.keys().chain(self.proposals.keys()).copied().collect()
     }
 
     pub(super) fn on_order(&self) -> i64 {
@@ -52,9 +57,9 @@ pub(super) struct Model {
 type Wanted = Vec<(usize, i64, bool)>;
 
 impl Model {
-    pub(super) fn new(policies: Vec<Policy>) -> Self {
-        let product = |policy| Product {
-            policy,
+    pub(super) fn new(rules: Vec<Rules>) -> Self {
+        let product = |rules| Product {
+            rules,
             is_paused: false,
             on_hand: 0,
             queue: VecDeque::new(),
@@ -66,7 +71,7 @@ impl Model {
             proposals: BTreeMap::new(),
         };
         Self {
-            products: policies.into_iter().map(product).collect(),
+            products: rules.into_iter().map(product).collect(),
             orders: Vec::new(),
             asked: Vec::new(),
             revisions: BTreeMap::new(),
@@ -160,8 +165,8 @@ impl Model {
         let is_sold = lines.iter().all(|(product, units)| {
             let product = &self.products[*product];
             let missing = units - product.on_hand;
-            let may_wait = on_shortage.unwrap_or(product.policy.shortage()) == Shortage::Backorder;
-            let room = product.policy.max_backordered().unwrap_or(i64::MAX) - product.waiting();
+            let may_wait = on_shortage.unwrap_or(product.rules.shortage) == Shortage::Backorder;
+            let room = product.rules.max_backordered.unwrap_or(i64::MAX) - product.waiting();
             missing <= 0 || (may_wait && missing <= room)
         });
         let mut order = Order { status: OrderStatus::Rejected, filled: BTreeMap::new() };
@@ -243,20 +248,20 @@ impl Model {
     /// Lot by lot, until there is enough.
     fn ask(&self, place: usize, is_short: bool, wanted: &mut Wanted) {
         let product = &self.products[place];
-        let policy = &product.policy;
-        let is_proposal = policy.mode() == Mode::Manual;
-        if policy.mode() == Mode::Off || product.is_paused || (is_proposal && !product.proposals.is_empty()) {
+        let rules = &product.rules;
+        let is_proposal = rules.mode == Mode::Manual;
+        if rules.mode == Mode::Off || product.is_paused || (is_proposal && !product.proposals.is_empty()) {
             return;
         }
         let position = product.on_hand + product.on_order() - product.waiting();
-        let is_low = position <= policy.reorder_point();
-        let is_sold_out = is_short && product.on_order() == 0 && position < policy.order_up_to();
+        let is_low = position <= rules.reorder_point;
+        let is_sold_out = is_short && product.on_order() == 0 && position < rules.order_up_to;
         if !is_low && !is_sold_out {
             return;
         }
         let mut units = 0;
-        while position + units < policy.order_up_to() {
-            units += policy.lot_size();
+        while position + units < rules.order_up_to {
+            units += rules.lot_size;
         }
         wanted.push((place, units, is_proposal));
     }

@@ -12,7 +12,7 @@ use super::super::policy::Policy;
 use super::super::replenishment::{Replenishment, Status};
 use super::super::shelf::{NewReplenishment, Shelf, Shelves};
 use super::super::stock::{Cause, Figures, Movement};
-use super::{PRODUCTS, Step, quantity, sku};
+use super::{PRODUCTS, Rules, Step, quantity, sku};
 
 /// A replenishment that a step made.
 pub(super) struct Made {
@@ -48,10 +48,14 @@ pub(super) struct Shop {
 }
 
 impl Shop {
-    pub(super) fn new(policies: &[Policy]) -> Self {
-        let shelf = |policy: &Policy| Shelf {
+    pub(super) fn new(rules: &[Rules]) -> Self {
+        let policy = |rules: &Rules| {
+            let Rules { reorder_point, order_up_to, lot_size, mode, shortage, max_backordered } = *rules;
+            Policy::new(reorder_point, order_up_to, lot_size, mode, shortage, max_backordered).expect("a policy")
+        };
+        let shelf = |rules: &Rules| Shelf {
             figures: Figures::default(),
-            policy: policy.clone(),
+            policy: policy(rules),
             factory_id: "FF-1".parse().expect("a factory"),
             unit_price: 1,
             on_sale: true,
@@ -59,7 +63,7 @@ impl Shop {
             has_proposal: false,
             is_paused: false,
         };
-        let shelves = policies.iter().enumerate().map(|(product, policy)| (sku(product), shelf(policy))).collect();
+        let shelves = rules.iter().enumerate().map(|(product, rules)| (sku(product), shelf(rules))).collect();
         Self {
             shelves,
             orders: Vec::new(),
@@ -69,6 +73,13 @@ impl Shop {
             applied: BTreeSet::new(),
             last_id: 0,
         }
+    }
+
+    /// Places of the replenishments that an order may wait for.
+    pub(super) fn under_way(&self, product: usize) -> BTreeSet<usize> {
+        let open = &self.shelves[&sku(product)].open_replenishments;
+        let places = self.replenishments.iter().enumerate();
+        places.filter(|(_, (_, replenishment))| open.contains(&replenishment.id)).map(|(place, _)| place).collect()
     }
 
     /// Answers what was asked for, in order.
