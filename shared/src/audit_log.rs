@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::db::{Pool, StoreError};
 use crate::http::auth::Viewer;
 use crate::http::{PageQuery, Paged};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::trace::TraceContext;
 
 /// One action.
@@ -51,6 +51,7 @@ pub async fn record(connection: &mut AsyncPgConnection, action: &Action<'_>) -> 
 
 /// An action as it is shown.
 #[derive(Debug, Serialize, QueryableByName, ToSchema)]
+#[schema(example = json!({"detail": {"until": "2030-01-31T00:00:00Z", "reason": "season is over"}}))]
 pub struct AuditLogEntry {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
@@ -58,19 +59,26 @@ pub struct AuditLogEntry {
     at: DateTime<Utc>,
     /// The operator's name.
     #[diesel(sql_type = Text)]
+    #[schema(example = "kim")]
     actor: String,
-    /// Such as `product.put`.
+    /// What was done, such as `product.put`.
     #[diesel(sql_type = Text)]
+    #[schema(example = "stock.snooze")]
     action: String,
     /// What it was done to.
     #[diesel(sql_type = Text)]
+    #[schema(example = "CP-502101")]
     subject: String,
+    /// The operator's reason, where one is asked for.
     #[diesel(sql_type = Nullable<Text>)]
+    #[schema(required, example = "season is over")]
     reason: Option<String>,
     /// What was asked for.
     #[diesel(sql_type = Jsonb)]
     detail: Value,
+    /// The request's trace.
     #[diesel(sql_type = Text)]
+    #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     trace_id: String,
 }
 
@@ -80,13 +88,10 @@ const LIST: &str = "audit-log";
 /// What operators did, newest first.
 #[utoipa::path(
     tag = "audit",
+    operation_id = "listAuditLog",
     security(("operator" = [])),
     params(PageQuery),
-    responses(
-        (status = 200, body = Paged<AuditLogEntry>),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "A page of actions.", body = Paged<AuditLogEntry>)),
 )]
 #[get("/api/v1/audit-log")]
 pub async fn list_audit_log(_: Viewer, pool: Data<Pool>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {

@@ -205,15 +205,27 @@ pub struct ProblemBody {
     #[schema(example = "/problems/invalid-request")]
     pub kind: String,
     /// The same for each problem of the kind.
+    #[schema(example = "The request is not valid")]
     pub title: String,
     /// The HTTP status.
+    #[schema(example = 422)]
     pub status: u16,
     /// What happened here and what to do.
+    #[schema(example = "limit: must be 1 to 200.")]
     pub detail: String,
     /// The path that was asked for.
+    #[schema(example = "/api/v1/stock")]
     pub instance: String,
     /// Find the whole story under this id.
+    #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     pub trace_id: String,
+    /// The parameter or member that is not acceptable, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "limit")]
+    pub field: Option<String>,
+    /// Members of the body that nobody knows, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_fields: Option<Vec<String>>,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod factory;
 pub mod http;
 pub mod keys;
 pub mod lab;
+pub mod openapi;
 pub mod process;
 pub mod provision;
 pub mod servers;

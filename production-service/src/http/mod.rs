@@ -3,6 +3,7 @@
 mod factories;
 mod factory_body;
 mod production_requests;
+mod words;
 
 use shared::problem::{Problem, ProblemKind};
 use utoipa::openapi::OpenApi;

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use shared::http::auth::{Operator, Viewer};
 use shared::http::{PageQuery, Paged};
 use shared::ids::{FactoryId, Quantity, RequestId, Sku};
-use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{invalid, not_found, problem_of};
+use super::{invalid, not_found, problem_of, words};
 use crate::commands::cancel_request::cancel_request;
 use crate::commands::look_up::{self, Attempt, Filter, StoredRequest};
 use crate::commands::retry_request::retry_request;
@@ -23,6 +23,7 @@ const LIST: &str = "production-requests";
 
 /// A production request.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "accepted"}))]
 pub(super) struct ProductionRequest {
     /// Its replenishment's id, too.
     id: RequestId,
@@ -31,24 +32,32 @@ pub(super) struct ProductionRequest {
     /// Units asked for.
     quantity: Quantity,
     /// Units that came.
+    #[schema(example = 0)]
     received: i64,
-    #[schema(
-        example = "accepted",
-        pattern = "^(requested|sending|retrying|accepted|partly_received|received|dead_lettered|refused|cancelled)$"
-    )]
+    #[schema(value_type = words::ProductionStatus)]
     status: &'static str,
     /// Accepted, but not received when it should have been.
+    #[schema(example = false)]
     overdue: bool,
     /// Calls to the factory.
+    #[schema(example = 1)]
     attempt_count: i32,
     /// When the factory is called next; null: not by the clock.
+    #[schema(required)]
     next_attempt_at: Option<DateTime<Utc>>,
     /// The factory's own id for the job.
+    #[schema(required, example = "01a2051b-cefe-74e0-97ab-4e935d068351")]
     factory_job_id: Option<String>,
     /// Why it was asked for.
+    #[schema(
+        example = "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10"
+    )]
     reason: String,
     /// Why it came to its last outcome.
+    #[schema(required, example = "201 Created")]
     outcome_reason: Option<String>,
+    /// The trace of what set it off.
+    #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     trace_id: String,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -66,18 +75,30 @@ pub(super) struct ProductionRequestAlone {
 /// A call to the factory.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProductionAttempt {
+    /// From 1 on.
+    #[schema(example = 1)]
     number: i32,
+    #[schema(example = "FF-500293")]
     factory_id: String,
+    /// When it began.
     at: DateTime<Utc>,
+    /// Null while it is under way.
+    #[schema(required, example = 12)]
     duration_ms: Option<i64>,
     /// HTTP status of the answer.
+    #[schema(required, example = 201)]
     status: Option<i32>,
     /// Why there was no answer.
+    #[schema(required)]
     error: Option<String>,
     /// The answer's first 2 KiB, callback URLs as `<callback:jti>`.
+    #[schema(required, example = r#"{"data":{"id":"01a2051b-cefe-74e0-97ab-4e935d068351"}}"#)]
     answer: Option<String>,
-    /// `accepted`, `retry`, `refused`, or `unknown` (the service ended before it knew); null: under way.
+    /// Null while it is under way.
+    #[schema(required, value_type = Option<words::AttemptOutcome>)]
     outcome: Option<String>,
+    /// Its trace.
+    #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     trace_id: String,
 }
 
@@ -125,10 +146,13 @@ impl From<Attempt> for ProductionAttempt {
 #[into_params(parameter_in = Query)]
 pub(super) struct FilterQuery {
     /// Only in this status.
+    #[param(value_type = Option<words::ProductionStatus>)]
     status: Option<String>,
     /// Only of this factory.
+    #[param(value_type = Option<FactoryId>)]
     factory: Option<String>,
     /// Only of this product.
+    #[param(value_type = Option<Sku>)]
     sku: Option<String>,
     #[serde(rename = "limit")]
     #[param(ignore)]
@@ -157,15 +181,10 @@ impl FilterQuery {
 /// Lists production requests, newest first.
 #[utoipa::path(
     tag = "production requests",
+    operation_id = "listProductionRequests",
+    security(("operator" = [])),
     params(FilterQuery, PageQuery),
-    responses(
-        (status = 200, description = "One page", body = Paged<ProductionRequest>),
-        (status = 400, description = "Unknown query parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Bad filter, limit or cursor", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-    security(("operator" = []))
+    responses((status = 200, description = "A page of production requests.", body = Paged<ProductionRequest>)),
 )]
 #[get("/api/v1/production-requests")]
 pub(super) async fn list(
@@ -186,15 +205,13 @@ pub(super) async fn list(
 /// Shows a production request with every call to the factory.
 #[utoipa::path(
     tag = "production requests",
-    params(("id" = RequestId, Path, description = "The production request's id")),
+    operation_id = "getProductionRequest",
+    security(("operator" = [])),
+    params(("id" = RequestId, Path, description = "The production request.")),
     responses(
-        (status = 200, description = "The request", body = ProductionRequestAlone),
-        (status = 400, description = "The id is no UUID", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such request", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The request with its calls.", body = ProductionRequestAlone),
+        (status = 404, description = "`not-found`: There is no such production request."),
     ),
-    security(("operator" = []))
 )]
 #[get("/api/v1/production-requests/{id}")]
 pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<RequestId>) -> Result<HttpResponse, Problem> {
@@ -207,17 +224,16 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<RequestId>) 
 /// Sends a production request to its factory now.
 #[utoipa::path(
     tag = "production requests",
-    params(("id" = RequestId, Path, description = "The production request's id")),
+    operation_id = "retryProductionRequest",
+    security(("operator" = [])),
+    params(("id" = RequestId, Path, description = "The production request.")),
     responses(
-        (status = 200, description = "It is due now", body = ProductionRequest),
-        (status = 400, description = "The id is no UUID", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The token may only look", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such request", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Neither retrying nor dead-lettered", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The request, due now.", body = ProductionRequest, example = json!({
+            "status": "requested", "next_attempt_at": "2026-11-22T21:14:38.298478Z", "factory_job_id": null,
+        })),
+        (status = 404, description = "`not-found`: There is no such production request."),
+        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered; `status_now` says what it is."),
     ),
-    security(("operator" = []))
 )]
 #[post("/api/v1/production-requests/{id}/retry")]
 pub(super) async fn retry(
@@ -233,17 +249,14 @@ pub(super) async fn retry(
 /// Stops a production request. A second time changes nothing.
 #[utoipa::path(
     tag = "production requests",
-    params(("id" = RequestId, Path, description = "The production request's id")),
+    operation_id = "cancelProductionRequest",
+    security(("operator" = [])),
+    params(("id" = RequestId, Path, description = "The production request.")),
     responses(
-        (status = 200, description = "It is cancelled", body = ProductionRequest),
-        (status = 400, description = "The id is no UUID", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The token may only look", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such request", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It has ended otherwise", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The request, cancelled.", body = ProductionRequest, example = json!({"status": "cancelled"})),
+        (status = 404, description = "`not-found`: There is no such production request."),
+        (status = 409, description = "`conflict`: It has ended otherwise; `status_now` says how."),
     ),
-    security(("operator" = []))
 )]
 #[post("/api/v1/production-requests/{id}/cancel")]
 pub(super) async fn cancel(

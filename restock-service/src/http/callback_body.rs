@@ -21,7 +21,11 @@ const CLAIMED_LENGTH_MAX: usize = 255;
 
 /// What a callback may say; a factory sends the request's other members along, and any more.
 #[derive(ToSchema)]
-#[schema(as = Callback)]
+#[schema(as = Callback, example = json!({
+    "MessageGroupId": "stock-arrival-group", "MessageAttributeProductId": "CP-502101",
+    "MessageAttributeProductCnt": "100", "MessageAttributeFactoryId": "FF-500293",
+    "MessageAttributeRequester": "재고담당", "CallbackUrl": "https://restock.example/callbacks/v1/restocks/<token>",
+}))]
 #[expect(dead_code, reason = "documentation: bodies are read member by member")]
 pub(super) struct CallbackDocument {
     /// The product; the token's when it is missing.
@@ -37,7 +41,7 @@ pub(super) struct CallbackDocument {
     #[schema(rename = "MessageAttributeFactoryId", example = "FF-500293")]
     factory: Option<String>,
     /// The factory's name for this delivery, when one request is delivered in parts.
-    #[schema(rename = "DeliveryId")]
+    #[schema(rename = "DeliveryId", example = "delivery-4711")]
     delivery_id: Option<String>,
 }
 

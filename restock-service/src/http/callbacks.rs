@@ -9,21 +9,20 @@ use shared::contracts::callback::{CallbackClaims, InvalidToken};
 use shared::db::StoreError;
 use shared::http::RawJson;
 use shared::ids::{ReceiptId, Sku};
-use shared::problem::{Problem, ProblemBody, ProblemKind};
+use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
 use super::callback_body::{CallbackBody, CallbackDocument, FACTORY, OTHER_COUNT, PRODUCT};
 use super::client_address::client_address;
-use super::{State, callback_metrics as outcome};
+use super::{State, callback_metrics as outcome, words};
 use crate::commands::check_source::check_source;
 use crate::commands::take_callback::{Answer, Callback, CountFault, Delivery, Fault, Order, Reason};
 
 /// Goods were booked, now or before.
 #[derive(Debug, Serialize, ToSchema)]
 struct Received {
-    /// `received`, or `duplicate` when this delivery was booked before.
-    #[schema(example = "received")]
+    #[schema(value_type = words::ReceivedStatus)]
     status: &'static str,
     /// The goods receipt.
     receipt_id: ReceiptId,
@@ -32,7 +31,7 @@ struct Received {
     /// Units booked.
     #[schema(example = 100)]
     quantity: i64,
-    /// Units beyond what was open, kept for an operator.
+    /// Units beyond what was open, kept for an operator; left out when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantined: Option<i64>,
 }
@@ -40,11 +39,9 @@ struct Received {
 /// The delivery waits for an operator.
 #[derive(Debug, Serialize, ToSchema)]
 struct Quarantined {
-    /// `quarantined`.
-    #[schema(example = "quarantined")]
+    #[schema(value_type = words::QuarantinedStatus)]
     status: &'static str,
-    /// `ambiguous-delivery`, `nothing-open`, `expired` or `cancelled`.
-    #[schema(example = "nothing-open")]
+    #[schema(value_type = words::QuarantinedReason)]
     reason: &'static str,
 }
 
@@ -54,23 +51,23 @@ struct Quarantined {
 /// delivery is answered the same and booked once. Unknown members of the body are kept and ignored.
 #[utoipa::path(
     tag = "callback",
+    operation_id = "deliverGoods",
     params(
-        ("token" = String, Path, description = "Signed capability, one per production attempt."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the delivery when the body has no `DeliveryId`.")
+        ("token" = String, Path, description = "Signed capability, one per production attempt.",
+            example = "eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJKIn0.c2lnbmF0dXJl"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the delivery when the body has no `DeliveryId`.",
+            example = "delivery-4711"),
     ),
     request_body(content = CallbackDocument, content_type = "application/json"),
     responses(
         (status = 200, description = "Booked, now or before; what is beyond the open quantity waits for an operator.", body = Received),
         (status = 202, description = "Kept for an operator; no stock yet.", body = Quarantined),
-        (status = 400, description = "`malformed-request`: no JSON object, or no token. `invalid-count`: kept for an operator; `field` names the member.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`source-not-allowed`: the factory's callbacks come from elsewhere.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`callback-mismatch`: another product or factory than asked for; kept for an operator.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`payload-too-large`: over 64 KiB.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`: not `application/json`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: not kept; send it again after `Retry-After` seconds.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "`malformed-request`: no JSON object, or no token. `invalid-count`: kept for an operator; `field` names the member."),
+        (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key."),
+        (status = 403, description = "`source-not-allowed`: the factory's callbacks come from elsewhere."),
+        (status = 409, description = "`callback-mismatch`: another product or factory than asked for; kept for an operator."),
+        (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept."),
+        (status = 503, description = "`unavailable`: not kept; send it again after `Retry-After` seconds."),
     )
 )]
 #[post("/callbacks/v1/restocks/{token}")]

@@ -6,6 +6,7 @@ mod callbacks;
 mod client_address;
 mod quarantine;
 mod receipts;
+mod words;
 
 use std::sync::Arc;
 

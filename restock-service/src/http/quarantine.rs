@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use shared::http::auth::{Operator, Viewer};
 use shared::http::{PageQuery, Paged, StrictJson};
 use shared::ids::{Quantity, QuarantineId, Sku};
-use shared::problem::{Problem, ProblemBody};
+use shared::problem::Problem;
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{State, last_id, reason};
+use super::{State, last_id, reason, words};
 use crate::commands::Asked;
 use crate::commands::judge_quarantined::{Choice, Judgement, judge_quarantined};
 use crate::commands::list_quarantine::{self as command, QuarantineRow};
@@ -22,21 +22,21 @@ const LIST: &str = "quarantine";
 
 /// A delivery, or what was too much of one, that an operator must judge.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"reason": "over-delivery", "body": {"MessageAttributeProductCnt": "130"}}))]
 pub(super) struct QuarantineEntry {
     /// Its id.
     id: Uuid,
-    /// `waiting`, `accepted` or `discarded`.
-    #[schema(example = "waiting")]
+    #[schema(value_type = words::EntryStatus)]
     status: String,
-    /// `callback-mismatch`, `invalid-count`, `ambiguous-delivery`, `nothing-open`, `expired`,
-    /// `cancelled` or `over-delivery`.
-    #[schema(example = "nothing-open")]
+    #[schema(value_type = words::EntryReason)]
     reason: String,
     /// The production request of its token.
     request_id: Uuid,
     /// The token's id, one per production attempt.
+    #[schema(example = "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9")]
     jti: String,
     /// The factory's name for the delivery, if it gave one.
+    #[schema(required)]
     delivery_id: Option<String>,
     /// What its token was made for.
     #[schema(example = "CP-502101")]
@@ -45,10 +45,13 @@ pub(super) struct QuarantineEntry {
     #[schema(example = "FF-500293")]
     factory_id: String,
     /// Units, where the body's count is usable.
+    #[schema(required, example = 30)]
     quantity: Option<i64>,
     /// The body's product, if it names one.
+    #[schema(required, example = "CP-502101")]
     claimed_sku: Option<String>,
     /// The body's factory, if it names one.
+    #[schema(required)]
     claimed_factory_id: Option<String>,
     /// What came; a callback's URL is shown as `<callback:jti>`.
     #[schema(value_type = Object)]
@@ -56,13 +59,16 @@ pub(super) struct QuarantineEntry {
     /// When it came.
     created_at: DateTime<Utc>,
     /// The operator who judged it.
-    #[schema(example = "kim")]
+    #[schema(required)]
     decided_by: Option<String>,
     /// When it was judged.
+    #[schema(required)]
     decided_at: Option<DateTime<Utc>>,
     /// The operator's reason.
+    #[schema(required)]
     decision_reason: Option<String>,
     /// The goods receipt of an accepted entry.
+    #[schema(required)]
     receipt_id: Option<Uuid>,
 }
 
@@ -93,16 +99,10 @@ impl From<QuarantineRow> for QuarantineEntry {
 /// The quarantine, newest first.
 #[utoipa::path(
     tag = "quarantine",
-    params(PageQuery),
+    operation_id = "listQuarantine",
     security(("operator" = [])),
-    responses(
-        (status = 200, description = "A page of entries.", body = Paged<QuarantineEntry>),
-        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-request`: limit or cursor.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    params(PageQuery),
+    responses((status = 200, description = "A page of entries.", body = Paged<QuarantineEntry>)),
 )]
 #[get("/api/v1/quarantine")]
 pub(super) async fn list_quarantine(
@@ -141,28 +141,17 @@ pub(super) struct DiscardBody {
 /// They count toward the production request, beyond its quantity if need be, unless another product came.
 #[utoipa::path(
     tag = "quarantine",
+    operation_id = "acceptQuarantined",
     security(("operator" = [])),
     params(("id" = Uuid, Path, description = "The entry.")),
     request_body(content = AcceptBody, example = json!({"reason": "counted: 30 more in the truck", "quantity": 30})),
     responses(
         (status = 200, description = "The entry, accepted.", body = QuarantineEntry, example = json!({
-            "id": "01938a3f-51aa-7e0d-b6f4-93c1d27e5a08", "status": "accepted", "reason": "over-delivery",
-            "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d", "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
-            "delivery_id": null, "sku": "CP-502101", "factory_id": "FF-500293", "quantity": 30,
-            "claimed_sku": "CP-502101", "claimed_factory_id": null, "body": {"MessageAttributeProductCnt": "130"},
-            "created_at": "2026-11-22T11:58:00.5Z", "decided_by": "kim", "decided_at": "2026-11-22T12:00:00.123456Z",
-            "decision_reason": "counted: 30 more in the truck", "receipt_id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10"
+            "status": "accepted", "decided_by": "kim", "decided_at": "2026-11-22T21:20:00.123456Z",
+            "decision_reason": "counted: 30 more in the truck", "receipt_id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10",
         })),
-        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: a viewer's token.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`: no such entry.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`conflict`: it was judged before; `entry_status` says how.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`payload-too-large`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-request`: `field` names what.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: There is no such entry."),
+        (status = 409, description = "`conflict`: It was judged before; `entry_status` says how."),
     )
 )]
 #[post("/api/v1/quarantine/{id}/accept")]
@@ -190,28 +179,17 @@ pub(super) async fn accept_quarantined(
 /// Discard a quarantined delivery: nothing is booked.
 #[utoipa::path(
     tag = "quarantine",
+    operation_id = "discardQuarantined",
     security(("operator" = [])),
     params(("id" = Uuid, Path, description = "The entry.")),
     request_body(content = DiscardBody, example = json!({"reason": "told twice, only one truck came"})),
     responses(
         (status = 200, description = "The entry, discarded.", body = QuarantineEntry, example = json!({
-            "id": "01938a3f-51aa-7e0d-b6f4-93c1d27e5a08", "status": "discarded", "reason": "over-delivery",
-            "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d", "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
-            "delivery_id": null, "sku": "CP-502101", "factory_id": "FF-500293", "quantity": 30,
-            "claimed_sku": "CP-502101", "claimed_factory_id": null, "body": {"MessageAttributeProductCnt": "130"},
-            "created_at": "2026-11-22T11:58:00.5Z", "decided_by": "kim", "decided_at": "2026-11-22T12:00:00.123456Z",
-            "decision_reason": "told twice, only one truck came", "receipt_id": null
+            "status": "discarded", "decided_by": "kim", "decided_at": "2026-11-22T21:20:00.123456Z",
+            "decision_reason": "told twice, only one truck came",
         })),
-        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: a viewer's token.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`: no such entry.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`conflict`: it was judged before; `entry_status` says how.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`payload-too-large`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-request`: `field` names what.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: There is no such entry."),
+        (status = 409, description = "`conflict`: It was judged before; `entry_status` says how."),
     )
 )]
 #[post("/api/v1/quarantine/{id}/discard")]

@@ -9,7 +9,7 @@ use shared::http::auth::{Operator, Viewer};
 use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{Quantity, RequestId};
-use shared::problem::{Problem, ProblemBody};
+use shared::problem::Problem;
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -38,13 +38,15 @@ pub(super) struct Receipt {
     #[schema(example = "FF-500293")]
     factory_id: String,
     /// The factory's name for the delivery, if it gave one.
+    #[schema(required)]
     delivery_id: Option<String>,
     /// When it was booked.
     received_at: DateTime<Utc>,
     /// The operator who booked it, by hand or out of the quarantine; null: a callback did.
-    #[schema(example = "kim")]
+    #[schema(required)]
     booked_by: Option<String>,
     /// The operator's reason.
+    #[schema(required)]
     reason: Option<String>,
 }
 
@@ -67,16 +69,10 @@ impl From<ReceiptRow> for Receipt {
 /// Goods receipts, newest first.
 #[utoipa::path(
     tag = "receipts",
-    params(PageQuery),
+    operation_id = "listReceipts",
     security(("operator" = [])),
-    responses(
-        (status = 200, description = "A page of receipts.", body = Paged<Receipt>),
-        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-request`: limit or cursor.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    params(PageQuery),
+    responses((status = 200, description = "A page of receipts.", body = Paged<Receipt>)),
 )]
 #[get("/api/v1/receipts")]
 pub(super) async fn list_receipts(
@@ -105,29 +101,20 @@ pub(super) struct ReceiptByHand {
 /// Book goods by hand whose callback was lost.
 #[utoipa::path(
     tag = "receipts",
+    operation_id = "bookReceipt",
     security(("operator" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
+    params(IdempotencyKey),
     request_body(content = ReceiptByHand, example = json!({
         "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d", "quantity": 40,
         "reason": "delivery note 4711, the callback never came"
     })),
     responses(
         (status = 201, description = "The receipt.", body = Receipt, example = json!({
-            "id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10", "request_id": "01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d",
-            "sku": "CP-502101", "quantity": 40, "factory_id": "FF-500293", "delivery_id": null,
-            "received_at": "2026-11-22T12:00:00.123456Z", "booked_by": "kim",
-            "reason": "delivery note 4711, the callback never came"
+            "quantity": 40, "booked_by": "kim", "reason": "delivery note 4711, the callback never came",
         })),
-        (status = 400, description = "`malformed-request`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: a viewer's token.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`: no such production request.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`conflict`: the request was cancelled, or lacks less than this; `open` says how much it lacks.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`payload-too-large`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-request`: `field` names what; `idempotency-key-reused`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: There is no such production request."),
+        (status = 409, description = "`conflict`: The request was cancelled, or lacks less than this; `open` says how much it lacks."),
+        (status = 422, description = "`invalid-request` or `idempotency-key-reused`."),
     )
 )]
 #[post("/api/v1/receipts")]

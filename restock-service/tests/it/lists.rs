@@ -78,28 +78,17 @@ async fn operators_endpoints_want_a_token_and_are_not_public() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_openapi_document_tells_every_answer() {
+async fn the_document_is_complete_and_true() {
     let service = Service::start(&[]).await;
     let document = service.world.get(&format!("{}/openapi.json", service.doors.api), None).await.body;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Jaego restock-service");
+    // Each of them has a test of its own.
     let answers = &document["paths"]["/callbacks/v1/restocks/{token}"]["post"]["responses"];
     for status in ["200", "202", "400", "401", "403", "409", "413", "415", "429", "503"] {
         assert!(answers[status].is_object(), "{status}");
     }
-    let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["Problem", "Received", "Quarantined", "Receipt", "QuarantineEntry", "Callback"] {
-        assert!(schemas.contains_key(name), "{name} of {:?}", schemas.keys());
-    }
-    // Every reference leads somewhere.
-    let text = document.to_string();
-    for reference in text.split("#/components/schemas/").skip(1) {
-        let name = reference.split('"').next().unwrap();
-        assert!(schemas.contains_key(name), "{name}");
-    }
-    assert!(document["components"]["securitySchemes"]["operator"].is_object());
-    for path in ["/api/v1/receipts", "/api/v1/quarantine"] {
-        assert!(document["paths"][path]["get"]["security"].is_array(), "{path}");
-    }
+    let doors = &service.doors;
+    assert_eq!(testkit::openapi::complaints(&doors.api, &doors.public).await, Vec::<String>::new());
     service.stop().await;
 }

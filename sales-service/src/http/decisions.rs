@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use shared::http::auth::{Operator, Viewer};
 use shared::http::{RawJson, parse_strict};
 use shared::ids::Sku;
-use shared::problem::{Problem, ProblemBody};
+use shared::problem::Problem;
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
 use super::products::PolicyBody;
-use super::{State, bounded, invalid, no_such_product, sku_in_path};
+use super::{State, bounded, invalid, no_such_product, sku_in_path, words};
 use crate::commands::Asked;
 use crate::commands::look_up;
 use crate::commands::snooze_stock::snooze_stock;
@@ -22,28 +22,40 @@ const REASON_LENGTH_MAX: usize = 500;
 /// What the policy says now, and why.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReplenishmentDecision {
+    #[schema(example = "CP-502101")]
     sku: String,
     inputs: DecisionInputs,
     /// The rule in symbols.
-    #[schema(example = "position = on_hand + on_order - backordered; ...")]
+    #[schema(
+        example = "position = on_hand + on_order - backordered; when position <= reorder_point: quantity = ceil((order_up_to - position) / lot_size) * lot_size"
+    )]
     formula: &'static str,
     /// Units that would be asked for now; 0 for none.
+    #[schema(example = 10)]
     quantity: i64,
-    /// `order`, `propose` or `none`.
+    #[schema(value_type = words::DecisionAnswer)]
     answer: &'static str,
     /// The same in words.
+    #[schema(
+        example = "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10"
+    )]
     explanation: String,
 }
 
 /// What the decision is made from, units.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DecisionInputs {
+    #[schema(example = 0)]
     on_hand: i64,
+    #[schema(example = 0)]
     on_order: i64,
+    #[schema(example = 0)]
     backordered: i64,
+    #[schema(example = 0)]
     position: i64,
     policy: PolicyBody,
     /// Nothing is ordered by itself until then: a refusal, or a snooze.
+    #[schema(required)]
     paused_until: Option<DateTime<Utc>>,
 }
 
@@ -53,12 +65,12 @@ const FORMULA: &str = "position = on_hand + on_order - backordered; \
 /// Whether more would be ordered now, and why.
 #[utoipa::path(
     tag = "stock",
+    operation_id = "getReplenishmentDecision",
     security(("operator" = [])),
-    params(("sku" = Sku, Path)),
+    params(("sku" = Sku, Path, description = "The product.")),
     responses(
-        (status = 200, body = ReplenishmentDecision),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "Inputs, formula and answer.", body = ReplenishmentDecision),
+        (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]
 #[get("/api/v1/stock/{sku}/replenishment-decision")]
@@ -89,23 +101,23 @@ pub async fn get_decision(_: Viewer, state: Data<State>, sku: Path<String>) -> R
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SnoozeBody {
     /// Nothing is ordered by itself before this; in the future.
+    #[schema(example = "2030-01-31T00:00:00Z")]
     until: DateTime<Utc>,
-    #[schema(min_length = 1, max_length = 500)]
+    /// Why nothing is wanted.
+    #[schema(min_length = 1, max_length = 500, example = "season is over")]
     reason: String,
 }
 
 /// Order nothing by itself until a date. Replenishments by hand are not held back.
 #[utoipa::path(
     tag = "stock",
+    operation_id = "snoozeStock",
     security(("operator" = [])),
-    params(("sku" = Sku, Path)),
-    request_body(content = SnoozeBody, example = json!({"until": "2030-01-31T00:00:00Z", "reason": "season is over"})),
+    params(("sku" = Sku, Path, description = "The product.")),
+    request_body = SnoozeBody,
     responses(
         (status = 204, description = "Noted."),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]
 #[post("/api/v1/stock/{sku}/snooze")]

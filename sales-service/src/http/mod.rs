@@ -5,6 +5,7 @@ pub mod orders;
 pub mod products;
 pub mod replenishments;
 pub mod stock;
+mod words;
 
 use std::sync::Arc;
 

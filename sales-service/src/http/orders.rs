@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
+use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, check_word, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{OrderId, Quantity, Sku};
 use shared::problem::{Problem, ProblemBody, ProblemKind};
@@ -13,7 +13,7 @@ use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Money, State, bounded, invalid, respond};
+use super::{Money, State, bounded, invalid, respond, words};
 use crate::commands::Asked;
 use crate::commands::cancel_order::cancel_order;
 use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView, RestockEtas};
@@ -32,7 +32,7 @@ pub struct OrderBody {
     #[schema(min_items = 1, max_items = 50)]
     lines: Vec<OrderBodyLine>,
     /// Whose order it is, in the shop's words.
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, example = "kim")]
     customer: Option<String>,
     /// What to do when stock is short; without it each product's policy counts.
     on_shortage: Option<OnShortage>,
@@ -58,8 +58,10 @@ pub enum OnShortage {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Order {
     id: Uuid,
-    /// `confirmed`, `backordered`, `rejected` or `cancelled`.
+    #[schema(value_type = words::OrderStatus)]
     status: String,
+    /// Whose order it is, in the shop's words.
+    #[schema(required, example = "kim")]
     customer: Option<String>,
     lines: Vec<OrderLine>,
     total: Money,
@@ -70,9 +72,12 @@ pub struct Order {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct OrderLine {
+    #[schema(example = "CP-502101")]
     sku: String,
+    #[schema(example = 1)]
     quantity: i64,
     /// Units taken from stock so far.
+    #[schema(example = 1)]
     filled: i64,
     unit_price: Money,
     /// When units that the line waits for should be here; null when it waits for none, or nobody knows.
@@ -82,24 +87,54 @@ struct OrderLine {
 /// A line that stock could not fill.
 #[derive(Debug, Serialize, ToSchema)]
 struct ShortLine {
+    #[schema(example = "CP-502101")]
     sku: String,
+    #[schema(example = 1)]
     requested: i64,
+    #[schema(example = 0)]
     available: i64,
     /// When more should be here; null when nobody knows.
+    #[schema(required)]
     restock_eta: Option<DateTime<Utc>>,
+}
+
+/// The order was refused: stock could not fill it.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "type": "/problems/out-of-stock", "title": "Out of stock", "status": 409,
+    "detail": "Not enough on hand; no stock was taken. Order less, or again when there is more.",
+    "instance": "/api/v1/orders", "trace_id": "948201e16e0450bf03af103fe5fca74b",
+    "order_id": "01a2051b-cedc-7700-a805-c2579d04fa50",
+    "lines": [{"sku": "CP-502101", "requested": 1, "available": 0, "restock_eta": "2026-11-22T21:14:38.220599Z"}],
+}))]
+#[expect(dead_code, reason = "documentation: problems are written by their type")]
+struct OutOfStock {
+    #[serde(flatten)]
+    problem: ProblemBody,
+    /// The refused order: demand that is kept.
+    order_id: OrderId,
+    /// The lines that stock could not fill.
+    lines: Vec<ShortLine>,
 }
 
 /// Take an order: all lines or none.
 #[utoipa::path(
     tag = "orders",
+    operation_id = "placeOrder",
     request_body(content = OrderBody, example = json!({"lines": [{"sku": "CP-502101", "quantity": 1}], "customer": "kim"})),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
+    params(IdempotencyKey),
     responses(
         (status = 201, description = "Confirmed: all units were taken from stock.", body = Order),
-        (status = 202, description = "Backordered: sold, some units wait for stock.", body = Order),
-        (status = 409, description = "Out of stock: refused, no stock was taken. Extensions `order_id` and `lines`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Unknown product, bad input, or a reused Idempotency-Key.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded; see Retry-After.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 202, description = "Backordered: sold, some units wait for stock.", body = Order, example = json!({
+            "status": "backordered",
+            "lines": [{
+                "sku": "CP-502101", "quantity": 5, "filled": 3, "unit_price": {"amount": 19900, "currency": "KRW"}
+            }],
+            "total": {"amount": 99500, "currency": "KRW"},
+        })),
+        (status = 409, description = "`out-of-stock`: Refused, no stock was taken.", body = OutOfStock, content_type = "application/problem+json"),
+        (status = 422, description = "`unknown-product`, `invalid-request` or `idempotency-key-reused`."),
+        (status = 503, description = "`overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds."),
     ),
 )]
 #[post("/api/v1/orders")]
@@ -154,8 +189,12 @@ fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Pro
 /// Look at an order. Its id is what its shopper knows of it.
 #[utoipa::path(
     tag = "orders",
-    params(("id" = Uuid, Path)),
-    responses((status = 200, body = Order), (status = 404, body = ProblemBody, content_type = "application/problem+json")),
+    operation_id = "getOrder",
+    params(("id" = Uuid, Path, description = "The order.")),
+    responses(
+        (status = 200, description = "The order.", body = Order),
+        (status = 404, description = "`not-found`: There is no such order."),
+    ),
 )]
 #[get("/api/v1/orders/{id}")]
 pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
@@ -170,6 +209,7 @@ pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpRespons
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Only in this status.
+    #[param(value_type = Option<words::OrderStatus>)]
     status: Option<String>,
     /// Only with a line of this product.
     sku: Option<Sku>,
@@ -178,13 +218,10 @@ pub struct ListQuery {
 /// Orders, newest first; refused ones too: they are demand.
 #[utoipa::path(
     tag = "orders",
+    operation_id = "listOrders",
     security(("operator" = [])),
     params(ListQuery, PageQuery),
-    responses(
-        (status = 200, body = Paged<Order>),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "A page of orders.", body = Paged<Order>)),
 )]
 #[get("/api/v1/orders")]
 pub async fn list_orders(
@@ -193,10 +230,7 @@ pub async fn list_orders(
     query: Query<ListQuery>,
     page: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    const STATUSES: [&str; 4] = ["confirmed", "backordered", "rejected", "cancelled"];
-    if query.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
-        return Err(invalid("status", &format!("must be one of {}", STATUSES.join(", "))));
-    }
+    check_word("status", query.status.as_deref(), words::OrderStatus::ALL)?;
     let page = page.page(LIST)?;
     let before = page.after_id()?;
     let filter = OrderFilter { status: query.status.as_deref(), sku: query.sku.as_ref().map(Sku::as_str), before };
@@ -208,14 +242,13 @@ pub async fn list_orders(
 /// Cancel an order: what it took goes back, once. An order that is cancelled already is answered as it is.
 #[utoipa::path(
     tag = "orders",
+    operation_id = "cancelOrder",
     security(("operator" = [])),
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The order.")),
     responses(
-        (status = 200, body = Order),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It was refused.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The order, cancelled.", body = Order, example = json!({"status": "cancelled"})),
+        (status = 404, description = "`not-found`: There is no such order."),
+        (status = 409, description = "`conflict`: It was refused, so nothing was sold."),
     ),
 )]
 #[post("/api/v1/orders/{id}/cancel")]

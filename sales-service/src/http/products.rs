@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use shared::http::auth::Operator;
 use shared::http::{IfMatch, PageQuery, Paged, RawJson, etag, parse_strict};
 use shared::ids::{FactoryId, Sku};
-use shared::problem::{Problem, ProblemBody};
+use shared::problem::Problem;
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
-use super::{Money, State, bounded, invalid, no_such_product, sku_in_path};
+use super::{Money, State, bounded, invalid, no_such_product, sku_in_path, words};
 use crate::commands::Asked;
 use crate::commands::look_up::{self, StockFilter, StockView};
 use crate::commands::put_product::{Mode, Policy, Product as NewProduct, ProductRow, Shortage, put_product as put};
@@ -25,27 +25,34 @@ const LOW: i64 = 3;
 
 /// A product as shoppers see it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "low"}))]
 pub struct Product {
+    #[schema(example = "CP-502101")]
     sku: String,
+    #[schema(example = "부산도너츠")]
     name: String,
     price: Money,
     /// Units that can be sold now.
+    #[schema(example = 3)]
     available: i64,
-    /// `in_stock`, `low`, `backorder` or `sold_out`.
+    #[schema(value_type = words::ProductStatus)]
     status: &'static str,
     /// When more should be here; null when nothing is on its way or nobody knows.
+    #[schema(required)]
     restock_eta: Option<DateTime<Utc>>,
 }
 
 /// A product as an operator sends it.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ProductBody {
-    #[schema(max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, example = "부산도너츠")]
     name: String,
     price: Money,
+    /// Who makes it; need not be known yet.
     factory_id: FactoryId,
     /// Whether shoppers see it; true without it.
     #[serde(default = "yes")]
+    #[schema(example = true)]
     on_sale: bool,
     policy: PolicyBody,
 }
@@ -58,13 +65,13 @@ fn yes() -> bool {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyBody {
     /// Order when the position is at or below it.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, example = 0)]
     reorder_point: i64,
     /// Order up to this position.
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     order_up_to: i64,
     /// Order in multiples of it.
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     lot_size: i64,
     mode: ModeWord,
     shortage: ShortageWord,
@@ -97,10 +104,15 @@ enum ShortageWord {
 /// A product as operators see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductDetails {
+    #[schema(example = "CP-502101")]
     sku: String,
+    #[schema(example = "부산도너츠")]
     name: String,
     price: Money,
+    #[schema(example = "FF-500293")]
     factory_id: String,
+    /// Whether shoppers see it.
+    #[schema(example = true)]
     on_sale: bool,
     policy: PolicyBody,
     created_at: DateTime<Utc>,
@@ -183,8 +195,9 @@ impl Product {
 /// Products on sale, in the order of their SKU.
 #[utoipa::path(
     tag = "products",
+    operation_id = "listProducts",
     params(PageQuery),
-    responses((status = 200, body = Paged<Product>), (status = 422, body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "A page of products.", body = Paged<Product>)),
 )]
 #[get("/api/v1/products")]
 pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
@@ -198,8 +211,12 @@ pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Resul
 /// One product on sale.
 #[utoipa::path(
     tag = "products",
-    params(("sku" = Sku, Path)),
-    responses((status = 200, body = Product), (status = 404, body = ProblemBody, content_type = "application/problem+json")),
+    operation_id = "getProduct",
+    params(("sku" = Sku, Path, description = "The product.")),
+    responses(
+        (status = 200, description = "The product.", body = Product),
+        (status = 404, description = "`not-found`: There is no such product, or it is not on sale."),
+    ),
 )]
 #[get("/api/v1/products/{sku}")]
 pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpResponse, Problem> {
@@ -212,19 +229,17 @@ pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpRe
 /// Add a product with nothing on hand, or change one. Stock is not touched.
 #[utoipa::path(
     tag = "products",
+    operation_id = "putProduct",
     security(("operator" = [])),
-    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Only if this is the current ETag.")),
+    params(("sku" = Sku, Path, description = "The product."), IfMatch),
     request_body(content = ProductBody, example = json!({
         "name": "부산도너츠", "price": {"amount": 19900, "currency": "KRW"}, "factory_id": "FF-500293",
         "policy": {"reorder_point": 0, "order_up_to": 10, "lot_size": 10, "mode": "auto", "shortage": "reject"},
     })),
     responses(
-        (status = 200, description = "Changed.", body = ProductDetails),
-        (status = 201, description = "Added.", body = ProductDetails),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "Changed meanwhile.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "Changed.", body = ProductDetails, headers(("ETag" = String, description = "Its version."))),
+        (status = 201, description = "Added.", body = ProductDetails, headers(("ETag" = String, description = "Its version."))),
+        (status = 412, description = "`precondition-failed`: It was changed meanwhile; read it again and repeat the change."),
     ),
 )]
 #[put("/api/v1/products/{sku}")]

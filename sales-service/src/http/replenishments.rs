@@ -5,37 +5,46 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
+use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, check_word, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{Quantity, RequestId, Sku};
-use shared::problem::{Problem, ProblemBody};
+use shared::problem::Problem;
 use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{State, bounded, invalid, respond};
+use super::{State, bounded, invalid, respond, words};
 use crate::commands::Asked;
 use crate::commands::change_replenishment::{Change, change_replenishment, request_replenishment};
 use crate::commands::look_up::{self, ReplenishmentFilter, ReplenishmentRow};
 
 const LIST: &str = "replenishments";
 const REASON_LENGTH_MAX: usize = 500;
-const STATUSES: [&str; 7] = ["proposed", "open", "stalled", "complete", "closed_short", "refused", "cancelled"];
 
 /// One decision to have units made.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "open"}))]
 pub struct Replenishment {
     /// Also the production request's id.
     id: Uuid,
+    #[schema(example = "CP-502101")]
     sku: String,
+    #[schema(example = "FF-500293")]
     factory_id: String,
+    /// Units asked for.
+    #[schema(example = 10)]
     quantity: i64,
+    /// Units that came.
+    #[schema(example = 0)]
     received: i64,
-    /// `proposed`, `open`, `stalled`, `complete`, `closed_short`, `refused` or `cancelled`.
+    #[schema(value_type = words::ReplenishmentStatus)]
     status: String,
-    /// `reorder_point`, `shortage` or `manual`.
+    #[schema(value_type = words::ReplenishmentReason)]
     reason: String,
     /// The figures and the rule in words.
+    #[schema(
+        example = "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10"
+    )]
     explanation: String,
     created_at: DateTime<Utc>,
 }
@@ -63,6 +72,7 @@ pub struct ListQuery {
     /// Only of this product.
     sku: Option<Sku>,
     /// Only in this status.
+    #[param(value_type = Option<words::ReplenishmentStatus>)]
     status: Option<String>,
 }
 
@@ -76,16 +86,18 @@ pub struct ReplenishmentBody {
 /// Why a replenishment is closed.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CloseBody {
-    #[schema(min_length = 1, max_length = 500)]
+    /// Why no more is wanted.
+    #[schema(min_length = 1, max_length = 500, example = "the factory stopped making it")]
     reason: String,
 }
 
 /// Replenishments, newest first.
 #[utoipa::path(
     tag = "replenishments",
+    operation_id = "listReplenishments",
     security(("operator" = [])),
     params(ListQuery, PageQuery),
-    responses((status = 200, body = Paged<Replenishment>), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "A page of replenishments.", body = Paged<Replenishment>)),
 )]
 #[get("/api/v1/replenishments")]
 pub async fn list_replenishments(
@@ -94,9 +106,7 @@ pub async fn list_replenishments(
     query: Query<ListQuery>,
     page: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    if query.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
-        return Err(invalid("status", &format!("must be one of {}", STATUSES.join(", "))));
-    }
+    check_word("status", query.status.as_deref(), words::ReplenishmentStatus::ALL)?;
     let page = page.page(LIST)?;
     let before = page.after_id()?;
     let filter =
@@ -109,15 +119,16 @@ pub async fn list_replenishments(
 /// Order from the factory by hand, whatever the policy says.
 #[utoipa::path(
     tag = "replenishments",
+    operation_id = "requestReplenishment",
     security(("operator" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
-    request_body(content = ReplenishmentBody, example = json!({"sku": "CP-502101", "quantity": 10})),
+    params(IdempotencyKey),
+    request_body = ReplenishmentBody,
     responses(
-        (status = 201, body = Replenishment),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such product.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, description = "The replenishment, open.", body = Replenishment, example = json!({
+            "reason": "manual", "explanation": "10 ordered by hand by kim",
+        })),
+        (status = 404, description = "`not-found`: There is no such product."),
+        (status = 422, description = "`invalid-request` or `idempotency-key-reused`."),
     ),
 )]
 #[post("/api/v1/replenishments")]
@@ -148,14 +159,13 @@ fn render(row: &ReplenishmentRow) -> KeptAnswer {
 /// Order what was proposed.
 #[utoipa::path(
     tag = "replenishments",
+    operation_id = "approveReplenishment",
     security(("operator" = [])),
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The replenishment.")),
     responses(
-        (status = 200, body = Replenishment),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It is not proposed.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The replenishment, open.", body = Replenishment),
+        (status = 404, description = "`not-found`: There is no such replenishment."),
+        (status = 409, description = "`conflict`: It is not proposed."),
     ),
 )]
 #[post("/api/v1/replenishments/{id}/approve")]
@@ -173,16 +183,14 @@ pub async fn approve(
 /// End a replenishment before all goods came. Production stops asking for the rest.
 #[utoipa::path(
     tag = "replenishments",
+    operation_id = "closeReplenishment",
     security(("operator" = [])),
-    params(("id" = Uuid, Path)),
-    request_body(content = CloseBody, example = json!({"reason": "the factory stopped making it"})),
+    params(("id" = Uuid, Path, description = "The replenishment.")),
+    request_body = CloseBody,
     responses(
-        (status = 200, body = Replenishment),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It has ended already.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The replenishment, closed short.", body = Replenishment, example = json!({"status": "closed_short"})),
+        (status = 404, description = "`not-found`: There is no such replenishment."),
+        (status = 409, description = "`conflict`: It has ended already."),
     ),
 )]
 #[post("/api/v1/replenishments/{id}/close")]

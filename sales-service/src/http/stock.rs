@@ -11,13 +11,13 @@ use shared::http::auth::{Operator, Viewer};
 use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{Sku, UNITS_MAX};
-use shared::problem::{Problem, ProblemBody};
+use shared::problem::Problem;
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::products::PolicyBody;
-use super::{State, bounded, invalid, no_such_product, respond, sku_in_path};
+use super::{State, bounded, invalid, no_such_product, respond, sku_in_path, words};
 use crate::commands::Asked;
 use crate::commands::adjust_stock::{Adjusted, Adjustment, Cause, adjust_stock};
 use crate::commands::look_up::{self, MovementRow, StockFilter, StockView};
@@ -29,16 +29,22 @@ const NOTE_LENGTH_MAX: usize = 500;
 /// A product's figures, units.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stock {
+    #[schema(example = "CP-502101")]
     sku: String,
     /// In the warehouse.
+    #[schema(example = 3)]
     on_hand: i64,
     /// Sold, waiting for stock.
+    #[schema(example = 0)]
     backordered: i64,
     /// Requested from a factory, not yet received.
+    #[schema(example = 10)]
     on_order: i64,
     /// On hand + on order - backordered.
+    #[schema(example = 13)]
     position: i64,
     /// What can be sold now: on hand.
+    #[schema(example = 3)]
     available: i64,
     policy: PolicyBody,
     updated_at: DateTime<Utc>,
@@ -62,21 +68,30 @@ impl From<StockView> for Stock {
 
 /// A ledger entry.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"cause": "cycle_count"}))]
 pub struct MovementEntry {
     id: Uuid,
+    #[schema(example = "CP-502101")]
     sku: String,
-    /// `sale`, `receipt`, `backorder_fill`, `cycle_count`, `damage`, `return` or `correction`.
+    #[schema(value_type = words::MovementCause)]
     cause: String,
     /// Units, signed.
+    #[schema(example = -3)]
     delta: i64,
     /// On hand before.
+    #[schema(example = 10)]
     before: i64,
     /// On hand after.
+    #[schema(example = 7)]
     after: i64,
     /// The order, receipt or adjustment.
+    #[schema(example = "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3")]
     reference: String,
     /// `shop`, `factory` or an operator.
+    #[schema(example = "kim")]
     actor: String,
+    /// The operator's note.
+    #[schema(required, example = "shelf 4")]
     note: Option<String>,
     at: DateTime<Utc>,
 }
@@ -95,7 +110,8 @@ pub struct AdjustmentBody {
     #[schema(minimum = -1_000_000, maximum = 1_000_000, example = -3)]
     delta: i64,
     reason: AdjustmentReason,
-    #[schema(max_length = 500)]
+    /// More about it.
+    #[schema(max_length = 500, example = "shelf 4")]
     note: Option<String>,
 }
 
@@ -116,9 +132,10 @@ enum AdjustmentReason {
 /// All figures, in the order of the SKU.
 #[utoipa::path(
     tag = "stock",
+    operation_id = "listStock",
     security(("operator" = [])),
     params(PageQuery),
-    responses((status = 200, body = Paged<Stock>), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "A page of figures.", body = Paged<Stock>)),
 )]
 #[get("/api/v1/stock")]
 pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
@@ -132,12 +149,12 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
 /// One product's figures.
 #[utoipa::path(
     tag = "stock",
+    operation_id = "getStock",
     security(("operator" = [])),
-    params(("sku" = Sku, Path)),
+    params(("sku" = Sku, Path, description = "The product.")),
     responses(
-        (status = 200, body = Stock),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "Its figures and its policy.", body = Stock),
+        (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]
 #[get("/api/v1/stock/{sku}")]
@@ -151,12 +168,15 @@ pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Resu
 /// The ledger of a product, newest entry first; with `Accept: text/csv` the whole of it as a table.
 #[utoipa::path(
     tag = "stock",
+    operation_id = "listStockMovements",
     security(("operator" = [])),
-    params(("sku" = Sku, Path), PageQuery),
+    params(("sku" = Sku, Path, description = "The product."), PageQuery),
     responses(
-        (status = 200, content((Paged<MovementEntry> = "application/json"), (String = "text/csv"))),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "A page of entries, or the whole ledger as a table.", content(
+            (Paged<MovementEntry> = "application/json"),
+            (String = "text/csv", example = json!(CSV_EXAMPLE)),
+        )),
+        (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]
 #[get("/api/v1/stock/{sku}/movements")]
@@ -181,6 +201,10 @@ pub async fn list_movements(
     let items = paged.items.into_iter().map(MovementEntry::from).collect();
     Ok(HttpResponse::Ok().json(Paged { items, next_cursor: paged.next_cursor }))
 }
+
+const CSV_EXAMPLE: &str = "id,sku,cause,delta,before,after,reference,actor,note,at\n\
+    01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3,CP-502101,cycle_count,-3,10,7,\
+    01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3,kim,shelf 4,2026-11-22T21:14:38.298478Z\n";
 
 /// Whether the client prefers a table to JSON.
 fn wants_csv(request: &HttpRequest) -> bool {
@@ -231,19 +255,15 @@ fn table(rows: Vec<MovementRow>, with_head: bool) -> Result<Bytes, actix_web::Er
 /// Change on hand by counting, damage, returns or corrections. Units that come in fill waiting orders first.
 #[utoipa::path(
     tag = "stock",
+    operation_id = "adjustStock",
     security(("operator" = [])),
-    params(
-        ("sku" = Sku, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again."),
-    ),
-    request_body(content = AdjustmentBody, example = json!({"delta": -3, "reason": "cycle_count", "note": "shelf 4"})),
+    params(("sku" = Sku, Path, description = "The product."), IdempotencyKey),
+    request_body = AdjustmentBody,
     responses(
         (status = 201, description = "Its ledger entry.", body = MovementEntry),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "On hand would fall below zero.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: There is no such product."),
+        (status = 409, description = "`conflict`: On hand would fall below zero."),
+        (status = 422, description = "`invalid-request` or `idempotency-key-reused`."),
     ),
 )]
 #[post("/api/v1/products/{sku}/adjustments")]

@@ -126,8 +126,13 @@ async fn probes_metrics_and_documents() {
     let document: serde_json::Value = get(format!("{}/openapi.json", shop.api)).await.json().await.expect("json");
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["title"], "Jaego sales-service");
-    assert!(document["paths"]["/api/v1/orders"]["post"].is_object());
     assert_eq!(get(format!("{}/docs/", shop.api)).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_complete_and_true() {
+    let shop = Shop::open().await;
+    assert_eq!(testkit::openapi::complaints(&shop.api, &shop.public).await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
+use utoipa::IntoParams;
 
 use crate::problem::{Problem, ProblemKind};
 
@@ -14,8 +15,13 @@ pub fn etag(version: i64) -> String {
 }
 
 /// The request's `If-Match`, if any.
-#[derive(Debug, Clone, Default)]
-pub struct IfMatch(Option<String>);
+#[derive(Debug, Clone, Default, IntoParams)]
+#[into_params(names("If-Match"), parameter_in = Header)]
+pub struct IfMatch(
+    /// Change only if this is the current `ETag`.
+    #[param(value_type = String, required = false, example = "\"3\"")]
+    Option<String>,
+);
 
 impl IfMatch {
     /// Refuses when the current version (None: does not exist yet) is not one of those named.

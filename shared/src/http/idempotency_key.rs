@@ -4,15 +4,21 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use utoipa::IntoParams;
 
 use crate::problem::{Problem, ProblemKind};
 
 /// The request's key, 1 to 255 visible ASCII characters, if it sent one.
-#[derive(Debug, Clone, Default)]
-pub struct IdempotencyKey(pub Option<String>);
+#[derive(Debug, Clone, Default, IntoParams)]
+#[into_params(names("Idempotency-Key"), parameter_in = Header)]
+pub struct IdempotencyKey(
+    /// The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+    #[param(value_type = String, required = false, min_length = 1, max_length = 255, example = "order-4711-1")]
+    pub Option<String>,
+);
 
 /// Name of the header.
-const HEADER: &str = "Idempotency-Key";
+pub(super) const HEADER: &str = "Idempotency-Key";
 
 impl FromRequest for IdempotencyKey {
     type Error = Problem;

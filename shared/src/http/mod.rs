@@ -8,6 +8,7 @@ mod idempotency_key;
 mod middleware;
 mod page;
 mod server;
+mod words;
 
 use actix_web::HttpRequest;
 
@@ -19,6 +20,7 @@ pub use document::document;
 pub use idempotency_key::IdempotencyKey;
 pub use page::{Page, PageQuery, Paged};
 pub use server::{Listeners, Operations, Routes, listen};
+pub use words::check_word;
 
 /// The path that was asked for, without a callback token.
 pub fn instance_of(request: &HttpRequest) -> String {

@@ -19,6 +19,7 @@ pub struct PageQuery {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
+    #[param(example = "b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw")]
     cursor: Option<String>,
 }
 
@@ -37,6 +38,7 @@ pub struct Paged<T> {
     /// The items.
     pub items: Vec<T>,
     /// Ask for the next page with it; null on the last page.
+    #[schema(required, example = "b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw")]
     pub next_cursor: Option<String>,
 }
 

@@ -16,6 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::auth::OperatorTokens;
+use super::document::complete;
 use super::middleware::{HttpMetrics, observe};
 use crate::audit::{Auditor, get_audit};
 use crate::audit_log::list_audit_log;
@@ -110,9 +111,9 @@ pub fn listen(
                 .split_for_parts();
             let known = Data::new(KnownPaths::of(&document));
             let app = app.app_data(known).default_service(web::to(nowhere)).wrap(from_fn(observe));
-            let body = serde_json::to_string(&document).unwrap_or_default();
             app.configure(move |config| {
                 if with_operator {
+                    let body = complete(&document).to_string();
                     let answer = move || {
                         let body = body.clone();
                         async move { HttpResponse::Ok().content_type("application/json").body(body) }
