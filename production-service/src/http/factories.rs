@@ -34,6 +34,7 @@ pub(super) struct OnlyPage {
 /// Lists factories by id.
 #[utoipa::path(
     tag = "factories",
+    operation_id = "listFactories",
     params(PageQuery),
     responses(
         (status = 200, description = "One page", body = Paged<FactoryBody>),
@@ -60,6 +61,7 @@ pub(super) async fn list(
 /// Shows a factory.
 #[utoipa::path(
     tag = "factories",
+    operation_id = "getFactory",
     params(("id" = FactoryId, Path, description = "The factory's id")),
     responses(
         (status = 200, description = "The factory", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
@@ -79,9 +81,10 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) 
 /// Adds or changes a factory. What is left out has its default.
 #[utoipa::path(
     tag = "factories",
+    operation_id = "putFactory",
     params(
         ("id" = FactoryId, Path, description = "The factory's id"),
-        ("If-Match" = Option<String>, Header, description = "The version that the change is based on"),
+        IfMatch,
     ),
     request_body = FactoryInput,
     responses(

@@ -17,11 +17,15 @@ const URL_BYTES_MAX: usize = 1000;
 
 /// A factory as it is shown.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "FF-500293", "name": "부산도너츠 공장", "base_url": "https://factory.example", "requester": "재고담당",
+    "enabled": true, "timeout_ms": 5000, "max_in_flight": 8, "rate_per_s": 2.5, "lead_time_s": 60,
+    "overdue_factor": 2.0, "fallback_factory_id": "FF-500294", "retry_schedule": [1, 5, 30, 120],
+    "callback_sources": ["203.0.113.0/24"], "lead_time_p50_s": 41, "lead_time_p90_s": 55, "revision": 7,
+}))]
 pub(super) struct FactoryBody {
     pub(super) id: FactoryId,
-    #[schema(example = "부산도너츠 공장")]
     name: String,
-    #[schema(example = "https://factory.example")]
     base_url: String,
     requester: String,
     enabled: bool,
