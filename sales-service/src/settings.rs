@@ -82,6 +82,10 @@ impl shared::settings::Settings for Settings {
             "replenishment.sweep_every_s: must be 1 to 86400",
         );
         require(
+            self.replenishment.refusal_pause_max_s <= 31_536_000,
+            "replenishment.refusal_pause_max_s: must be at most 31536000 (a year)",
+        );
+        require(
             self.replenishment.refusal_pause_max_s >= self.replenishment.refusal_pause_s,
             "replenishment.refusal_pause_max_s: must not be below refusal_pause_s",
         );

@@ -23,6 +23,8 @@ use crate::ids::Sku;
 use crate::problem::Problem;
 use crate::rebuild::Mend;
 
+/// Longest time for one rule: a whole ledger is added up, which may take longer than a request may.
+const RULE_TIMEOUT: &str = "SET LOCAL statement_timeout = '10min'";
 /// Told of each broken rule at the most.
 const TOLD_MAX: usize = 10;
 
@@ -101,6 +103,7 @@ pub struct Auditor {
     pool: Pool,
     books: Arc<Books>,
     broken: Gauge<u64>,
+    completed: Gauge<u64>,
 }
 
 impl Auditor {
@@ -110,7 +113,11 @@ impl Auditor {
             .u64_gauge("jaego_audit_broken_rules")
             .with_description("1 for each rule of the books that is broken")
             .build();
-        Self { pool, books: Arc::new(books), broken }
+        let completed = opentelemetry::global::meter("jaego")
+            .u64_gauge("jaego_audit_completed_timestamp_seconds")
+            .with_description("When the books were last checked as a whole; raise an alarm when it grows old")
+            .build();
+        Self { pool, books: Arc::new(books), broken, completed }
     }
 
     /// Every `every` until `stop`; what is broken is logged and measured.
@@ -144,6 +151,7 @@ impl Auditor {
         for check in &report.checks {
             self.broken.record(u64::from(!check.ok), &[KeyValue::new("rule", check.name.clone())]);
         }
+        self.completed.record(u64::try_from(report.as_of.timestamp()).unwrap_or_default(), &[]);
         Ok(report)
     }
 }
@@ -155,6 +163,7 @@ pub(crate) async fn off(connection: &mut AsyncPgConnection, rule: &Rule) -> Resu
 }
 
 async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<AuditReport, StoreError> {
+    sql_query(RULE_TIMEOUT).execute(connection).await?;
     let mut checks = Vec::new();
     for rule in books.rules {
         let off = off(connection, rule).await?;

@@ -33,8 +33,8 @@ pub struct Compared {
     pub rule: &'static str,
     /// A sentence for each figure that was off.
     pub off: Vec<String>,
-    /// They were set to what the rows say.
-    pub is_mended: bool,
+    /// How many of them are off no more: they were set to what the rows say.
+    pub mended: usize,
 }
 
 impl fmt::Display for Compared {
@@ -42,8 +42,7 @@ impl fmt::Display for Compared {
         if self.off.is_empty() {
             return write!(formatter, "{}: ok", self.rule);
         }
-        let done = if self.is_mended { ", set to what the rows say" } else { "" };
-        write!(formatter, "{}: {} off{done}", self.rule, self.off.len())?;
+        write!(formatter, "{}: {} off, {} set to what the rows say", self.rule, self.off.len(), self.mended)?;
         self.off.iter().try_for_each(|sentence| write!(formatter, "\n  {sentence}"))
     }
 }
@@ -64,14 +63,15 @@ pub async fn rebuild_figures(settings: &Database, books: &Books, is_write: bool)
             } else {
                 sql_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(connection).await?;
             }
-            for (rule, mend) in rules {
-                let off = off(connection, rule).await?;
-                let is_mended = is_write && !off.is_empty();
-                if is_mended {
-                    sql_query(mend.sql).execute(connection).await?;
-                    record(connection, rule.name, &off).await?;
-                }
-                compared.push(Compared { rule: rule.name, off, is_mended });
+            for (rule, _) in &rules {
+                compared.push(Compared { rule: rule.name, off: off(connection, rule).await?, mended: 0 });
+            }
+            for ((rule, mend), compared) in
+                rules.iter().zip(&mut compared).filter(|(_, one)| is_write && !one.off.is_empty())
+            {
+                sql_query(mend.sql).execute(connection).await?;
+                compared.mended = compared.off.len() - off(connection, rule).await?.len();
+                record(connection, rule.name, &compared.off).await?;
             }
             Ok(compared)
         })

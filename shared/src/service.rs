@@ -146,10 +146,12 @@ fn tell(compared: &[Compared]) -> ExitCode {
     if compared.is_empty() {
         #[expect(clippy::print_stdout, reason = "the command's answer")]
         {
-            println!("this service keeps no figure beside the rows that explain it: there is nothing to rebuild");
+            println!(
+                "this service has no figure that can be rebuilt from other rows; GET /api/v1/audit compares what it keeps"
+            );
         }
     }
-    let is_off = compared.iter().any(|figure| !figure.off.is_empty() && !figure.is_mended);
+    let is_off = compared.iter().any(|figure| figure.mended < figure.off.len());
     if is_off { ExitCode::from(FIGURES_OFF) } else { ExitCode::SUCCESS }
 }
 
@@ -241,7 +243,8 @@ impl Builder {
         let listeners =
             listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
         let audit_every = Duration::from_secs(self.common.audit.every_s);
-        self.tasks.spawn(auditor.watch(audit_every, self.stop.clone()));
+        let auditing = auditor.watch(audit_every, self.stop.clone());
+        self.tasks.spawn(watched("audit", auditing, self.stop.clone(), self.tasks_check.clone()));
         self.tasks.spawn(watch_database(self.pool, (self.identity.migrations)(), database, self.stop.clone()));
         let check = self.tasks_check;
         self.tasks.spawn(watched("consumers", consumers.run(self.stop.clone()), self.stop.clone(), check.clone()));

@@ -74,6 +74,8 @@ impl Surroundings {
             set(port, "0".to_owned());
         }
         set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
+        // A machine that also compiles may take long to open a connection: that is not what tests are about.
+        set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
         set("AMQP__URL", amqp_url);
         set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
         set("TELEMETRY__LOG", std::env::var("JAEGO_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()));

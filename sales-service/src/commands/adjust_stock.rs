@@ -76,8 +76,10 @@ pub async fn adjust_stock(
                 hand,
                 trace: asked.trace,
             };
-            let (events, movement_id) = write::take_in(connection, &mut shelf, incoming).await?;
-            let movement_id = movement_id.ok_or_else(|| corrupt("an adjustment's ledger entry"))?;
+            let taken = write::take_in(connection, &mut shelf, incoming).await?;
+            let mut events = taken.events;
+            events.extend(write::fill(connection, &taken.fills, asked.trace).await?);
+            let movement_id = taken.first_movement.ok_or_else(|| corrupt("an adjustment's ledger entry"))?;
             outbox::append(connection, events).await?;
             asked.record(connection, "stock.adjust", adjustment.sku.as_str()).await?;
             let adjusted =

@@ -43,7 +43,7 @@ pub async fn apply_outcome(
                 return Ok(());
             };
             match sequel {
-                Sequel::Nothing => {}
+                Sequel::Nothing | Sequel::Ask => {}
                 Sequel::ForgetRefusals => stock::forget_refusals(connection, &outcome.sku).await?,
                 Sequel::Pause => {
                     let (pause_s, pause_max_s) = (pauses.refusal_pause_s, pauses.refusal_pause_max_s);
@@ -51,7 +51,13 @@ pub async fn apply_outcome(
                 }
             }
             row.set(&replenishment);
+            if what == Outcome::Accepted {
+                row.accepted_at = row.accepted_at.or(Some(outcome.at));
+            }
             replenishments::update(connection, &row).await?;
+            if matches!(sequel, Sequel::Nothing | Sequel::ForgetRefusals) {
+                return Ok(());
+            }
             let events = write::settle_shelf(connection, &outcome.sku, &mut shelf, now, trace).await?;
             Ok(outbox::append(connection, events).await?)
         })

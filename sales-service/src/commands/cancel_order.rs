@@ -32,7 +32,8 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
             let Some(status) = orders::lock_status(connection, id).await? else { return Err(unknown().into()) };
             match OrderStatus::of_name(&status).ok_or_else(|| corrupt("an order's status"))?.cancel() {
                 Ok(true) => {}
-                Ok(false) => return Ok::<_, Refused>(view),
+                // Perhaps only since it was read: as it is now.
+                Ok(false) => return Ok::<_, Refused>(orders::get(connection, id).await?.ok_or_else(unknown)?),
                 Err(NotSold) => {
                     let detail = format!("Only an order that was sold can be cancelled; this one is {status}.");
                     return Err(Problem::new(ProblemKind::Conflict, detail).with("status", status).into());
@@ -44,7 +45,7 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
                 *filled += line.filled;
                 *waiting += line.waiting;
             }
-            let mut events = Vec::new();
+            let (mut events, mut fills) = (Vec::new(), Vec::new());
             for (sku, (filled, waiting)) in &taken {
                 let Some(shelf) = loaded.shelves.get_mut(sku) else { continue };
                 let incoming = write::IncomingUnits {
@@ -54,8 +55,12 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
                     hand: Hand { actor: asked.actor, at: now, note: asked.reason },
                     trace: asked.trace,
                 };
-                events.extend(write::take_in(connection, shelf, incoming).await?.0);
+                let taken = write::take_in(connection, shelf, incoming).await?;
+                events.extend(taken.events);
+                fills.extend(taken.fills);
             }
+            // All at once: orders are locked in the order of their ids, whoever locks several.
+            events.extend(write::fill(connection, &fills, asked.trace).await?);
             let view = orders::get(connection, id).await?.ok_or_else(unknown)?;
             let summary: Vec<OrderSummary> = vec![write::summary(&view)];
             events.extend(write::orders_changed(&order::CANCELLED, summary, asked.trace));

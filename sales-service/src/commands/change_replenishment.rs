@@ -11,7 +11,7 @@ use shared::problem::{Problem, ProblemKind};
 
 use super::adjust_stock::no_such_product;
 use super::{Answered, Asked, Context, Refused, write};
-use crate::domain::replenishment::{NotInStatus, Status};
+use crate::domain::replenishment::{Refusal, Replenishment};
 use crate::domain::shelf::Shelf;
 use crate::store::replenishments::{self, ReplenishmentRow};
 use crate::store::{StoreError, corrupt, stock};
@@ -34,22 +34,27 @@ pub async fn request_replenishment(
             let Some(mut shelf) = write::lock_shelf(connection, &sku, now).await? else {
                 return Err(no_such_product(&sku).into());
             };
+            let (position, on_order) = (shelf.figures.position(), shelf.figures.on_order);
+            let new = Replenishment::by_hand(&mut shelf, RequestId::generate(), quantity.get());
             let row = ReplenishmentRow {
-                id: RequestId::generate().0,
+                id: new.id.0,
                 sku: sku.to_string(),
                 factory_id: shelf.factory_id.to_string(),
-                quantity: quantity.get(),
-                received: 0,
-                status: Status::Open.name().to_owned(),
+                quantity: new.quantity,
+                received: new.received,
+                status: new.status.name().to_owned(),
                 reason: "manual".to_owned(),
                 explanation: format!("{quantity} ordered by hand by {}", asked.actor),
-                revision: 0,
+                revision: new.revision,
+                position_before: Some(position),
+                on_order_before: Some(on_order),
+                ordered_at: Some(now),
+                accepted_at: None,
                 traceparent: asked.trace.to_string(),
                 created_at: now,
                 updated_at: now,
             };
             replenishments::insert(connection, std::slice::from_ref(&row)).await?;
-            shelf.figures.on_order += row.quantity;
             let events = place(connection, &shelf, &sku, &row, &asked).await?;
             outbox::append(connection, events).await?;
             asked.record(connection, "replenishment.request", &row.id.to_string()).await?;
@@ -89,11 +94,12 @@ pub async fn change_replenishment(
             let mut replenishment = row.replenishment()?;
             let (action, events) = match change {
                 Change::Approve => {
-                    replenishment.approve(&mut shelf).map_err(not_in_status)?;
+                    replenishment.approve(&mut shelf).map_err(|refusal| refused(refusal, &shelf))?;
+                    row.ordered_at = Some(now);
                     ("replenishment.approve", place(connection, &shelf, &sku, &row, &asked).await?)
                 }
                 Change::Close => {
-                    let is_asked = replenishment.close(&mut shelf).map_err(not_in_status)?;
+                    let is_asked = replenishment.close(&mut shelf).map_err(|refusal| refused(refusal, &shelf))?;
                     ("replenishment.close", closed(connection, &shelf, &sku, &row, is_asked, &asked).await?)
                 }
             };
@@ -155,7 +161,19 @@ async fn place(
     ])
 }
 
-fn not_in_status(NotInStatus { status, rule }: NotInStatus) -> Problem {
-    let detail = format!("{rule}; this one is {}.", status.name());
-    Problem::new(ProblemKind::Conflict, detail).with("status", status.name())
+fn refused(refusal: Refusal, shelf: &Shelf) -> Problem {
+    match refusal {
+        Refusal::NotInStatus { status, rule } => {
+            let detail = format!("{rule}; this one is {}.", status.name());
+            Problem::new(ProblemKind::Conflict, detail).with("status", status.name())
+        }
+        Refusal::NotNeeded => {
+            let position = shelf.figures.position();
+            let detail = format!(
+                "The position is {position} by now: what was proposed would be too many. Close the proposal, or order \
+                 by hand with POST /api/v1/replenishments."
+            );
+            Problem::new(ProblemKind::Conflict, detail).with("position", position)
+        }
+    }
 }

@@ -87,6 +87,9 @@ pub async fn replenishment_decision(
 ) -> Result<Option<(StockView, Stance)>, StoreError> {
     let filter = StockFilter { skus: Some(&[sku]), ..StockFilter::default() };
     let Some(view) = stock(context, filter, 1).await?.into_iter().next() else { return Ok(None) };
-    let stance = policy::stance(&view.stock.figures(), &view.product.policy()?, view.stock.paused_until(now).is_some());
+    let stance = {
+        let is_paused = view.stock.paused_until(now).is_some();
+        policy::stance(&view.stock.figures(), &view.product.policy()?, is_paused, view.has_proposal)
+    };
     Ok(Some((view, stance)))
 }

@@ -6,7 +6,7 @@ use shared::problem::Problem;
 
 use super::{Asked, Context, Refused};
 use crate::store::StoreError;
-use crate::store::products;
+use crate::store::{products, stock};
 
 pub use crate::domain::policy::{Mode, Policy, Shortage};
 pub use crate::store::products::{Product, ProductRow};
@@ -32,7 +32,13 @@ pub async fn put_product(
             let before = products::lock(connection, &product.sku).await?;
             if_match.check(before.as_ref().map(|row| row.version))?;
             let row = match &before {
-                Some(before) => products::update(connection, before, &product).await?,
+                Some(before) => {
+                    if before.factory_id != product.factory_id.as_str() {
+                        // Another factory refused, not this one.
+                        stock::forget_refusals(connection, &product.sku).await?;
+                    }
+                    products::update(connection, before, &product).await?
+                }
                 None => products::insert(connection, &product).await?,
             };
             asked.record(connection, "product.put", product.sku.as_str()).await?;

@@ -10,7 +10,7 @@ use super::{Context, write};
 use crate::domain::goods::Arrival;
 use crate::domain::stock::Cause;
 use crate::store::replenishments::{self, AppliedReceipt};
-use crate::store::stock::Hand;
+use crate::store::stock::{self, Hand};
 
 /// Applies a receipt, whatever became of its replenishment.
 pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: TraceContext) -> Result<(), HandleError> {
@@ -37,6 +37,7 @@ pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: Tra
             if let Some(mut row) = row.filter(|row| row.sku == receipt.sku.as_str()) {
                 let mut replenishment = row.replenishment()?;
                 replenishment.receive(&mut shelf, units);
+                stock::forget_refusals(connection, &receipt.sku).await?;
                 row.set(&replenishment);
                 replenishments::update(connection, &row).await?;
             }
@@ -47,7 +48,9 @@ pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: Tra
                 hand: Hand { actor: "factory", at: now, note: None },
                 trace,
             };
-            let (events, _) = write::take_in(connection, &mut shelf, incoming).await?;
+            let taken = write::take_in(connection, &mut shelf, incoming).await?;
+            let mut events = taken.events;
+            events.extend(write::fill(connection, &taken.fills, trace).await?);
             Ok(outbox::append(connection, events).await?)
         })
         .await?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel_async::AsyncConnection;
-use shared::ids::Sku;
+use shared::ids::{RequestId, Sku};
 use shared::outbox;
 use shared::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +31,13 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     let low = stock::low(&mut connection, write::now()).await?;
     let count = low.len();
     for sku in low {
-        connection.transaction(async |connection| evaluate(connection, &sku).await).await?;
-        context.outbox.wake();
+        let evaluated = connection.transaction(async |connection| evaluate(connection, &sku).await).await;
+        match evaluated {
+            Ok(()) => context.outbox.wake(),
+            Err(error) if error.is_unavailable() => return Err(error),
+            // One that cannot be asked must not keep the others from being asked.
+            Err(error) => tracing::error!(%sku, %error, "the policy of this product cannot be asked"),
+        }
     }
     Ok(count)
 }
@@ -40,11 +45,10 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
 async fn evaluate(connection: &mut diesel_async::AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
     let now = write::now();
     let Some(mut shelf) = write::lock_shelf(connection, sku, now).await? else { return Ok(()) };
-    let before = shelf.open_replenishments.len();
-    let events = write::settle_shelf(connection, sku, &mut shelf, now, TraceContext::new_root()).await?;
-    // Nobody needs to hear of figures that did not change.
-    if shelf.open_replenishments.len() > before {
-        outbox::append(connection, events).await?;
+    // Figures that do not change are not written, and nobody needs to hear of them.
+    if shelf.clone().replenish(sku, false, &mut RequestId::generate).is_none() {
+        return Ok(());
     }
-    Ok(())
+    let events = write::settle_shelf(connection, sku, &mut shelf, now, TraceContext::new_root()).await?;
+    outbox::append(connection, events).await
 }

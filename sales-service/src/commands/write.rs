@@ -11,7 +11,7 @@ use shared::contracts::{EventKind, OutgoingEvent};
 use shared::ids::{MovementId, OrderId, RequestId, Sku};
 use shared::trace::TraceContext;
 
-use crate::domain::goods::{self, Arrival, Source};
+use crate::domain::goods::{self, Arrival, Fill, Source};
 use crate::domain::replenishment::Status;
 use crate::domain::shelf::{NewReplenishment, Shelf};
 use crate::domain::stock::Figures;
@@ -54,6 +54,10 @@ pub(super) async fn write_replenishments(
         reason: new.need.reason.name().to_owned(),
         explanation: new.need.explanation.clone(),
         revision: 0,
+        position_before: Some(new.need.position),
+        on_order_before: Some(new.need.on_order),
+        ordered_at: (!new.is_proposal).then_some(now),
+        accepted_at: None,
         traceparent: trace.to_string(),
         created_at: now,
         updated_at: now,
@@ -128,13 +132,22 @@ pub(super) struct IncomingUnits<'a> {
     pub(super) trace: TraceContext,
 }
 
+/// What [`take_in`] did.
+pub(super) struct Taken {
+    pub(super) events: Vec<OutgoingEvent>,
+    /// For waiting orders.
+    pub(super) fills: Vec<Fill>,
+    /// The first ledger entry, if there is one.
+    pub(super) first_movement: Option<MovementId>,
+}
+
 /// Units come in: waiting orders take theirs, the ledger is written, then the policy is asked.
-/// The figures are written too. Answers the events, and the id of the first ledger entry if there is one.
+/// The figures are written too; the waiting orders' lines are for [`fill`].
 pub(super) async fn take_in(
     connection: &mut AsyncPgConnection,
     shelf: &mut Shelf,
     incoming: IncomingUnits<'_>,
-) -> Result<(Vec<OutgoingEvent>, Option<MovementId>), StoreError> {
+) -> Result<Taken, StoreError> {
     let IncomingUnits { sku, arrival, reference, hand, trace } = incoming;
     let waiting = if shelf.figures.backordered > arrival.given_up && arrival.units > 0 {
         orders::waiting_lines(connection, sku, arrival.units).await?
@@ -147,10 +160,18 @@ pub(super) async fn take_in(
         Source::Order(id) => id.to_string(),
     })
     .await?;
-    let fulfilled = orders::fill(connection, &taken.fills).await?;
-    let mut events = orders_changed(&order::FULFILLED, fulfilled.iter().map(summary).collect(), trace);
-    events.extend(settle_shelf(connection, sku, shelf, hand.at, trace).await?);
-    Ok((events, ids.first().copied()))
+    let events = settle_shelf(connection, sku, shelf, hand.at, trace).await?;
+    Ok(Taken { events, fills: taken.fills, first_movement: ids.first().copied() })
+}
+
+/// Gives waiting orders their units; answers the events of those that wait for nothing any more.
+pub(super) async fn fill(
+    connection: &mut AsyncPgConnection,
+    fills: &[Fill],
+    trace: TraceContext,
+) -> Result<Vec<OutgoingEvent>, StoreError> {
+    let fulfilled = orders::fill(connection, fills).await?;
+    Ok(orders_changed(&order::FULFILLED, fulfilled.iter().map(summary).collect(), trace))
 }
 
 /// After a change of the position: asks the policy, writes the figures.

@@ -164,6 +164,10 @@ pub struct Need {
     pub reason: Reason,
     /// The figures and the rule in words.
     pub explanation: String,
+    /// The inventory position that it was decided on.
+    pub position: i64,
+    /// What was on order then.
+    pub on_order: i64,
 }
 
 /// Whether these figures ask for more under this policy; `short` when a line just could not be
@@ -186,17 +190,21 @@ pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
         Reason::ReorderPoint => format!("at or below {}", policy.reorder_point),
         Reason::Shortage => "an order could not be filled and nothing was on order".to_owned(),
     };
+    let aim = if position + quantity.get() >= policy.order_up_to {
+        format!("to reach at least {}", policy.order_up_to)
+    } else {
+        format!("as many as one replenishment may have, toward {}", policy.order_up_to)
+    };
     let explanation = format!(
         "position {position} = {} on hand + {} on order - {} backordered, {why}: \
-         order {quantity} ({lots} {} of {}) to reach at least {}",
+         order {quantity} ({lots} {} of {}) {aim}",
         figures.on_hand,
         figures.on_order,
         figures.backordered,
         if lots == 1 { "lot" } else { "lots" },
         policy.lot_size,
-        policy.order_up_to,
     );
-    Some(Need { quantity, reason, explanation })
+    Some(Need { quantity, reason, explanation, position, on_order: figures.on_order })
 }
 
 /// How long nothing is ordered by itself after a refusal, seconds: `base_s`, doubled with each of the
@@ -216,8 +224,8 @@ pub struct Stance {
     pub explanation: String,
 }
 
-/// What would be done now, and why.
-pub fn stance(figures: &Figures, policy: &Policy, is_paused: bool) -> Stance {
+/// What would be done now, and why; `has_proposal` when one waits for an operator already.
+pub fn stance(figures: &Figures, policy: &Policy, is_paused: bool, has_proposal: bool) -> Stance {
     let Some(need) = need(figures, policy, false) else {
         let explanation = format!(
             "position {} = {} on hand + {} on order - {} backordered, above {}: nothing to order",
@@ -234,6 +242,7 @@ pub fn stance(figures: &Figures, policy: &Policy, is_paused: bool) -> Stance {
     match policy.mode {
         Mode::Off => held_back("the mode is off"),
         Mode::Auto | Mode::Manual if is_paused => held_back("nothing is ordered by itself for now"),
+        Mode::Manual if has_proposal => held_back("a proposal waits for approval already"),
         Mode::Manual => Stance { answer: "propose", quantity: need.quantity.get(), explanation: need.explanation },
         Mode::Auto => Stance { answer: "order", quantity: need.quantity.get(), explanation: need.explanation },
     }
@@ -277,6 +286,7 @@ mod tests {
         let figures = Figures { backordered: 3_000_000, ..Figures::default() };
         let need = need(&figures, &policy(0, 1_000_000, 300_000), false).expect("needed");
         assert_eq!(need.quantity.get(), 900_000);
+        assert!(need.explanation.ends_with("as many as one replenishment may have, toward 1000000"), "{need:?}");
     }
 
     #[test]
@@ -284,7 +294,7 @@ mod tests {
         let low = Figures { on_hand: 2, ..Figures::default() };
         let with = |mode| Policy::new(5, 12, 10, mode, Shortage::Reject, None).expect("valid");
         let words = |mode, is_paused| {
-            let stance = stance(&low, &with(mode), is_paused);
+            let stance = stance(&low, &with(mode), is_paused, false);
             (stance.answer, stance.quantity, stance.explanation.split_once("; but ").map(|(_, why)| why.to_owned()))
         };
         let held_back = |why: &str| ("none", 0, Some(why.to_owned()));
@@ -296,7 +306,9 @@ mod tests {
         for is_paused in [false, true] {
             assert_eq!(words(Mode::Off, is_paused), held_back("the mode is off"));
         }
-        let enough = stance(&Figures { on_hand: 6, ..low }, &with(Mode::Auto), false);
+        let waits = |mode| stance(&low, &with(mode), false, true).quantity;
+        assert_eq!((waits(Mode::Auto), waits(Mode::Manual)), (10, 0), "one proposal is enough");
+        let enough = stance(&Figures { on_hand: 6, ..low }, &with(Mode::Auto), false, false);
         assert_eq!((enough.answer, enough.quantity), ("none", 0));
         assert_eq!(
             enough.explanation,

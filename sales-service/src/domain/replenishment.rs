@@ -3,6 +3,7 @@
 
 use shared::ids::RequestId;
 
+use super::policy;
 use super::shelf::Shelf;
 
 /// How far a replenishment is.
@@ -89,24 +90,31 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What an outcome means for asking again.
+/// What an outcome or goods mean for asking again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sequel {
     /// Nothing.
     Nothing,
+    /// The position has changed: the policy must be asked.
+    Ask,
     /// The factory works: earlier refusals count no more.
     ForgetRefusals,
     /// Nothing is ordered by itself for a while, longer with each refusal in a row.
     Pause,
 }
 
-/// An operator's wish does not go with how far it is.
+/// Why an operator's wish is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotInStatus {
-    /// How far it is.
-    pub status: Status,
-    /// What can be done, and when.
-    pub rule: &'static str,
+pub enum Refusal {
+    /// It does not go with how far the replenishment is.
+    NotInStatus {
+        /// How far it is.
+        status: Status,
+        /// What can be done, and when.
+        rule: &'static str,
+    },
+    /// What was proposed has been answered meanwhile: it would be ordered twice.
+    NotNeeded,
 }
 
 impl Replenishment {
@@ -123,7 +131,8 @@ impl Replenishment {
         }
         self.revision = revision;
         if !self.status.is_on_order() {
-            return Some(Sequel::Nothing);
+            // It has ended, by goods that were quicker, say; that a factory works is news all the same.
+            return Some(if outcome == Outcome::Accepted { Sequel::ForgetRefusals } else { Sequel::Nothing });
         }
         Some(match outcome {
             Outcome::Accepted => {
@@ -141,27 +150,41 @@ impl Replenishment {
             }
             Outcome::Cancelled => {
                 self.end(shelf, Status::Cancelled);
-                Sequel::Nothing
+                Sequel::Ask
             }
         })
     }
 
-    /// Books `units` that came for it, whatever became of it before.
+    /// One that an operator orders now, whatever the policy says.
+    pub fn by_hand(shelf: &mut Shelf, id: RequestId, quantity: i64) -> Self {
+        shelf.figures.on_order += quantity;
+        shelf.open_replenishments.push(id);
+        Self { id, quantity, received: 0, status: Status::Open, revision: 0 }
+    }
+
+    /// Books `units` that came for it, whatever became of it before. Goods show that a factory works.
     pub fn receive(&mut self, shelf: &mut Shelf, units: i64) {
         if self.status.is_on_order() {
             shelf.figures.release_on_order(units.min(self.open_quantity()));
         }
         self.received += units;
+        if self.status == Status::Stalled {
+            self.status = Status::Open;
+        }
         if self.status.is_on_order() && self.open_quantity() == 0 {
             self.end(shelf, Status::Complete);
         }
     }
 
-    /// An operator says yes to a proposal: it is on order from now on.
-    pub fn approve(&mut self, shelf: &mut Shelf) -> Result<(), NotInStatus> {
+    /// An operator says yes to a proposal: it is on order from now on, unless what it was to answer
+    /// has been answered meanwhile.
+    pub fn approve(&mut self, shelf: &mut Shelf) -> Result<(), Refusal> {
         if self.status != Status::Proposed {
             let rule = "Only a proposed replenishment can be approved";
-            return Err(NotInStatus { status: self.status, rule });
+            return Err(Refusal::NotInStatus { status: self.status, rule });
+        }
+        if policy::need(&shelf.figures, &shelf.policy, true).is_none() {
+            return Err(Refusal::NotNeeded);
         }
         self.status = Status::Open;
         shelf.has_proposal = false;
@@ -173,13 +196,13 @@ impl Replenishment {
     ///
     /// The policy is not asked here: an operator who closes something may want to snooze the
     /// product, too. The sweep asks it soon enough.
-    pub fn close(&mut self, shelf: &mut Shelf) -> Result<bool, NotInStatus> {
+    pub fn close(&mut self, shelf: &mut Shelf) -> Result<bool, Refusal> {
         let was_on_order = self.status.is_on_order();
         if self.status == Status::Proposed {
             shelf.has_proposal = false;
         } else if !was_on_order {
             let rule = "Only a replenishment under way can be closed";
-            return Err(NotInStatus { status: self.status, rule });
+            return Err(Refusal::NotInStatus { status: self.status, rule });
         }
         self.end(shelf, Status::ClosedShort);
         Ok(was_on_order)

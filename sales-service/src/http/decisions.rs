@@ -59,8 +59,9 @@ pub struct DecisionInputs {
     paused_until: Option<DateTime<Utc>>,
 }
 
-const FORMULA: &str = "position = on_hand + on_order - backordered; \
-    when position <= reorder_point: quantity = ceil((order_up_to - position) / lot_size) * lot_size";
+const FORMULA: &str = "position = on_hand + on_order - backordered; when position <= reorder_point, or an order \
+    could not be filled while nothing is on order and position < order_up_to: \
+    quantity = ceil((order_up_to - position) / lot_size) * lot_size, at most 1000000";
 
 /// Whether more would be ordered now, and why.
 #[utoipa::path(

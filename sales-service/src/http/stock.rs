@@ -1,6 +1,6 @@
 //! `/api/v1/stock` and adjustments.
 
-use actix_web::http::header;
+use actix_web::http::header::{self, Accept, Header};
 use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
@@ -208,10 +208,12 @@ const CSV_EXAMPLE: &str = "id,sku,cause,delta,before,after,reference,actor,note,
 
 /// Whether the client prefers a table to JSON.
 fn wants_csv(request: &HttpRequest) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/csv")))
+    let ranked = Accept::parse(request).map(|accept| accept.ranked()).unwrap_or_default();
+    let kinds = ["text/csv", "application/json", "application/*", "*/*"];
+    ranked.iter().find(|kind| kinds.contains(&kind.essence_str())).is_some_and(|kind| kind.essence_str() == "text/csv")
 }
 
+const CSV_HEAD: [&str; 10] = ["id", "sku", "cause", "delta", "before", "after", "reference", "actor", "note", "at"];
 /// Entries in one piece of the table.
 const CSV_ENTRIES: i64 = 1000;
 
@@ -243,11 +245,22 @@ async fn as_csv(state: Data<State>, sku: Sku) -> Result<HttpResponse, Problem> {
         .streaming(pieces))
 }
 
+/// A text that no spreadsheet takes for a formula.
+/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+fn harmless(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+}
+
 fn table(rows: Vec<MovementRow>, with_head: bool) -> Result<Bytes, actix_web::Error> {
     let failed = |error: &dyn std::fmt::Display| actix_web::error::ErrorInternalServerError(error.to_string());
-    let mut writer = csv::WriterBuilder::new().has_headers(with_head).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    if with_head {
+        writer.write_record(CSV_HEAD).map_err(|error| failed(&error))?;
+    }
     for row in rows {
-        writer.serialize(MovementEntry::from(row)).map_err(|error| failed(&error))?;
+        let entry = MovementEntry::from(row);
+        let note = entry.note.map(harmless);
+        writer.serialize(MovementEntry { note, ..entry }).map_err(|error| failed(&error))?;
     }
     writer.into_inner().map(Bytes::from).map_err(|error| failed(&error))
 }
@@ -299,7 +312,7 @@ pub async fn adjust(
             key,
             fingerprint: fingerprint(asked_for.to_string().as_bytes()),
         }),
-        reason: None,
+        reason: Some(adjustment.cause.name()),
         detail: asked_for,
         trace: TraceContext::of(&request),
     };

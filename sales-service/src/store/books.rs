@@ -5,16 +5,18 @@ use shared::rebuild::Mend;
 
 /// Whoever changes stock locks its row first: nobody is half done when this is held.
 const LOCK: &str = "LOCK TABLE stock IN EXCLUSIVE MODE";
-const ON_HAND: &str = "UPDATE stock SET on_hand = ledger.units, updated_at = now() FROM (SELECT s.sku, \
-    coalesce(sum(m.delta), 0)::bigint AS units FROM stock s LEFT JOIN stock_movements m ON m.sku = s.sku \
-    GROUP BY s.sku) ledger WHERE ledger.sku = stock.sku AND stock.on_hand <> ledger.units";
-const BACKORDERED: &str = "UPDATE stock SET backordered = lines.units, updated_at = now() FROM (SELECT s.sku, \
-    coalesce(sum(l.waiting), 0)::bigint AS units FROM stock s LEFT JOIN order_lines l ON l.sku = s.sku AND l.waiting > 0 \
-    GROUP BY s.sku) lines WHERE lines.sku = stock.sku AND stock.backordered <> lines.units";
-const ON_ORDER: &str = "UPDATE stock SET on_order = open.units, updated_at = now() FROM (SELECT s.sku, \
-    coalesce(sum(r.quantity - r.received), 0)::bigint AS units FROM stock s LEFT JOIN replenishments r \
-    ON r.sku = s.sku AND r.status IN ('open', 'stalled') GROUP BY s.sku) open \
-    WHERE open.sku = stock.sku AND stock.on_order <> open.units";
+/// All three figures at once: one alone may contradict another. A product whose rows say that units are
+/// there while orders wait is left to a person.
+const FIGURES: &str = "UPDATE stock SET on_hand = said.on_hand, backordered = said.backordered, \
+    on_order = said.on_order, updated_at = now() FROM (SELECT s.sku, coalesce(m.units, 0)::bigint AS on_hand, \
+    coalesce(l.units, 0)::bigint AS backordered, coalesce(r.units, 0)::bigint AS on_order FROM stock s \
+    LEFT JOIN (SELECT sku, sum(delta) AS units FROM stock_movements GROUP BY sku) m ON m.sku = s.sku \
+    LEFT JOIN (SELECT sku, sum(waiting) AS units FROM order_lines WHERE waiting > 0 GROUP BY sku) l ON l.sku = s.sku \
+    LEFT JOIN (SELECT sku, sum(quantity - received) AS units FROM replenishments \
+    WHERE status IN ('open', 'stalled') GROUP BY sku) r ON r.sku = s.sku) said WHERE said.sku = stock.sku \
+    AND (stock.on_hand, stock.backordered, stock.on_order) <> (said.on_hand, said.backordered, said.on_order) \
+    AND (said.on_hand = 0 OR said.backordered = 0) AND said.on_hand >= 0";
+const REBUILT: Option<Mend> = Some(Mend { lock: LOCK, sql: FIGURES });
 
 /// What must always hold between stock, ledger, orders, replenishments and receipts.
 pub const BOOKS: Books = Books {
@@ -37,7 +39,7 @@ pub const BOOKS: Books = Books {
                   s.on_hand - coalesce(m.units, 0)) AS off FROM stock s \
                   LEFT JOIN (SELECT sku, sum(delta) AS units FROM stock_movements GROUP BY sku) m ON m.sku = s.sku \
                   WHERE s.on_hand <> coalesce(m.units, 0) ORDER BY s.sku",
-            mend: Some(Mend { lock: LOCK, sql: ON_HAND }),
+            mend: REBUILT,
         },
         Rule {
             name: "ledger-chains",
@@ -61,7 +63,7 @@ pub const BOOKS: Books = Books {
             sql: "SELECT format('%s: backordered is %s, orders wait for %s', s.sku, s.backordered, coalesce(l.units, 0)) AS off \
                   FROM stock s LEFT JOIN (SELECT sku, sum(waiting) AS units FROM order_lines WHERE waiting > 0 \
                   GROUP BY sku) l ON l.sku = s.sku WHERE s.backordered <> coalesce(l.units, 0) ORDER BY s.sku",
-            mend: Some(Mend { lock: LOCK, sql: BACKORDERED }),
+            mend: REBUILT,
         },
         Rule {
             name: "on-order-is-in-replenishments",
@@ -69,7 +71,7 @@ pub const BOOKS: Books = Books {
                   AS off FROM stock s LEFT JOIN (SELECT sku, sum(quantity - received) AS units FROM replenishments \
                   WHERE status IN ('open', 'stalled') GROUP BY sku) r ON r.sku = s.sku \
                   WHERE s.on_order <> coalesce(r.units, 0) ORDER BY s.sku",
-            mend: Some(Mend { lock: LOCK, sql: ON_ORDER }),
+            mend: REBUILT,
         },
         Rule {
             name: "receipts-count-once",
@@ -81,6 +83,44 @@ pub const BOOKS: Books = Books {
             mend: None,
         },
         Rule {
+            name: "each-receipt-is-in-the-ledger",
+            sql: "SELECT format('%s: receipt %s of %s units was applied, the ledger has %s under it', \
+                  coalesce(a.sku, m.sku), coalesce(a.id, m.reference), coalesce(a.quantity, 0), coalesce(m.delta, 0)) AS off \
+                  FROM (SELECT sku, receipt_id::text AS id, quantity FROM receipts_applied) a \
+                  FULL JOIN (SELECT sku, reference, delta FROM stock_movements WHERE cause = 'receipt') m \
+                  ON m.reference = a.id AND m.sku = a.sku AND m.delta = a.quantity \
+                  WHERE a.id IS NULL OR m.reference IS NULL ORDER BY 1",
+            mend: None,
+        },
+        Rule {
+            name: "received-is-in-receipts",
+            sql: "SELECT format('%s: replenishment %s says %s received, its receipts say %s', r.sku, r.id, r.received, \
+                  coalesce(a.units, 0)) AS off FROM replenishments r \
+                  LEFT JOIN (SELECT request_id, sku, sum(quantity) AS units FROM receipts_applied GROUP BY request_id, sku) a \
+                  ON a.request_id = r.id AND a.sku = r.sku WHERE r.received <> coalesce(a.units, 0) ORDER BY r.sku, r.id",
+            mend: None,
+        },
+        Rule {
+            name: "replenishment-status-fits-received",
+            sql: "SELECT format('%s: replenishment %s is %s with %s of %s', sku, id, status, received, quantity) AS off \
+                  FROM replenishments WHERE NOT CASE status WHEN 'complete' THEN received >= quantity \
+                  WHEN 'open' THEN received < quantity WHEN 'stalled' THEN received < quantity \
+                  WHEN 'proposed' THEN received = 0 ELSE true END ORDER BY sku, id",
+            mend: None,
+        },
+        // What was on order when a replenishment was decided is at least what is still open of older ones.
+        Rule {
+            name: "one-shortfall-is-answered-once",
+            sql: "SELECT format('%s: replenishment %s (%s) was decided at position %s with %s on order, while %s were to come', \
+                  r.sku, r.id, r.reason, r.position_before, r.on_order_before, coalesce(older.units, 0)) AS off \
+                  FROM replenishments r LEFT JOIN LATERAL (SELECT sum(o.quantity - o.received) AS units FROM replenishments o \
+                  WHERE o.sku = r.sku AND o.entry < r.entry AND o.status IN ('open', 'stalled') \
+                  AND o.position_before IS NOT NULL AND o.ordered_at = o.created_at) older ON true \
+                  WHERE r.on_order_before < coalesce(older.units, 0) \
+                  OR r.reason = 'shortage' AND r.on_order_before > 0 ORDER BY r.sku, r.id",
+            mend: None,
+        },
+        Rule {
             name: "one-proposal-a-product",
             sql: "SELECT format('%s: %s proposals wait', sku, count(*)) AS off FROM replenishments \
                   WHERE status = 'proposed' GROUP BY sku HAVING count(*) > 1 ORDER BY sku",
@@ -88,9 +128,12 @@ pub const BOOKS: Books = Books {
         },
         Rule {
             name: "order-status-fits-lines",
-            sql: "SELECT format('order %s is %s and waits for %s units', o.id, o.status, sum(l.waiting)) AS off \
-                  FROM orders o JOIN order_lines l ON l.order_id = o.id \
-                  GROUP BY o.id, o.status HAVING (o.status = 'backordered') <> (sum(l.waiting) > 0) ORDER BY o.id",
+            sql: "SELECT format('order %s is %s: %s of %s units filled, %s waiting', o.id, o.status, sum(l.filled), \
+                  sum(l.quantity), sum(l.waiting)) AS off FROM orders o JOIN order_lines l ON l.order_id = o.id \
+                  GROUP BY o.id, o.status HAVING NOT CASE o.status \
+                  WHEN 'confirmed' THEN sum(l.filled) = sum(l.quantity) AND sum(l.waiting) = 0 \
+                  WHEN 'backordered' THEN sum(l.filled) + sum(l.waiting) = sum(l.quantity) AND sum(l.waiting) > 0 \
+                  ELSE sum(l.filled) = 0 AND sum(l.waiting) = 0 END ORDER BY o.id",
             mend: None,
         },
     ],

@@ -1,12 +1,12 @@
 //! Replenishments.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::ids::RequestId;
 use uuid::Uuid;
 
-use super::schema::{receipts_applied, replenishments};
+use super::schema::{factories, receipts_applied, replenishments};
 use super::{StoreError, corrupt};
 use crate::domain::replenishment::{Replenishment, Status};
 
@@ -32,6 +32,14 @@ pub struct ReplenishmentRow {
     pub explanation: String,
     /// The last change of the production request that was applied.
     pub revision: i64,
+    /// The inventory position that it was decided on; None for one of an earlier release.
+    pub position_before: Option<i64>,
+    /// What was on order then.
+    pub on_order_before: Option<i64>,
+    /// When it was ordered; None while it is only proposed.
+    pub ordered_at: Option<DateTime<Utc>>,
+    /// When a factory accepted it.
+    pub accepted_at: Option<DateTime<Utc>>,
     /// The trace of what caused it.
     pub traceparent: String,
     /// When it was decided.
@@ -86,11 +94,69 @@ pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) 
             replenishments::received.eq(row.received),
             replenishments::status.eq(&row.status),
             replenishments::revision.eq(row.revision),
+            replenishments::ordered_at.eq(row.ordered_at),
+            replenishments::accepted_at.eq(row.accepted_at),
             replenishments::updated_at.eq(Utc::now()),
         ))
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// A replenishment that is proposed, open or stalled.
+#[derive(Debug, Queryable)]
+pub struct UnderWay {
+    /// What.
+    pub sku: String,
+    /// Its id.
+    pub id: Uuid,
+    status: String,
+    ordered_at: Option<DateTime<Utc>>,
+    accepted_at: Option<DateTime<Utc>>,
+    lead_time_s: Option<i64>,
+    lead_time_p50_s: Option<i64>,
+}
+
+impl UnderWay {
+    /// Whether it waits for an operator.
+    pub fn is_proposal(&self) -> bool {
+        self.status == Status::Proposed.name()
+    }
+
+    /// When its goods should be here; None when that has passed, or nobody knows. The lead time runs from
+    /// the acceptance; until then, from the order.
+    pub fn restock_eta(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let is_open = self.status == Status::Open.name();
+        let from = self.accepted_at.or(self.ordered_at).filter(|_| is_open)?;
+        restock_eta(from, self.lead_time_p50_s.or(self.lead_time_s)?, now)
+    }
+}
+
+/// When goods whose lead time runs from `from` should be here; None when that has passed: nobody knows then.
+pub fn restock_eta(from: DateTime<Utc>, lead_time_s: i64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let lead_time = TimeDelta::try_seconds(lead_time_s)?;
+    from.checked_add_signed(lead_time).filter(|eta| *eta > now)
+}
+
+/// What is under way for these products, with its factory's lead time, oldest first.
+pub async fn under_way(connection: &mut AsyncPgConnection, skus: &[&str]) -> Result<Vec<UnderWay>, StoreError> {
+    let under_way = replenishments::table
+        .left_join(factories::table.on(factories::factory_id.eq(replenishments::factory_id)))
+        .filter(replenishments::sku.eq_any(skus))
+        .filter(replenishments::status.eq_any([Status::Proposed, Status::Open, Status::Stalled].map(Status::name)))
+        .order(replenishments::id)
+        .select((
+            replenishments::sku,
+            replenishments::id,
+            replenishments::status,
+            replenishments::ordered_at,
+            replenishments::accepted_at,
+            factories::lead_time_s.nullable(),
+            factories::lead_time_p50_s.nullable(),
+        ))
+        .load(connection)
+        .await?;
+    Ok(under_way)
 }
 
 /// Which replenishments to show.

@@ -7,13 +7,14 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
-use shared::ids::{MovementId, RequestId, Sku};
+use shared::ids::{FactoryId, MovementId, RequestId, Sku};
 use uuid::Uuid;
 
 use super::products::ProductRow;
-use super::schema::{factories, products, replenishments, stock, stock_movements};
-use super::{StoreError, corrupt};
-use crate::domain::policy;
+use super::replenishments::UnderWay;
+use super::schema::{self, factories, products, stock, stock_movements};
+use super::{StoreError, corrupt, replenishments};
+use crate::domain::policy::{self, Mode};
 use crate::domain::replenishment::Status;
 use crate::domain::shelf::{Shelf, Shelves};
 use crate::domain::stock::{Figures, Movement};
@@ -83,7 +84,7 @@ pub struct MovementRow {
 /// When goods that are under way should be here.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Expected {
-    /// The earliest expected receipt; None when nothing is under way or it is late.
+    /// The earliest receipt that is still to be expected; None when nothing is under way in time.
     pub restock_eta: Option<DateTime<Utc>>,
     /// The factory's lead time, seconds, if the factory is known.
     pub lead_time_s: Option<i64>,
@@ -120,13 +121,7 @@ pub async fn lock_shelves(
         .select((ProductRow::as_select(), factories::lead_time_s.nullable(), factories::lead_time_p50_s.nullable()))
         .load(connection)
         .await?;
-    let under_way: Vec<(String, Uuid, String, DateTime<Utc>)> = replenishments::table
-        .filter(replenishments::sku.eq_any(&keys))
-        .filter(replenishments::status.eq_any([Status::Proposed, Status::Open, Status::Stalled].map(Status::name)))
-        .order(replenishments::id)
-        .select((replenishments::sku, replenishments::id, replenishments::status, replenishments::created_at))
-        .load(connection)
-        .await?;
+    let under_way = replenishments::under_way(connection, &keys).await?;
     let mut products: BTreeMap<String, _> = products
         .into_iter()
         .map(|(product, lead_time_s, p50_s)| (product.sku.clone(), (product, p50_s.or(lead_time_s))))
@@ -135,34 +130,22 @@ pub async fn lock_shelves(
     for row in figures {
         let Some((product, lead_time_s)) = products.remove(&row.sku) else { continue };
         let sku: Sku = row.sku.parse().map_err(|_| corrupt("a SKU"))?;
-        let mine = || under_way.iter().filter(|(sku, ..)| *sku == row.sku);
+        let mine = || under_way.iter().filter(|replenishment| replenishment.sku == row.sku);
         let shelf = Shelf {
             figures: row.figures(),
             policy: product.policy()?,
             factory_id: product.factory()?,
             unit_price: product.price,
             on_sale: product.on_sale,
-            open_replenishments: mine().map(|(_, id, ..)| RequestId(*id)).collect(),
-            has_proposal: mine().any(|(_, _, status, _)| status == Status::Proposed.name()),
+            open_replenishments: mine().map(|replenishment| RequestId(replenishment.id)).collect(),
+            has_proposal: mine().any(UnderWay::is_proposal),
             is_paused: row.paused_until(now).is_some(),
         };
-        let ordered =
-            mine().filter(|(_, _, status, _)| status == Status::Open.name()).map(|(.., created_at)| *created_at).min();
-        let restock_eta = restock_eta(ordered, lead_time_s, now);
+        let restock_eta = mine().filter_map(|replenishment| replenishment.restock_eta(now)).min();
         loaded.expected.insert(sku.clone(), Expected { restock_eta, lead_time_s });
         loaded.shelves.insert(sku, shelf);
     }
     Ok(loaded)
-}
-
-/// When goods ordered at `ordered_at` should be here; None when that has passed: nobody knows then.
-pub fn restock_eta(
-    ordered_at: Option<DateTime<Utc>>,
-    lead_time_s: Option<i64>,
-    now: DateTime<Utc>,
-) -> Option<DateTime<Utc>> {
-    let lead_time = lead_time_s.and_then(chrono::Duration::try_seconds)?;
-    ordered_at.and_then(|at| at.checked_add_signed(lead_time)).filter(|eta| *eta > now)
 }
 
 struct WriteFigures;
@@ -256,9 +239,28 @@ pub async fn pause_after_refusal(
     Ok(())
 }
 
-/// A factory accepted: the next refusal pauses for the shortest time again.
+/// A factory works for this product: nothing is held back, and the next refusal pauses for the
+/// shortest time again.
 pub async fn forget_refusals(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
-    diesel::update(stock::table.find(sku.as_str())).set(stock::refusals_in_a_row.eq(0)).execute(connection).await?;
+    let refused = stock::table.filter(stock::sku.eq(sku.as_str())).filter(stock::refusals_in_a_row.gt(0));
+    let none = (stock::refusals_in_a_row.eq(0), stock::replenish_not_before.eq(None::<DateTime<Utc>>));
+    diesel::update(refused).set(none).execute(connection).await?;
+    Ok(())
+}
+
+/// The same for all products of a factory; their rows are locked in key order.
+pub async fn forget_refusals_by(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
+    let its_own = products::table.filter(products::factory_id.eq(factory.as_str())).select(products::sku);
+    let skus: Vec<String> = stock::table
+        .filter(stock::sku.eq_any(its_own))
+        .filter(stock::refusals_in_a_row.gt(0))
+        .order(stock::sku)
+        .select(stock::sku)
+        .for_update()
+        .load(connection)
+        .await?;
+    let none = (stock::refusals_in_a_row.eq(0), stock::replenish_not_before.eq(None::<DateTime<Utc>>));
+    diesel::update(stock::table.filter(stock::sku.eq_any(skus))).set(none).execute(connection).await?;
     Ok(())
 }
 
@@ -271,6 +273,8 @@ pub struct StockView {
     pub stock: StockRow,
     /// When more should be here.
     pub restock_eta: Option<DateTime<Utc>>,
+    /// A proposal waits for an operator.
+    pub has_proposal: bool,
 }
 
 /// Which products to show.
@@ -290,10 +294,7 @@ pub async fn list(
     filter: StockFilter<'_>,
     limit: i64,
 ) -> Result<Vec<StockView>, StoreError> {
-    let mut query = products::table
-        .inner_join(stock::table.on(stock::sku.eq(products::sku)))
-        .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
-        .into_boxed();
+    let mut query = products::table.inner_join(stock::table.on(stock::sku.eq(products::sku))).into_boxed();
     if let Some(skus) = filter.skus {
         query = query.filter(products::sku.eq_any(skus));
     }
@@ -303,31 +304,20 @@ pub async fn list(
     if let Some(after) = filter.after {
         query = query.filter(products::sku.gt(after));
     }
-    let rows: Vec<(ProductRow, StockRow, Option<i64>, Option<i64>)> = query
+    let rows: Vec<(ProductRow, StockRow)> = query
         .order(products::sku)
         .limit(limit)
-        .select((
-            ProductRow::as_select(),
-            StockRow::as_select(),
-            factories::lead_time_s.nullable(),
-            factories::lead_time_p50_s.nullable(),
-        ))
+        .select((ProductRow::as_select(), StockRow::as_select()))
         .load(connection)
         .await?;
-    let skus: Vec<&str> = rows.iter().map(|(product, ..)| product.sku.as_str()).collect();
-    let ordered: Vec<(String, Option<DateTime<Utc>>)> = replenishments::table
-        .filter(replenishments::sku.eq_any(&skus))
-        .filter(replenishments::status.eq(Status::Open.name()))
-        .group_by(replenishments::sku)
-        .select((replenishments::sku, diesel::dsl::min(replenishments::created_at)))
-        .load(connection)
-        .await?;
-    let ordered: BTreeMap<String, DateTime<Utc>> =
-        ordered.into_iter().filter_map(|(sku, at)| at.map(|at| (sku, at))).collect();
+    let skus: Vec<&str> = rows.iter().map(|(product, _)| product.sku.as_str()).collect();
+    let under_way = replenishments::under_way(connection, &skus).await?;
     let now = Utc::now();
-    let view = |(product, stock, lead_time_s, p50_s): (ProductRow, StockRow, Option<i64>, Option<i64>)| {
-        let restock_eta = restock_eta(ordered.get(&product.sku).copied(), p50_s.or(lead_time_s), now);
-        StockView { product, stock, restock_eta }
+    let view = |(product, stock): (ProductRow, StockRow)| {
+        let mine = || under_way.iter().filter(|replenishment| replenishment.sku == stock.sku);
+        let restock_eta = mine().filter_map(|replenishment| replenishment.restock_eta(now)).min();
+        let has_proposal = mine().any(UnderWay::is_proposal);
+        StockView { product, stock, restock_eta, has_proposal }
     };
     Ok(rows.into_iter().map(view).collect())
 }
@@ -362,8 +352,15 @@ pub async fn low(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Resu
     let position = stock::on_hand + stock::on_order - stock::backordered;
     let skus: Vec<String> = stock::table
         .inner_join(products::table.on(products::sku.eq(stock::sku)))
-        .filter(products::mode.ne("off"))
+        .filter(products::mode.ne(Mode::Off.name()))
         .filter(position.le(products::reorder_point))
+        .filter(diesel::dsl::not(
+            products::mode.eq(Mode::Manual.name()).and(diesel::dsl::exists(
+                schema::replenishments::table
+                    .filter(schema::replenishments::sku.eq(stock::sku))
+                    .filter(schema::replenishments::status.eq(Status::Proposed.name())),
+            )),
+        ))
         .filter(stock::replenish_not_before.is_null().or(stock::replenish_not_before.le(now)))
         .filter(stock::snoozed_until.is_null().or(stock::snoozed_until.le(now)))
         .order(stock::sku)

@@ -1,5 +1,6 @@
 //! Events out, messages in: exactly once in effect, whatever the broker does.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::ids::{EventId, ReceiptId, RequestId};
 use testkit::wait_until;
@@ -102,6 +103,11 @@ async fn after_a_partial_receipt_the_rest_is_neither_forgotten_nor_asked_for_twi
     let ids = shop.get("/api/v1/replenishments?sku=CP-1").await;
     let ids = ids.body["items"].as_array().expect("items").clone();
     assert_eq!(ids.len(), 1, "a thousand refusals, one request");
+    wait_until("the outbox to be empty", SOON, || async {
+        (shop.count("SELECT count(*) FROM outbox").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(depth(&shop, "production.requests").await, 1, "and one message");
     let request: RequestId = ids[0]["id"].as_str().expect("id").parse().expect("uuid");
     publish(&shop, "stock.received", &received(ReceiptId::generate(), request, 4)).await;
     wait_for_on_hand(&shop, 4).await;
@@ -131,6 +137,13 @@ async fn goods_fill_backorders_oldest_first() {
         ids.push(sold.body["id"].as_str().expect("id").to_owned());
     }
     assert_eq!(shop.figures("CP-1").await, (0, 15, 0));
+    let vhost = &shop.surroundings.vhost;
+    let observer = json!({
+        "queues": [{"name": "observer", "durable": true, "auto_delete": false, "arguments": {}}],
+        "bindings": [{"source": "jaego.events", "destination": "observer", "destination_type": "queue",
+                      "routing_key": "order.fulfilled", "arguments": {}}],
+    });
+    vhost.broker().import_definitions(&vhost.name, &observer).await.expect("bound");
     let request = RequestId::generate();
     for (units, filled) in [(4, [3, 1, 0, 0, 0]), (4, [3, 3, 2, 0, 0]), (4, [3, 3, 3, 3, 0]), (10, [3, 3, 3, 3, 3])] {
         publish(&shop, "stock.received", &received(ReceiptId::generate(), request, units)).await;
@@ -145,6 +158,29 @@ async fn goods_fill_backorders_oldest_first() {
         }
     }
     assert_eq!(shop.figures("CP-1").await, (7, 0, 0));
+    // Every step is in the ledger, and each order's end was told once, in the order of their age.
+    let rows = shop.database.query("SELECT cause, delta FROM stock_movements ORDER BY entry", &[]).await.expect("rows");
+    let steps: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let steps: Vec<(&str, i64)> = steps.iter().map(|(cause, delta)| (cause.as_str(), *delta)).collect();
+    let (receipt, fill) = ("receipt", "backorder_fill");
+    let expected = [
+        vec![(receipt, 4), (fill, -3), (fill, -1)],
+        vec![(receipt, 4), (fill, -2), (fill, -2)],
+        vec![(receipt, 4), (fill, -1), (fill, -3)],
+        vec![(receipt, 10), (fill, -3)],
+    ];
+    assert_eq!(steps, expected.concat());
+    let told = || async {
+        let messages = vhost.broker().get_messages(&vhost.name, "observer", 10).await.expect("messages");
+        let events = messages.iter().map(|message| serde_json::from_slice::<Value>(&message.bytes()).expect("json"));
+        events.flat_map(|event| event["data"]["orders"].as_array().cloned().unwrap_or_default()).collect::<Vec<Value>>()
+    };
+    let told = wait_until("five ends", SOON, || async {
+        let told = told().await;
+        if told.len() == 5 { Ok(told) } else { Err(told.len()) }
+    })
+    .await;
+    assert_eq!(told.iter().map(|order| order["id"].as_str().expect("id")).collect::<Vec<_>>(), ids);
     shop.assert_books_agree().await;
 }
 
@@ -154,13 +190,7 @@ async fn outcomes_are_applied_in_the_order_of_their_revision() {
     shop.product("CP-1", 0, policy()).await;
     shop.order(one("CP-1", 1)).await;
     let id: String = shop.sql_one("SELECT id::text FROM replenishments", &[]).await.get(0);
-    let outcome = |what: &str, revision: i64| {
-        let data = json!({
-            "request_id": id, "sku": "CP-1", "quantity": 10, "factory_id": "FF-1", "revision": revision,
-            "at": "2026-11-22T00:00:00Z", "reason": "test",
-        });
-        event(&format!("jaego.production.{what}.v1"), &data)
-    };
+    let outcome = |what, revision| outcome(&id, what, revision);
     let wait_for = |status: &'static str| {
         let shop = &shop;
         wait_until("the status", SOON, move || async move {
@@ -179,6 +209,113 @@ async fn outcomes_are_applied_in_the_order_of_their_revision() {
     assert_eq!(shop.figures("CP-1").await, (0, 0, 0));
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
     assert_eq!(shop.count("SELECT count(*) FROM replenishments").await, 1, "a refusal is followed by a pause");
+
+    // A factory that nobody knew is known now: what it could not take is not held against it.
+    let factory = json!({
+        "factory_id": "FF-1", "name": "공장", "enabled": true, "lead_time_s": 600, "lead_time_p50_s": null,
+        "lead_time_p90_s": null, "callback_sources": [], "revision": 1,
+    });
+    publish(&shop, "factory.changed", &event("jaego.factory.changed.v1", &factory)).await;
+    wait_until("the end of the pause", SOON, || async {
+        let held_back = "SELECT count(*) FROM stock WHERE replenish_not_before IS NOT NULL OR refusals_in_a_row > 0";
+        (shop.count(held_back).await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
+    assert_eq!(shop.count("SELECT count(*) FROM replenishments").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_in_a_row_doubles_the_pause_and_an_acceptance_ends_it() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__REPLENISHMENT__REFUSAL_PAUSE_S", "100")]).await;
+    shop.product("CP-1", 0, policy()).await;
+    let pause = "SELECT coalesce(round(extract(epoch FROM replenish_not_before - now()) / 100)::bigint, 0) FROM stock";
+    for (refusals, hundreds) in [(1, 1), (2, 2), (3, 4)] {
+        shop.database.batch_execute("UPDATE stock SET replenish_not_before = NULL").await.expect("the pause is over");
+        shop.order(one("CP-1", 1)).await;
+        let newest = "SELECT id::text FROM replenishments ORDER BY entry DESC LIMIT 1";
+        let id: String = shop.sql_one(newest, &[]).await.get(0);
+        publish(&shop, "production.refused", &outcome(&id, "refused", 1)).await;
+        wait_until("the refusal", SOON, || async {
+            let row = shop.sql_one("SELECT refusals_in_a_row::bigint FROM stock", &[]).await;
+            if row.get::<_, i64>(0) == refusals { Ok(()) } else { Err(row.get::<_, i64>(0)) }
+        })
+        .await;
+        assert_eq!(shop.count(pause).await, hundreds);
+        if refusals == 3 {
+            // It comes late, for one that has ended; that a factory works is news all the same.
+            publish(&shop, "production.accepted", &outcome(&id, "accepted", 2)).await;
+        }
+    }
+    wait_until("the end of the pause", SOON, || async { (shop.count(pause).await == 0).then_some(()) }).await;
+    assert_eq!(shop.count("SELECT refusals_in_a_row::bigint FROM stock").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goods_are_expected_a_lead_time_after_the_acceptance() {
+    let shop = Shop::open().await;
+    let factory = |revision: i64, p50: Value| {
+        let data = json!({
+            "factory_id": "FF-1", "name": "공장", "enabled": true, "lead_time_s": 600, "lead_time_p50_s": p50,
+            "lead_time_p90_s": p50, "callback_sources": [], "revision": revision,
+        });
+        event("jaego.factory.changed.v1", &data)
+    };
+    let eta = async || {
+        let product = shop.send(reqwest::Method::GET, "/api/v1/products/CP-1", &[], None).await.body;
+        product["restock_eta"].as_str().map(|at| at.parse::<DateTime<Utc>>().expect("a time"))
+    };
+    let wait_for_eta = async |expected: Option<DateTime<Utc>>| {
+        wait_until(&format!("{expected:?}"), SOON, || async {
+            let eta = eta().await;
+            if eta == expected { Ok(()) } else { Err(eta) }
+        })
+        .await;
+    };
+    publish(&shop, "factory.changed", &factory(1, json!(null))).await;
+    wait_until("the factory", SOON, || async {
+        (shop.count("SELECT count(*) FROM factories").await == 1).then_some(())
+    })
+    .await;
+    let mut backorder = policy();
+    backorder["shortage"] = json!("backorder");
+    shop.product("CP-1", 0, backorder).await;
+    let sold = shop.order(one("CP-1", 1)).await;
+    assert!(sold.body["lines"][0]["restock_eta"].is_string(), "{sold:?}");
+    let ordered = ordered_at(&shop, "reorder_point").await;
+    wait_for_eta(Some(ordered + TimeDelta::seconds(600))).await;
+    let id: String = shop.sql_one("SELECT id::text FROM replenishments", &[]).await.get(0);
+    let accepted = "2999-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("a time");
+    let mut late: Value = serde_json::from_slice(&outcome(&id, "accepted", 1)).expect("json");
+    late["data"]["at"] = json!(accepted);
+    publish(&shop, "production.accepted", late.to_string().as_bytes()).await;
+    wait_for_eta(Some(accepted + TimeDelta::seconds(600))).await;
+    publish(&shop, "factory.changed", &factory(2, json!(30))).await;
+    wait_for_eta(Some(accepted + TimeDelta::seconds(30))).await;
+    let path = format!("/api/v1/orders/{}", sold.body["id"].as_str().expect("an id"));
+    let seen = shop.get(&path).await.body["lines"][0]["restock_eta"].clone();
+    assert_eq!(seen.as_str().map(|at| at.parse::<DateTime<Utc>>().expect("a time")), eta().await);
+    // One that is late hides nothing that is still to come.
+    shop.operate(reqwest::Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 1})).await;
+    shop.database
+        .batch_execute("UPDATE replenishments SET accepted_at = now() - interval '1 hour' WHERE reason <> 'manual'")
+        .await
+        .expect("late");
+    let ordered = ordered_at(&shop, "manual").await;
+    wait_for_eta(Some(ordered + TimeDelta::seconds(30))).await;
+}
+
+async fn ordered_at(shop: &Shop, reason: &str) -> DateTime<Utc> {
+    let sql = "SELECT (extract(epoch FROM ordered_at) * 1000000)::bigint FROM replenishments WHERE reason = $1";
+    DateTime::from_timestamp_micros(shop.sql_one(sql, &[&reason]).await.get(0)).expect("a time")
+}
+
+fn outcome(id: &str, what: &str, revision: i64) -> Vec<u8> {
+    let data = json!({
+        "request_id": id, "sku": "CP-1", "quantity": 10, "factory_id": "FF-1", "revision": revision,
+        "at": "2026-11-22T00:00:00Z", "reason": "test",
+    });
+    event(&format!("jaego.production.{what}.v1"), &data)
 }
 
 #[tokio::test(flavor = "multi_thread")]

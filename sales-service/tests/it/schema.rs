@@ -19,7 +19,8 @@ async fn down_undoes_up() {
     let snooze = include_str!("../../migrations/2026-11-22-000002_snooze/down.sql");
     let own = include_str!("../../migrations/2026-11-22-000001_sales/down.sql");
     let messaging = include_str!("../../../shared/migrations/0001-01-01-000000_messaging/down.sql");
-    for down in [snooze, own, messaging] {
+    let facts = include_str!("../../migrations/2026-11-22-000003_replenishment_facts/down.sql");
+    for down in [facts, snooze, own, messaging] {
         shop.database.batch_execute(down).await.expect("undone");
     }
     assert_eq!(shop.count(tables).await, 1, "only diesel's own list of migrations is left");

@@ -1,5 +1,7 @@
 //! A running sales-service with a database and a vhost of its own.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -24,6 +26,19 @@ pub struct Shop {
     pub own: ServiceSurroundings,
     pub database: tokio_postgres::Client,
     running: Option<Running>,
+}
+
+/// Another process of the service; ends with its test.
+pub struct Replica {
+    pub api: String,
+    process: Child,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("ended");
+    }
 }
 
 /// An answer: status, headers of interest, JSON.
@@ -73,9 +88,20 @@ impl Shop {
         self.running = Some(running);
     }
 
-    /// A second process' worth of the service on the same database, queues and rights.
-    pub async fn replica(&self) -> Running {
-        app::start(settings(&self.own)).await.expect("started")
+    /// A second process of the service on the same database, queues and rights.
+    pub fn replica(&self) -> Replica {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sales-service"));
+        // Its log says where it listens.
+        let log = [("JAEGO_SALES__TELEMETRY__LOG", "info"), ("JAEGO_SALES__TELEMETRY__LOG_FORMAT", "json")];
+        command.arg("serve").envs(self.own.env.iter().cloned()).envs(log).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("started");
+        let mut lines = BufReader::new(process.stdout.take().expect("its log")).lines().map_while(Result::ok);
+        let told = lines.find(|line| line.contains("\"listening\"")).expect("it listens");
+        // Whoever stops reading stops it from writing.
+        std::thread::spawn(move || lines.for_each(drop));
+        let told: Value = serde_json::from_str(&told).expect("a line of JSON");
+        let api = told["fields"]["api"].as_str().or(told["api"].as_str()).expect("an address");
+        Replica { api: format!("http://{api}"), process }
     }
 
     /// Stops the service in order.

@@ -172,6 +172,6 @@ impl IntakeWorker {
 /// When more is expected: what is under way already, else what was just ordered.
 fn restock_eta(expected: Option<&Expected>, is_ordered_now: bool, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let expected = expected?;
-    let ordered_now = || crate::store::stock::restock_eta(Some(now), expected.lead_time_s, now);
+    let ordered_now = || crate::store::replenishments::restock_eta(now, expected.lead_time_s?, now);
     expected.restock_eta.or_else(|| if is_ordered_now { ordered_now() } else { None })
 }

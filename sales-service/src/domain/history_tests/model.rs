@@ -28,6 +28,10 @@ impl Product {
         i64::try_from(self.queue.len()).expect("few")
     }
 
+    fn position(&self) -> i64 {
+        self.on_hand + self.on_order() - self.waiting()
+    }
+
     /// Places of the replenishments that are under way, or proposed.
     pub(super) fn under_way(&self) -> BTreeSet<usize> {
         self.to_come.keys().chain(self.proposals.keys()).copied().collect()
@@ -129,7 +133,9 @@ impl Model {
                     if counts && *outcome == Outcome::Refused {
                         self.products[product].is_paused = true;
                     }
-                    self.ask(product, false, &mut wanted);
+                    if counts && *outcome == Outcome::Cancelled {
+                        self.ask(product, false, &mut wanted);
+                    }
                 }
             }
             Step::Close { replenishment } if asked > 0 => {
@@ -141,7 +147,10 @@ impl Model {
             Step::Approve { replenishment } if asked > 0 => {
                 let place = replenishment % asked;
                 let product = &mut self.products[self.asked[place]];
-                if let Some(units) = product.proposals.remove(&place) {
+                // Unless what it was to answer is answered already.
+                let is_needed = product.position() <= product.rules.reorder_point
+                    || (product.on_order() == 0 && product.position() < product.rules.order_up_to);
+                if is_needed && let Some(units) = product.proposals.remove(&place) {
                     product.to_come.insert(place, units);
                 }
             }
@@ -253,7 +262,7 @@ impl Model {
         if rules.mode == Mode::Off || product.is_paused || (is_proposal && !product.proposals.is_empty()) {
             return;
         }
-        let position = product.on_hand + product.on_order() - product.waiting();
+        let position = product.position();
         let is_low = position <= rules.reorder_point;
         let is_sold_out = is_short && product.on_order() == 0 && position < rules.order_up_to;
         if !is_low && !is_sold_out {

@@ -9,7 +9,7 @@ use super::super::goods::{Arrival, Source, WaitingLine, take_in};
 use super::super::intake::{NewOrder, decide_orders};
 use super::super::order::OrderStatus;
 use super::super::policy::Policy;
-use super::super::replenishment::{Replenishment, Status};
+use super::super::replenishment::{Replenishment, Sequel, Status};
 use super::super::shelf::{NewReplenishment, Shelf, Shelves};
 use super::super::stock::{Cause, Figures, Movement};
 use super::{PRODUCTS, Rules, Step, quantity, sku};
@@ -116,7 +116,8 @@ impl Shop {
                 let (product, replenishment) = &mut self.replenishments[replenishment % before];
                 let product = *product;
                 let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
-                if replenishment.apply_outcome(shelf, *revision, *outcome).is_some() {
+                let sequel = replenishment.apply_outcome(shelf, *revision, *outcome);
+                if matches!(sequel, Some(Sequel::Ask | Sequel::Pause)) {
                     self.settle(product);
                 }
             }
@@ -131,10 +132,7 @@ impl Shop {
             Step::ByHand { product, quantity } => {
                 let id = RequestId(self.next_id());
                 let shelf = self.shelves.get_mut(&sku(*product)).expect("a shelf");
-                shelf.figures.on_order += quantity;
-                shelf.open_replenishments.push(id);
-                let status = Status::Open;
-                let new = Replenishment { id, quantity: *quantity, received: 0, status, revision: 0 };
+                let new = Replenishment::by_hand(shelf, id, *quantity);
                 self.replenishments.push((*product, new));
             }
             Step::Pause { product, is_paused } => {

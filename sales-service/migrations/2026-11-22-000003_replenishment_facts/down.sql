@@ -1,0 +1,10 @@
+ALTER TABLE products
+    DROP CONSTRAINT products_order_up_to_max,
+    DROP CONSTRAINT products_lot_size_max,
+    DROP CONSTRAINT products_max_backordered_max;
+ALTER TABLE replenishments
+    DROP COLUMN position_before,
+    DROP COLUMN on_order_before,
+    DROP COLUMN ordered_at,
+    DROP COLUMN accepted_at,
+    DROP COLUMN entry;
