@@ -8,8 +8,8 @@ use shared::http::Routes;
 use shared::service::{Builder, Identity, Running};
 use tokio::sync::Notify;
 
-use crate::commands::Context;
 use crate::commands::callback_url::CallbackUrls;
+use crate::commands::{Context, measure_lead_times};
 use crate::delivery::{FactoryClient, Worker};
 use crate::settings::Settings;
 use crate::{amqp, http, store};
@@ -42,6 +42,8 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let callback_urls = CallbackUrls::new(&settings.callback)?;
     let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);
     builder.spawn(|stop| worker.run(stop));
+    let measuring = context.clone();
+    builder.spawn(|stop| measure_lead_times::run(measuring, settings.lead_time, stop));
     let context = Data::new(context);
     builder.start(&Routes {
         public: Arc::new(|_| {}),

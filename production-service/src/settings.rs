@@ -18,6 +18,8 @@ pub struct Settings {
     pub callback: Callback,
     /// Calls to factories.
     pub delivery: Delivery,
+    /// Measured lead times.
+    pub lead_time: LeadTimes,
 }
 
 /// The capability that a factory calls back with.
@@ -44,6 +46,17 @@ pub struct Delivery {
     pub retry_schedule_s: Vec<String>,
     /// Most bytes of an answer that are read.
     pub response_bytes_max: usize,
+}
+
+/// Measured lead times.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LeadTimes {
+    /// How often they are measured; a factory's figures change no more often.
+    pub measure_every_ms: u64,
+    /// Fewer samples say nothing.
+    pub samples_min: u16,
+    /// So many of the newest samples count.
+    pub samples_max: u16,
 }
 
 impl shared::settings::Settings for Settings {
@@ -77,6 +90,13 @@ impl shared::settings::Settings for Settings {
             (2048..=16 * 1024 * 1024).contains(&self.delivery.response_bytes_max),
             "delivery.response_bytes_max: must be 2048 to 16777216",
         );
+        let lead_time = &self.lead_time;
+        require(lead_time.measure_every_ms >= 1, "lead_time.measure_every_ms: must be at least 1");
+        require((1..=1000).contains(&lead_time.samples_max), "lead_time.samples_max: must be 1 to 1000");
+        require(
+            (1..=lead_time.samples_max).contains(&lead_time.samples_min),
+            "lead_time.samples_min: must be 1 to lead_time.samples_max",
+        );
     }
 }
 
@@ -84,6 +104,13 @@ impl Delivery {
     /// The waits in order.
     pub fn retry_schedule(&self) -> Vec<Duration> {
         self.retry_schedule_s.iter().filter_map(|text| seconds(text)).collect()
+    }
+}
+
+impl LeadTimes {
+    /// Between two measurements.
+    pub fn measure_every(&self) -> Duration {
+        Duration::from_millis(self.measure_every_ms)
     }
 }
 
@@ -135,9 +162,11 @@ mod tests {
             ("DELIVERY__CONCURRENCY", "0"),
             ("DELIVERY__RETRY_SCHEDULE_S", "1,-1"),
             ("DELIVERY__RESPONSE_BYTES_MAX", "1"),
+            ("LEAD_TIME__MEASURE_EVERY_MS", "0"),
+            ("LEAD_TIME__SAMPLES_MAX", "4"),
         ])
-        .expect_err("seven are bad");
-        assert_eq!(problems.len(), 7, "{problems:?}");
+        .expect_err("nine are bad");
+        assert_eq!(problems.len(), 9, "{problems:?}");
         assert!(!problems.join("").contains("very-secret"));
     }
 }

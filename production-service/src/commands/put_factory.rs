@@ -3,14 +3,12 @@
 use diesel_async::AsyncConnection;
 use serde_json::Value;
 use shared::audit_log::{self, Action};
-use shared::contracts::OutgoingEvent;
-use shared::contracts::factory::{CHANGED, FactoryChanged};
 use shared::http::IfMatch;
 use shared::ids::FactoryId;
 use shared::outbox;
 use shared::problem::Problem;
-use shared::trace::TraceContext;
 
+use super::factory_changed::factory_changed;
 use super::{Actor, CommandError, Context};
 use crate::domain::{Factory, FactorySettings};
 use crate::store::{factories, lock_factory};
@@ -38,11 +36,15 @@ pub async fn put_factory(
         .transaction(async move |connection| {
             let PutFactory { id, settings, if_match, detail } = put;
             lock_factory(connection, &id).await?;
-            let before = factories::find(connection, &id).await?.map(|factory| factory.revision);
-            if_match.check(before).map_err(CommandError::Rejected)?;
-            let factory = Factory { id, settings, revision: before.unwrap_or_default() + 1 };
+            let before = factories::find(connection, &id).await?;
+            if_match.check(before.as_ref().map(Factory::version)).map_err(CommandError::Rejected)?;
+            let is_new = before.is_none();
+            let factory = match before {
+                Some(before) => before.set(settings),
+                None => Factory::new(id, settings),
+            };
             factories::save(connection, &factory).await?;
-            outbox::append(connection, [changed(&factory, actor.trace)]).await?;
+            outbox::append(connection, [factory_changed(&factory, actor.trace)]).await?;
             let action = Action {
                 actor: actor.name,
                 action: "factory.put",
@@ -52,25 +54,9 @@ pub async fn put_factory(
                 trace: actor.trace,
             };
             audit_log::record(connection, &action).await?;
-            Ok::<_, CommandError<Problem>>((factory, before.is_none()))
+            Ok::<_, CommandError<Problem>>((factory, is_new))
         })
         .await?;
     context.committed();
     Ok(answer)
-}
-
-fn changed(factory: &Factory, trace: TraceContext) -> OutgoingEvent {
-    let settings = &factory.settings;
-    let data = FactoryChanged {
-        factory_id: factory.id.clone(),
-        name: settings.name.clone(),
-        enabled: settings.enabled,
-        lead_time_s: settings.lead_time_s,
-        // Not measured yet.
-        lead_time_p50_s: None,
-        lead_time_p90_s: None,
-        callback_sources: settings.callback_sources.clone(),
-        revision: factory.revision,
-    };
-    OutgoingEvent::new(&CHANGED, "production-service", factory.id.as_str(), trace, &data)
 }

@@ -10,7 +10,7 @@ use super::claim_requests::Call;
 use super::{Context, announce};
 use crate::domain::{Verdict, classify};
 use crate::store::attempts::{self, AttemptEnd};
-use crate::store::{milliseconds, requests};
+use crate::store::{lead_times, milliseconds, requests};
 
 /// How a call ended.
 #[derive(Debug, Clone)]
@@ -64,8 +64,11 @@ pub async fn record_attempt(
         .transaction(async |connection| {
             let Some(stored) = requests::lock(connection, id).await? else { return Ok(()) };
             attempts::end(connection, id, number, row).await?;
-            if let (Verdict::Accepted, Some(job_id)) = (verdict, &ended.job_id) {
-                requests::keep_job_id(connection, id, job_id).await?;
+            if verdict == Verdict::Accepted {
+                lead_times::keep_acceptance(connection, id, number).await?;
+                if let Some(job_id) = &ended.job_id {
+                    requests::keep_job_id(connection, id, job_id).await?;
+                }
             }
             match stored.state.attempt_ended(number, verdict, &words, schedule) {
                 Some(change) => announce::save(connection, &stored, &change, trace, &words).await,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use shared::ids::FactoryId;
 
+use super::LeadTime;
+
 /// A factory that production requests may name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factory {
@@ -12,8 +14,12 @@ pub struct Factory {
     pub id: FactoryId,
     /// All that an operator sets.
     pub settings: FactorySettings,
-    /// Rises by one with every change.
+    /// As measured; None until enough goods came.
+    pub lead_time: Option<LeadTime>,
+    /// Rises by one with every change, an operator's or a measurement's.
     pub revision: i64,
+    /// How many of the revisions are measurements.
+    pub measurements: i64,
 }
 
 /// All that an operator sets.
@@ -43,6 +49,35 @@ pub struct FactorySettings {
     pub retry_schedule: Option<Vec<Duration>>,
     /// Networks that its callbacks come from, in CIDR form; empty allows all.
     pub callback_sources: Vec<String>,
+}
+
+impl Factory {
+    /// As an operator adds it.
+    pub fn new(id: FactoryId, settings: FactorySettings) -> Self {
+        Self { id, settings, lead_time: None, revision: 1, measurements: 0 }
+    }
+
+    /// Rises by one with every operator's change: a measurement does not come between what an operator
+    /// saw and what he changes.
+    pub fn version(&self) -> i64 {
+        self.revision - self.measurements
+    }
+
+    /// As an operator changes it.
+    #[must_use]
+    pub fn set(self, settings: FactorySettings) -> Self {
+        Self { settings, revision: self.revision + 1, ..self }
+    }
+
+    /// With what was measured; None when that is known already.
+    pub fn measured(&self, lead_time: LeadTime) -> Option<Self> {
+        (self.lead_time != Some(lead_time)).then(|| Self {
+            lead_time: Some(lead_time),
+            revision: self.revision + 1,
+            measurements: self.measurements + 1,
+            ..self.clone()
+        })
+    }
 }
 
 /// A setting that cannot work.
@@ -142,6 +177,17 @@ mod tests {
             retry_schedule: None,
             callback_sources: vec![],
         }
+    }
+
+    #[test]
+    fn a_measurement_raises_the_revision_and_leaves_the_version() {
+        let added = Factory::new(id(), good());
+        let lead_time = LeadTime { p50_s: 40, p90_s: 55 };
+        let measured = added.measured(lead_time).expect("news");
+        assert_eq!((measured.revision, measured.version(), measured.lead_time), (2, 1, Some(lead_time)));
+        assert_eq!(measured.measured(lead_time), None, "no news");
+        let changed = measured.set(FactorySettings { enabled: false, ..good() });
+        assert_eq!((changed.revision, changed.version(), changed.lead_time), (3, 2, Some(lead_time)));
     }
 
     #[test]

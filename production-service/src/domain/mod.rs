@@ -1,6 +1,7 @@
 //! The rules, pure and synchronous: what is decided depends on the arguments alone.
 
 mod factory;
+mod lead_time;
 mod request;
 #[cfg(test)]
 mod request_tests;
@@ -8,6 +9,7 @@ mod status;
 mod verdict;
 
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
+pub use self::lead_time::LeadTime;
 pub use self::request::{
     Announcement, Arrival, Change, FACTORY_UNREACHABLE, Outcome, Rejection, Request, UNKNOWN_FACTORY,
 };

@@ -64,7 +64,7 @@ pub(super) async fn list(
     operation_id = "getFactory",
     params(("id" = FactoryId, Path, description = "The factory's id")),
     responses(
-        (status = 200, description = "The factory", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
+        (status = 200, description = "The factory", body = FactoryBody, headers(("ETag" = String, description = "Version of its settings"))),
         (status = 400, description = "The id has another form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such factory", body = ProblemBody, content_type = "application/problem+json"),
@@ -88,8 +88,8 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) 
     ),
     request_body = FactoryInput,
     responses(
-        (status = 200, description = "Changed", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
-        (status = 201, description = "Added", body = FactoryBody, headers(("ETag" = String, description = "Its version"))),
+        (status = 200, description = "Changed", body = FactoryBody, headers(("ETag" = String, description = "Version of its settings"))),
+        (status = 201, description = "Added", body = FactoryBody, headers(("ETag" = String, description = "Version of its settings"))),
         (status = 400, description = "The body is not JSON, or the id has another form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The token may only look", body = ProblemBody, content_type = "application/problem+json"),
@@ -122,6 +122,6 @@ pub(super) async fn put(
 }
 
 fn answer(mut response: HttpResponseBuilder, factory: Factory, context: &Context) -> HttpResponse {
-    response.insert_header((ETAG, etag(factory.revision)));
+    response.insert_header((ETAG, etag(factory.version())));
     response.json(FactoryBody::new(factory, &context.retry_schedule))
 }

@@ -33,6 +33,7 @@ pub(super) struct FactoryBody {
     max_in_flight: i32,
     /// Calls a second; null: no limit.
     rate_per_s: Option<f64>,
+    /// From acceptance to goods as configured, seconds: what counts until it is measured.
     lead_time_s: i64,
     overdue_factor: f64,
     fallback_factory_id: Option<FactoryId>,
@@ -41,10 +42,13 @@ pub(super) struct FactoryBody {
     retry_schedule: Vec<Seconds>,
     /// Networks that callbacks come from; empty allows all.
     callback_sources: Vec<String>,
-    /// Measured median of the lead time, seconds; null: not measured yet.
+    /// Measured median of the lead time, seconds; null until enough requests were received.
+    #[schema(minimum = 1)]
     lead_time_p50_s: Option<i64>,
     /// Measured 90th percentile, seconds.
+    #[schema(minimum = 1)]
     lead_time_p90_s: Option<i64>,
+    /// Rises with every change, a measurement's too; the ETag changes with the settings alone.
     revision: i64,
 }
 
@@ -66,8 +70,8 @@ impl FactoryBody {
             fallback_factory_id: settings.fallback_factory_id,
             retry_schedule: schedule.iter().copied().map(Seconds).collect(),
             callback_sources: settings.callback_sources,
-            lead_time_p50_s: None,
-            lead_time_p90_s: None,
+            lead_time_p50_s: factory.lead_time.map(|measured| measured.p50_s),
+            lead_time_p90_s: factory.lead_time.map(|measured| measured.p90_s),
             revision: factory.revision,
         }
     }
@@ -75,7 +79,11 @@ impl FactoryBody {
 
 /// A factory as an operator sets it: what is left out has its default.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
-#[schema(example = json!({"name": "부산도너츠 공장", "base_url": "https://factory.example", "lead_time_s": 60}))]
+#[schema(example = json!({
+    "name": "부산도너츠 공장", "base_url": "https://factory.example", "requester": "재고담당", "enabled": true,
+    "timeout_ms": 5000, "max_in_flight": 8, "rate_per_s": 2.5, "lead_time_s": 60, "overdue_factor": 2.0,
+    "fallback_factory_id": "FF-500294", "retry_schedule": [1, 5, 30, 120], "callback_sources": ["203.0.113.0/24"],
+}))]
 pub(super) struct FactoryInput {
     /// The same as in the path, or left out.
     #[serde(default)]
@@ -102,7 +110,7 @@ pub(super) struct FactoryInput {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 10_000)]
     rate_per_s: Option<f64>,
-    /// From acceptance to goods.
+    /// From acceptance to goods, seconds; what is measured takes its place once there is enough of it.
     #[serde(default = "default_lead_time_s")]
     #[schema(minimum = 1, maximum = 31_536_000)]
     lead_time_s: i64,

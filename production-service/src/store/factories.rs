@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
+use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::FactoryId;
 
 use super::schema::factories;
 use super::{corrupt, milliseconds};
-use crate::domain::{Factory, FactorySettings};
+use crate::domain::{Factory, FactorySettings, LeadTime};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = factories, treat_none_as_null = true)]
@@ -30,6 +31,9 @@ struct Row {
     callback_sources: Vec<String>,
     revision: i64,
     updated_at: DateTime<Utc>,
+    lead_time_p50_s: Option<i64>,
+    lead_time_p90_s: Option<i64>,
+    measurements: i64,
 }
 
 impl From<&Factory> for Row {
@@ -52,6 +56,9 @@ impl From<&Factory> for Row {
             callback_sources: settings.callback_sources,
             revision: factory.revision,
             updated_at: Utc::now(),
+            lead_time_p50_s: factory.lead_time.map(|measured| measured.p50_s),
+            lead_time_p90_s: factory.lead_time.map(|measured| measured.p90_s),
+            measurements: factory.measurements,
         }
     }
 }
@@ -78,7 +85,9 @@ impl TryFrom<Row> for Factory {
                 retry_schedule: row.retry_schedule_ms.map(|delays| delays.into_iter().map(duration).collect()),
                 callback_sources: row.callback_sources,
             },
+            lead_time: row.lead_time_p50_s.zip(row.lead_time_p90_s).map(|(p50_s, p90_s)| LeadTime { p50_s, p90_s }),
             revision: row.revision,
+            measurements: row.measurements,
         })
     }
 }
@@ -122,4 +131,30 @@ pub async fn save(connection: &mut AsyncPgConnection, factory: &Factory) -> Resu
         .execute(connection)
         .await?;
     Ok(())
+}
+
+struct SaveMeasured;
+impl StatementSql for SaveMeasured {
+    const SQL: &'static str = "UPDATE factories SET lead_time_p50_s = ?, lead_time_p90_s = ?, revision = ?, \
+        measurements = ?, measured_at = now(), updated_at = now() \
+        WHERE id = ? AND (measured_at IS NULL OR measured_at <= now() - ? * interval '1 millisecond')";
+}
+
+/// Writes what was measured of a locked factory; false, and nothing is written, when what was measured
+/// before is newer than `pause`.
+pub async fn save_measured(
+    connection: &mut AsyncPgConnection,
+    factory: &Factory,
+    pause: Duration,
+) -> Result<bool, StoreError> {
+    let saved = Statement::<SaveMeasured>::new()
+        .bind::<Nullable<BigInt>, _>(factory.lead_time.map(|measured| measured.p50_s))
+        .bind::<Nullable<BigInt>, _>(factory.lead_time.map(|measured| measured.p90_s))
+        .bind::<BigInt, _>(factory.revision)
+        .bind::<BigInt, _>(factory.measurements)
+        .bind::<Text, _>(factory.id.to_string())
+        .bind::<BigInt, _>(milliseconds(pause))
+        .run(connection)
+        .await?;
+    Ok(saved == 1)
 }

@@ -189,10 +189,14 @@ struct Apply;
 impl StatementSql for Apply {
     const SQL: &'static str = "UPDATE production_requests SET status = ?, received = ?, \
         next_attempt_at = now() + ? * interval '1 millisecond', lease_until = NULL, attempts_before_schedule = ?, \
-        revision = ?, outcome_reason = coalesce(?, outcome_reason), updated_at = now() WHERE id = ?";
+        revision = ?, outcome_reason = coalesce(?, outcome_reason), updated_at = now(), \
+        received_at = coalesce(received_at, CASE WHEN ? >= quantity THEN ( \
+            SELECT max(receipts.received_at) FROM receipts WHERE receipts.request_id = production_requests.id \
+            AND coalesce(receipts.sku, production_requests.sku) = production_requests.sku) END) \
+        WHERE id = ?";
 }
 
-/// Writes a change of a locked request.
+/// Writes a change of a locked request, and when it was complete.
 pub async fn apply(connection: &mut AsyncPgConnection, state: &Request, change: &Change) -> Result<(), StoreError> {
     let after = state.after(change);
     Statement::<Apply>::new()
@@ -202,6 +206,7 @@ pub async fn apply(connection: &mut AsyncPgConnection, state: &Request, change: 
         .bind::<Integer, _>(after.attempts_before_schedule)
         .bind::<BigInt, _>(after.revision)
         .bind::<Nullable<Text>, _>(change.announcement.as_ref().map(|announcement| announcement.reason.clone()))
+        .bind::<BigInt, _>(after.received)
         .bind::<SqlUuid, _>(after.id.0)
         .run(connection)
         .await?;

@@ -21,6 +21,10 @@ table! {
         revision -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        lead_time_p50_s -> Nullable<BigInt>,
+        lead_time_p90_s -> Nullable<BigInt>,
+        measurements -> BigInt,
+        measured_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -47,6 +51,9 @@ table! {
         requested_at -> Timestamptz,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        accepted_at -> Nullable<Timestamptz>,
+        accepted_by -> Nullable<Text>,
+        received_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -84,6 +84,10 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     .await;
     // Two acceptances, one outcome; and the other request's.
     world.outcomes(2).await;
+    // The one that came first counts, although it was written down before the other.
+    let first = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
+        WHERE a.number = 2 AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
+    assert_eq!(world.count(first).await, 1);
     replica.running.stop().await;
     world.finish(service).await;
 }

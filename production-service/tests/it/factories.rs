@@ -145,3 +145,21 @@ async fn factories_are_listed_by_page() {
     assert_eq!(service.get("/api/v1/factories?sort=name").await.status.as_u16(), 400);
     world.finish(service).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_examples_are_what_is_taken_and_shown() {
+    let world = World::new("1").await;
+    let service = world.start().await;
+    let document = service.get("/openapi.json").await.body;
+    let example = |name: &str| document["components"]["schemas"][name]["example"].clone();
+    let added = service.put(PATH, example("FactoryInput")).await;
+    assert_eq!(added.status.as_u16(), 201, "{}", added.body);
+    let mut shown = example("FactoryBody");
+    for field in ["lead_time_p50_s", "lead_time_p90_s"] {
+        assert!(shown[field].as_i64() >= Some(1), "{field}");
+        shown[field] = Value::Null;
+    }
+    shown["revision"] = json!(1);
+    assert_eq!(added.body, shown, "but for what has not been measured");
+    world.finish(service).await;
+}

@@ -5,6 +5,7 @@ mod crashes;
 mod delivery;
 mod factories;
 mod imports;
+mod lead_time;
 mod messages;
 mod production_requests;
 mod schema;

@@ -1,0 +1,23 @@
+//! What the other services are told of a factory.
+
+use shared::contracts::OutgoingEvent;
+use shared::contracts::factory::{CHANGED, FactoryChanged};
+use shared::trace::TraceContext;
+
+use crate::domain::Factory;
+
+/// The event for the outbox, of the factory as it is after the change.
+pub(super) fn factory_changed(factory: &Factory, trace: TraceContext) -> OutgoingEvent {
+    let settings = &factory.settings;
+    let data = FactoryChanged {
+        factory_id: factory.id.clone(),
+        name: settings.name.clone(),
+        enabled: settings.enabled,
+        lead_time_s: settings.lead_time_s,
+        lead_time_p50_s: factory.lead_time.map(|measured| measured.p50_s),
+        lead_time_p90_s: factory.lead_time.map(|measured| measured.p90_s),
+        callback_sources: settings.callback_sources.clone(),
+        revision: factory.revision,
+    };
+    OutgoingEvent::new(&CHANGED, "production-service", factory.id.as_str(), trace, &data)
+}

@@ -1,0 +1,55 @@
+//! How long factories took: when requests were accepted, and how long it was until they were complete.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Integer, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::RequestId;
+
+struct KeepAcceptance;
+impl StatementSql for KeepAcceptance {
+    const SQL: &'static str = "UPDATE production_requests AS request \
+        SET accepted_at = call.ended_at, accepted_by = call.factory_id FROM ( \
+            SELECT request_id, factory_id, started_at + duration_ms * interval '1 millisecond' AS ended_at \
+            FROM production_attempts WHERE request_id = ? AND number = ?) AS call \
+        WHERE request.id = call.request_id AND call.ended_at < coalesce(request.accepted_at, 'infinity')";
+}
+
+/// Keeps when and by whom call `number` was accepted, unless an earlier acceptance is known.
+pub async fn keep_acceptance(connection: &mut AsyncPgConnection, id: RequestId, number: i32) -> Result<(), StoreError> {
+    Statement::<KeepAcceptance>::new().bind::<SqlUuid, _>(id.0).bind::<Integer, _>(number).run(connection).await?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    factory_id: String,
+    #[diesel(sql_type = Array<BigInt>)]
+    samples_ms: Vec<i64>,
+}
+
+const NEWEST: &str = "\
+    SELECT asked.factory AS factory_id, array( \
+        SELECT (extract(epoch FROM request.received_at - request.accepted_at) * 1000)::bigint \
+        FROM production_requests AS request \
+        WHERE request.accepted_by = asked.factory \
+        AND request.accepted_at IS NOT NULL AND request.received_at IS NOT NULL \
+        ORDER BY request.received_at DESC, request.id DESC LIMIT $2 \
+    ) AS samples_ms FROM unnest($1) AS asked (factory)";
+
+/// The lead times of the newest `limit` completed requests of each factory, by its id.
+pub async fn newest(
+    connection: &mut AsyncPgConnection,
+    factories: Vec<&str>,
+    limit: i64,
+) -> Result<HashMap<String, Vec<Duration>>, StoreError> {
+    let query = diesel::sql_query(NEWEST).bind::<Array<Text>, _>(factories).bind::<BigInt, _>(limit);
+    let rows: Vec<Row> = query.load(connection).await?;
+    // The receipt's clock is another one than the acceptance's: below zero means at once.
+    let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+    Ok(rows.into_iter().map(|row| (row.factory_id, row.samples_ms.into_iter().map(duration).collect())).collect())
+}
