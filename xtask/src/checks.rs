@@ -18,7 +18,7 @@ use self::count::Count;
 use crate::{
     cargo::{cargo, end_of, workspace_root},
     cli::answer,
-    packages,
+    node, packages,
     progress::{Progress, say},
     signals::Signals,
 };
@@ -51,6 +51,7 @@ struct Stages {
 impl Stages {
     async fn run(&self, filter: &[String], total: &mut Count) -> anyhow::Result<()> {
         packages::ensure(&self.progress).await?;
+        node::ensure(&self.progress).await?;
         if filter.is_empty() {
             self.stage("formatting", cargo().args(["fmt", "--all", "--check"])).await?;
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];

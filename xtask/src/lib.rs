@@ -8,6 +8,7 @@ pub mod cli;
 pub mod demo;
 mod down;
 pub mod leftovers;
+pub mod node;
 pub mod packages;
 pub mod programs;
 pub mod progress;

@@ -1,4 +1,4 @@
-//! The servers' programs: found, or installed from the distribution after saying so.
+//! Programs that others have made: found, or installed from the distribution after saying so.
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
@@ -30,37 +30,67 @@ impl ServerPrograms {
                 let missing = postgres.err().into_iter().chain(rabbitmq.err());
                 let (programs, packages): (Vec<_>, Vec<_>) =
                     missing.map(|missing| (missing.program, missing.packages)).unzip();
-                Err(MissingPrograms { programs, packages: packages.concat() })
+                Err(MissingPrograms { programs, packages: packages.concat(), hints: &SERVER_HINTS })
             }
         }
     }
 }
 
+const SERVER_HINTS: Hints = Hints {
+    elsewhere: "install PostgreSQL 15 or later and RabbitMQ 3.10 or later so that `postgres` and `rabbitmq-server` are \
+                on PATH",
+    newer: "PostgreSQL's own packages: https://wiki.postgresql.org/wiki/Apt",
+    note: "A server that the packages start is left alone.",
+};
+
+/// What a person is told about programs that are missing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// What to do where there is no apt-get.
+    pub(crate) elsewhere: &'static str,
+    /// What to do when the distribution's are too old.
+    pub(crate) newer: &'static str,
+    /// What to know when they are installed.
+    pub(crate) note: &'static str,
+}
+
 /// What is not installed, and the Debian packages that bring it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingPrograms {
-    programs: Vec<&'static str>,
-    packages: Vec<&'static str>,
+    pub(crate) programs: Vec<&'static str>,
+    pub(crate) packages: Vec<&'static str>,
+    pub(crate) hints: &'static Hints,
 }
 
 /// Finds the servers' programs; installs them where that is possible without asking.
 pub async fn ensure(progress: &Progress) -> anyhow::Result<ServerPrograms> {
-    let step = progress.begin("Looking for PostgreSQL and RabbitMQ")?;
-    let missing = match ServerPrograms::find() {
+    let found = |found: &ServerPrograms| format!("PostgreSQL {} and RabbitMQ are installed", found.postgres.major);
+    if let Some(older) = older_postgres().await {
+        progress.note(format!("There is {older}, which is too old; it is left alone."));
+    }
+    provide(progress, "PostgreSQL and RabbitMQ", ServerPrograms::find, found).await
+}
+
+/// What `find` finds, installed before where it must be.
+pub(crate) async fn provide<T>(
+    progress: &Progress,
+    what: &str,
+    find: impl Fn() -> Result<T, MissingPrograms>,
+    describe: impl Fn(&T) -> String,
+) -> anyhow::Result<T> {
+    let step = progress.begin(format!("Looking for {what}"))?;
+    let missing = match find() {
         Ok(found) => {
-            step.done(format!("PostgreSQL {} and RabbitMQ are installed", found.postgres.major));
+            step.done(describe(&found));
             return Ok(found);
         }
         Err(missing) => missing,
     };
-    step.done(format!("Looked for PostgreSQL and RabbitMQ: {} not installed", missing.programs.join(", ")));
-    if let Some(older) = older_postgres().await {
-        progress.note(format!("There is {older}, which is too old; it is left alone."));
-    }
+    step.done(format!("Looked for {what}: {} not installed", missing.programs.join(", ")));
     let Some(become_root) = may_install().await else {
         bail!("{}", by_hand(&missing, docker_answers().await));
     };
-    install(progress, &become_root, &missing).await
+    install(progress, &become_root, &missing, find).await
 }
 
 /// How to become root for apt-get: nothing to do, or sudo without a password. None when this is no
@@ -73,15 +103,16 @@ async fn may_install() -> Option<Vec<&'static str>> {
     succeeds(Command::new("sudo").args(["-n", "true"])).await.then(|| vec!["sudo", "-n"])
 }
 
-async fn install(
+async fn install<T>(
     progress: &Progress,
     become_root: &[&str],
     missing: &MissingPrograms,
-) -> anyhow::Result<ServerPrograms> {
+    find: impl Fn() -> Result<T, MissingPrograms>,
+) -> anyhow::Result<T> {
     let update = [become_root, &["apt-get", "update"]].concat();
     let start = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"];
     let install = [become_root, &start, &missing.packages].concat();
-    progress.note("They will be installed now. A server that the packages start is left alone. Commands:");
+    progress.note(format!("They will be installed now. {} Commands:", missing.hints.note));
     for command in [&update, &install] {
         progress.note(format!("  {}", command.join(" ")));
     }
@@ -92,16 +123,16 @@ async fn install(
     }
     // A package's own server may fail to start, on a taken port say: what counts are the programs.
     let installed = run(&install).await?;
-    match ServerPrograms::find() {
+    match find() {
         Ok(found) => {
             step.done(format!("Installed {}", missing.packages.join(" ")));
             Ok(found)
         }
         Err(still) if installed => Err(anyhow!(
-            "{} installed, but {} not found: this distribution's version is too old. PostgreSQL's own packages: \
-             https://wiki.postgresql.org/wiki/Apt",
+            "{} installed, but {} not found: this distribution's version is too old. {}",
             missing.packages.join(" "),
-            still.programs.join(", ")
+            still.programs.join(", "),
+            still.hints.newer
         )),
         Err(_) => Err(anyhow!("apt-get could not install {}: see above", missing.packages.join(" "))),
     }
@@ -111,14 +142,14 @@ fn by_hand(missing: &MissingPrograms, docker: bool) -> String {
     let mut text = format!(
         "{} must be installed, and this program may not do it. On Debian or Ubuntu type:\n\n  \
          sudo apt-get update && sudo apt-get install -y --no-install-recommends {}\n\n\
-         elsewhere install PostgreSQL 15 or later and RabbitMQ 3.10 or later so that `postgres` and \
-         `rabbitmq-server` are on PATH, then try again.",
+         elsewhere {}, then try again.",
         missing.programs.join(" and "),
-        missing.packages.join(" ")
+        missing.packages.join(" "),
+        missing.hints.elsewhere
     );
     if docker {
         text.push_str(
-            " (Docker answers on this machine, but only installed servers are used: a container such as \
+            " (Docker answers on this machine, but only installed programs are used: a container such as \
              rust:1-bookworm is a place where this program can install them.)",
         );
     }
@@ -172,6 +203,7 @@ mod tests {
         let missing = MissingPrograms {
             programs: vec!["PostgreSQL 15 or later", "RabbitMQ"],
             packages: vec!["postgresql", "rabbitmq-server"],
+            hints: &SERVER_HINTS,
         };
         let text = by_hand(&missing, true);
         assert!(text.contains("apt-get install -y --no-install-recommends postgresql rabbitmq-server\n"), "{text}");

@@ -2,6 +2,7 @@
 //! and the commands that a newcomer types first.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod api_client;
 mod commands;
 mod crashes;
 mod harness;

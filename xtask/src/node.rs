@@ -1,0 +1,152 @@
+//! Node.js, and the packages of the generated clients in `e2e/api-client`.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, ensure as must};
+use serde_json::Value;
+use testkit::process::find_on_path;
+use tokio::process::Command;
+
+use crate::{
+    cargo::{end_of, workspace_root},
+    packages::{Hints, MissingPrograms, provide},
+    progress::Progress,
+};
+
+/// The oldest that the packages run on: major, minor.
+const NODE_MIN: (u32, u32) = (18, 17);
+const NODE: &str = "Node.js 18.17 or later";
+
+const HINTS: Hints = Hints {
+    elsewhere: "install Node.js 18.17 or later so that `node` and `npm` are on PATH",
+    newer: "Newer ones: https://nodejs.org/en/download",
+    note: "The tests need them, the services do not.",
+};
+
+/// Node.js, as it is installed.
+#[derive(Debug, Clone)]
+pub struct Node {
+    npm: PathBuf,
+    version: String,
+}
+
+/// What must be done before a generated client can be made: a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotReady(String);
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Node {
+    /// The one on `PATH`, when the packages are there, too. Asks nobody outside.
+    pub fn ready() -> Result<Self, NotReady> {
+        let type_this = "type `cargo xtask test`, which provides them, or";
+        let node = Self::find().map_err(|missing| {
+            let packages = missing.packages.join(" ");
+            NotReady(format!("{} missing: {type_this} `apt-get install {packages}`", missing.programs.join(" and ")))
+        })?;
+        if are_installed(&client_dir()) {
+            return Ok(node);
+        }
+        let stale = "the packages of e2e/api-client are not there as its package-lock.json names them";
+        Err(NotReady(format!("{stale}: {type_this} `npm ci --prefix e2e/api-client`")))
+    }
+
+    fn find() -> Result<Self, MissingPrograms> {
+        let version = find_on_path("node").and_then(|node| version_of(&node));
+        let version = version.filter(|version| is_new_enough(version));
+        match (version, find_on_path("npm")) {
+            (Some(version), Some(npm)) => Ok(Self { npm, version }),
+            (Some(_), None) => Err(MissingPrograms { programs: vec!["npm"], packages: vec!["npm"], hints: &HINTS }),
+            (None, _) => Err(MissingPrograms { programs: vec![NODE], packages: vec!["nodejs", "npm"], hints: &HINTS }),
+        }
+    }
+
+    /// `npm`, in a folder. Ends with this program.
+    pub fn npm(&self, dir: &Path) -> Command {
+        let mut command = Command::new(&self.npm);
+        command.current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+/// Where the package is that makes clients and calls every operation with them.
+pub fn client_dir() -> PathBuf {
+    workspace_root().join("e2e/api-client")
+}
+
+/// Provides Node.js and the packages: tests themselves use no network.
+pub(crate) async fn ensure(progress: &Progress) -> anyhow::Result<()> {
+    let found = |node: &Node| format!("Node.js {} is installed", node.version);
+    let node = provide(progress, "Node.js", Node::find, found).await?;
+    let dir = client_dir();
+    if are_installed(&dir) {
+        return Ok(());
+    }
+    let mut step = progress.begin("Installing the packages of e2e/api-client: npm ci")?;
+    step.without_spinner();
+    let mut npm = node.npm(&dir).arg("ci").process_group(0).spawn().context("cannot run npm")?;
+    must!(end_of(&mut npm, progress).await?.success(), "npm ci in {}: see above", dir.display());
+    must!(are_installed(&dir), "npm ci has not installed what {}/package-lock.json names", dir.display());
+    step.done("Installed the packages of e2e/api-client");
+    Ok(())
+}
+
+/// Is what npm says it has installed what the lock file names?
+fn are_installed(dir: &Path) -> bool {
+    let named = versions(&dir.join("package-lock.json"));
+    named.is_some() && named == versions(&dir.join("node_modules/.package-lock.json"))
+}
+
+/// Places of packages and their versions in a lock file.
+fn versions(lock_file: &Path) -> Option<BTreeMap<String, String>> {
+    let lock: Value = serde_json::from_str(&fs::read_to_string(lock_file).ok()?).ok()?;
+    let packages = lock["packages"].as_object()?.iter().filter(|(place, _)| !place.is_empty());
+    Some(packages.map(|(place, package)| (place.clone(), package["version"].to_string())).collect())
+}
+
+fn version_of(node: &Path) -> Option<String> {
+    let output = std::process::Command::new(node).arg("--version").output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().trim_start_matches('v').to_owned())
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= NODE_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_ones_are_refused() {
+        assert!(["18.17.0", "18.20.4", "20.0.0", "24.1.0-nightly"].into_iter().all(is_new_enough));
+        assert!(!["12.22.9", "18.16.1", "", "nonsense"].into_iter().any(is_new_enough));
+    }
+
+    #[test]
+    fn packages_of_another_lock_file_are_not_there() {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let write = |name: &str, version: &str| {
+            let lock = format!(r#"{{"packages":{{"":{{}},"node_modules/a":{{"version":"{version}"}}}}}}"#);
+            fs::create_dir_all(dir.path().join("node_modules")).expect("a folder");
+            fs::write(dir.path().join(name), lock).expect("written");
+        };
+        assert!(!are_installed(dir.path()), "nothing is there");
+        write("package-lock.json", "1.0.0");
+        assert!(!are_installed(dir.path()), "nothing was installed");
+        write("node_modules/.package-lock.json", "1.0.0");
+        assert!(are_installed(dir.path()));
+        write("package-lock.json", "1.0.1");
+        assert!(!are_installed(dir.path()), "the lock file has changed");
+    }
+}

@@ -1,0 +1,86 @@
+//! Clients that are generated from the three documents, as a frontend's are, call every operation.
+
+use std::{collections::BTreeSet, fs};
+
+use tempfile::TempDir;
+use xtask::{
+    node::{Node, client_dir},
+    stack::Service,
+};
+
+use crate::harness::World;
+
+const SERVICES: [(&str, Service); 3] =
+    [("sales", Service::Sales), ("production", Service::Production), ("restock", Service::Restock)];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_answers_its_generated_client() {
+    // Before anything is started: who runs this test alone must know what it needs.
+    let node = Node::ready().unwrap_or_else(|missing| panic!("{missing}"));
+    let package = Package::copy();
+    let world = World::shared(Vec::new()).await;
+
+    // A dead route or a renamed field does not get through `build`.
+    for script in ["generate", "build"] {
+        package.run(&node, &world, script).await;
+    }
+    let said = package.run(&node, &world, "start").await;
+    let answered = said.lines().filter_map(|line| line.strip_prefix("answered "));
+    let answered: BTreeSet<String> = answered.map(|line| first_words(line, 3)).collect();
+    assert_eq!(answered, operations(&world).await, "{said}");
+    world.stop().await;
+}
+
+/// The package in a folder of its own, because documents, types and programs are written beside it.
+struct Package {
+    dir: TempDir,
+}
+
+impl Package {
+    fn copy() -> Self {
+        let dir = TempDir::new().unwrap();
+        for name in ["package.json", "generate.js", "tsconfig.json"] {
+            fs::copy(client_dir().join(name), dir.path().join(name)).unwrap();
+        }
+        fs::create_dir(dir.path().join("src")).unwrap();
+        for entry in fs::read_dir(client_dir().join("src")).unwrap() {
+            let from = entry.unwrap().path();
+            fs::copy(&from, dir.path().join("src").join(from.file_name().unwrap())).unwrap();
+        }
+        std::os::unix::fs::symlink(client_dir().join("node_modules"), dir.path().join("node_modules")).unwrap();
+        Self { dir }
+    }
+
+    /// Runs a script with the variables of the stack's environment file; answers what it says.
+    async fn run(&self, node: &Node, world: &World, script: &str) -> String {
+        let mut npm = node.npm(self.dir.path());
+        npm.args(["run", script]);
+        for (name, service) in SERVICES {
+            npm.env(format!("{}_URL", name.to_uppercase()), &world.stack.urls(service).api);
+        }
+        npm.env("FACTORY_URL", world.stack.factory_url()).env("OPERATOR_TOKEN", world.stack.operator_token());
+        let output = npm.output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "npm run {script}\n{said}\n{complaint}");
+        said
+    }
+}
+
+/// Every operation that the services tell, such as `sales GET /api/v1/stock`.
+async fn operations(world: &World) -> BTreeSet<String> {
+    let mut operations = BTreeSet::new();
+    for (name, service) in SERVICES {
+        let document = world.api(service).get("/openapi.json").await.unwrap().ok("read the document").unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            operations.extend(
+                item.as_object().unwrap().keys().map(|method| format!("{name} {} {path}", method.to_uppercase())),
+            );
+        }
+    }
+    operations
+}
+
+fn first_words(line: &str, count: usize) -> String {
+    line.split(' ').take(count).collect::<Vec<_>>().join(" ")
+}
