@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shared::ids::UNITS_MAX;
+
 /// Longest wait that can be asked for.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
@@ -19,6 +21,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let duration = number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(expected)?;
     if duration > WAIT_MAX { Err(expected()) } else { Ok(duration) }
+}
+
+/// Units that are made, booked or accepted at once: 1 to 1,000,000.
+pub(crate) fn units(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(units @ 1..=UNITS_MAX) => Ok(units),
+        _ => Err(format!("must be a whole number from 1 to {UNITS_MAX}")),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::audit,
+    commands::{
+        audit::Audit, factories::Factories, orders::Orders, quarantine::Quarantine, receipts::Receipts,
+        replenishments::Replenishments, requests::Requests, stock::Stock,
+    },
     connection::Connection,
     failure::{EXIT_CODES, Exit, Result},
     output::{Output, say},
@@ -31,7 +34,21 @@ pub struct Cli {
 // Each command's own file tells its help.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Audit(audit::Audit),
+    Audit(Audit),
+    #[command(subcommand)]
+    Requests(Requests),
+    #[command(subcommand)]
+    Factories(Factories),
+    #[command(subcommand)]
+    Receipts(Receipts),
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    #[command(subcommand)]
+    Stock(Stock),
+    #[command(subcommand)]
+    Orders(Orders),
+    #[command(subcommand)]
+    Replenishments(Replenishments),
 }
 
 /// Runs one command.
@@ -58,6 +75,13 @@ impl Cli {
         let (output, connection) = (Output { json: self.json }, self.connection);
         match self.command {
             Command::Audit(audit) => audit.run(&connection, output).await,
+            Command::Requests(requests) => requests.run(&connection, output).await,
+            Command::Factories(factories) => factories.run(&connection, output).await,
+            Command::Receipts(receipts) => receipts.run(&connection, output).await,
+            Command::Quarantine(quarantine) => quarantine.run(&connection, output).await,
+            Command::Stock(stock) => stock.run(&connection, output).await,
+            Command::Orders(orders) => orders.run(&connection, output).await,
+            Command::Replenishments(replenishments) => replenishments.run(&connection, output).await,
         }
     }
 }

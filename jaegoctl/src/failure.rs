@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Refused = 4,
     /// What was checked is not well: books that do not agree, say.
     NotWell = 5,
+    /// A bulk change was not confirmed: nothing was changed.
+    NotConfirmed = 6,
 }
 
 /// The help's section on exit codes.
@@ -28,7 +30,9 @@ Exit codes:
   2  the command line or the environment is not usable
   3  a service, the broker or a database does not answer, or cannot now
   4  refused: unknown, not allowed, or the state of things does not allow it
-  5  what was checked is not well: the books do not agree";
+  5  what was checked is not well: the books do not agree,
+     a queue is missing, dead letters failed again
+  6  a bulk change was not confirmed (give --yes where there is no terminal): nothing was changed";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -44,12 +48,20 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// What happened and what to do; no secrets. Lines after the first are details.
     pub(crate) message: String,
+    /// The HTTP status of a refusal.
+    pub(crate) status: Option<u16>,
 }
 
 impl Failure {
     /// Fails with `exit`.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), status: None }
+    }
+
+    /// The same, answered with this HTTP status.
+    #[must_use]
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
     }
 
     /// The command line or the environment is not usable.

@@ -5,6 +5,7 @@
 
 mod api;
 mod args;
+mod ask;
 pub mod cli;
 mod commands;
 mod connection;

@@ -19,10 +19,10 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// A line for people; nothing with `--json`.
+    /// A line for people; nothing with `--json`. It may hold text from outside.
     pub(crate) fn line(self, text: impl AsRef<str>) {
         if !self.json {
-            print(&plain(text.as_ref()));
+            print(&one_line(text.as_ref()));
         }
     }
 
@@ -111,12 +111,17 @@ impl Rows {
 
     /// Adds a row; its cells may come from outside.
     pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.0.add_row(cells.into_iter().map(|cell| plain(cell.as_ref())));
+        self.0.add_row(cells.into_iter().map(|cell| one_line(cell.as_ref())));
     }
 
     fn text(&self) -> String {
         self.0.trim_fmt()
     }
+}
+
+/// [`plain`] on one line: text from outside cannot pretend to be a line of ours.
+pub(crate) fn one_line(text: &str) -> String {
+    plain(text).replace('\n', "\\n")
 }
 
 /// Control characters, and those that turn the direction of text, as `\u{..}`; lines stay lines.
@@ -171,5 +176,6 @@ mod tests {
         let mut rows = Rows::new(["A"]);
         rows.row([nasty]);
         assert!(!rows.text().chars().any(|c| c != '\n' && steers(c)));
+        assert_eq!(one_line("a\nerror: b"), "a\\nerror: b");
     }
 }

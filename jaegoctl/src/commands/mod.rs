@@ -1,3 +1,11 @@
 //! One file or folder a command.
 
 pub(crate) mod audit;
+pub(crate) mod factories;
+pub(crate) mod orders;
+pub(crate) mod quarantine;
+pub(crate) mod receipts;
+pub(crate) mod replenishments;
+pub(crate) mod requests;
+mod show;
+pub(crate) mod stock;

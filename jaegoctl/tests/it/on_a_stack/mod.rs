@@ -1,3 +1,4 @@
 //! Against the whole of Jaego.
 
 mod audit;
+mod operations;

@@ -1,0 +1,132 @@
+//! `jaegoctl quarantine`: deliveries that do not fit.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use shared::ids::{QuarantineId, Sku};
+
+use super::show::{Column, Limit, List, each, find, one, text};
+use crate::{
+    args::units,
+    ask::confirm,
+    connection::Connection,
+    failure::{Exit, Result},
+    output::Output,
+    service::Service,
+};
+
+const PATH: &str = "/api/v1/quarantine";
+
+const COLUMNS: &[Column] = &[
+    Column::field("ID", "id"),
+    Column::field("STATUS", "status"),
+    Column::field("REASON", "reason"),
+    Column::field("SKU", "sku"),
+    Column::field("QUANTITY", "quantity"),
+    Column::field("CLAIMED SKU", "claimed_sku"),
+    Column::field("REQUEST", "request_id"),
+    Column::field("CAME", "created_at"),
+];
+
+/// Deliveries that do not fit and wait for an operator (restock-service).
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// List deliveries in quarantine, newest first
+    Ls(Ls),
+    /// Show one with what came
+    Show {
+        /// The entry
+        id: QuarantineId,
+    },
+    /// Accept a delivery: its goods are booked
+    Accept(Accept),
+    /// Discard deliveries: nothing is booked
+    Discard(Discard),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Status {
+    Waiting,
+    Accepted,
+    Discarded,
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Which ones
+    #[arg(long, value_enum, default_value_t = Status::Waiting)]
+    status: Status,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Accept {
+    /// The entry
+    id: QuarantineId,
+    /// Why it is accepted
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Which product came; needed when the delivery names another one than was asked for
+    #[arg(long)]
+    sku: Option<Sku>,
+    /// How many units came, when not what the entry says
+    #[arg(long, value_name = "UNITS", value_parser = units)]
+    quantity: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discard {
+    /// The entries
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<QuarantineId>,
+    /// Why they are discarded
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Do not ask before several are discarded
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Quarantine {
+    pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
+        let api = connection.api(Service::Restock)?;
+        match self {
+            Self::Ls(Ls { status, limit }) => {
+                let wanted = match status {
+                    Status::Waiting => Some("waiting"),
+                    Status::Accepted => Some("accepted"),
+                    Status::Discarded => Some("discarded"),
+                    Status::All => None,
+                };
+                let filter = |item: &Value| wanted.is_none_or(|wanted| item["status"] == wanted);
+                let only: Option<&dyn Fn(&Value) -> bool> = if wanted.is_some() { Some(&filter) } else { None };
+                let names = ("delivery in quarantine", "deliveries in quarantine");
+                List { names, path: PATH, query: &[], columns: COLUMNS, only }.show(&api, &limit, output).await
+            }
+            Self::Show { id } => {
+                let entry = find(&api, PATH, "quarantine entry", &id.to_string()).await?;
+                Ok(one(&api, &entry, &[], output))
+            }
+            Self::Accept(Accept { id, reason, sku, quantity }) => {
+                let mut body = json!({"reason": reason});
+                if let Some(sku) = sku {
+                    body["sku"] = json!(sku);
+                }
+                if let Some(quantity) = quantity {
+                    body["quantity"] = json!(quantity);
+                }
+                let entry = api.post(&format!("{PATH}/{id}/accept"), &body).await?;
+                Ok(one(&api, &entry, &[], output))
+            }
+            Self::Discard(Discard { ids, reason, yes }) => {
+                if ids.len() > 1 {
+                    confirm(&format!("Discard {} deliveries?", ids.len()), yes)?;
+                }
+                let body = json!({"reason": reason});
+                let change = async |id: &str| api.post(&format!("{PATH}/{id}/discard"), &body).await;
+                Ok(each(&api, &ids, output, change, |entry| text(entry, "status")).await)
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `jaegoctl receipts`: goods that arrived.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use shared::ids::RequestId;
+use uuid::Uuid;
+
+use super::show::{Column, Limit, List, one};
+use crate::{
+    api::{Answer, Api},
+    args::units,
+    connection::Connection,
+    failure::{Exit, Failure, Result},
+    output::{Output, say},
+    service::Service,
+};
+
+const PATH: &str = "/api/v1/receipts";
+
+const COLUMNS: &[Column] = &[
+    Column::field("ID", "id"),
+    Column::field("REQUEST", "request_id"),
+    Column::field("SKU", "sku"),
+    Column::field("QUANTITY", "quantity"),
+    Column::field("FACTORY", "factory_id"),
+    Column::field("DELIVERY", "delivery_id"),
+    Column::field("BOOKED BY", "booked_by"),
+    Column::field("RECEIVED", "received_at"),
+];
+
+/// Goods receipts: what arrived and was booked (restock-service).
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipts {
+    /// List goods receipts, newest first
+    Ls(Limit),
+    /// Book goods by hand whose callback was lost
+    Book(Book),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Book {
+    /// The production request that they answer
+    #[arg(long, value_name = "ID")]
+    request: RequestId,
+    /// Units that came; at most what the request still lacks
+    #[arg(long, value_name = "UNITS", value_parser = units)]
+    quantity: i64,
+    /// Why they are booked by hand: the number of the delivery note, say
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    once: Once,
+}
+
+/// For changes that add up: the same key again does nothing again.
+#[derive(Debug, Args)]
+pub(crate) struct Once {
+    /// When no answer came: try again with the key that was shown, and it is done once
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl Once {
+    /// Posts under the key, or a new one, which is told when it is not known what happened.
+    pub(crate) async fn post(self, api: &Api, path: &str, body: &serde_json::Value) -> Result<Answer> {
+        let key = self.key.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let answer = api.post_once(path, body, &key).await.map_err(|failure| match failure.exit {
+            Exit::NoAnswer => Failure {
+                message: format!(
+                    "{failure}\nIt is not known whether it was done; to try again without doing it twice, add --key {key}"
+                ),
+                ..failure
+            },
+            _ => failure,
+        })?;
+        if answer.replayed {
+            say("This was done before under the same key; the first answer again:");
+        }
+        Ok(answer)
+    }
+}
+
+impl Receipts {
+    pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
+        let api = connection.api(Service::Restock)?;
+        match self {
+            Self::Ls(limit) => {
+                let names = ("goods receipt", "goods receipts");
+                List { names, path: PATH, query: &[], columns: COLUMNS, only: None }.show(&api, &limit, output).await
+            }
+            Self::Book(Book { request, quantity, reason, once }) => {
+                let body = json!({"request_id": request, "quantity": quantity, "reason": reason});
+                let answer = once.post(&api, PATH, &body).await?;
+                Ok(one(&api, &answer.body, &[], output))
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `jaegoctl requests`: what factories are asked for.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use shared::ids::{FactoryId, RequestId, Sku};
+
+use super::show::{Column, Limit, List, each, one, text};
+use crate::{
+    ask::confirm,
+    connection::Connection,
+    failure::{Exit, Result},
+    output::Output,
+    service::Service,
+};
+
+const PATH: &str = "/api/v1/production-requests";
+
+const COLUMNS: &[Column] = &[
+    Column::field("ID", "id"),
+    Column::field("SKU", "sku"),
+    Column::field("FACTORY", "factory_id"),
+    Column::made("RECEIVED", |item| format!("{} of {}", text(item, "received"), text(item, "quantity"))),
+    Column::made("STATUS", status),
+    Column::field("ATTEMPTS", "attempt_count"),
+    Column::field("NEXT ATTEMPT", "next_attempt_at"),
+    Column::field("CREATED", "created_at"),
+];
+
+const ATTEMPTS: &[Column] = &[
+    Column::field("#", "number"),
+    Column::field("AT", "at"),
+    Column::field("FACTORY", "factory_id"),
+    Column::field("MS", "duration_ms"),
+    Column::field("STATUS", "status"),
+    Column::field("OUTCOME", "outcome"),
+    Column::field("ERROR", "error"),
+    Column::field("ANSWER", "answer"),
+    Column::field("TRACE", "trace_id"),
+];
+
+/// Production requests: what factories are asked for (production-service).
+#[derive(Debug, Subcommand)]
+pub(crate) enum Requests {
+    /// List production requests, newest first
+    Ls(Ls),
+    /// Show one with every call to the factory
+    Show {
+        /// The production request
+        id: RequestId,
+    },
+    /// Send requests to their factories now: those that are retrying, dead-lettered or overdue
+    Retry(Bulk),
+    /// Stop requests; goods that still come for them go to the quarantine
+    Cancel(Bulk),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Only in this status: requested, sending, retrying, accepted, partly_received, received,
+    /// dead_lettered, refused or cancelled
+    #[arg(long)]
+    status: Option<String>,
+    /// Only of this factory
+    #[arg(long, value_name = "ID")]
+    factory: Option<FactoryId>,
+    /// Only of this product
+    #[arg(long)]
+    sku: Option<Sku>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bulk {
+    /// The production requests
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<RequestId>,
+    /// Do not ask before several are changed
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Requests {
+    pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
+        let api = connection.api(Service::Production)?;
+        let (verb, bulk) = match self {
+            Self::Ls(ls) => {
+                let filters = [
+                    ("status", ls.status),
+                    ("factory", ls.factory.map(String::from)),
+                    ("sku", ls.sku.map(String::from)),
+                ];
+                let query: Vec<(&str, &str)> =
+                    filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+                let names = ("production request", "production requests");
+                let list = List { names, path: PATH, query: &query, columns: COLUMNS, only: None };
+                return list.show(&api, &ls.limit, output).await;
+            }
+            Self::Show { id } => {
+                let request = api.get(&format!("{PATH}/{id}"), &[]).await?;
+                return Ok(one(&api, &request, &[("attempts", ATTEMPTS)], output));
+            }
+            Self::Retry(bulk) => ("retry", bulk),
+            Self::Cancel(bulk) => ("cancel", bulk),
+        };
+        if bulk.ids.len() > 1 {
+            confirm(&format!("{verb} {} production requests?", bulk.ids.len()), bulk.yes)?;
+        }
+        let change = async |id: &str| api.post(&format!("{PATH}/{id}/{verb}"), &json!(null)).await;
+        Ok(each(&api, &bulk.ids, output, change, status).await)
+    }
+}
+
+fn status(request: &Value) -> String {
+    let overdue = if request["overdue"] == true { ", overdue" } else { "" };
+    format!("{}{overdue}", text(request, "status"))
+}
