@@ -1,32 +1,28 @@
-//! One service's HTTP API, as the operator. Every request is bounded in time, every answer in size.
+//! One service's HTTP API, as the operator.
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response, StatusCode, redirect};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
     failure::{Exit, Failure, Result},
+    http::{Ask, Exchange, Http, Login},
     output::one_line,
     service::Service,
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most items that a service answers at once.
 const PAGE_MAX: usize = 200;
-/// Most bytes of an answer that are read: the totals of some hundred thousand products.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much of an answer that is no problem document is shown.
 const SHOWN_CHARS_MAX: usize = 300;
 
 /// A service's API.
 pub(crate) struct Api {
     service: Service,
-    client: Client,
-    base: Url,
-    token: SecretString,
+    http: Http,
 }
 
 /// A success.
@@ -49,7 +45,12 @@ pub(crate) struct Listed {
 impl Api {
     /// The API below `base`.
     pub(crate) fn new(service: Service, base: Url, token: SecretString, timeout: Duration) -> Result<Self> {
-        Ok(Self { service, client: client(timeout)?, base, token })
+        let hint = format!(
+            "Is it running, and is this its `api` port? {} or {} says where it is.",
+            service.url_variable(),
+            service.url_flag()
+        );
+        Ok(Self { service, http: Http::new(service.name(), hint, base, Login::Bearer(token), timeout)? })
     }
 
     /// Which service it is of.
@@ -59,7 +60,7 @@ impl Api {
 
     /// Where it is, for people: without user and password.
     pub(crate) fn source(&self) -> String {
-        shown(&self.base)
+        self.http.source()
     }
 
     /// The same for programs.
@@ -69,28 +70,29 @@ impl Api {
 
     /// GET `path`, which begins with `/`.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
-        Ok(self.send(Method::GET, path, query, &[], None).await?.body)
+        Ok(self.send(Ask { query, ..Ask::new(Method::GET, path) }).await?.body)
     }
 
     /// GET with the version, for a change that is based on it.
     pub(crate) async fn get_version(&self, path: &str) -> Result<Answer> {
-        self.send(Method::GET, path, &[], &[], None).await
+        self.send(Ask::new(Method::GET, path)).await
     }
 
     /// POST; `body` may be null for none.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        Ok(self.send(Method::POST, path, &[], &[], Some(body)).await?.body)
+        Ok(self.send(Ask { body: Some(body), ..Ask::new(Method::POST, path) }).await?.body)
     }
 
     /// POST under an idempotency key: the same again changes nothing.
     pub(crate) async fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Answer> {
-        self.send(Method::POST, path, &[], &[("Idempotency-Key", key)], Some(body)).await
+        let headers = [("Idempotency-Key", key)];
+        self.send(Ask { headers: &headers, body: Some(body), ..Ask::new(Method::POST, path) }).await
     }
 
     /// PUT, only over the version that it is based on.
     pub(crate) async fn put(&self, path: &str, body: &Value, version: Option<&str>) -> Result<Answer> {
         let headers: Vec<(&str, &str)> = version.map(|version| ("If-Match", version)).into_iter().collect();
-        self.send(Method::PUT, path, &[], &headers, Some(body)).await
+        self.send(Ask { headers: &headers, body: Some(body), ..Ask::new(Method::PUT, path) }).await
     }
 
     /// A list, page after page, up to `limit` items.
@@ -117,90 +119,40 @@ impl Api {
         }
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        headers: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> Result<Answer> {
-        let mut url = self.base.clone();
-        // User and password of the URL would replace the bearer token.
-        strip_login(&mut url);
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+    async fn send(&self, ask: Ask<'_>) -> Result<Answer> {
+        let exchange = self.http.ask(ask).await?;
+        if !exchange.status.is_success() {
+            return Err(refusal(&self.http, &exchange));
         }
-        let mut request = self.client.request(method, url).bearer_auth(self.token.expose_secret());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(body) = body.filter(|body| !body.is_null()) {
-            request = request.json(body);
-        }
-        let answer = request.send().await.map_err(|error| self.no_answer(&error))?;
-        let status = answer.status();
-        let header =
-            |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-        let (version, replayed) = (header("ETag"), header("Idempotency-Replayed").is_some());
-        let text = self.text_of(answer).await?;
-        if !status.is_success() {
-            return Err(self.refusal(status, &text));
-        }
-        let body = match text.as_str() {
-            "" => Value::Null,
-            text => serde_json::from_str(text)
-                .map_err(|error| Failure::not_understood(self.service, format!("no JSON ({error})")))?,
-        };
-        Ok(Answer { body, version, replayed })
+        let body = exchange.json(self.service.name())?;
+        let replayed = exchange.header("Idempotency-Replayed").is_some();
+        Ok(Answer { body, version: exchange.header("ETag"), replayed })
     }
+}
 
-    async fn text_of(&self, mut answer: Response) -> Result<String> {
-        let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.no_answer(&error))? {
-            if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(Failure::not_understood(self.service, format!("more than {ANSWER_BYTES_MAX} bytes")));
-            }
-            bytes.extend_from_slice(&piece);
+/// What an answer other than success says: RFC 9457, or whatever a proxy in between wrote.
+pub(crate) fn refusal(http: &Http, exchange: &Exchange) -> Failure {
+    let status = exchange.status;
+    let exit = if status.is_server_error() { Exit::NoAnswer } else { Exit::Refused };
+    let problem: Value = serde_json::from_str(&exchange.text).unwrap_or(Value::Null);
+    let part = |name: &str| problem[name].as_str().filter(|text| !text.is_empty()).map(one_line);
+    let Some(title) = part("title") else {
+        let mut start: String = exchange.text.trim().chars().take(SHOWN_CHARS_MAX).collect();
+        if start.is_empty() {
+            "nothing".clone_into(&mut start);
         }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn no_answer(&self, error: &reqwest::Error) -> Failure {
-        let (variable, flag) = (self.service.url_variable(), self.service.url_flag());
-        let reason = reason_of(error);
-        let message = format!(
-            "{} does not answer at {}: {reason}\nIs it running, and is this its `api` port? {variable} or {flag} says where it is.",
-            self.service,
-            self.source()
-        );
-        Failure::new(Exit::NoAnswer, message)
-    }
-
-    /// What an answer other than success says: RFC 9457, or whatever a proxy in between wrote.
-    fn refusal(&self, status: StatusCode, text: &str) -> Failure {
-        let exit = if status.is_server_error() { Exit::NoAnswer } else { Exit::Refused };
-        let problem: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-        let part = |name: &str| problem[name].as_str().filter(|text| !text.is_empty()).map(one_line);
-        let Some(title) = part("title") else {
-            let mut start: String = text.trim().chars().take(SHOWN_CHARS_MAX).collect();
-            if start.is_empty() {
-                "nothing".clone_into(&mut start);
-            }
-            let message = format!("{} at {} answered {status}: {}", self.service, self.source(), one_line(&start));
-            return Failure::new(exit, message).with_status(status.as_u16());
-        };
-        let mut message = format!("{}: {title} ({})", self.service, status.as_u16());
-        for (label, text) in
-            [("", part("detail")), ("", what_to_do(status).map(ToOwned::to_owned)), ("trace id: ", part("trace_id"))]
-        {
-            if let Some(text) = text {
-                message.extend(["\n", label, &text]);
-            }
+        let message = format!("{} at {} answered {status}: {}", http.name, http.source(), one_line(&start));
+        return Failure::new(exit, message).with_status(status.as_u16());
+    };
+    let mut message = format!("{}: {title} ({})", http.name, status.as_u16());
+    let parts =
+        [("", part("detail")), ("", what_to_do(status).map(ToOwned::to_owned)), ("trace id: ", part("trace_id"))];
+    for (label, text) in parts {
+        if let Some(text) = text {
+            message.extend(["\n", label, &text]);
         }
-        Failure::new(exit, message).with_status(status.as_u16())
     }
+    Failure::new(exit, message).with_status(status.as_u16())
 }
 
 /// What an operator can do about a status, beyond what the problem's own detail says.
@@ -212,44 +164,4 @@ fn what_to_do(status: StatusCode) -> Option<&'static str> {
         StatusCode::FORBIDDEN => Some("This needs a token with role operator; a viewer's may only look."),
         _ => None,
     }
-}
-
-/// A client: bounded in time, never sent elsewhere with the token, never twice.
-pub(crate) fn client(timeout: Duration) -> Result<Client> {
-    Client::builder()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(timeout)
-        .user_agent(concat!("jaegoctl/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot make an HTTP client ({error}): are CA certificates installed?"))
-        })
-}
-
-/// A URL without user, password and query.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    strip_login(&mut url);
-    url.set_query(None);
-    url.as_str().trim_end_matches('/').to_owned()
-}
-
-/// A URL that cannot have user and password has none.
-fn strip_login(url: &mut Url) {
-    url.set_username("").ok();
-    url.set_password(None).ok();
-}
-
-/// The innermost cause, without the URL.
-pub(crate) fn reason_of(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "time ran out".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        audit::Audit, factories::Factories, orders::Orders, quarantine::Quarantine, receipts::Receipts,
-        replenishments::Replenishments, requests::Requests, stock::Stock,
+        audit::Audit, dlq::Dlq, factories::Factories, orders::Orders, quarantine::Quarantine, receipts::Receipts,
+        replenishments::Replenishments, requests::Requests, status::Status, stock::Stock,
     },
     connection::Connection,
     failure::{EXIT_CODES, Exit, Result},
@@ -34,7 +34,9 @@ pub struct Cli {
 // Each command's own file tells its help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Status(Status),
     Audit(Audit),
+    Dlq(Dlq),
     #[command(subcommand)]
     Requests(Requests),
     #[command(subcommand)]
@@ -74,7 +76,9 @@ impl Cli {
     async fn run(self) -> Result<Exit> {
         let (output, connection) = (Output { json: self.json }, self.connection);
         match self.command {
+            Command::Status(status) => status.run(&connection, output).await,
             Command::Audit(audit) => audit.run(&connection, output).await,
+            Command::Dlq(dlq) => dlq.run(&connection, output).await,
             Command::Requests(requests) => requests.run(&connection, output).await,
             Command::Factories(factories) => factories.run(&connection, output).await,
             Command::Receipts(receipts) => receipts.run(&connection, output).await,

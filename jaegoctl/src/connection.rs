@@ -1,6 +1,9 @@
 //! Where the services are and who asks: arguments, environment, a file with the token.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -9,7 +12,7 @@ use url::Url;
 use crate::{
     api::Api,
     args::duration,
-    failure::{Exit, Failure, Result},
+    failure::{Failure, Result},
     service::Service,
 };
 
@@ -56,15 +59,15 @@ impl Connection {
         Api::new(service, base_url(url, variable)?, self.token()?, self.timeout)
     }
 
+    /// Longest wait for one answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The bearer token. Never an argument: `ps` would show it.
     fn token(&self) -> Result<SecretString> {
         let (token, source) = match &self.token_file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::new(Exit::Usage, format!("cannot read the token from {}: {error}", path.display()))
-                })?;
-                (text, path.display().to_string())
-            }
+            Some(path) => (secret_of_file(path)?, path.display().to_string()),
             None => (std::env::var(TOKEN_VARIABLE).unwrap_or_default(), TOKEN_VARIABLE.to_owned()),
         };
         let token = token.trim();
@@ -78,6 +81,13 @@ impl Connection {
         }
         Ok(SecretString::from(token.to_owned()))
     }
+}
+
+/// What a file with a secret holds, without the end of its line.
+pub(crate) fn secret_of_file(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the secret in {}: {error}", path.display())))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// An http(s) URL; what is wrong with it is told without its text, which may hold a password.
@@ -96,6 +106,7 @@ pub(crate) fn base_url(text: &str, variable: &str) -> Result<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     #[test]
     fn what_is_wrong_with_a_url_is_told_without_it() {

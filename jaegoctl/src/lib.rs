@@ -6,9 +6,11 @@
 mod api;
 mod args;
 mod ask;
+mod broker;
 pub mod cli;
 mod commands;
 mod connection;
 mod failure;
+mod http;
 mod output;
 mod service;

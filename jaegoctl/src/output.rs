@@ -4,6 +4,7 @@
 use std::{
     fmt::Write as _,
     io::{IsTerminal as _, Write as _},
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Local, Utc};
@@ -69,7 +70,7 @@ impl Spinner {
             bar.set_style(style);
         }
         bar.set_message(plain(doing));
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar.enable_steady_tick(Duration::from_millis(100));
         Self { bar: Some(bar), said: false }
     }
 
@@ -87,6 +88,69 @@ impl Spinner {
 impl Drop for Spinner {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// How far long work is: a bar on a terminal; elsewhere a line now and then.
+pub(crate) struct Bar {
+    shown: Option<ProgressBar>,
+    doing: &'static str,
+    total: u64,
+    before: (u64, u64),
+    said: Instant,
+}
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Bar {
+    /// For `total` things; 0 when nobody knows.
+    pub(crate) fn new(doing: &'static str, total: u64) -> Self {
+        let shown = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total);
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+            if let Ok(style) = style {
+                bar.set_style(style);
+            }
+            bar.set_message(doing);
+            bar
+        });
+        Self { shown, doing, total, before: (0, 0), said: Instant::now() }
+    }
+
+    /// The next part begins; so much was done before.
+    pub(crate) fn begin(&mut self, processed: u64, failed: u64) {
+        self.before = (processed, failed);
+    }
+
+    /// Tells how far the part is.
+    pub(crate) fn at(&mut self, processed: u64, pending: u64, failed: u64) {
+        let (processed, failed) = (self.before.0 + processed, self.before.1 + failed);
+        self.total = self.total.max(processed + pending);
+        match &self.shown {
+            Some(bar) => {
+                bar.set_length(self.total);
+                bar.set_position(processed);
+                bar.set_message(if failed == 0 {
+                    self.doing.to_owned()
+                } else {
+                    format!("{}, {failed} failed again", self.doing)
+                });
+            }
+            None if self.said.elapsed() >= LINE_EVERY => {
+                say(&format!("{}: {processed} of {} processed, {failed} failed again", self.doing, self.total));
+                self.said = Instant::now();
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
+
 /// One of the services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub(crate) enum Service {
     /// sales-service.
     Sales,
@@ -23,6 +25,15 @@ impl Service {
             Self::Sales => "sales-service",
             Self::Production => "production-service",
             Self::Restock => "restock-service",
+        }
+    }
+
+    /// Its short name: `sales`.
+    pub(crate) const fn user_name(self) -> &'static str {
+        match self {
+            Self::Sales => "sales",
+            Self::Production => "production",
+            Self::Restock => "restock",
         }
     }
 

@@ -1,6 +1,7 @@
 //! One file or folder a command.
 
 pub(crate) mod audit;
+pub(crate) mod dlq;
 pub(crate) mod factories;
 pub(crate) mod orders;
 pub(crate) mod quarantine;
@@ -8,4 +9,5 @@ pub(crate) mod receipts;
 pub(crate) mod replenishments;
 pub(crate) mod requests;
 mod show;
+pub(crate) mod status;
 pub(crate) mod stock;

@@ -57,7 +57,8 @@ pub(crate) fn text(item: &Value, name: &str) -> String {
     shown(name, value)
 }
 
-fn shown(name: &str, value: &Value) -> String {
+/// A value for people, as of the field called `name`.
+pub(crate) fn shown(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if is_time(name) => {

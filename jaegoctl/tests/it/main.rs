@@ -1,9 +1,11 @@
 //! The command line as a real process; against real services in `on_a_stack`.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod dlq;
 #[path = "../../../xtask/tests/it/harness.rs"]
 #[expect(dead_code, reason = "the end-to-end tests of the workspace need more of it")]
 mod harness;
 mod on_a_stack;
 mod program;
+mod stand_in;
 mod usage;

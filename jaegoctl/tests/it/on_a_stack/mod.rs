@@ -2,3 +2,4 @@
 
 mod audit;
 mod operations;
+mod private_broker;

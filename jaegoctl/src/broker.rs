@@ -1,0 +1,107 @@
+//! RabbitMQ's management API: for what no service can tell or do.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::{
+    connection::{Connection, base_url, secret_of_file},
+    failure::{Exit, Failure, Result},
+    http::{Ask, Exchange, Http, Login, segment},
+    output::one_line,
+};
+
+const URL_VARIABLE: &str = "RABBITMQ_MANAGEMENT_URL";
+const PASSWORD_VARIABLE: &str = "RABBITMQ_ADMIN_PASSWORD";
+
+/// Where the broker is and who asks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Broker")]
+pub(crate) struct BrokerArgs {
+    /// RabbitMQ's management API, such as http://127.0.0.1:15672
+    #[arg(long, value_name = "URL", env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true)]
+    broker_url: Option<String>,
+    /// Its user
+    #[arg(long, value_name = "NAME", env = "RABBITMQ_ADMIN_USER")]
+    broker_user: Option<String>,
+    /// A file with the user's password; without it the environment variable RABBITMQ_ADMIN_PASSWORD is
+    /// used
+    #[arg(long, value_name = "FILE", env = "RABBITMQ_ADMIN_PASSWORD_FILE")]
+    broker_password_file: Option<PathBuf>,
+    /// The virtual host
+    #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", default_value = "jaego")]
+    pub(crate) vhost: String,
+}
+
+/// One virtual host of a broker.
+pub(crate) struct Broker {
+    http: Http,
+    vhost: String,
+}
+
+impl BrokerArgs {
+    /// Nothing says where the broker is.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.broker_url.as_deref().is_none_or(str::is_empty)
+    }
+
+    /// The management API as this user.
+    pub(crate) fn broker(&self, connection: &Connection) -> Result<Broker> {
+        let missing = |what: &str, variable: &str, flag: &str| {
+            Failure::usage(format!("{what} Set {variable} or give {flag} (for a local stack: source target/dev/env)"))
+        };
+        let url = self.broker_url.as_deref().filter(|url| !url.is_empty());
+        let url = url.ok_or_else(|| missing("where is the broker's management API?", URL_VARIABLE, "--broker-url"))?;
+        let user = self.broker_user.as_deref().filter(|user| !user.is_empty());
+        let user = user.ok_or_else(|| missing("who asks the broker?", "RABBITMQ_ADMIN_USER", "--broker-user"))?;
+        let password = match &self.broker_password_file {
+            Some(path) => secret_of_file(path)?,
+            None => std::env::var(PASSWORD_VARIABLE).unwrap_or_default(),
+        };
+        if password.is_empty() {
+            return Err(missing("with which password?", PASSWORD_VARIABLE, "--broker-password-file"));
+        }
+        let hint = format!("Is its management plugin on? {URL_VARIABLE} or --broker-url says where it is.");
+        let login = Login::Basic(user.to_owned(), SecretString::from(password));
+        let http = Http::new("the broker", hint, base_url(url, URL_VARIABLE)?, login, connection.timeout())?;
+        Ok(Broker { http, vhost: self.vhost.clone() })
+    }
+}
+
+impl Broker {
+    /// Where it is, for people.
+    pub(crate) fn source(&self) -> String {
+        format!("{}, virtual host {}", self.http.source(), self.vhost)
+    }
+
+    /// GET `/api/<what>/<vhost>`.
+    pub(crate) async fn get(&self, what: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let path = format!("/api/{what}/{}", segment(&self.vhost));
+        let exchange = self.http.ask(Ask { query, ..Ask::new(Method::GET, &path) }).await?;
+        if exchange.status == StatusCode::NOT_FOUND {
+            let message = format!("the broker at {} has no virtual host {}", self.http.source(), self.vhost);
+            return Err(Failure::new(Exit::Refused, message).with_status(404));
+        }
+        self.success(&exchange, &path)?;
+        exchange.json("the broker")
+    }
+
+    fn success(&self, exchange: &Exchange, path: &str) -> Result<()> {
+        let status = exchange.status;
+        if status.is_success() {
+            return Ok(());
+        }
+        let todo = match status {
+            StatusCode::UNAUTHORIZED => "\nCheck RABBITMQ_ADMIN_USER and RABBITMQ_ADMIN_PASSWORD.",
+            StatusCode::FORBIDDEN => "\nThis needs a user with the tag `administrator` (for looking: `monitoring`).",
+            _ => "",
+        };
+        let exit = if status.is_server_error() { Exit::NoAnswer } else { Exit::Refused };
+        let answer: String = one_line(exchange.text.trim()).chars().take(300).collect();
+        let message = format!("the broker at {} answered {status} to {path}: {answer}{todo}", self.http.source());
+        Err(Failure::new(exit, message).with_status(status.as_u16()))
+    }
+}

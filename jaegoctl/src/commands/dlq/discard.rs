@@ -1,0 +1,90 @@
+//! `jaegoctl dlq discard`.
+
+use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
+
+use super::{
+    super::show::LIMIT_MAX,
+    PATH,
+    find::{self, Place},
+};
+use crate::{
+    api::Api,
+    args::opaque_id,
+    ask::confirm,
+    connection::Connection,
+    failure::{Exit, Failure, Result},
+    output::{Output, say},
+};
+
+/// Ids in one request: bodies are at most 64 KiB.
+const IDS_MAX: usize = 500;
+
+/// Discard dead letters: they are never handled. Of a production request this means: cancelled
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["ids", "group"]))]
+pub(super) struct Discard {
+    /// The dead letters
+    #[arg(value_name = "ID", value_parser = opaque_id)]
+    ids: Vec<String>,
+    /// All dead letters of this group
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Why they are discarded
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Do not ask before several are discarded
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Discard {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
+        let parts = match &self.group {
+            Some(group) => self.of_group(connection, group).await?,
+            None => find::all(&self.place, connection, &self.ids).await?,
+        };
+        let total: usize = parts.iter().map(|(_, items)| items.len()).sum();
+        if total != 1 {
+            confirm(&format!("Discard {total} dead letters? They are never handled."), self.yes)?;
+        }
+        let (mut exit, mut results, mut discarded) = (Exit::Ok, Vec::new(), 0);
+        for (api, items) in parts {
+            let ids: Vec<&str> = items.iter().filter_map(|item| item["id"].as_str()).collect();
+            for ids in ids.chunks(IDS_MAX) {
+                let body = json!({"ids": ids, "reason": self.reason});
+                match api.post(&format!("{PATH}/discard"), &body).await {
+                    Ok(answer) => {
+                        discarded += ids.len();
+                        results.push(json!({"service": api.service().name(), "ids": ids, "answer": answer}));
+                    }
+                    Err(failure) => {
+                        say(&format!("error: {failure}"));
+                        if exit == Exit::Ok {
+                            exit = failure.exit;
+                        }
+                    }
+                }
+            }
+        }
+        output.line(format!("{discarded} of {total} discarded"));
+        output.document(&json!({"discarded": discarded, "asked": total, "parts": results}));
+        Ok(exit)
+    }
+
+    async fn of_group(&self, connection: &Connection, group: &str) -> Result<Vec<(Api, Vec<Value>)>> {
+        let mut parts = Vec::new();
+        for api in self.place.apis(connection)? {
+            let items = api.list(PATH, &[("group", group)], LIMIT_MAX).await?.items;
+            if !items.is_empty() {
+                parts.push((api, items));
+            }
+        }
+        if parts.is_empty() {
+            return Err(Failure::new(Exit::Refused, format!("no dead letters of group {group}")));
+        }
+        Ok(parts)
+    }
+}

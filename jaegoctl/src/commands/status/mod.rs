@@ -1,0 +1,127 @@
+//! `jaegoctl status`: is everything well?
+
+mod queues;
+mod services;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::{queues::Queue, services::State};
+use crate::{
+    api::Api,
+    broker::BrokerArgs,
+    connection::Connection,
+    failure::{Exit, Failure, Result},
+    output::{Output, Rows, Spinner, say},
+    service::Service,
+};
+
+/// Most requests that are looked through for overdue ones.
+const REQUESTS_MAX: usize = 2000;
+
+/// Tell whether everything is well: services, queues, dead letters, overdue requests, books
+///
+/// Asks each service whether it is ready (its `admin` port, when SALES_ADMIN_URL and so on say where
+/// that is), how much its outbox holds back, whether its books are in order, and how many dead letters
+/// it has; production-service for requests that are overdue; and the broker for the depth of every
+/// queue, and for how long it has not been empty, when RABBITMQ_MANAGEMENT_URL says where it is.
+///
+/// Ends with 0 when all is well, with 5 when something is not, with 3 when somebody does not answer.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    admin: services::AdminUrls,
+    #[command(flatten)]
+    broker: BrokerArgs,
+}
+
+impl Status {
+    pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
+        let mut apis = Vec::new();
+        for service in Service::ALL {
+            apis.push(connection.api(service)?);
+        }
+        let broker = if self.broker.is_unknown() { None } else { Some(self.broker.broker(connection)?) };
+        let spinner = Spinner::new("Asking the services and the broker");
+        let (states, overdue, queues) = tokio::join!(
+            services::ask_all(&apis, &self.admin, connection),
+            overdue(&apis),
+            queues::ask(broker.as_ref()),
+        );
+        drop(spinner);
+        let (states, mut failures) = states?;
+        let overdue = known(overdue, &mut failures);
+        let queues = known(queues, &mut failures).flatten();
+        let source = broker.as_ref().map(crate::broker::Broker::source);
+        let exit = exit_of(&states, overdue.as_deref(), queues.as_deref(), &failures);
+
+        services::show(output, &states);
+        show_overdue(output, overdue.as_deref());
+        queues::show(output, queues.as_deref(), source.as_deref());
+        for failure in &failures {
+            say(&format!("error: {failure}"));
+        }
+        output.line(match exit {
+            Exit::Ok if queues.is_none() || states.iter().any(State::is_partly_known) => {
+                "All that could be asked is well."
+            }
+            Exit::Ok => "All is well.",
+            Exit::NotWell => "Not all is well.",
+            _ => "Not everybody could be asked.",
+        });
+        output.document(&json!({
+            "ok": exit == Exit::Ok, "services": states, "overdue": overdue, "queues": queues, "broker": source,
+            "errors": failures.iter().map(|failure| &failure.message).collect::<Vec<_>>(),
+        }));
+        Ok(exit)
+    }
+}
+
+/// What could be asked; what could not is told at the end.
+fn known<T>(answer: Result<T>, failures: &mut Vec<Failure>) -> Option<T> {
+    match answer {
+        Ok(value) => Some(value),
+        Err(failure) => {
+            // A service that does not answer is told once.
+            if !failures.contains(&failure) {
+                failures.push(failure);
+            }
+            None
+        }
+    }
+}
+
+/// Requests that factories accepted and that should have been here.
+async fn overdue(apis: &[Api]) -> Result<Vec<Value>> {
+    let mut overdue = Vec::new();
+    for api in apis.iter().filter(|api| api.service() == Service::Production) {
+        for status in ["accepted", "partly_received"] {
+            let listed = api.list("/api/v1/production-requests", &[("status", status)], REQUESTS_MAX).await?;
+            overdue.extend(listed.items.into_iter().filter(|request| request["overdue"] == true));
+        }
+    }
+    Ok(overdue)
+}
+
+fn exit_of(states: &[State], overdue: Option<&[Value]>, queues: Option<&[Queue]>, failures: &[Failure]) -> Exit {
+    let off = states.iter().any(State::is_off)
+        || overdue.is_some_and(|overdue| !overdue.is_empty())
+        || queues.is_some_and(|queues| queues.iter().any(Queue::is_off));
+    if off { Exit::NotWell } else { failures.first().map_or(Exit::Ok, |failure| failure.exit) }
+}
+
+fn show_overdue(output: Output, overdue: Option<&[Value]>) {
+    match overdue {
+        None => output.line("Overdue production requests: not known"),
+        Some([]) => output.line("No production request is overdue."),
+        Some(requests) => {
+            let mut table = Rows::new(["OVERDUE REQUEST", "SKU", "FACTORY", "QUANTITY", "RECEIVED", "CREATED"]);
+            for request in requests.iter().take(20) {
+                let fields = ["id", "sku", "factory_id", "quantity", "received", "created_at"];
+                table.row(fields.map(|name| super::show::text(request, name)));
+            }
+            output.table(&table);
+            output.line(format!("{} production requests are overdue: jaegoctl requests show ID", requests.len()));
+        }
+    }
+}

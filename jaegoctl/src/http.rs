@@ -1,0 +1,180 @@
+//! HTTP requests to one place: bounded in time, answers bounded in size, credentials sent nowhere else.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response, StatusCode, header::HeaderMap, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use crate::failure::{Exit, Failure, Result};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer that are read: the totals of some hundred thousand products.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Who asks.
+pub(crate) enum Login {
+    /// Nobody in particular.
+    Nobody,
+    /// A bearer token.
+    Bearer(SecretString),
+    /// User and password.
+    Basic(String, SecretString),
+}
+
+/// One place that is asked.
+pub(crate) struct Http {
+    /// Its name in messages.
+    pub(crate) name: String,
+    /// What to do when it does not answer.
+    pub(crate) hint: String,
+    base: Url,
+    login: Login,
+    client: Client,
+}
+
+/// What was answered.
+pub(crate) struct Exchange {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Exchange {
+    /// A header, when it is there and readable.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+    }
+
+    /// The body as JSON; null when it is empty.
+    pub(crate) fn json(&self, from: &str) -> Result<Value> {
+        match self.text.as_str() {
+            "" => Ok(Value::Null),
+            text => {
+                serde_json::from_str(text).map_err(|error| Failure::not_understood(from, format!("no JSON ({error})")))
+            }
+        }
+    }
+}
+
+/// What to ask.
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    /// Begins with `/`, percent-encoded where needed.
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a [(&'a str, &'a str)],
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: Option<&'a Value>,
+}
+
+impl<'a> Ask<'a> {
+    /// Without query, headers and body.
+    pub(crate) const fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, query: &[], headers: &[], body: None }
+    }
+}
+
+impl Http {
+    /// Below `base`.
+    pub(crate) fn new(name: &str, hint: String, base: Url, login: Login, timeout: Duration) -> Result<Self> {
+        let client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(timeout)
+            .user_agent(concat!("jaegoctl/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| {
+                let message = format!("cannot make an HTTP client ({error}): are CA certificates installed?");
+                Failure::new(Exit::Failed, message)
+            })?;
+        Ok(Self { name: name.to_owned(), hint, base, login, client })
+    }
+
+    /// Where it is, for people: without user, password and query.
+    pub(crate) fn source(&self) -> String {
+        let mut url = self.base.clone();
+        strip_login(&mut url);
+        url.set_query(None);
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// Asks once; any status is an answer.
+    pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Exchange> {
+        let mut url = self.base.clone();
+        // User and password of the URL would replace the login.
+        strip_login(&mut url);
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), ask.path));
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(ask.query);
+        }
+        let mut request = self.client.request(ask.method, url);
+        request = match &self.login {
+            Login::Nobody => request,
+            Login::Bearer(token) => request.bearer_auth(token.expose_secret()),
+            Login::Basic(user, password) => request.basic_auth(user, Some(password.expose_secret())),
+        };
+        for (name, value) in ask.headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = ask.body.filter(|body| !body.is_null()) {
+            request = request.json(body);
+        }
+        let mut answer = request.send().await.map_err(|error| self.no_answer(&error))?;
+        let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+        Ok(Exchange { status, headers, text: self.text_of(answer).await? })
+    }
+
+    async fn text_of(&self, mut answer: Response) -> Result<String> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.no_answer(&error))? {
+            if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
+                return Err(Failure::not_understood(&self.name, format!("more than {ANSWER_BYTES_MAX} bytes")));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> Failure {
+        let reason = reason_of(error);
+        Failure::new(
+            Exit::NoAnswer,
+            format!("{} does not answer at {}: {reason}\n{}", self.name, self.source(), self.hint),
+        )
+    }
+}
+
+/// A URL that cannot have user and password has none.
+fn strip_login(url: &mut Url) {
+    url.set_username("").ok();
+    url.set_password(None).ok();
+}
+
+/// The innermost cause, without the URL.
+fn reason_of(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "time ran out".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    use std::fmt::Write as _;
+
+    name.bytes().fold(String::with_capacity(name.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            write!(encoded, "%{byte:02X}").ok();
+        }
+        encoded
+    })
+}

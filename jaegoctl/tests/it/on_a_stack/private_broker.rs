@@ -1,0 +1,96 @@
+//! What needs a broker of its own: `status` and `topology`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use testkit::{provision::Broker, wait_until};
+use xtask::stack::Service;
+
+use crate::{
+    harness::{SOON, World},
+    program::run,
+};
+
+/// What a person's shell has after `source target/dev/env`.
+fn sourced(path: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let exports = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    exports.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect()
+}
+
+struct Shell(Vec<(String, String)>);
+
+impl Shell {
+    fn of(world: &World) -> Self {
+        world.stack.write_env_file().unwrap();
+        Self(sourced(&world.stack.env_file()))
+    }
+
+    fn get(&self, name: &str) -> &str {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        &found.unwrap_or_else(|| panic!("{name} is in the file")).1
+    }
+
+    async fn does(&self, args: &[&str]) -> crate::program::Ran {
+        let env: Vec<(&str, String)> = self.0.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let ran = run(args, &env).await;
+        for secret in ["OPERATOR_TOKEN", "RABBITMQ_ADMIN_PASSWORD"] {
+            assert!(!format!("{ran:?}").contains(self.get(secret)), "{secret} is shown: {ran:?}");
+        }
+        ran
+    }
+
+    fn broker(&self) -> Broker {
+        let [url, user, password] =
+            ["RABBITMQ_MANAGEMENT_URL", "RABBITMQ_ADMIN_USER", "RABBITMQ_ADMIN_PASSWORD"].map(|name| self.get(name));
+        Broker::new(url, user, password)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_and_the_services_are_seen_as_they_are() {
+    let mut world = World::private().await;
+    let shell = Shell::of(&world);
+    status(&mut world, &shell).await;
+    world.stop().await;
+}
+
+async fn status(world: &mut World, shell: &Shell) {
+    // The broker tells of consumers seconds later.
+    let ran = wait_until("everything well", SOON, || async {
+        let ran = shell.does(&["status"]).await;
+        if ran.code == 0 { Ok(ran) } else { Err(ran) }
+    })
+    .await;
+    for told in ["sales-service", "ready", "rules hold", "empty", "production.requests", "9 queues", "is well."] {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+
+    // Nobody reads a queue, and something waits in it and in a dead-letter queue.
+    world.stack.stop_service(Service::Restock).await.unwrap();
+    let properties = json!({"message_id": "1", "delivery_mode": 2});
+    let broker = shell.broker();
+    for (exchange, key) in [("jaego.redrive", "restock.factories"), ("jaego.dead-letters", "sales.factories")] {
+        assert!(broker.publish("jaego", exchange, key, &properties, b"{}").await.unwrap());
+    }
+    let document = wait_until("what is not well", SOON, || async {
+        let ran = shell.does(&["--json", "status"]).await;
+        let document = ran.json();
+        let queue = |name: &str| -> Value {
+            let queues = document["queues"].as_array().cloned().unwrap_or_default();
+            queues.into_iter().find(|queue| queue["queue"] == name).unwrap_or_default()
+        };
+        let (unread, dead) = (queue("restock.factories"), queue("sales.factories"));
+        let seen = (&unread["consumers"], &unread["messages"], &dead["dead_letters"]);
+        if ran.code == 5 && seen == (&json!(0), &json!(1), &json!(1)) { Ok(document.clone()) } else { Err(ran) }
+    })
+    .await;
+    assert_eq!(document["services"][2]["state"], Value::Null, "{document}");
+    let ran = shell.does(&["status"]).await.ends_with(5);
+    for told in ["no answer", "Nobody reads restock.factories", "Dead letters wait", "Not all is well."] {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+    assert_eq!(ran.stderr.matches("restock-service does not answer").count(), 2, "api and admin: {}", ran.stderr);
+    broker.purge("jaego", "sales.factories.dlq").await.unwrap();
+    broker.purge("jaego", "restock.factories").await.unwrap();
+}
