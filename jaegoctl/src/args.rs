@@ -31,17 +31,6 @@ pub(crate) fn units(text: &str) -> Result<i64, String> {
     }
 }
 
-/// An id whose form is the service's affair; harmless in a path.
-pub(crate) fn opaque_id(text: &str) -> Result<String, String> {
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    let begins = text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
-    if begins && text.len() <= 255 && text.bytes().all(harmless) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be an id: letters, digits and . _ : -".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 const TOKEN: &str = "the-operator";
+/// Ids of redrives begin with it.
+pub(crate) const JOBS: u32 = 0x10b5;
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -45,6 +47,7 @@ impl StandIn {
                 .route("/api/v1/dead-letters/groups", web::get().to(groups))
                 .route("/api/v1/dead-letters/redrive", web::post().to(redrive))
                 .route("/api/v1/dead-letters/redrives/{id}", web::get().to(job))
+                .route("/api/v1/dead-letters/{id}", web::get().to(show))
                 .route("/api/v1/dead-letters/discard", web::post().to(discard))
         })
         .workers(1)
@@ -67,13 +70,19 @@ impl StandIn {
     }
 }
 
+/// The id of letter `number` of a group, a UUID.
+pub(crate) fn id(group: u32, number: usize) -> String {
+    format!("{group:08x}-0000-7000-8000-{number:012x}")
+}
+
 /// `count` dead letters of one queue and cause.
-pub(crate) fn letters(queue: &str, group: &str, count: usize) -> Vec<Value> {
+pub(crate) fn letters(queue: &str, group: u32, count: usize) -> Vec<Value> {
     let letter = |number| {
         json!({
-            "id": format!("{group}-{number}"), "queue": queue, "group": group, "type": "jaego.stock.received.v1",
-            "reason": "retries-exhausted", "attempts": 6, "last_error": "no such\u{1b}[2J product",
-            "dead_lettered_at": "2026-11-22T21:13:58Z", "body": {"data": {"sku": "CP-502101"}},
+            "id": id(group, number), "queue": queue, "group": format!("group-{group}"), "status": "waiting",
+            "reason": "handler-failed", "attempts": 6, "error": "no such\u{1b}[2J product", "message_id": "m",
+            "body": "{\"data\":{\"sku\":\"CP-502101\"}}", "body_encoding": "utf-8",
+            "first_failed_at": "2026-11-22T21:13:58Z", "last_failed_at": "2026-11-22T21:14:58Z",
         })
     };
     (0..count).map(letter).collect()
@@ -97,6 +106,7 @@ struct ListQuery {
     cursor: Option<usize>,
     queue: Option<String>,
     group: Option<String>,
+    status: Option<String>,
 }
 
 async fn list(request: HttpRequest, state: Data<Mutex<State>>, query: Query<ListQuery>) -> HttpResponse {
@@ -105,7 +115,8 @@ async fn list(request: HttpRequest, state: Data<Mutex<State>>, query: Query<List
         return answer;
     }
     let fits = |letter: &&Value| {
-        query.queue.as_ref().is_none_or(|queue| letter["queue"] == queue.as_str())
+        letter["status"] == query.status.as_deref().unwrap_or("waiting")
+            && query.queue.as_ref().is_none_or(|queue| letter["queue"] == queue.as_str())
             && query.group.as_ref().is_none_or(|group| letter["group"] == group.as_str())
     };
     let (from, limit) = (query.cursor.unwrap_or_default(), query.limit.unwrap_or(50));
@@ -114,6 +125,17 @@ async fn list(request: HttpRequest, state: Data<Mutex<State>>, query: Query<List
     let next = (from + limit < all.len()).then(|| (from + limit).to_string());
     let items: Vec<&Value> = all.into_iter().skip(from).take(limit).collect();
     HttpResponse::Ok().json(json!({"items": items, "next_cursor": next}))
+}
+
+async fn show(request: HttpRequest, state: Data<Mutex<State>>, id: Path<String>) -> HttpResponse {
+    let mut state = state.lock().unwrap();
+    if let Some(answer) = refused(&request, &mut state) {
+        return answer;
+    }
+    match state.letters.iter().find(|letter| letter["id"] == id.as_str()) {
+        Some(letter) => HttpResponse::Ok().json(letter),
+        None => HttpResponse::NotFound().json(json!({"title": "Not found", "status": 404})),
+    }
 }
 
 async fn groups(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse {
@@ -127,7 +149,8 @@ async fn groups(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse
             Some(group) => group["count"] = json!(group["count"].as_u64().unwrap() + 1),
             None => groups.push(json!({
                 "group": letter["group"], "queue": letter["queue"], "reason": letter["reason"], "count": 1,
-                "last_error": letter["last_error"], "oldest_at": letter["dead_lettered_at"],
+                "cause": letter["error"], "first_failed_at": letter["first_failed_at"],
+                "last_failed_at": letter["last_failed_at"],
             })),
         }
     }
@@ -141,7 +164,7 @@ async fn redrive(request: HttpRequest, state: Data<Mutex<State>>, body: Json<Val
     }
     state.redrives.push(body.0);
     state.polls = 0;
-    HttpResponse::Accepted().json(json!({"id": format!("job-{}", state.redrives.len())}))
+    HttpResponse::Accepted().json(json!({"id": id(JOBS, state.redrives.len())}))
 }
 
 /// A third further with each poll.
@@ -150,7 +173,7 @@ async fn job(request: HttpRequest, state: Data<Mutex<State>>, id: Path<String>) 
     if let Some(answer) = refused(&request, &mut state) {
         return answer;
     }
-    let number: usize = id.strip_prefix("job-").unwrap().parse().unwrap();
+    let number: usize = usize::from_str_radix(&id[id.len() - 12..], 16).unwrap();
     let what = &state.redrives[number - 1];
     let total = match what["ids"].as_array() {
         Some(ids) => ids.len(),
@@ -160,7 +183,8 @@ async fn job(request: HttpRequest, state: Data<Mutex<State>>, id: Path<String>) 
     let processed = if state.stuck { total / 2 } else { (total * state.polls).div_ceil(3).min(total) };
     let failed = if processed == total { state.fail_again } else { 0 };
     HttpResponse::Ok().json(json!({
-        "id": *id, "pending": total - processed, "processed": processed - failed, "failed_again": failed,
+        "id": *id, "total": total, "pending": total - processed, "processed": processed - failed,
+        "failed_again": failed, "discarded": 0, "done": processed == total,
     }))
 }
 

@@ -2,6 +2,7 @@
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     super::show::LIMIT_MAX,
@@ -10,7 +11,6 @@ use super::{
 };
 use crate::{
     api::Api,
-    args::opaque_id,
     ask::confirm,
     connection::Connection,
     failure::{Exit, Failure, Result},
@@ -25,8 +25,8 @@ const IDS_MAX: usize = 500;
 #[command(group = ArgGroup::new("what").required(true).args(["ids", "group"]))]
 pub(super) struct Discard {
     /// The dead letters
-    #[arg(value_name = "ID", value_parser = opaque_id)]
-    ids: Vec<String>,
+    #[arg(value_name = "ID")]
+    ids: Vec<Uuid>,
     /// All dead letters of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
@@ -77,7 +77,11 @@ impl Discard {
     async fn of_group(&self, connection: &Connection, group: &str) -> Result<Vec<(Api, Vec<Value>)>> {
         let mut parts = Vec::new();
         for api in self.place.apis(connection)? {
-            let items = api.list(PATH, &[("group", group)], LIMIT_MAX).await?.items;
+            let query: Vec<(&str, &str)> = [("group", Some(group)), ("queue", self.place.queue())]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect();
+            let items = api.list(PATH, &query, LIMIT_MAX).await?.items;
             if !items.is_empty() {
                 parts.push((api, items));
             }

@@ -3,17 +3,15 @@
 use clap::Args;
 use serde_json::Value;
 use shared::amqp::topology::{QUEUES, User};
+use uuid::Uuid;
 
-use super::{super::show::LIMIT_MAX, super::show::text, PATH};
+use super::{super::show::LIMIT_MAX, PATH};
 use crate::{
     api::Api,
     connection::Connection,
     failure::{Exit, Failure, Result},
     service::Service,
 };
-
-/// The services tell when a message died under one of these.
-pub(super) const TIMES: &[&str] = &["dead_lettered_at", "died_at", "failed_at", "at", "created_at"];
 
 /// Which services are asked.
 #[derive(Debug, Args)]
@@ -78,75 +76,40 @@ pub(super) fn of_service(api: &Api, mut item: Value) -> Value {
     item
 }
 
-/// The groups of one service.
+/// The groups of one service, and whether there are more.
 pub(crate) async fn groups_of(api: &Api) -> Result<Vec<Value>> {
-    let mut body = api.get(&format!("{PATH}/groups"), &[]).await?;
-    match (body["items"].take(), body) {
-        (Value::Array(items), _) | (_, Value::Array(items)) => Ok(items),
-        _ => Err(Failure::not_understood(api.service(), "groups of dead letters without `items`")),
-    }
+    Ok(api.list(&format!("{PATH}/groups"), &[], LIMIT_MAX).await?.items)
 }
 
-/// One dead letter, wherever it is.
-pub(super) async fn one(place: &Place, connection: &Connection, id: &str) -> Result<Found> {
-    let found = all(place, connection, &[id.to_owned()]).await?;
-    let found = found.into_iter().find_map(|(api, mut items)| Some(Found { item: items.pop()?, api }));
-    found.ok_or_else(|| not_there(&[id.to_owned()]))
+/// One dead letter with its whole body, wherever it is.
+pub(super) async fn one(place: &Place, connection: &Connection, id: Uuid) -> Result<Found> {
+    for api in place.apis(connection)? {
+        match api.get(&format!("{PATH}/{id}"), &[]).await {
+            Ok(item) => return Ok(Found { api, item }),
+            Err(failure) if failure.status == Some(404) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let message = format!("there is no dead letter {id}; jaegoctl dlq ls shows what is there");
+    Err(Failure::new(Exit::Refused, message))
 }
 
 /// Those dead letters, by the service that keeps them. All of them are there, or it is a failure.
-pub(super) async fn all(place: &Place, connection: &Connection, ids: &[String]) -> Result<Vec<(Api, Vec<Value>)>> {
-    let mut missing = ids.to_vec();
-    let mut found = Vec::new();
-    for api in place.apis(connection)? {
-        if missing.is_empty() {
-            break;
-        }
-        let query: Vec<(&str, &str)> = place.queue().map(|queue| ("queue", queue)).into_iter().collect();
-        let listed = api.list(PATH, &query, LIMIT_MAX).await?;
-        let is_wanted = |item: &Value| item["id"].as_str().is_some_and(|id| ids.iter().any(|wanted| wanted == id));
-        let items: Vec<Value> = listed.items.into_iter().filter(is_wanted).collect();
-        missing.retain(|id| items.iter().all(|item| item["id"] != id.as_str()));
-        if !items.is_empty() {
-            found.push((api, items));
+pub(super) async fn all(place: &Place, connection: &Connection, ids: &[Uuid]) -> Result<Vec<(Api, Vec<Value>)>> {
+    let mut found: Vec<(Api, Vec<Value>)> = Vec::new();
+    for id in ids {
+        let Found { api, item } = one(place, connection, *id).await?;
+        match found.iter_mut().find(|(known, _)| known.service() == api.service()) {
+            Some((_, items)) => items.push(item),
+            None => found.push((api, vec![item])),
         }
     }
-    if missing.is_empty() { Ok(found) } else { Err(not_there(&missing)) }
-}
-
-fn not_there(ids: &[String]) -> Failure {
-    let message = format!(
-        "there is no dead letter {}: it was redriven or discarded meanwhile, or is beyond the first {LIMIT_MAX} \
-         (--queue narrows); jaegoctl dlq ls shows what is there",
-        ids.join(", ")
-    );
-    Failure::new(Exit::Refused, message)
-}
-
-/// What the group is called.
-pub(super) fn group_of(item: &Value) -> String {
-    first(item, &["group", "name", "id"])
-}
-
-/// Why it died, in the consumer's words.
-pub(super) fn cause(item: &Value) -> String {
-    first(item, &["last_error", "error", "example_error"])
+    Ok(found)
 }
 
 /// How many are in a group.
 pub(crate) fn count(group: &Value) -> Option<u64> {
-    ["count", "messages", "dead_letters"].iter().find_map(|name| group[*name].as_u64())
-}
-
-/// Since when a group's oldest message is dead.
-pub(crate) fn oldest(group: &Value) -> Option<&str> {
-    ["oldest_at", "first_at", "oldest"].iter().find_map(|name| group[*name].as_str())
-}
-
-/// The first field that is there.
-pub(super) fn first(item: &Value, names: &[&str]) -> String {
-    let name = names.iter().find(|name| !item[**name].is_null());
-    name.map_or_else(|| "-".to_owned(), |name| text(item, name))
+    group["count"].as_u64()
 }
 
 #[cfg(test)]

@@ -22,13 +22,25 @@ pub(super) struct Progress {
     pub(super) pending: u64,
     pub(super) processed: u64,
     pub(super) failed_again: u64,
+    /// By somebody, meanwhile.
+    pub(super) discarded: u64,
 }
 
 impl Progress {
     /// Reads `GET /api/v1/dead-letters/redrives/{id}`.
     fn read(job: &Value) -> Option<Self> {
-        let failed_again = job["failed_again"].as_u64().or_else(|| job["failed"].as_u64())?;
-        Some(Self { pending: job["pending"].as_u64()?, processed: job["processed"].as_u64()?, failed_again })
+        let number = |name: &str| job[name].as_u64();
+        Some(Self {
+            pending: number("pending")?,
+            processed: number("processed")?,
+            failed_again: number("failed_again")?,
+            discarded: number("discarded").unwrap_or_default(),
+        })
+    }
+
+    /// All that has come to an end.
+    pub(super) fn ended(self) -> u64 {
+        self.processed + self.failed_again + self.discarded
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
@@ -36,14 +48,17 @@ impl Progress {
             pending: self.pending + other.pending,
             processed: self.processed + other.processed,
             failed_again: self.failed_again + other.failed_again,
+            discarded: self.discarded + other.discarded,
         }
     }
 }
 
 /// The id in the answer to a redrive.
 pub(super) fn id_of(api: &Api, job: &Value) -> Result<String> {
-    let id = job["id"].as_str().or_else(|| job["redrive_id"].as_str()).map(ToOwned::to_owned);
-    id.ok_or_else(|| Failure::not_understood(api.service(), "a redrive without an `id`"))
+    job["id"]
+        .as_str()
+        .map(ToOwned::to_owned)
+        .ok_or_else(|| Failure::not_understood(api.service(), "a redrive without an `id`"))
 }
 
 /// Follows a job to its end, or until `wait` is over: the job itself goes on then.
@@ -58,7 +73,7 @@ pub(super) async fn follow(api: &Api, id: &str, wait: Duration, bar: &mut Bar) -
                     let what = "a redrive without whole numbers `pending`, `processed`, `failed_again`";
                     Failure::not_understood(api.service(), what)
                 })?;
-                bar.at(progress.processed, progress.pending, progress.failed_again);
+                bar.at(progress.ended(), progress.pending, progress.failed_again);
                 if progress.pending == 0 {
                     return Ok(progress);
                 }

@@ -5,14 +5,14 @@ mod find;
 mod job;
 mod redrive;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use self::find::{Found, Place, cause, first, group_of};
-pub(super) use self::find::{count, groups_of, oldest};
-use super::show::{Column, Limit, one, shown, table, text};
+use self::find::{Found, Place};
+pub(super) use self::find::{count, groups_of};
+use super::show::{Column, Limit, one, table, text};
 use crate::{
-    args::opaque_id,
     connection::Connection,
     failure::{Exit, Result},
     output::{Output, say},
@@ -23,21 +23,23 @@ pub(crate) const PATH: &str = "/api/v1/dead-letters";
 const COLUMNS: &[Column] = &[
     Column::field("ID", "id"),
     Column::field("QUEUE", "queue"),
-    Column::made("GROUP", group_of),
+    Column::field("GROUP", "group"),
+    Column::field("STATUS", "status"),
     Column::field("REASON", "reason"),
     Column::field("ATTEMPTS", "attempts"),
-    Column::made("LAST ERROR", cause),
-    Column::made("DEAD SINCE", |item| first(item, find::TIMES)),
+    Column::field("ERROR", "error"),
+    Column::field("FIRST FAILED", "first_failed_at"),
+    Column::field("LAST FAILED", "last_failed_at"),
 ];
 
 const GROUPS: &[Column] = &[
-    Column::field("SERVICE", "service"),
-    Column::made("GROUP", group_of),
+    Column::field("GROUP", "group"),
+    Column::field("COUNT", "count"),
     Column::field("QUEUE", "queue"),
-    Column::made("COUNT", |group| count(group).map_or_else(|| "?".to_owned(), |count| count.to_string())),
     Column::field("REASON", "reason"),
-    Column::made("LAST ERROR", cause),
-    Column::made("OLDEST", |group| oldest(group).map_or_else(|| "-".to_owned(), |at| shown("at", &at.into()))),
+    Column::field("CAUSE", "cause"),
+    Column::field("FIRST FAILED", "first_failed_at"),
+    Column::field("LAST FAILED", "last_failed_at"),
 ];
 
 const WALK_THROUGH: &str = "\
@@ -85,15 +87,30 @@ struct Ls {
     /// Only of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+    /// What became of them
+    #[arg(long, value_enum, default_value_t = Status::Waiting)]
+    status: Status,
     #[command(flatten)]
     limit: Limit,
+}
+
+/// What became of a dead letter.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Status {
+    /// Nothing yet
+    Waiting,
+    /// Sent back to its queue, not handled yet
+    Redriving,
+    /// Handled after all
+    Processed,
+    /// Given up
+    Discarded,
 }
 
 #[derive(Debug, Args)]
 struct Show {
     /// The dead letter
-    #[arg(value_parser = opaque_id)]
-    id: String,
+    id: Uuid,
     #[command(flatten)]
     place: Place,
 }
@@ -104,7 +121,7 @@ impl Dlq {
             Command::Ls(ls) => ls.run(connection, output).await,
             Command::Groups(place) => groups(&place, connection, output).await,
             Command::Show(Show { id, place }) => {
-                let Found { api, item } = find::one(&place, connection, &id).await?;
+                let Found { api, item } = find::one(&place, connection, id).await?;
                 Ok(one(&api, &item, &[], output))
             }
             Command::Redrive(redrive) => redrive.run(connection, output).await,
@@ -116,10 +133,17 @@ impl Dlq {
 
 impl Ls {
     async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
-        let query: Vec<(&str, &str)> = [("queue", self.place.queue()), ("group", self.group.as_deref())]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        let status = match self.status {
+            Status::Waiting => "waiting",
+            Status::Redriving => "redriving",
+            Status::Processed => "processed",
+            Status::Discarded => "discarded",
+        };
+        let query: Vec<(&str, &str)> =
+            [("queue", self.place.queue()), ("group", self.group.as_deref()), ("status", Some(status))]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect();
         let (mut exit, mut items, mut more, mut sources) = (Exit::Ok, Vec::new(), false, Vec::new());
         for api in self.place.apis(connection)? {
             match api.list(PATH, &query, self.limit.limit).await {

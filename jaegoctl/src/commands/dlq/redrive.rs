@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
+    super::show::text,
     PATH,
-    find::{self, Place, count, group_of, groups_of},
+    find::{self, Place, count, groups_of},
     job::{self, Progress},
 };
 use crate::{
     api::Api,
-    args::{duration, opaque_id},
+    args::duration,
     ask::confirm,
     connection::Connection,
     failure::{Exit, Failure, Result},
@@ -32,13 +34,13 @@ const IDS_MAX: usize = 500;
 #[command(group = ArgGroup::new("what").required(true).args(["ids", "group"]))]
 pub(super) struct Redrive {
     /// The dead letters
-    #[arg(value_name = "ID", value_parser = opaque_id)]
-    ids: Vec<String>,
+    #[arg(value_name = "ID")]
+    ids: Vec<Uuid>,
     /// All dead letters of this group, as `jaegoctl dlq groups` names it
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Most messages a second, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    /// Most messages a second, 1 to 10000
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rate: u64,
     /// How long to follow them; the redrive goes on without being followed
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
@@ -54,8 +56,7 @@ pub(super) struct Redrive {
 #[derive(Debug, Args)]
 pub(super) struct Follow {
     /// The redrive, as `jaegoctl dlq redrive` named it
-    #[arg(value_parser = opaque_id)]
-    id: String,
+    id: Uuid,
     /// The service that does it
     #[arg(long, value_enum)]
     service: Service,
@@ -85,14 +86,18 @@ impl Redrive {
         let (mut sum, mut jobs) = (Progress::default(), Vec::new());
         for Part { api, mut what, .. } in parts {
             what["rate_per_s"] = json!(self.rate);
-            let job = api.post(&format!("{PATH}/redrive"), &what).await?;
-            let id = job::id_of(&api, &job)?;
-            bar.begin(sum.processed, sum.failed_again);
+            let job = api.post(&format!("{PATH}/redrive"), &what).await;
+            let id = job::id_of(&api, &job.map_err(|failure| so_far(unknown(failure), sum))?)?;
+            bar.begin(sum.ended(), sum.failed_again);
             let done = job::follow(&api, &id, self.wait, &mut bar).await.map_err(|failure| so_far(failure, sum))?;
             sum = sum.plus(done);
             jobs.push(json!({"service": api.service().name(), "id": id, "progress": done}));
         }
         drop(bar);
+        // A job has a bound of its own.
+        if let Some(rest) = total.map(|total| total.saturating_sub(sum.ended())).filter(|rest| *rest > 0) {
+            say(&format!("{rest} more are there: redrive again for the rest."));
+        }
         Ok(end(output, sum, &jobs))
     }
 
@@ -107,10 +112,10 @@ impl Redrive {
         let (mut parts, mut known) = (Vec::new(), Vec::new());
         for api in self.place.apis(connection)? {
             let groups = groups_of(&api).await?;
-            if let Some(found) = groups.iter().find(|found| group_of(found) == group) {
+            if let Some(found) = groups.iter().find(|found| found["group"] == group) {
                 parts.push(Part { count: count(found), what: json!({"group": group}), api });
             }
-            known.extend(groups.iter().map(group_of));
+            known.extend(groups.iter().map(|found| text(found, "group")));
         }
         match parts.len() {
             1 => Ok(parts),
@@ -137,10 +142,19 @@ impl Follow {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
         let api = connection.api(self.service)?;
         let mut bar = Bar::new("redriving", 0);
-        let done = job::follow(&api, &self.id, self.wait, &mut bar).await?;
+        let done = job::follow(&api, &self.id.to_string(), self.wait, &mut bar).await?;
         drop(bar);
         Ok(end(output, done, &[json!({"service": api.service().name(), "id": self.id, "progress": done})]))
     }
+}
+
+/// The order may have come through although its answer did not.
+fn unknown(failure: Failure) -> Failure {
+    if failure.exit != Exit::NoAnswer {
+        return failure;
+    }
+    let message = format!("{failure}\nWhat was sent back nevertheless: jaegoctl dlq ls --status redriving");
+    Failure { message, ..failure }
 }
 
 /// Earlier parts are done, whatever becomes of this one.
@@ -153,8 +167,13 @@ fn so_far(failure: Failure, sum: Progress) -> Failure {
 }
 
 fn end(output: Output, sum: Progress, jobs: &[Value]) -> Exit {
+    if sum.discarded > 0 {
+        output.line(format!("{} discarded meanwhile", sum.discarded));
+    }
     output.line(format!("{} processed, {} failed again", sum.processed, sum.failed_again));
-    output.document(&json!({"processed": sum.processed, "failed_again": sum.failed_again, "jobs": jobs}));
+    output.document(&json!({
+        "processed": sum.processed, "failed_again": sum.failed_again, "discarded": sum.discarded, "jobs": jobs,
+    }));
     if sum.failed_again == 0 {
         return Exit::Ok;
     }
