@@ -77,6 +77,11 @@ impl Broker {
         format!("{}, virtual host {}", self.http.source(), self.vhost)
     }
 
+    /// The name of the virtual host.
+    pub(crate) fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
     /// GET `/api/<what>/<vhost>`.
     pub(crate) async fn get(&self, what: &str, query: &[(&str, &str)]) -> Result<Value> {
         let path = format!("/api/{what}/{}", segment(&self.vhost));
@@ -87,6 +92,22 @@ impl Broker {
         }
         self.success(&exchange, &path)?;
         exchange.json("the broker")
+    }
+
+    /// GET of something that belongs to the whole broker: `/api/<what>`.
+    pub(crate) async fn get_global(&self, what: &str) -> Result<Value> {
+        let path = format!("/api/{what}");
+        let exchange = self.http.ask(Ask::new(Method::GET, &path)).await?;
+        self.success(&exchange, &path)?;
+        exchange.json("the broker")
+    }
+
+    /// PUT or POST of `/api/<what>/<vhost>[/<name>]`.
+    pub(crate) async fn write(&self, method: Method, what: &str, name: Option<&str>, body: &Value) -> Result<()> {
+        let name = name.map_or_else(String::new, |name| format!("/{}", segment(name)));
+        let path = format!("/api/{what}/{}{name}", segment(&self.vhost));
+        let exchange = self.http.ask(Ask { body: Some(body), ..Ask::new(method, &path) }).await?;
+        self.success(&exchange, &path)
     }
 
     fn success(&self, exchange: &Exchange, path: &str) -> Result<()> {

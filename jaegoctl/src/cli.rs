@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         audit::Audit, dlq::Dlq, factories::Factories, orders::Orders, quarantine::Quarantine, receipts::Receipts,
-        replenishments::Replenishments, requests::Requests, status::Status, stock::Stock,
+        replenishments::Replenishments, requests::Requests, status::Status, stock::Stock, topology::Topology,
     },
     connection::Connection,
     failure::{EXIT_CODES, Exit, Result},
@@ -51,6 +51,8 @@ enum Command {
     Orders(Orders),
     #[command(subcommand)]
     Replenishments(Replenishments),
+    #[command(subcommand)]
+    Topology(Topology),
 }
 
 /// Runs one command.
@@ -86,6 +88,7 @@ impl Cli {
             Command::Stock(stock) => stock.run(&connection, output).await,
             Command::Orders(orders) => orders.run(&connection, output).await,
             Command::Replenishments(replenishments) => replenishments.run(&connection, output).await,
+            Command::Topology(topology) => topology.run(&connection, output).await,
         }
     }
 }

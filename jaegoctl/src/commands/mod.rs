@@ -11,3 +11,4 @@ pub(crate) mod requests;
 mod show;
 pub(crate) mod status;
 pub(crate) mod stock;
+pub(crate) mod topology;

@@ -71,3 +71,14 @@ async fn who_does_not_answer_is_named_without_its_password() {
     assert_eq!((&document["ok"], &document["compared"]), (&false.into(), &false.into()));
     assert!(!format!("{ran:?}").contains("secret"), "{ran:?}");
 }
+
+#[tokio::test]
+async fn the_topology_is_printed_without_asking_anybody() {
+    let ran = run(&["topology", "print"], &[]).await.ends_with(0);
+    let definitions = ran.json();
+    assert_eq!(definitions["permissions"][0]["vhost"], "jaego");
+    assert!(!ran.stdout.contains("password"));
+    assert_eq!(run(&["topology", "print", "--asyncapi"], &[]).await.ends_with(0).json()["asyncapi"], "3.0.0");
+    let ran = run(&["topology", "diff"], &[]).await.ends_with(2);
+    assert!(ran.stderr.contains("RABBITMQ_MANAGEMENT_URL"), "{}", ran.stderr);
+}

@@ -2,5 +2,6 @@
 
 pub mod connection;
 pub mod consumer;
+pub mod definitions;
 mod retries;
 pub mod topology;

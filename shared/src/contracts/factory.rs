@@ -1,6 +1,7 @@
 //! What the other services know of a factory.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::EventKind;
 use crate::ids::FactoryId;
@@ -10,7 +11,7 @@ pub const CHANGED: EventKind =
     EventKind { name: "jaego.factory.changed.v1", routing_key: "factory.changed", subscriber_required: true };
 
 /// Data of [`CHANGED`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FactoryChanged {
     /// Which factory.
     pub factory_id: FactoryId,

@@ -2,6 +2,7 @@
 //!
 //! A published version is never changed: a new shape gets a new version beside the old one.
 
+pub mod asyncapi;
 pub mod callback;
 pub mod factory;
 pub mod order;

@@ -1,6 +1,7 @@
 //! What became of orders, for whoever wants to follow them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::EventKind;
 use crate::ids::{OrderId, Sku};
@@ -24,14 +25,14 @@ const fn follow(name: &'static str, routing_key: &'static str) -> EventKind {
 }
 
 /// Data of every order event: one event per type and intake batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrdersChanged {
     /// 1 to 1,000 orders.
     pub orders: Vec<OrderSummary>,
 }
 
 /// An order in an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderSummary {
     /// Which order.
     pub id: OrderId,
@@ -40,7 +41,7 @@ pub struct OrderSummary {
 }
 
 /// An order's line in an event, units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderLineSummary {
     /// What.
     pub sku: Sku,

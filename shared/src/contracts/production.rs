@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::EventKind;
 use crate::ids::{FactoryId, Quantity, RequestId, Sku};
@@ -28,7 +29,7 @@ const fn outcome(name: &'static str, routing_key: &'static str) -> EventKind {
 }
 
 /// Data of [`REQUESTED`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProductionRequested {
     /// The replenishment's id, too.
     pub request_id: RequestId,
@@ -45,7 +46,7 @@ pub struct ProductionRequested {
 }
 
 /// Data of every outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProductionOutcome {
     /// Which request.
     pub request_id: RequestId,

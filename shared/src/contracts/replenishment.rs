@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::EventKind;
 use crate::ids::{RequestId, Sku};
@@ -11,7 +12,7 @@ pub const CLOSED: EventKind =
     EventKind { name: "jaego.replenishment.closed.v1", routing_key: "replenishment.closed", subscriber_required: true };
 
 /// Data of [`CLOSED`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplenishmentClosed {
     /// Which replenishment, and production request.
     pub request_id: RequestId,

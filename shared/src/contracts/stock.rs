@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::EventKind;
 use crate::ids::{FactoryId, Quantity, ReceiptId, RequestId, Sku};
@@ -14,7 +15,7 @@ pub const CHANGED: EventKind =
     EventKind { name: "jaego.stock.changed.v1", routing_key: "stock.changed", subscriber_required: false };
 
 /// Data of [`RECEIVED`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockReceived {
     /// The receipt: applied once, however often it comes.
     pub receipt_id: ReceiptId,
@@ -31,7 +32,7 @@ pub struct StockReceived {
 }
 
 /// Data of [`CHANGED`]: the figures after one intake batch or receipt, in units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockChanged {
     /// Which product.
     pub sku: Sku,

@@ -52,6 +52,7 @@ async fn the_broker_and_the_services_are_seen_as_they_are() {
     let mut world = World::private().await;
     let shell = Shell::of(&world);
     status(&mut world, &shell).await;
+    topology(&shell).await;
     world.stop().await;
 }
 
@@ -93,4 +94,70 @@ async fn status(world: &mut World, shell: &Shell) {
     assert_eq!(ran.stderr.matches("restock-service does not answer").count(), 2, "api and admin: {}", ran.stderr);
     broker.purge("jaego", "sales.factories.dlq").await.unwrap();
     broker.purge("jaego", "restock.factories").await.unwrap();
+}
+
+async fn topology(shell: &Shell) {
+    // What `up` has made is what the table says.
+    let ran = shell.does(&["topology", "diff"]).await.ends_with(0);
+    assert!(ran.stdout.contains("As in the topology"), "{}", ran.stdout);
+    let ran = shell.does(&["topology", "apply"]).await.ends_with(0);
+    assert!(ran.stdout.contains("Nothing to do"), "{}", ran.stdout);
+
+    // From nothing.
+    let elsewhere = ["--vhost", "elsewhere"];
+    let does = async |args: &[&str]| shell.does(&[args, &elsewhere].concat()).await;
+    let ran = does(&["topology", "diff"]).await.ends_with(4);
+    assert!(ran.stderr.contains("no virtual host elsewhere"), "{}", ran.stderr);
+    let ran = does(&["topology", "apply", "--yes"]).await.ends_with(4);
+    assert!(ran.stderr.contains("--create-vhost"), "{}", ran.stderr);
+    does(&["topology", "apply", "--create-vhost"]).await.ends_with(6);
+    does(&["topology", "diff"]).await.ends_with(4);
+    does(&["topology", "apply", "--create-vhost", "--yes"]).await.ends_with(0);
+    does(&["topology", "diff"]).await.ends_with(0);
+
+    // A queue with other arguments, another missing, rights too wide, a user gone.
+    let broker = shell.broker();
+    broker.delete_vhost("elsewhere").await.unwrap();
+    broker.create_vhost("elsewhere").await.unwrap();
+    let mut part = shared::amqp::topology::definitions();
+    let queues = part["queues"].as_array_mut().unwrap();
+    queues.retain(|queue| queue["name"] != "sales.factories");
+    let changed = queues.iter_mut().find(|queue| queue["name"] == "production.requests").unwrap();
+    changed["arguments"]["x-delivery-limit"] = json!(3);
+    part["bindings"].as_array_mut().unwrap().retain(|binding| binding["destination"] != "sales.factories");
+    broker.import_definitions("elsewhere", &part).await.unwrap();
+    broker.set_permissions("elsewhere", "sales", ".*", ".*", ".*").await.unwrap();
+    broker.delete_user("restock").await.unwrap();
+    let ran = does(&["topology", "diff"]).await.ends_with(5);
+    for told in [
+        "missing: queue sales.factories",
+        "different: queue production.requests: arguments is {\"x-delivery-limit\":3}, should be {\"x-delivery-limit\":20}",
+        "different: rights of sales: configure is \".*\", should be \"^$\"",
+        "missing: rights of restock",
+    ] {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+    let ran = does(&["topology", "apply"]).await.ends_with(6);
+    assert!(ran.stderr.contains("--yes") && ran.stderr.contains("missing: queue sales.factories"), "{}", ran.stderr);
+    let ran = does(&["topology", "apply", "--yes"]).await.ends_with(5);
+    assert!(
+        ran.stdout.contains("set: queue sales.factories") && ran.stdout.contains("set: rights of sales"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("by hand") && ran.stderr.contains("rabbitmqctl add_user"), "{}", ran.stderr);
+    let ran = shell.does(&["--json", "topology", "diff", "--vhost", "elsewhere"]).await.ends_with(5);
+    let left: Vec<String> = ran.json()["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|difference| difference["what"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(left[0], "queue production.requests");
+    assert!(left[1..].iter().all(|what| what.starts_with("rights of restock")), "{left:?}");
+
+    let mut stranger = Shell(shell.0.clone());
+    stranger.0.retain(|(name, _)| name != "RABBITMQ_ADMIN_PASSWORD");
+    stranger.0.push(("RABBITMQ_ADMIN_PASSWORD".to_owned(), "wrong-password".to_owned()));
+    let ran = stranger.does(&["topology", "diff"]).await.ends_with(4);
+    assert!(ran.stderr.contains("Check RABBITMQ_ADMIN_USER"), "{}", ran.stderr);
 }

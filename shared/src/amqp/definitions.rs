@@ -1,0 +1,50 @@
+//! The topology with the rights of its users as RabbitMQ's definitions, for whoever applies it or
+//! compares a broker with it. Passwords are no part of it.
+
+use serde_json::{Value, json};
+
+use super::topology::{User, definitions};
+
+/// Exchanges, queues, bindings, permissions and topic permissions in the virtual host `vhost`. A
+/// service's user is called `prefix` and its name.
+pub fn with_rights(vhost: &str, prefix: &str) -> Value {
+    let Value::Object(mut all) = definitions() else { return Value::Null };
+    for items in all.values_mut().filter_map(Value::as_array_mut) {
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            item.insert("vhost".to_owned(), json!(vhost));
+        }
+    }
+    let (mut permissions, mut topic_permissions) = (Vec::new(), Vec::new());
+    for user in User::ALL {
+        let (name, rights) = (format!("{prefix}{}", user.name()), user.permissions());
+        permissions.push(json!({
+            "user": name, "vhost": vhost, "configure": rights.configure, "write": rights.write, "read": rights.read,
+        }));
+        for (exchange, keys) in rights.topics {
+            // Nobody binds a queue: bindings are made here.
+            topic_permissions
+                .push(json!({"user": name, "vhost": vhost, "exchange": exchange, "write": keys, "read": "^$"}));
+        }
+    }
+    all.insert("permissions".to_owned(), permissions.into());
+    all.insert("topic_permissions".to_owned(), topic_permissions.into());
+    Value::Object(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_in_the_virtual_host_and_no_password_anywhere() {
+        let all = with_rights("jaego", "t_");
+        for (kind, items) in all.as_object().expect("an object") {
+            let items = items.as_array().expect("a list");
+            assert!(!items.is_empty(), "{kind}");
+            assert!(items.iter().all(|item| item["vhost"] == "jaego"), "{kind}");
+        }
+        assert_eq!(all["permissions"].as_array().map(Vec::len), Some(User::ALL.len()));
+        assert_eq!(all["permissions"][0]["user"], "t_sales");
+        assert!(!all.to_string().contains("password"));
+    }
+}
