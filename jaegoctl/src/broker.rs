@@ -25,14 +25,14 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_name = "URL", env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true)]
     broker_url: Option<String>,
     /// Its user
-    #[arg(long, value_name = "NAME", env = "RABBITMQ_ADMIN_USER")]
+    #[arg(long, value_name = "NAME", env = "RABBITMQ_ADMIN_USER", hide_env_values = true)]
     broker_user: Option<String>,
     /// A file with the user's password; without it the environment variable RABBITMQ_ADMIN_PASSWORD is
     /// used
-    #[arg(long, value_name = "FILE", env = "RABBITMQ_ADMIN_PASSWORD_FILE")]
+    #[arg(long, value_name = "FILE", env = "RABBITMQ_ADMIN_PASSWORD_FILE", hide_env_values = true)]
     broker_password_file: Option<PathBuf>,
     /// The virtual host
-    #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", default_value = "jaego")]
+    #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", hide_env_values = true, default_value = "jaego")]
     pub(crate) vhost: String,
 }
 

@@ -6,8 +6,20 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        audit::Audit, dlq::Dlq, factories::Factories, orders::Orders, quarantine::Quarantine, receipts::Receipts,
-        replenishments::Replenishments, requests::Requests, status::Status, stock::Stock, topology::Topology,
+        audit::Audit,
+        dlq::Dlq,
+        factories::Factories,
+        help::{Completions, Man},
+        keys::Keys,
+        migrate::Migrate,
+        orders::Orders,
+        quarantine::Quarantine,
+        receipts::Receipts,
+        replenishments::Replenishments,
+        requests::Requests,
+        status::Status,
+        stock::Stock,
+        topology::Topology,
     },
     connection::Connection,
     failure::{EXIT_CODES, Exit, Result},
@@ -53,6 +65,11 @@ enum Command {
     Replenishments(Replenishments),
     #[command(subcommand)]
     Topology(Topology),
+    #[command(subcommand)]
+    Keys(Keys),
+    Migrate(Migrate),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Runs one command.
@@ -89,8 +106,17 @@ impl Cli {
             Command::Orders(orders) => orders.run(&connection, output).await,
             Command::Replenishments(replenishments) => replenishments.run(&connection, output).await,
             Command::Topology(topology) => topology.run(&connection, output).await,
+            Command::Keys(keys) => keys.run(output),
+            Command::Migrate(migrate) => migrate.run(output).await,
+            Command::Completions(completions) => Ok(completions.run()),
+            Command::Man(man) => man.run(),
         }
     }
+}
+
+/// All of the help as one Markdown document: `docs/jaegoctl.md`.
+pub fn reference() -> String {
+    crate::commands::help::reference()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     restock_url: Option<String>,
     /// A file with the bearer token; without it the environment variable OPERATOR_TOKEN is used.
     /// A viewer's token is enough for everything that only shows
-    #[arg(long, global = true, value_name = "FILE", env = "OPERATOR_TOKEN_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "OPERATOR_TOKEN_FILE", hide_env_values = true)]
     token_file: Option<PathBuf>,
     /// Longest wait for one answer
     #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = duration)]

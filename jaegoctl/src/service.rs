@@ -46,6 +46,15 @@ impl Service {
         }
     }
 
+    /// The variable with the URL of its database.
+    pub(crate) const fn database_variable(self) -> &'static str {
+        match self {
+            Self::Sales => "SALES_DATABASE_URL",
+            Self::Production => "PRODUCTION_DATABASE_URL",
+            Self::Restock => "RESTOCK_DATABASE_URL",
+        }
+    }
+
     /// The flag that says where its API is.
     pub(crate) const fn url_flag(self) -> &'static str {
         match self {

@@ -3,6 +3,9 @@
 pub(crate) mod audit;
 pub(crate) mod dlq;
 pub(crate) mod factories;
+pub(crate) mod help;
+pub(crate) mod keys;
+pub(crate) mod migrate;
 pub(crate) mod orders;
 pub(crate) mod quarantine;
 pub(crate) mod receipts;

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod dlq;
+mod docs;
 #[path = "../../../xtask/tests/it/harness.rs"]
 #[expect(dead_code, reason = "the end-to-end tests of the workspace need more of it")]
 mod harness;
+mod keys;
+mod migrate;
 mod on_a_stack;
 mod program;
 mod stand_in;

@@ -165,6 +165,11 @@ impl CallbackVerifier {
     }
 }
 
+/// The `kid` of tokens that a public key in PEM form checks.
+pub fn public_key_id(pem: &str) -> Result<String, InvalidKey> {
+    VerifyingKey::from_public_key_pem(pem.trim()).map(|key| key_id(&key)).map_err(|_| InvalidKey)
+}
+
 /// Short name of a key: the beginning of the digest of its 32 bytes.
 fn key_id(key: &VerifyingKey) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(key.as_bytes())[..3])
@@ -232,6 +237,8 @@ mod tests {
         let (old, old_public) = pair();
         let (new, new_public) = pair();
         let (stranger, _) = pair();
+        assert_eq!(public_key_id(&old_public).ok(), Some(old.kid.clone()));
+        assert!(public_key_id("no key").is_err());
         let verifier = CallbackVerifier::from_pems([old_public.as_str(), new_public.as_str()]).expect("verifier");
         for signer in [&old, &new] {
             assert!(verifier.verify(&signer.sign(&claims(9)).expect("signed")).is_ok());

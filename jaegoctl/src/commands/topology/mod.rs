@@ -41,7 +41,7 @@ pub(crate) struct Print {
     #[arg(long)]
     asyncapi: bool,
     /// The virtual host in the definitions
-    #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", default_value = "jaego")]
+    #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", hide_env_values = true, default_value = "jaego")]
     vhost: String,
     #[command(flatten)]
     names: Names,

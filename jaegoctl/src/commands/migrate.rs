@@ -1,0 +1,127 @@
+//! `jaegoctl migrate`: a service's database to the newest schema.
+//!
+//! The migrations are built in, as files of the services: `migrate` of the services' own programs does
+//! the same, but is not there where an operator sits; and depending on the services' crates would link
+//! all of them into this program.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use diesel_migrations::embed_migrations;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use shared::{
+    db::{self, Migrations},
+    settings::Database,
+};
+
+use crate::{
+    connection::secret_of_file,
+    failure::{Exit, Failure, Result},
+    output::{Output, Spinner},
+    service::Service,
+};
+
+const SALES: Migrations = embed_migrations!("../sales-service/migrations");
+const PRODUCTION: Migrations = embed_migrations!("../production-service/migrations");
+const RESTOCK: Migrations = embed_migrations!("../restock-service/migrations");
+
+/// Longest time for one statement before the migrations themselves, milliseconds.
+const STATEMENT_TIMEOUT_MS: u64 = 10_000;
+
+/// Bring a service's database to the newest schema, as its own `migrate` does
+///
+/// The database's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL or RESTOCK_DATABASE_URL,
+/// or from a file: it holds a password, and arguments can be seen by others. Programs of the release
+/// before go on working while it runs and after it. Doing it again does nothing.
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Whose database
+    #[arg(long, value_enum)]
+    service: Service,
+    /// A file with the database's URL
+    #[arg(long, value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl Migrate {
+    pub(crate) async fn run(self, output: Output) -> Result<Exit> {
+        let service = self.service;
+        let settings = Database {
+            url: self.url()?,
+            pool_size: 1,
+            wait_timeout_ms: 5000,
+            statement_timeout_ms: STATEMENT_TIMEOUT_MS,
+        };
+        let place = place(settings.url.expose_secret())?;
+        // Told apart from a migration that fails.
+        db::connect(settings.url.expose_secret(), "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
+            let message = format!(
+                "the database of {service} does not let us in at {place}: {error}\n{} or --database-url-file says where it is.",
+                service.database_variable()
+            );
+            Failure::new(Exit::NoAnswer, message)
+        })?;
+        let spinner = Spinner::new(&format!("Migrating the database of {service}"));
+        let own = match service {
+            Service::Sales => SALES,
+            Service::Production => PRODUCTION,
+            Service::Restock => RESTOCK,
+        };
+        let applied = db::migrate(&settings, own).await;
+        drop(spinner);
+        let applied = applied
+            .map_err(|error| Failure::new(Exit::Failed, format!("the database of {service} at {place}: {error}")))?;
+        for version in &applied {
+            output.line(format!("applied {version}"));
+        }
+        output.line(match applied.len() {
+            0 => format!("The database of {service} at {place} was at the newest schema."),
+            count => {
+                format!("The database of {service} at {place} is at the newest schema: {count} migrations applied.")
+            }
+        });
+        output.document(&json!({"service": service.name(), "database": place, "applied": applied}));
+        Ok(Exit::Ok)
+    }
+
+    fn url(&self) -> Result<SecretString> {
+        let variable = self.service.database_variable();
+        let url = match &self.database_url_file {
+            Some(path) => secret_of_file(path)?,
+            None => std::env::var(variable).unwrap_or_default(),
+        };
+        if url.trim().is_empty() {
+            return Err(Failure::usage(format!(
+                "where is the database of {}? Set {variable} or give --database-url-file (for a local stack: source \
+                 target/dev/env)",
+                self.service
+            )));
+        }
+        Ok(SecretString::from(url.trim().to_owned()))
+    }
+}
+
+/// Host, port and name of a database, for people.
+fn place(url: &str) -> Result<String> {
+    let bad = || Failure::usage("the database's URL must be postgres://role:password@host:port/name");
+    let url = url::Url::parse(url).map_err(|_| bad())?;
+    match (url.scheme(), url.host_str()) {
+        ("postgres" | "postgresql", Some(host)) => Ok(format!("{host}:{}{}", url.port().unwrap_or(5432), url.path())),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_named_without_its_password() {
+        assert_eq!(place("postgres://r:secret@db:5433/x?sslmode=require").as_deref(), Ok("db:5433/x"));
+        assert_eq!(place("postgresql://db/x").as_deref(), Ok("db:5432/x"));
+        for bad in ["host=db password=secret", "http://r:secret@h/x", ""] {
+            assert!(place(bad).is_err_and(|error| !error.message.contains("secret")), "{bad}");
+        }
+    }
+}
