@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Local, Utc};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -157,30 +157,52 @@ impl Drop for Bar {
 }
 
 /// A table for people.
-pub(crate) struct Rows(Table);
+pub(crate) struct Rows {
+    table: Table,
+    /// The longest word of each column.
+    words: Vec<usize>,
+}
+
+/// A word that is longer than this may be broken.
+const WORD_CHARS_MAX: usize = 40;
 
 impl Rows {
     /// With these columns.
     pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let columns: Vec<&str> = columns.into_iter().collect();
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.style_mut().row_separator = comfy_table::LineStyle::none();
-        table.set_header(columns);
+        table.set_header(columns.iter().copied());
         // Only a terminal has an edge; what is piped stays whole.
         if let (true, Some((width, _))) = (std::io::stdout().is_terminal(), terminal_size::terminal_size()) {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.0);
         }
-        Self(table)
+        Self { table, words: columns.into_iter().map(longest_word).collect() }
     }
 
     /// Adds a row; its cells may come from outside.
     pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.0.add_row(cells.into_iter().map(|cell| one_line(cell.as_ref())));
+        let cells: Vec<String> = cells.into_iter().map(|cell| one_line(cell.as_ref())).collect();
+        for (word, cell) in self.words.iter_mut().zip(&cells) {
+            *word = longest_word(cell).max(*word);
+        }
+        self.table.add_row(cells);
     }
 
     fn text(&self) -> String {
-        self.0.trim_fmt()
+        let mut table = self.table.clone();
+        // An id that is broken cannot be copied: a terminal that is too narrow shows too wide a table.
+        for (column, word) in table.column_iter_mut().zip(&self.words) {
+            let width = u16::try_from((*word).min(WORD_CHARS_MAX)).unwrap_or_default();
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
+        }
+        table.trim_fmt()
     }
+}
+
+fn longest_word(text: &str) -> usize {
+    text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or_default()
 }
 
 /// [`plain`] on one line: text from outside cannot pretend to be a line of ours.
