@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::web::Data;
+use shared::amqp::topology::PRODUCTION_REQUESTS;
 use shared::db::Migrations;
 use shared::http::Routes;
 use shared::service::{Builder, Identity, Running};
@@ -38,6 +39,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     for subscription in amqp::subscriptions(&context) {
         builder.consume(subscription);
     }
+    builder.on_discard(&PRODUCTION_REQUESTS, amqp::on_discard());
     let client = FactoryClient::new(settings.delivery.response_bytes_max)?;
     let callback_urls = CallbackUrls::new(&settings.callback)?;
     let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);

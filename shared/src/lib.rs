@@ -16,6 +16,7 @@ pub mod audit;
 pub mod audit_log;
 pub mod contracts;
 pub mod db;
+pub mod dead_letters;
 pub mod http;
 pub mod idempotency;
 pub mod ids;

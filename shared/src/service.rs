@@ -1,5 +1,6 @@
 //! What every service is: a program with four commands, started in order and stopped within bounds.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::amqp::consumer::{Consumers, Subscription};
+use crate::amqp::topology::Queue;
 use crate::audit::{Auditor, Books};
 use crate::db::{self, Migrations, Pool};
+use crate::dead_letters::{DeadLetters, DiscardHook};
 use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Operations, Routes, listen};
 use crate::outbox::Outbox;
@@ -171,6 +174,7 @@ pub struct Builder {
     /// Its checks.
     pub readiness: Readiness,
     subscriptions: Vec<Subscription>,
+    discard_hooks: BTreeMap<&'static str, DiscardHook>,
     stop: CancellationToken,
     stop_relay: CancellationToken,
     tasks: TaskTracker,
@@ -194,6 +198,7 @@ impl Builder {
             outbox: Outbox::new(common.outbox.pending_max),
             readiness,
             subscriptions: Vec::new(),
+            discard_hooks: BTreeMap::new(),
             stop: CancellationToken::new(),
             stop_relay: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -204,6 +209,11 @@ impl Builder {
     /// Adds a queue's handler.
     pub fn consume(&mut self, subscription: Subscription) {
         self.subscriptions.push(subscription);
+    }
+
+    /// Says what else a discarded dead letter of `queue` means.
+    pub fn on_discard(&mut self, queue: &'static Queue, hook: DiscardHook) {
+        self.discard_hooks.insert(queue.name, hook);
     }
 
     /// Adds a background loop: it ends soon after its token is cancelled, with its work whole.
@@ -226,6 +236,13 @@ impl Builder {
             amqp: self.common.amqp.clone(),
             settings: self.common.outbox.clone(),
         };
+        let dead_letters = DeadLetters::new(
+            self.pool.clone(),
+            self.outbox.clone(),
+            self.common.dead_letters.clone(),
+            self.discard_hooks,
+        );
+        let queues = self.subscriptions.iter().map(|subscription| subscription.queue).collect();
         let consumers = Consumers {
             name: self.identity.name,
             pool: self.pool.clone(),
@@ -233,13 +250,19 @@ impl Builder {
             broker: self.readiness.register("broker-consumers", Need::Useful),
             amqp: self.common.amqp.clone(),
             subscriptions: self.subscriptions,
+            dead_letters: dead_letters.clone(),
         };
         let running_check = self.readiness.register("process", Need::Required);
         running_check.pass();
         let drain = Duration::from_millis(self.common.shutdown.drain_ms);
         let tokens = OperatorTokens::from_settings(&self.common.auth.tokens);
         let auditor = Auditor::new(self.pool.clone(), self.identity.books);
-        let operations = Operations { tokens, auditor: auditor.clone(), pool: self.pool.clone() };
+        let operations = Operations {
+            tokens,
+            auditor: auditor.clone(),
+            pool: self.pool.clone(),
+            dead_letters: dead_letters.clone(),
+        };
         let listeners =
             listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
         let audit_every = Duration::from_secs(self.common.audit.every_s);
@@ -248,6 +271,8 @@ impl Builder {
         self.tasks.spawn(watch_database(self.pool, (self.identity.migrations)(), database, self.stop.clone()));
         let check = self.tasks_check;
         self.tasks.spawn(watched("consumers", consumers.run(self.stop.clone()), self.stop.clone(), check.clone()));
+        let keeping = dead_letters.run(queues, self.stop.clone());
+        self.tasks.spawn(watched("dead letters", keeping, self.stop.clone(), check.clone()));
         let relaying = relay.run(self.stop_relay.clone());
         self.relay_task.spawn(watched("relay", relaying, self.stop_relay.clone(), check));
         self.tasks.close();

@@ -155,6 +155,8 @@ pub struct Common {
     pub telemetry: Telemetry,
     /// The running check of the books.
     pub audit: Audit,
+    /// Messages that need a person.
+    pub dead_letters: DeadLetters,
     /// How the process ends.
     pub shutdown: Shutdown,
 }
@@ -164,6 +166,15 @@ pub struct Common {
 pub struct Audit {
     /// How often the books are checked, seconds.
     pub every_s: u64,
+}
+
+/// Messages that need a person.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeadLetters {
+    /// Letters that may wait in the database; more stay in the broker's queues.
+    pub waiting_max: i64,
+    /// Processed and discarded ones are kept for so long, days.
+    pub retention_days: i32,
 }
 
 /// Listeners and limits of HTTP.
@@ -257,6 +268,7 @@ impl Common {
         let auth = section(merged, "auth", problems);
         let telemetry = section(merged, "telemetry", problems);
         let audit = section(merged, "audit", problems);
+        let dead_letters = section(merged, "dead_letters", problems);
         let shutdown = section(merged, "shutdown", problems);
         Some(Self {
             http: http?,
@@ -266,6 +278,7 @@ impl Common {
             auth: auth?,
             telemetry: telemetry?,
             audit: audit?,
+            dead_letters: dead_letters?,
             shutdown: shutdown?,
         })
     }
@@ -316,6 +329,11 @@ impl Common {
             "telemetry.log_format: must be json or text",
         );
         require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
+        require(self.dead_letters.waiting_max >= 1, "dead_letters.waiting_max: must be at least 1");
+        require(
+            (1..=36_500).contains(&self.dead_letters.retention_days),
+            "dead_letters.retention_days: must be 1 to 36500",
+        );
         let otlp = &self.telemetry.otlp_endpoint;
         require(
             otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://"),

@@ -1,13 +1,18 @@
 //! Messages: each is decoded into a command.
 
-use shared::amqp::consumer::{HandleError, Subscription};
+use std::sync::Arc;
+
+use shared::amqp::consumer::{HandleError, Handled, Subscription};
 use shared::amqp::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
+use shared::contracts::production::ProductionRequested;
 use shared::contracts::{ReceivedEvent, production, replenishment, stock};
+use shared::dead_letters::DiscardHook;
 use shared::trace::TraceContext;
 
 use crate::commands::Context;
 use crate::commands::book_receipt::book_receipt;
 use crate::commands::close_request::close_request;
+use crate::commands::discard_request::discard_request;
 use crate::commands::keep_request::{Message, keep_request};
 
 /// The queues of this service with their handlers.
@@ -19,6 +24,18 @@ pub fn subscriptions(context: &Context) -> [Subscription; 3] {
     ]
 }
 
+/// A discarded dead letter of a production request cancels the request.
+pub fn on_discard() -> DiscardHook {
+    Arc::new(|connection, body| {
+        Box::pin(async move {
+            let event = ReceivedEvent::parse(&body).and_then(|event| event.decode(&production::REQUESTED));
+            // What was never a request cancels none.
+            let Ok(ProductionRequested { request_id, .. }) = event else { return Ok(()) };
+            discard_request(connection, request_id).await
+        })
+    })
+}
+
 fn with<F, R>(context: &Context, handler: F) -> impl Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static
 where
     F: Fn(Context, ReceivedEvent, TraceContext) -> R + Send + Sync + 'static,
@@ -27,7 +44,7 @@ where
     move |event, trace| handler(context.clone(), event, trace)
 }
 
-async fn on_requested(context: Context, event: ReceivedEvent, trace: TraceContext) -> Result<(), HandleError> {
+async fn on_requested(context: Context, event: ReceivedEvent, trace: TraceContext) -> Result<Handled, HandleError> {
     let requested = event.decode(&production::REQUESTED)?;
     let message = Message { requested, event_id: event.id, event: event.raw, trace };
     Ok(keep_request(&context, message).await?)

@@ -8,6 +8,7 @@ use shared::amqp::topology;
 use shared::contracts::OutgoingEvent;
 use shared::contracts::production::{self, ProductionOutcome};
 use shared::db::StoreError;
+use shared::dead_letters;
 use shared::outbox::{self, OutgoingMessage};
 use shared::trace::TraceContext;
 
@@ -23,6 +24,10 @@ pub(super) async fn save(
     last_error: &str,
 ) -> Result<(), StoreError> {
     requests::apply(connection, &stored.state, change).await?;
+    if stored.state.has_died() && !change.status.is_before_acceptance() {
+        let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
+        dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id).await?;
+    }
     let Some(announcement) = &change.announcement else { return Ok(()) };
     let after = stored.state.after(change);
     let mut messages: Vec<OutgoingMessage> = vec![event(&after, announcement, trace).into()];

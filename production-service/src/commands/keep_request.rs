@@ -1,6 +1,7 @@
 //! A production request came: it is kept once, by its id.
 
 use diesel_async::AsyncConnection;
+use shared::amqp::consumer::Handled;
 use shared::contracts::production::ProductionRequested;
 use shared::db::StoreError;
 use shared::trace::TraceContext;
@@ -23,17 +24,17 @@ pub struct Message {
 }
 
 /// Keeps a new request; a known one begins again if it is a dead letter, and is left alone otherwise.
-pub async fn keep_request(context: &Context, message: Message) -> Result<(), StoreError> {
+pub async fn keep_request(context: &Context, message: Message) -> Result<Handled, StoreError> {
     let mut connection = context.pool.get().await?;
-    connection
+    let handled = connection
         .transaction(async move |connection| {
             let Message { requested, event_id, event, trace } = message;
             lock_request(connection, requested.request_id).await?;
             if let Some(stored) = requests::lock(connection, requested.request_id).await? {
-                return match stored.state.arrive_again() {
-                    Some(change) => announce::save(connection, &stored, &change, trace, "").await,
-                    None => Ok(()),
-                };
+                let Some(change) = stored.state.arrive_again() else { return Ok(Handled::Done) };
+                announce::save(connection, &stored, &change, trace, "").await?;
+                // Whether the redrive helped is known when the factory has answered.
+                return Ok(Handled::Underway);
             }
             let new = Request {
                 id: requested.request_id,
@@ -59,9 +60,10 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<(), Sto
                 event,
             };
             let stored = requests::insert(connection, &new, &origin).await?;
-            announce::save(connection, &stored, &change, trace, "").await
+            announce::save(connection, &stored, &change, trace, "").await?;
+            Ok::<_, StoreError>(Handled::Done)
         })
         .await?;
     context.committed();
-    Ok(())
+    Ok(handled)
 }

@@ -6,6 +6,7 @@ pub mod callback_url;
 pub mod cancel_request;
 pub mod claim_requests;
 pub mod close_request;
+pub mod discard_request;
 mod factory_changed;
 pub mod keep_request;
 pub mod look_up;

@@ -178,6 +178,11 @@ impl Request {
         }
     }
 
+    /// Whether it is, or once was, a dead letter.
+    pub fn has_died(&self) -> bool {
+        self.status == Status::DeadLettered || self.attempts_before_schedule > 0
+    }
+
     /// The request after `change`.
     #[must_use]
     pub fn after(&self, change: &Change) -> Self {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
-use shared::amqp::topology::REDRIVE;
 use shared::contracts::callback::CallbackVerifier;
 use testkit::factory::{DropConnection, Faults};
+use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 
-use crate::world::{CALLBACK_BASE, DEAD_REQUESTS, FACTORY, OUTCOMES, SKU, SOON, World, requested};
+use crate::world::{CALLBACK_BASE, FACTORY, OUTCOMES, SKU, SOON, World, requested};
 
 fn refuse(status: u16, times: Option<u64>) -> Faults {
     Faults { refuse_status: Some(status), for_next: times, ..Faults::default() }
@@ -154,21 +155,21 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
     service.until(id, "dead_lettered").await;
     assert_eq!(world.factory.requests().len(), 3);
 
-    let letters = world.messages(DEAD_REQUESTS, 1).await;
-    assert_eq!(letters[0].bytes(), event.body, "the very message that asked for it");
-    let properties = &letters[0].properties;
-    assert_eq!(properties.message_id, Some(event.id.to_string()));
-    assert_eq!(properties.headers["x-jaego-reason"], "factory-unreachable");
-    assert_eq!(properties.headers["x-jaego-queue"], "production.requests");
-    assert_eq!(properties.headers["x-jaego-attempts"], 3);
-    assert_eq!(properties.headers["x-jaego-error"], "the factory answered 503");
+    let letter = service.dead_letters(1).await.remove(0);
+    assert_eq!(letter["body"].as_str().map(str::as_bytes), Some(&event.body[..]), "the very message that asked for it");
+    assert_eq!(letter["message_id"], event.id.to_string());
+    assert_eq!((&letter["reason"], &letter["queue"]), (&json!("factory-unreachable"), &json!("production.requests")));
+    assert_eq!((&letter["attempts"], &letter["error"]), (&json!(3), &json!("the factory answered 503")));
     let outcomes = world.outcomes(1).await;
     assert_eq!(outcomes[0].0, "jaego.production.dead_lettered.v1");
     assert_eq!(outcomes[0].1["reason"], "factory-unreachable");
 
-    // A redrive begins the whole schedule again; the dead letter keeps its identity.
-    world.publish_raw(REDRIVE, "production.requests", &event.id.to_string(), "", &letters[0].bytes()).await;
-    world.messages(DEAD_REQUESTS, 2).await;
+    // A redrive begins the whole schedule again; it did not help, and says so. The letter is the same.
+    let redrive = service.redrive(json!({"ids": [letter["id"]]})).await;
+    let ended = service.redriven(&redrive).await;
+    assert_eq!((&ended["processed"], &ended["failed_again"]), (&json!(0), &json!(1)), "{ended}");
+    let again = service.dead_letters(1).await.remove(0);
+    assert_eq!((&again["id"], &again["attempts"]), (&letter["id"], &json!(6)));
     assert_eq!(world.factory.requests().len(), 6);
 
     // An operator's retry does the same.
@@ -177,8 +178,56 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")));
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["attempt_count"], 7);
+    service.dead_letters(0).await;
     let revisions: Vec<Value> = world.outcomes(3).await.into_iter().map(|(_, data)| data["revision"].clone()).collect();
     assert_eq!(revisions, [json!(1), json!(2), json!(3)]);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_cancels() {
+    let world = World::new("0.05").await;
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(world.request(FACTORY, 10).await);
+    }
+    let letters = service.dead_letters(4).await;
+    let groups = service.get("/api/v1/dead-letters/groups").await.body;
+    let group = &groups["items"][0];
+    assert_eq!((&group["count"], &group["reason"]), (&json!(4), &json!("factory-unreachable")), "{groups}");
+    assert_eq!(groups["items"].as_array().map(Vec::len), Some(1), "one cause: {groups}");
+
+    // Given up: cancelled, which everybody is told. A second time changes nothing.
+    let given_up =
+        letters.iter().find(|letter| letter["body"].as_str().unwrap().contains(&ids[0].to_string())).unwrap();
+    let discard = json!({"ids": [given_up["id"]], "reason": "nobody wants it any more"});
+    for discarded in [1, 0] {
+        let path = "/api/v1/dead-letters/discard";
+        let answer = service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(discard.clone())).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["discarded"]), (200, &json!(discarded)), "{}", answer.body);
+    }
+    service.until(ids[0], "cancelled").await;
+
+    // While the factory does not answer, the job is not done.
+    world.factory.set_faults(Faults { delay_ms: 4_000, ..Faults::default() }).unwrap();
+    let redrive = service.redrive(json!({"group": group["group"], "rate_per_s": 1000})).await;
+    let sent = wait_until("calls under way", SOON, || async {
+        let job = service.get(&format!("/api/v1/dead-letters/redrives/{redrive}")).await.body;
+        if job["sent"] == 3 && world.factory.requests().len() == 11 { Ok(job) } else { Err(job) }
+    })
+    .await;
+    assert_eq!((&sent["pending"], &sent["processed"], &sent["done"]), (&json!(3), &json!(0), &json!(false)), "{sent}");
+    let ended = service.redriven(&redrive).await;
+    assert_eq!((&ended["total"], &ended["processed"], &ended["failed_again"]), (&json!(3), &json!(3), &json!(0)));
+    for id in &ids[1..] {
+        service.until(*id, "accepted").await;
+    }
+    service.dead_letters(0).await;
+    let kinds: Vec<String> = world.outcomes(8).await.into_iter().map(|(kind, _)| kind).collect();
+    let count = |what: &str| kinds.iter().filter(|kind| kind.contains(what)).count();
+    assert_eq!((count("dead_lettered"), count("cancelled"), count("accepted")), (4, 1, 3), "{kinds:?}");
     world.finish(service).await;
 }
 

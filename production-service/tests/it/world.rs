@@ -24,7 +24,6 @@ pub(crate) const FACTORY: &str = "FF-500293";
 pub(crate) const CALLBACK_BASE: &str = "https://restock.example";
 /// Where outcomes go, in sales-service.
 pub(crate) const OUTCOMES: &str = "sales.production-outcomes";
-pub(crate) const DEAD_REQUESTS: &str = "production.requests.dlq";
 
 pub(crate) struct World {
     pub(crate) surroundings: Surroundings,
@@ -267,6 +266,33 @@ impl Service {
 
     pub(crate) async fn production_request(&self, id: RequestId) -> Answer {
         self.get(&format!("/api/v1/production-requests/{id}")).await
+    }
+
+    /// Orders a redrive; answers the job's id.
+    pub(crate) async fn redrive(&self, body: Value) -> String {
+        let path = "/api/v1/dead-letters/redrive";
+        let answer = self.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(body)).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        answer.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The job once nothing of it is pending.
+    pub(crate) async fn redriven(&self, id: &str) -> Value {
+        wait_until(&format!("the end of redrive {id}"), SOON, || async {
+            let body = self.get(&format!("/api/v1/dead-letters/redrives/{id}")).await.body;
+            if body["done"] == true { Ok(body) } else { Err(body.to_string()) }
+        })
+        .await
+    }
+
+    /// The waiting dead letters, newest first, once there are `count`.
+    pub(crate) async fn dead_letters(&self, count: usize) -> Vec<Value> {
+        wait_until(&format!("{count} dead letters"), SOON, || async {
+            let body = self.get("/api/v1/dead-letters?limit=200").await.body;
+            let items = body["items"].as_array().cloned().unwrap_or_default();
+            if items.len() == count { Ok(items) } else { Err(body.to_string()) }
+        })
+        .await
     }
 
     /// The request once it is in `status`.

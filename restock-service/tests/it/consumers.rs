@@ -6,6 +6,7 @@ use shared::contracts::factory::{self, FactoryChanged};
 use shared::contracts::production::{self, ProductionOutcome, ProductionRequested};
 use shared::ids::{Quantity, RequestId};
 use shared::trace::TraceContext;
+use testkit::service::VIEWER_TOKEN;
 use testkit::wait_until;
 
 use crate::harness::{FACTORY, SKU, SOON, Service, claims, echo, part};
@@ -144,17 +145,18 @@ async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
     for (routing_key, body, _, _) in &cases {
         world.publish_bytes(routing_key, body).await;
     }
-    let vhost = &world.surroundings.vhost;
     for (_, body, queue, reason) in &cases {
-        let dead = format!("{queue}.dlq");
-        wait_until(&format!("{reason} in {dead}"), SOON, async || {
-            let seen = vhost.broker().get_messages(&vhost.name, &dead, 10).await.unwrap();
-            let is_it = |letter: &&testkit::provision::Message| {
-                letter.bytes() == *body && letter.properties.headers["x-jaego-reason"] == *reason
+        wait_until(&format!("{reason} of {queue}"), SOON, async || {
+            let letters = world
+                .get(&format!("{}/api/v1/dead-letters?queue={queue}", service.doors.api), Some(VIEWER_TOKEN))
+                .await
+                .body;
+            let is_it = |letter: &&serde_json::Value| {
+                letter["body"].as_str().map(str::as_bytes) == Some(body) && letter["reason"] == *reason
             };
-            seen.iter().find(is_it).map(|letter| {
-                assert_eq!(letter.properties.headers["x-jaego-queue"], *queue);
-                assert!(letter.properties.headers.contains_key("x-jaego-error"));
+            letters["items"].as_array().into_iter().flatten().find(is_it).map(|letter| {
+                assert_eq!((&letter["queue"], &letter["attempts"]), (&json!(queue), &json!(1)));
+                assert!(letter["error"].as_str().is_some_and(|error| !error.is_empty()), "{letter}");
             })
         })
         .await;

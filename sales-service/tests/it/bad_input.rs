@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Shop, answer, bearer, one, policy, product_body};
 
-fn assert_problem(answer: &Answer, status: u16, slug: &str) {
+pub fn assert_problem(answer: &Answer, status: u16, slug: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.content_type, "application/problem+json", "{answer:?}");
     assert_eq!(answer.body["type"], format!("/problems/{slug}"), "{answer:?}");

@@ -7,7 +7,7 @@ use testkit::wait_until;
 
 use crate::support::{SOON, Shop, one, policy};
 
-fn event(kind: &str, data: &Value) -> Vec<u8> {
+pub fn event(kind: &str, data: &Value) -> Vec<u8> {
     let event = json!({
         "specversion": "1.0", "id": EventId::generate(), "source": "/test", "type": kind,
         "time": "2026-11-22T00:00:00Z", "data": data,
@@ -316,46 +316,6 @@ fn outcome(id: &str, what: &str, revision: i64) -> Vec<u8> {
         "at": "2026-11-22T00:00:00Z", "reason": "test",
     });
     event(&format!("jaego.production.{what}.v1"), &data)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_decoded_or_handled_lands_in_the_dead_letter_queue_with_its_reason() {
-    let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await;
-    shop.product("CP-1", 0, policy()).await;
-    publish(&shop, "stock.received", &[0xff, 0xfe, 0x00]).await;
-    publish(&shop, "stock.received", &event("jaego.stock.received.v99", &json!({}))).await;
-    // What PostgreSQL cannot keep as it is, or AMQP cannot send on, must not block the queue.
-    publish(&shop, "stock.received", &event("a\u{0}b", &json!({}))).await;
-    publish(&shop, "stock.received", &event(&"x".repeat(300), &json!({}))).await;
-    publish(&shop, "stock.received", &event("jaego.stock.received.v1", &json!({"receipt_id": "\u{0}"}))).await;
-    let stranger = json!({
-        "receipt_id": ReceiptId::generate(), "request_id": RequestId::generate(), "sku": "NOT-HERE", "quantity": 1,
-        "factory_id": "FF-1", "received_at": "2026-11-22T00:00:00Z",
-    });
-    publish(&shop, "stock.received", &event("jaego.stock.received.v1", &stranger)).await;
-    publish(&shop, "stock.received", &received(ReceiptId::generate(), RequestId::generate(), 3)).await;
-    wait_for_on_hand(&shop, 3).await;
-    wait_until("six dead letters", SOON, || async {
-        let depth = depth(&shop, "sales.stock-received.dlq").await;
-        if depth == 6 { Ok(()) } else { Err(depth) }
-    })
-    .await;
-    let vhost = &shop.surroundings.vhost;
-    let letters = vhost.broker().get_messages(&vhost.name, "sales.stock-received.dlq", 6).await.expect("letters");
-    let header = |name: &str| {
-        let mut values: Vec<String> = letters
-            .iter()
-            .map(|letter| letter.properties.headers[name].as_str().unwrap_or("none").to_owned())
-            .collect();
-        values.sort();
-        values
-    };
-    let mut reasons = header("x-jaego-reason");
-    reasons.dedup();
-    assert_eq!(reasons, ["handler-failed", "undecodable", "unknown-type"]);
-    assert!(letters.iter().any(|letter| letter.bytes() == [0xff, 0xfe, 0x00]), "the body is as it came");
-    let failed = letters.iter().find(|letter| letter.properties.headers["x-jaego-reason"] == "handler-failed");
-    assert_eq!(failed.expect("one failed").properties.headers["x-jaego-attempts"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

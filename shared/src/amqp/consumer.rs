@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt, try_join_all};
+use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -22,9 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::connection::{self, Backoff};
+use super::topology::Queue;
 use super::{retries, topology};
 use crate::contracts::{DecodeError, ReceivedEvent};
 use crate::db::{Pool, StoreError};
+use crate::dead_letters::intake::DeadMessage;
+use crate::dead_letters::{self, DeadLetters, REDRIVE_HEADER};
 use crate::outbox::{Outbox, OutgoingMessage};
 use crate::readiness::Check;
 use crate::settings::Amqp;
@@ -56,34 +59,63 @@ impl HandleError {
     }
 }
 
+/// How a message was handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// All that it asked for is done.
+    Done,
+    /// It set off work that goes on. If the message is a redriven dead letter, whoever does the work
+    /// says what came of it, by [`crate::dead_letters::resolve`] or another dead letter.
+    Underway,
+}
+
+impl From<()> for Handled {
+    fn from((): ()) -> Self {
+        Self::Done
+    }
+}
+
 /// Handles one event; called again for the same event after a failure, a crash or a redrive.
 pub type Handler =
-    Arc<dyn Fn(ReceivedEvent, TraceContext) -> BoxFuture<'static, Result<(), HandleError>> + Send + Sync>;
+    Arc<dyn Fn(ReceivedEvent, TraceContext) -> BoxFuture<'static, Result<Handled, HandleError>> + Send + Sync>;
 
 /// A queue and who handles it.
 #[derive(Clone)]
 pub struct Subscription {
     /// Which queue.
-    pub queue: &'static topology::Queue,
+    pub queue: &'static Queue,
     /// Its handler.
     pub handler: Handler,
 }
 
 impl Subscription {
     /// Wraps an async function as the handler of `queue`.
-    pub fn new<F, R>(queue: &'static topology::Queue, handler: F) -> Self
+    pub fn new<F, R, H>(queue: &'static Queue, handler: F) -> Self
     where
         F: Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<(), HandleError>> + Send + 'static,
+        R: Future<Output = Result<H, HandleError>> + Send + 'static,
+        H: Into<Handled>,
     {
-        Self { queue, handler: Arc::new(move |event, trace| handler(event, trace).boxed()) }
+        let handler = move |event, trace| handler(event, trace).map(|result| result.map(Into::into)).boxed();
+        Self { queue, handler: Arc::new(handler) }
     }
 
-    pub(super) async fn handle(&self, body: &[u8]) -> Result<(), HandleError> {
+    /// Handles a message; one that is a redriven dead letter is told to be processed.
+    pub(super) async fn handle(
+        &self,
+        pool: &Pool,
+        headers: &Map<String, Value>,
+        body: &[u8],
+    ) -> Result<(), HandleError> {
         let event = ReceivedEvent::parse(body)?;
         let span = tracing::info_span!("consume", queue = self.queue.name, event = event.kind, event_id = event.id);
         let trace = event.trace().enter(&span);
-        (self.handler)(event, trace).instrument(span).await
+        let handled = (self.handler)(event, trace).instrument(span).await?;
+        let redriven = headers.get(REDRIVE_HEADER).and_then(Value::as_str).and_then(|id| id.parse().ok());
+        if let (Handled::Done, Some(id)) = (handled, redriven) {
+            dead_letters::processed(&mut *pool.get().await.map_err(StoreError::from)?, id).await?;
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +133,8 @@ pub struct Consumers {
     pub amqp: Amqp,
     /// What is consumed.
     pub subscriptions: Vec<Subscription>,
+    /// Where dead letters are kept.
+    pub dead_letters: DeadLetters,
 }
 
 impl Consumers {
@@ -140,22 +174,29 @@ impl Consumers {
         backoff: &mut Backoff,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let opening = self.subscriptions.iter().map(|subscription| self.open(connection, subscription));
+        let opening = self.subscriptions.iter().map(|subscription| async {
+            let queue = subscription.queue;
+            let messages = self.open(connection, queue.name).await?;
+            Ok::<_, anyhow::Error>((messages, self.open(connection, &queue.dead_letter_queue()).await?))
+        });
         let opened = try_join_all(opening).await?;
         // Only now: a missing queue or right must not be asked for ten times a second.
         self.broker.pass();
         backoff.reset();
-        let consuming = self.subscriptions.iter().zip(opened).map(|(subscription, (channel, deliveries))| async move {
-            let ended = self.consume(subscription, deliveries, counter, stop).await;
-            // The channel was kept until here: dropping it closes it.
-            drop(channel);
+        let consuming = self.subscriptions.iter().zip(opened).map(|(subscription, (messages, letters))| async move {
+            let ended = try_join(
+                self.consume(subscription, messages.1, counter, stop),
+                self.drain(subscription.queue, letters.1, stop),
+            );
+            let ended = ended.await.map(drop);
+            // The channels were kept until here: dropping them closes them.
+            drop((messages.0, letters.0));
             ended
         });
         try_join_all(consuming).await.map(drop)
     }
 
-    async fn open(&self, connection: &Connection, subscription: &Subscription) -> anyhow::Result<(Channel, Consumer)> {
-        let queue = subscription.queue.name;
+    async fn open(&self, connection: &Connection, queue: &str) -> anyhow::Result<(Channel, Consumer)> {
         let opening = async {
             let channel = connection.create_channel().await?;
             channel.basic_qos(self.amqp.prefetch, BasicQosOptions::default()).await?;
@@ -201,7 +242,8 @@ impl Consumers {
     ) -> Option<&'static str> {
         let mut backoff = Backoff::default();
         loop {
-            let outcome = match subscription.handle(&delivery.data).await {
+            let headers = headers(delivery);
+            let outcome = match subscription.handle(&self.pool, &headers, &delivery.data).await {
                 Ok(()) => return Some("handled"),
                 Err(error) if error.is_unavailable() => {
                     tracing::warn!(queue = subscription.queue.name, %error, "waiting for the database");
@@ -212,7 +254,7 @@ impl Consumers {
                     let letter = dead_letter(
                         subscription.queue,
                         message_id(delivery),
-                        headers(delivery),
+                        headers,
                         &delivery.data,
                         &Death::of_decode(&error),
                     );
@@ -226,7 +268,7 @@ impl Consumers {
                         &self.pool,
                         subscription.queue,
                         message_id(delivery),
-                        headers(delivery),
+                        headers,
                         &delivery.data,
                         &text,
                         first_delay,
@@ -242,6 +284,36 @@ impl Consumers {
                 () = stop.cancelled() => return None,
                 () = backoff.wait() => {}
             }
+        }
+    }
+
+    /// Dead letters of `queue`, from the broker into the database.
+    async fn drain(&self, queue: &Queue, mut deliveries: Consumer, stop: &CancellationToken) -> anyhow::Result<()> {
+        let name = queue.dead_letter_queue();
+        let mut backoff = Backoff::default();
+        loop {
+            let delivery = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                next = deliveries.next() => next.with_context(|| format!("{name}: the broker ended the consumer"))?,
+            };
+            let delivery = delivery.with_context(|| format!("{name}: delivery failed"))?;
+            // While there is no room or no database it stays the broker's.
+            loop {
+                if self.dead_letters.has_room() {
+                    match self.dead_letters.keep(queue, dead_message(&delivery)).await {
+                        Ok(()) => break,
+                        Err(error) => tracing::warn!(queue = name, %error, "cannot keep a dead letter; holding it"),
+                    }
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = backoff.wait() => {}
+                }
+            }
+            backoff.reset();
+            let limit = Duration::from_millis(self.amqp.timeout_ms);
+            let acknowledged = timeout(limit, delivery.acker.ack(BasicAckOptions::default())).await;
+            acknowledged.with_context(|| format!("{name}: acknowledging took too long"))??;
         }
     }
 
@@ -277,7 +349,7 @@ impl Death<'_> {
 
 /// The message as a dead letter of `queue`: body untouched, the cause in its headers.
 pub fn dead_letter(
-    queue: &topology::Queue,
+    queue: &Queue,
     message_id: String,
     mut headers: Map<String, Value>,
     body: &[u8],
@@ -297,6 +369,16 @@ pub fn dead_letter(
         headers: Value::Object(headers),
         body: body.to_vec(),
         subscriber_required: true,
+    }
+}
+
+fn dead_message(delivery: &Delivery) -> DeadMessage {
+    let content_type = delivery.properties.content_type().as_ref();
+    DeadMessage {
+        message_id: message_id(delivery),
+        content_type: content_type.map_or_else(String::new, |name| storable(name.as_str())),
+        headers: headers(delivery),
+        body: delivery.data.clone(),
     }
 }
 

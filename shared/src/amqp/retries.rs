@@ -101,7 +101,8 @@ async fn retry_one(
     let Some(subscription) = subscriptions.iter().find(|subscription| subscription.queue.name == row.queue) else {
         return Ok(false);
     };
-    let (reason, error) = match subscription.handle(&row.body).await {
+    let headers = row.headers.as_object().cloned().unwrap_or_default();
+    let (reason, error) = match subscription.handle(pool, &headers, &row.body).await {
         Ok(()) => return finish(pool, row.id, None).await.map(|()| true),
         // The claim runs out by itself; the attempt does not count.
         Err(HandleError::Store(error)) if error.is_unavailable() => return Err(error),
@@ -114,7 +115,6 @@ async fn retry_one(
         postpone(pool, row.id, attempts, &error, *delay).await?;
     } else {
         tracing::warn!(queue = row.queue, error, attempts, "dead-lettered");
-        let headers = row.headers.as_object().cloned().unwrap_or_default();
         let death = Death { reason, error: &error, attempts };
         let letter = letter(subscription.queue, row.message_id, headers, &row.body, &death);
         finish(pool, row.id, Some(letter)).await?;

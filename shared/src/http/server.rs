@@ -21,6 +21,7 @@ use super::middleware::{HttpMetrics, observe};
 use crate::audit::{Auditor, get_audit};
 use crate::audit_log::list_audit_log;
 use crate::db::Pool;
+use crate::dead_letters::{self, DeadLetters};
 use crate::problem::{Problem, ProblemKind};
 use crate::readiness::Readiness;
 use crate::settings::Http;
@@ -46,6 +47,8 @@ pub struct Operations {
     pub auditor: Auditor,
     /// `GET /api/v1/audit-log`.
     pub pool: Pool,
+    /// `/api/v1/dead-letters`.
+    pub dead_letters: DeadLetters,
 }
 
 /// The listeners of a running service.
@@ -98,6 +101,7 @@ pub fn listen(
                 .app_data(Data::new(operations.tokens.clone()))
                 .app_data(Data::new(operations.auditor.clone()))
                 .app_data(Data::new(operations.pool.clone()))
+                .app_data(Data::new(operations.dead_letters.clone()))
                 .app_data(Data::new(metrics.clone()))
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
@@ -106,6 +110,7 @@ pub fn listen(
                     if with_operator {
                         operator(config);
                         config.service(get_audit).service(list_audit_log);
+                        dead_letters::http::routes(config);
                     }
                 })
                 .split_for_parts();

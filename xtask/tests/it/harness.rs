@@ -263,8 +263,12 @@ impl World {
                 }
             })
             .await;
-            let dead_letters = self.stack.depth(&queue.dead_letter_queue()).await.unwrap();
-            assert_eq!(dead_letters, 0, "dead letters of {}", queue.name);
+            let on_their_way = self.stack.depth(&queue.dead_letter_queue()).await.unwrap();
+            assert_eq!(on_their_way, 0, "dead letters of {}", queue.name);
+        }
+        for service in Service::ALL {
+            let dead_letters: i64 = self.sql(service, "SELECT count(*) FROM dead_letters").await;
+            assert_eq!(dead_letters, 0, "dead letters of {service:?}");
         }
     }
 

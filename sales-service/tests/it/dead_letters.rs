@@ -1,0 +1,157 @@
+//! What cannot be decoded or handled: kept, shown by its cause, sent back, given up.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::ids::{ReceiptId, RequestId};
+use testkit::wait_until;
+
+use crate::bad_input::assert_problem;
+use crate::messages::{event, publish, received_of};
+use crate::support::{Answer, SOON, Shop, bearer, policy};
+
+const LETTERS: &str = "/api/v1/dead-letters";
+const REDRIVE: &str = "/api/v1/dead-letters/redrive";
+const DISCARD: &str = "/api/v1/dead-letters/discard";
+
+async fn open() -> Shop {
+    Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await
+}
+
+/// The letters of a query once there are `count`.
+async fn letters(shop: &Shop, query: &str, count: usize) -> Vec<Value> {
+    wait_until(&format!("{count} letters of {query}"), SOON, || async {
+        let body = shop.get(&format!("{LETTERS}?limit=200&{query}")).await.body;
+        let items = body["items"].as_array().cloned().unwrap_or_default();
+        if items.len() == count { Ok(items) } else { Err(body.to_string()) }
+    })
+    .await
+}
+
+async fn publish_for_a_stranger(shop: &Shop) {
+    let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
+    publish(shop, "stock.received", &body).await;
+}
+
+/// The job once nothing of it is pending.
+async fn ended(shop: &Shop, ordered: &Answer) -> Value {
+    let path = format!("{LETTERS}/redrives/{}", ordered.body["id"].as_str().expect("an id"));
+    wait_until("the end of a redrive", SOON, || async {
+        let job = shop.get(&path).await.body;
+        if job["done"] == true { Ok(job) } else { Err(job.to_string()) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_decoded_or_handled_is_kept_with_its_reason_and_in_nobodys_way() {
+    let shop = open().await;
+    shop.product("CP-1", 0, policy()).await;
+    publish(&shop, "stock.received", &[0xff, 0xfe, 0x00]).await;
+    publish(&shop, "stock.received", &event("jaego.stock.received.v99", &json!({}))).await;
+    // What PostgreSQL cannot keep as it is, or AMQP cannot send on, must not block the queue.
+    publish(&shop, "stock.received", &event("a\u{0}b", &json!({}))).await;
+    publish(&shop, "stock.received", &event(&"x".repeat(300), &json!({}))).await;
+    publish(&shop, "stock.received", &event("jaego.stock.received.v1", &json!({"receipt_id": "\u{0}"}))).await;
+    publish(&shop, "stock.received", &vec![b'x'; 1 << 20]).await;
+    publish_for_a_stranger(&shop).await;
+    publish(&shop, "stock.received", &received_of("CP-1", ReceiptId::generate(), RequestId::generate(), 3)).await;
+    wait_until("stock to rise", SOON, || async {
+        let (on_hand, ..) = shop.figures("CP-1").await;
+        if on_hand == 3 { Ok(()) } else { Err(on_hand) }
+    })
+    .await;
+    let all = letters(&shop, "queue=sales.stock-received", 7).await;
+    let of = |reason: &str| all.iter().filter(|letter| letter["reason"] == reason).collect::<Vec<_>>();
+    assert_eq!((of("undecodable").len(), of("unknown-type").len(), of("handler-failed").len()), (5, 1, 1), "{all:?}");
+    assert_eq!(of("handler-failed")[0]["attempts"], 3);
+    assert_eq!(of("handler-failed")[0]["error"], "there is no product NOT-HERE");
+    assert!(all.iter().any(|letter| letter["body_encoding"] == "base64" && letter["body"] == "//4A"), "as it came");
+    let large = all.iter().find(|letter| letter["body_bytes"] == 1 << 20).expect("the large one");
+    assert_eq!(large["body"].as_str().map(str::len), Some(2048), "its beginning in the list");
+    let whole = shop.get(&format!("{LETTERS}/{}", large["id"].as_str().expect("an id"))).await;
+    assert_eq!(whole.body["body"].as_str().map(str::len), Some(1 << 20), "and all of it alone");
+
+    let metrics =
+        shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer").text().await.expect("text");
+    assert!(metrics.contains("jaego_dead_letters_waiting"), "{metrics}");
+    letters(&shop, "queue=sales.factories", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redriven_group_tells_what_became_of_each_letter() {
+    let shop = open().await;
+    for _ in 0..5 {
+        publish_for_a_stranger(&shop).await;
+    }
+    publish(&shop, "stock.received", b"{}").await;
+    letters(&shop, "", 6).await;
+    let groups = shop.get("/api/v1/dead-letters/groups").await.body;
+    let groups = groups["items"].as_array().expect("groups");
+    let strangers = groups.iter().find(|group| group["reason"] == "handler-failed").expect("a group");
+    assert_eq!((&strangers["count"], &strangers["queue"]), (&json!(5), &json!("sales.stock-received")));
+    let of_group = format!("group={}", strangers["group"].as_str().expect("a group"));
+
+    // Nothing has changed: they die again, and stay what they were.
+    let body = json!({"group": strangers["group"], "rate_per_s": 1000});
+    let (bearer, key) = (bearer(), ("Idempotency-Key", "redrive-1"));
+    let headers = [("Authorization", bearer.as_str()), key];
+    let ordered = shop.send(Method::POST, REDRIVE, &headers, Some(body.clone())).await;
+    assert_eq!((ordered.status.as_u16(), &ordered.body["total"]), (202, &json!(5)), "{ordered:?}");
+    let job = ended(&shop, &ordered).await;
+    assert_eq!((&job["processed"], &job["failed_again"]), (&json!(0), &json!(5)), "{job}");
+    let again = shop.send(Method::POST, REDRIVE, &headers, Some(body.clone())).await;
+    assert!(again.replayed && again.body["id"] == ordered.body["id"], "the same job: {again:?}");
+    let still = letters(&shop, &of_group, 5).await;
+    assert!(still.iter().all(|letter| letter["attempts"] == 6), "{still:?}");
+
+    // The cause is mended: they are processed, once each.
+    shop.product("NOT-HERE", 0, policy()).await;
+    let ordered = shop.operate(Method::POST, REDRIVE, body.clone()).await;
+    let job = ended(&shop, &ordered).await;
+    assert_eq!((&job["processed"], &job["failed_again"], &job["total"]), (&json!(5), &json!(0), &json!(5)), "{job}");
+    assert_eq!(shop.figures("NOT-HERE").await.0, 5);
+    letters(&shop, &of_group, 0).await;
+    letters(&shop, "status=processed", 5).await;
+    assert_eq!(shop.operate(Method::POST, REDRIVE, body).await.status, 404, "none waits any more");
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_given_up_with_a_reason_all_or_none() {
+    let shop = open().await;
+    for _ in 0..3 {
+        publish_for_a_stranger(&shop).await;
+    }
+    let ids: Vec<Value> = letters(&shop, "", 3).await.iter().map(|letter| letter["id"].clone()).collect();
+    let stranger = json!(RequestId::generate());
+    let with_stranger = json!({"ids": [ids[0], stranger], "reason": "old"});
+    assert_problem(&shop.operate(Method::POST, DISCARD, with_stranger).await, 404, "not-found");
+    let discard = json!({"ids": [ids[0], ids[1]], "reason": "sent by a broken script"});
+    let answer = shop.operate(Method::POST, DISCARD, discard).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["discarded"]), (200, &json!(2)), "{answer:?}");
+    letters(&shop, "", 1).await;
+    letters(&shop, "status=discarded", 2).await;
+    let log = "SELECT count(*) FROM audit_log WHERE action = 'dead_letters.discard' AND actor = 'kim' \
+               AND reason = 'sent by a broken script'";
+    assert_eq!(shop.count(log).await, 2);
+
+    assert_problem(&shop.operate(Method::POST, REDRIVE, json!({"ids": ids})).await, 409, "conflict");
+    for (path, body) in [
+        (REDRIVE, json!({})),
+        (REDRIVE, json!({"ids": [], "rate_per_s": 1})),
+        (REDRIVE, json!({"ids": [ids[2]], "group": "x"})),
+        (REDRIVE, json!({"ids": [ids[2]], "rate_per_s": 0})),
+        (REDRIVE, json!({"ids": [ids[2]], "rate_per_s": 10_001})),
+        (REDRIVE, json!({"ids": [ids[2]], "speed": 1})),
+        (DISCARD, json!({"ids": [ids[2]], "reason": " "})),
+        (DISCARD, json!({"ids": [], "reason": "x"})),
+    ] {
+        assert_problem(&shop.operate(Method::POST, path, body).await, 422, "invalid-request");
+    }
+    assert_problem(&shop.get(&format!("{LETTERS}?status=dead")).await, 422, "invalid-request");
+    let viewer = format!("Bearer {}", testkit::service::VIEWER_TOKEN);
+    let redrive = Some(json!({"ids": [ids[2]]}));
+    let refused = shop.send(Method::POST, REDRIVE, &[("Authorization", viewer.as_str())], redrive).await;
+    assert_problem(&refused, 403, "forbidden");
+    letters(&shop, "", 1).await;
+}

@@ -1,0 +1,3 @@
+DROP TABLE redrive_letters;
+DROP TABLE redrives;
+DROP TABLE dead_letters;

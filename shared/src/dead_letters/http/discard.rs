@@ -1,0 +1,103 @@
+//! Letters are given up.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, post};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{all_in, bounded, invalid};
+use crate::audit_log::{self, Action};
+use crate::db::{Refused, StoreError};
+use crate::dead_letters::letters::{self, Letter};
+use crate::dead_letters::{DeadLetters, DiscardHook};
+use crate::http::auth::Operator;
+use crate::http::{RawJson, parse_strict};
+use crate::problem::{Problem, ProblemBody};
+use crate::trace::TraceContext;
+
+const REASON_LENGTH_MAX: usize = 500;
+
+/// Letters that need nobody any more, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"ids": ["0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"], "reason": "sent by a broken script"}))]
+pub struct DiscardBody {
+    /// 1 to 1,000 letters.
+    #[schema(max_items = 1000)]
+    ids: Vec<Uuid>,
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// What was discarded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Discarded {
+    /// Letters; those that were discarded before do not count.
+    #[schema(example = 1)]
+    discarded: usize,
+}
+
+/// Give letters up, all or none. A production request that no factory took is cancelled.
+#[utoipa::path(
+    tag = "dead letters",
+    security(("operator" = [])),
+    request_body = DiscardBody,
+    responses(
+        (status = 200, description = "Discarded.", body = Discarded),
+        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The token may only look.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Some of the letters are not there; nothing was discarded.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Some were processed; nothing was discarded.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Bad input.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/api/v1/dead-letters/discard")]
+pub(super) async fn discard_dead_letters(
+    operator: Operator,
+    letters: Data<DeadLetters>,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let wanted: DiscardBody = parse_strict(&body.0)?;
+    bounded(&wanted.ids)?;
+    let reason = wanted.reason.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_LENGTH_MAX || reason.chars().any(char::is_control) {
+        return Err(invalid("reason", "must be 1 to 500 characters without control characters"));
+    }
+    let trace = TraceContext::of(&request);
+    let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
+    let hooks = letters.discard_hooks.clone();
+    let discarded = connection
+        .transaction(async |connection| {
+            let found = all_in(connection, &wanted.ids, &["waiting", "redriving", "discarded"]).await?;
+            let mut discarded = 0;
+            for letter in found {
+                let (id, hook) = (letter.id, hooks.get(letter.queue.as_str()));
+                discarded += usize::from(discard(connection, letter, hook).await?);
+                let subject = id.to_string();
+                let actor = operator.name.as_str();
+                let (action, detail) = ("dead_letters.discard", Value::Null);
+                let action = Action { actor, action, subject: &subject, reason: Some(reason), detail, trace };
+                audit_log::record(connection, &action).await?;
+            }
+            Ok::<_, Refused>(discarded)
+        })
+        .await?;
+    letters.outbox.wake();
+    Ok(HttpResponse::Ok().json(Discarded { discarded }))
+}
+
+/// The letter first: what its queue does about it must not find it waiting any more.
+async fn discard(
+    connection: &mut AsyncPgConnection,
+    letter: Letter,
+    hook: Option<&DiscardHook>,
+) -> Result<bool, StoreError> {
+    let is_new = letters::discard(connection, letter.id).await?;
+    if let Some(hook) = hook.filter(|_| is_new) {
+        hook(connection, letter.body).await?;
+    }
+    Ok(is_new)
+}

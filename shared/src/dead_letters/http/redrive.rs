@@ -1,0 +1,189 @@
+//! Letters are sent back to their queues.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{all_in, bounded, invalid};
+use crate::audit_log::{self, Action};
+use crate::db::{Refused, StoreError};
+use crate::dead_letters::DeadLetters;
+use crate::dead_letters::redrives::{self, Job};
+use crate::http::auth::{Operator, Viewer};
+use crate::http::{IdempotencyKey, RawJson, parse_strict};
+use crate::idempotency::{self, KeptAnswer, KeyUse, fingerprint};
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::trace::TraceContext;
+
+const REDRIVE: &str = "POST /api/v1/dead-letters/redrive";
+const RATE_PER_S_DEFAULT: f64 = 50.0;
+const RATE_PER_S_MAX: f64 = 10_000.0;
+
+/// Which letters to send back: `ids` or a `group`.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(example = json!({"group": "5f2b6d1c9a3e4f70", "rate_per_s": 50}))]
+pub struct RedriveBody {
+    /// 1 to 1,000 waiting letters.
+    #[schema(max_items = 1000)]
+    ids: Option<Vec<Uuid>>,
+    /// All waiting letters of a group, at most 100,000.
+    group: Option<String>,
+    /// Letters a second, up to 10,000; 50 without it.
+    #[schema(minimum = 0, maximum = 10_000)]
+    rate_per_s: Option<f64>,
+}
+
+/// A redrive, and what became of its letters so far.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Redrive {
+    id: Uuid,
+    /// Who ordered it.
+    #[schema(example = "kim")]
+    actor: String,
+    #[schema(example = 50.0)]
+    rate_per_s: f64,
+    created_at: DateTime<Utc>,
+    /// Letters in all.
+    #[schema(example = 500)]
+    total: i64,
+    /// Not yet sent, or sent and not yet known.
+    #[schema(example = 120)]
+    pending: i64,
+    /// Of the pending ones: already on their way.
+    #[schema(example = 20)]
+    sent: i64,
+    /// Handled; a production request: answered by its factory.
+    #[schema(example = 380)]
+    processed: i64,
+    /// Dead letters again.
+    #[schema(example = 0)]
+    failed_again: i64,
+    /// Discarded meanwhile.
+    #[schema(example = 0)]
+    discarded: i64,
+    /// Nothing is pending.
+    #[schema(example = false)]
+    done: bool,
+}
+
+impl From<Job> for Redrive {
+    fn from(job: Job) -> Self {
+        let pending = job.queued + job.sent;
+        Self {
+            id: job.id,
+            actor: job.actor,
+            rate_per_s: job.rate_per_s,
+            created_at: job.created_at,
+            total: job.total,
+            pending,
+            sent: job.sent,
+            processed: job.processed,
+            failed_again: job.failed_again,
+            discarded: job.discarded,
+            done: pending == 0,
+        }
+    }
+}
+
+/// Send letters back to their queue.
+#[utoipa::path(
+    tag = "dead letters",
+    security(("operator" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
+    request_body = RedriveBody,
+    responses(
+        (status = 202, description = "A job; ask for it until it is done.", body = Redrive),
+        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The token may only look.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such letters, or none waiting in the group.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Some letters do not wait; nothing was sent.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Bad input, or a reused Idempotency-Key.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/api/v1/dead-letters/redrive")]
+pub(super) async fn redrive_dead_letters(
+    operator: Operator,
+    letters: Data<DeadLetters>,
+    key: IdempotencyKey,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let wanted: RedriveBody = parse_strict(&body.0)?;
+    let rate_per_s = wanted.rate_per_s.unwrap_or(RATE_PER_S_DEFAULT);
+    if !(rate_per_s > 0.0 && rate_per_s <= RATE_PER_S_MAX) {
+        return Err(invalid("rate_per_s", "must be above 0 and at most 10000"));
+    }
+    match (&wanted.ids, &wanted.group) {
+        (Some(ids), None) => bounded(ids)?,
+        (None, Some(_)) => {}
+        _ => return Err(invalid("ids", "send either ids or a group")),
+    }
+    let detail = serde_json::from_slice(&body.0).unwrap_or(Value::Null);
+    let trace = TraceContext::of(&request);
+    let used = key.0.map(|key| KeyUse {
+        endpoint: REDRIVE,
+        caller: operator.name.clone(),
+        key,
+        fingerprint: fingerprint(&body.0),
+    });
+    let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
+    let (answer, is_replay) = connection
+        .transaction(async |connection| {
+            if let Some(used) = &used
+                && let Some(kept) = idempotency::lock_and_find(connection, used).await?
+            {
+                return Ok((kept.for_body(&used.fingerprint)?, true));
+            }
+            if let Some(ids) = &wanted.ids {
+                all_in(connection, ids, &["waiting"]).await?;
+            }
+            let id = Uuid::now_v7();
+            let (ids, group) = (wanted.ids.as_deref(), wanted.group.as_deref());
+            if redrives::order(connection, id, &operator.name, rate_per_s, ids, group).await? == 0 {
+                let detail = "No dead letter of this group waits; see GET /api/v1/dead-letters/groups.";
+                return Err(Problem::new(ProblemKind::NotFound, detail).into());
+            }
+            let subject = id.to_string();
+            let actor = operator.name.as_str();
+            let action =
+                Action { actor, action: "dead_letters.redrive", subject: &subject, reason: None, detail, trace };
+            audit_log::record(connection, &action).await?;
+            let job = redrives::get(connection, id).await?.map(Redrive::from);
+            let answer = KeptAnswer { status: 202, body: json!(job).to_string() };
+            if let Some(used) = used {
+                idempotency::keep(connection, &[(used, answer.clone())]).await?;
+            }
+            Ok::<_, Refused>((answer, false))
+        })
+        .await?;
+    letters.ordered.notify_one();
+    Ok(if is_replay { answer.replay(&request) } else { answer.respond(&request) })
+}
+
+/// How far a redrive is.
+#[utoipa::path(
+    tag = "dead letters",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path, description = "The job's id.")),
+    responses(
+        (status = 200, description = "The job as it is now.", body = Redrive),
+        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such redrive.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/api/v1/dead-letters/redrives/{id}")]
+pub(super) async fn get_redrive(
+    _: Viewer,
+    letters: Data<DeadLetters>,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
+    let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no redrive {id}."));
+    let job = redrives::get(&mut connection, *id).await?.ok_or_else(unknown)?;
+    Ok(HttpResponse::Ok().json(Redrive::from(job)))
+}

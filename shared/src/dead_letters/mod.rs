@@ -1,0 +1,73 @@
+//! Dead letters: messages that need a person.
+//!
+//! What cannot be understood, or failed all its attempts, goes to `<queue>.dlq` on the broker, and from
+//! there into a table of the service that reads the queue. Operators see it there, grouped by cause,
+//! and redrive it (a job that tells what became of each letter) or discard it with a reason.
+//!
+//! ```text
+//! <queue>.dlq ─► waiting ─► redriving ─► processed
+//!                  ▲  │         │
+//!                  │  └─────────┼─► discarded
+//!                  └────────────┘ failed again
+//! ```
+
+pub mod cause;
+pub mod http;
+pub(crate) mod intake;
+mod letters;
+mod redrives;
+mod work;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use diesel_async::AsyncPgConnection;
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+
+use crate::db::{Pool, StoreError};
+use crate::outbox::Outbox;
+use crate::settings;
+
+pub(crate) use letters::processed;
+pub use letters::resolve;
+
+/// Header of a redriven message: the id of its dead letter.
+pub const REDRIVE_HEADER: &str = "x-jaego-redrive";
+
+/// What else must happen when a letter of a queue is discarded, in the same transaction; gets the body.
+pub type DiscardHook =
+    Arc<dyn for<'c> Fn(&'c mut AsyncPgConnection, Vec<u8>) -> BoxFuture<'c, Result<(), StoreError>> + Send + Sync>;
+
+/// The dead letters of one service.
+#[derive(Clone)]
+pub struct DeadLetters {
+    pool: Pool,
+    outbox: Outbox,
+    settings: settings::DeadLetters,
+    /// By queue.
+    discard_hooks: Arc<BTreeMap<&'static str, DiscardHook>>,
+    /// Rung when a redrive was ordered.
+    ordered: Arc<Notify>,
+    /// Letters that waited when they were last counted.
+    waiting: Arc<AtomicI64>,
+}
+
+impl DeadLetters {
+    pub(crate) fn new(
+        pool: Pool,
+        outbox: Outbox,
+        settings: settings::DeadLetters,
+        discard_hooks: BTreeMap<&'static str, DiscardHook>,
+    ) -> Self {
+        Self {
+            pool,
+            outbox,
+            settings,
+            discard_hooks: Arc::new(discard_hooks),
+            ordered: Arc::new(Notify::new()),
+            waiting: Arc::new(AtomicI64::new(0)),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Redrives: jobs that send letters back to their queues, and what became of each letter.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::REDRIVE_HEADER;
+use crate::amqp::topology;
+use crate::db::StoreError;
+use crate::outbox::{self, OutgoingMessage};
+
+/// Most letters of one job; a larger group takes several.
+pub(super) const LETTERS_MAX: i64 = 100_000;
+/// How long nothing is looked for when no job is there.
+const IDLE: Duration = Duration::from_secs(1);
+/// Letters that are sent together: a tenth of a second's worth, at most.
+const BATCH_MAX: i64 = 500;
+
+/// A job, counted by what became of its letters.
+#[derive(Debug, QueryableByName)]
+pub(super) struct Job {
+    #[diesel(sql_type = SqlUuid)]
+    pub(super) id: Uuid,
+    #[diesel(sql_type = Text)]
+    pub(super) actor: String,
+    #[diesel(sql_type = Double)]
+    pub(super) rate_per_s: f64,
+    #[diesel(sql_type = Timestamptz)]
+    pub(super) created_at: DateTime<Utc>,
+    #[diesel(sql_type = BigInt)]
+    pub(super) total: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) queued: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) sent: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) processed: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) failed_again: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) discarded: i64,
+}
+
+/// Orders a redrive of the waiting letters among `ids`, or in `group`; answers how many they are.
+pub(super) async fn order(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+    actor: &str,
+    rate_per_s: f64,
+    ids: Option<&[Uuid]>,
+    group: Option<&str>,
+) -> Result<usize, StoreError> {
+    sql_query("INSERT INTO redrives (id, actor, rate_per_s) VALUES ($1, $2, $3)")
+        .bind::<SqlUuid, _>(id)
+        .bind::<Text, _>(actor)
+        .bind::<Double, _>(rate_per_s)
+        .execute(connection)
+        .await?;
+    let ordered = sql_query(
+        "WITH chosen AS (SELECT id FROM dead_letters WHERE status = 'waiting' AND ($2 IS NULL OR id = ANY($2)) \
+         AND ($3 IS NULL OR \"group\" = $3) ORDER BY id LIMIT $4 FOR UPDATE), \
+         marked AS (UPDATE dead_letters SET status = 'redriving' FROM chosen WHERE dead_letters.id = chosen.id \
+         RETURNING dead_letters.id) \
+         INSERT INTO redrive_letters (redrive_id, dead_letter_id) SELECT $1, id FROM marked",
+    )
+    .bind::<SqlUuid, _>(id)
+    .bind::<diesel::sql_types::Nullable<Array<SqlUuid>>, _>(ids)
+    .bind::<diesel::sql_types::Nullable<Text>, _>(group)
+    .bind::<BigInt, _>(LETTERS_MAX)
+    .execute(connection)
+    .await?;
+    Ok(ordered)
+}
+
+/// A job as it is now.
+pub(super) async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<Job>, StoreError> {
+    let job = sql_query(
+        "SELECT r.id, r.actor, r.rate_per_s, r.created_at, count(l.outcome) AS total, \
+         count(*) FILTER (WHERE l.outcome = 'queued') AS queued, \
+         count(*) FILTER (WHERE l.outcome = 'sent') AS sent, \
+         count(*) FILTER (WHERE l.outcome = 'processed') AS processed, \
+         count(*) FILTER (WHERE l.outcome = 'failed_again') AS failed_again, \
+         count(*) FILTER (WHERE l.outcome = 'discarded') AS discarded \
+         FROM redrives r LEFT JOIN redrive_letters l ON l.redrive_id = r.id WHERE r.id = $1 GROUP BY r.id",
+    )
+    .bind::<SqlUuid, _>(id)
+    .get_result(connection)
+    .await
+    .optional()?;
+    Ok(job)
+}
+
+#[derive(QueryableByName)]
+struct Due {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Double)]
+    rate_per_s: f64,
+    #[diesel(sql_type = Double)]
+    wait_s: f64,
+}
+
+/// What sending came to.
+pub(super) enum Sending {
+    /// There may be more to send at once.
+    Sent,
+    /// Nothing is due before then.
+    Wait(Duration),
+}
+
+#[derive(QueryableByName)]
+struct Queued {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    queue: String,
+    #[diesel(sql_type = Text)]
+    message_id: String,
+    #[diesel(sql_type = Text)]
+    content_type: String,
+    #[diesel(sql_type = Jsonb)]
+    headers: Value,
+    #[diesel(sql_type = Binary)]
+    body: Vec<u8>,
+}
+
+/// Puts the next letters of one due job into the outbox.
+#[expect(clippy::cast_possible_truncation, reason = "bounded to 1..=500 right there")]
+pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Sending, StoreError> {
+    let due: Option<Due> = sql_query(
+        "SELECT id, rate_per_s, greatest(extract(epoch FROM next_send_at - now()), 0)::float8 AS wait_s \
+         FROM redrives WHERE NOT is_sent ORDER BY next_send_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+    )
+    .get_result(connection)
+    .await
+    .optional()?;
+    let Some(due) = due else { return Ok(Sending::Wait(IDLE)) };
+    if due.wait_s > 0.0 {
+        return Ok(Sending::Wait(Duration::from_secs_f64(due.wait_s).min(IDLE)));
+    }
+    let batch = ((due.rate_per_s / 10.0).ceil() as i64).clamp(1, BATCH_MAX);
+    let letters: Vec<Queued> = sql_query(
+        "WITH next AS (SELECT dead_letter_id FROM redrive_letters WHERE redrive_id = $1 AND outcome = 'queued' \
+         ORDER BY dead_letter_id LIMIT $2), \
+         marked AS (UPDATE redrive_letters SET outcome = 'sent' FROM next WHERE redrive_id = $1 \
+         AND redrive_letters.dead_letter_id = next.dead_letter_id AND outcome = 'queued' RETURNING next.dead_letter_id) \
+         SELECT l.id, l.queue, l.message_id, l.content_type, l.headers, l.body FROM dead_letters l \
+         JOIN marked ON marked.dead_letter_id = l.id ORDER BY l.id",
+    )
+    .bind::<SqlUuid, _>(due.id)
+    .bind::<BigInt, _>(batch)
+    .load(connection)
+    .await?;
+    let is_sent = letters.is_empty();
+    let sent_s = f64::from(u32::try_from(letters.len()).unwrap_or(u32::MAX)) / due.rate_per_s;
+    outbox::append(connection, letters.into_iter().map(message)).await?;
+    sql_query("UPDATE redrives SET next_send_at = now() + $2 * interval '1 second', is_sent = $3 WHERE id = $1")
+        .bind::<SqlUuid, _>(due.id)
+        .bind::<Double, _>(sent_s)
+        .bind::<Bool, _>(is_sent)
+        .execute(connection)
+        .await?;
+    Ok(Sending::Sent)
+}
+
+/// The message as it first was, on its way to the one queue that it came from.
+fn message(letter: Queued) -> OutgoingMessage {
+    let mut headers = letter.headers.as_object().cloned().unwrap_or_default();
+    headers.retain(|name, _| !name.starts_with("x-jaego-") && !name.contains("-death"));
+    headers.insert(REDRIVE_HEADER.to_owned(), Value::from(letter.id.to_string()));
+    OutgoingMessage {
+        message_id: letter.message_id,
+        exchange: topology::REDRIVE,
+        routing_key: letter.queue,
+        content_type: letter.content_type,
+        headers: Value::Object(headers),
+        body: letter.body,
+        subscriber_required: true,
+    }
+}
