@@ -15,7 +15,7 @@ use crate::dead_letters::letters::{self, Letter};
 use crate::dead_letters::{DeadLetters, DiscardHook};
 use crate::http::auth::Operator;
 use crate::http::{RawJson, parse_strict};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::trace::TraceContext;
 
 const REASON_LENGTH_MAX: usize = 500;
@@ -42,15 +42,13 @@ pub struct Discarded {
 /// Give letters up, all or none. A production request that no factory took is cancelled.
 #[utoipa::path(
     tag = "dead letters",
+    operation_id = "discardDeadLetters",
     security(("operator" = [])),
     request_body = DiscardBody,
     responses(
         (status = 200, description = "Discarded.", body = Discarded),
-        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The token may only look.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "Some of the letters are not there; nothing was discarded.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Some were processed; nothing was discarded.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Bad input.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: Some of the letters are not there; nothing was discarded."),
+        (status = 409, description = "`conflict`: Some were processed; nothing was discarded."),
     ),
 )]
 #[post("/api/v1/dead-letters/discard")]

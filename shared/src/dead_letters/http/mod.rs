@@ -19,15 +19,21 @@ use super::DeadLetters;
 use super::letters::{self, Filter, Group, Letter};
 use crate::db::{Refused, StoreError};
 use crate::http::auth::Viewer;
-use crate::http::{PageQuery, Paged};
-use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::http::{PageQuery, Paged, check_word};
+use crate::problem::{Problem, ProblemKind};
 
 const LIST: &str = "dead-letters";
 const GROUPS: &str = "dead-letter-groups";
 /// Of a body, a list shows so many bytes.
 const BODY_SHOWN_MAX: i64 = 2048;
 const IDS_MAX: usize = 1000;
-const STATUSES: [&str; 4] = ["waiting", "redriving", "processed", "discarded"];
+
+crate::words! {
+    /// Where a dead letter stands.
+    DeadLetterStatus: "waiting", "redriving", "processed", "discarded";
+    /// How a body is shown: as the text that it is, or as base64.
+    BodyEncoding: "utf-8", "base64";
+}
 
 /// Registers the endpoints.
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
@@ -47,8 +53,7 @@ pub struct DeadLetter {
     /// The queue that it came from, and goes back to.
     #[schema(example = "production.requests")]
     queue: String,
-    /// `waiting`, `redriving`, `processed` or `discarded`.
-    #[schema(example = "waiting")]
+    #[schema(value_type = DeadLetterStatus)]
     status: String,
     /// What kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
     #[schema(example = "factory-unreachable")]
@@ -62,19 +67,21 @@ pub struct DeadLetter {
     /// In all, redrives included.
     #[schema(example = 7)]
     attempts: i64,
+    #[schema(example = "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3")]
     message_id: String,
     #[schema(example = "application/cloudevents+json")]
     content_type: String,
+    #[schema(example = json!({"x-jaego-attempts": 7, "x-jaego-reason": "factory-unreachable"}))]
     headers: Value,
     /// As it came; in a list its first 2 KiB.
+    #[schema(example = "{\"specversion\":\"1.0\"}")]
     body: String,
-    /// `utf-8`, or `base64` when the body is no text.
-    #[schema(example = "utf-8")]
+    #[schema(value_type = BodyEncoding)]
     body_encoding: &'static str,
     /// Bytes of the whole body.
     #[schema(example = 412)]
     body_bytes: i64,
-    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    #[schema(required, example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     trace_id: Option<String>,
     first_failed_at: DateTime<Utc>,
     last_failed_at: DateTime<Utc>,
@@ -149,22 +156,24 @@ impl From<Group> for DeadLetterGroup {
 #[into_params(parameter_in = Query)]
 struct DeadLetterQuery {
     /// Only of this queue.
+    #[param(example = "production.requests")]
     queue: Option<String>,
     /// Only of this group.
+    #[param(example = "5f2b6d1c9a3e4f70")]
     group: Option<String>,
-    /// `waiting` (the default), `redriving`, `processed` or `discarded`.
+    /// Only in this status; `waiting` without it.
+    #[param(value_type = Option<DeadLetterStatus>)]
     status: Option<String>,
 }
 
 /// Dead letters, newest first.
 #[utoipa::path(
     tag = "dead letters",
+    operation_id = "listDeadLetters",
     security(("operator" = [])),
     params(DeadLetterQuery, PageQuery),
     responses(
         (status = 200, description = "One page.", body = Paged<DeadLetter>),
-        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Bad limit, cursor or status.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("/api/v1/dead-letters")]
@@ -176,9 +185,7 @@ async fn list_dead_letters(
 ) -> Result<HttpResponse, Problem> {
     let page = page.page(LIST)?;
     let status = filter.status.as_deref().unwrap_or("waiting");
-    if !STATUSES.contains(&status) {
-        return Err(invalid("status", &format!("must be one of {}", STATUSES.join(", "))));
-    }
+    check_word("status", Some(status), DeadLetterStatus::ALL)?;
     let (queue, group) = (filter.queue.as_deref(), filter.group.as_deref());
     let filter = Filter { status, queue, group, older_than: page.after_id()? };
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
@@ -190,12 +197,11 @@ async fn list_dead_letters(
 /// Waiting letters by their cause.
 #[utoipa::path(
     tag = "dead letters",
+    operation_id = "listDeadLetterGroups",
     security(("operator" = [])),
     params(PageQuery),
     responses(
         (status = 200, description = "One page.", body = Paged<DeadLetterGroup>),
-        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Bad limit or cursor.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 #[get("/api/v1/dead-letters/groups")]
@@ -214,12 +220,12 @@ async fn list_dead_letter_groups(
 /// One letter with its whole body.
 #[utoipa::path(
     tag = "dead letters",
+    operation_id = "getDeadLetter",
     security(("operator" = [])),
     params(("id" = Uuid, Path, description = "The letter's id.")),
     responses(
         (status = 200, description = "The letter.", body = DeadLetter),
-        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such letter.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: No such letter."),
     ),
 )]
 #[get("/api/v1/dead-letters/{id}")]

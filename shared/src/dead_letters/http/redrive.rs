@@ -17,7 +17,7 @@ use crate::dead_letters::redrives::{self, Job};
 use crate::http::auth::{Operator, Viewer};
 use crate::http::{IdempotencyKey, RawJson, parse_strict};
 use crate::idempotency::{self, KeptAnswer, KeyUse, fingerprint};
-use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::problem::{Problem, ProblemKind};
 use crate::trace::TraceContext;
 
 const REDRIVE: &str = "POST /api/v1/dead-letters/redrive";
@@ -93,16 +93,14 @@ impl From<Job> for Redrive {
 /// Send letters back to their queue.
 #[utoipa::path(
     tag = "dead letters",
+    operation_id = "redriveDeadLetters",
     security(("operator" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body get the first answer again.")),
+    params(IdempotencyKey),
     request_body = RedriveBody,
     responses(
         (status = 202, description = "A job; ask for it until it is done.", body = Redrive),
-        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The token may only look.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such letters, or none waiting in the group.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Some letters do not wait; nothing was sent.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Bad input, or a reused Idempotency-Key.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: No such letters, or none waiting in the group."),
+        (status = 409, description = "`conflict`: Some letters do not wait; nothing was sent."),
     ),
 )]
 #[post("/api/v1/dead-letters/redrive")]
@@ -168,12 +166,12 @@ pub(super) async fn redrive_dead_letters(
 /// How far a redrive is.
 #[utoipa::path(
     tag = "dead letters",
+    operation_id = "getRedrive",
     security(("operator" = [])),
     params(("id" = Uuid, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The job as it is now.", body = Redrive),
-        (status = 401, description = "No token, or an unknown one.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such redrive.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: No such redrive."),
     ),
 )]
 #[get("/api/v1/dead-letters/redrives/{id}")]
