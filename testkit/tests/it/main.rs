@@ -1,7 +1,8 @@
 //! The testkit against real servers and over real HTTP.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod factory;
 mod lab;
+mod link;
 mod processes;
 mod servers;
