@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::amqp::consumer::{Consumers, Subscription};
+use crate::amqp::health::BrokerHealth;
 use crate::amqp::topology::Queue;
 use crate::audit::{Auditor, Books};
 use crate::db::{self, Migrations, Pool};
@@ -232,7 +233,7 @@ impl Builder {
             name: self.identity.name,
             pool: self.pool.clone(),
             outbox: self.outbox.clone(),
-            broker: self.readiness.register("broker-relay", Need::Useful),
+            broker: BrokerHealth::new(self.readiness.register("broker-relay", Need::Useful), "relay"),
             amqp: self.common.amqp.clone(),
             settings: self.common.outbox.clone(),
         };
@@ -247,7 +248,7 @@ impl Builder {
             name: self.identity.name,
             pool: self.pool.clone(),
             outbox: self.outbox.clone(),
-            broker: self.readiness.register("broker-consumers", Need::Useful),
+            broker: BrokerHealth::new(self.readiness.register("broker-consumers", Need::Useful), "consumers"),
             amqp: self.common.amqp.clone(),
             subscriptions: self.subscriptions,
             dead_letters: dead_letters.clone(),

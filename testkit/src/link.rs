@@ -53,12 +53,18 @@ struct Control {
     delays: [Duration; 2],
 }
 
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicUsize,
+    open: AtomicUsize,
+}
+
 /// One link. Dropping it closes all its connections, and nobody listens any more.
 #[derive(Debug)]
 pub struct LinkCutter {
     address: SocketAddr,
     control: watch::Sender<Control>,
-    open: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     serving: JoinHandle<()>,
 }
 
@@ -69,9 +75,9 @@ impl LinkCutter {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing(doing)?;
         let address = listener.local_addr().doing(doing)?;
         let (control, seen) = watch::channel(Control { flow: Flow::Pass, cuts: 0, delays: [Duration::ZERO; 2] });
-        let open = Arc::new(AtomicUsize::new(0));
-        let serving = tokio::spawn(serve(listener, target.into(), seen, Arc::clone(&open)));
-        Ok(Self { address, control, open, serving })
+        let counts = Arc::new(Counts::default());
+        let serving = tokio::spawn(serve(listener, target.into(), seen, Arc::clone(&counts)));
+        Ok(Self { address, control, counts, serving })
     }
 
     /// Where it listens.
@@ -90,7 +96,12 @@ impl LinkCutter {
 
     /// Connections that it has now, carried or swallowed.
     pub fn connections(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+        self.counts.open.load(Ordering::SeqCst)
+    }
+
+    /// How many connections were made or tried so far.
+    pub fn accepted(&self) -> usize {
+        self.counts.accepted.load(Ordering::SeqCst)
     }
 
     /// Everything goes through (again).
@@ -131,18 +142,19 @@ impl Drop for LinkCutter {
     }
 }
 
-async fn serve(listener: TcpListener, target: String, control: watch::Receiver<Control>, open: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, target: String, control: watch::Receiver<Control>, counts: Arc<Counts>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
+                counts.accepted.fetch_add(1, Ordering::SeqCst);
                 if control.borrow().flow == Flow::Cut {
                     continue;
                 }
-                let (target, control, open) = (target.clone(), control.clone(), Arc::clone(&open));
+                let (target, control, counts) = (target.clone(), control.clone(), Arc::clone(&counts));
                 connections.spawn(async move {
-                    let counted = Counted::new(open);
+                    let counted = Counted::new(counts);
                     carry(client, &target, control).await;
                     drop(counted);
                 });
@@ -153,18 +165,18 @@ async fn serve(listener: TcpListener, target: String, control: watch::Receiver<C
     }
 }
 
-struct Counted(Arc<AtomicUsize>);
+struct Counted(Arc<Counts>);
 
 impl Counted {
-    fn new(open: Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::SeqCst);
-        Self(open)
+    fn new(counts: Arc<Counts>) -> Self {
+        counts.open.fetch_add(1, Ordering::SeqCst);
+        Self(counts)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

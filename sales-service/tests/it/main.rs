@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod dead_letters;
+mod faults;
 mod imports;
 mod intake;
 mod messages;

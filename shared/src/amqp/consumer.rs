@@ -12,24 +12,25 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use serde_json::{Map, Value, json};
-use tokio::time::timeout;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::connection::{self, Backoff};
+use super::health::{BrokerHealth, CONNECTION};
+pub use super::letter::{Death, dead_letter};
+use super::letter::{dead_message, headers, message_id, storable};
+use super::retries;
 use super::topology::Queue;
-use super::{retries, topology};
 use crate::contracts::{DecodeError, ReceivedEvent};
 use crate::db::{Pool, StoreError};
-use crate::dead_letters::intake::DeadMessage;
 use crate::dead_letters::{self, DeadLetters, REDRIVE_HEADER};
-use crate::outbox::{Outbox, OutgoingMessage};
-use crate::readiness::Check;
+use crate::outbox::Outbox;
 use crate::settings::Amqp;
 use crate::trace::TraceContext;
 
@@ -128,7 +129,7 @@ pub struct Consumers {
     /// Rung when a dead letter was written.
     pub outbox: Outbox,
     /// Told how the broker is.
-    pub broker: Check,
+    pub broker: BrokerHealth,
     /// Broker settings.
     pub amqp: Amqp,
     /// What is consumed.
@@ -138,7 +139,7 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// Consumes until `stop`: connect, check, consume; on any error or end of stream, again.
+    /// Consumes until `stop`: connect, check, consume; when the connection is lost, again.
     pub async fn run(self, stop: CancellationToken) {
         let consumed = opentelemetry::global::meter("jaego")
             .u64_counter("jaego_messages_consumed")
@@ -148,15 +149,17 @@ impl Consumers {
         let consuming = async {
             let mut backoff = Backoff::default();
             while !stop.is_cancelled() {
+                let begun = Instant::now();
                 let session = async {
-                    let connection = connection::connect(&self.amqp, self.name, "consumers").await?;
-                    let ended = self.session(&connection, &consumed, &mut backoff, &stop).await;
-                    connection::close(connection, &self.amqp).await;
+                    let link = connection::connect(&self.amqp, self.name, "consumers").await?;
+                    let ended = self.session(&link, &consumed, &stop).await;
+                    connection::close(link, &self.amqp).await;
                     ended
                 };
                 if let Err(error) = session.await {
-                    self.broker.fail(&format!("consumers: {error:#}"));
+                    self.broker.fail(CONNECTION, &format!("{error:#}"));
                     tracing::warn!(error = format!("{error:#}"), "consumers lost the broker; connecting again");
+                    backoff.reset_if_steady(begun);
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = backoff.wait() => {}
@@ -167,33 +170,51 @@ impl Consumers {
         futures::join!(retrying, consuming);
     }
 
-    async fn session(
+    /// Until the connection is lost, or `stop`.
+    async fn session(&self, link: &Connection, counter: &Counter<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
+        for subscription in &self.subscriptions {
+            self.broker.fail(subscription.queue.name, "not consumed yet");
+        }
+        self.broker.pass(CONNECTION);
+        let serving = self.subscriptions.iter().map(|subscription| self.serve(subscription, link, counter, stop));
+        try_join_all(serving).await.map(drop)
+    }
+
+    /// Consumes one queue and its dead letters; what is wrong with them (a queue is missing, a channel was
+    /// closed) is tried again by itself, while other queues go on. An error when the connection is lost.
+    async fn serve(
         &self,
-        connection: &Connection,
+        subscription: &Subscription,
+        link: &Connection,
         counter: &Counter<u64>,
-        backoff: &mut Backoff,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let opening = self.subscriptions.iter().map(|subscription| async {
-            let queue = subscription.queue;
-            let messages = self.open(connection, queue.name).await?;
-            Ok::<_, anyhow::Error>((messages, self.open(connection, &queue.dead_letter_queue()).await?))
-        });
-        let opened = try_join_all(opening).await?;
-        // Only now: a missing queue or right must not be asked for ten times a second.
-        self.broker.pass();
-        backoff.reset();
-        let consuming = self.subscriptions.iter().zip(opened).map(|(subscription, (messages, letters))| async move {
-            let ended = try_join(
-                self.consume(subscription, messages.1, counter, stop),
-                self.drain(subscription.queue, letters.1, stop),
-            );
-            let ended = ended.await.map(drop);
-            // The channels were kept until here: dropping them closes them.
-            drop((messages.0, letters.0));
-            ended
-        });
-        try_join_all(consuming).await.map(drop)
+        let queue = subscription.queue;
+        let mut backoff = Backoff::default();
+        loop {
+            let begun = Instant::now();
+            let serving = async {
+                let messages = self.open(link, queue.name).await?;
+                let letters = self.open(link, &queue.dead_letter_queue()).await?;
+                self.broker.pass(queue.name);
+                let consuming = self.consume(subscription, messages.1, counter, stop);
+                let ended = try_join(consuming, self.drain(queue, letters.1, stop)).await;
+                // The channels were kept until here: dropping them closes them.
+                drop((messages.0, letters.0));
+                ended.map(drop)
+            };
+            let Err(error) = serving.await else { return Ok(()) };
+            if !link.status().connected() {
+                return Err(error);
+            }
+            self.broker.fail(queue.name, &format!("{error:#}"));
+            tracing::warn!(queue = queue.name, error = format!("{error:#}"), "cannot consume; trying again");
+            backoff.reset_if_steady(begun);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = backoff.wait() => {}
+            }
+        }
     }
 
     async fn open(&self, connection: &Connection, queue: &str) -> anyhow::Result<(Channel, Consumer)> {
@@ -326,84 +347,4 @@ impl Consumers {
             }
         }
     }
-}
-
-/// Why and after how many attempts a message died.
-pub struct Death<'a> {
-    /// A stable word, such as `undecodable`.
-    pub reason: &'a str,
-    /// The last error in words.
-    pub error: &'a str,
-    /// How often it was tried.
-    pub attempts: i32,
-}
-
-impl Death<'_> {
-    fn of_decode(error: &DecodeError) -> Death<'_> {
-        let text = match error {
-            DecodeError::Undecodable(text) | DecodeError::UnknownType(text) => text,
-        };
-        Death { reason: error.reason(), error: text, attempts: 1 }
-    }
-}
-
-/// The message as a dead letter of `queue`: body untouched, the cause in its headers.
-pub fn dead_letter(
-    queue: &Queue,
-    message_id: String,
-    mut headers: Map<String, Value>,
-    body: &[u8],
-    death: &Death<'_>,
-) -> OutgoingMessage {
-    let error: String = storable(death.error).chars().take(1000).collect();
-    headers.insert("x-jaego-queue".into(), json!(queue.name));
-    headers.insert("x-jaego-reason".into(), json!(death.reason));
-    headers.insert("x-jaego-error".into(), json!(error));
-    headers.insert("x-jaego-attempts".into(), json!(death.attempts));
-    headers.insert("x-jaego-failed-at".into(), json!(chrono::Utc::now()));
-    OutgoingMessage {
-        message_id,
-        exchange: topology::DEAD_LETTERS,
-        routing_key: queue.name.to_owned(),
-        content_type: crate::contracts::CONTENT_TYPE.to_owned(),
-        headers: Value::Object(headers),
-        body: body.to_vec(),
-        subscriber_required: true,
-    }
-}
-
-fn dead_message(delivery: &Delivery) -> DeadMessage {
-    let content_type = delivery.properties.content_type().as_ref();
-    DeadMessage {
-        message_id: message_id(delivery),
-        content_type: content_type.map_or_else(String::new, |name| storable(name.as_str())),
-        headers: headers(delivery),
-        body: delivery.data.clone(),
-    }
-}
-
-fn message_id(delivery: &Delivery) -> String {
-    let id = delivery.properties.message_id().as_ref();
-    id.map_or_else(|| crate::ids::EventId::generate().to_string(), |id| storable(id.as_str()))
-}
-
-/// PostgreSQL knows no NUL in a text; whoever sent one must not block a queue with it.
-pub(super) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
-}
-
-/// The message's text and number headers; the broker's own are left out.
-fn headers(delivery: &Delivery) -> Map<String, Value> {
-    let mut headers = Map::new();
-    for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
-        let value = match value {
-            AMQPValue::LongString(text) => Value::String(storable(&String::from_utf8_lossy(text.as_bytes()))),
-            AMQPValue::ShortString(text) => Value::String(storable(text.as_str())),
-            AMQPValue::LongLongInt(number) => json!(number),
-            AMQPValue::LongInt(number) => json!(number),
-            _ => continue,
-        };
-        headers.insert(storable(name.as_str()), value);
-    }
-    headers
 }

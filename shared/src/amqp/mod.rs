@@ -3,5 +3,7 @@
 pub mod connection;
 pub mod consumer;
 pub mod definitions;
+pub mod health;
+mod letter;
 mod retries;
 pub mod topology;

@@ -8,7 +8,8 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{Death, HandleError, Subscription, dead_letter as letter, storable};
+use super::consumer::{HandleError, Subscription};
+use super::letter::{Death, dead_letter as letter, storable};
 use super::topology::Queue;
 use crate::db::{Pool, StoreError};
 use crate::outbox::{self, Outbox, OutgoingMessage};

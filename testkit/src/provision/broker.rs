@@ -211,6 +211,11 @@ impl Broker {
         Ok(published.routed)
     }
 
+    /// Removes a queue with all that is in it.
+    pub async fn delete_queue(&self, vhost: &str, queue: &str) -> Result<()> {
+        self.delete(&queue_path(vhost, queue)).await
+    }
+
     /// Removes what waits in a queue.
     pub async fn purge(&self, vhost: &str, queue: &str) -> Result<()> {
         self.delete(&format!("{}/contents", queue_path(vhost, queue))).await

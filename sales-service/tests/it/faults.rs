@@ -1,0 +1,272 @@
+//! The broker and the database fail while the service runs: it says so, loses nothing, and goes on by
+//! itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use shared::amqp::topology;
+use shared::ids::{ReceiptId, RequestId};
+use testkit::{LinkCutter, wait_until};
+use tokio_postgres::NoTls;
+
+use crate::messages::{publish, received_of};
+use crate::support::{SOON, Shop, one, policy};
+
+async fn ready(shop: &Shop) -> (u16, Value) {
+    let answer = shop.http.get(format!("{}/readyz", shop.admin)).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("json"))
+}
+
+/// Waits for a status of `/readyz`; answers its checks.
+async fn wait_for(shop: &Shop, code: u16, status: &str) -> Value {
+    wait_until(status, SOON, || async {
+        let (seen, body) = ready(shop).await;
+        if seen == code && body["status"] == status { Ok(body["checks"].clone()) } else { Err(body.to_string()) }
+    })
+    .await
+}
+
+async fn metrics(shop: &Shop) -> String {
+    shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("an answer").text().await.expect("text")
+}
+
+/// The gauge of a part of the service.
+async fn is_connected(shop: &Shop, part: &str) -> bool {
+    let metrics = metrics(shop).await;
+    let is_it = |line: &&str| line.starts_with("jaego_broker_connected") && line.contains(&format!("part=\"{part}\""));
+    metrics.lines().find(is_it).expect("a gauge of each part").ends_with(" 1")
+}
+
+async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
+    wait_until(query, SOON, || async {
+        let count = shop.count(query).await;
+        if count == expected { Ok(()) } else { Err(count) }
+    })
+    .await;
+}
+
+async fn receive(shop: &Shop, quantity: i64) {
+    publish(shop, "stock.received", &received_of("CP-1", ReceiptId::generate(), RequestId::generate(), quantity)).await;
+}
+
+async fn wait_for_on_hand(shop: &Shop, expected: i64) {
+    wait_for_count(shop, "SELECT on_hand FROM stock WHERE sku = 'CP-1'", expected).await;
+}
+
+async fn delete_queue(shop: &Shop, queue: &str) {
+    let vhost = &shop.surroundings.vhost;
+    vhost.broker().delete_queue(&vhost.name, queue).await.expect("deleted");
+}
+
+async fn apply_topology(shop: &Shop) {
+    shop.surroundings.vhost.import(&topology::definitions()).await.expect("imported");
+}
+
+/// Threads of this process that drive a connection to the broker.
+fn link_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("lapin-io-loop")).count()
+}
+
+/// A shop whose broker is behind a link that can be cut.
+async fn behind_a_link(extra: &[(&str, &str)]) -> (Shop, LinkCutter) {
+    let mut shop = Shop::open_with(extra).await;
+    shop.stop().await;
+    let port = shop.surroundings.lab.amqp_port();
+    let link = LinkCutter::start(format!("127.0.0.1:{port}")).await.expect("a link");
+    for (name, value) in &mut shop.own.env {
+        if name == "JAEGO_SALES__AMQP__URL" {
+            *value = link.url(value).expect("a URL");
+        }
+    }
+    shop.start().await;
+    wait_for(&shop, 200, "ready").await;
+    (shop, link)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_burns_no_attempt() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await;
+    shop.product("CP-1", 0, policy()).await;
+    wait_for(&shop, 200, "ready").await;
+    // The first message is caught in the middle of its handler.
+    let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
+    tokio::spawn(connection);
+    let lock = locker.transaction().await.expect("a transaction");
+    lock.execute("SELECT * FROM stock WHERE sku = 'CP-1' FOR UPDATE", &[]).await.expect("locked");
+    receive(&shop, 1).await;
+    let role = &shop.own.database.name;
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock' AND datname = current_database()"
+    );
+    wait_for_count(&shop, &waiting, 1).await;
+    for statement in [
+        format!("ALTER ROLE \"{role}\" NOLOGIN"),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"),
+    ] {
+        shop.database.batch_execute(&statement).await.expect("the administrator may");
+    }
+    lock.rollback().await.expect("unlocked");
+    let checks = wait_for(&shop, 503, "not_ready").await;
+    assert_ne!(checks["database"], "ok", "{checks}");
+    for _ in 0..4 {
+        receive(&shop, 1).await;
+    }
+    let refused = shop.order(one("CP-1", 1)).await;
+    assert_eq!((refused.status.as_u16(), refused.retry_after.is_some()), (503, true), "{refused:?}");
+    let vhost = &shop.surroundings.vhost;
+    wait_until("all five to be held, none given back or given up", SOON, || async {
+        let queue =
+            vhost.broker().queue(&vhost.name, "sales.stock-received").await.map_err(|error| error.to_string())?;
+        if queue.messages_unacknowledged == 5 { Ok(()) } else { Err(format!("{queue:?}")) }
+    })
+    .await;
+
+    shop.database.batch_execute(&format!("ALTER ROLE \"{role}\" LOGIN")).await.expect("the administrator may");
+    wait_for_on_hand(&shop, 5).await;
+    wait_for(&shop, 200, "ready").await;
+    let metrics = metrics(&shop).await;
+    assert!(metrics.contains("outcome=\"handled\"") && !metrics.contains("outcome=\"parked\""), "{metrics}");
+    for table in ["message_retries", "dead_letters"] {
+        assert_eq!(shop.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_link_is_noticed_and_nothing_of_it_is_left_behind() {
+    let (shop, link) = behind_a_link(&[("JAEGO_SALES__AMQP__TIMEOUT_MS", "1000")]).await;
+    shop.product("CP-1", 2, policy()).await;
+    assert!(is_connected(&shop, "relay").await && is_connected(&shop, "consumers").await);
+    let threads = link_threads();
+    assert_eq!(threads, 2, "the relay's and the consumers'");
+
+    link.blackhole();
+    let begun = Instant::now();
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
+    receive(&shop, 5).await;
+    wait_until("both parts to say so", Duration::from_secs(20), || async {
+        let (code, body) = ready(&shop).await;
+        let broken = ["broker-relay", "broker-consumers"].iter().all(|check| body["checks"][*check] != "ok");
+        if code == 200 && body["status"] == "degraded" && broken { Ok(()) } else { Err(body.to_string()) }
+    })
+    .await;
+    let noticed = begun.elapsed();
+    assert!(noticed < Duration::from_secs(16), "noticed after {noticed:?}");
+    assert!(!is_connected(&shop, "relay").await && !is_connected(&shop, "consumers").await);
+    // Each try hangs in the handshake until it is given up.
+    let tries = link.accepted();
+    wait_until("some more tries", SOON, || async {
+        let now = link.accepted();
+        if now >= tries + 6 { Ok(()) } else { Err(now) }
+    })
+    .await;
+    assert!(link_threads() <= threads, "{} threads are left of connections that were given up", link_threads());
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 201, "the shop sells on");
+    assert!(shop.count("SELECT count(*) FROM outbox").await >= 2);
+
+    link.pass();
+    wait_for(&shop, 200, "ready").await;
+    wait_for_count(&shop, "SELECT count(*) FROM outbox", 0).await;
+    wait_for_on_hand(&shop, 5).await;
+    wait_until("one thread a connection", SOON, || async {
+        let now = link_threads();
+        if now == 2 { Ok(()) } else { Err(now) }
+    })
+    .await;
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_link_that_breaks_again_and_again_gives_up_on_no_message() {
+    let (shop, link) = behind_a_link(&[]).await;
+    shop.product("CP-1", 0, policy()).await;
+    link.delay_ms(20, 20);
+    for round in 1..=8 {
+        for _ in 0..3 {
+            receive(&shop, 1).await;
+        }
+        link.cut_once();
+        wait_for_on_hand(&shop, round * 3).await;
+    }
+    wait_for(&shop, 200, "ready").await;
+    assert_eq!(shop.count("SELECT count(*) FROM dead_letters").await, 0);
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_back() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 0, policy()).await;
+    wait_for(&shop, 200, "ready").await;
+    delete_queue(&shop, "sales.factories").await;
+    let checks = wait_for(&shop, 200, "degraded").await;
+    assert!(checks["broker-consumers"].as_str().is_some_and(|text| text.contains("sales.factories")), "{checks}");
+    assert!(!is_connected(&shop, "consumers").await && is_connected(&shop, "relay").await);
+    receive(&shop, 4).await;
+    wait_for_on_hand(&shop, 4).await;
+    assert_eq!(ready(&shop).await.1["status"], "degraded", "still");
+
+    delete_queue(&shop, "sales.stock-received.dlq").await;
+    apply_topology(&shop).await;
+    wait_for(&shop, 200, "ready").await;
+    assert!(is_connected(&shop, "consumers").await);
+    publish(&shop, "factory.changed", b"no factory").await;
+    publish(&shop, "stock.received", b"no receipt").await;
+    for queue in ["sales.factories", "sales.stock-received"] {
+        wait_for_count(&shop, &format!("SELECT count(*) FROM dead_letters WHERE queue = '{queue}'"), 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_waits_until_each_of_its_queues_is_there() {
+    let shop = Shop::open().await;
+    wait_for(&shop, 200, "ready").await;
+    // The broker would confirm it: the other queue takes it.
+    delete_queue(&shop, "restock.production-requests").await;
+    shop.product("CP-1", 0, policy()).await;
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
+    let checks = wait_for(&shop, 200, "degraded").await;
+    assert!(
+        checks["broker-relay"].as_str().is_some_and(|text| text.contains("restock.production-requests")),
+        "{checks}"
+    );
+    let held = "SELECT count(*) FROM outbox WHERE last_error LIKE '%restock.production-requests is missing'";
+    wait_for_count(&shop, held, 1).await;
+    wait_for_count(&shop, "SELECT count(*) FROM outbox", 1).await;
+
+    apply_topology(&shop).await;
+    wait_for_count(&shop, "SELECT count(*) FROM outbox", 0).await;
+    wait_for(&shop, 200, "ready").await;
+    let depth = shop.surroundings.vhost.depth("restock.production-requests").await.expect("depth");
+    assert_eq!(depth, 1);
+    assert!(shop.surroundings.vhost.depth("production.requests").await.expect("depth") >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_which_the_broker_closes_the_channel_stops_no_other() {
+    let shop = Shop::open().await;
+    shop.product("CP-1", 0, policy()).await;
+    let bad = |exchange: &str, key: &str, at: &str| {
+        format!(
+            "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required, not_before) \
+             VALUES ('bad', '{exchange}', '{key}', 'text/plain', '{{}}', 'x', true, {at})"
+        )
+    };
+    // No such exchange; no right to the key. The same window takes all of them.
+    let good = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
+                SELECT 'good-' || n, 'jaego.events', 'replenishment.closed', 'text/plain', '{}', 'x', true \
+                FROM generate_series(1, 20) n";
+    let all = [bad("jaego.nowhere", "a", "now()"), bad("jaego.events", "stock.received", "now()"), good.to_owned()];
+    shop.database.batch_execute(&format!("BEGIN; {}; COMMIT", all.join(";"))).await.expect("written");
+    wait_for_count(&shop, "SELECT count(*) FROM outbox WHERE message_id <> 'bad'", 0).await;
+    wait_until("all of them on the broker", SOON, || async {
+        let depth = shop.surroundings.vhost.depth("production.replenishments-closed").await.expect("depth");
+        if depth >= 20 { Ok(()) } else { Err(depth) }
+    })
+    .await;
+    wait_for_count(&shop, "SELECT count(*) FROM outbox WHERE last_error IS NOT NULL AND attempts >= 2", 2).await;
+    shop.database.batch_execute("DELETE FROM outbox WHERE message_id = 'bad'").await.expect("deleted");
+    wait_for(&shop, 200, "ready").await;
+}

@@ -1,0 +1,90 @@
+//! Messages as they come from the broker, and as they go to the dead letters.
+
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, FieldTable};
+use serde_json::{Map, Value, json};
+
+use super::topology::{self, Queue};
+use crate::contracts::DecodeError;
+use crate::dead_letters::intake::DeadMessage;
+use crate::outbox::OutgoingMessage;
+
+/// Why and after how many attempts a message died.
+pub struct Death<'a> {
+    /// A stable word, such as `undecodable`.
+    pub reason: &'a str,
+    /// The last error in words.
+    pub error: &'a str,
+    /// How often it was tried.
+    pub attempts: i32,
+}
+
+impl Death<'_> {
+    pub(super) fn of_decode(error: &DecodeError) -> Death<'_> {
+        let text = match error {
+            DecodeError::Undecodable(text) | DecodeError::UnknownType(text) => text,
+        };
+        Death { reason: error.reason(), error: text, attempts: 1 }
+    }
+}
+
+/// The message as a dead letter of `queue`: body untouched, the cause in its headers.
+pub fn dead_letter(
+    queue: &Queue,
+    message_id: String,
+    mut headers: Map<String, Value>,
+    body: &[u8],
+    death: &Death<'_>,
+) -> OutgoingMessage {
+    let error: String = storable(death.error).chars().take(1000).collect();
+    headers.insert("x-jaego-queue".into(), json!(queue.name));
+    headers.insert("x-jaego-reason".into(), json!(death.reason));
+    headers.insert("x-jaego-error".into(), json!(error));
+    headers.insert("x-jaego-attempts".into(), json!(death.attempts));
+    headers.insert("x-jaego-failed-at".into(), json!(chrono::Utc::now()));
+    OutgoingMessage {
+        message_id,
+        exchange: topology::DEAD_LETTERS,
+        routing_key: queue.name.to_owned(),
+        content_type: crate::contracts::CONTENT_TYPE.to_owned(),
+        headers: Value::Object(headers),
+        body: body.to_vec(),
+        subscriber_required: true,
+    }
+}
+
+pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
+    let content_type = delivery.properties.content_type().as_ref();
+    DeadMessage {
+        message_id: message_id(delivery),
+        content_type: content_type.map_or_else(String::new, |name| storable(name.as_str())),
+        headers: headers(delivery),
+        body: delivery.data.clone(),
+    }
+}
+
+pub(super) fn message_id(delivery: &Delivery) -> String {
+    let id = delivery.properties.message_id().as_ref();
+    id.map_or_else(|| crate::ids::EventId::generate().to_string(), |id| storable(id.as_str()))
+}
+
+/// PostgreSQL knows no NUL in a text; whoever sent one must not block a queue with it.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// The message's text and number headers; the broker's own are left out.
+pub(super) fn headers(delivery: &Delivery) -> Map<String, Value> {
+    let mut headers = Map::new();
+    for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
+        let value = match value {
+            AMQPValue::LongString(text) => Value::String(storable(&String::from_utf8_lossy(text.as_bytes()))),
+            AMQPValue::ShortString(text) => Value::String(storable(text.as_str())),
+            AMQPValue::LongLongInt(number) => json!(number),
+            AMQPValue::LongInt(number) => json!(number),
+            _ => continue,
+        };
+        headers.insert(storable(name.as_str()), value);
+    }
+    headers
+}
