@@ -23,6 +23,7 @@ use crate::{
 
 const ADMIN: &str = "jaego_admin";
 const START_TIMEOUT: Duration = Duration::from_secs(120);
+const CTL_TIMEOUT: Duration = Duration::from_secs(60);
 const EPMD_TIMEOUT: Duration = Duration::from_secs(10);
 const INSTANCE: &str = "instance.json";
 
@@ -57,6 +58,8 @@ pub struct RabbitServer {
     epmd: Process,
     instance: Instance,
     password: String,
+    binaries: RabbitBinaries,
+    place: Place,
 }
 
 impl RabbitServer {
@@ -71,7 +74,7 @@ impl RabbitServer {
         let mut epmd = spawn_epmd(binaries, &place, instance.epmd_port)?;
         wait_epmd(&mut epmd, instance.epmd_port).await?;
         let process = spawn_server(binaries, &place, &instance)?;
-        let mut server = Self { process, epmd, instance, password };
+        let mut server = Self { process, epmd, instance, password, binaries: binaries.clone(), place };
         server.wait_ready().await?;
         Ok(server)
     }
@@ -104,6 +107,32 @@ impl RabbitServer {
     /// Its process, to be killed by a test that wants a crash.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Ends the node alone, in order, as an administrator's restart would.
+    pub async fn stop_node(&mut self) -> Result<()> {
+        self.process.terminate(STOP_TIMEOUT).await?;
+        Ok(())
+    }
+
+    /// Starts the node again after [`Self::stop_node`] or a crash: same data, same ports.
+    pub async fn start_node(&mut self) -> Result<()> {
+        if self.process.exit_status().is_none() {
+            return Err(Error::Invalid("RabbitMQ runs already".into()));
+        }
+        self.process = spawn_server(&self.binaries, &self.place, &self.instance)?;
+        self.wait_ready().await
+    }
+
+    /// Runs `rabbitmqctl` on this node; a refusal is an error with its words.
+    pub async fn ctl(&self, args: &[&str]) -> Result<()> {
+        let program = self.binaries.server.with_file_name("rabbitmqctl");
+        let mut ctl = node_spec("rabbitmqctl", &program, &self.place, &self.instance, "ctl.log").args(args).spawn()?;
+        match ctl.wait_exit(CTL_TIMEOUT).await {
+            Some(status) if status.success() => Ok(()),
+            Some(_) => Err(ctl.not_ready(format!("refused {args:?}"))),
+            None => Err(ctl.not_ready(format!("{args:?} did not end within {CTL_TIMEOUT:?}"))),
+        }
     }
 
     /// Ends it and its epmd; durable queues and persistent messages stay.
@@ -215,8 +244,15 @@ async fn wait_epmd(epmd: &mut Process, port: u16) -> Result<()> {
 }
 
 fn spawn_server(binaries: &RabbitBinaries, place: &Place, instance: &Instance) -> Result<Process> {
+    node_spec("RabbitMQ", &binaries.server, place, instance, "server.log")
+        .record(place.path(SERVER_RECORD), format!("-home {}", place.dir().display()))
+        .spawn()
+}
+
+/// A program of RabbitMQ in the surroundings of this node.
+fn node_spec(name: &str, program: &Path, place: &Place, instance: &Instance, log: &str) -> Spec {
     let home = place.dir();
-    let mut spec = Spec::new("RabbitMQ", &binaries.server, place.path("server.log"))
+    let mut spec = Spec::new(name, program, place.path(log))
         .clear_env()
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", home)
@@ -239,8 +275,5 @@ fn spawn_server(binaries: &RabbitBinaries, place: &Place, instance: &Instance) -
     ] {
         spec = spec.env(name, place.path(file));
     }
-    spec.current_dir(home)
-        .run_as(place.account())
-        .record(place.path(SERVER_RECORD), format!("-home {}", home.display()))
-        .spawn()
+    spec.current_dir(home).run_as(place.account())
 }

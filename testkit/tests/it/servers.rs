@@ -129,10 +129,13 @@ async fn rabbitmq_keeps_its_messages_over_stop_and_crash() {
     assert_eq!(seen[0].properties.headers["x"], json!(1));
     assert_eq!(broker.queues("jaego").await.unwrap().len(), 1);
     assert_eq!(broker.queue("jaego", "q").await.unwrap().arguments["x-queue-type"], json!("quorum"));
+    let refused = server.ctl(&["no_such_command"]).await.unwrap_err().to_string();
+    assert!(refused.contains("no_such_command"), "{refused}");
+    assert!(server.start_node().await.is_err(), "it runs already");
     server.process().kill9().unwrap();
-    drop(server);
-
-    let server = RabbitServer::start(&binaries, &dir, &options).await.unwrap();
+    assert!(nobody_listens(port));
+    server.start_node().await.unwrap();
+    server.ctl(&["set_vm_memory_high_watermark", "0.5"]).await.unwrap();
     wait_for_depth(&admin_in_vhost, 1).await;
     assert_eq!(amqp_purge(&admin_in_vhost, "q").await.unwrap(), 1);
     server.broker().delete_vhost("jaego").await.unwrap();

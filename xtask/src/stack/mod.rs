@@ -15,7 +15,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use testkit::process::{Process, Spec};
+use testkit::{
+    process::{Process, Spec},
+    provision::Broker,
+    servers::RabbitServer,
+};
 
 pub use self::service::{Service, Urls, Want};
 use self::{kept::Kept, ports::Ports, servers::Servers};
@@ -213,6 +217,22 @@ impl Stack {
     /// A service's database, as its own role.
     pub fn database_url(&self, service: Service) -> anyhow::Result<String> {
         Ok(self.running_servers()?.database_url(service))
+    }
+
+    /// The broker, as a service's own user.
+    pub fn broker_url(&self, service: Service) -> anyhow::Result<String> {
+        Ok(self.running_servers()?.broker_url(service))
+    }
+
+    /// RabbitMQ itself, to be ended and started again: only a private one.
+    pub fn rabbit(&mut self) -> anyhow::Result<&mut RabbitServer> {
+        let servers = self.servers.as_mut().context("PostgreSQL and RabbitMQ do not run")?;
+        servers.private_rabbit().context("other stacks use this RabbitMQ, too")
+    }
+
+    /// RabbitMQ's management API, and the services' vhost.
+    pub fn broker(&self) -> anyhow::Result<(Broker, &str)> {
+        Ok(self.running_servers()?.broker())
     }
 
     /// How many messages wait in a queue now.

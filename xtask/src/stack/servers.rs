@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use shared::amqp::topology;
 use testkit::{
     Lab, TestDatabase, TestVhost,
-    provision::{amqp_url, create_database, url_of},
+    provision::{Broker, amqp_url, create_database, url_of},
     servers::{PostgresOptions, PostgresServer, RabbitOptions, RabbitServer},
 };
 
@@ -151,6 +151,22 @@ impl Servers {
                 amqp_url(private.rabbit.amqp_port(), user, password, VHOST)
             }
             Kind::Shared(shared) => shared.vhost.admin_url.clone(),
+        }
+    }
+
+    /// RabbitMQ's management API, and the services' vhost.
+    pub(super) fn broker(&self) -> (Broker, &str) {
+        match &self.kind {
+            Kind::Private(private) => (private.rabbit.broker(), VHOST),
+            Kind::Shared(shared) => (shared.vhost.broker().clone(), &shared.vhost.name),
+        }
+    }
+
+    /// RabbitMQ itself, when nobody else uses it.
+    pub(super) fn private_rabbit(&mut self) -> Option<&mut RabbitServer> {
+        match &mut self.kind {
+            Kind::Private(private) => Some(&mut private.rabbit),
+            Kind::Shared(_) => None,
         }
     }
 

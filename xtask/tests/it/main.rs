@@ -5,5 +5,8 @@
 mod api_client;
 mod commands;
 mod crashes;
+mod faults;
 mod harness;
 mod main_job;
+mod poison;
+mod traffic;

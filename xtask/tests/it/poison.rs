@@ -1,0 +1,87 @@
+//! What no consumer can read: dead-lettered at once, in nobody's way.
+
+use serde_json::{Value, json};
+use shared::amqp::topology::{QUEUES, Queue};
+use testkit::wait_until;
+use tokio::task::JoinSet;
+use xtask::stack::Service;
+
+use crate::harness::{SOON, World};
+
+/// The queue's own event, of a version that nobody knows.
+fn version_99(queue: &Queue) -> Vec<u8> {
+    let kind = format!("jaego.{}.v99", queue.routing_keys[0]);
+    let id = format!("poison-{}", queue.name);
+    json!({ "specversion": "1.0", "id": id, "source": "/poison", "type": kind, "data": {} }).to_string().into_bytes()
+}
+
+/// With the reason that each must be given.
+fn poison(queue: &Queue) -> [(&'static str, Vec<u8>); 4] {
+    let random = (0..4096).map(|_| rand::random::<u8>()).collect();
+    [
+        ("undecodable", random),
+        ("undecodable", br#"{"type":"jaego.nothing.v1","data":{}}"#.to_vec()),
+        ("unknown-type", version_99(queue)),
+        ("undecodable", vec![b'x'; 1 << 20]),
+    ]
+}
+
+fn reader(queue: &Queue) -> Service {
+    Service::ALL.into_iter().find(|service| service.user() == queue.reader).expect("a reader")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_in_every_queue_hinders_nothing() {
+    let world = World::shared(Vec::new()).await;
+    let (broker, vhost) = world.stack.broker().unwrap();
+    let mut publishing = JoinSet::new();
+    for queue in QUEUES {
+        for (number, (_, body)) in poison(queue).into_iter().enumerate() {
+            let (broker, vhost) = (broker.clone(), vhost.to_owned());
+            publishing.spawn(async move {
+                let properties = json!({ "delivery_mode": 2, "message_id": format!("{}-{number}", queue.name) });
+                // The default exchange leads to the queue of this name.
+                let routed = broker.publish(&vhost, "amq.default", queue.name, &properties, &body).await.unwrap();
+                assert!(routed, "{} takes it", queue.name);
+            });
+        }
+    }
+    publishing.join_all().await;
+
+    // The main job goes through every service, behind the poison in its queues.
+    world.sell_out().await;
+    world.wait_on_hand(10).await;
+    for queue in QUEUES {
+        let letters = letters(&world, queue, 4).await;
+        let mut reasons: Vec<&str> = letters.iter().filter_map(|letter| letter["reason"].as_str()).collect();
+        reasons.sort_unstable();
+        assert_eq!(reasons, ["undecodable", "undecodable", "undecodable", "unknown-type"], "{}", queue.name);
+        assert!(letters.iter().all(|letter| letter["attempts"] == 1), "at once: {letters:?}");
+        assert!(letters.iter().any(|letter| letter["body_bytes"] == 1 << 20), "{}", queue.name);
+    }
+    for service in Service::ALL {
+        let all: i64 = world.sql(service, "SELECT count(*) FROM dead_letters").await;
+        let own = QUEUES.iter().filter(|queue| reader(queue) == service).count();
+        assert_eq!(all, i64::try_from(own * 4).unwrap(), "{service}");
+        let retried: i64 = world.sql(service, "SELECT count(*) FROM message_retries").await;
+        assert_eq!(retried, 0, "{service}");
+        let audit = world.api(service).get("/api/v1/audit").await.unwrap().ok("audit").unwrap();
+        assert_eq!(audit["ok"], true, "{service}: {audit}");
+    }
+    for queue in QUEUES {
+        for name in [queue.name.to_owned(), queue.dead_letter_queue()] {
+            assert_eq!(world.stack.depth(&name).await.unwrap(), 0, "{name}");
+        }
+    }
+    world.stop().await;
+}
+
+async fn letters(world: &World, queue: &Queue, count: usize) -> Vec<Value> {
+    let api = world.api(reader(queue));
+    let path = format!("/api/v1/dead-letters?queue={}&limit=200", queue.name);
+    wait_until(&format!("{count} dead letters of {}", queue.name), SOON, || async {
+        let letters = world.items(&api, &path).await;
+        if letters.len() == count { Ok(letters) } else { Err(format!("{} letters", letters.len())) }
+    })
+    .await
+}

@@ -1,0 +1,199 @@
+//! Shoppers who order all the time, and the proof that nothing of it was lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use testkit::wait_until;
+use tokio::{task::JoinSet, time::sleep};
+use xtask::{api::Api, stack::Service};
+
+use crate::harness::{SOON, World};
+
+/// Products of which more is made by itself: refused, refused, backordered when there is none.
+const SKUS: [&str; 3] = ["CP-502101", "CP-502102", "CP-502103"];
+const SHOPPERS: usize = 3;
+/// A shopper thinks for so long between two orders.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Orders that come in all the time.
+pub(crate) struct Traffic {
+    is_over: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    shoppers: JoinSet<Vec<Seen>>,
+}
+
+/// What a shopper was told.
+struct Seen {
+    status: u16,
+    order: String,
+}
+
+impl Traffic {
+    pub(crate) fn start(world: &World) -> Self {
+        let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut shoppers = JoinSet::new();
+        for shopper in 0..SHOPPERS {
+            let api = Api::new(&world.stack.urls(Service::Sales).public);
+            let (is_over, answered) = (Arc::clone(&is_over), Arc::clone(&answered));
+            shoppers.spawn(async move {
+                let mut seen = Vec::new();
+                while !is_over.load(Ordering::SeqCst) {
+                    seen.push(order(&api, shopper, seen.len()).await);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                    sleep(PAUSE).await;
+                }
+                seen
+            });
+        }
+        Self { is_over, answered, shoppers }
+    }
+
+    /// Until so many more orders were answered: the shop sells on.
+    pub(crate) async fn goes_on(&self, orders: usize) {
+        let before = self.answered.load(Ordering::SeqCst);
+        wait_until(&format!("{orders} more orders"), SOON, || async {
+            let more = self.answered.load(Ordering::SeqCst) - before;
+            if more >= orders { Ok(()) } else { Err(more) }
+        })
+        .await;
+    }
+
+    /// No more orders; waits until all that they set off is done, and counts.
+    pub(crate) async fn end(self, world: &World) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let seen: Vec<Seen> = self.shoppers.join_all().await.into_iter().flatten().collect();
+        let by_status = seen.iter().fold(BTreeMap::<u16, usize>::new(), |mut counts, seen| {
+            *counts.entry(seen.status).or_default() += 1;
+            counts
+        });
+        assert!(by_status.keys().all(|status| [201, 202, 409].contains(status)), "{by_status:?}");
+        assert!(by_status.contains_key(&201) && by_status.contains_key(&409), "{by_status:?}");
+        world.wait_quiet().await;
+        assert_orders_are_there(world, &seen).await;
+        let requests = assert_same_everywhere(world).await;
+        told(&format!("{by_status:?} orders, {requests} production requests: all there"));
+    }
+}
+
+async fn order(api: &Api, shopper: usize, number: usize) -> Seen {
+    let sku = SKUS[(shopper + number) % SKUS.len()];
+    let key = format!("shopper-{shopper}-{number}");
+    let body = json!({ "lines": [{ "sku": sku, "quantity": 1 + number % 2 }] });
+    let answer = api.post("/api/v1/orders", &[("Idempotency-Key", &key)], &body).await.unwrap();
+    let id = if answer.status == 409 { &answer.body["order_id"] } else { &answer.body["id"] };
+    let order = id.as_str().unwrap_or_else(|| panic!("{} {}", answer.status, answer.body)).to_owned();
+    Seen { status: answer.status.as_u16(), order }
+}
+
+/// Each order is there once, as it was answered (a backordered one may be confirmed by now).
+async fn assert_orders_are_there(world: &World, seen: &[Seen]) {
+    let rows = "SELECT coalesce(array_agg(id || ' ' || status), '{}') FROM orders";
+    let orders: Vec<String> = world.sql(Service::Sales, rows).await;
+    let orders: BTreeMap<&str, &str> = orders.iter().filter_map(|row| row.split_once(' ')).collect();
+    assert_eq!(orders.len(), seen.len(), "orders in the database, and answers");
+    for Seen { status, order } in seen {
+        let kept = orders.get(order.as_str()).copied();
+        let is_so = match status {
+            201 => kept == Some("confirmed"),
+            202 => matches!(kept, Some("backordered" | "confirmed")),
+            _ => kept == Some("rejected"),
+        };
+        assert!(is_so, "{order} was answered {status} and is {kept:?}");
+    }
+}
+
+/// What one service decided, each service that must know of it knows once: ids are primary keys.
+async fn assert_same_everywhere(world: &World) -> usize {
+    let ids = async |service, table, column| {
+        let query = format!("SELECT coalesce(array_agg({column}::text), '{{}}') FROM {table}");
+        world.sql::<Vec<String>>(service, &query).await.into_iter().collect::<BTreeSet<String>>()
+    };
+    let requests = ids(Service::Sales, "replenishments", "id").await;
+    for service in [Service::Production, Service::Restock] {
+        assert_eq!(ids(service, "production_requests", "id").await, requests, "production requests of {service}");
+    }
+    let receipts = ids(Service::Restock, "receipts", "id").await;
+    assert_eq!(ids(Service::Sales, "receipts_applied", "receipt_id").await, receipts, "receipts of sales-service");
+    assert_eq!(ids(Service::Production, "receipts", "id").await, receipts, "receipts of production-service");
+    let answered = ids(Service::Restock, "receipts", "request_id").await;
+    assert_eq!(answered, requests, "every request was answered with goods");
+    let mut received = Vec::new();
+    for service in Service::ALL {
+        let audit = world.api(service).get("/api/v1/audit").await.unwrap().ok("audit the books").unwrap();
+        assert_eq!(audit["ok"], true, "{service}: {audit}");
+        received.push(units_received(&audit));
+    }
+    assert!(received.iter().all(|units| *units == received[0]), "{received:?}");
+    requests.len()
+}
+
+fn units_received(audit: &Value) -> BTreeMap<String, i64> {
+    let totals = audit["totals"].as_array().expect("totals").iter();
+    let units = totals.map(|total| (total["sku"].as_str().unwrap().to_owned(), total["received"].as_i64().unwrap()));
+    units.filter(|(_, units)| *units > 0).collect()
+}
+
+impl World {
+    /// Waits until nothing is on its way anywhere.
+    async fn wait_quiet(&self) {
+        let open = "SELECT count(*) FROM replenishments WHERE status NOT IN ('complete', 'closed_short')";
+        wait_until("every production request to be answered with goods", SOON, || async {
+            let open: i64 = self.sql(Service::Sales, open).await;
+            if open == 0 { Ok(()) } else { Err(open) }
+        })
+        .await;
+        for service in Service::ALL {
+            wait_until(&format!("no message of {service} to wait for a retry"), SOON, || async {
+                let retries: i64 = self.sql(service, "SELECT count(*) FROM message_retries").await;
+                if retries == 0 { Ok(()) } else { Err(retries) }
+            })
+            .await;
+        }
+        self.wait_queues_empty().await;
+        for service in [Service::Sales, Service::Production] {
+            let (theirs, table) = match service {
+                Service::Sales => ("receipts_applied", "receipts"),
+                _ => ("receipts", "receipts"),
+            };
+            let booked: i64 = self.sql(Service::Restock, &format!("SELECT count(*) FROM {table}")).await;
+            wait_until(&format!("{service} to have every receipt"), SOON, || async {
+                let seen: i64 = self.sql(service, &format!("SELECT count(*) FROM {theirs}")).await;
+                if seen == booked { Ok(()) } else { Err(format!("{seen} of {booked}")) }
+            })
+            .await;
+        }
+    }
+
+    /// What a service says of itself: the code and the body of `/readyz`.
+    pub(crate) async fn readiness(&self, service: Service) -> (u16, Value) {
+        let answer = Api::new(&self.stack.urls(service).admin).get("/readyz").await.unwrap();
+        (answer.status.as_u16(), answer.body)
+    }
+
+    /// Waits until all services are ready, and say `status`; answers how long it took.
+    pub(crate) async fn all_say(&self, status: &str) -> Duration {
+        let begun = Instant::now();
+        for service in Service::ALL {
+            wait_until(&format!("{service} to be {status}"), SOON, || async {
+                let (code, body) = self.readiness(service).await;
+                assert_eq!(code, 200, "without a broker, too, {service} is ready: {body}");
+                if body["status"] == status { Ok(()) } else { Err(body.to_string()) }
+            })
+            .await;
+        }
+        begun.elapsed()
+    }
+}
+
+/// For the person who reads the output of a test.
+#[expect(clippy::print_stderr, reason = "shown by the test runner")]
+pub(crate) fn told(what: &str) {
+    eprintln!("{what}");
+}
