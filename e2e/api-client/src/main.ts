@@ -1,6 +1,7 @@
 // Calls every operation of every service through its generated client. Ends with 0 when each
 // documented success was seen, and looked as documented.
 import { Api, answered, type Clients } from "./client.js";
+import { sortAndGiveUp } from "./dead-letters.js";
 import { behaveAsEver } from "./factory.js";
 import { retryAndCancel } from "./production.js";
 import { quarantine, receiveAndJudge } from "./restock.js";
@@ -30,6 +31,7 @@ try {
   const ids = [...(await retryAndCancel(api.clients)), ...(await receiveAndJudge(api.clients))];
   await quarantine(api.clients);
   await replenishments(api.clients, ids);
+  await sortAndGiveUp(api.clients);
   await books(api.clients);
 } finally {
   await behaveAsEver();

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, fs};
 
+use serde_json::json;
 use tempfile::TempDir;
+use testkit::wait_until;
 use xtask::{
     node::{Node, client_dir},
     stack::Service,
 };
 
-use crate::harness::World;
+use crate::harness::{SOON, World};
 
 const SERVICES: [(&str, Service); 3] =
     [("sales", Service::Sales), ("production", Service::Production), ("restock", Service::Restock)];
@@ -24,11 +26,31 @@ async fn every_operation_answers_its_generated_client() {
     for script in ["generate", "build"] {
         package.run(&node, &world, script).await;
     }
+    publish_what_nobody_understands(&world).await;
     let said = package.run(&node, &world, "start").await;
     let answered = said.lines().filter_map(|line| line.strip_prefix("answered "));
     let answered: BTreeSet<String> = answered.map(|line| first_words(line, 3)).collect();
     assert_eq!(answered, operations(&world).await, "{said}");
     world.stop().await;
+}
+
+/// Dead letters of two causes for each service.
+async fn publish_what_nobody_understands(world: &World) {
+    let (broker, vhost) = world.stack.broker().unwrap();
+    for queue in ["sales.factories", "production.replenishments-closed", "restock.factories"] {
+        for (number, body) in ["no event", "no event at all", "{}", "{ }"].into_iter().enumerate() {
+            let properties = json!({ "delivery_mode": 2, "message_id": format!("e2e-{number}") });
+            // The default exchange leads to the queue of this name.
+            assert!(broker.publish(vhost, "amq.default", queue, &properties, body.as_bytes()).await.unwrap());
+        }
+        let reader = queue.split('.').next().unwrap();
+        let (_, service) = SERVICES.into_iter().find(|(name, _)| *name == reader).unwrap();
+        wait_until(&format!("four letters of {queue}"), SOON, || async {
+            let count: i64 = world.sql(service, "SELECT count(*) FROM dead_letters WHERE status = 'waiting'").await;
+            if count == 4 { Ok(()) } else { Err(count) }
+        })
+        .await;
+    }
 }
 
 /// The package in a folder of its own, because documents, types and programs are written beside it.

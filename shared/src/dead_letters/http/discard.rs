@@ -23,7 +23,7 @@ const REASON_LENGTH_MAX: usize = 500;
 /// Letters that need nobody any more, and why.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"ids": ["0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"], "reason": "sent by a broken script"}))]
-pub struct DiscardBody {
+pub struct DiscardLetters {
     /// 1 to 1,000 letters.
     #[schema(max_items = 1000)]
     ids: Vec<Uuid>,
@@ -33,7 +33,7 @@ pub struct DiscardBody {
 
 /// What was discarded.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Discarded {
+pub struct DiscardedLetters {
     /// Letters; those that were discarded before do not count.
     #[schema(example = 1)]
     discarded: usize,
@@ -44,9 +44,9 @@ pub struct Discarded {
     tag = "dead letters",
     operation_id = "discardDeadLetters",
     security(("operator" = [])),
-    request_body = DiscardBody,
+    request_body = DiscardLetters,
     responses(
-        (status = 200, description = "Discarded.", body = Discarded),
+        (status = 200, description = "Discarded.", body = DiscardedLetters),
         (status = 404, description = "`not-found`: Some of the letters are not there; nothing was discarded."),
         (status = 409, description = "`conflict`: Some were processed; nothing was discarded."),
     ),
@@ -58,7 +58,7 @@ pub(super) async fn discard_dead_letters(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let wanted: DiscardBody = parse_strict(&body.0)?;
+    let wanted: DiscardLetters = parse_strict(&body.0)?;
     bounded(&wanted.ids)?;
     let reason = wanted.reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON_LENGTH_MAX || reason.chars().any(char::is_control) {
@@ -84,7 +84,7 @@ pub(super) async fn discard_dead_letters(
         })
         .await?;
     letters.outbox.wake();
-    Ok(HttpResponse::Ok().json(Discarded { discarded }))
+    Ok(HttpResponse::Ok().json(DiscardedLetters { discarded }))
 }
 
 /// The letter first: what its queue does about it must not find it waiting any more.

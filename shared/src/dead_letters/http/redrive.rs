@@ -27,7 +27,7 @@ const RATE_PER_S_MAX: f64 = 10_000.0;
 /// Which letters to send back: `ids` or a `group`.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(example = json!({"group": "5f2b6d1c9a3e4f70", "rate_per_s": 50}))]
-pub struct RedriveBody {
+pub struct RedriveLetters {
     /// 1 to 1,000 waiting letters.
     #[schema(max_items = 1000)]
     ids: Option<Vec<Uuid>>,
@@ -96,7 +96,7 @@ impl From<Job> for Redrive {
     operation_id = "redriveDeadLetters",
     security(("operator" = [])),
     params(IdempotencyKey),
-    request_body = RedriveBody,
+    request_body = RedriveLetters,
     responses(
         (status = 202, description = "A job; ask for it until it is done.", body = Redrive),
         (status = 404, description = "`not-found`: No such letters, or none waiting in the group."),
@@ -111,7 +111,7 @@ pub(super) async fn redrive_dead_letters(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let wanted: RedriveBody = parse_strict(&body.0)?;
+    let wanted: RedriveLetters = parse_strict(&body.0)?;
     let rate_per_s = wanted.rate_per_s.unwrap_or(RATE_PER_S_DEFAULT);
     if !(rate_per_s > 0.0 && rate_per_s <= RATE_PER_S_MAX) {
         return Err(invalid("rate_per_s", "must be above 0 and at most 10000"));
