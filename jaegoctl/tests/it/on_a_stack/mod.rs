@@ -1,6 +1,7 @@
 //! Against the whole of Jaego.
 
 mod audit;
+mod dlq;
 mod keys;
 mod operations;
 mod private_broker;
