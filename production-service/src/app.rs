@@ -40,7 +40,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         builder.consume(subscription);
     }
     builder.on_discard(&PRODUCTION_REQUESTS, amqp::on_discard());
-    let client = FactoryClient::new(settings.delivery.response_bytes_max)?;
+    let client = FactoryClient::new(&settings.delivery)?;
     let callback_urls = CallbackUrls::new(&settings.callback)?;
     let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);
     builder.spawn(|stop| worker.run(stop));

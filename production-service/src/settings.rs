@@ -44,6 +44,8 @@ pub struct Delivery {
     pub concurrency: usize,
     /// Waits between failed calls, seconds.
     pub retry_schedule_s: Vec<String>,
+    /// A factory's `Retry-After` counts up to so long.
+    pub retry_after_max_s: u32,
     /// Most bytes of an answer that are read.
     pub response_bytes_max: usize,
 }

@@ -108,8 +108,16 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Tables that `shared` brings, and diesel's own.
-const SHARED_TABLES: [&str; 5] =
-    ["outbox", "message_retries", "idempotency_keys", "audit_log", "__diesel_schema_migrations"];
+const SHARED_TABLES: [&str; 8] = [
+    "outbox",
+    "message_retries",
+    "idempotency_keys",
+    "audit_log",
+    "dead_letters",
+    "redrives",
+    "redriven_letters",
+    "__diesel_schema_migrations",
+];
 
 /// Compares diesel's `table!` text with the tables of a service's migrated database. Answers a
 /// sentence for each column that is only in one of them or has another type.

@@ -40,11 +40,13 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<Handled
                 id: requested.request_id,
                 sku: requested.sku,
                 factory_id: requested.factory_id,
+                fallback_from: None,
                 quantity: requested.quantity,
                 received: 0,
                 status: Status::Requested,
                 attempt_count: 0,
                 attempts_before_schedule: 0,
+                outcome_unknown: false,
                 revision: 0,
             };
             let factory = factories::find(connection, &new.factory_id).await?;

@@ -8,19 +8,23 @@ use shared::trace::TraceContext;
 
 use super::claim_requests::Call;
 use super::{Context, announce};
-use crate::domain::{Verdict, classify};
+use crate::domain::{AttemptResult, Options, Verdict};
 use crate::store::attempts::{self, AttemptEnd};
-use crate::store::{lead_times, milliseconds, requests};
+use crate::store::{factories, lead_times, milliseconds, requests};
+
+pub use crate::domain::{Ending, Health};
 
 /// How a call ended.
 #[derive(Debug, Clone)]
 pub struct CallEnd {
-    /// Status of the answer; None when there was none.
-    pub status: Option<u16>,
+    /// With an answer, or without.
+    pub ending: Ending,
     /// Why there was none.
     pub error: Option<String>,
     /// Beginning of the answer, redacted.
     pub answer: Option<String>,
+    /// How long the factory wants to be left alone, bounded.
+    pub retry_after: Option<Duration>,
     /// The factory's own id for the job.
     pub job_id: Option<String>,
     /// How long it took.
@@ -30,11 +34,11 @@ pub struct CallEnd {
 impl CallEnd {
     /// What follows from it.
     pub fn verdict(&self) -> Verdict {
-        classify(self.status)
+        self.ending.classify().0
     }
 
     fn in_words(&self) -> String {
-        match (self.status, &self.error) {
+        match (self.ending.status(), &self.error) {
             (Some(status), _) => format!("the factory answered {status}"),
             (None, Some(error)) => format!("no answer: {error}"),
             (None, None) => "no answer".to_owned(),
@@ -53,12 +57,13 @@ pub async fn record_attempt(
     let row = AttemptEnd {
         outcome: verdict.as_str(),
         duration_ms: Some(milliseconds(ended.duration)),
-        status: ended.status.map(i32::from),
+        status: ended.ending.status().map(i32::from),
         error: ended.error.clone(),
         answer: ended.answer.clone(),
     };
     let words = ended.in_words();
-    let schedule = context.schedule(call.factory.settings.retry_schedule.as_deref());
+    let settings = &call.factory.settings;
+    let result = AttemptResult { number, verdict, words: &words, retry_after: ended.retry_after };
     let mut connection = context.pool.get().await?;
     connection
         .transaction(async |connection| {
@@ -70,7 +75,15 @@ pub async fn record_attempt(
                     requests::keep_job_id(connection, id, job_id).await?;
                 }
             }
-            match stored.state.attempt_ended(number, verdict, &words, schedule) {
+            let fallback = match &settings.fallback_factory_id {
+                Some(fallback) if verdict == Verdict::Refused => factories::find(connection, fallback).await?,
+                _ => None,
+            };
+            let options = Options {
+                schedule: context.schedule(settings.retry_schedule.as_deref()),
+                fallback: fallback.as_ref().map(|factory| &factory.id),
+            };
+            match stored.state.attempt_ended(result, options) {
                 Some(change) => announce::save(connection, &stored, &change, trace, &words).await,
                 None => Ok::<_, StoreError>(()),
             }

@@ -1,28 +1,39 @@
 //! One call to a factory, exactly as it wants it (CONTRACTS.md, section 1).
 
+use std::collections::HashMap;
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use shared::contracts::callback::redact;
 use shared::trace::TraceContext;
 
+use super::retry_after;
 use crate::commands::claim_requests::Call;
-use crate::commands::record_attempt::CallEnd;
+use crate::commands::record_attempt::{CallEnd, Ending};
+use crate::settings::Delivery;
 
 /// Kept of an answer, in bytes.
 const ANSWER_BYTES_KEPT: usize = 2048;
 const JOB_ID_CHARS_MAX: usize = 200;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection is given less time than the call: so a factory that is not there is told from one that
+/// does not answer.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+const CONNECT_SHARE: f64 = 0.8;
+/// Factories have few time-outs between them; beyond so many all are forgotten.
+const CLIENTS_MAX: usize = 64;
 
 /// Speaks to factories.
 #[derive(Clone)]
 pub struct FactoryClient {
-    client: reqwest::Client,
+    /// By the time that a connection may take.
+    clients: Arc<Mutex<HashMap<Duration, reqwest::Client>>>,
     response_bytes_max: usize,
+    retry_after_max: Duration,
 }
 
 /// The factory's own words; the order counts for no one but keeps the body recognizable.
@@ -43,38 +54,75 @@ struct Manufacture<'a> {
 }
 
 impl FactoryClient {
+    /// From the settings; fails when no client can be built at all.
+    pub fn new(settings: &Delivery) -> reqwest::Result<Self> {
+        let client = Self {
+            clients: Arc::default(),
+            response_bytes_max: settings.response_bytes_max,
+            retry_after_max: Duration::from_secs(settings.retry_after_max_s.into()),
+        };
+        client.client(CONNECT_TIMEOUT_MAX)?;
+        Ok(client)
+    }
+
     /// Redirects are not followed, nothing is sent twice, no proxy of the environment is used: one call
     /// is one request to the configured address.
-    pub fn new(response_bytes_max: usize) -> reqwest::Result<Self> {
+    fn client(&self, connect_timeout: Duration) -> reqwest::Result<reqwest::Client> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&connect_timeout) {
+            return Ok(client.clone());
+        }
         let client = reqwest::Client::builder()
             .user_agent(concat!("jaego/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(connect_timeout)
             .build()?;
-        Ok(Self { client, response_bytes_max })
+        if clients.len() >= CLIENTS_MAX {
+            clients.clear();
+        }
+        clients.insert(connect_timeout, client.clone());
+        Ok(client)
     }
 
     /// Makes the call; whatever happens is its end.
     pub async fn call(&self, call: &Call, trace: TraceContext) -> CallEnd {
         let begun = Instant::now();
         let sent = tokio::time::timeout(call.timeout(), self.send(call, trace)).await;
-        let (status, error, answer) = match sent {
-            Ok(Ok(answer)) => {
-                let left = call.timeout().saturating_sub(begun.elapsed());
-                (Some(answer.status().as_u16()), None, self.read(answer, left).await)
-            }
-            Ok(Err(error)) => (None, Some(in_words(error)), Vec::new()),
-            Err(_) => (None, Some(format!("time-out after {} ms", call.timeout().as_millis())), Vec::new()),
-        };
-        CallEnd {
-            status,
-            error,
-            answer: status.map(|_| keep(&answer)),
-            job_id: job_id(&answer),
+        let none = |ending, error| CallEnd {
+            ending,
+            error: Some(error),
+            answer: None,
+            retry_after: None,
+            job_id: None,
             duration: begun.elapsed(),
+        };
+        match sent {
+            Ok(Ok(answer)) => {
+                let ending = Ending::Status(answer.status().as_u16());
+                let retry_after = self.retry_after(&answer);
+                let left = call.timeout().saturating_sub(begun.elapsed());
+                let body = self.read(answer, left).await;
+                CallEnd {
+                    ending,
+                    error: None,
+                    answer: Some(keep(&body)),
+                    retry_after,
+                    job_id: job_id(&body),
+                    duration: begun.elapsed(),
+                }
+            }
+            // A client that cannot be built has sent nothing, either.
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => none(Ending::NotConnected, in_words(error)),
+            Ok(Err(error)) => none(Ending::NoAnswer, in_words(error)),
+            Err(_) => none(Ending::NoAnswer, format!("time-out after {} ms", call.timeout().as_millis())),
         }
+    }
+
+    fn retry_after(&self, answer: &reqwest::Response) -> Option<Duration> {
+        let header = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+        retry_after::parse(header, SystemTime::now(), self.retry_after_max)
     }
 
     async fn send(&self, call: &Call, trace: TraceContext) -> reqwest::Result<reqwest::Response> {
@@ -88,7 +136,8 @@ impl FactoryClient {
         };
         // Texts only: writing them to memory cannot fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        self.client
+        let connect_timeout = call.timeout().mul_f64(CONNECT_SHARE).min(CONNECT_TIMEOUT_MAX);
+        self.client(connect_timeout)?
             .post(format!("{}/api/manufactures", call.factory.settings.base_url))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header("Idempotency-Key", call.request_id().to_string())

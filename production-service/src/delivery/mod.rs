@@ -3,6 +3,7 @@
 
 mod factory_client;
 mod in_hand;
+mod retry_after;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,7 +168,7 @@ impl Worker {
         let labels = [KeyValue::new("outcome", outcome)];
         self.metrics.attempts.add(1, &labels);
         self.metrics.duration.record(ended.duration.as_secs_f64(), &labels);
-        tracing::info!(outcome, status = ended.status, error = ended.error, "factory called");
+        tracing::info!(outcome, status = ended.ending.status(), error = ended.error, "factory called");
     }
 }
 

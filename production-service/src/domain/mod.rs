@@ -11,7 +11,8 @@ mod verdict;
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
 pub use self::lead_time::LeadTime;
 pub use self::request::{
-    Announcement, Arrival, Change, FACTORY_UNREACHABLE, Outcome, Rejection, Request, UNKNOWN_FACTORY,
+    Announcement, Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Options, Outcome, Rejection, Request,
+    UNKNOWN_FACTORY,
 };
 pub use self::status::{Status, UnknownStatus};
-pub use self::verdict::{Verdict, classify};
+pub use self::verdict::{Ending, Health, Verdict};

@@ -12,6 +12,9 @@ pub const UNKNOWN_FACTORY: &str = "unknown-factory";
 /// Reason of a request whose retry schedule is used up.
 pub const FACTORY_UNREACHABLE: &str = "factory-unreachable";
 
+/// Waits of the schedule are longer or shorter by up to this share.
+const JITTER: f64 = 0.2;
+
 /// A production request, as far as decisions need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -21,6 +24,8 @@ pub struct Request {
     pub sku: Sku,
     /// Who makes it.
     pub factory_id: FactoryId,
+    /// Who refused it before `factory_id` was asked in its place.
+    pub fallback_from: Option<FactoryId>,
     /// Units asked for.
     pub quantity: Quantity,
     /// Units that came.
@@ -31,6 +36,8 @@ pub struct Request {
     pub attempt_count: i32,
     /// Calls made before the retry schedule was begun (again).
     pub attempts_before_schedule: i32,
+    /// Of some call nobody knows whether the factory took the request.
+    pub outcome_unknown: bool,
     /// Outcomes announced.
     pub revision: i64,
 }
@@ -68,6 +75,10 @@ pub struct Change {
     pub next_attempt_in: Option<Duration>,
     /// See [`Request::attempts_before_schedule`].
     pub attempts_before_schedule: i32,
+    /// See [`Request::outcome_unknown`].
+    pub outcome_unknown: bool,
+    /// The factory that is asked from now on, when that is another one.
+    pub factory_id: Option<FactoryId>,
     /// What is published; it raises the revision by one.
     pub announcement: Option<Announcement>,
 }
@@ -79,6 +90,28 @@ pub enum Rejection {
     NotRetryable(Status),
     /// It has ended.
     Ended(Status),
+}
+
+/// How a call ended, as far as its request is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptResult<'a> {
+    /// Which call, counted from 1.
+    pub number: i32,
+    /// What it means.
+    pub verdict: Verdict,
+    /// The same in words: reason of the outcome.
+    pub words: &'a str,
+    /// The factory wants to be left alone for so long.
+    pub retry_after: Option<Duration>,
+}
+
+/// What the factory that was called leaves to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options<'a> {
+    /// Waits between its failed calls.
+    pub schedule: &'a [Duration],
+    /// Who may be asked when it refuses, if that factory is known.
+    pub fallback: Option<&'a FactoryId>,
 }
 
 /// What is known when a request comes for the first time.
@@ -113,23 +146,37 @@ impl Request {
         (self.status == Status::DeadLettered).then(|| self.restart())
     }
 
-    /// The factory's answer to call `number` is known, or it is known that there is none.
-    pub fn attempt_ended(&self, number: i32, verdict: Verdict, answer: &str, schedule: &[Duration]) -> Option<Change> {
+    /// A call ended. Its wait is the schedule's, give or take a fifth, but never less than the factory asks for.
+    pub fn attempt_ended(&self, ended: AttemptResult<'_>, options: Options<'_>) -> Option<Change> {
         // Whatever call it was: once the factory has taken the request it must not get it again.
-        if verdict == Verdict::Accepted {
-            let change = self.becomes(Status::Accepted).announcing(Outcome::Accepted, answer);
+        if ended.verdict == Verdict::Accepted {
+            let change = self.becomes(Status::Accepted).announcing(Outcome::Accepted, ended.words);
             return self.status.is_before_acceptance().then_some(change);
         }
-        if self.status != Status::Sending || number != self.attempt_count {
+        if self.status != Status::Sending || ended.number != self.attempt_count {
             return None;
         }
-        Some(match verdict {
-            Verdict::Refused => self.becomes(Status::Refused).announcing(Outcome::Refused, answer),
-            Verdict::Accepted | Verdict::Retry => match self.next_delay(schedule) {
-                Some(delay) => self.becomes(Status::Retrying).sending_in(delay),
+        let change = match ended.verdict {
+            Verdict::Refused => self.refused(ended.words, options.fallback),
+            Verdict::Accepted | Verdict::Retry | Verdict::Unknown => match self.next_delay(options.schedule) {
+                Some(delay) => self
+                    .becomes(Status::Retrying)
+                    .sending_in(self.jittered(delay).max(ended.retry_after.unwrap_or_default())),
                 None => self.die(),
             },
-        })
+        };
+        Some(Change { outcome_unknown: self.outcome_unknown || ended.verdict == Verdict::Unknown, ..change })
+    }
+
+    /// Another factory is asked once, and only when it is certain that no factory has taken the request:
+    /// goods that nobody asked for twice must not come twice.
+    fn refused(&self, words: &str, fallback: Option<&FactoryId>) -> Change {
+        match fallback {
+            Some(fallback) if !self.outcome_unknown && self.fallback_from.is_none() && *fallback != self.factory_id => {
+                Change { factory_id: Some(fallback.clone()), ..self.restart() }
+            }
+            _ => self.becomes(Status::Refused).announcing(Outcome::Refused, words),
+        }
     }
 
     /// Who made the call under way is gone, and with it the answer: the factory is asked again at
@@ -138,10 +185,11 @@ impl Request {
         if self.status != Status::Sending {
             return None;
         }
-        Some(match self.next_delay(schedule) {
+        let change = match self.next_delay(schedule) {
             Some(_) => self.becomes(Status::Retrying).sending_in(Duration::ZERO),
             None => self.die(),
-        })
+        };
+        Some(Change { outcome_unknown: true, ..change })
     }
 
     /// Units came, counted once a receipt. Goods end all further attempts; what was cancelled stays so.
@@ -190,6 +238,12 @@ impl Request {
             status: change.status,
             received: change.received,
             attempts_before_schedule: change.attempts_before_schedule,
+            outcome_unknown: change.outcome_unknown,
+            fallback_from: match &change.factory_id {
+                Some(_) => Some(self.factory_id.clone()),
+                None => self.fallback_from.clone(),
+            },
+            factory_id: change.factory_id.as_ref().unwrap_or(&self.factory_id).clone(),
             revision: self.revision + i64::from(change.announcement.is_some()),
             ..self.clone()
         }
@@ -201,6 +255,8 @@ impl Request {
             received: self.received,
             next_attempt_in: None,
             attempts_before_schedule: self.attempts_before_schedule,
+            outcome_unknown: self.outcome_unknown,
+            factory_id: None,
             announcement: None,
         }
     }
@@ -218,6 +274,19 @@ impl Request {
     fn next_delay(&self, schedule: &[Duration]) -> Option<Duration> {
         let failed_before = self.attempt_count - self.attempts_before_schedule - 1;
         usize::try_from(failed_before).ok().and_then(|index| schedule.get(index)).copied()
+    }
+
+    /// A fifth more or less, so that requests that failed together do not come back together. The same for
+    /// the same call, whoever computes it.
+    fn jittered(&self, delay: Duration) -> Duration {
+        let seed = self.id.0.as_u64_pair().1 ^ u64::from(self.attempt_count.unsigned_abs());
+        // The finishing steps of splitmix64.
+        let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let share = f64::from(u32::try_from(mixed >> 32).unwrap_or_default()) / f64::from(u32::MAX);
+        delay.mul_f64(1.0 + JITTER * (2.0 * share - 1.0))
     }
 
     fn status_with(&self, received: i64) -> Status {

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use shared::ids::{Quantity, RequestId};
+use shared::ids::{FactoryId, Quantity, RequestId};
 
-use super::{Arrival, Change, FACTORY_UNREACHABLE, Outcome, Rejection, Request, Status, UNKNOWN_FACTORY, Verdict};
+use super::{
+    Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Options, Outcome, Rejection, Request, Status, UNKNOWN_FACTORY,
+    Verdict,
+};
 
 const SCHEDULE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
@@ -18,11 +21,13 @@ fn request(status: Status) -> Request {
         id: RequestId::generate(),
         sku: "CP-502101".parse().expect("sku"),
         factory_id: "FF-500293".parse().expect("factory"),
+        fallback_from: None,
         quantity: quantity(10),
         received: 0,
         status,
         attempt_count: 0,
         attempts_before_schedule: 0,
+        outcome_unknown: false,
         revision: 0,
     }
 }
@@ -32,9 +37,31 @@ fn claimed(request: &Request) -> Request {
     Request { status: Status::Sending, attempt_count: request.attempt_count + 1, ..request.clone() }
 }
 
+fn fallback() -> FactoryId {
+    "FF-2".parse().expect("factory")
+}
+
+/// Call `number` ends with `verdict`, at a factory without fallback.
+fn end(request: &Request, number: i32, verdict: Verdict) -> Option<Change> {
+    let ended = AttemptResult { number, verdict, words: "told", retry_after: None };
+    request.attempt_ended(ended, Options { schedule: &SCHEDULE, fallback: None })
+}
+
+/// The next call ends with `verdict`, at a factory with a fallback.
+fn next_call(request: &Request, verdict: Verdict) -> Change {
+    let sending = claimed(request);
+    let ended = AttemptResult { number: sending.attempt_count, verdict, words: "told", retry_after: None };
+    sending.attempt_ended(ended, Options { schedule: &SCHEDULE, fallback: Some(&fallback()) }).expect("a change")
+}
+
 fn fail(request: &Request) -> Change {
     let sending = claimed(request);
-    sending.attempt_ended(sending.attempt_count, Verdict::Retry, "503", &SCHEDULE).expect("a change")
+    end(&sending, sending.attempt_count, Verdict::Retry).expect("a change")
+}
+
+/// Give or take a fifth.
+fn is_about(wait: Option<Duration>, delay: Duration) -> bool {
+    wait.is_some_and(|wait| (delay.mul_f64(0.799)..=delay.mul_f64(1.201)).contains(&wait))
 }
 
 fn outcome(change: &Change) -> Option<(Outcome, &str)> {
@@ -61,7 +88,8 @@ fn the_schedule_is_gone_through_and_then_the_request_dies() {
     for delay in SCHEDULE {
         let sending = claimed(&current);
         let change = fail(&current);
-        assert_eq!((change.status, change.next_attempt_in), (Status::Retrying, Some(delay)));
+        assert_eq!(change.status, Status::Retrying);
+        assert!(is_about(change.next_attempt_in, delay), "{change:?}");
         current = sending.after(&change);
     }
     let sending = claimed(&current);
@@ -75,7 +103,7 @@ fn the_schedule_is_gone_through_and_then_the_request_dies() {
     assert_eq!(dead.retry(), Ok(again.clone()));
     let restarted = dead.after(&again);
     assert_eq!(restarted.status, Status::Requested);
-    assert_eq!(fail(&restarted).next_attempt_in, Some(SCHEDULE[0]));
+    assert!(is_about(fail(&restarted).next_attempt_in, SCHEDULE[0]));
 }
 
 #[test]
@@ -90,10 +118,10 @@ fn a_replay_restarts_nothing_but_a_dead_letter() {
 fn an_acceptance_counts_whichever_call_it_answers() {
     for status in Status::ALL {
         let late = Request { attempt_count: 3, ..request(status) };
-        let change = late.attempt_ended(1, Verdict::Accepted, "201", &SCHEDULE);
+        let change = end(&late, 1, Verdict::Accepted);
         assert_eq!(change.is_some(), status.is_before_acceptance(), "{status}");
-        for verdict in [Verdict::Refused, Verdict::Retry] {
-            assert_eq!(late.attempt_ended(1, verdict, "400", &SCHEDULE), None, "{status}: an old call's failure");
+        for verdict in [Verdict::Refused, Verdict::Retry, Verdict::Unknown] {
+            assert_eq!(end(&late, 1, verdict), None, "{status}: an old call's failure");
         }
     }
 }
@@ -107,6 +135,48 @@ fn a_lost_call_is_made_again_at_once_but_not_for_ever() {
         current = claimed(&current.after(&change));
     }
     assert_eq!(current.attempt_lost(&SCHEDULE).map(|change| change.status), Some(Status::DeadLettered));
+}
+
+#[test]
+fn waits_differ_between_requests_and_respect_what_the_factory_asks_for() {
+    let waits: std::collections::BTreeSet<Duration> =
+        (0..100).filter_map(|_| fail(&request(Status::Requested)).next_attempt_in).collect();
+    assert!(waits.len() > 50 && waits.iter().all(|wait| is_about(Some(*wait), SCHEDULE[0])), "{waits:?}");
+    assert!(waits.iter().any(|wait| *wait < SCHEDULE[0]) && waits.iter().any(|wait| *wait > SCHEDULE[0]));
+
+    let sending = claimed(&request(Status::Requested));
+    let options = Options { schedule: &SCHEDULE, fallback: None };
+    let waits = [0, 60].map(|seconds| {
+        let retry_after = Some(Duration::from_secs(seconds));
+        let ended = AttemptResult { number: 1, verdict: Verdict::Retry, words: "429", retry_after };
+        sending.attempt_ended(ended, options).and_then(|change| change.next_attempt_in)
+    });
+    assert!(is_about(waits[0], SCHEDULE[0]), "a factory cannot make us hurry: {waits:?}");
+    assert_eq!(waits[1], Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_request() {
+    let new = request(Status::Requested);
+    let retried = claimed(&new).after(&next_call(&new, Verdict::Retry));
+    let change = next_call(&retried, Verdict::Refused);
+    assert_eq!((change.status, change.next_attempt_in), (Status::Requested, Some(Duration::ZERO)));
+    assert_eq!((&change.factory_id, outcome(&change)), (&Some(fallback()), None), "nothing is told yet");
+    let moved = claimed(&retried).after(&change);
+    assert_eq!((&moved.factory_id, &moved.fallback_from), (&fallback(), &Some(new.factory_id.clone())));
+    // The fallback has a whole schedule for itself, and its no is the last one.
+    assert!(is_about(fail(&moved).next_attempt_in, SCHEDULE[0]));
+    let change = next_call(&moved, Verdict::Refused);
+    assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((Outcome::Refused, "told"))));
+
+    // A call that nobody knows the end of may have been taken, whatever is answered later.
+    let silent = claimed(&new).after(&next_call(&new, Verdict::Unknown));
+    let lost = claimed(&new);
+    let lost = lost.after(&lost.attempt_lost(&SCHEDULE).expect("a change"));
+    for unknown in [silent, lost] {
+        let change = next_call(&unknown, Verdict::Refused);
+        assert_eq!((change.status, &change.factory_id), (Status::Refused, &None));
+    }
 }
 
 #[test]
@@ -149,7 +219,8 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let verdict = prop_oneof![Just(Verdict::Accepted), Just(Verdict::Retry), Just(Verdict::Refused)];
+    let verdict =
+        prop_oneof![Just(Verdict::Accepted), Just(Verdict::Retry), Just(Verdict::Unknown), Just(Verdict::Refused)];
     prop_oneof![
         6 => Just(Event::Claim),
         6 => (0..3, verdict).prop_map(|(calls_ago, verdict)| Event::Answer { calls_ago, verdict }),
@@ -166,7 +237,9 @@ fn change_of(current: &Request, event: &Event) -> Option<Change> {
     match event {
         Event::Claim => None,
         Event::Answer { calls_ago, verdict } => {
-            current.attempt_ended(current.attempt_count - calls_ago, *verdict, "told", &SCHEDULE)
+            let number = current.attempt_count - calls_ago;
+            let ended = AttemptResult { number, verdict: *verdict, words: "told", retry_after: None };
+            current.attempt_ended(ended, Options { schedule: &SCHEDULE, fallback: Some(&fallback()) })
         }
         Event::Lost => current.attempt_lost(&SCHEDULE),
         Event::Again => current.arrive_again(),
@@ -210,6 +283,10 @@ proptest! {
             let never_again = goods > 0 || matches!(before.status, Status::Cancelled | Status::Accepted);
             prop_assert!(!never_again || !current.status.is_before_acceptance(), "{:?} after {:?}", current, event);
             prop_assert!(calls_since_restart <= 1 + i32::try_from(SCHEDULE.len()).expect("small"));
+            // One other factory at most, and none once a call's end was unknown.
+            let moved = current.factory_id != before.factory_id;
+            prop_assert!(!moved || (!before.outcome_unknown && before.fallback_from.is_none()));
+            prop_assert!(current.outcome_unknown || !before.outcome_unknown);
             if before.status == Status::Cancelled {
                 prop_assert_eq!(current.status, Status::Cancelled);
             }

@@ -1,14 +1,36 @@
-//! What a factory's answer means: one table.
+//! What the end of a call to a factory means: one table.
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The factory, or whoever stands before it, answered with this status.
+    Status(u16),
+    /// There was no connection (name, address, TLS, time-out while connecting): the request was not sent.
+    NotConnected,
+    /// The request may have been sent, and no answer came: time-out, or the line was cut.
+    NoAnswer,
+}
 
 /// What follows from a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The factory took the request.
     Accepted,
-    /// It may take it another time.
+    /// It did not take it, and may another time.
     Retry,
+    /// Nobody knows whether it took it: it is asked again, under the same idempotency key.
+    Unknown,
     /// It never will.
     Refused,
+}
+
+/// What a call tells of the factory itself: the circuit breaker counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// It does its work, even when that is to say no, or not now.
+    Well,
+    /// It is down, or cannot do its work.
+    Ill,
 }
 
 impl Verdict {
@@ -17,26 +39,45 @@ impl Verdict {
         match self {
             Self::Accepted => "accepted",
             Self::Retry => "retry",
+            Self::Unknown => "unknown",
             Self::Refused => "refused",
         }
     }
 }
 
-/// First and last status of a row, and what it means. The first row that fits counts.
-const TABLE: &[(u16, u16, Verdict)] = &[
-    (200, 299, Verdict::Accepted),
-    (408, 408, Verdict::Retry),
-    (425, 425, Verdict::Retry),
-    (429, 429, Verdict::Retry),
-    (500, 599, Verdict::Retry),
-    (300, 499, Verdict::Refused),
+/// First and last status of a row, what it means for the request, and what it tells of the factory. The
+/// first row that fits counts. 502 and 504 are said by a gateway whose own answer never came.
+const TABLE: &[(u16, u16, Verdict, Health)] = &[
+    (200, 299, Verdict::Accepted, Health::Well),
+    (408, 408, Verdict::Retry, Health::Well),
+    (425, 425, Verdict::Retry, Health::Well),
+    (429, 429, Verdict::Retry, Health::Well),
+    (502, 502, Verdict::Unknown, Health::Ill),
+    (504, 504, Verdict::Unknown, Health::Ill),
+    (500, 599, Verdict::Retry, Health::Ill),
+    (300, 499, Verdict::Refused, Health::Well),
 ];
 
-/// The meaning of a call's status; None: no answer at all (not connected, TLS, time-out, broken off).
-/// Neither silence nor a status outside the table says no, so both are tried again.
-pub fn classify(status: Option<u16>) -> Verdict {
-    let Some(status) = status else { return Verdict::Retry };
-    TABLE.iter().find(|(first, last, _)| (*first..=*last).contains(&status)).map_or(Verdict::Retry, |row| row.2)
+impl Ending {
+    /// The meaning of a call's end. A status outside the table is no answer to rely on.
+    pub fn classify(self) -> (Verdict, Health) {
+        match self {
+            Self::NotConnected => (Verdict::Retry, Health::Ill),
+            Self::NoAnswer => (Verdict::Unknown, Health::Ill),
+            Self::Status(status) => {
+                let row = TABLE.iter().find(|(first, last, ..)| (*first..=*last).contains(&status));
+                row.map_or((Verdict::Unknown, Health::Ill), |(_, _, verdict, health)| (*verdict, *health))
+            }
+        }
+    }
+
+    /// The status, when there was one.
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::NotConnected | Self::NoAnswer => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -45,21 +86,28 @@ mod tests {
 
     #[test]
     fn every_row_means_what_the_contract_says() {
-        let rows: &[(&[u16], Verdict)] = &[
-            (&[200, 201, 202, 204, 250, 299], Verdict::Accepted),
-            (&[408], Verdict::Retry),
-            (&[425], Verdict::Retry),
-            (&[429], Verdict::Retry),
-            (&[500, 501, 502, 503, 504, 599], Verdict::Retry),
-            (&[400, 401, 403, 404, 405, 407, 409, 410, 422, 424, 426, 428, 430, 451, 499], Verdict::Refused),
-            (&[300, 301, 302, 303, 304, 307, 308, 399], Verdict::Refused),
-            (&[100, 101, 199, 600, 999], Verdict::Retry),
+        let rows: &[(&[u16], Verdict, Health)] = &[
+            (&[200, 201, 202, 204, 250, 299], Verdict::Accepted, Health::Well),
+            (&[408], Verdict::Retry, Health::Well),
+            (&[425], Verdict::Retry, Health::Well),
+            (&[429], Verdict::Retry, Health::Well),
+            (&[502], Verdict::Unknown, Health::Ill),
+            (&[504], Verdict::Unknown, Health::Ill),
+            (&[500, 501, 503, 505, 599], Verdict::Retry, Health::Ill),
+            (
+                &[400, 401, 403, 404, 405, 407, 409, 410, 422, 424, 426, 428, 430, 451, 499],
+                Verdict::Refused,
+                Health::Well,
+            ),
+            (&[300, 301, 302, 303, 304, 307, 308, 399], Verdict::Refused, Health::Well),
+            (&[100, 101, 199, 600, 999], Verdict::Unknown, Health::Ill),
         ];
-        for (statuses, verdict) in rows {
+        for (statuses, verdict, health) in rows {
             for status in *statuses {
-                assert_eq!(classify(Some(*status)), *verdict, "{status}");
+                assert_eq!(Ending::Status(*status).classify(), (*verdict, *health), "{status}");
             }
         }
-        assert_eq!(classify(None), Verdict::Retry);
+        assert_eq!(Ending::NotConnected.classify(), (Verdict::Retry, Health::Ill));
+        assert_eq!(Ending::NoAnswer.classify(), (Verdict::Unknown, Health::Ill));
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct ProductionRequest {
     id: RequestId,
     sku: Sku,
     factory_id: FactoryId,
+    /// The factory that refused it before `factory_id` was asked in its place.
+    fallback_from: Option<FactoryId>,
     /// Units asked for.
     quantity: Quantity,
     /// Units that came.
@@ -94,7 +96,8 @@ pub(super) struct ProductionAttempt {
     /// The answer's first 2 KiB, callback URLs as `<callback:jti>`.
     #[schema(required, example = r#"{"data":{"id":"01a2051b-cefe-74e0-97ab-4e935d068351"}}"#)]
     answer: Option<String>,
-    /// Null while it is under way.
+    /// `accepted`, `retry` (not taken, may be later), `refused`, or `unknown` (sent, but whether the factory took it
+    /// was never told: time-out, cut line, 502, 504, or the service ended before it knew); null: under way.
     #[schema(required, value_type = Option<words::AttemptOutcome>)]
     outcome: Option<String>,
     /// Its trace.
@@ -108,6 +111,7 @@ impl From<StoredRequest> for ProductionRequest {
             id: stored.state.id,
             sku: stored.state.sku,
             factory_id: stored.state.factory_id,
+            fallback_from: stored.state.fallback_from,
             quantity: stored.state.quantity,
             received: stored.state.received,
             status: stored.state.status.as_str(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{FactoryId, Quantity, RequestId, Sku};
@@ -58,12 +58,14 @@ struct Row {
     id: Uuid,
     sku: String,
     factory_id: String,
+    fallback_from: Option<String>,
     quantity: i64,
     received: i64,
     status: String,
     overdue: bool,
     attempt_count: i32,
     attempts_before_schedule: i32,
+    outcome_unknown: bool,
     next_attempt_at: Option<DateTime<Utc>>,
     factory_job_id: Option<String>,
     revision: i64,
@@ -82,11 +84,17 @@ impl TryFrom<Row> for StoredRequest {
             id: RequestId(row.id),
             sku: Sku::try_from(row.sku).map_err(|error| corrupt("sku", error))?,
             factory_id: FactoryId::try_from(row.factory_id).map_err(|error| corrupt("factory_id", error))?,
+            fallback_from: row
+                .fallback_from
+                .map(FactoryId::try_from)
+                .transpose()
+                .map_err(|error| corrupt("fallback_from", error))?,
             quantity: Quantity::try_from(row.quantity).map_err(|error| corrupt("quantity", error))?,
             received: row.received,
             status: row.status.parse::<Status>().map_err(|error| corrupt("status", error))?,
             attempt_count: row.attempt_count,
             attempts_before_schedule: row.attempts_before_schedule,
+            outcome_unknown: row.outcome_unknown,
             revision: row.revision,
         };
         Ok(Self {
@@ -187,7 +195,8 @@ pub async fn insert(
 
 struct Apply;
 impl StatementSql for Apply {
-    const SQL: &'static str = "UPDATE production_requests SET status = ?, received = ?, \
+    const SQL: &'static str = "UPDATE production_requests SET status = ?, received = ?, factory_id = ?, \
+        fallback_from = ?, outcome_unknown = ?, \
         next_attempt_at = now() + ? * interval '1 millisecond', lease_until = NULL, attempts_before_schedule = ?, \
         revision = ?, outcome_reason = coalesce(?, outcome_reason), updated_at = now(), \
         received_at = coalesce(received_at, CASE WHEN ? >= quantity THEN ( \
@@ -202,6 +211,9 @@ pub async fn apply(connection: &mut AsyncPgConnection, state: &Request, change: 
     Statement::<Apply>::new()
         .bind::<Text, _>(after.status.as_str())
         .bind::<BigInt, _>(after.received)
+        .bind::<Text, _>(after.factory_id.to_string())
+        .bind::<Nullable<Text>, _>(after.fallback_from.as_ref().map(ToString::to_string))
+        .bind::<Bool, _>(after.outcome_unknown)
         .bind::<Nullable<BigInt>, _>(change.next_attempt_in.map(milliseconds))
         .bind::<Integer, _>(after.attempts_before_schedule)
         .bind::<BigInt, _>(after.revision)

@@ -54,6 +54,8 @@ table! {
         accepted_at -> Nullable<Timestamptz>,
         accepted_by -> Nullable<Text>,
         received_at -> Nullable<Timestamptz>,
+        outcome_unknown -> Bool,
+        fallback_from -> Nullable<Text>,
     }
 }
 

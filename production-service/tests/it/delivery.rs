@@ -98,7 +98,7 @@ async fn a_busy_factory_is_asked_again_by_the_schedule() {
     let statuses: Vec<&Value> = shown["attempts"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
     assert_eq!(statuses, [&json!(503), &json!(201)]);
     let asked = world.factory.requests();
-    assert!(asked[1].at - asked[0].at >= chrono::Duration::milliseconds(300));
+    assert!(asked[1].at - asked[0].at >= chrono::Duration::milliseconds(240), "300 ms, give or take a fifth");
     assert_eq!(asked[0].idempotency_key, asked[1].idempotency_key);
     assert_ne!(asked[0].body, asked[1].body, "each attempt has a callback token of its own");
     world.outcomes(1).await;
@@ -118,7 +118,7 @@ async fn silence_is_not_a_no() {
         let id = world.request(FACTORY, 10).await;
         let shown = service.until(id, "accepted").await;
         let first = &shown["attempts"][0];
-        assert_eq!((&first["status"], &first["outcome"]), (&Value::Null, &json!("retry")));
+        assert_eq!((&first["status"], &first["outcome"]), (&Value::Null, &json!("unknown")));
         assert!(!first["error"].as_str().unwrap().contains("http"), "{first}");
         assert_eq!(shown["attempts"][1]["status"], 201);
     }

@@ -1,6 +1,7 @@
 //! production-service against real servers and the simulated factory.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
+mod answers;
 mod crashes;
 mod delivery;
 mod factories;

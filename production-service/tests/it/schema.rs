@@ -3,16 +3,28 @@
 use crate::world::World;
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-const DOWN: [&str; 3] = [
-    include_str!("../../migrations/0002-01-03-000000_lead_time/down.sql"),
-    include_str!("../../migrations/0002-01-02-000000_receipt_sku/down.sql"),
-    include_str!("../../migrations/0002-01-01-000000_production/down.sql"),
-];
-const UP: [&str; 3] = [
-    include_str!("../../migrations/0002-01-01-000000_production/up.sql"),
-    include_str!("../../migrations/0002-01-02-000000_receipt_sku/up.sql"),
-    include_str!("../../migrations/0002-01-03-000000_lead_time/up.sql"),
-];
+struct Migration {
+    up: &'static str,
+    down: &'static str,
+    /// Columns that it adds.
+    columns: usize,
+}
+
+macro_rules! migration {
+    ($name:literal, $columns:literal) => {
+        Migration {
+            up: include_str!(concat!("../../migrations/", $name, "/up.sql")),
+            down: include_str!(concat!("../../migrations/", $name, "/down.sql")),
+            columns: $columns,
+        }
+    };
+}
+
+const FIRST: Migration = migration!("0002-01-01-000000_production", 0);
+const RECEIPT_SKU: Migration = migration!("0002-01-02-000000_receipt_sku", 1);
+const LEAD_TIME: Migration = migration!("0002-01-03-000000_lead_time", 7);
+/// After the first, in order.
+const LATER: [Migration; 3] = [RECEIPT_SKU, LEAD_TIME, migration!("0002-01-04-000000_fallback", 2)];
 
 async fn differences(world: &World) -> Vec<String> {
     testkit::tidy::schema_differences(&world.own.database.admin_url, SCHEMA).await
@@ -25,15 +37,18 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     let columns = SCHEMA.matches(" -> ").count();
     let sql = world.sql().await;
     // Step by step: the newest leaves exactly what the one before it made.
-    sql.batch_execute(DOWN[0]).await.unwrap();
-    assert_eq!(differences(&world).await.len(), 7, "the columns of the lead time");
-    sql.batch_execute(DOWN[1]).await.unwrap();
-    assert_eq!(differences(&world).await.len(), 8, "and the receipts' product");
-    sql.batch_execute(&UP[1..].concat()).await.unwrap();
-    assert!(differences(&world).await.is_empty());
-    sql.batch_execute(&DOWN.concat()).await.unwrap();
+    let mut gone = 0;
+    for migration in LATER.iter().rev() {
+        sql.batch_execute(migration.down).await.unwrap();
+        gone += migration.columns;
+        assert_eq!(differences(&world).await.len(), gone, "{}", migration.down);
+    }
+    sql.batch_execute(FIRST.down).await.unwrap();
     assert_eq!(differences(&world).await.len(), columns, "every column is gone, and nothing else is there");
-    sql.batch_execute(&UP.concat()).await.unwrap();
+    sql.batch_execute(FIRST.up).await.unwrap();
+    for migration in &LATER {
+        sql.batch_execute(migration.up).await.unwrap();
+    }
     assert!(differences(&world).await.is_empty());
 }
 
@@ -47,7 +62,7 @@ async fn goods_of_another_product_are_not_migrated_into_what_was_asked_for() {
                 SELECT id, id, 'T', quantity, now() FROM production_requests";
     let sql = world.sql().await;
     sql.batch_execute(rows).await.unwrap();
-    let refused = sql.batch_execute(DOWN[1]).await.unwrap_err();
+    let refused = sql.batch_execute(RECEIPT_SKU.down).await.unwrap_err();
     assert!(refused.as_db_error().unwrap().message().starts_with("goods of another product"), "{refused:?}");
     assert!(differences(&world).await.is_empty());
 }
@@ -68,7 +83,7 @@ async fn lead_times_of_the_release_before_are_found_again() {
                 AS came (sku, units, at)";
     let sql = world.sql().await;
     sql.batch_execute(rows).await.unwrap();
-    sql.batch_execute(&[DOWN[0], UP[2]].concat()).await.unwrap();
+    sql.batch_execute(&[LEAD_TIME.down, LEAD_TIME.up].concat()).await.unwrap();
     let seconds = "SELECT accepted_by, extract(epoch FROM received_at - accepted_at)::bigint \
         FROM production_requests ORDER BY quantity";
     let found: Vec<(String, Option<i64>)> =

@@ -1,0 +1,1 @@
+ALTER TABLE production_requests DROP COLUMN fallback_from, DROP COLUMN outcome_unknown;
