@@ -35,6 +35,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         outbox: builder.outbox.clone(),
         due: Arc::new(Notify::new()),
         retry_schedule: settings.delivery.retry_schedule().into(),
+        breaker: settings.breaker.rules(),
     };
     for subscription in amqp::subscriptions(&context) {
         builder.consume(subscription);

@@ -8,6 +8,8 @@ use shared::contracts::callback::CallbackSigner;
 use shared::settings::Common;
 use url::Url;
 
+use crate::commands::BreakerRules;
+
 /// Settings of production-service.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
@@ -18,6 +20,8 @@ pub struct Settings {
     pub callback: Callback,
     /// Calls to factories.
     pub delivery: Delivery,
+    /// When factories are left alone.
+    pub breaker: BreakerSettings,
     /// Measured lead times.
     pub lead_time: LeadTimes,
 }
@@ -48,6 +52,23 @@ pub struct Delivery {
     pub retry_after_max_s: u32,
     /// Most bytes of an answer that are read.
     pub response_bytes_max: usize,
+}
+
+/// When factories are left alone.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BreakerSettings {
+    /// So many failures in a row open the breaker.
+    pub failures_in_a_row: u32,
+    /// So does this share of failures in a window.
+    pub failure_share: f64,
+    /// How long a window is.
+    pub window_ms: u64,
+    /// A window with fewer calls says nothing.
+    pub window_calls_min: u32,
+    /// From opening to the first probe.
+    pub open_ms: u64,
+    /// Longest time between probes.
+    pub open_max_ms: u64,
 }
 
 /// Measured lead times.
@@ -92,6 +113,19 @@ impl shared::settings::Settings for Settings {
             (2048..=16 * 1024 * 1024).contains(&self.delivery.response_bytes_max),
             "delivery.response_bytes_max: must be 2048 to 16777216",
         );
+        let breaker = &self.breaker;
+        require(breaker.failures_in_a_row >= 1, "breaker.failures_in_a_row: must be at least 1");
+        require(
+            breaker.failure_share > 0.0 && breaker.failure_share <= 1.0,
+            "breaker.failure_share: must be above 0 and at most 1",
+        );
+        require((1..=3_600_000).contains(&breaker.window_ms), "breaker.window_ms: must be 1 to 3600000");
+        require(breaker.window_calls_min >= 1, "breaker.window_calls_min: must be at least 1");
+        require((1..=3_600_000).contains(&breaker.open_max_ms), "breaker.open_max_ms: must be 1 to 3600000");
+        require(
+            (1..=breaker.open_max_ms).contains(&breaker.open_ms),
+            "breaker.open_ms: must be 1 to breaker.open_max_ms",
+        );
         let lead_time = &self.lead_time;
         require(lead_time.measure_every_ms >= 1, "lead_time.measure_every_ms: must be at least 1");
         require((1..=1000).contains(&lead_time.samples_max), "lead_time.samples_max: must be 1 to 1000");
@@ -106,6 +140,20 @@ impl Delivery {
     /// The waits in order.
     pub fn retry_schedule(&self) -> Vec<Duration> {
         self.retry_schedule_s.iter().filter_map(|text| seconds(text)).collect()
+    }
+}
+
+impl BreakerSettings {
+    /// As the domain wants them.
+    pub fn rules(&self) -> BreakerRules {
+        BreakerRules {
+            failures_in_a_row: self.failures_in_a_row,
+            failure_share: self.failure_share,
+            window: Duration::from_millis(self.window_ms),
+            window_calls_min: self.window_calls_min,
+            open: Duration::from_millis(self.open_ms),
+            open_max: Duration::from_millis(self.open_max_ms),
+        }
     }
 }
 
@@ -166,9 +214,12 @@ mod tests {
             ("DELIVERY__RESPONSE_BYTES_MAX", "1"),
             ("LEAD_TIME__MEASURE_EVERY_MS", "0"),
             ("LEAD_TIME__SAMPLES_MAX", "4"),
+            ("BREAKER__FAILURES_IN_A_ROW", "0"),
+            ("BREAKER__FAILURE_SHARE", "1.5"),
+            ("BREAKER__OPEN_MS", "60000"),
         ])
-        .expect_err("nine are bad");
-        assert_eq!(problems.len(), 9, "{problems:?}");
+        .expect_err("twelve are bad");
+        assert_eq!(problems.len(), 12, "{problems:?}");
         assert!(!problems.join("").contains("very-secret"));
     }
 }

@@ -115,7 +115,7 @@ const SHARED_TABLES: [&str; 8] = [
     "audit_log",
     "dead_letters",
     "redrives",
-    "redriven_letters",
+    "redrive_letters",
     "__diesel_schema_migrations",
 ];
 

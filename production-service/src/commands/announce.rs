@@ -24,7 +24,7 @@ pub(super) async fn save(
     last_error: &str,
 ) -> Result<(), StoreError> {
     requests::apply(connection, &stored.state, change).await?;
-    if stored.state.has_died() && !change.status.is_before_acceptance() {
+    if stored.state.has_died && !change.status.is_before_acceptance() {
         let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
         dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id).await?;
     }

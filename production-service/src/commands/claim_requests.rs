@@ -1,20 +1,25 @@
-//! Due requests are claimed for this process, and each call written down before it is made.
+//! Due requests are claimed for this process, and each call written down before it is made. What calls
+//! ended with is told to the breakers here, too: claims take turns, so breakers need no lock of their own.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use chrono::Utc;
-use diesel_async::AsyncConnection;
+use chrono::{DateTime, Utc};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use secrecy::SecretString;
+use shared::db::StoreError;
 use shared::ids::{FactoryId, RequestId};
 use shared::trace::TraceContext;
 
 use super::callback_url::{CallbackUrls, NotSigned};
+use super::give_up_waiting::Hopeless;
 use super::{CommandError, Context};
-use crate::domain::{Factory, Request};
+use crate::domain::{Breaker, BreakerRules, Factory, Request, share_out};
 use crate::store::attempts::{self, NewAttempt};
+use crate::store::gates::{self, Limits};
 use crate::store::{factories, lock_claims, requests};
 
+pub use crate::domain::Tally;
 pub use crate::store::requests::Lease;
 
 /// A call to be made.
@@ -46,50 +51,159 @@ impl Call {
     }
 }
 
-/// Claims up to `limit` due requests, of each factory no more than it takes at the same time.
+/// What this process can take, and what it knows.
+pub struct Caller<'a> {
+    /// Further calls that it can make.
+    pub free: u32,
+    /// Most calls of one factory, so that one that is slow leaves room for the others.
+    pub of_one_factory_max: u32,
+    /// Calls that it has in hand.
+    pub in_hand: &'a HashMap<FactoryId, u32>,
+    /// How calls ended since it claimed last.
+    pub tallies: &'a HashMap<FactoryId, Tally>,
+}
+
+/// What a claim came to.
+#[derive(Default)]
+pub struct Claimed {
+    /// To be made now.
+    pub calls: Vec<Call>,
+    /// Requests that need not wait any longer.
+    pub hopeless: Vec<Hopeless>,
+}
+
+/// Claims due requests, of each factory no more than its limits and its breaker allow.
 pub async fn claim_requests(
     context: &Context,
     callback_urls: &CallbackUrls,
     lease: Lease,
-    limit: usize,
-) -> Result<Vec<Call>, CommandError<NotSigned>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut connection = context.pool.get().await.map_err(shared::db::StoreError::from)?;
+    caller: &Caller<'_>,
+) -> Result<Claimed, CommandError<NotSigned>> {
+    let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
-        .transaction(async move |connection| {
+        .transaction(async |connection| {
             lock_claims(connection).await?;
-            let due = requests::lock_due(connection, limit).await?;
-            if due.is_empty() {
-                return Ok(Vec::new());
-            }
-            let names: Vec<&str> = due.iter().map(|stored| stored.state.factory_id.as_str()).collect();
-            let known = factories::find_all(connection, &names).await?;
-            let known: HashMap<FactoryId, Factory> =
-                known.into_iter().map(|factory| (factory.id.clone(), factory)).collect();
-            let mut calls = Vec::new();
-            let mut rows = Vec::new();
-            for stored in due {
-                let Some(factory) = known.get(&stored.state.factory_id) else { continue };
-                let request = Request { attempt_count: stored.state.attempt_count + 1, ..stored.state };
-                let callback = callback_urls.issue(&request, Utc::now()).map_err(CommandError::Rejected)?;
-                rows.push(NewAttempt {
-                    request_id: request.id.0,
-                    number: request.attempt_count,
-                    factory_id: factory.id.to_string(),
-                    jti: callback.jti,
-                    trace_id: TraceContext::continue_from(Some(&stored.traceparent)).trace_id(),
-                });
-                calls.push(Call {
-                    request,
-                    factory: factory.clone(),
-                    callback_url: callback.url,
-                    traceparent: stored.traceparent,
-                });
-            }
-            attempts::insert(connection, &rows).await?;
-            let ids = rows.iter().map(|row| row.request_id).collect();
-            requests::begin_sending(connection, ids, lease).await?;
-            Ok(calls)
+            let gates = load(connection, context, caller).await?;
+            let rooms: Vec<u32> = gates.iter().map(|gate| gate.room(caller)).collect();
+            let places = share_out(caller.free, &rooms);
+            let breakers: Vec<(FactoryId, Breaker)> =
+                gates.iter().zip(&places).filter_map(|(gate, places)| gate.change(*places, &context.breaker)).collect();
+            gates::save(connection, &breakers).await?;
+            let hopeless = gates.iter().filter_map(|gate| gate.hopeless(context)).collect();
+            let now = gates.first().map_or_else(Utc::now, |gate| gate.limits.now);
+            let open: Vec<(&Gate, u32)> = gates.iter().zip(places).filter(|(_, places)| *places > 0).collect();
+            let calls = claim(connection, callback_urls, lease, &open, now).await?;
+            Ok(Claimed { calls, hopeless })
         })
         .await
+}
+
+/// A factory, its limits and its breaker as this process knows it.
+struct Gate {
+    factory: Factory,
+    limits: Limits,
+    before: Option<Breaker>,
+    breaker: Breaker,
+}
+
+async fn load(
+    connection: &mut AsyncPgConnection,
+    context: &Context,
+    caller: &Caller<'_>,
+) -> Result<Vec<Gate>, StoreError> {
+    let told = caller.tallies.keys().map(FactoryId::as_str).collect();
+    let limits = gates::limits(connection, caller.free.into(), told).await?;
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<&str> = limits.iter().map(|limits| limits.factory_id.as_str()).collect();
+    let mut breakers = gates::breakers(connection, &names).await?;
+    let mut known: HashMap<String, Factory> = factories::find_all(connection, &names)
+        .await?
+        .into_iter()
+        .map(|factory| (factory.id.to_string(), factory))
+        .collect();
+    let gate = |limits: Limits| {
+        let factory = known.remove(&limits.factory_id)?;
+        let now = SystemTime::from(limits.now);
+        let before = breakers.remove(&factory.id);
+        let breaker = before.clone().unwrap_or_else(|| Breaker::closed(now));
+        let breaker = match caller.tallies.get(&factory.id) {
+            Some(tally) => breaker.observe(tally, now, &context.breaker),
+            None => breaker,
+        };
+        Some(Gate { factory, limits, before, breaker })
+    };
+    Ok(limits.into_iter().filter_map(gate).collect())
+}
+
+impl Gate {
+    fn room(&self, caller: &Caller<'_>) -> u32 {
+        if !self.limits.enabled {
+            return 0;
+        }
+        let count = |count: i64| u32::try_from(count.max(0)).unwrap_or(u32::MAX);
+        let (in_flight, max_in_flight) = (count(self.limits.in_flight), count(self.limits.max_in_flight));
+        let in_hand = caller.in_hand.get(&self.factory.id).copied().unwrap_or_default();
+        self.breaker
+            .room(in_flight, max_in_flight, self.limits.now.into())
+            .min(count(self.limits.due))
+            .min(self.limits.rate_room.map_or(u32::MAX, count))
+            .min(caller.of_one_factory_max.saturating_sub(in_hand))
+    }
+
+    /// The breaker, when it is another one now that so many calls are made.
+    fn change(&self, places: u32, rules: &BreakerRules) -> Option<(FactoryId, Breaker)> {
+        let called = || self.breaker.called(self.limits.now.into(), rules);
+        let after = if places > 0 { called() } else { self.breaker.clone() };
+        (self.before.as_ref() != Some(&after)).then(|| (self.factory.id.clone(), after))
+    }
+
+    fn hopeless(&self, context: &Context) -> Option<Hopeless> {
+        let schedule = context.schedule(self.factory.settings.retry_schedule.as_deref());
+        let begun_by = self.breaker.gives_up_begun_by(schedule.iter().sum())?;
+        let error = self.breaker.last_error.clone().unwrap_or_default();
+        let waits = self.limits.enabled && self.limits.due > 0;
+        waits.then(|| Hopeless { factory: self.factory.id.clone(), begun_by, error })
+    }
+}
+
+async fn claim(
+    connection: &mut AsyncPgConnection,
+    callback_urls: &CallbackUrls,
+    lease: Lease,
+    open: &[(&Gate, u32)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Call>, CommandError<NotSigned>> {
+    let places = open.iter().map(|(gate, places)| (gate.factory.id.as_str(), i64::from(*places)));
+    let due = requests::lock_due(connection, places.collect()).await?;
+    let mut calls = Vec::new();
+    let mut rows = Vec::new();
+    for stored in due {
+        let of_request = |(gate, _): &&(&Gate, u32)| gate.factory.id == stored.state.factory_id;
+        let Some((gate, _)) = open.iter().find(of_request) else { continue };
+        let request = Request { attempt_count: stored.state.attempt_count + 1, ..stored.state };
+        let callback = callback_urls.issue(&request, Utc::now()).map_err(CommandError::Rejected)?;
+        rows.push(NewAttempt {
+            request_id: request.id.0,
+            number: request.attempt_count,
+            factory_id: gate.factory.id.to_string(),
+            jti: callback.jti,
+            started_at: now,
+            trace_id: TraceContext::continue_from(Some(&stored.traceparent)).trace_id(),
+        });
+        calls.push(Call {
+            request,
+            factory: gate.factory.clone(),
+            callback_url: callback.url,
+            traceparent: stored.traceparent,
+        });
+    }
+    if rows.is_empty() {
+        return Ok(calls);
+    }
+    attempts::insert(connection, &rows).await?;
+    let ids = rows.iter().map(|row| row.request_id).collect();
+    requests::begin_sending(connection, ids, lease).await?;
+    Ok(calls)
 }

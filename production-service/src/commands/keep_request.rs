@@ -47,6 +47,7 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<Handled
                 attempt_count: 0,
                 attempts_before_schedule: 0,
                 outcome_unknown: false,
+                has_died: false,
                 revision: 0,
             };
             let factory = factories::find(connection, &new.factory_id).await?;

@@ -2,10 +2,11 @@
 
 use shared::db::StoreError;
 use shared::ids::{FactoryId, RequestId};
+use std::collections::HashMap;
 
 use super::Context;
-use crate::domain::Factory;
-use crate::store::{attempts, factories, requests};
+use crate::domain::{Breaker, Factory, Position, Status};
+use crate::store::{attempts, factories, gates, requests};
 
 pub use crate::store::attempts::Attempt;
 pub use crate::store::requests::{Filter, StoredRequest};
@@ -29,6 +30,40 @@ pub async fn get_request(
     let Some(stored) = requests::find(&mut connection, id).await? else { return Ok(None) };
     let attempts = attempts::of_request(&mut connection, id).await?;
     Ok(Some((stored, attempts)))
+}
+
+/// Why requests of these factories that are due are not sent, where they are not.
+pub async fn obstacles(
+    context: &Context,
+    requests: impl IntoIterator<Item = &StoredRequest>,
+) -> Result<HashMap<FactoryId, &'static str>, StoreError> {
+    let waits = |stored: &&StoredRequest| matches!(stored.state.status, Status::Requested | Status::Retrying);
+    let names: Vec<&str> = requests.into_iter().filter(waits).map(|stored| stored.state.factory_id.as_str()).collect();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut connection = context.pool.get().await?;
+    let breakers = gates::breakers(&mut connection, &names).await?;
+    let factories = factories::find_all(&mut connection, &names).await?;
+    let obstacle = |factory: Factory| {
+        let is_open = breakers.get(&factory.id).is_some_and(|breaker| breaker.position != Position::Closed);
+        let why = match (factory.settings.enabled, is_open) {
+            (false, _) => Some("factory_disabled"),
+            (true, true) => Some("breaker_open"),
+            (true, false) => None,
+        };
+        why.map(|why| (factory.id, why))
+    };
+    Ok(factories.into_iter().filter_map(obstacle).collect())
+}
+
+/// The breakers of these factories; none is closed, and nothing bad is known.
+pub async fn breakers(
+    context: &Context,
+    factories: impl IntoIterator<Item = &Factory>,
+) -> Result<HashMap<FactoryId, Breaker>, StoreError> {
+    let names: Vec<&str> = factories.into_iter().map(|factory| factory.id.as_str()).collect();
+    gates::breakers(&mut *context.pool.get().await?, &names).await
 }
 
 /// Factories by id.

@@ -8,6 +8,7 @@ pub mod claim_requests;
 pub mod close_request;
 pub mod discard_request;
 mod factory_changed;
+pub mod give_up_waiting;
 pub mod keep_request;
 pub mod look_up;
 pub mod measure_lead_times;
@@ -16,7 +17,7 @@ pub mod reclaim_lost;
 pub mod record_attempt;
 pub mod retry_request;
 
-pub use crate::domain::{Factory, FactorySettings, Rejection, Status};
+pub use crate::domain::{Breaker, BreakerRules, Factory, FactorySettings, Rejection, Status};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Context {
     pub due: Arc<Notify>,
     /// Waits between failed calls to factories that set none of their own.
     pub retry_schedule: Arc<[Duration]>,
+    /// When factories are left alone.
+    pub breaker: BreakerRules,
 }
 
 impl Context {

@@ -11,7 +11,7 @@ use shared::problem::Problem;
 use super::factory_changed::factory_changed;
 use super::{Actor, CommandError, Context};
 use crate::domain::{Factory, FactorySettings};
-use crate::store::{factories, lock_factory};
+use crate::store::{factories, gates, lock_factory};
 
 /// What is asked for.
 pub struct PutFactory {
@@ -44,6 +44,8 @@ pub async fn put_factory(
                 None => Factory::new(id, settings),
             };
             factories::save(connection, &factory).await?;
+            // Whatever was changed may be the cure.
+            gates::forget_breaker(connection, &factory.id).await?;
             outbox::append(connection, [factory_changed(&factory, actor.trace)]).await?;
             let action = Action {
                 actor: actor.name,

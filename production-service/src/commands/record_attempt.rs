@@ -37,7 +37,13 @@ impl CallEnd {
         self.ending.classify().0
     }
 
-    fn in_words(&self) -> String {
+    /// What it tells of the factory.
+    pub fn health(&self) -> Health {
+        self.ending.classify().1
+    }
+
+    /// The same for people.
+    pub fn in_words(&self) -> String {
         match (self.ending.status(), &self.error) {
             (Some(status), _) => format!("the factory answered {status}"),
             (None, Some(error)) => format!("no answer: {error}"),

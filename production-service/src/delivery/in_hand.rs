@@ -1,14 +1,14 @@
 //! The calls that this process has in hand: from before they are made until their end is recorded. Nobody
 //! knows better how they end, so this process does not take them for lost.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::ids::RequestId;
+use shared::ids::{FactoryId, RequestId};
 
-/// Each call by its request and number.
+/// Each call by its request and number, with the factory that is called.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InHand(Arc<Mutex<HashSet<(RequestId, i32)>>>);
+pub(super) struct InHand(Arc<Mutex<HashMap<(RequestId, i32), FactoryId>>>);
 
 /// A call is in hand until this is dropped, however its task ends.
 #[must_use]
@@ -19,18 +19,27 @@ pub(super) struct Held {
 }
 
 impl InHand {
-    pub(super) fn hold(&self, request: RequestId, number: i32) -> Held {
+    pub(super) fn hold(&self, request: RequestId, number: i32, factory: FactoryId) -> Held {
         let call = (request, number);
-        self.lock().insert(call);
+        self.lock().insert(call, factory);
         Held { in_hand: self.clone(), call }
     }
 
     pub(super) fn all(&self) -> Vec<(RequestId, i32)> {
-        self.lock().iter().copied().collect()
+        self.lock().keys().copied().collect()
+    }
+
+    /// How many there are of each factory.
+    pub(super) fn by_factory(&self) -> HashMap<FactoryId, u32> {
+        let mut counts = HashMap::new();
+        for factory in self.lock().values() {
+            *counts.entry(factory.clone()).or_default() += 1;
+        }
+        counts
     }
 
     /// One insert or remove is never half done.
-    fn lock(&self) -> MutexGuard<'_, HashSet<(RequestId, i32)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(RequestId, i32), FactoryId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

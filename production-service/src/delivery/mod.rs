@@ -4,6 +4,7 @@
 mod factory_client;
 mod in_hand;
 mod retry_after;
+mod tallies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,14 @@ use tracing::Instrument;
 pub use factory_client::FactoryClient;
 
 use crate::commands::callback_url::CallbackUrls;
-use crate::commands::claim_requests::{Call, Lease, claim_requests};
+use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests};
+use crate::commands::give_up_waiting::give_up_waiting;
 use crate::commands::reclaim_lost::reclaim_lost;
-use crate::commands::record_attempt::{CallEnd, record_attempt};
+use crate::commands::record_attempt::{CallEnd, Health, record_attempt};
 use crate::commands::{CommandError, Context};
 use crate::settings::Delivery;
 use in_hand::InHand;
+use tallies::Tallies;
 
 /// The end of a call is tried to be recorded for so long; after that it is no longer in hand, and lost when
 /// its lease has run out.
@@ -44,6 +47,7 @@ pub struct Worker {
     client: FactoryClient,
     settings: Arc<Delivery>,
     in_hand: InHand,
+    tallies: Tallies,
     metrics: Metrics,
 }
 
@@ -74,7 +78,8 @@ impl Worker {
     /// With all that it needs; nothing runs yet.
     pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Delivery) -> Self {
         let settings = Arc::new(settings.clone());
-        Self { context, callback_urls, client, settings, in_hand: InHand::default(), metrics: Metrics::new() }
+        let (in_hand, tallies) = (InHand::default(), Tallies::default());
+        Self { context, callback_urls, client, settings, in_hand, tallies, metrics: Metrics::new() }
     }
 
     /// Works until `stop`; then ends the calls that are under way.
@@ -85,7 +90,7 @@ impl Worker {
             let claimed = if free > 0 { self.claim(free).await } else { Vec::new() };
             let claimed_any = !claimed.is_empty();
             for call in claimed {
-                let held = self.in_hand.hold(call.request_id(), call.number());
+                let held = self.in_hand.hold(call.request_id(), call.number(), call.factory.id.clone());
                 let delivery = self.clone().deliver(call);
                 calls.spawn(async move {
                     delivery.await;
@@ -124,14 +129,34 @@ impl Worker {
                 return Vec::new();
             }
         }
-        match claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), free).await {
-            Ok(calls) => calls,
-            Err(CommandError::Store(error)) => {
-                tracing::warn!(%error, "cannot look for due requests");
-                Vec::new()
+        let (tallies, in_hand) = (self.tallies.take(), self.in_hand.by_factory());
+        let caller = Caller {
+            free: u32::try_from(free).unwrap_or(u32::MAX),
+            of_one_factory_max: u32::try_from(self.settings.concurrency.div_ceil(2)).unwrap_or(u32::MAX),
+            in_hand: &in_hand,
+            tallies: &tallies,
+        };
+        let claimed = claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), &caller).await;
+        match claimed {
+            Ok(Claimed { calls, hopeless }) => {
+                for hopeless in &hopeless {
+                    match give_up_waiting(&self.context, hopeless).await {
+                        Ok(0) => {}
+                        Ok(count) => {
+                            let (factory_id, error) = (&hopeless.factory, &hopeless.error);
+                            tracing::warn!(count, %factory_id, error, "requests that waited for a factory are given up");
+                        }
+                        Err(error) => tracing::warn!(%error, "cannot give up requests; they wait on"),
+                    }
+                }
+                calls
             }
-            Err(CommandError::Rejected(error)) => {
-                tracing::error!(%error, "cannot call factories");
+            Err(error) => {
+                self.tallies.put_back(tallies);
+                match error {
+                    CommandError::Store(error) => tracing::warn!(%error, "cannot look for due requests"),
+                    CommandError::Rejected(error) => tracing::error!(%error, "cannot call factories"),
+                }
                 Vec::new()
             }
         }
@@ -143,6 +168,8 @@ impl Worker {
         async {
             let ended = self.client.call(&call, trace).await;
             self.measure(&ended);
+            // Before the end is recorded: whoever sees it recorded tells the breaker, too.
+            self.tallies.count(&call.factory.id, (ended.health() == Health::Ill).then(|| ended.in_words()));
             if let Err(error) = self.record(&call, &ended, trace).await {
                 tracing::error!(%error, "the end of a call was not recorded; it counts as lost when its lease runs out");
             }

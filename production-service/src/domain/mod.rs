@@ -1,5 +1,8 @@
 //! The rules, pure and synchronous: what is decided depends on the arguments alone.
 
+mod breaker;
+#[cfg(test)]
+mod breaker_tests;
 mod factory;
 mod lead_time;
 mod request;
@@ -8,6 +11,7 @@ mod request_tests;
 mod status;
 mod verdict;
 
+pub use self::breaker::{Breaker, BreakerRules, Position, Tally, share_out};
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
 pub use self::lead_time::LeadTime;
 pub use self::request::{

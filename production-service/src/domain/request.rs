@@ -38,6 +38,8 @@ pub struct Request {
     pub attempts_before_schedule: i32,
     /// Of some call nobody knows whether the factory took the request.
     pub outcome_unknown: bool,
+    /// It is a dead letter, or was one.
+    pub has_died: bool,
     /// Outcomes announced.
     pub revision: i64,
 }
@@ -77,6 +79,8 @@ pub struct Change {
     pub attempts_before_schedule: i32,
     /// See [`Request::outcome_unknown`].
     pub outcome_unknown: bool,
+    /// The retry schedule begins (again).
+    pub schedule_begins: bool,
     /// The factory that is asked from now on, when that is another one.
     pub factory_id: Option<FactoryId>,
     /// What is published; it raises the revision by one.
@@ -226,9 +230,9 @@ impl Request {
         }
     }
 
-    /// Whether it is, or once was, a dead letter.
-    pub fn has_died(&self) -> bool {
-        self.status == Status::DeadLettered || self.attempts_before_schedule > 0
+    /// It has waited for its factory's breaker too long (see `breaker.rs`); None when it does not wait.
+    pub fn give_up(&self) -> Option<Change> {
+        matches!(self.status, Status::Requested | Status::Retrying).then(|| self.die())
     }
 
     /// The request after `change`.
@@ -239,6 +243,7 @@ impl Request {
             received: change.received,
             attempts_before_schedule: change.attempts_before_schedule,
             outcome_unknown: change.outcome_unknown,
+            has_died: self.has_died || change.status == Status::DeadLettered,
             fallback_from: match &change.factory_id {
                 Some(_) => Some(self.factory_id.clone()),
                 None => self.fallback_from.clone(),
@@ -256,6 +261,7 @@ impl Request {
             next_attempt_in: None,
             attempts_before_schedule: self.attempts_before_schedule,
             outcome_unknown: self.outcome_unknown,
+            schedule_begins: false,
             factory_id: None,
             announcement: None,
         }
@@ -263,7 +269,7 @@ impl Request {
 
     fn restart(&self) -> Change {
         let change = self.becomes(Status::Requested).sending_in(Duration::ZERO);
-        Change { attempts_before_schedule: self.attempt_count, ..change }
+        Change { attempts_before_schedule: self.attempt_count, schedule_begins: true, ..change }
     }
 
     fn die(&self) -> Change {

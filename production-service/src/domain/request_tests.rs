@@ -28,6 +28,7 @@ fn request(status: Status) -> Request {
         attempt_count: 0,
         attempts_before_schedule: 0,
         outcome_unknown: false,
+        has_died: false,
         revision: 0,
     }
 }

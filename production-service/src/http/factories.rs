@@ -54,7 +54,12 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let page = page.page(LIST)?;
     let found = look_up::list_factories(&context, page.after.as_deref(), page.fetch()).await?;
-    let items = found.into_iter().map(|factory| FactoryBody::new(factory, &context.retry_schedule)).collect();
+    let mut breakers = look_up::breakers(&context, &found).await?;
+    let body = |factory: Factory| {
+        let breaker = breakers.remove(&factory.id);
+        FactoryBody::new(factory, &context.retry_schedule, breaker)
+    };
+    let items = found.into_iter().map(body).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
 }
 
@@ -75,7 +80,7 @@ pub(super) async fn list(
 #[get("/api/v1/factories/{id}")]
 pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) -> Result<HttpResponse, Problem> {
     let found = look_up::get_factory(&context, &id).await?;
-    Ok(answer(HttpResponse::Ok(), found.ok_or_else(|| not_found("factory"))?, &context))
+    answer(HttpResponse::Ok(), found.ok_or_else(|| not_found("factory"))?, &context).await
 }
 
 /// Adds or changes a factory. What is left out has its default.
@@ -118,10 +123,15 @@ pub(super) async fn put(
     let (factory, is_new) =
         put_factory(&context, actor, put).await.map_err(|error| problem_of(error, |problem| problem))?;
     let status = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
-    Ok(answer(status, factory, &context))
+    answer(status, factory, &context).await
 }
 
-fn answer(mut response: HttpResponseBuilder, factory: Factory, context: &Context) -> HttpResponse {
+async fn answer(
+    mut response: HttpResponseBuilder,
+    factory: Factory,
+    context: &Context,
+) -> Result<HttpResponse, Problem> {
+    let breaker = look_up::breakers(context, [&factory]).await?.remove(&factory.id);
     response.insert_header((ETAG, etag(factory.version())));
-    response.json(FactoryBody::new(factory, &context.retry_schedule))
+    Ok(response.json(FactoryBody::new(factory, &context.retry_schedule, breaker)))
 }

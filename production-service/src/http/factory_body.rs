@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::ids::FactoryId;
@@ -10,7 +11,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::invalid;
-use crate::commands::{Factory, FactorySettings};
+use crate::commands::{Breaker, Factory, FactorySettings};
 
 /// Longest base URL, in bytes.
 const URL_BYTES_MAX: usize = 1000;
@@ -21,7 +22,11 @@ const URL_BYTES_MAX: usize = 1000;
     "id": "FF-500293", "name": "부산도너츠 공장", "base_url": "https://factory.example", "requester": "재고담당",
     "enabled": true, "timeout_ms": 5000, "max_in_flight": 8, "rate_per_s": 2.5, "lead_time_s": 60,
     "overdue_factor": 2.0, "fallback_factory_id": "FF-500294", "retry_schedule": [1, 5, 30, 120],
-    "callback_sources": ["203.0.113.0/24"], "lead_time_p50_s": 41, "lead_time_p90_s": 55, "revision": 7,
+    "callback_sources": ["203.0.113.0/24"], "lead_time_p50_s": 41, "lead_time_p90_s": 55,
+    "breaker": {
+        "state": "closed", "failures_in_a_row": 0, "opened_at": null, "next_probe_at": null, "last_error": null,
+    },
+    "revision": 7,
 }))]
 pub(super) struct FactoryBody {
     pub(super) id: FactoryId,
@@ -48,12 +53,47 @@ pub(super) struct FactoryBody {
     /// Measured 90th percentile, seconds.
     #[schema(minimum = 1)]
     lead_time_p90_s: Option<i64>,
+    breaker: BreakerBody,
     /// Rises with every change, a measurement's too; the ETag changes with the settings alone.
     revision: i64,
 }
 
+/// The circuit breaker: while it is not closed, the factory's requests wait and use up no attempts.
+#[derive(Debug, Serialize, ToSchema)]
+struct BreakerBody {
+    /// `closed`; `open` until the next probe; `half_open` while one request at a time is sent as a probe.
+    #[schema(example = "closed", pattern = "^(closed|open|half_open)$")]
+    state: &'static str,
+    /// Failed calls since the factory last answered.
+    failures_in_a_row: u32,
+    /// null: it is closed.
+    opened_at: Option<DateTime<Utc>>,
+    /// When a request is sent to see whether the factory is back; null: it is closed.
+    next_probe_at: Option<DateTime<Utc>>,
+    /// The last failure in words; null: none since the factory last came back.
+    last_error: Option<String>,
+}
+
+impl BreakerBody {
+    fn closed() -> Self {
+        Self { state: "closed", failures_in_a_row: 0, opened_at: None, next_probe_at: None, last_error: None }
+    }
+}
+
+impl From<Breaker> for BreakerBody {
+    fn from(breaker: Breaker) -> Self {
+        Self {
+            state: breaker.position.as_str(),
+            failures_in_a_row: breaker.failures_in_a_row,
+            opened_at: breaker.opened_at.map(DateTime::from),
+            next_probe_at: breaker.probe_at.map(DateTime::from),
+            last_error: breaker.last_error,
+        }
+    }
+}
+
 impl FactoryBody {
-    pub(super) fn new(factory: Factory, default_schedule: &[Duration]) -> Self {
+    pub(super) fn new(factory: Factory, default_schedule: &[Duration], breaker: Option<Breaker>) -> Self {
         let settings = factory.settings;
         let schedule = settings.retry_schedule.as_deref().unwrap_or(default_schedule);
         Self {
@@ -72,6 +112,7 @@ impl FactoryBody {
             callback_sources: settings.callback_sources,
             lead_time_p50_s: factory.lead_time.map(|measured| measured.p50_s),
             lead_time_p90_s: factory.lead_time.map(|measured| measured.p90_s),
+            breaker: breaker.map_or_else(BreakerBody::closed, BreakerBody::from),
             revision: factory.revision,
         }
     }

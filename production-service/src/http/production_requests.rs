@@ -1,5 +1,7 @@
 //! `/api/v1/production-requests`.
 
+use std::collections::HashMap;
+
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
@@ -47,6 +49,10 @@ pub(super) struct ProductionRequest {
     /// When the factory is called next; null: not by the clock.
     #[schema(required)]
     next_attempt_at: Option<DateTime<Utc>>,
+    /// Why it waits even when `next_attempt_at` has passed: `factory_disabled`, or `breaker_open` (its factory
+    /// fails, and is asked now and then by one request alone); null: nothing is in its way.
+    #[schema(example = "breaker_open")]
+    waiting_for: Option<&'static str>,
     /// The factory's own id for the job.
     #[schema(required, example = "01a2051b-cefe-74e0-97ab-4e935d068351")]
     factory_job_id: Option<String>,
@@ -105,12 +111,13 @@ pub(super) struct ProductionAttempt {
     trace_id: String,
 }
 
-impl From<StoredRequest> for ProductionRequest {
-    fn from(stored: StoredRequest) -> Self {
+impl ProductionRequest {
+    /// With what is in the way of each factory's requests.
+    fn new(stored: StoredRequest, obstacles: &HashMap<FactoryId, &'static str>) -> Self {
+        let waits = matches!(stored.state.status, Status::Requested | Status::Retrying);
         Self {
             id: stored.state.id,
             sku: stored.state.sku,
-            factory_id: stored.state.factory_id,
             fallback_from: stored.state.fallback_from,
             quantity: stored.state.quantity,
             received: stored.state.received,
@@ -118,6 +125,8 @@ impl From<StoredRequest> for ProductionRequest {
             overdue: stored.overdue,
             attempt_count: stored.state.attempt_count,
             next_attempt_at: stored.next_attempt_at,
+            waiting_for: obstacles.get(&stored.state.factory_id).copied().filter(|_| waits),
+            factory_id: stored.state.factory_id,
             factory_job_id: stored.factory_job_id,
             reason: stored.reason,
             outcome_reason: stored.outcome_reason,
@@ -202,7 +211,8 @@ pub(super) async fn list(
     let before = page.after.as_deref().map(str::parse::<RequestId>).transpose();
     let before = before.map_err(|_| invalid("cursor", "not a cursor of this list"))?;
     let found = look_up::list_requests(&context, &filter, before, page.fetch()).await?;
-    let items: Vec<ProductionRequest> = found.into_iter().map(ProductionRequest::from).collect();
+    let obstacles = look_up::obstacles(&context, &found).await?;
+    let items: Vec<_> = found.into_iter().map(|stored| ProductionRequest::new(stored, &obstacles)).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
 }
 
@@ -222,7 +232,9 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<RequestId>) 
     let found = look_up::get_request(&context, *id).await?;
     let (request, attempts) = found.ok_or_else(|| not_found("production request"))?;
     let attempts = attempts.into_iter().map(ProductionAttempt::from).collect();
-    Ok(HttpResponse::Ok().json(ProductionRequestAlone { request: request.into(), attempts }))
+    let obstacles = look_up::obstacles(&context, [&request]).await?;
+    let request = ProductionRequest::new(request, &obstacles);
+    Ok(HttpResponse::Ok().json(ProductionRequestAlone { request, attempts }))
 }
 
 /// Sends a production request to its factory now.
@@ -247,7 +259,8 @@ pub(super) async fn retry(
     id: Path<RequestId>,
 ) -> Result<HttpResponse, Problem> {
     let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
-    answer(retry_request(&context, actor, *id).await.map_err(|error| problem_of(error, conflict))?)
+    let after = retry_request(&context, actor, *id).await.map_err(|error| problem_of(error, conflict))?;
+    answer(&context, after).await
 }
 
 /// Stops a production request. A second time changes nothing.
@@ -270,12 +283,14 @@ pub(super) async fn cancel(
     id: Path<RequestId>,
 ) -> Result<HttpResponse, Problem> {
     let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
-    answer(cancel_request(&context, actor, *id).await.map_err(|error| problem_of(error, conflict))?)
+    let after = cancel_request(&context, actor, *id).await.map_err(|error| problem_of(error, conflict))?;
+    answer(&context, after).await
 }
 
-fn answer(after: Option<StoredRequest>) -> Result<HttpResponse, Problem> {
+async fn answer(context: &Context, after: Option<StoredRequest>) -> Result<HttpResponse, Problem> {
     let after = after.ok_or_else(|| not_found("production request"))?;
-    Ok(HttpResponse::Ok().json(ProductionRequest::from(after)))
+    let obstacles = look_up::obstacles(context, [&after]).await?;
+    Ok(HttpResponse::Ok().json(ProductionRequest::new(after, &obstacles)))
 }
 
 fn conflict(rejection: Rejection) -> Problem {

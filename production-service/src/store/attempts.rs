@@ -22,6 +22,8 @@ pub struct NewAttempt {
     pub factory_id: String,
     /// Id of its callback token.
     pub jti: String,
+    /// Begun, by the database's clock.
+    pub started_at: DateTime<Utc>,
     /// The trace it belongs to.
     pub trace_id: String,
 }

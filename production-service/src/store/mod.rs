@@ -4,6 +4,7 @@ pub mod arrivals;
 pub mod attempts;
 pub mod books;
 pub mod factories;
+pub mod gates;
 pub mod lead_times;
 pub mod requests;
 pub mod schema;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{FactoryId, Quantity, RequestId, Sku};
@@ -66,6 +66,7 @@ struct Row {
     attempt_count: i32,
     attempts_before_schedule: i32,
     outcome_unknown: bool,
+    has_died: bool,
     next_attempt_at: Option<DateTime<Utc>>,
     factory_job_id: Option<String>,
     revision: i64,
@@ -95,6 +96,7 @@ impl TryFrom<Row> for StoredRequest {
             attempt_count: row.attempt_count,
             attempts_before_schedule: row.attempts_before_schedule,
             outcome_unknown: row.outcome_unknown,
+            has_died: row.has_died,
             revision: row.revision,
         };
         Ok(Self {
@@ -196,7 +198,8 @@ pub async fn insert(
 struct Apply;
 impl StatementSql for Apply {
     const SQL: &'static str = "UPDATE production_requests SET status = ?, received = ?, factory_id = ?, \
-        fallback_from = ?, outcome_unknown = ?, \
+        fallback_from = ?, outcome_unknown = ?, has_died = ?, \
+        schedule_began_at = CASE WHEN ? THEN now() ELSE schedule_began_at END, \
         next_attempt_at = now() + ? * interval '1 millisecond', lease_until = NULL, attempts_before_schedule = ?, \
         revision = ?, outcome_reason = coalesce(?, outcome_reason), updated_at = now(), \
         received_at = coalesce(received_at, CASE WHEN ? >= quantity THEN ( \
@@ -214,6 +217,8 @@ pub async fn apply(connection: &mut AsyncPgConnection, state: &Request, change: 
         .bind::<Text, _>(after.factory_id.to_string())
         .bind::<Nullable<Text>, _>(after.fallback_from.as_ref().map(ToString::to_string))
         .bind::<Bool, _>(after.outcome_unknown)
+        .bind::<Bool, _>(after.has_died)
+        .bind::<Bool, _>(change.schedule_begins)
         .bind::<Nullable<BigInt>, _>(change.next_attempt_in.map(milliseconds))
         .bind::<Integer, _>(after.attempts_before_schedule)
         .bind::<BigInt, _>(after.revision)
@@ -253,21 +258,48 @@ struct Id {
     id: Uuid,
 }
 
-/// Locks up to `limit` requests that are due, of each enabled factory no more than it has room for.
 const LOCK_DUE: &str = "\
-    SELECT due.id FROM factories CROSS JOIN LATERAL ( \
+    SELECT due.id FROM unnest($1, $2) AS room (factory_id, places) CROSS JOIN LATERAL ( \
         SELECT id, next_attempt_at FROM production_requests \
-        WHERE factory_id = factories.id AND next_attempt_at <= now() \
-        ORDER BY next_attempt_at, id \
-        LIMIT greatest(0, factories.max_in_flight - ( \
-            SELECT count(*) FROM production_requests WHERE factory_id = factories.id AND status = 'sending')) \
-        FOR UPDATE SKIP LOCKED \
-    ) AS due WHERE factories.enabled ORDER BY due.next_attempt_at, due.id LIMIT $1";
+        WHERE factory_id = room.factory_id AND next_attempt_at <= now() \
+        ORDER BY next_attempt_at, id LIMIT room.places FOR UPDATE SKIP LOCKED \
+    ) AS due ORDER BY due.next_attempt_at, due.id";
 
-/// Requests to be sent now, oldest first, nobody else's until the transaction ends.
-pub async fn lock_due(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
-    let due: Vec<Id> = diesel::sql_query(LOCK_DUE).bind::<BigInt, _>(limit).load(connection).await?;
+/// Requests to be sent now, oldest first, of each factory no more than it has places; nobody else's until
+/// the transaction ends.
+pub async fn lock_due(
+    connection: &mut AsyncPgConnection,
+    places: Vec<(&str, i64)>,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (factories, places): (Vec<&str>, Vec<i64>) = places.into_iter().unzip();
+    let query = diesel::sql_query(LOCK_DUE).bind::<Array<Text>, _>(factories).bind::<Array<BigInt>, _>(places);
+    let due: Vec<Id> = query.load(connection).await?;
     load_all(connection, due).await
+}
+
+const LOCK_WAITING: &str = "SELECT id FROM production_requests \
+    WHERE factory_id = $1 AND next_attempt_at <= now() AND schedule_began_at <= $2 \
+    AND EXISTS (SELECT FROM factory_breakers WHERE factory_id = $1 AND position <> 'closed') \
+    ORDER BY next_attempt_at, id LIMIT $3 FOR UPDATE SKIP LOCKED";
+
+/// Requests that are due at a factory whose breaker is not closed, and whose schedule began by then;
+/// nobody else's until the transaction ends.
+pub async fn lock_waiting(
+    connection: &mut AsyncPgConnection,
+    factory: &FactoryId,
+    begun_by: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let waiting: Vec<Id> = diesel::sql_query(LOCK_WAITING)
+        .bind::<Text, _>(factory.as_str())
+        .bind::<Timestamptz, _>(begun_by)
+        .bind::<BigInt, _>(limit)
+        .load(connection)
+        .await?;
+    load_all(connection, waiting).await
 }
 
 /// Requests whose call counts as lost, nobody else's until the transaction ends; `held` calls (request and

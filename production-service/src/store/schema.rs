@@ -56,6 +56,8 @@ table! {
         received_at -> Nullable<Timestamptz>,
         outcome_unknown -> Bool,
         fallback_from -> Nullable<Text>,
+        schedule_began_at -> Timestamptz,
+        has_died -> Bool,
     }
 }
 
@@ -90,5 +92,21 @@ table! {
         request_id -> Uuid,
         reason -> Text,
         closed_at -> Timestamptz,
+    }
+}
+
+table! {
+    factory_breakers (factory_id) {
+        factory_id -> Text,
+        position -> Text,
+        failures_in_a_row -> BigInt,
+        window_began_at -> Timestamptz,
+        window_calls -> BigInt,
+        window_failures -> BigInt,
+        opened_at -> Nullable<Timestamptz>,
+        probe_at -> Nullable<Timestamptz>,
+        failed_probes -> BigInt,
+        failed_at -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
     }
 }

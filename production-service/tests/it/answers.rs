@@ -121,7 +121,7 @@ async fn retry_after_is_waited_for_in_both_forms_up_to_its_bound() {
 async fn with_fallback(world: &World, other: &FactorySimulator) -> Service {
     let service = world.start().await;
     service.put_factory(OTHER, json!({"base_url": other.url()})).await;
-    let fields = json!({"base_url": world.factory.url(), "fallback_factory_id": OTHER, "timeout_ms": 300});
+    let fields = json!({"base_url": world.factory.url(), "fallback_factory_id": OTHER});
     service.put_factory(FACTORY, fields).await;
     service
 }

@@ -186,7 +186,9 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_cancels() {
-    let world = World::new("0.05").await;
+    let mut world = World::new("0.05").await;
+    // Calls are counted here: none may wait for a breaker.
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
     let service = world.start_with_factory().await;
     world.factory.set_faults(refuse(503, None)).unwrap();
     let mut ids = Vec::new();

@@ -19,6 +19,9 @@ async fn a_factory_is_added_changed_and_told_of() {
         "enabled": true, "timeout_ms": 5000, "max_in_flight": 8, "rate_per_s": null, "lead_time_s": 60,
         "overdue_factor": 2.0, "fallback_factory_id": null, "retry_schedule": [1, 5, 30], "callback_sources": [],
         "lead_time_p50_s": null, "lead_time_p90_s": null, "revision": 1,
+        "breaker": {
+            "state": "closed", "failures_in_a_row": 0, "opened_at": null, "next_probe_at": null, "last_error": null,
+        },
     });
     assert_eq!(added.body, defaults);
 

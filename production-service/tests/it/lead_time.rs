@@ -126,6 +126,7 @@ async fn the_newest_requests_count_and_figures_change_no_more_often_than_set() {
         outbox: Outbox::new(1),
         due: Arc::new(Notify::new()),
         retry_schedule: Arc::new([]),
+        breaker: world.settings().breaker.rules(),
     };
     let (one, other) = (replica(), replica());
     let measure = async || {

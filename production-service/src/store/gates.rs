@@ -1,0 +1,164 @@
+//! What lets a factory be called, or not: its limits and its breaker.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::FactoryId;
+
+use super::corrupt;
+use super::schema::factory_breakers;
+use crate::domain::{Breaker, Position};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = factory_breakers)]
+struct BreakerRow {
+    factory_id: String,
+    position: String,
+    failures_in_a_row: i64,
+    window_began_at: DateTime<Utc>,
+    window_calls: i64,
+    window_failures: i64,
+    opened_at: Option<DateTime<Utc>>,
+    probe_at: Option<DateTime<Utc>>,
+    failed_probes: i64,
+    failed_at: Option<DateTime<Utc>>,
+    last_error: Option<String>,
+}
+
+impl TryFrom<BreakerRow> for Breaker {
+    type Error = StoreError;
+
+    fn try_from(row: BreakerRow) -> Result<Self, StoreError> {
+        let count = |count: i64| u32::try_from(count).map_err(|error| corrupt("factory_breakers", error));
+        let position = [Position::Closed, Position::Open, Position::HalfOpen];
+        let position = position.into_iter().find(|position| position.as_str() == row.position);
+        Ok(Self {
+            position: position.ok_or_else(|| corrupt("factory_breakers.position", &row.position))?,
+            failures_in_a_row: count(row.failures_in_a_row)?,
+            window_began_at: row.window_began_at.into(),
+            window_calls: count(row.window_calls)?,
+            window_failures: count(row.window_failures)?,
+            opened_at: row.opened_at.map(Into::into),
+            probe_at: row.probe_at.map(Into::into),
+            failed_probes: count(row.failed_probes)?,
+            failed_at: row.failed_at.map(Into::into),
+            last_error: row.last_error,
+        })
+    }
+}
+
+/// The breakers of those of `factories` that have one.
+pub async fn breakers(
+    connection: &mut AsyncPgConnection,
+    factories: &[&str],
+) -> Result<HashMap<FactoryId, Breaker>, StoreError> {
+    let rows: Vec<BreakerRow> = factory_breakers::table
+        .filter(factory_breakers::factory_id.eq_any(factories))
+        .select(BreakerRow::as_select())
+        .load(connection)
+        .await?;
+    let read = |row: BreakerRow| {
+        let id = FactoryId::try_from(row.factory_id.clone()).map_err(|error| corrupt("factory_id", error))?;
+        Ok((id, row.try_into()?))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// A factory that has something to do, as far as its limits go.
+#[derive(Debug, QueryableByName)]
+pub struct Limits {
+    /// Which factory.
+    #[diesel(sql_type = Text)]
+    pub factory_id: String,
+    /// Whether it is called at all.
+    #[diesel(sql_type = Bool)]
+    pub enabled: bool,
+    /// Requests that are due, counted up to the limit.
+    #[diesel(sql_type = BigInt)]
+    pub due: i64,
+    /// Calls under way, of all replicas.
+    #[diesel(sql_type = BigInt)]
+    pub in_flight: i64,
+    /// Most of them.
+    #[diesel(sql_type = BigInt)]
+    pub max_in_flight: i64,
+    /// Calls that its rate allows now; None: it has no rate.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub rate_room: Option<i64>,
+    /// The database's clock.
+    #[diesel(sql_type = Timestamptz)]
+    pub now: DateTime<Utc>,
+}
+
+/// A rate of 2.5 a second is kept as 3 calls in 1.2 s, whichever 1.2 s one looks at.
+const LIMITS: &str = "\
+    SELECT id AS factory_id, enabled, max_in_flight::bigint AS max_in_flight, statement_timestamp() AS now, \
+        (SELECT count(*) FROM (SELECT FROM production_requests \
+            WHERE factory_id = factories.id AND next_attempt_at <= now() LIMIT $1) AS due) AS due, \
+        (SELECT count(*) FROM production_requests WHERE factory_id = factories.id AND status = 'sending') AS in_flight, \
+        CASE WHEN rate_per_s IS NOT NULL THEN ceil(rate_per_s)::bigint - (SELECT count(*) FROM production_attempts \
+            WHERE factory_id = factories.id \
+            AND started_at > statement_timestamp() - interval '1 second' * (ceil(rate_per_s) / rate_per_s)) \
+        END AS rate_room \
+    FROM factories WHERE id = ANY($2) OR (enabled AND EXISTS (SELECT FROM production_requests \
+        WHERE factory_id = factories.id AND next_attempt_at <= now()))";
+
+/// The factories that have due requests, and those of `also`.
+pub async fn limits(
+    connection: &mut AsyncPgConnection,
+    limit: i64,
+    also: Vec<&str>,
+) -> Result<Vec<Limits>, StoreError> {
+    let query = diesel::sql_query(LIMITS).bind::<BigInt, _>(limit).bind::<Array<Text>, _>(also);
+    Ok(query.load(connection).await?)
+}
+
+struct Save;
+impl StatementSql for Save {
+    const SQL: &'static str = "INSERT INTO factory_breakers (factory_id, position, failures_in_a_row, window_began_at, \
+            window_calls, window_failures, opened_at, probe_at, failed_probes, failed_at, last_error) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        ON CONFLICT (factory_id) DO UPDATE SET position = excluded.position, \
+            failures_in_a_row = excluded.failures_in_a_row, window_began_at = excluded.window_began_at, \
+            window_calls = excluded.window_calls, window_failures = excluded.window_failures, \
+            opened_at = excluded.opened_at, probe_at = excluded.probe_at, failed_probes = excluded.failed_probes, \
+            failed_at = excluded.failed_at, last_error = excluded.last_error";
+}
+
+/// Writes breakers, all at once.
+pub async fn save(connection: &mut AsyncPgConnection, breakers: &[(FactoryId, Breaker)]) -> Result<(), StoreError> {
+    if breakers.is_empty() {
+        return Ok(());
+    }
+    let count = |pick: fn(&Breaker) -> u32| breakers.iter().map(|(_, one)| i64::from(pick(one))).collect::<Vec<_>>();
+    let time = |time: SystemTime| DateTime::<Utc>::from(time);
+    let times = |pick: fn(&Breaker) -> Option<SystemTime>| {
+        breakers.iter().map(|(_, one)| pick(one).map(time)).collect::<Vec<_>>()
+    };
+    Statement::<Save>::new()
+        .bind::<Array<Text>, _>(breakers.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(breakers.iter().map(|(_, one)| one.position.as_str()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(count(|one| one.failures_in_a_row))
+        .bind::<Array<Timestamptz>, _>(breakers.iter().map(|(_, one)| time(one.window_began_at)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(count(|one| one.window_calls))
+        .bind::<Array<BigInt>, _>(count(|one| one.window_failures))
+        .bind::<Array<Nullable<Timestamptz>>, _>(times(|one| one.opened_at))
+        .bind::<Array<Nullable<Timestamptz>>, _>(times(|one| one.probe_at))
+        .bind::<Array<BigInt>, _>(count(|one| one.failed_probes))
+        .bind::<Array<Nullable<Timestamptz>>, _>(times(|one| one.failed_at))
+        .bind::<Array<Nullable<Text>>, _>(breakers.iter().map(|(_, one)| one.last_error.clone()).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+/// Nothing bad is known of the factory any more.
+pub async fn forget_breaker(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
+    diesel::delete(factory_breakers::table.find(factory.as_str())).execute(connection).await?;
+    Ok(())
+}

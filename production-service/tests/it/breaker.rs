@@ -1,0 +1,227 @@
+//! Factories that are away, and what that does to their requests, to other factories and to replicas.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::ids::RequestId;
+use testkit::factory::Faults;
+use testkit::{FactorySimulator, wait_until};
+
+use crate::world::{FACTORY, SOON, Service, World};
+
+/// For stories of many requests.
+const LONG: Duration = Duration::from_secs(90);
+const MANY: usize = 500;
+
+fn refuse(status: u16, times: Option<u64>) -> Faults {
+    Faults { refuse_status: Some(status), for_next: times, ..Faults::default() }
+}
+
+async fn breaker(service: &Service, factory: &str) -> Value {
+    service.get(&format!("/api/v1/factories/{factory}")).await.body["breaker"].clone()
+}
+
+/// Waits until so many requests are in `status`.
+async fn until_all(world: &World, status: &str, count: usize) {
+    let sql = world.sql().await;
+    let query = "SELECT coalesce(string_agg(status || ' ' || count, ', '), '') FROM \
+        (SELECT status, count(*) FROM production_requests GROUP BY status ORDER BY status) AS counted";
+    let expected = format!("{status} {count}");
+    wait_until(&expected, LONG, || async {
+        let counts: String = sql.query_one(query, &[]).await.unwrap().get(0);
+        if counts == expected { Ok(()) } else { Err(counts) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_opens_probes_and_closes_and_waiting_costs_no_attempts() {
+    let mut world = World::new("0.1,0.1,0.1,0.1,0.1,60,60").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "3");
+    world.set("BREAKER__OPEN_MS", "500");
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    let first = world.request(FACTORY, 10).await;
+    let open = wait_until("an open breaker", SOON, || async {
+        let breaker = breaker(&service, FACTORY).await;
+        if breaker["state"] == "open" { Ok(breaker) } else { Err(breaker) }
+    })
+    .await;
+    assert_eq!((&open["failures_in_a_row"], &open["last_error"]), (&json!(3), &json!("the factory answered 503")));
+    assert!(open["next_probe_at"].is_string() && open["opened_at"].is_string(), "{open}");
+
+    // More requests come: they wait, say so, and only one at a time is a probe.
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(world.request(FACTORY, 10).await);
+    }
+    let told = wait_until("a waiting request", SOON, || async {
+        let shown = service.production_request(others[4]).await.body;
+        if shown["waiting_for"] == "breaker_open" { Ok(shown) } else { Err(shown) }
+    })
+    .await;
+    assert_eq!((&told["status"], &told["attempt_count"]), (&json!("requested"), &json!(0)));
+    let asked = world.factory.requests().len();
+    wait_until("two more probes", SOON, async || (world.factory.requests().len() >= asked + 2).then_some(())).await;
+    let probes = world.factory.requests().split_off(3);
+    for pair in probes.windows(2) {
+        assert!(pair[1].at - pair[0].at >= chrono::Duration::milliseconds(500), "one at a time");
+    }
+    let attempts = world.count("SELECT sum(attempt_count)::bigint FROM production_requests").await;
+    assert!(attempts <= i64::try_from(3 + probes.len() + 1).unwrap(), "{attempts} attempts by {} calls", probes.len());
+
+    world.factory.clear_faults();
+    for id in others.iter().chain([&first]) {
+        service.until(*id, "accepted").await;
+    }
+    assert_eq!(breaker(&service, FACTORY).await["state"], "closed");
+    let accepted: Vec<_> = world.factory.requests().into_iter().filter(|one| one.answer_status == Some(201)).collect();
+    assert_eq!(accepted.len(), 6, "each once");
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_holds_for_replicas_and_over_a_restart_and_an_operators_change_resets_it() {
+    let mut world = World::new("0.05,60").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "2");
+    world.set("BREAKER__OPEN_MS", "60000");
+    world.set("BREAKER__OPEN_MAX_MS", "60000");
+    let service = world.start_with_factory().await;
+    let replica = world.start().await;
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    world.request(FACTORY, 10).await;
+    wait_until("an open breaker", SOON, async || (breaker(&replica, FACTORY).await["state"] == "open").then_some(()))
+        .await;
+    service.running.stop().await;
+    let service = world.start().await;
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "requested").await;
+    // Another factory's request that came later has been sent: so both have looked.
+    service.put_factory("FF-2", json!({"base_url": world.factory.url()})).await;
+    world.factory.clear_faults();
+    let other = world.request("FF-2", 10).await;
+    service.until(other, "accepted").await;
+    assert_eq!(service.production_request(id).await.body["attempt_count"], 0);
+    assert_eq!(world.factory.requests().len(), 3);
+
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url()})).await;
+    service.until(id, "accepted").await;
+    assert_eq!(breaker(&service, FACTORY).await["state"], "closed");
+    replica.running.stop().await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_dead_factory_among_three_does_not_slow_the_others() {
+    let mut world = World::new("1,5,30").await;
+    world.set("DELIVERY__CONCURRENCY", "20");
+    let service = world.start().await;
+    let slow = FactorySimulator::start_local(3_600_000).unwrap();
+    slow.set_faults(Faults { delay_ms: 600_000, ..Faults::default() }).unwrap();
+    service.put_factory("FF-dead", json!({"base_url": slow.url(), "timeout_ms": 60000, "max_in_flight": 1000})).await;
+    for id in ["FF-1", "FF-2"] {
+        service.put_factory(id, json!({"base_url": world.factory.url(), "max_in_flight": 50})).await;
+    }
+    for _ in 0..30 {
+        world.request("FF-dead", 10).await;
+    }
+    wait_until("calls to the dead factory", SOON, async || (slow.requests().len() >= 10).then_some(())).await;
+    let mut ids = Vec::new();
+    for factory in ["FF-1", "FF-2"] {
+        for _ in 0..10 {
+            ids.push(world.request(factory, 10).await);
+        }
+    }
+    for id in ids {
+        service.until(id, "accepted").await;
+    }
+    // None of the dead factory's calls has timed out meanwhile.
+    assert_eq!(slow.requests().len(), 10, "half of what the process does at once");
+    let ended = "SELECT count(*) FROM production_attempts WHERE factory_id = 'FF-dead' AND outcome IS NOT NULL";
+    assert_eq!(world.count(ended).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_holds_for_all_replicas() {
+    let world = World::new("1").await;
+    let service = world.start().await;
+    let replica = world.start().await;
+    let limits = json!({"base_url": world.factory.url(), "rate_per_s": 5, "max_in_flight": 100});
+    service.put_factory(FACTORY, limits).await;
+    for _ in 0..15 {
+        world.request(FACTORY, 10).await;
+    }
+    until_all(&world, "accepted", 15).await;
+    let asked = world.factory.requests();
+    for six in asked.windows(6) {
+        // A call may be on its way for a while.
+        assert!(six[5].at - six[0].at >= chrono::Duration::milliseconds(800), "six within a second");
+    }
+    replica.running.stop().await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_send_five_hundred_requests_once_each_while_the_factory_fails_for_a_while() {
+    let mut world = World::new("0.1,0.2,0.5,1,2,5,60").await;
+    world.set("BREAKER__OPEN_MS", "200");
+    world.set("BREAKER__OPEN_MAX_MS", "500");
+    let service = world.start().await;
+    let replica = world.start().await;
+    let fast = json!({"base_url": world.factory.url(), "max_in_flight": 32});
+    service.put_factory(FACTORY, fast).await;
+    world.factory.set_faults(refuse(503, Some(12))).unwrap();
+    let ids: HashSet<String> = publish_many(&world).await;
+    until_all(&world, "accepted", MANY).await;
+    let mut accepted: HashMap<String, usize> = HashMap::new();
+    for one in world.factory.requests().into_iter().filter(|one| one.answer_status == Some(201)) {
+        *accepted.entry(one.idempotency_key.unwrap()).or_default() += 1;
+    }
+    assert_eq!(accepted.len(), MANY);
+    assert!(accepted.iter().all(|(id, times)| ids.contains(id) && *times == 1), "{accepted:?}");
+    replica.running.stop().await;
+    world.finish(service).await;
+}
+
+async fn publish_many(world: &World) -> HashSet<String> {
+    let mut ids: Vec<RequestId> = Vec::new();
+    for _ in 0..MANY {
+        ids.push(world.request(FACTORY, 1).await);
+    }
+    ids.into_iter().map(|id| id.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_requests_to_a_dead_factory_are_one_group_and_a_redrive_processes_them() {
+    let world = World::new("0.2,0.2,0.2").await;
+    let service = world.start().await;
+    service.put_factory(FACTORY, json!({"base_url": "http://127.0.0.1:9"})).await;
+    publish_many(&world).await;
+    until_all(&world, "dead_lettered", MANY).await;
+    let groups = wait_until("one group", LONG, || async {
+        let groups = service.get("/api/v1/dead-letters/groups").await.body;
+        if groups["items"][0]["count"] == MANY { Ok(groups) } else { Err(groups) }
+    })
+    .await;
+    assert_eq!(groups["items"].as_array().map(Vec::len), Some(1), "{groups}");
+    let group = &groups["items"][0];
+    assert_eq!(group["reason"], "factory-unreachable");
+    // Waiting cost nothing: most were never sent.
+    let attempts = world.count("SELECT count(*) FROM production_attempts").await;
+    assert!(attempts < 200, "{attempts} calls to a dead factory");
+
+    let fields = json!({"base_url": world.factory.url(), "max_in_flight": 32});
+    service.put_factory(FACTORY, fields).await;
+    let redrive = service.redrive(json!({"group": group["group"], "rate_per_s": 1000})).await;
+    let ended = wait_until("the end of the redrive", LONG, || async {
+        let body = service.get(&format!("/api/v1/dead-letters/redrives/{redrive}")).await.body;
+        if body["done"] == true { Ok(body) } else { Err(body) }
+    })
+    .await;
+    assert_eq!((&ended["processed"], &ended["failed_again"]), (&json!(MANY), &json!(0)), "{ended}");
+    until_all(&world, "accepted", MANY).await;
+    assert_eq!(world.factory.requests().len(), MANY);
+    service.dead_letters(0).await;
+    world.finish(service).await;
+}
