@@ -1,6 +1,7 @@
 //! Where the parts are put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::Data;
 use shared::amqp::topology::PRODUCTION_REQUESTS;
@@ -10,7 +11,7 @@ use shared::service::{Builder, Identity, Running};
 use tokio::sync::Notify;
 
 use crate::commands::callback_url::CallbackUrls;
-use crate::commands::{Context, measure_lead_times};
+use crate::commands::{Context, mark_overdue, measure_lead_times};
 use crate::delivery::{FactoryClient, Worker};
 use crate::settings::Settings;
 use crate::{amqp, http, store};
@@ -45,6 +46,8 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let callback_urls = CallbackUrls::new(&settings.callback)?;
     let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);
     builder.spawn(|stop| worker.run(stop));
+    let (watching, check_every) = (context.clone(), Duration::from_millis(settings.overdue.check_every_ms));
+    builder.spawn(move |stop| mark_overdue::run(watching, check_every, stop));
     let measuring = context.clone();
     builder.spawn(|stop| measure_lead_times::run(measuring, settings.lead_time, stop));
     let context = Data::new(context);

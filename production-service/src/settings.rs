@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::contracts::callback::CallbackSigner;
+use shared::ids::FactoryId;
 use shared::settings::Common;
 use url::Url;
 
@@ -22,6 +24,8 @@ pub struct Settings {
     pub delivery: Delivery,
     /// When factories are left alone.
     pub breaker: BreakerSettings,
+    /// Requests that are not received in time.
+    pub overdue: Overdue,
     /// Measured lead times.
     pub lead_time: LeadTimes,
 }
@@ -48,6 +52,10 @@ pub struct Delivery {
     pub concurrency: usize,
     /// Waits between failed calls, seconds.
     pub retry_schedule_s: Vec<String>,
+    /// Inner networks that may be called, in CIDR form.
+    pub allowed_networks: Vec<String>,
+    /// `FACTORY=env:NAME` or `FACTORY=file:/path`: where the header is that a factory wants.
+    pub factory_headers: Vec<String>,
     /// A factory's `Retry-After` counts up to so long.
     pub retry_after_max_s: u32,
     /// Most bytes of an answer that are read.
@@ -69,6 +77,13 @@ pub struct BreakerSettings {
     pub open_ms: u64,
     /// Longest time between probes.
     pub open_max_ms: u64,
+}
+
+/// Requests that are not received in time.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Overdue {
+    /// How often they are looked for.
+    pub check_every_ms: u64,
 }
 
 /// Measured lead times.
@@ -113,6 +128,15 @@ impl shared::settings::Settings for Settings {
             (2048..=16 * 1024 * 1024).contains(&self.delivery.response_bytes_max),
             "delivery.response_bytes_max: must be 2048 to 16777216",
         );
+        require(
+            self.delivery.allowed_networks.iter().all(|text| text.parse::<IpNet>().is_ok()),
+            "delivery.allowed_networks: must be networks such as 10.1.0.0/16",
+        );
+        require(
+            self.delivery.factory_headers.iter().all(|text| factory_header(text).is_some()),
+            "delivery.factory_headers: must be entries such as FF-500293=file:/run/secrets/ff-500293 or FF-500293=env:NAME",
+        );
+        require(self.overdue.check_every_ms >= 1, "overdue.check_every_ms: must be at least 1");
         let breaker = &self.breaker;
         require(breaker.failures_in_a_row >= 1, "breaker.failures_in_a_row: must be at least 1");
         require(
@@ -137,6 +161,16 @@ impl shared::settings::Settings for Settings {
 }
 
 impl Delivery {
+    /// Inner networks that may be called.
+    pub fn allowed_networks(&self) -> Vec<IpNet> {
+        self.allowed_networks.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// Where each factory's header is.
+    pub fn factory_headers(&self) -> Vec<(FactoryId, String)> {
+        self.factory_headers.iter().filter_map(|text| factory_header(text)).collect()
+    }
+
     /// The waits in order.
     pub fn retry_schedule(&self) -> Vec<Duration> {
         self.retry_schedule_s.iter().filter_map(|text| seconds(text)).collect()
@@ -162,6 +196,12 @@ impl LeadTimes {
     pub fn measure_every(&self) -> Duration {
         Duration::from_millis(self.measure_every_ms)
     }
+}
+
+fn factory_header(text: &str) -> Option<(FactoryId, String)> {
+    let (factory, place) = text.trim().split_once('=')?;
+    let is_place = ["env:", "file:"].iter().any(|kind| place.len() > kind.len() && place.starts_with(kind));
+    if is_place { Some((factory.parse().ok()?, place.to_owned())) } else { None }
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -214,12 +254,15 @@ mod tests {
             ("DELIVERY__RESPONSE_BYTES_MAX", "1"),
             ("LEAD_TIME__MEASURE_EVERY_MS", "0"),
             ("LEAD_TIME__SAMPLES_MAX", "4"),
+            ("DELIVERY__ALLOWED_NETWORKS", "10.0.0.0/99"),
+            ("DELIVERY__FACTORY_HEADERS", "FF-500293=very-secret"),
+            ("OVERDUE__CHECK_EVERY_MS", "0"),
             ("BREAKER__FAILURES_IN_A_ROW", "0"),
             ("BREAKER__FAILURE_SHARE", "1.5"),
-            ("BREAKER__OPEN_MS", "60000"),
+            ("BREAKER__OPEN_MS", "5001"),
         ])
-        .expect_err("twelve are bad");
-        assert_eq!(problems.len(), 12, "{problems:?}");
+        .expect_err("fifteen are bad");
+        assert_eq!(problems.len(), 15, "{problems:?}");
         assert!(!problems.join("").contains("very-secret"));
     }
 }

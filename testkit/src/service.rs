@@ -84,7 +84,11 @@ impl Surroundings {
         set("SHUTDOWN__DRAIN_MS", "10000".to_owned());
         match user {
             User::Sales => {}
-            User::Production => set("CALLBACK__SIGNING_KEY", self.keys.private_pem.clone()),
+            User::Production => {
+                set("CALLBACK__SIGNING_KEY", self.keys.private_pem.clone());
+                // The simulated factories are on this machine.
+                set("DELIVERY__ALLOWED_NETWORKS", "127.0.0.0/8,::1/128".to_owned());
+            }
             User::Restock => set("CALLBACK__PUBLIC_KEYS", self.keys.public_pem.clone()),
         }
         Ok(ServiceSurroundings { database, env })

@@ -53,6 +53,7 @@ fn event(request: &Request, announcement: &Announcement, trace: TraceContext) ->
         Outcome::DeadLettered => &production::DEAD_LETTERED,
         Outcome::Refused => &production::REFUSED,
         Outcome::Cancelled => &production::CANCELLED,
+        Outcome::Overdue => &production::OVERDUE,
     };
     let data = ProductionOutcome {
         request_id: request.id,

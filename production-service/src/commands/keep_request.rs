@@ -48,6 +48,8 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<Handled
                 attempts_before_schedule: 0,
                 outcome_unknown: false,
                 has_died: false,
+                was_accepted: false,
+                overdue: false,
                 revision: 0,
             };
             let factory = factories::find(connection, &new.factory_id).await?;

@@ -11,6 +11,7 @@ mod factory_changed;
 pub mod give_up_waiting;
 pub mod keep_request;
 pub mod look_up;
+pub mod mark_overdue;
 pub mod measure_lead_times;
 pub mod put_factory;
 pub mod reclaim_lost;

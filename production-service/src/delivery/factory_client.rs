@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use shared::contracts::callback::redact;
 use shared::trace::TraceContext;
 
+use super::outbound::Outbound;
 use super::retry_after;
+use super::secrets::{FactoryHeaders, UnusableSecret};
 use crate::commands::claim_requests::Call;
 use crate::commands::record_attempt::{CallEnd, Ending};
 use crate::settings::Delivery;
@@ -32,8 +34,21 @@ const CLIENTS_MAX: usize = 64;
 pub struct FactoryClient {
     /// By the time that a connection may take.
     clients: Arc<Mutex<HashMap<Duration, reqwest::Client>>>,
+    outbound: Outbound,
+    headers: FactoryHeaders,
     response_bytes_max: usize,
     retry_after_max: Duration,
+}
+
+/// Why no factory can be called.
+#[derive(Debug, thiserror::Error)]
+pub enum NoClient {
+    /// The HTTP client cannot be built.
+    #[error("cannot build an HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+    /// A secret is missing or wrong.
+    #[error(transparent)]
+    Secret(#[from] UnusableSecret),
 }
 
 /// The factory's own words; the order counts for no one but keeps the body recognizable.
@@ -54,10 +69,12 @@ struct Manufacture<'a> {
 }
 
 impl FactoryClient {
-    /// From the settings; fails when no client can be built at all.
-    pub fn new(settings: &Delivery) -> reqwest::Result<Self> {
+    /// From the settings, secrets read.
+    pub fn new(settings: &Delivery) -> Result<Self, NoClient> {
         let client = Self {
             clients: Arc::default(),
+            outbound: Outbound::new(settings.allowed_networks()),
+            headers: FactoryHeaders::read(settings.factory_headers())?,
             response_bytes_max: settings.response_bytes_max,
             retry_after_max: Duration::from_secs(settings.retry_after_max_s.into()),
         };
@@ -77,6 +94,7 @@ impl FactoryClient {
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
+            .dns_resolver(Arc::new(self.outbound.clone()))
             .connect_timeout(connect_timeout)
             .build()?;
         if clients.len() >= CLIENTS_MAX {
@@ -89,6 +107,20 @@ impl FactoryClient {
     /// Makes the call; whatever happens is its end.
     pub async fn call(&self, call: &Call, trace: TraceContext) -> CallEnd {
         let begun = Instant::now();
+        if let Err(forbidden) = self.outbound.check_url(&call.factory.settings.base_url) {
+            return CallEnd {
+                ending: Ending::NotConnected,
+                error: Some(forbidden.to_string()),
+                answer: None,
+                retry_after: None,
+                job_id: None,
+                duration: begun.elapsed(),
+            };
+        }
+        let header = self.headers.of(&call.factory.id);
+        let keep = |text: &[u8]| {
+            header.map_or_else(|| keep(text), |header| keep(header.redact(&String::from_utf8_lossy(text)).as_bytes()))
+        };
         let sent = tokio::time::timeout(call.timeout(), self.send(call, trace)).await;
         let none = |ending, error| CallEnd {
             ending,
@@ -136,15 +168,19 @@ impl FactoryClient {
         };
         // Texts only: writing them to memory cannot fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
+        let header = self.headers.of(&call.factory.id);
         let connect_timeout = call.timeout().mul_f64(CONNECT_SHARE).min(CONNECT_TIMEOUT_MAX);
-        self.client(connect_timeout)?
+        let request = self
+            .client(connect_timeout)?
             .post(format!("{}/api/manufactures", call.factory.settings.base_url))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header("Idempotency-Key", call.request_id().to_string())
-            .header("traceparent", trace.to_string())
-            .body(body)
-            .send()
-            .await
+            .header("traceparent", trace.to_string());
+        let request = match header {
+            Some(header) => request.header(header.name.clone(), header.value.clone()),
+            None => request,
+        };
+        request.body(body).send().await
     }
 
     /// The body as far as it comes: once the status is known, nothing about the body changes its meaning.

@@ -3,7 +3,9 @@
 
 mod factory_client;
 mod in_hand;
+mod outbound;
 mod retry_after;
+mod secrets;
 mod tallies;
 
 use std::sync::Arc;

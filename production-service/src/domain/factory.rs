@@ -69,6 +69,13 @@ impl Factory {
         Self { settings, revision: self.revision + 1, ..self }
     }
 
+    /// From acceptance until goods are overdue: the lead time, measured or else configured, times the factor.
+    pub fn overdue_after(&self) -> Duration {
+        let lead_time_s = self.lead_time.map_or(self.settings.lead_time_s, |measured| measured.p50_s);
+        let lead_time = Duration::from_secs(u64::try_from(lead_time_s).unwrap_or_default());
+        lead_time.mul_f64(self.settings.overdue_factor)
+    }
+
     /// With what was measured; None when that is known already.
     pub fn measured(&self, lead_time: LeadTime) -> Option<Self> {
         (self.lead_time != Some(lead_time)).then(|| Self {
@@ -186,6 +193,7 @@ mod tests {
         let measured = added.measured(lead_time).expect("news");
         assert_eq!((measured.revision, measured.version(), measured.lead_time), (2, 1, Some(lead_time)));
         assert_eq!(measured.measured(lead_time), None, "no news");
+        assert_eq!((added.overdue_after().as_secs(), measured.overdue_after().as_secs()), (120, 80));
         let changed = measured.set(FactorySettings { enabled: false, ..good() });
         assert_eq!((changed.revision, changed.version(), changed.lead_time), (3, 2, Some(lead_time)));
     }

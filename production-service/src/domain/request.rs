@@ -17,6 +17,7 @@ const JITTER: f64 = 0.2;
 
 /// A production request, as far as decisions need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Request {
     /// The replenishment's id, too.
     pub id: RequestId,
@@ -38,6 +39,10 @@ pub struct Request {
     pub attempts_before_schedule: i32,
     /// Of some call nobody knows whether the factory took the request.
     pub outcome_unknown: bool,
+    /// A factory has taken it at least once.
+    pub was_accepted: bool,
+    /// Accepted, but not received when it should have been.
+    pub overdue: bool,
     /// It is a dead letter, or was one.
     pub has_died: bool,
     /// Outcomes announced.
@@ -55,6 +60,8 @@ pub enum Outcome {
     Refused,
     /// It was stopped.
     Cancelled,
+    /// It was taken, and did not come in time.
+    Overdue,
 }
 
 /// An outcome and why it came about.
@@ -79,6 +86,8 @@ pub struct Change {
     pub attempts_before_schedule: i32,
     /// See [`Request::outcome_unknown`].
     pub outcome_unknown: bool,
+    /// See [`Request::overdue`].
+    pub overdue: bool,
     /// The retry schedule begins (again).
     pub schedule_begins: bool,
     /// The factory that is asked from now on, when that is another one.
@@ -90,7 +99,7 @@ pub struct Change {
 /// Why an operator's action is not possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// Only a request that waits for a retry, or died, can be sent again by hand.
+    /// Only a request that waits for a retry, died, or is overdue can be sent again by hand.
     NotRetryable(Status),
     /// It has ended.
     Ended(Status),
@@ -175,6 +184,9 @@ impl Request {
     /// Another factory is asked once, and only when it is certain that no factory has taken the request:
     /// goods that nobody asked for twice must not come twice.
     fn refused(&self, words: &str, fallback: Option<&FactoryId>) -> Change {
+        if self.was_accepted {
+            return self.still_accepted();
+        }
         match fallback {
             Some(fallback) if !self.outcome_unknown && self.fallback_from.is_none() && *fallback != self.factory_id => {
                 Change { factory_id: Some(fallback.clone()), ..self.restart() }
@@ -226,8 +238,17 @@ impl Request {
         match self.status {
             Status::Retrying => Ok(self.becomes(Status::Retrying).sending_in(Duration::ZERO)),
             Status::DeadLettered => Ok(self.restart()),
+            Status::Accepted if self.overdue => Ok(self.restart()),
             status => Err(Rejection::NotRetryable(status)),
         }
+    }
+
+    /// It was not received within `limit` of its acceptance; None when that is known, or does not matter any more.
+    pub fn be_late(&self, limit: Duration) -> Option<Change> {
+        let is_news = self.status == Status::Accepted && !self.overdue;
+        let reason = format!("not received within {} s of its acceptance", limit.as_secs());
+        let change = Change { overdue: true, ..self.becomes(Status::Accepted) };
+        is_news.then(|| change.announcing(Outcome::Overdue, &reason))
     }
 
     /// It has waited for its factory's breaker too long (see `breaker.rs`); None when it does not wait.
@@ -243,6 +264,8 @@ impl Request {
             received: change.received,
             attempts_before_schedule: change.attempts_before_schedule,
             outcome_unknown: change.outcome_unknown,
+            was_accepted: self.was_accepted || change.status == Status::Accepted,
+            overdue: change.overdue,
             has_died: self.has_died || change.status == Status::DeadLettered,
             fallback_from: match &change.factory_id {
                 Some(_) => Some(self.factory_id.clone()),
@@ -261,6 +284,7 @@ impl Request {
             next_attempt_in: None,
             attempts_before_schedule: self.attempts_before_schedule,
             outcome_unknown: self.outcome_unknown,
+            overdue: false,
             schedule_begins: false,
             factory_id: None,
             announcement: None,
@@ -272,7 +296,16 @@ impl Request {
         Change { attempts_before_schedule: self.attempt_count, schedule_begins: true, ..change }
     }
 
+    /// It was overdue, and asking for it again came to nothing: a factory may well refuse, or not answer, what it
+    /// has taken before. So it is what it was.
+    fn still_accepted(&self) -> Change {
+        Change { overdue: true, ..self.becomes(Status::Accepted) }
+    }
+
     fn die(&self) -> Change {
+        if self.was_accepted {
+            return self.still_accepted();
+        }
         self.becomes(Status::DeadLettered).announcing(Outcome::DeadLettered, FACTORY_UNREACHABLE)
     }
 
@@ -301,6 +334,11 @@ impl Request {
 }
 
 impl Change {
+    /// The factory has taken the request, and that is news.
+    pub fn is_acceptance(&self) -> bool {
+        self.announcement.as_ref().is_some_and(|announcement| announcement.outcome == Outcome::Accepted)
+    }
+
     fn announcing(self, outcome: Outcome, reason: &str) -> Self {
         Self { announcement: Some(Announcement { outcome, reason: reason.to_owned() }), ..self }
     }

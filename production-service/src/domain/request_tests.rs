@@ -29,6 +29,8 @@ fn request(status: Status) -> Request {
         attempts_before_schedule: 0,
         outcome_unknown: false,
         has_died: false,
+        was_accepted: false,
+        overdue: false,
         revision: 0,
     }
 }
@@ -214,6 +216,7 @@ enum Event {
     Lost,
     Again,
     Goods(i64),
+    Late,
     Close,
     Cancel,
     Retry,
@@ -228,6 +231,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Lost),
         1 => Just(Event::Again),
         1 => (1..8_i64).prop_map(Event::Goods),
+        2 => Just(Event::Late),
         1 => Just(Event::Close),
         1 => Just(Event::Cancel),
         2 => Just(Event::Retry),
@@ -245,6 +249,7 @@ fn change_of(current: &Request, event: &Event) -> Option<Change> {
         Event::Lost => current.attempt_lost(&SCHEDULE),
         Event::Again => current.arrive_again(),
         Event::Goods(units) => Some(current.receive(quantity(*units))),
+        Event::Late => current.be_late(SCHEDULE[0]),
         Event::Close => current.close("closed"),
         Event::Cancel => current.cancel("cancelled").ok().flatten(),
         Event::Retry => current.retry().ok(),
@@ -281,7 +286,14 @@ proptest! {
             let waits = matches!(current.status, Status::Requested | Status::Retrying);
             prop_assert_eq!(next.is_some(), waits, "{:?}", current);
             // Goods, or an operator's no, end all attempts for good.
-            let never_again = goods > 0 || matches!(before.status, Status::Cancelled | Status::Accepted);
+            // An overdue one is asked for again by hand alone.
+            let asked_again = before.overdue && matches!(event, Event::Retry);
+            let never_again =
+                goods > 0 || (matches!(before.status, Status::Cancelled | Status::Accepted) && !asked_again);
+            // What a factory has taken is never said to be refused or dead.
+            let lost = matches!(current.status, Status::Refused | Status::DeadLettered);
+            prop_assert!(!before.was_accepted || !lost, "{:?} after {:?}", current, event);
+            prop_assert!(!current.overdue || current.status == Status::Accepted);
             prop_assert!(!never_again || !current.status.is_before_acceptance(), "{:?} after {:?}", current, event);
             prop_assert!(calls_since_restart <= 1 + i32::try_from(SCHEDULE.len()).expect("small"));
             // One other factory at most, and none once a call's end was unknown.

@@ -122,7 +122,7 @@ impl ProductionRequest {
             quantity: stored.state.quantity,
             received: stored.state.received,
             status: stored.state.status.as_str(),
-            overdue: stored.overdue,
+            overdue: stored.state.overdue,
             attempt_count: stored.state.attempt_count,
             next_attempt_at: stored.next_attempt_at,
             waiting_for: obstacles.get(&stored.state.factory_id).copied().filter(|_| waits),
@@ -167,6 +167,8 @@ pub(super) struct FilterQuery {
     /// Only of this product.
     #[param(value_type = Option<Sku>)]
     sku: Option<String>,
+    /// `true`: only those that are overdue; `false`: only those that are not.
+    overdue: Option<String>,
     #[serde(rename = "limit")]
     #[param(ignore)]
     _limit: Option<IgnoredAny>,
@@ -187,6 +189,7 @@ impl FilterQuery {
             status: read::<Status>("status", self.status)?,
             factory: read("factory", self.factory)?,
             sku: read("sku", self.sku)?,
+            overdue: read("overdue", self.overdue)?,
         })
     }
 }
@@ -248,7 +251,7 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<RequestId>) 
             "status": "requested", "next_attempt_at": "2026-11-22T21:14:38.298478Z", "factory_job_id": null,
         })),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered; `status_now` says what it is."),
+        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue; `status_now` says what it is."),
     ),
 )]
 #[post("/api/v1/production-requests/{id}/retry")]
@@ -296,7 +299,7 @@ async fn answer(context: &Context, after: Option<StoredRequest>) -> Result<HttpR
 fn conflict(rejection: Rejection) -> Problem {
     let (status, detail) = match rejection {
         Rejection::NotRetryable(status) => {
-            (status, "only a request that is retrying or dead_lettered can be sent again")
+            (status, "only a request that is retrying, dead_lettered or overdue can be sent again")
         }
         Rejection::Ended(status) => (status, "it has ended"),
     };

@@ -19,8 +19,6 @@ use crate::domain::{Change, Request, Status};
 pub struct StoredRequest {
     /// What decisions need.
     pub state: Request,
-    /// Accepted, but not received when it should have been.
-    pub overdue: bool,
     /// When the factory is called next.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// The factory's own id for it.
@@ -67,6 +65,8 @@ struct Row {
     attempts_before_schedule: i32,
     outcome_unknown: bool,
     has_died: bool,
+    last_accepted_at: Option<DateTime<Utc>>,
+    accepted_at: Option<DateTime<Utc>>,
     next_attempt_at: Option<DateTime<Utc>>,
     factory_job_id: Option<String>,
     revision: i64,
@@ -97,11 +97,12 @@ impl TryFrom<Row> for StoredRequest {
             attempts_before_schedule: row.attempts_before_schedule,
             outcome_unknown: row.outcome_unknown,
             has_died: row.has_died,
+            was_accepted: row.last_accepted_at.is_some() || row.accepted_at.is_some(),
+            overdue: row.overdue,
             revision: row.revision,
         };
         Ok(Self {
             state,
-            overdue: row.overdue,
             next_attempt_at: row.next_attempt_at,
             factory_job_id: row.factory_job_id,
             reason: row.reason,
@@ -140,6 +141,8 @@ pub struct Filter {
     pub factory: Option<FactoryId>,
     /// Only of this product.
     pub sku: Option<Sku>,
+    /// Only those that are overdue, or that are not.
+    pub overdue: Option<bool>,
 }
 
 /// Requests that fit, newest first (ids are UUIDv7), before `before`.
@@ -162,6 +165,9 @@ pub async fn list(
     }
     if let Some(sku) = &filter.sku {
         query = query.filter(production_requests::sku.eq(sku.as_str()));
+    }
+    if let Some(overdue) = filter.overdue {
+        query = query.filter(production_requests::overdue.eq(overdue));
     }
     if let Some(before) = before {
         query = query.filter(production_requests::id.lt(before.0));
@@ -198,7 +204,8 @@ pub async fn insert(
 struct Apply;
 impl StatementSql for Apply {
     const SQL: &'static str = "UPDATE production_requests SET status = ?, received = ?, factory_id = ?, \
-        fallback_from = ?, outcome_unknown = ?, has_died = ?, \
+        fallback_from = ?, outcome_unknown = ?, has_died = ?, overdue = ?, \
+        last_accepted_at = CASE WHEN ? THEN now() ELSE last_accepted_at END, \
         schedule_began_at = CASE WHEN ? THEN now() ELSE schedule_began_at END, \
         next_attempt_at = now() + ? * interval '1 millisecond', lease_until = NULL, attempts_before_schedule = ?, \
         revision = ?, outcome_reason = coalesce(?, outcome_reason), updated_at = now(), \
@@ -218,6 +225,8 @@ pub async fn apply(connection: &mut AsyncPgConnection, state: &Request, change: 
         .bind::<Nullable<Text>, _>(after.fallback_from.as_ref().map(ToString::to_string))
         .bind::<Bool, _>(after.outcome_unknown)
         .bind::<Bool, _>(after.has_died)
+        .bind::<Bool, _>(after.overdue)
+        .bind::<Bool, _>(change.is_acceptance())
         .bind::<Bool, _>(change.schedule_begins)
         .bind::<Nullable<BigInt>, _>(change.next_attempt_in.map(milliseconds))
         .bind::<Integer, _>(after.attempts_before_schedule)
@@ -321,6 +330,18 @@ pub async fn lock_lost(
         .load(connection)
         .await?;
     load_all(connection, lost).await
+}
+
+const LOCK_LATE: &str = "SELECT request.id FROM production_requests AS request \
+    JOIN factories ON factories.id = request.factory_id WHERE request.status = 'accepted' AND NOT request.overdue \
+    AND coalesce(request.last_accepted_at, request.accepted_at, request.updated_at) + interval '1 second' \
+        * (factories.overdue_factor * coalesce(factories.lead_time_p50_s, factories.lead_time_s)) <= now() \
+    ORDER BY request.last_accepted_at, request.id LIMIT $1 FOR UPDATE OF request SKIP LOCKED";
+
+/// Requests that were accepted and should have been received, nobody else's until the transaction ends.
+pub async fn lock_late(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
+    let late: Vec<Id> = diesel::sql_query(LOCK_LATE).bind::<BigInt, _>(limit).load(connection).await?;
+    load_all(connection, late).await
 }
 
 async fn load_all(connection: &mut AsyncPgConnection, ids: Vec<Id>) -> Result<Vec<StoredRequest>, StoreError> {

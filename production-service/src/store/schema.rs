@@ -58,6 +58,7 @@ table! {
         fallback_from -> Nullable<Text>,
         schedule_began_at -> Timestamptz,
         has_died -> Bool,
+        last_accepted_at -> Nullable<Timestamptz>,
     }
 }
 

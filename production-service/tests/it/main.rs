@@ -9,6 +9,8 @@ mod factories;
 mod imports;
 mod lead_time;
 mod messages;
+mod outbound;
+mod overdue;
 mod production_requests;
 mod schema;
 mod world;

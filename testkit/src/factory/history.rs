@@ -23,6 +23,9 @@ pub struct ReceivedRequest {
     pub user_agent: Option<String>,
     /// The header `Content-Type`.
     pub content_type: Option<String>,
+    /// The header `Authorization`.
+    #[serde(default)]
+    pub authorization: Option<String>,
     /// The body, as text.
     pub body: String,
     /// The status it was answered with; none when the connection was cut (or not answered yet).

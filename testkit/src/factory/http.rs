@@ -48,6 +48,7 @@ async fn manufacture(simulator: Data<Simulator>, request: HttpRequest, body: Byt
         traceparent: text("traceparent"),
         user_agent: text("user-agent"),
         content_type: text("content-type"),
+        authorization: text("authorization"),
     };
     let (received, plan) = simulator.receive(headers, &body);
     sleep(Duration::from_millis(plan.delay_ms)).await;

@@ -49,6 +49,7 @@ pub(super) struct Headers {
     pub(super) traceparent: Option<String>,
     pub(super) user_agent: Option<String>,
     pub(super) content_type: Option<String>,
+    pub(super) authorization: Option<String>,
 }
 
 impl Simulator {
@@ -85,6 +86,7 @@ impl Simulator {
             traceparent: headers.traceparent,
             user_agent: headers.user_agent,
             content_type: headers.content_type,
+            authorization: headers.authorization,
             body: String::from_utf8_lossy(body).into_owned(),
             answer_status: None,
             job_id: None,

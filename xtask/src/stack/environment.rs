@@ -46,6 +46,8 @@ impl Stack {
             Service::Production => {
                 set("CALLBACK__BASE_URL", self.urls(Service::Restock).public);
                 set("CALLBACK__SIGNING_KEY", self.kept.keys.private_pem.clone());
+                // The simulated factory is on this machine.
+                set("DELIVERY__ALLOWED_NETWORKS", "127.0.0.0/8,::1/128".to_owned());
             }
             Service::Restock => {
                 set("CALLBACK__PUBLIC_KEYS", self.kept.keys.public_pem.clone());

@@ -1,0 +1,63 @@
+//! By the clock: requests that were accepted and not received in time are flagged, and everybody is told.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel_async::AsyncConnection;
+use shared::db::StoreError;
+use shared::ids::FactoryId;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, announce};
+use crate::domain::Factory;
+use crate::store::{factories, requests};
+
+/// Most requests in one go.
+const BATCH: i64 = 100;
+
+/// Looks at once, and then every so often until `stop`.
+pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match mark_overdue(&context).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "accepted requests were not received in time"),
+            Err(error) => tracing::warn!(%error, "cannot look for overdue requests; the next round does it"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// Flags all that are overdue now; answers how many. Replicas share the work.
+pub async fn mark_overdue(context: &Context) -> Result<usize, StoreError> {
+    let mut total = 0;
+    loop {
+        let mut connection = context.pool.get().await?;
+        let (found, flagged) = connection
+            .transaction(async |connection| {
+                let late = requests::lock_late(connection, BATCH).await?;
+                let names: Vec<&str> = late.iter().map(|stored| stored.state.factory_id.as_str()).collect();
+                let known = if names.is_empty() { Vec::new() } else { factories::find_all(connection, &names).await? };
+                let known: HashMap<FactoryId, Factory> =
+                    known.into_iter().map(|factory| (factory.id.clone(), factory)).collect();
+                let mut flagged = 0;
+                for stored in &late {
+                    let Some(factory) = known.get(&stored.state.factory_id) else { continue };
+                    let Some(change) = stored.state.be_late(factory.overdue_after()) else { continue };
+                    announce::save(connection, stored, &change, announce::trace_of(stored), "").await?;
+                    flagged += 1;
+                }
+                Ok::<_, StoreError>((late.len(), flagged))
+            })
+            .await?;
+        if flagged > 0 {
+            context.committed();
+        }
+        total += flagged;
+        if flagged == 0 || i64::try_from(found).is_ok_and(|found| found < BATCH) {
+            return Ok(total);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Accepted, but not received in time.
+
+use serde_json::json;
+use testkit::factory::Faults;
+use testkit::wait_until;
+
+use crate::world::{FACTORY, SOON, World};
+
+const PATH: &str = "/api/v1/production-requests";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
+    let mut world = World::new("0.05").await;
+    world.set("OVERDUE__CHECK_EVERY_MS", "50");
+    let service = world.start().await;
+    let replica = world.start().await;
+    let quick = json!({"base_url": world.factory.url(), "lead_time_s": 1, "overdue_factor": 1.5});
+    service.put_factory(FACTORY, quick).await;
+    let id = world.request(FACTORY, 10).await;
+    let shown = service.until(id, "accepted").await;
+    assert_eq!(shown["overdue"], false);
+    // Nothing is to be asked for again before its time.
+    assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 409);
+    let flagged = async || {
+        wait_until("an overdue request", SOON, || async {
+            let shown = service.production_request(id).await.body;
+            if shown["overdue"] == true { Ok(shown) } else { Err(shown) }
+        })
+        .await
+    };
+    let shown = flagged().await;
+    assert_eq!(shown["status"], "accepted");
+    let told = world.outcomes(2).await;
+    assert_eq!((told[1].0.as_str(), &told[1].1["revision"]), ("jaego.production.overdue.v1", &json!(2)));
+    assert_eq!(told[1].1["factory_id"], FACTORY);
+    let listed = async |query: &str| {
+        let page = service.get(&format!("{PATH}?{query}")).await.body;
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!((listed("overdue=true").await, listed("overdue=false").await), (1, 0));
+    assert_eq!(service.get(&format!("{PATH}?overdue=perhaps")).await.status, 422);
+
+    // Asked for again, and refused: it was accepted once, so it is not lost, and still overdue.
+    world.factory.set_faults(Faults { refuse_status: Some(409), for_next: Some(1), ..Faults::default() }).unwrap();
+    let answer = service.post(&format!("{PATH}/{id}/retry")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")));
+    let shown = flagged().await;
+    assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("accepted"), &json!(2)));
+
+    // Again, and accepted: it has its lead time once more.
+    assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 200);
+    wait_until("the third call", SOON, async || (world.factory.requests().len() == 3).then_some(())).await;
+    let shown = service.until(id, "accepted").await;
+    assert_eq!(shown["overdue"], false, "{shown}");
+    flagged().await;
+    let kinds: Vec<String> = world.outcomes(4).await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds[2..], ["jaego.production.accepted.v1", "jaego.production.overdue.v1"]);
+    replica.running.stop().await;
+    world.finish(service).await;
+}
