@@ -32,6 +32,9 @@ use crate::telemetry;
 /// How often the database is asked whether it is well.
 const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// A database that does not answer for so long is not there, though its connection may look whole.
+const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
+
 /// Exit code of `rebuild-figures` when figures are off and stay so.
 const FIGURES_OFF: u8 = 3;
 
@@ -316,7 +319,8 @@ async fn watch_database(pool: Pool, migrations: Migrations, check: Check, stop: 
             }
             diesel::sql_query("SELECT 1").execute(&mut connection).await.map_err(|error| error.to_string())
         };
-        match asked.await {
+        let answer = tokio::time::timeout(DATABASE_CHECK_LIMIT, asked).await;
+        match answer.unwrap_or_else(|_| Err("the database does not answer in time".to_owned())) {
             Ok(_) => {
                 schema_is_current = true;
                 check.pass();

@@ -135,6 +135,30 @@ async fn a_database_that_goes_away_burns_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_no_longer_answers_is_noticed() {
+    let mut shop = Shop::open().await;
+    shop.product("CP-1", 1, policy()).await;
+    shop.stop().await;
+    let direct = shop.own.database.url.clone();
+    let target = direct.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("host and port");
+    let link = LinkCutter::start(target).await.expect("a link");
+    for (name, value) in &mut shop.own.env {
+        if name == "JAEGO_SALES__DATABASE__URL" {
+            *value = link.url(value).expect("a URL");
+        }
+    }
+    shop.start().await;
+    wait_for(&shop, 200, "ready").await;
+    link.blackhole();
+    let checks = wait_for(&shop, 503, "not_ready").await;
+    assert!(checks["database"].as_str().is_some_and(|text| text.contains("in time")), "{checks}");
+    // What the kernel does with a connection over which nothing arrives any more.
+    link.cut_once();
+    wait_for(&shop, 200, "ready").await;
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_link_is_noticed_and_nothing_of_it_is_left_behind() {
     let (shop, link) = behind_a_link(&[("JAEGO_SALES__AMQP__TIMEOUT_MS", "1000")]).await;
     shop.product("CP-1", 2, policy()).await;

@@ -19,6 +19,9 @@ pub use statement::{Statement, StatementSql};
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::Database;
 
+/// How long PostgreSQL's side of a connection may stay silent on the network (not: over a query).
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
 /// A pool of connections to the service's own database.
 pub type Pool = diesel_async::pooled_connection::deadpool::Pool<AsyncPgConnection>;
 /// A connection lent by the pool.
@@ -170,7 +173,11 @@ pub async fn connect(url: &str, application: &str, statement_timeout_ms: u64) ->
         .application_name(application)
         .options(format!("-c statement_timeout={statement_timeout_ms} -c TimeZone=UTC"))
         .connect_timeout(Duration::from_secs(5))
-        .keepalives_idle(Duration::from_secs(15));
+        // A link over which nothing arrives any more would else be waited for for a quarter of an hour.
+        .tcp_user_timeout(SILENCE_MAX)
+        .keepalives_idle(SILENCE_MAX)
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3);
     if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(|error| bad(&error))?;
         return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
