@@ -168,6 +168,7 @@ pub(super) struct FilterQuery {
     #[param(value_type = Option<Sku>)]
     sku: Option<String>,
     /// `true`: only those that are overdue; `false`: only those that are not.
+    #[param(value_type = Option<bool>, example = true)]
     overdue: Option<String>,
     #[serde(rename = "limit")]
     #[param(ignore)]

@@ -12,9 +12,9 @@ const CAUSE_LENGTH_MAX: usize = 200;
 static DETAILS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let detail = |pattern: &str, placeholder| Regex::new(pattern).ok().map(|regex| (regex, placeholder));
     [
-        detail("(?i)\\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\\b", "<id>"),
+        detail("(?-u:\\b)[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?-u:\\b)", "<id>"),
         detail("\"[^\"]*\"|`[^`]*`|'[^']*'", "<text>"),
-        detail("(?i)\\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]{7,}\\b", "<hex>"),
+        detail("(?-u:\\b)(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]{7,}(?-u:\\b)", "<hex>"),
         detail("[0-9]+(?:\\.[0-9]+)*", "<n>"),
     ]
     .into_iter()

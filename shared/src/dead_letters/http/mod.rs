@@ -48,6 +48,7 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 
 /// A dead letter.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"headers": {"x-jaego-attempts": 7, "x-jaego-reason": "factory-unreachable"}}))]
 pub struct DeadLetter {
     id: Uuid,
     /// The queue that it came from, and goes back to.
@@ -71,7 +72,7 @@ pub struct DeadLetter {
     message_id: String,
     #[schema(example = "application/cloudevents+json")]
     content_type: String,
-    #[schema(example = json!({"x-jaego-attempts": 7, "x-jaego-reason": "factory-unreachable"}))]
+    #[schema(value_type = Object)]
     headers: Value,
     /// As it came; in a list its first 2 KiB.
     #[schema(example = "{\"specversion\":\"1.0\"}")]
