@@ -31,10 +31,13 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<Handled
             let Message { requested, event_id, event, trace } = message;
             lock_request(connection, requested.request_id).await?;
             if let Some(stored) = requests::lock(connection, requested.request_id).await? {
-                let Some(change) = stored.state.arrive_again() else { return Ok(Handled::Done) };
-                announce::save(connection, &stored, &change, trace, "").await?;
-                // Whether the redrive helped is known when the factory has answered.
-                return Ok(Handled::Underway);
+                if let Some(change) = stored.state.arrive_again() {
+                    announce::save(connection, &stored, &change, trace, "").await?;
+                }
+                // Whether a redrive helped is known when the factory has answered, and not before,
+                // however often its message comes.
+                let is_underway = stored.state.has_died && stored.state.status.is_before_acceptance();
+                return Ok(if is_underway { Handled::Underway } else { Handled::Done });
             }
             let new = Request {
                 id: requested.request_id,

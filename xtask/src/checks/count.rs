@@ -21,8 +21,12 @@ impl Count {
     /// What one line tells: `Summary` of nextest, `test result:` of libtest, or nothing.
     pub(super) fn of_line(line: &str) -> Self {
         let line = without_colours(line);
+        // Nextest shows, indented, what a failed test's own runner said.
+        let is_shown = line.starts_with([' ', '\t']) && line.trim_start().starts_with("test result:");
         let line = line.trim();
-        if line.starts_with("Summary [") {
+        if is_shown {
+            Self::default()
+        } else if line.starts_with("Summary [") {
             line.split_once(" run: ").map_or_else(Self::default, |(_, counts)| Self::of_list(counts, ','))
         } else if let Some(result) = line.strip_prefix("test result: ") {
             result.split_once(". ").map_or_else(Self::default, |(_, counts)| Self::of_list(counts, ';'))
@@ -99,7 +103,8 @@ mod tests {
 
     #[test]
     fn other_lines_count_nothing() {
-        for line in ["", "5 passed, 0 failed", "        PASS [   0.1s] xtask count::reads", "test a ... ok"] {
+        let shown = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 9 filtered out";
+        for line in ["", shown, "5 passed, 0 failed", "        PASS [   0.1s] xtask count::reads", "test a ... ok"] {
             assert_eq!(Count::of_line(line), Count::default(), "{line}");
         }
     }
