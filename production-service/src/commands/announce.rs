@@ -8,11 +8,11 @@ use shared::amqp::topology;
 use shared::contracts::OutgoingEvent;
 use shared::contracts::production::{self, ProductionOutcome};
 use shared::db::StoreError;
-use shared::dead_letters;
+use shared::dead_letters::{self, End};
 use shared::outbox::{self, OutgoingMessage};
 use shared::trace::TraceContext;
 
-use crate::domain::{Announcement, Change, Outcome, Request};
+use crate::domain::{Announcement, Change, Outcome, Request, Status};
 use crate::store::requests::{self, StoredRequest};
 
 /// Saves `change` of a locked request. `last_error` is told in the dead letter, if it comes to that.
@@ -26,7 +26,8 @@ pub(super) async fn save(
     requests::apply(connection, &stored.state, change).await?;
     if stored.state.has_died && !change.status.is_before_acceptance() {
         let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
-        dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id).await?;
+        let end = if change.status == Status::Cancelled { End::Discarded } else { End::Processed };
+        dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id, end).await?;
     }
     let Some(announcement) = &change.announcement else { return Ok(()) };
     let after = stored.state.after(change);

@@ -136,6 +136,10 @@ impl FactoryClient {
                 let retry_after = self.retry_after(&answer);
                 let left = call.timeout().saturating_sub(begun.elapsed());
                 let body = self.read(answer, left).await;
+                let body = match header {
+                    Some(header) => header.redact(&String::from_utf8_lossy(&body)).into_bytes(),
+                    None => body,
+                };
                 CallEnd {
                     ending,
                     error: None,

@@ -25,7 +25,7 @@ pub use factory_client::FactoryClient;
 
 use crate::commands::callback_url::CallbackUrls;
 use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests};
-use crate::commands::give_up_waiting::give_up_waiting;
+use crate::commands::give_up_waiting::{Hopeless, give_up_waiting};
 use crate::commands::reclaim_lost::reclaim_lost;
 use crate::commands::record_attempt::{CallEnd, Health, record_attempt};
 use crate::commands::{CommandError, Context};
@@ -89,15 +89,18 @@ impl Worker {
         let mut calls = JoinSet::new();
         while !stop.is_cancelled() {
             let free = self.settings.concurrency.saturating_sub(calls.len());
-            let claimed = if free > 0 { self.claim(free).await } else { Vec::new() };
-            let claimed_any = !claimed.is_empty();
-            for call in claimed {
+            let claimed = if free > 0 { self.claim(free).await } else { Claimed::default() };
+            let claimed_any = !claimed.calls.is_empty();
+            for call in claimed.calls {
                 let held = self.in_hand.hold(call.request_id(), call.number(), call.factory.id.clone());
                 let delivery = self.clone().deliver(call);
                 calls.spawn(async move {
                     delivery.await;
                     drop(held);
                 });
+            }
+            for hopeless in claimed.hopeless {
+                calls.spawn(self.clone().give_up(hopeless));
             }
             if claimed_any {
                 continue;
@@ -118,7 +121,7 @@ impl Worker {
     }
 
     /// What to do now; nothing when the store is away: the clock asks again.
-    async fn claim(&self, free: usize) -> Vec<Call> {
+    async fn claim(&self, free: usize) -> Claimed {
         match reclaim_lost(&self.context, &self.in_hand.all()).await {
             Ok(0) => {}
             Ok(count) => {
@@ -128,7 +131,7 @@ impl Worker {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot look for lost calls");
-                return Vec::new();
+                return Claimed::default();
             }
         }
         let (tallies, in_hand) = (self.tallies.take(), self.in_hand.by_factory());
@@ -140,27 +143,27 @@ impl Worker {
         };
         let claimed = claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), &caller).await;
         match claimed {
-            Ok(Claimed { calls, hopeless }) => {
-                for hopeless in &hopeless {
-                    match give_up_waiting(&self.context, hopeless).await {
-                        Ok(0) => {}
-                        Ok(count) => {
-                            let (factory_id, error) = (&hopeless.factory, &hopeless.error);
-                            tracing::warn!(count, %factory_id, error, "requests that waited for a factory are given up");
-                        }
-                        Err(error) => tracing::warn!(%error, "cannot give up requests; they wait on"),
-                    }
-                }
-                calls
-            }
+            Ok(claimed) => claimed,
             Err(error) => {
                 self.tallies.put_back(tallies);
                 match error {
                     CommandError::Store(error) => tracing::warn!(%error, "cannot look for due requests"),
                     CommandError::Rejected(error) => tracing::error!(%error, "cannot call factories"),
                 }
-                Vec::new()
+                Claimed::default()
             }
+        }
+    }
+
+    /// Beside the calls: a long queue of one factory keeps no other one waiting.
+    async fn give_up(self, hopeless: Hopeless) {
+        match give_up_waiting(&self.context, &hopeless).await {
+            Ok(0) => {}
+            Ok(count) => {
+                let (factory_id, error) = (&hopeless.factory, &hopeless.error);
+                tracing::warn!(count, %factory_id, error, "requests that waited for a factory are given up");
+            }
+            Err(error) => tracing::warn!(%error, "cannot give up requests; they wait on"),
         }
     }
 

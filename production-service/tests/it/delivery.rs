@@ -221,15 +221,28 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     })
     .await;
     assert_eq!((&sent["pending"], &sent["processed"], &sent["done"]), (&json!(3), &json!(0), &json!(false)), "{sent}");
+    // What is under way cannot be discarded behind its back; its request can be cancelled.
+    let under_way =
+        letters.iter().find(|letter| letter["body"].as_str().unwrap().contains(&ids[1].to_string())).unwrap();
+    let discard = json!({"ids": [under_way["id"]], "reason": "too late"});
+    let path = "/api/v1/dead-letters/discard";
+    let refused = service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(discard)).await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let cancelled = service.post(&format!("/api/v1/production-requests/{}/cancel", ids[1])).await;
+    assert_eq!(cancelled.body["status"], "cancelled");
     let ended = service.redriven(&redrive).await;
-    assert_eq!((&ended["total"], &ended["processed"], &ended["failed_again"]), (&json!(3), &json!(3), &json!(0)));
-    for id in &ids[1..] {
+    assert_eq!(
+        (&ended["total"], &ended["processed"], &ended["discarded"]),
+        (&json!(3), &json!(2), &json!(1)),
+        "{ended}"
+    );
+    for id in &ids[2..] {
         service.until(*id, "accepted").await;
     }
     service.dead_letters(0).await;
     let kinds: Vec<String> = world.outcomes(8).await.into_iter().map(|(kind, _)| kind).collect();
     let count = |what: &str| kinds.iter().filter(|kind| kind.contains(what)).count();
-    assert_eq!((count("dead_lettered"), count("cancelled"), count("accepted")), (4, 1, 3), "{kinds:?}");
+    assert_eq!((count("dead_lettered"), count("cancelled"), count("accepted")), (4, 2, 2), "{kinds:?}");
     world.finish(service).await;
 }
 

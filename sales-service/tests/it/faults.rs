@@ -233,6 +233,11 @@ async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_bac
     assert_eq!(ready(&shop).await.1["status"], "degraded", "still");
 
     delete_queue(&shop, "sales.stock-received.dlq").await;
+    wait_until("the other queue to be missed, too", SOON, || async {
+        let told = ready(&shop).await.1["checks"]["broker-consumers"].clone();
+        if told.as_str().is_some_and(|text| text.contains("sales.stock-received")) { Ok(()) } else { Err(told) }
+    })
+    .await;
     apply_topology(&shop).await;
     wait_for(&shop, 200, "ready").await;
     assert!(is_connected(&shop, "consumers").await);

@@ -43,6 +43,7 @@ fn letter(queue: &Queue, message: DeadMessage) -> NewLetter {
         (None, Some(why)) => (why.replace('_', "-"), format!("the broker gave up on it: {why}")),
         (None, None) => ("unknown".to_owned(), "it came without a reason".to_owned()),
     };
+    let error = redact(&error);
     let now = Utc::now();
     let failed_at = text("x-jaego-failed-at").and_then(|at| at.parse::<DateTime<Utc>>().ok()).unwrap_or(now);
     let body = match std::str::from_utf8(&message.body) {
@@ -59,8 +60,15 @@ fn letter(queue: &Queue, message: DeadMessage) -> NewLetter {
         content_type: message.content_type,
         reason,
         error,
-        headers: Value::Object(message.headers),
+        headers: message.headers.into_iter().map(|(name, value)| (name, without_tokens(value))).collect(),
         body,
         failed_at,
+    }
+}
+
+fn without_tokens(value: Value) -> Value {
+    match value {
+        Value::String(text) => redact(&text).into(),
+        other => other,
     }
 }

@@ -73,33 +73,46 @@ pub(crate) async fn processed(connection: &mut AsyncPgConnection, id: Uuid) -> R
     Ok(())
 }
 
-/// What this message asked for has come about, by a redrive or without one: its letter, if it has
-/// one, needs nobody any more.
-pub async fn resolve(connection: &mut AsyncPgConnection, queue: &Queue, message_id: &str) -> Result<(), StoreError> {
+/// How a letter ends that is not handled as a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// What it asked for has come about.
+    Processed,
+    /// It was given up.
+    Discarded,
+}
+
+/// What this message asked for has ended, by a redrive or without one: its letter, if it has one,
+/// needs nobody any more.
+pub async fn resolve(
+    connection: &mut AsyncPgConnection,
+    queue: &Queue,
+    message_id: &str,
+    end: End,
+) -> Result<(), StoreError> {
+    let end = match end {
+        End::Processed => "processed",
+        End::Discarded => "discarded",
+    };
     sql_query(
-        "WITH letter AS (UPDATE dead_letters SET status = 'processed', settled_at = now() \
+        "WITH letter AS (UPDATE dead_letters SET status = $3, settled_at = now() \
          WHERE queue = $1 AND message_id = $2 AND status IN ('waiting', 'redriving') RETURNING id) \
-         UPDATE redrive_letters SET outcome = 'processed' FROM letter \
+         UPDATE redrive_letters SET outcome = $3 FROM letter \
          WHERE redrive_letters.dead_letter_id = letter.id AND outcome IN ('queued', 'sent')",
     )
     .bind::<Text, _>(queue.name)
     .bind::<Text, _>(message_id)
+    .bind::<Text, _>(end)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Marks a letter discarded; false when it needs nobody any more.
+/// Marks a waiting letter discarded; false when it does not wait.
 pub(super) async fn discard(connection: &mut AsyncPgConnection, id: Uuid) -> Result<bool, StoreError> {
     let discarded = sql_query(
         "UPDATE dead_letters SET status = 'discarded', settled_at = now() \
-         WHERE id = $1 AND status IN ('waiting', 'redriving')",
-    )
-    .bind::<SqlUuid, _>(id)
-    .execute(connection)
-    .await?;
-    sql_query(
-        "UPDATE redrive_letters SET outcome = 'discarded' WHERE dead_letter_id = $1 AND outcome IN ('queued', 'sent')",
+         WHERE id = $1 AND status = 'waiting'",
     )
     .bind::<SqlUuid, _>(id)
     .execute(connection)

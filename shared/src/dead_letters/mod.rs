@@ -31,7 +31,7 @@ use crate::outbox::Outbox;
 use crate::settings;
 
 pub(crate) use letters::processed;
-pub use letters::resolve;
+pub use letters::{End, resolve};
 
 /// Header of a redriven message: the id of its dead letter.
 pub const REDRIVE_HEADER: &str = "x-jaego-redrive";

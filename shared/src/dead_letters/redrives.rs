@@ -46,7 +46,7 @@ pub(super) struct Job {
     pub(super) discarded: i64,
 }
 
-/// Orders a redrive of the waiting letters among `ids`, or in `group`; answers how many they are.
+/// Orders a redrive of `ids`, or of the waiting letters in `group`; answers how many they are.
 pub(super) async fn order(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -62,8 +62,8 @@ pub(super) async fn order(
         .execute(connection)
         .await?;
     let ordered = sql_query(
-        "WITH chosen AS (SELECT id FROM dead_letters WHERE status = 'waiting' AND ($2 IS NULL OR id = ANY($2)) \
-         AND ($3 IS NULL OR \"group\" = $3) ORDER BY id LIMIT $4 FOR UPDATE), \
+        "WITH chosen AS (SELECT id FROM dead_letters WHERE (status = 'waiting' OR status = 'redriving' AND id = ANY($2)) \
+         AND ($2 IS NULL OR id = ANY($2)) AND ($3 IS NULL OR \"group\" = $3) ORDER BY id LIMIT $4 FOR UPDATE), \
          marked AS (UPDATE dead_letters SET status = 'redriving' FROM chosen WHERE dead_letters.id = chosen.id \
          RETURNING dead_letters.id) \
          INSERT INTO redrive_letters (redrive_id, dead_letter_id) SELECT $1, id FROM marked",

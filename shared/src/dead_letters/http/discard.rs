@@ -48,7 +48,7 @@ pub struct DiscardedLetters {
     responses(
         (status = 200, description = "Discarded.", body = DiscardedLetters),
         (status = 404, description = "`not-found`: Some of the letters are not there; nothing was discarded."),
-        (status = 409, description = "`conflict`: Some were processed; nothing was discarded."),
+        (status = 409, description = "`conflict`: Some are being redriven, or were processed; nothing was discarded."),
     ),
 )]
 #[post("/api/v1/dead-letters/discard")]
@@ -69,7 +69,7 @@ pub(super) async fn discard_dead_letters(
     let hooks = letters.discard_hooks.clone();
     let discarded = connection
         .transaction(async |connection| {
-            let found = all_in(connection, &wanted.ids, &["waiting", "redriving", "discarded"]).await?;
+            let found = all_in(connection, &wanted.ids, &["waiting", "discarded"]).await?;
             let mut discarded = 0;
             for letter in found {
                 let (id, hook) = (letter.id, hooks.get(letter.queue.as_str()));

@@ -28,7 +28,7 @@ const RATE_PER_S_MAX: f64 = 10_000.0;
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(example = json!({"group": "5f2b6d1c9a3e4f70", "rate_per_s": 50}))]
 pub struct RedriveLetters {
-    /// 1 to 1,000 waiting letters.
+    /// 1 to 1,000 letters that wait, or whose redrive never arrived.
     #[schema(max_items = 1000)]
     ids: Option<Vec<Uuid>>,
     /// All waiting letters of a group, at most 100,000.
@@ -138,7 +138,8 @@ pub(super) async fn redrive_dead_letters(
                 return Ok((kept.for_body(&used.fingerprint)?, true));
             }
             if let Some(ids) = &wanted.ids {
-                all_in(connection, ids, &["waiting"]).await?;
+                // One that never arrived, because its queue was taken away, say, may be sent once more.
+                all_in(connection, ids, &["waiting", "redriving"]).await?;
             }
             let id = Uuid::now_v7();
             let (ids, group) = (wanted.ids.as_deref(), wanted.group.as_deref());
