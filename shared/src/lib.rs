@@ -20,6 +20,7 @@ pub mod dead_letters;
 pub mod http;
 pub mod idempotency;
 pub mod ids;
+pub mod operation;
 pub mod outbox;
 pub mod problem;
 pub mod readiness;

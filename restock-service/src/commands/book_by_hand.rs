@@ -59,7 +59,7 @@ pub(crate) async fn book_by_hand(
                 factory_id: &order.factory_id,
                 counts: true,
                 callback: None,
-                hand: Some(Hand { actor: asked.actor, reason: asked.reason }),
+                hand: Some(Hand { actor: asked.actor, reason: asked.reason.unwrap_or_default() }),
                 trace: asked.trace,
                 at: now(),
             };

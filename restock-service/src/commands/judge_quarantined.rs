@@ -51,7 +51,7 @@ pub(crate) async fn judge_quarantined(
                     (Status::Discarded, "quarantine.discard", None)
                 }
             };
-            let verdict = Verdict { status, by: asked.actor, reason: asked.reason, at, receipt_id };
+            let verdict = Verdict { status, by: asked.actor, reason: asked.reason.unwrap_or_default(), at, receipt_id };
             let judged = store::quarantine::judge(connection, id, &verdict).await?;
             asked.record(connection, action, &id.to_string()).await?;
             Ok(judged)
@@ -86,7 +86,7 @@ async fn book_entry(
         factory_id: &order.factory_id,
         counts: accepted.counts,
         callback: Some(FromCallback { jti: &row.jti, delivery_id: row.delivery_id.as_deref() }),
-        hand: Some(Hand { actor: asked.actor, reason: asked.reason }),
+        hand: Some(Hand { actor: asked.actor, reason: asked.reason.unwrap_or_default() }),
         trace: asked.trace,
         at,
     };

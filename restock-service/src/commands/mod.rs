@@ -12,14 +12,10 @@ pub(crate) mod list_receipts;
 pub(crate) mod take_callback;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use diesel_async::AsyncPgConnection;
-use serde_json::Value;
-use shared::audit_log::{self, Action};
-use shared::db::{Pool, Refused, StoreError};
-use shared::idempotency::{self, KeptAnswer, KeyUse};
+use shared::db::{Pool, Refused};
+pub(crate) use shared::operation::{Answered, Asked};
 use shared::outbox::Outbox;
 use shared::problem::{Problem, ProblemKind};
-use shared::trace::TraceContext;
 
 use crate::domain::judgement::Rejection;
 
@@ -32,59 +28,6 @@ pub(crate) struct Context {
     pub(crate) outbox: Outbox,
     /// The service's name in its events.
     pub(crate) source: &'static str,
-}
-
-/// Which operator asked, and in which words.
-pub(crate) struct Asked<'a> {
-    /// The operator.
-    pub(crate) actor: &'a str,
-    /// Why, in the operator's words.
-    pub(crate) reason: &'a str,
-    /// Its Idempotency-Key, where one is honoured.
-    pub(crate) key: Option<KeyUse>,
-    /// The request as it came.
-    pub(crate) detail: Value,
-    /// Its trace.
-    pub(crate) trace: TraceContext,
-}
-
-impl Asked<'_> {
-    /// Notes the action in the audit log.
-    async fn record(
-        &self,
-        connection: &mut AsyncPgConnection,
-        action: &'static str,
-        subject: &str,
-    ) -> Result<(), StoreError> {
-        let (actor, reason, trace) = (self.actor, Some(self.reason), self.trace);
-        audit_log::record(connection, &Action { actor, action, subject, reason, detail: self.detail.clone(), trace })
-            .await
-    }
-
-    /// The answer that was given to the same request before. Waits for one that is being given.
-    async fn known_answer(&self, connection: &mut AsyncPgConnection) -> Result<Option<Answered>, Refused> {
-        let Some(used) = &self.key else { return Ok(None) };
-        let kept = idempotency::lock_and_find(connection, used).await?;
-        let answer = kept.map(|kept| kept.for_body(&used.fingerprint)).transpose()?;
-        Ok(answer.map(|answer| Answered { answer, is_replay: true }))
-    }
-
-    /// Keeps the first answer to this request.
-    async fn keep(&self, connection: &mut AsyncPgConnection, answer: KeptAnswer) -> Result<Answered, StoreError> {
-        if let Some(used) = &self.key {
-            idempotency::keep(connection, &[(used.clone(), answer.clone())]).await?;
-        }
-        Ok(Answered { answer, is_replay: false })
-    }
-}
-
-/// An answer that is kept under its request's key.
-#[derive(Debug, Clone)]
-pub(crate) struct Answered {
-    /// Status and body.
-    pub(crate) answer: KeptAnswer,
-    /// The request was answered before, under the same key.
-    pub(crate) is_replay: bool,
 }
 
 /// A rule's no, as the operator is told.

@@ -165,7 +165,7 @@ pub(super) async fn accept_quarantined(
     let AcceptBody { reason: why, sku, quantity } = body.0;
     let asked = Asked {
         actor: &operator.name,
-        reason: reason(&why)?,
+        reason: Some(reason(&why)?),
         key: None,
         detail: json!({"reason": why, "sku": sku, "quantity": quantity}),
         trace: TraceContext::of(&request),
@@ -203,7 +203,7 @@ pub(super) async fn discard_quarantined(
     let why = body.0.reason;
     let asked = Asked {
         actor: &operator.name,
-        reason: reason(&why)?,
+        reason: Some(reason(&why)?),
         key: None,
         detail: json!({"reason": why}),
         trace: TraceContext::of(&request),

@@ -128,7 +128,7 @@ pub(super) async fn book_receipt(
     let parsed: ReceiptByHand = parse_strict(&body.0)?;
     let asked = Asked {
         actor: &operator.name,
-        reason: reason(&parsed.reason)?,
+        reason: Some(reason(&parsed.reason)?),
         key: key.0.map(|key| KeyUse {
             endpoint: "POST /api/v1/receipts",
             caller: operator.name.clone(),
@@ -141,7 +141,7 @@ pub(super) async fn book_receipt(
     state.context.outbox.admit()?;
     let lost = LostDelivery { request_id: parsed.request_id, quantity: parsed.quantity };
     let answered = book_by_hand(&state.context, lost, asked, render).await?;
-    Ok(if answered.is_replay { answered.answer.replay(&request) } else { answered.answer.respond(&request) })
+    Ok(answered.respond(&request))
 }
 
 fn render(row: ReceiptRow) -> KeptAnswer {

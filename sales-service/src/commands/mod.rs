@@ -14,16 +14,11 @@ pub mod sweep_stock;
 pub mod take_orders;
 mod write;
 
-use diesel_async::AsyncPgConnection;
-use serde_json::Value;
-use shared::audit_log::{self, Action};
 use shared::db::{Pool, Refused};
-use shared::idempotency::{self, KeptAnswer, KeyUse};
+pub use shared::operation::{Answered, Asked};
 use shared::outbox::Outbox;
-use shared::trace::TraceContext;
 
 use crate::settings::Replenishment;
-use crate::store::StoreError;
 
 /// What every command needs.
 #[derive(Clone)]
@@ -34,62 +29,4 @@ pub struct Context {
     pub outbox: Outbox,
     /// Pauses after refusals.
     pub replenishment: Replenishment,
-}
-
-/// Who asked, and in which words.
-pub struct Asked<'a> {
-    /// The operator.
-    pub actor: &'a str,
-    /// Its Idempotency-Key, where one is honoured.
-    pub key: Option<KeyUse>,
-    /// Why, where a reason is asked for.
-    pub reason: Option<&'a str>,
-    /// The request as it came.
-    pub detail: Value,
-    /// Its trace.
-    pub trace: TraceContext,
-}
-
-impl<'a> Asked<'a> {
-    /// Without a key, a reason or a body.
-    pub fn plainly(actor: &'a str, trace: TraceContext) -> Self {
-        Self { actor, key: None, reason: None, detail: Value::Null, trace }
-    }
-
-    /// Notes the action in the audit log.
-    async fn record(
-        &self,
-        connection: &mut AsyncPgConnection,
-        action: &'static str,
-        subject: &str,
-    ) -> Result<(), StoreError> {
-        let (actor, reason, trace) = (self.actor, self.reason, self.trace);
-        audit_log::record(connection, &Action { actor, action, subject, reason, detail: self.detail.clone(), trace })
-            .await
-    }
-
-    /// The answer that was given to the same request before. Waits for one that is being given.
-    async fn known_answer(&self, connection: &mut AsyncPgConnection) -> Result<Option<Answered>, Refused> {
-        let Some(used) = &self.key else { return Ok(None) };
-        let kept = idempotency::lock_and_find(connection, used).await?;
-        let answer = kept.map(|kept| kept.for_body(&used.fingerprint)).transpose()?;
-        Ok(answer.map(|answer| Answered { answer, is_replay: true }))
-    }
-
-    /// Keeps the first answer to this request.
-    async fn keep(&self, connection: &mut AsyncPgConnection, answer: KeptAnswer) -> Result<Answered, StoreError> {
-        if let Some(used) = &self.key {
-            idempotency::keep(connection, &[(used.clone(), answer.clone())]).await?;
-        }
-        Ok(Answered { answer, is_replay: false })
-    }
-}
-
-/// An answer that is kept under its request's key.
-#[derive(Debug, Clone)]
-pub struct Answered {
-    /// Status and body.
-    pub answer: KeptAnswer,
-    /// The request was answered before, under the same key.
-    pub is_replay: bool,
 }

@@ -10,15 +10,14 @@ mod words;
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use shared::http::{Routes, document};
 use shared::ids::Sku;
 use shared::problem::{Problem, ProblemKind};
 use utoipa::ToSchema;
 
+use crate::commands::Context;
 use crate::commands::take_orders::Intake;
-use crate::commands::{Answered, Context};
 use crate::settings::Shop;
 
 /// What handlers need.
@@ -83,11 +82,6 @@ impl Shop {
     fn money(&self, amount: i64) -> Money {
         Money { amount, currency: self.currency.clone() }
     }
-}
-
-/// A kept answer, marked when it was given before.
-fn respond(answered: &Answered, request: &HttpRequest) -> HttpResponse {
-    if answered.is_replay { answered.answer.replay(request) } else { answered.answer.respond(request) }
 }
 
 /// The SKU in a path; 404 for what cannot be one.

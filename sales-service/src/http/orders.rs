@@ -13,7 +13,7 @@ use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Money, State, bounded, invalid, respond, words};
+use super::{Money, State, bounded, invalid, words};
 use crate::commands::Asked;
 use crate::commands::cancel_order::cancel_order;
 use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView, RestockEtas};
@@ -162,7 +162,7 @@ pub async fn post_order(
         trace: TraceContext::of(&request),
     };
     let answered = state.intake.take(order_request).await?;
-    Ok(respond(&answered, &request))
+    Ok(answered.respond(&request))
 }
 
 /// Checks the number of lines and sums lines of one SKU, in the place of the first.

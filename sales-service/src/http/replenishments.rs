@@ -13,7 +13,7 @@ use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{State, bounded, invalid, respond, words};
+use super::{State, bounded, invalid, words};
 use crate::commands::Asked;
 use crate::commands::change_replenishment::{Change, change_replenishment, request_replenishment};
 use crate::commands::look_up::{self, ReplenishmentFilter, ReplenishmentRow};
@@ -149,7 +149,7 @@ pub async fn post_replenishment(
     let detail = serde_json::from_slice(&body.0).unwrap_or_default();
     let asked = Asked { actor: &operator.name, key, reason: None, detail, trace: TraceContext::of(&request) };
     let answered = request_replenishment(&state.context, parsed.sku, parsed.quantity, asked, render).await?;
-    Ok(respond(&answered, &request))
+    Ok(answered.respond(&request))
 }
 
 fn render(row: &ReplenishmentRow) -> KeptAnswer {

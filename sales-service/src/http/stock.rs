@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::products::PolicyBody;
-use super::{State, bounded, invalid, no_such_product, respond, sku_in_path, words};
+use super::{State, bounded, invalid, no_such_product, sku_in_path, words};
 use crate::commands::Asked;
 use crate::commands::adjust_stock::{Adjusted, Adjustment, Cause, adjust_stock};
 use crate::commands::look_up::{self, MovementRow, StockFilter, StockView};
@@ -317,7 +317,7 @@ pub async fn adjust(
         trace: TraceContext::of(&request),
     };
     let answered = adjust_stock(&state.context, adjustment, asked, render).await?;
-    Ok(respond(&answered, &request))
+    Ok(answered.respond(&request))
 }
 
 fn render(adjusted: &Adjusted<'_>) -> KeptAnswer {

@@ -4,17 +4,16 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, post};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{all_in, bounded, invalid};
-use crate::audit_log::{self, Action};
 use crate::db::{Refused, StoreError};
 use crate::dead_letters::letters::{self, Letter};
 use crate::dead_letters::{DeadLetters, DiscardHook};
 use crate::http::auth::Operator;
 use crate::http::{RawJson, parse_strict};
+use crate::operation::Asked;
 use crate::problem::Problem;
 use crate::trace::TraceContext;
 
@@ -64,7 +63,7 @@ pub(super) async fn discard_dead_letters(
     if reason.is_empty() || reason.chars().count() > REASON_LENGTH_MAX || reason.chars().any(char::is_control) {
         return Err(invalid("reason", "must be 1 to 500 characters without control characters"));
     }
-    let trace = TraceContext::of(&request);
+    let asked = Asked { reason: Some(reason), ..Asked::plainly(&operator.name, TraceContext::of(&request)) };
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
     let hooks = letters.discard_hooks.clone();
     let discarded = connection
@@ -74,11 +73,7 @@ pub(super) async fn discard_dead_letters(
             for letter in found {
                 let (id, hook) = (letter.id, hooks.get(letter.queue.as_str()));
                 discarded += usize::from(discard(connection, letter, hook).await?);
-                let subject = id.to_string();
-                let actor = operator.name.as_str();
-                let (action, detail) = ("dead_letters.discard", Value::Null);
-                let action = Action { actor, action, subject: &subject, reason: Some(reason), detail, trace };
-                audit_log::record(connection, &action).await?;
+                asked.record(connection, "dead_letters.discard", &id.to_string()).await?;
             }
             Ok::<_, Refused>(discarded)
         })

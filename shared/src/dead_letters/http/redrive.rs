@@ -10,13 +10,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{all_in, bounded, invalid};
-use crate::audit_log::{self, Action};
 use crate::db::{Refused, StoreError};
 use crate::dead_letters::DeadLetters;
 use crate::dead_letters::redrives::{self, Job};
 use crate::http::auth::{Operator, Viewer};
 use crate::http::{IdempotencyKey, RawJson, parse_strict};
-use crate::idempotency::{self, KeptAnswer, KeyUse, fingerprint};
+use crate::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use crate::operation::Asked;
 use crate::problem::{Problem, ProblemKind};
 use crate::trace::TraceContext;
 
@@ -121,21 +121,19 @@ pub(super) async fn redrive_dead_letters(
         (None, Some(_)) => {}
         _ => return Err(invalid("ids", "send either ids or a group")),
     }
-    let detail = serde_json::from_slice(&body.0).unwrap_or(Value::Null);
-    let trace = TraceContext::of(&request);
-    let used = key.0.map(|key| KeyUse {
+    let key = key.0.map(|key| KeyUse {
         endpoint: REDRIVE,
         caller: operator.name.clone(),
         key,
         fingerprint: fingerprint(&body.0),
     });
+    let detail = serde_json::from_slice(&body.0).unwrap_or(Value::Null);
+    let asked = Asked { actor: &operator.name, key, reason: None, detail, trace: TraceContext::of(&request) };
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
-    let (answer, is_replay) = connection
+    let answered = connection
         .transaction(async |connection| {
-            if let Some(used) = &used
-                && let Some(kept) = idempotency::lock_and_find(connection, used).await?
-            {
-                return Ok((kept.for_body(&used.fingerprint)?, true));
+            if let Some(known) = asked.known_answer(connection).await? {
+                return Ok(known);
             }
             if let Some(ids) = &wanted.ids {
                 // One that never arrived, because its queue was taken away, say, may be sent once more.
@@ -143,25 +141,18 @@ pub(super) async fn redrive_dead_letters(
             }
             let id = Uuid::now_v7();
             let (ids, group) = (wanted.ids.as_deref(), wanted.group.as_deref());
-            if redrives::order(connection, id, &operator.name, rate_per_s, ids, group).await? == 0 {
+            if redrives::order(connection, id, asked.actor, rate_per_s, ids, group).await? == 0 {
                 let detail = "No dead letter of this group waits; see GET /api/v1/dead-letters/groups.";
                 return Err(Problem::new(ProblemKind::NotFound, detail).into());
             }
-            let subject = id.to_string();
-            let actor = operator.name.as_str();
-            let action =
-                Action { actor, action: "dead_letters.redrive", subject: &subject, reason: None, detail, trace };
-            audit_log::record(connection, &action).await?;
+            asked.record(connection, "dead_letters.redrive", &id.to_string()).await?;
             let job = redrives::get(connection, id).await?.map(Redrive::from);
             let answer = KeptAnswer { status: 202, body: json!(job).to_string() };
-            if let Some(used) = used {
-                idempotency::keep(connection, &[(used, answer.clone())]).await?;
-            }
-            Ok::<_, Refused>((answer, false))
+            Ok::<_, Refused>(asked.keep(connection, answer).await?)
         })
         .await?;
     letters.ordered.notify_one();
-    Ok(if is_replay { answer.replay(&request) } else { answer.respond(&request) })
+    Ok(answered.respond(&request))
 }
 
 /// How far a redrive is.
