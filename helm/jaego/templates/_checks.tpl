@@ -1,0 +1,63 @@
+{{/* What a schema cannot say, each with what to do about it. */}}
+{{- define "jaego.checks" -}}
+{{- $problems := list -}}
+{{- $entrances := .Values.entrances -}}
+{{- if not (or $entrances.shop.enabled $entrances.factory.enabled) -}}
+{{- $problems = append $problems "entrances.shop.enabled and entrances.factory.enabled are both false: nobody could order and no factory could call back. Enable at least one." -}}
+{{- end -}}
+{{- if and (not $entrances.factory.enabled) (not .Values.production.callbackBaseUrl) -}}
+{{- $problems = append $problems "entrances.factory.enabled is false: set production.callbackBaseUrl to the address under which factories reach restock-service's public port." -}}
+{{- end -}}
+{{- range $name := list "shop" "factory" "operations" -}}
+{{- $entrance := index $entrances $name -}}
+{{- if and $entrance.enabled (eq $entrance.kind "HTTPRoute") (empty $entrance.httpRoute.parentRefs) -}}
+{{- $problems = append $problems (printf "entrances.%s.kind is HTTPRoute: name the Gateway in entrances.%s.httpRoute.parentRefs." $name $name) -}}
+{{- end -}}
+{{- if and $entrance.enabled (eq $entrance.kind "Ingress") $entrance.tls.enabled (empty $entrance.tls.secretName) (not $entrance.tls.endsBefore) -}}
+{{- $problems = append $problems (printf "entrances.%s.tls.enabled is true: name the certificate's Secret in entrances.%s.tls.secretName, or set entrances.%s.tls.endsBefore when a load balancer in front has it." $name $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $entrances.shop.enabled $entrances.factory.enabled (eq $entrances.shop.host $entrances.factory.host) -}}
+{{- $problems = append $problems "entrances.factory.host must differ from entrances.shop.host: the Factory has an entrance of its own." -}}
+{{- end -}}
+{{- range $component := list "sales" "production" "restock" -}}
+{{- $of := index $.Values $component -}}
+{{- $scale := $of.autoscaling -}}
+{{- $least := $of.replicas | int -}}
+{{- if ne $scale.kind "none" -}}
+{{- $least = $scale.minReplicas | int -}}
+{{- if lt ($scale.maxReplicas | int) $least -}}
+{{- $problems = append $problems (printf "%s.autoscaling.maxReplicas is below %s.autoscaling.minReplicas: raise the one or lower the other." $component $component) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (gt $least 1) (ge ($of.podDisruptionBudget.minAvailable | int) $least) -}}
+{{- $problems = append $problems (printf "%s.podDisruptionBudget.minAvailable must be below the number of replicas (%d): otherwise no node could ever be drained." $component $least) -}}
+{{- end -}}
+{{- if and (eq $least 1) (gt ($of.podDisruptionBudget.minAvailable | int) 0) -}}
+{{- $problems = append $problems (printf "%s.podDisruptionBudget.minAvailable must be 0 with one replica: otherwise its node could never be drained. Or run 2." $component) -}}
+{{- end -}}
+{{- if not $of.existingSecret -}}
+{{- range $server := list "postgresql" "rabbitmq" -}}
+{{- if not (index $.Values $server).bundled -}}
+{{- $problems = append $problems (printf "%s.bundled is false: put %s-service's URLs into a Secret and name it in %s.existingSecret (keys: %s)." $server $component $component (join ", " (include "jaego.facts" (dict "component" $component) | fromYaml).secretKeys)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (empty .Values.production.existingSecret) (empty .Values.restock.existingSecret) -}}
+{{- $problems = append $problems "production.existingSecret and restock.existingSecret go together: the one holds the private key of callback tokens, the other the public key that belongs to it." -}}
+{{- end -}}
+{{- if and .Values.rabbitmq.topology.enabled (not .Values.rabbitmq.bundled) (empty .Values.rabbitmq.topology.existingSecret) -}}
+{{- $problems = append $problems "rabbitmq.bundled is false: name the Secret of the user that makes queues in rabbitmq.topology.existingSecret (keys: management-url, username, password), or set rabbitmq.topology.enabled to false when somebody else makes them." -}}
+{{- end -}}
+{{- $keda := .Values.production.autoscaling -}}
+{{- if and (eq $keda.kind "KEDA") (empty $keda.keda.existingSecret) -}}
+{{- $problems = append $problems "production.autoscaling.kind is KEDA: name the Secret with its two addresses in production.autoscaling.keda.existingSecret (keys: postgresql-connection, rabbitmq-host)." -}}
+{{- end -}}
+{{- if and .Values.tests.enabled .Values.auth.existingSecret (empty .Values.auth.operatorTokenSecret) -}}
+{{- $problems = append $problems "auth.existingSecret is set: `helm test` needs an operator's token; name its Secret in auth.operatorTokenSecret (key: token), or set tests.enabled to false." -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n\nThese values cannot work:\n  - %s\n" (join "\n  - " $problems)) -}}
+{{- end -}}
+{{- end -}}

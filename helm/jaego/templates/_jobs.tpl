@@ -1,0 +1,59 @@
+{{/*
+A Job that may be repeated: (dict "root" $ "component" "migrate-sales" "weight" "-10" "image" .. "args" list "env" ".." "mounts" ".." "volumes" "..").
+On install it runs beside everything else (the servers that it needs may be part of the release) and the services stay
+not ready until it is done. On upgrade it runs before anything is changed.
+*/}}
+{{- define "jaego.job" -}}
+{{- $root := .root -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ include "jaego.fullname" .root }}-{{ .component }}-{{ .root.Release.Revision }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{- include "jaego.labels" . | nindent 4 }}
+  {{- if not .root.Release.IsInstall }}
+  annotations:
+    helm.sh/hook: pre-upgrade
+    helm.sh/hook-weight: {{ .weight | quote }}
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+  {{- end }}
+spec:
+  backoffLimit: 6
+  activeDeadlineSeconds: {{ .root.Values.jobs.deadlineSeconds }}
+  template:
+    metadata:
+      labels: {{- include "jaego.labels" . | nindent 8 }}
+    spec:
+      restartPolicy: OnFailure
+      serviceAccountName: {{ include "jaego.fullname" .root }}-jobs
+      automountServiceAccountToken: false
+      enableServiceLinks: false
+      securityContext: {{- include "jaego.podSecurity" (dict "uid" 65532) | nindent 8 }}
+      {{- include "jaego.imagePullSecrets" (dict "root" .root "image" .image) | nindent 6 }}
+      {{- include "jaego.placement" (dict "of" .root.Values.jobs) | nindent 6 }}
+      containers:
+        - name: {{ .component }}
+          image: {{ include "jaego.image" (dict "root" .root "image" .image) }}
+          imagePullPolicy: {{ .image.pullPolicy }}
+          args: {{- toYaml .args | nindent 12 }}
+          env: {{- .env | nindent 12 }}
+          resources: {{- toYaml .root.Values.jobs.resources | nindent 12 }}
+          securityContext: {{- include "jaego.containerSecurity" . | nindent 12 }}
+          volumeMounts: {{- .mounts | nindent 12 }}
+      volumes: {{- .volumes | nindent 8 }}
+{{- end -}}
+
+{{/* One URL of each service's Secret, as files: (dict "root" $ "key" "amqp-url"). */}}
+{{- define "jaego.urlVolume" -}}
+{{- $root := .root -}}
+{{- $key := .key -}}
+- name: urls
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range list "sales" "production" "restock" }}
+      - secret:
+          name: {{ include "jaego.secretName" (dict "root" $root "component" .) }}
+          items: [{key: {{ $key }}, path: {{ . }}}]
+      {{- end }}
+{{- end -}}

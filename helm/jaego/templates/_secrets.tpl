@@ -1,0 +1,78 @@
+{{/*
+What nobody gave is made once. A value that a Secret in the cluster has already is taken over from it; what is not
+there is random. All Secrets of the release are worked out together and remembered while the release is rendered
+(.Values.global.generated): each file is rendered for itself, and two would otherwise see different random values.
+*/}}
+{{- define "jaego.generate" -}}
+{{- if not (hasKey .Values.global "generated") -}}
+{{- $made := dict -}}
+{{- $full := include "jaego.fullname" . -}}
+{{- $_ := set .Values.global "generated" $made -}}
+{{- range $component := list "sales" "production" "restock" -}}
+{{- if not (index $.Values $component).existingSecret -}}
+{{- $old := dict "root" $ "name" (printf "%s-%s" $full $component) -}}
+{{- $database := include "jaego.kept" (merge (dict "key" "database-password") $old) | default (randAlphaNum 32) -}}
+{{- $amqp := include "jaego.kept" (merge (dict "key" "amqp-password") $old) | default (randAlphaNum 32) -}}
+{{- $_ := set $made $component (dict
+      "database-password" $database
+      "amqp-password" $amqp
+      "database-url" (printf "postgres://jaego_%s:%s@%s-postgresql:5432/jaego_%s?sslmode=disable" $component $database $full $component)
+      "amqp-url" (printf "amqp://%s:%s@%s-rabbitmq:5672/%s" $component $amqp $full $.Values.rabbitmq.vhost)) -}}
+{{- end -}}
+{{- end -}}
+{{- with $made.production -}}
+{{- $key := include "jaego.kept" (dict "root" $ "name" (printf "%s-production" $full) "key" "callback-signing-key") | default (genPrivateKey "ed25519") | trim -}}
+{{- $_ := set . "callback-signing-key" $key -}}
+{{- with $made.restock -}}
+{{- $public := include "jaego.kept" (dict "root" $ "name" (printf "%s-restock" $full) "key" "callback-public-keys") | default (include "jaego.publicKey" $key) | trim -}}
+{{- $_ := set . "callback-public-keys" $public -}}
+{{- end -}}
+{{- end -}}
+{{- if not .Values.auth.existingSecret -}}
+{{- $token := include "jaego.kept" (dict "root" . "name" (printf "%s-operator-token" $full) "key" "token") | default (randAlphaNum 40) -}}
+{{- $_ := set $made "operator-token" (dict "token" $token) -}}
+{{- $_ := set $made "auth" (dict "tokens" (printf "operator:operator:%s" (sha256sum $token))) -}}
+{{- end -}}
+{{- if .Values.postgresql.bundled -}}
+{{- $password := include "jaego.kept" (dict "root" . "name" (printf "%s-postgresql" $full) "key" "password") | default (randAlphaNum 32) -}}
+{{- $_ := set $made "postgresql" (dict "password" $password "admin-url" (printf "postgres://postgres:%s@%s-postgresql:5432/postgres?sslmode=disable" $password $full)) -}}
+{{- end -}}
+{{- if .Values.rabbitmq.bundled -}}
+{{- $password := include "jaego.kept" (dict "root" . "name" (printf "%s-rabbitmq" $full) "key" "password") | default (randAlphaNum 32) -}}
+{{- $_ := set $made "rabbitmq" (dict
+      "management-url" (printf "http://%s-rabbitmq:15672" $full)
+      "username" "admin"
+      "password" $password
+      "default-user.conf" (printf "default_user = admin\ndefault_pass = %s\n" $password)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A value of a Secret that is there, or nothing: (dict "root" $ "name" .. "key" ..). */}}
+{{- define "jaego.kept" -}}
+{{- $secret := default dict (lookup "v1" "Secret" .root.Release.Namespace .name) -}}
+{{- get (default dict $secret.data) .key | default "" | b64dec -}}
+{{- end -}}
+
+{{/*
+The public half of an Ed25519 key, in PEM form. Templates cannot compute it, but they can make a certificate with the
+key, and that holds it: in the DER form of a SubjectPublicKeyInfo, 12 fixed bytes (RFC 8410, section 4) and 32 of the key.
+*/}}
+{{- define "jaego.publicKey" -}}
+{{- $certificate := genSelfSignedCertWithKey "jaego" nil nil 1 . -}}
+{{- $der := regexReplaceAll "-----[A-Z ]+-----|\\s" $certificate.Cert "" | b64dec -}}
+{{- $head := b64dec "MCowBQYDK2VwAyEA" -}}
+{{- $tail := index (splitList $head $der) 1 -}}
+{{- printf "-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----" (b64enc (print $head (substr 0 32 $tail))) -}}
+{{- end -}}
+
+{{/* Changes with what a service reads from Secrets, so that its pods are made anew. */}}
+{{- define "jaego.secretsChecksum" -}}
+{{- include "jaego.generate" .root -}}
+{{- $made := .root.Values.global.generated -}}
+{{- $of := index .root.Values .component -}}
+{{- $seen := list
+      (ternary (get $made .component) (lookup "v1" "Secret" .root.Release.Namespace $of.existingSecret).data (empty $of.existingSecret))
+      (ternary (get $made "auth") (lookup "v1" "Secret" .root.Release.Namespace .root.Values.auth.existingSecret).data (empty .root.Values.auth.existingSecret)) -}}
+{{- toJson $seen | sha256sum -}}
+{{- end -}}
