@@ -8,26 +8,32 @@ use crate::program::run;
 const WRITE: &str = "JAEGO_WRITE_DOCS";
 
 fn compare(name: &str, wanted: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if std::env::var_os(WRITE).is_some() {
         std::fs::write(&path, wanted).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == wanted,
-        "docs/{name} is not what the program says; {WRITE}=1 cargo nextest run -p jaegoctl docs writes it anew"
+        "{name} is not what the program says; {WRITE}=1 cargo nextest run -p jaegoctl docs writes it anew"
     );
 }
 
 #[test]
 fn the_reference_is_the_help() {
-    compare("jaegoctl.md", &jaegoctl::cli::reference());
+    compare("docs/jaegoctl.md", &jaegoctl::cli::reference());
 }
 
 #[tokio::test]
 async fn the_asyncapi_document_is_the_programs() {
     let ran = run(&["topology", "print", "--asyncapi"], &[]).await.ends_with(0);
-    compare("asyncapi.json", &ran.stdout);
+    compare("docs/asyncapi.json", &ran.stdout);
+}
+
+#[tokio::test]
+async fn the_cluster_s_users_have_the_topologys_rights() {
+    let ran = run(&["topology", "print", "--kubernetes"], &[]).await.ends_with(0);
+    compare("k8s/rabbitmq/users.yaml", &ran.stdout);
 }
 
 #[tokio::test]

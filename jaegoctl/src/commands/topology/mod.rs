@@ -1,6 +1,7 @@
 //! `jaegoctl topology`: exchanges, queues, bindings and rights, from the one table in code.
 
 mod compare;
+mod kubernetes;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -40,6 +41,9 @@ pub(crate) struct Print {
     /// The AsyncAPI 3 document instead
     #[arg(long)]
     asyncapi: bool,
+    /// Users and rights as objects of RabbitMQ's messaging topology operator instead, in YAML
+    #[arg(long, conflicts_with = "asyncapi")]
+    kubernetes: bool,
     /// The virtual host in the definitions
     #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", hide_env_values = true, default_value = "jaego")]
     vhost: String,
@@ -88,7 +92,11 @@ struct Names {
 impl Topology {
     pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
         match self {
-            Self::Print(Print { asyncapi, vhost, names }) => {
+            Self::Print(Print { kubernetes: true, vhost, .. }) => {
+                print(kubernetes::objects(&vhost).trim_end());
+                Ok(Exit::Ok)
+            }
+            Self::Print(Print { asyncapi, vhost, names, .. }) => {
                 let document = if asyncapi { asyncapi::document() } else { with_rights(&vhost, &names.user_prefix) };
                 print(&json(&document));
                 Ok(Exit::Ok)
