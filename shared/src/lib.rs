@@ -20,6 +20,7 @@ pub mod dead_letters;
 pub mod http;
 pub mod idempotency;
 pub mod ids;
+pub mod installation;
 pub mod operation;
 pub mod outbox;
 pub mod problem;

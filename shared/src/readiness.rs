@@ -57,6 +57,11 @@ impl Readiness {
         self.lock().get(TASKS).is_none_or(|state| state.problem.is_none())
     }
 
+    /// Whether a check passes; one that was never registered does not.
+    pub fn passes(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|state| state.problem.is_none())
+    }
+
     /// The state of all checks.
     pub fn report(&self) -> Report {
         let checks = self.lock();

@@ -22,6 +22,7 @@ use crate::db::{self, Migrations, Pool};
 use crate::dead_letters::{DeadLetters, DiscardHook};
 use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Operations, Routes, listen};
+use crate::installation::await_topology;
 use crate::outbox::Outbox;
 use crate::readiness::{self, Check, Need, Readiness};
 use crate::rebuild::{Compared, rebuild_figures};
@@ -34,6 +35,10 @@ const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// A database that does not answer for so long is not there, though its connection may look whole.
 const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The parts that use the broker, as checks.
+const RELAY: &str = "broker-relay";
+const CONSUMERS: &str = "broker-consumers";
 
 /// Exit code of `rebuild-figures` when figures are off and stay so.
 const FIGURES_OFF: u8 = 3;
@@ -236,7 +241,7 @@ impl Builder {
             name: self.identity.name,
             pool: self.pool.clone(),
             outbox: self.outbox.clone(),
-            broker: BrokerHealth::new(self.readiness.register("broker-relay", Need::Useful), "relay"),
+            broker: BrokerHealth::new(self.readiness.register(RELAY, Need::Useful), "relay"),
             amqp: self.common.amqp.clone(),
             settings: self.common.outbox.clone(),
         };
@@ -251,11 +256,12 @@ impl Builder {
             name: self.identity.name,
             pool: self.pool.clone(),
             outbox: self.outbox.clone(),
-            broker: BrokerHealth::new(self.readiness.register("broker-consumers", Need::Useful), "consumers"),
+            broker: BrokerHealth::new(self.readiness.register(CONSUMERS, Need::Useful), "consumers"),
             amqp: self.common.amqp.clone(),
             subscriptions: self.subscriptions,
             dead_letters: dead_letters.clone(),
         };
+        let topology = self.readiness.register("topology", Need::Required);
         let running_check = self.readiness.register("process", Need::Required);
         running_check.pass();
         let drain = Duration::from_millis(self.common.shutdown.drain_ms);
@@ -267,6 +273,10 @@ impl Builder {
             pool: self.pool.clone(),
             dead_letters: dead_letters.clone(),
         };
+        let (pool, readiness, stop) = (self.pool.clone(), self.readiness.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            await_topology(&pool, &readiness, &[RELAY, CONSUMERS], &topology, &stop).await;
+        });
         let listeners =
             listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
         let audit_every = Duration::from_secs(self.common.audit.every_s);

@@ -108,13 +108,14 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Tables that `shared` brings, and diesel's own.
-const SHARED_TABLES: [&str; 8] = [
+const SHARED_TABLES: [&str; 9] = [
     "outbox",
     "message_retries",
     "idempotency_keys",
     "audit_log",
     "dead_letters",
     "redrives",
+    "installation",
     "redrive_letters",
     "__diesel_schema_migrations",
 ];
