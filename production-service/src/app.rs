@@ -41,7 +41,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     for subscription in amqp::subscriptions(&context) {
         builder.consume(subscription);
     }
-    builder.on_discard(&PRODUCTION_REQUESTS, amqp::on_discard());
+    builder.hook(&PRODUCTION_REQUESTS, amqp::letters_of_requests());
     let client = FactoryClient::new(&settings.delivery)?;
     let callback_urls = CallbackUrls::new(&settings.callback)?;
     let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);

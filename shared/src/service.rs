@@ -19,7 +19,7 @@ use crate::amqp::health::BrokerHealth;
 use crate::amqp::topology::Queue;
 use crate::audit::{Auditor, Books};
 use crate::db::{self, Migrations, Pool};
-use crate::dead_letters::{DeadLetters, DiscardHook};
+use crate::dead_letters::{DeadLetters, Hooks};
 use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Operations, Routes, listen};
 use crate::installation::await_topology;
@@ -183,7 +183,7 @@ pub struct Builder {
     /// Its checks.
     pub readiness: Readiness,
     subscriptions: Vec<Subscription>,
-    discard_hooks: BTreeMap<&'static str, DiscardHook>,
+    hooks: BTreeMap<&'static str, Hooks>,
     stop: CancellationToken,
     stop_relay: CancellationToken,
     tasks: TaskTracker,
@@ -207,7 +207,7 @@ impl Builder {
             outbox: Outbox::new(common.outbox.pending_max),
             readiness,
             subscriptions: Vec::new(),
-            discard_hooks: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             stop: CancellationToken::new(),
             stop_relay: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -220,9 +220,9 @@ impl Builder {
         self.subscriptions.push(subscription);
     }
 
-    /// Says what else a discarded dead letter of `queue` means.
-    pub fn on_discard(&mut self, queue: &'static Queue, hook: DiscardHook) {
-        self.discard_hooks.insert(queue.name, hook);
+    /// Says what dead letters of `queue` mean beyond themselves.
+    pub fn hook(&mut self, queue: &'static Queue, hooks: Hooks) {
+        self.hooks.insert(queue.name, hooks);
     }
 
     /// Adds a background loop: it ends soon after its token is cancelled, with its work whole.
@@ -249,7 +249,7 @@ impl Builder {
             self.pool.clone(),
             self.outbox.clone(),
             self.common.dead_letters.clone(),
-            self.discard_hooks,
+            self.hooks,
         );
         let queues = self.subscriptions.iter().map(|subscription| subscription.queue).collect();
         let consumers = Consumers {

@@ -6,7 +6,8 @@ use shared::amqp::consumer::{HandleError, Handled, Subscription};
 use shared::amqp::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
 use shared::contracts::production::ProductionRequested;
 use shared::contracts::{ReceivedEvent, production, replenishment, stock};
-use shared::dead_letters::DiscardHook;
+use shared::dead_letters::Hooks;
+use shared::ids::RequestId;
 use shared::trace::TraceContext;
 
 use crate::commands::Context;
@@ -14,6 +15,7 @@ use crate::commands::book_receipt::book_receipt;
 use crate::commands::close_request::close_request;
 use crate::commands::discard_request::discard_request;
 use crate::commands::keep_request::{Message, keep_request};
+use crate::commands::letter_standing::letter_standing;
 
 /// The queues of this service with their handlers.
 pub fn subscriptions(context: &Context) -> [Subscription; 3] {
@@ -24,16 +26,28 @@ pub fn subscriptions(context: &Context) -> [Subscription; 3] {
     ]
 }
 
-/// A discarded dead letter of a production request cancels the request.
-pub fn on_discard() -> DiscardHook {
-    Arc::new(|connection, body| {
-        Box::pin(async move {
-            let event = ReceivedEvent::parse(&body).and_then(|event| event.decode(&production::REQUESTED));
-            // What was never a request cancels none.
-            let Ok(ProductionRequested { request_id, .. }) = event else { return Ok(()) };
-            discard_request(connection, request_id).await
-        })
-    })
+/// A dead letter of a production request is as settled as its request, and discarded it cancels the
+/// request. What was never a request does neither.
+pub fn letters_of_requests() -> Hooks {
+    Hooks {
+        standing: Arc::new(|connection, reason, body| {
+            Box::pin(async move {
+                let Some(id) = asked_for(&body) else { return Ok(None) };
+                letter_standing(connection, id, &reason).await
+            })
+        }),
+        discarded: Arc::new(|connection, body| {
+            Box::pin(async move {
+                let Some(id) = asked_for(&body) else { return Ok(()) };
+                discard_request(connection, id).await
+            })
+        }),
+    }
+}
+
+fn asked_for(body: &[u8]) -> Option<RequestId> {
+    let event = ReceivedEvent::parse(body).and_then(|event| event.decode(&production::REQUESTED));
+    event.ok().map(|ProductionRequested { request_id, .. }| request_id)
 }
 
 fn with<F, R>(context: &Context, handler: F) -> impl Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static

@@ -24,9 +24,8 @@ pub(super) async fn save(
     last_error: &str,
 ) -> Result<(), StoreError> {
     requests::apply(connection, &stored.state, change).await?;
-    if stored.state.has_died && !change.status.is_before_acceptance() {
+    if let Some(end) = end_of_letter(change.status).filter(|_| stored.state.has_died) {
         let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
-        let end = if change.status == Status::Cancelled { End::Discarded } else { End::Processed };
         dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id, end).await?;
     }
     let Some(announcement) = &change.announcement else { return Ok(()) };
@@ -41,6 +40,12 @@ pub(super) async fn save(
         messages.push(dead_letter(&topology::PRODUCTION_REQUESTS, message_id, headers, &body, &death));
     }
     outbox::append(connection, messages).await
+}
+
+/// How the dead letter of a request in this status has ended. None: it waits, or what is done about it goes on.
+pub(super) fn end_of_letter(status: Status) -> Option<End> {
+    let end = if status == Status::Cancelled { End::Discarded } else { End::Processed };
+    (!status.is_before_acceptance()).then_some(end)
 }
 
 /// The trace that a request belongs to.

@@ -8,6 +8,7 @@ mod delivery;
 mod factories;
 mod imports;
 mod lead_time;
+mod letters;
 mod messages;
 mod outbound;
 mod overdue;

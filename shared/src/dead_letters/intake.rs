@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection;
 use serde_json::{Map, Value};
 
 use super::DeadLetters;
@@ -28,10 +29,20 @@ impl DeadLetters {
     }
 
     /// Keeps a dead message of `queue`. The same death told twice is kept once; another death of the
-    /// same message is told on the letter that is there.
+    /// same message is told on the letter that is there. What was cured while its letter was on its way
+    /// is kept as settled: it needs nobody.
     pub(crate) async fn keep(&self, queue: &Queue, message: DeadMessage) -> Result<(), StoreError> {
         let letter = letter(queue, message);
-        letters::keep(&mut *self.pool.get().await?, &letter).await
+        let mut connection = self.pool.get().await?;
+        let Some(hooks) = self.hooks.get(queue.name) else {
+            return letters::keep(&mut connection, &letter, None).await;
+        };
+        connection
+            .transaction(async |connection| {
+                let end = (hooks.standing)(connection, letter.reason.clone(), letter.body.clone()).await?;
+                letters::keep(connection, &letter, end).await
+            })
+            .await
     }
 }
 

@@ -27,15 +27,21 @@ pub(super) struct NewLetter {
     pub(super) failed_at: DateTime<Utc>,
 }
 
-pub(super) async fn keep(connection: &mut AsyncPgConnection, letter: &NewLetter) -> Result<(), StoreError> {
+/// Keeps a letter: it waits, unless it has come to an `end` already.
+pub(super) async fn keep(
+    connection: &mut AsyncPgConnection,
+    letter: &NewLetter,
+    end: Option<End>,
+) -> Result<(), StoreError> {
     sql_query(
         "WITH letter AS (INSERT INTO dead_letters (id, queue, message_id, body_digest, reason, error, \"group\", cause, \
-         attempts, content_type, headers, body, trace_id, first_failed_at, last_failed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14) \
-         ON CONFLICT (queue, message_id, body_digest) DO UPDATE SET status = 'waiting', reason = excluded.reason, \
+         attempts, content_type, headers, body, trace_id, first_failed_at, last_failed_at, status, settled_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, \
+         CASE WHEN $15 <> 'waiting' THEN now() END) \
+         ON CONFLICT (queue, message_id, body_digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, \
          error = excluded.error, \"group\" = excluded.\"group\", cause = excluded.cause, \
          attempts = dead_letters.attempts + excluded.attempts, headers = excluded.headers, \
-         last_failed_at = excluded.last_failed_at, settled_at = NULL \
+         last_failed_at = excluded.last_failed_at, settled_at = excluded.settled_at \
          WHERE excluded.last_failed_at > dead_letters.last_failed_at RETURNING id) \
          UPDATE redrive_letters SET outcome = 'failed_again' FROM letter \
          WHERE redrive_letters.dead_letter_id = letter.id AND outcome = 'sent'",
@@ -54,6 +60,7 @@ pub(super) async fn keep(connection: &mut AsyncPgConnection, letter: &NewLetter)
     .bind::<Binary, _>(&letter.body)
     .bind::<Nullable<Text>, _>(&letter.trace_id)
     .bind::<Timestamptz, _>(letter.failed_at)
+    .bind::<Text, _>(end.map_or("waiting", End::as_status))
     .execute(connection)
     .await?;
     Ok(())
@@ -82,6 +89,15 @@ pub enum End {
     Discarded,
 }
 
+impl End {
+    const fn as_status(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
 /// What this message asked for has ended, by a redrive or without one: its letter, if it has one,
 /// needs nobody any more.
 pub async fn resolve(
@@ -90,10 +106,6 @@ pub async fn resolve(
     message_id: &str,
     end: End,
 ) -> Result<(), StoreError> {
-    let end = match end {
-        End::Processed => "processed",
-        End::Discarded => "discarded",
-    };
     sql_query(
         "WITH letter AS (UPDATE dead_letters SET status = $3, settled_at = now() \
          WHERE queue = $1 AND message_id = $2 AND status IN ('waiting', 'redriving') RETURNING id) \
@@ -102,7 +114,7 @@ pub async fn resolve(
     )
     .bind::<Text, _>(queue.name)
     .bind::<Text, _>(message_id)
-    .bind::<Text, _>(end)
+    .bind::<Text, _>(end.as_status())
     .execute(connection)
     .await?;
     Ok(())

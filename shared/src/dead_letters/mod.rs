@@ -36,9 +36,26 @@ pub use letters::{End, resolve};
 /// Header of a redriven message: the id of its dead letter.
 pub const REDRIVE_HEADER: &str = "x-jaego-redrive";
 
-/// What else must happen when a letter of a queue is discarded, in the same transaction; gets the body.
+/// Whether a letter that is about to be kept needs nobody any more, and how it ended; gets the letter's
+/// reason and body. It locks what the letter asks for until the transaction ends.
+pub type StandingHook = Arc<
+    dyn for<'c> Fn(&'c mut AsyncPgConnection, String, Vec<u8>) -> BoxFuture<'c, Result<Option<End>, StoreError>>
+        + Send
+        + Sync,
+>;
+/// What else must happen when a letter is discarded; gets the body.
 pub type DiscardHook =
     Arc<dyn for<'c> Fn(&'c mut AsyncPgConnection, Vec<u8>) -> BoxFuture<'c, Result<(), StoreError>> + Send + Sync>;
+
+/// What the letters of a queue mean beyond themselves; each part works in the transaction of what
+/// happens to the letter.
+#[derive(Clone)]
+pub struct Hooks {
+    /// Before a letter is kept.
+    pub standing: StandingHook,
+    /// After a letter was discarded.
+    pub discarded: DiscardHook,
+}
 
 /// The dead letters of one service.
 #[derive(Clone)]
@@ -47,7 +64,7 @@ pub struct DeadLetters {
     outbox: Outbox,
     settings: settings::DeadLetters,
     /// By queue.
-    discard_hooks: Arc<BTreeMap<&'static str, DiscardHook>>,
+    hooks: Arc<BTreeMap<&'static str, Hooks>>,
     /// Rung when a redrive was ordered.
     ordered: Arc<Notify>,
     /// Letters that waited when they were last counted.
@@ -59,13 +76,13 @@ impl DeadLetters {
         pool: Pool,
         outbox: Outbox,
         settings: settings::DeadLetters,
-        discard_hooks: BTreeMap<&'static str, DiscardHook>,
+        hooks: BTreeMap<&'static str, Hooks>,
     ) -> Self {
         Self {
             pool,
             outbox,
             settings,
-            discard_hooks: Arc::new(discard_hooks),
+            hooks: Arc::new(hooks),
             ordered: Arc::new(Notify::new()),
             waiting: Arc::new(AtomicI64::new(0)),
         }

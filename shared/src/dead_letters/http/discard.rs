@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{all_in, bounded, invalid};
 use crate::db::{Refused, StoreError};
 use crate::dead_letters::letters::{self, Letter};
-use crate::dead_letters::{DeadLetters, DiscardHook};
+use crate::dead_letters::{DeadLetters, Hooks};
 use crate::http::auth::Operator;
 use crate::http::{RawJson, parse_strict};
 use crate::operation::Asked;
@@ -65,14 +65,14 @@ pub(super) async fn discard_dead_letters(
     }
     let asked = Asked { reason: Some(reason), ..Asked::plainly(&operator.name, TraceContext::of(&request)) };
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
-    let hooks = letters.discard_hooks.clone();
+    let hooks = letters.hooks.clone();
     let discarded = connection
         .transaction(async |connection| {
             let found = all_in(connection, &wanted.ids, &["waiting", "discarded"]).await?;
             let mut discarded = 0;
             for letter in found {
-                let (id, hook) = (letter.id, hooks.get(letter.queue.as_str()));
-                discarded += usize::from(discard(connection, letter, hook).await?);
+                let (id, hooks) = (letter.id, hooks.get(letter.queue.as_str()));
+                discarded += usize::from(discard(connection, letter, hooks).await?);
                 asked.record(connection, "dead_letters.discard", &id.to_string()).await?;
             }
             Ok::<_, Refused>(discarded)
@@ -86,11 +86,11 @@ pub(super) async fn discard_dead_letters(
 async fn discard(
     connection: &mut AsyncPgConnection,
     letter: Letter,
-    hook: Option<&DiscardHook>,
+    hooks: Option<&Hooks>,
 ) -> Result<bool, StoreError> {
     let is_new = letters::discard(connection, letter.id).await?;
-    if let Some(hook) = hook.filter(|_| is_new) {
-        hook(connection, letter.body).await?;
+    if let Some(hooks) = hooks.filter(|_| is_new) {
+        (hooks.discarded)(connection, letter.body).await?;
     }
     Ok(is_new)
 }

@@ -1,0 +1,63 @@
+//! Dead letters of requests, and what happens to the requests meanwhile.
+
+use serde_json::{Value, json};
+use shared::ids::RequestId;
+use testkit::factory::Faults;
+
+use crate::world::{FACTORY, Service, World};
+
+async fn letters_in(service: &Service, status: &str) -> Vec<Value> {
+    let body = service.get(&format!("/api/v1/dead-letters?status={status}&limit=200")).await.body;
+    body["items"].as_array().cloned().unwrap_or_default()
+}
+
+fn is_of(letter: &Value, id: RequestId) -> bool {
+    letter["body"].as_str().is_some_and(|body| body.contains(&id.to_string()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_whose_request_was_cured_on_its_way_waits_for_nobody() {
+    let mut world = World::new("0.05").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
+    let service = world.start_with_factory().await;
+    // The letters stay where they are.
+    let admin = world.as_admin().await;
+    let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'held'; END $$; \
+        CREATE TRIGGER hold BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION hold()";
+    admin.batch_execute(hold).await.unwrap();
+    world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let id = world.request(FACTORY, 10).await;
+        service.until(id, "dead_lettered").await;
+        ids.push(id);
+    }
+    let [accepted, cancelled, under_way, dead] = ids[..] else { panic!("four") };
+    service.post(&format!("/api/v1/production-requests/{cancelled}/cancel")).await;
+    world.factory.clear_faults();
+    service.post(&format!("/api/v1/production-requests/{accepted}/retry")).await;
+    service.until(accepted, "accepted").await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "enabled": false})).await;
+    service.post(&format!("/api/v1/production-requests/{under_way}/retry")).await;
+    admin.batch_execute("DROP TRIGGER hold ON dead_letters; DROP FUNCTION hold()").await.unwrap();
+
+    let waiting = service.dead_letters(2).await;
+    for id in [under_way, dead] {
+        assert!(waiting.iter().any(|letter| is_of(letter, id)), "{id}: {waiting:?}");
+    }
+    for (id, status) in [(accepted, "processed"), (cancelled, "discarded")] {
+        let settled = testkit::wait_until("the letter is kept", crate::world::SOON, async || {
+            let letters = letters_in(&service, status).await;
+            if letters.is_empty() { Err(letters) } else { Ok(letters) }
+        })
+        .await;
+        assert!(settled.len() == 1 && is_of(&settled[0], id), "{status}: {settled:?}");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM dead_letters WHERE settled_at IS NULL").await, 2);
+
+    // What was under way then settles its letter as any other.
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url()})).await;
+    service.until(under_way, "accepted").await;
+    assert!(is_of(&service.dead_letters(1).await[0], dead));
+    world.finish(service).await;
+}
