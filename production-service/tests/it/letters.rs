@@ -1,8 +1,10 @@
 //! Dead letters of requests, and what happens to the requests meanwhile.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::RequestId;
 use testkit::factory::Faults;
+use testkit::service::OPERATOR_TOKEN;
 
 use crate::world::{FACTORY, Service, World};
 
@@ -59,5 +61,35 @@ async fn a_letter_whose_request_was_cured_on_its_way_waits_for_nobody() {
     service.put_factory(FACTORY, json!({"base_url": world.factory.url()})).await;
     service.until(under_way, "accepted").await;
     assert!(is_of(&service.dead_letters(1).await[0], dead));
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discards_and_cancellations_at_the_same_time_do_not_hinder_each_other() {
+    const REQUESTS: usize = 60;
+    let mut world = World::new("").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
+    let service = world.start_with_factory().await;
+    world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..REQUESTS {
+        ids.push(world.request(FACTORY, 10).await);
+    }
+    let letters = service.dead_letters(REQUESTS).await;
+    let discard = async |letter: &Value| {
+        let body = json!({"ids": [letter["id"]], "reason": "nobody wants it any more"});
+        let path = "/api/v1/dead-letters/discard";
+        service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(body)).await.status.as_u16()
+    };
+    let cancel = async |letter: &Value| {
+        let id = ids.iter().find(|id| is_of(letter, **id)).unwrap();
+        service.post(&format!("/api/v1/production-requests/{id}/cancel")).await.status.as_u16()
+    };
+    let both = letters.iter().map(|letter| futures::future::join(discard(letter), cancel(letter)));
+    for answers in futures::future::join_all(both).await {
+        assert_eq!(answers, (200, 200));
+    }
+    assert_eq!(letters_in(&service, "discarded").await.len(), REQUESTS);
+    world.messages("restock.production-cancelled", u32::try_from(REQUESTS).unwrap()).await;
     world.finish(service).await;
 }

@@ -36,8 +36,8 @@ pub use letters::{End, resolve};
 /// Header of a redriven message: the id of its dead letter.
 pub const REDRIVE_HEADER: &str = "x-jaego-redrive";
 
-/// Whether a letter that is about to be kept needs nobody any more, and how it ended; gets the letter's
-/// reason and body. It locks what the letter asks for until the transaction ends.
+/// Locks what a letter asks for until the transaction ends, and tells how the letter has ended, if it needs
+/// nobody any more; gets its reason and body. Whoever changes both locks the letter after what it asks for.
 pub type StandingHook = Arc<
     dyn for<'c> Fn(&'c mut AsyncPgConnection, String, Vec<u8>) -> BoxFuture<'c, Result<Option<End>, StoreError>>
         + Send
@@ -51,7 +51,7 @@ pub type DiscardHook =
 /// happens to the letter.
 #[derive(Clone)]
 pub struct Hooks {
-    /// Before a letter is kept.
+    /// Before a letter is kept, or discarded.
     pub standing: StandingHook,
     /// After a letter was discarded.
     pub discarded: DiscardHook,

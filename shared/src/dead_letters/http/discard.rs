@@ -82,12 +82,16 @@ pub(super) async fn discard_dead_letters(
     Ok(HttpResponse::Ok().json(DiscardedLetters { discarded }))
 }
 
-/// The letter first: what its queue does about it must not find it waiting any more.
+/// What the letter asks for is locked first, as by everybody who ends it and so its letter. The letter is
+/// discarded next: what its queue does about it must not find it waiting any more.
 async fn discard(
     connection: &mut AsyncPgConnection,
     letter: Letter,
     hooks: Option<&Hooks>,
 ) -> Result<bool, StoreError> {
+    if let Some(hooks) = hooks {
+        (hooks.standing)(connection, letter.reason, letter.body.clone()).await?;
+    }
     let is_new = letters::discard(connection, letter.id).await?;
     if let Some(hooks) = hooks.filter(|_| is_new) {
         (hooks.discarded)(connection, letter.body).await?;
