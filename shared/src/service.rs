@@ -245,12 +245,8 @@ impl Builder {
             amqp: self.common.amqp.clone(),
             settings: self.common.outbox.clone(),
         };
-        let dead_letters = DeadLetters::new(
-            self.pool.clone(),
-            self.outbox.clone(),
-            self.common.dead_letters.clone(),
-            self.hooks,
-        );
+        let dead_letters =
+            DeadLetters::new(self.pool.clone(), self.outbox.clone(), self.common.dead_letters.clone(), self.hooks);
         let queues = self.subscriptions.iter().map(|subscription| subscription.queue).collect();
         let consumers = Consumers {
             name: self.identity.name,

@@ -10,6 +10,7 @@ mod intake;
 mod messages;
 mod operators;
 mod replicas;
+mod retries;
 mod schema;
 mod stock_keeping;
 mod support;

@@ -3,6 +3,7 @@
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::topology::{self, Queue};
 use crate::contracts::DecodeError;
@@ -63,9 +64,10 @@ pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
     }
 }
 
+/// The message's id; one without is named by its body, the same each time it is delivered.
 pub(super) fn message_id(delivery: &Delivery) -> String {
-    let id = delivery.properties.message_id().as_ref();
-    id.map_or_else(|| crate::ids::EventId::generate().to_string(), |id| storable(id.as_str()))
+    let by_body = || format!("sha256:{}", hex::encode(Sha256::digest(&delivery.data)));
+    delivery.properties.message_id().as_ref().map_or_else(by_body, |id| storable(id.as_str()))
 }
 
 /// PostgreSQL knows no NUL in a text; whoever sent one must not block a queue with it.

@@ -6,12 +6,14 @@ use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::{HandleError, Subscription};
 use super::letter::{Death, dead_letter as letter, storable};
 use super::topology::Queue;
 use crate::db::{Pool, StoreError};
+use crate::dead_letters::REDRIVE_HEADER;
 use crate::outbox::{self, Outbox, OutgoingMessage};
 use crate::settings::Amqp;
 
@@ -36,7 +38,8 @@ struct Row {
     attempts: i32,
 }
 
-/// Keeps a message whose first attempt failed.
+/// Keeps a message whose first attempt failed. One that is delivered again, because its acknowledgement was
+/// lost, is kept already, with the attempts that it has had.
 pub(super) async fn park(
     pool: &Pool,
     queue: &Queue,
@@ -47,9 +50,12 @@ pub(super) async fn park(
     delay: Duration,
 ) -> Result<(), StoreError> {
     let mut connection = pool.get().await?;
+    let identity = identity(queue, &message_id, &headers, body);
     sql_query(
-        "INSERT INTO message_retries (queue, message_id, headers, body, attempts, next_attempt_at, last_error) \
-         VALUES ($1, $2, $3, $4, 1, now() + $5 * interval '1 millisecond', $6)",
+        "INSERT INTO message_retries \
+         (queue, message_id, headers, body, attempts, next_attempt_at, last_error, identity) \
+         VALUES ($1, $2, $3, $4, 1, now() + $5 * interval '1 millisecond', $6, $7) \
+         ON CONFLICT (identity) DO NOTHING",
     )
     .bind::<Text, _>(queue.name)
     .bind::<Text, _>(message_id)
@@ -57,9 +63,21 @@ pub(super) async fn park(
     .bind::<Binary, _>(body)
     .bind::<BigInt, _>(milliseconds(delay))
     .bind::<Text, _>(error)
+    .bind::<Binary, _>(identity)
     .execute(&mut connection)
     .await?;
     Ok(())
+}
+
+/// What makes two deliveries one message: queue, id and body, and the dead letter if it is redriven.
+fn identity(queue: &Queue, message_id: &str, headers: &Map<String, Value>, body: &[u8]) -> Vec<u8> {
+    let redrive = headers.get(REDRIVE_HEADER).and_then(Value::as_str).unwrap_or_default();
+    let mut digest = Sha256::new();
+    for part in [queue.name, message_id, redrive] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    digest.chain_update(body).finalize().to_vec()
 }
 
 /// Hands a dead letter to the outbox.

@@ -1,0 +1,51 @@
+//! Messages whose handler failed, kept for their next attempt.
+
+use serde_json::{Value, json};
+use shared::ids::{ReceiptId, RequestId};
+use testkit::wait_until;
+
+use crate::messages::received_of;
+use crate::support::{SOON, Shop};
+
+async fn publish(shop: &Shop, properties: &Value, body: &[u8]) {
+    let vhost = &shop.surroundings.vhost;
+    let routed = vhost.broker().publish(&vhost.name, "jaego.events", "stock.received", properties, body).await;
+    assert!(routed.expect("published"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_delivered_again_is_kept_once() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "3600000")]).await;
+    let unheard_of = || received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
+    let (one, other) = (unheard_of(), unheard_of());
+    let named = json!({"delivery_mode": 2, "message_id": "m-1"});
+    let nameless = json!({"delivery_mode": 2});
+    let redriven =
+        json!({"delivery_mode": 2, "message_id": "m-1", "headers": {"x-jaego-redrive": ReceiptId::generate()}});
+    for (properties, body) in [
+        (&named, &one),
+        (&named, &other),
+        (&nameless, &one),
+        (&redriven, &one),
+        // The same again, as after a lost acknowledgement.
+        (&named, &one),
+        (&nameless, &one),
+        (&redriven, &one),
+    ] {
+        publish(&shop, properties, body).await;
+    }
+    wait_until("all to be consumed", SOON, || async {
+        let consumed =
+            shop.http.get(format!("{}/metrics", shop.admin)).send().await.map_err(|error| error.to_string())?;
+        let consumed = consumed.text().await.map_err(|error| error.to_string())?;
+        let parked = consumed.lines().find(|line| line.contains("outcome=\"parked\"")).unwrap_or_default().to_owned();
+        if parked.ends_with(" 7") { Ok(()) } else { Err(parked) }
+    })
+    .await;
+    assert_eq!(shop.count("SELECT count(*) FROM message_retries").await, 4);
+
+    // What the release before has kept is nobody's double.
+    let old = "INSERT INTO message_retries (queue, message_id, headers, body, attempts, next_attempt_at, last_error) \
+               SELECT queue, message_id, headers, body, attempts, next_attempt_at, last_error FROM message_retries";
+    shop.database.batch_execute(old).await.expect("still possible while both releases run");
+}

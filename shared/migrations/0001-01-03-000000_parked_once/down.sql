@@ -1,0 +1,1 @@
+ALTER TABLE message_retries DROP COLUMN identity;
