@@ -149,6 +149,7 @@ async fn groups(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse
             Some(group) => group["count"] = json!(group["count"].as_u64().unwrap() + 1),
             None => groups.push(json!({
                 "group": letter["group"], "queue": letter["queue"], "reason": letter["reason"], "count": 1,
+                "redriving": 0,
                 "cause": letter["error"], "first_failed_at": letter["first_failed_at"],
                 "last_failed_at": letter["last_failed_at"],
             })),

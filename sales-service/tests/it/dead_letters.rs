@@ -155,3 +155,34 @@ async fn letters_are_given_up_with_a_reason_all_or_none() {
     assert_problem(&refused, 403, "forbidden");
     letters(&shop, "", 1).await;
 }
+
+/// Letters of one group, waiting and under way, as operators and the metrics see them.
+async fn figures(shop: &Shop) -> (Value, String) {
+    let body = shop.get("/api/v1/dead-letters/groups").await.body;
+    let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer");
+    let metrics = metrics.text().await.expect("text");
+    let is_wanted = |line: &&str| line.starts_with("jaego_dead_letters_redriving{") && line.contains("stock-received");
+    (body["items"][0].clone(), metrics.lines().find(is_wanted).unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_under_way_are_in_sight() {
+    let shop = open().await;
+    for _ in 0..2 {
+        publish_for_a_stranger(&shop).await;
+    }
+    let all = letters(&shop, "", 2).await;
+    // As while its message is on the broker.
+    let send = "UPDATE dead_letters SET status = 'redriving' WHERE id = $1::text::uuid";
+    shop.database.execute(send, &[&all[0]["id"].as_str().expect("an id")]).await.expect("sent");
+    let group = wait_until("the letter under way to be counted", SOON, || async {
+        let (group, metric) = figures(&shop).await;
+        if metric.ends_with(" 1") { Ok(group) } else { Err(metric) }
+    })
+    .await;
+    assert_eq!((&group["count"], &group["redriving"]), (&json!(1), &json!(1)), "{group}");
+    // A group of which none waits is not gone.
+    shop.database.execute("UPDATE dead_letters SET status = 'redriving'", &[]).await.expect("sent");
+    let (group, _) = figures(&shop).await;
+    assert_eq!((&group["count"], &group["redriving"]), (&json!(0), &json!(2)), "{group}");
+}

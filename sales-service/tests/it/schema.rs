@@ -22,7 +22,8 @@ async fn down_undoes_up() {
     let facts = include_str!("../../migrations/2026-11-22-000003_replenishment_facts/down.sql");
     let dead_letters = include_str!("../../../shared/migrations/0001-01-02-000000_dead_letters/down.sql");
     let parked_once = include_str!("../../../shared/migrations/0001-01-03-000000_parked_once/down.sql");
-    for down in [facts, snooze, own, parked_once, dead_letters, messaging] {
+    let open_letters = include_str!("../../../shared/migrations/0001-01-04-000000_open_letters/down.sql");
+    for down in [facts, snooze, own, open_letters, parked_once, dead_letters, messaging] {
         shop.database.batch_execute(down).await.expect("undone");
     }
     assert_eq!(shop.count(tables).await, 1, "only diesel's own list of migrations is left");

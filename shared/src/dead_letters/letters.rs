@@ -208,7 +208,7 @@ pub(super) async fn get(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Res
     Ok(sql_query(sql).bind::<Array<SqlUuid>, _>(ids).load(connection).await?)
 }
 
-/// Waiting letters with one cause.
+/// Letters with one cause that wait, or are under way.
 #[derive(Debug, QueryableByName)]
 #[expect(clippy::struct_field_names, reason = "the column's name, and the word for it everywhere")]
 pub(super) struct Group {
@@ -222,6 +222,8 @@ pub(super) struct Group {
     pub(super) cause: String,
     #[diesel(sql_type = BigInt)]
     pub(super) count: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) redriving: i64,
     #[diesel(sql_type = Timestamptz)]
     pub(super) first_failed_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
@@ -235,9 +237,11 @@ pub(super) async fn groups(
     limit: i64,
 ) -> Result<Vec<Group>, StoreError> {
     let groups = sql_query(
-        "SELECT \"group\", min(queue) AS queue, min(reason) AS reason, min(cause) AS cause, count(*) AS count, \
+        "SELECT \"group\", min(queue) AS queue, min(reason) AS reason, min(cause) AS cause, \
+         count(*) FILTER (WHERE status = 'waiting') AS count, \
+         count(*) FILTER (WHERE status = 'redriving') AS redriving, \
          min(first_failed_at) AS first_failed_at, max(last_failed_at) AS last_failed_at FROM dead_letters \
-         WHERE status = 'waiting' AND ($1 IS NULL OR \"group\" > $1) GROUP BY \"group\" ORDER BY \"group\" LIMIT $2",
+         WHERE (status = 'waiting' OR status = 'redriving') AND ($1 IS NULL OR \"group\" > $1) GROUP BY \"group\" ORDER BY \"group\" LIMIT $2",
     )
     .bind::<Nullable<Text>, _>(after)
     .bind::<BigInt, _>(limit)
@@ -246,21 +250,25 @@ pub(super) async fn groups(
     Ok(groups)
 }
 
-/// How many wait in a queue, and for how long.
+/// How many of a queue wait, and for how long, and how many are under way.
 #[derive(QueryableByName)]
 pub(super) struct Depth {
     #[diesel(sql_type = Text)]
     pub(super) queue: String,
     #[diesel(sql_type = BigInt)]
     pub(super) count: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) redriving: i64,
     #[diesel(sql_type = diesel::sql_types::Double)]
     pub(super) oldest_s: f64,
 }
 
 pub(super) async fn depths(connection: &mut AsyncPgConnection) -> Result<Vec<Depth>, StoreError> {
     let depths = sql_query(
-        "SELECT queue, count(*) AS count, extract(epoch FROM now() - min(last_failed_at))::float8 AS oldest_s \
-         FROM dead_letters WHERE status = 'waiting' GROUP BY queue",
+        "SELECT queue, count(*) FILTER (WHERE status = 'waiting') AS count, \
+         count(*) FILTER (WHERE status = 'redriving') AS redriving, \
+         coalesce(extract(epoch FROM now() - min(last_failed_at) FILTER (WHERE status = 'waiting')), 0)::float8 \
+         AS oldest_s FROM dead_letters WHERE status = 'waiting' OR status = 'redriving' GROUP BY queue",
     )
     .load(connection)
     .await?;

@@ -22,6 +22,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 struct Metrics {
     waiting: Gauge<i64>,
+    redriving: Gauge<i64>,
     oldest_s: Gauge<f64>,
 }
 
@@ -33,6 +34,10 @@ impl DeadLetters {
             waiting: meter
                 .i64_gauge("jaego_dead_letters_waiting")
                 .with_description("Dead letters that wait for an operator, by queue")
+                .build(),
+            redriving: meter
+                .i64_gauge("jaego_dead_letters_redriving")
+                .with_description("Dead letters that were sent back and are not handled yet, by queue")
                 .build(),
             oldest_s: meter
                 .f64_gauge("jaego_dead_letters_oldest_seconds")
@@ -84,6 +89,7 @@ impl DeadLetters {
             let depth = depths.iter().find(|depth| depth.queue == queue.name);
             let label = [KeyValue::new("queue", queue.name)];
             metrics.waiting.record(depth.map_or(0, |depth| depth.count), &label);
+            metrics.redriving.record(depth.map_or(0, |depth| depth.redriving), &label);
             metrics.oldest_s.record(depth.map_or(0.0, |depth| depth.oldest_s), &label);
         }
         Ok(())

@@ -35,6 +35,7 @@ const COLUMNS: &[Column] = &[
 const GROUPS: &[Column] = &[
     Column::field("GROUP", "group"),
     Column::field("COUNT", "count"),
+    Column::field("REDRIVING", "redriving"),
     Column::field("QUEUE", "queue"),
     Column::field("REASON", "reason"),
     Column::field("CAUSE", "cause"),
@@ -71,7 +72,7 @@ pub(crate) struct Dlq {
 enum Command {
     /// List dead letters
     Ls(Ls),
-    /// List groups of dead letters that died of the same cause, with their number
+    /// List groups of dead letters that died of the same cause: how many wait, and how many are being redriven
     Groups(Place),
     /// Show one dead letter whole: why it died, and the message
     Show(Show),

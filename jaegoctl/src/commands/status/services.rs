@@ -146,9 +146,10 @@ impl State {
 
     fn note_dead_letters(&mut self, groups: &[Value]) {
         self.dead_letters = groups.iter().map(dlq::count).sum();
+        let waiting = groups.iter().filter(|group| dlq::count(group) != Some(0));
         // Times are written alike: the smallest text is the oldest.
         self.dead_letters_since =
-            groups.iter().filter_map(|group| group["first_failed_at"].as_str()).min().map(ToOwned::to_owned);
+            waiting.filter_map(|group| group["first_failed_at"].as_str()).min().map(ToOwned::to_owned);
     }
 
     async fn ask_admin(&mut self, admin: &Http) -> Result<()> {

@@ -120,7 +120,7 @@ impl From<Letter> for DeadLetter {
     }
 }
 
-/// Waiting letters that died of the same.
+/// Letters that died of the same, and wait or are under way.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeadLetterGroup {
     #[schema(example = "5f2b6d1c9a3e4f70")]
@@ -132,8 +132,12 @@ pub struct DeadLetterGroup {
     /// The error without what differs between letters.
     #[schema(example = "the factory answered <n>")]
     cause: String,
+    /// Those that wait.
     #[schema(example = 500)]
     count: i64,
+    /// Those that were sent back and are not handled yet; they do not count as waiting.
+    #[schema(example = 20)]
+    redriving: i64,
     first_failed_at: DateTime<Utc>,
     last_failed_at: DateTime<Utc>,
 }
@@ -146,6 +150,7 @@ impl From<Group> for DeadLetterGroup {
             reason: group.reason,
             cause: group.cause,
             count: group.count,
+            redriving: group.redriving,
             first_failed_at: group.first_failed_at,
             last_failed_at: group.last_failed_at,
         }
@@ -195,7 +200,7 @@ async fn list_dead_letters(
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |letter: &DeadLetter| letter.id.to_string())))
 }
 
-/// Waiting letters by their cause.
+/// Letters that wait or are being redriven, by their cause.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "listDeadLetterGroups",
