@@ -186,3 +186,60 @@ async fn letters_under_way_are_in_sight() {
     let (group, _) = figures(&shop).await;
     assert_eq!((&group["count"], &group["redriving"]), (&json!(0), &json!(2)), "{group}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_redriven_has_the_properties_that_it_came_with() {
+    const KEY: &str = "sales.stock-received";
+    let shop = open().await;
+    let vhost = &shop.surroundings.vhost;
+    let spy = |source: &str| {
+        json!({
+            "source": source, "destination": "spy", "destination_type": "queue", "routing_key": KEY, "arguments": {},
+        })
+    };
+    let definitions = json!({
+        "queues": [{"name": "spy", "durable": true, "auto_delete": false, "arguments": {}}],
+        "bindings": [spy("jaego.dead-letters"), spy("jaego.redrive")],
+    });
+    vhost.broker().import_definitions(&vhost.name, &definitions).await.expect("a spy");
+    let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
+    let came = json!({
+        "delivery_mode": 2, "message_id": "m-1", "content_type": "text/plain; charset=utf-8", "type": "odd",
+        "correlation_id": "c-1", "reply_to": "somebody", "app_id": "a-script", "content_encoding": "identity",
+        "timestamp": 1_790_000_000, "headers": {"colour": "red"},
+    });
+    let bare = json!({"delivery_mode": 2, "message_id": "m-2"});
+    // Parked before it dies; and dead at once.
+    for (properties, body) in [(&came, body.as_slice()), (&bare, b"{}")] {
+        let routed = vhost.broker().publish(&vhost.name, "jaego.events", "stock.received", properties, body).await;
+        assert!(routed.expect("published"));
+    }
+    let all = letters(&shop, "", 2).await;
+    let of = |id: &str| all.iter().find(|letter| letter["message_id"] == id).expect("a letter");
+    assert_eq!(of("m-1")["content_type"], came["content_type"]);
+    assert_eq!((&of("m-2")["content_type"], &of("m-2")["body"]), (&json!(""), &json!("{}")));
+    let ids: Vec<&Value> = all.iter().map(|letter| &letter["id"]).collect();
+    let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": ids})).await;
+    ended(&shop, &ordered).await;
+    // Two dead letters, both redriven, and dead again.
+    wait_until("all to be seen", SOON, || async {
+        let depth = vhost.depth("spy").await.map_err(|error| error.to_string())?;
+        if depth == 6 { Ok(()) } else { Err(depth.to_string()) }
+    })
+    .await;
+    for message in vhost.broker().get_messages(&vhost.name, "spy", 6).await.expect("messages") {
+        let properties = message.properties;
+        let expected = if properties.message_id.as_deref() == Some("m-1") { &came } else { &bare };
+        assert_eq!(json!(properties.content_type), expected["content_type"]);
+        assert_eq!(json!(properties.kind), expected["type"]);
+        assert_eq!(properties.headers.get("colour"), expected["headers"].get("colour"));
+        assert!(properties.headers.keys().all(|name| !name.contains("property")), "{properties:?}");
+    }
+    // And the letter tells what came back with the message.
+    let again = letters(&shop, "", 2).await.into_iter().find(|letter| letter["message_id"] == "m-1").expect("a letter");
+    assert_eq!((&again["attempts"], &again["content_type"]), (&json!(6), &came["content_type"]));
+    for name in ["type", "correlation_id", "reply_to", "app_id", "content_encoding", "timestamp"] {
+        let header = format!("x-jaego-property-{}", name.replace('_', "-"));
+        assert_eq!(again["headers"][header], came[name], "{name}: {again}");
+    }
+}

@@ -5,6 +5,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::properties;
 use super::topology::{self, Queue};
 use crate::contracts::DecodeError;
 use crate::dead_letters::intake::DeadMessage;
@@ -29,7 +30,7 @@ impl Death<'_> {
     }
 }
 
-/// The message as a dead letter of `queue`: body untouched, the cause in its headers.
+/// The message as a dead letter of `queue`: body and properties untouched, the cause in its headers.
 pub fn dead_letter(
     queue: &Queue,
     message_id: String,
@@ -37,6 +38,7 @@ pub fn dead_letter(
     body: &[u8],
     death: &Death<'_>,
 ) -> OutgoingMessage {
+    let content_type = properties::take_content_type(&mut headers);
     let error: String = storable(death.error).chars().take(1000).collect();
     headers.insert("x-jaego-queue".into(), json!(queue.name));
     headers.insert("x-jaego-reason".into(), json!(death.reason));
@@ -47,7 +49,7 @@ pub fn dead_letter(
         message_id,
         exchange: topology::DEAD_LETTERS,
         routing_key: queue.name.to_owned(),
-        content_type: crate::contracts::CONTENT_TYPE.to_owned(),
+        content_type: content_type.unwrap_or_else(|| crate::contracts::CONTENT_TYPE.to_owned()),
         headers: Value::Object(headers),
         body: body.to_vec(),
         subscriber_required: true,
@@ -55,11 +57,11 @@ pub fn dead_letter(
 }
 
 pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
-    let content_type = delivery.properties.content_type().as_ref();
+    let mut headers = headers(delivery);
     DeadMessage {
         message_id: message_id(delivery),
-        content_type: content_type.map_or_else(String::new, |name| storable(name.as_str())),
-        headers: headers(delivery),
+        content_type: properties::take_content_type(&mut headers).unwrap_or_default(),
+        headers,
         body: delivery.data.clone(),
     }
 }
@@ -75,7 +77,7 @@ pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
-/// The message's text and number headers; the broker's own are left out.
+/// The message's text and number headers, the broker's own left out, and with them its properties.
 pub(super) fn headers(delivery: &Delivery) -> Map<String, Value> {
     let mut headers = Map::new();
     for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
@@ -88,5 +90,6 @@ pub(super) fn headers(delivery: &Delivery) -> Map<String, Value> {
         };
         headers.insert(storable(name.as_str()), value);
     }
+    properties::keep(&delivery.properties, &mut headers, storable);
     headers
 }

@@ -5,5 +5,6 @@ pub mod consumer;
 pub mod definitions;
 pub mod health;
 mod letter;
+pub(crate) mod properties;
 mod retries;
 pub mod topology;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::REDRIVE_HEADER;
-use crate::amqp::topology;
+use crate::amqp::{properties, topology};
 use crate::db::StoreError;
 use crate::outbox::{self, OutgoingMessage};
 
@@ -171,7 +171,8 @@ pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Send
 /// The message as it first was, on its way to the one queue that it came from.
 fn message(letter: Queued) -> OutgoingMessage {
     let mut headers = letter.headers.as_object().cloned().unwrap_or_default();
-    headers.retain(|name, _| !name.starts_with("x-jaego-") && !name.contains("-death"));
+    let is_ours = |name: &str| name.starts_with("x-jaego-") && !name.starts_with(properties::PREFIX);
+    headers.retain(|name, _| !is_ours(name) && !name.contains("-death"));
     headers.insert(REDRIVE_HEADER.to_owned(), Value::from(letter.id.to_string()));
     OutgoingMessage {
         message_id: letter.message_id,

@@ -6,6 +6,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use serde_json::Value;
 
 use super::rows::Row;
+use crate::amqp::properties;
 
 /// What became of one attempt to publish.
 #[derive(Debug)]
@@ -42,18 +43,22 @@ pub(super) async fn publish(channel: &Channel, row: &Row) -> Outcome {
 /// What came from outside may be longer than AMQP allows: that is this row's error, nobody else's.
 fn addressed(row: &Row) -> Result<(BasicProperties, ShortString, ShortString), String> {
     let short = |text: &str| ShortString::try_new(text).map_err(|error| error.to_string());
-    let properties = BasicProperties::default()
+    let mut properties = BasicProperties::default()
         .with_delivery_mode(2)
         .with_message_id(short(&row.message_id)?)
-        .with_content_type(short(&row.content_type)?)
         .with_headers(header_table(&row.headers)?);
+    if !row.content_type.is_empty() {
+        properties = properties.with_content_type(short(&row.content_type)?);
+    }
+    let properties = properties::restore(properties, &row.headers)?;
     Ok((properties, short(&row.exchange)?, short(&row.routing_key)?))
 }
 
-/// JSON texts and whole numbers as AMQP headers.
+/// JSON texts and whole numbers as AMQP headers; what was no header is none.
 fn header_table(headers: &Value) -> Result<FieldTable, String> {
     let mut table = FieldTable::default();
-    for (name, value) in headers.as_object().into_iter().flatten() {
+    let is_header = |name: &str| !name.starts_with(properties::PREFIX);
+    for (name, value) in headers.as_object().into_iter().flatten().filter(|(name, _)| is_header(name)) {
         let value = match value {
             Value::Number(number) => AMQPValue::LongLongInt(number.as_i64().unwrap_or_default()),
             Value::String(text) => AMQPValue::LongString(text.as_str().into()),
