@@ -11,6 +11,7 @@ use shared::service::{Builder, Identity, Running};
 use tokio::sync::Notify;
 
 use crate::commands::callback_url::CallbackUrls;
+use crate::commands::outbound::Outbound;
 use crate::commands::{Context, mark_overdue, measure_lead_times};
 use crate::delivery::{FactoryClient, Worker};
 use crate::settings::Settings;
@@ -51,10 +52,11 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let measuring = context.clone();
     builder.spawn(|stop| measure_lead_times::run(measuring, settings.lead_time, stop));
     let context = Data::new(context);
+    let outbound = Data::new(Outbound::new(settings.delivery.allowed_networks()));
     builder.start(&Routes {
         public: Arc::new(|_| {}),
         operator: Arc::new(move |config| {
-            config.app_data(context.clone());
+            config.app_data(context.clone()).app_data(outbound.clone());
             http::configure(config);
         }),
         document: http::document(),

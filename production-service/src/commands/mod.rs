@@ -14,6 +14,7 @@ pub mod letter_standing;
 pub mod look_up;
 pub mod mark_overdue;
 pub mod measure_lead_times;
+pub mod outbound;
 pub mod put_factory;
 pub mod reclaim_lost;
 pub mod record_attempt;

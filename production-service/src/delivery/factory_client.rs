@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use shared::contracts::callback::redact;
 use shared::trace::TraceContext;
 
-use super::outbound::Outbound;
 use super::retry_after;
 use super::secrets::{FactoryHeaders, UnusableSecret};
 use crate::commands::claim_requests::Call;
+use crate::commands::outbound::Outbound;
 use crate::commands::record_attempt::{CallEnd, Ending};
 use crate::settings::Delivery;
 

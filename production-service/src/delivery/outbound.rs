@@ -1,95 +1,15 @@
-//! Where calls may go: not into the networks that this service itself lives in, unless that is allowed. What
-//! counts is the address that is connected to, whatever name led there.
+//! Names are looked up for calls: the address that is connected to counts, whatever name led there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::{Host, Url};
 
-const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
-}
-
-const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
-}
-
-/// Not the public internet: this machine, private and shared networks, link-local (where clouds keep their
-/// credentials), protocol assignments, benchmarks, multicast, reserved.
-const INNER_V4: [Ipv4Net; 11] = [
-    v4(0, 0, 0, 0, 8),
-    v4(10, 0, 0, 0, 8),
-    v4(100, 64, 0, 0, 10),
-    v4(127, 0, 0, 0, 8),
-    v4(169, 254, 0, 0, 16),
-    v4(172, 16, 0, 0, 12),
-    v4(192, 0, 0, 0, 24),
-    v4(192, 168, 0, 0, 16),
-    v4(198, 18, 0, 0, 15),
-    v4(224, 0, 0, 0, 4),
-    v4(240, 0, 0, 0, 4),
-];
-/// The same; and tunnels whose end is hidden in the address (2001::/32).
-const INNER_V6: [Ipv6Net; 6] =
-    [v6(0, 0, 127), v6(0xfc00, 0, 7), v6(0xfe80, 0, 10), v6(0xfec0, 0, 10), v6(0xff00, 0, 8), v6(0x2001, 0, 32)];
-
-/// Where calls may go although it is not the public internet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Outbound {
-    allowed: Arc<[IpNet]>,
-}
-
-/// An address that is not called.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "the address {0} is in a private, loopback, link-local or reserved network and is not called; delivery.allowed_networks can allow it"
-)]
-pub(super) struct Forbidden(IpAddr);
+use crate::commands::outbound::Outbound;
 
 /// A name without an address that may be called.
 #[derive(Debug, thiserror::Error)]
 #[error("the name has no address")]
 struct NoAddress;
-
-impl Outbound {
-    pub(super) fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed: allowed.into() }
-    }
-
-    /// A URL may name an address itself; then no name is looked up.
-    pub(super) fn check_url(&self, url: &str) -> Result<(), Forbidden> {
-        match Url::parse(url).ok().as_ref().and_then(Url::host) {
-            Some(Host::Ipv4(address)) => self.check(address.into()),
-            Some(Host::Ipv6(address)) => self.check(address.into()),
-            Some(Host::Domain(_)) | None => Ok(()),
-        }
-    }
-
-    fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
-        let meant = embedded(address);
-        let is_inner = match meant {
-            IpAddr::V4(address) => INNER_V4.iter().any(|network| network.contains(&address)),
-            IpAddr::V6(address) => INNER_V6.iter().any(|network| network.contains(&address)),
-        };
-        let is_allowed = || self.allowed.iter().any(|network| network.contains(&meant) || network.contains(&address));
-        if is_inner && !is_allowed() { Err(Forbidden(address)) } else { Ok(()) }
-    }
-}
-
-/// The IPv4 address that an IPv6 address stands for (mapped, compatible, NAT64, 6to4), or the address itself.
-fn embedded(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let (high, low) = match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            (high, low)
-        }
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => (high, low),
-        _ => return address,
-    };
-    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into()
-}
 
 impl Resolve for Outbound {
     fn resolve(&self, name: Name) -> Resolving {
@@ -119,63 +39,6 @@ mod tests {
 
     fn outbound(allowed: &[&str]) -> Outbound {
         Outbound::new(allowed.iter().map(|network| network.parse().expect("network")).collect())
-    }
-
-    #[test]
-    fn inner_addresses_are_not_called_however_they_are_written() {
-        let outbound = outbound(&[]);
-        for url in [
-            "http://127.0.0.1",
-            "http://127.1",
-            "http://0x7f000001",
-            "http://2130706433",
-            "http://0.0.0.0",
-            "http://10.1.2.3:8080/x",
-            "http://100.64.0.1",
-            "http://169.254.169.254/latest/meta-data",
-            "http://172.16.0.1",
-            "http://172.31.255.255",
-            "http://192.168.1.1",
-            "http://224.0.0.1",
-            "http://255.255.255.255",
-            "http://[::]",
-            "http://[::1]",
-            "http://[::127.0.0.1]",
-            "http://[::ffff:127.0.0.1]",
-            "http://[::ffff:0.0.0.0]",
-            "http://[::ffff:a9fe:a9fe]",
-            "http://[64:ff9b::10.0.0.1]",
-            "http://[2002:7f00:1::]",
-            "http://[2001:0:1::]",
-            "http://[fc00::1]",
-            "http://[fd12:3456::1]",
-            "http://[fe80::1]",
-            "http://[fec0::1]",
-            "http://[ff02::1]",
-        ] {
-            assert!(outbound.check_url(url).is_err(), "{url}");
-        }
-        for url in [
-            "http://8.8.8.8",
-            "http://172.32.0.1",
-            "http://100.128.0.1",
-            "http://[2606:4700::1111]",
-            "http://[::ffff:8.8.8.8]",
-            "http://factory.example",
-        ] {
-            assert_eq!(outbound.check_url(url), Ok(()), "{url}");
-        }
-    }
-
-    #[test]
-    fn what_is_allowed_is_called() {
-        let outbound = outbound(&["127.0.0.0/8", "fd00::/8"]);
-        for url in ["http://127.0.0.1", "http://[::ffff:127.0.0.1]", "http://[fd12::1]"] {
-            assert_eq!(outbound.check_url(url), Ok(()), "{url}");
-        }
-        for url in ["http://10.0.0.1", "http://[::1]", "http://[fc00::1]"] {
-            assert!(outbound.check_url(url).is_err(), "{url}");
-        }
     }
 
     #[tokio::test]

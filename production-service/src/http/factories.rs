@@ -16,6 +16,7 @@ use super::factory_body::{FactoryBody, FactoryInput};
 use super::{not_found, problem_of};
 use crate::commands::Factory;
 use crate::commands::look_up;
+use crate::commands::outbound::Outbound;
 use crate::commands::put_factory::{PutFactory, put_factory};
 use crate::commands::{Actor, Context};
 
@@ -101,7 +102,7 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) 
         (status = 412, description = "If-Match names another version", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not application/json", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A field cannot work, or is unknown", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field cannot work, is unknown, or base_url names an address that is not called", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("operator" = []))
@@ -111,13 +112,14 @@ pub(super) async fn put(
     operator: Operator,
     request: HttpRequest,
     context: Data<Context>,
+    outbound: Data<Outbound>,
     id: Path<FactoryId>,
     if_match: IfMatch,
     body: StrictJson<FactoryInput>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let detail = serde_json::to_value(&body.0).unwrap_or(Value::Null);
-    let settings = body.0.settings(&id)?;
+    let settings = body.0.settings(&id, &outbound)?;
     let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
     let put = PutFactory { id, settings, if_match, detail };
     let (factory, is_new) =

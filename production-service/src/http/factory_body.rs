@@ -11,6 +11,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::invalid;
+use crate::commands::outbound::Outbound;
 use crate::commands::{Breaker, Factory, FactorySettings};
 
 /// Longest base URL, in bytes.
@@ -131,7 +132,8 @@ pub(super) struct FactoryInput {
     id: Option<FactoryId>,
     /// For people, 1 to 200 characters.
     name: String,
-    /// http or https, without credentials, query and fragment; `/api/manufactures` is added.
+    /// http or https, without credentials, query and fragment; `/api/manufactures` is added. No address of a
+    /// private, loopback or link-local network, unless the configuration allows it.
     base_url: String,
     /// Who asks, as the factory wants to hear it.
     #[serde(default = "default_requester")]
@@ -192,7 +194,7 @@ fn default_overdue_factor() -> f64 {
 
 impl FactoryInput {
     /// The settings of the factory `id`, or the problem that names the field that cannot work.
-    pub(super) fn settings(self, id: &FactoryId) -> Result<FactorySettings, Problem> {
+    pub(super) fn settings(self, id: &FactoryId, outbound: &Outbound) -> Result<FactorySettings, Problem> {
         if self.id.is_some_and(|own| own != *id) {
             return Err(invalid("id", "must be the one of the path, or left out"));
         }
@@ -210,6 +212,7 @@ impl FactoryInput {
             retry_schedule: self.retry_schedule.map(|delays| delays.into_iter().map(|delay| delay.0).collect()),
             callback_sources: self.callback_sources.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
         };
+        outbound.check_url(&settings.base_url).map_err(|forbidden| invalid("base_url", &forbidden.to_string()))?;
         settings.check(id).map_err(|problem| invalid(problem.field, &problem.expected))?;
         Ok(settings)
     }

@@ -11,7 +11,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::commands::CommandError;
 
-/// All endpoints. The commands' `Context` must be there as application data.
+/// All endpoints. The commands' `Context` and `Outbound` must be there as application data.
 pub fn configure(config: &mut ServiceConfig<'_>) {
     config
         .service(production_requests::list)

@@ -26,7 +26,7 @@ async fn a_factory_is_added_changed_and_told_of() {
     assert_eq!(added.body, defaults);
 
     let all = json!({
-        "id": FACTORY, "name": "둘째", "base_url": "http://10.0.0.7:8080/x", "requester": "담당", "enabled": false,
+        "id": FACTORY, "name": "둘째", "base_url": "http://203.0.113.7:8080/x", "requester": "담당", "enabled": false,
         "timeout_ms": 700, "max_in_flight": 3, "rate_per_s": 2.5, "lead_time_s": 40, "overdue_factor": 3.5,
         "fallback_factory_id": "FF-2", "retry_schedule": [1, 0.5], "callback_sources": ["203.0.113.0/24", "::1/128"],
     });

@@ -9,9 +9,10 @@ async fn inner_addresses_are_not_called_unless_allowed() {
     let mut world = World::new("0.05").await;
     world.set("DELIVERY__ALLOWED_NETWORKS", "");
     let service = world.start().await;
-    // By address, and by a name that leads to it.
+    service.put_factory(FACTORY, json!({"base_url": "https://factory.example"})).await;
+    // By address, and by a name that leads to it: set when it was allowed.
     for url in [world.factory.url().to_owned(), world.factory.url().replace("127.0.0.1", "localhost")] {
-        service.put_factory(FACTORY, json!({"base_url": url})).await;
+        world.sql().await.execute("UPDATE factories SET base_url = $1", &[&url]).await.unwrap();
         let id = world.request(FACTORY, 10).await;
         let shown = service.until(id, "dead_lettered").await;
         let error = shown["attempts"][0]["error"].as_str().unwrap();
@@ -19,6 +20,35 @@ async fn inner_addresses_are_not_called_unless_allowed() {
         assert_eq!(shown["attempts"][0]["outcome"], "retry");
     }
     assert!(world.factory.requests().is_empty());
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inner_address_is_no_factorys_unless_allowed() {
+    const PATH: &str = "/api/v1/factories/FF-500293";
+    let mut world = World::new("0.05").await;
+    world.set("DELIVERY__ALLOWED_NETWORKS", "10.1.0.0/16");
+    let service = world.start().await;
+    for url in [
+        "http://127.0.0.1:8480",
+        "http://localhost:8480",
+        "http://10.0.0.7",
+        "http://169.254.169.254",
+        "http://[fe80::1]",
+        "http://[64:ff9b::10.0.0.7]",
+    ] {
+        let answer = service.put(PATH, json!({"name": "x", "base_url": url})).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["field"]),
+            (422, &json!("base_url")),
+            "{url}: {}",
+            answer.body
+        );
+        assert!(answer.body["detail"].as_str().unwrap().contains("delivery.allowed_networks"), "{}", answer.body);
+    }
+    for url in ["http://10.1.0.7", "http://[64:ff9b::10.1.0.7]", "http://203.0.113.7", "https://factory.example"] {
+        service.put_factory(FACTORY, json!({"base_url": url})).await;
+    }
     world.finish(service).await;
 }
 
