@@ -66,6 +66,9 @@ pub(crate) struct Ls {
     /// Only of this product
     #[arg(long)]
     sku: Option<Sku>,
+    /// Only those that were accepted and not received when they should have been
+    #[arg(long)]
+    overdue: bool,
     #[command(flatten)]
     limit: Limit,
 }
@@ -89,6 +92,7 @@ impl Requests {
                     ("status", ls.status),
                     ("factory", ls.factory.map(String::from)),
                     ("sku", ls.sku.map(String::from)),
+                    ("overdue", ls.overdue.then(|| "true".to_owned())),
                 ];
                 let query: Vec<(&str, &str)> =
                     filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
