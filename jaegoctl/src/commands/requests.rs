@@ -49,7 +49,7 @@ pub(crate) enum Requests {
         id: RequestId,
     },
     /// Send requests to their factories now: those that are retrying, dead-lettered or overdue
-    Retry(Bulk),
+    Retry(Retry),
     /// Stop requests; goods that still come for them go to the quarantine
     Cancel(Bulk),
 }
@@ -83,10 +83,20 @@ pub(crate) struct Bulk {
     yes: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    bulk: Bulk,
+    /// Withdraw them from their factories for good, and hand them to the fallback factories: those that
+    /// are retrying or dead-lettered, and that certainly no factory has taken
+    #[arg(long)]
+    fallback: bool,
+}
+
 impl Requests {
     pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
         let api = connection.api(Service::Production)?;
-        let (verb, bulk) = match self {
+        let (verb, bulk, body) = match self {
             Self::Ls(ls) => {
                 let filters = [
                     ("status", ls.status),
@@ -104,13 +114,14 @@ impl Requests {
                 let request = api.get(&format!("{PATH}/{id}"), &[]).await?;
                 return Ok(one(&api, &request, &[("attempts", ATTEMPTS)], output));
             }
-            Self::Retry(bulk) => ("retry", bulk),
-            Self::Cancel(bulk) => ("cancel", bulk),
+            Self::Retry(Retry { bulk, fallback: false }) => ("retry", bulk, json!(null)),
+            Self::Retry(Retry { bulk, fallback: true }) => ("retry", bulk, json!({"fallback": true})),
+            Self::Cancel(bulk) => ("cancel", bulk, json!(null)),
         };
         if bulk.ids.len() > 1 {
             confirm(&format!("{verb} {} production requests?", bulk.ids.len()), bulk.yes)?;
         }
-        let change = async |id: &str| api.post(&format!("{PATH}/{id}/{verb}"), &json!(null)).await;
+        let change = async |id: &str| api.post(&format!("{PATH}/{id}/{verb}"), &body).await;
         Ok(each(&api, &bulk.ids, output, change, status).await)
     }
 }

@@ -1,32 +1,53 @@
-//! An operator wants a request sent now.
+//! An operator wants a request sent now, to its factory or to another one.
 
-use diesel_async::AsyncConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use serde_json::json;
 use shared::audit_log::{self, Action};
 use shared::ids::RequestId;
 
 use super::{Actor, CommandError, Context, announce};
-use crate::domain::Rejection;
+use crate::domain::{Change, Factory, Fallback, Rejection};
+use crate::store::factories;
 use crate::store::requests::{self, StoredRequest};
+
+/// To whom it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// Its factory.
+    Factory,
+    /// The fallback of its factory, from which it is withdrawn for good.
+    Fallback,
+}
 
 /// Makes the request due; None when there is no such request.
 pub async fn retry_request(
     context: &Context,
     actor: Actor<'_>,
     id: RequestId,
+    to: To,
 ) -> Result<Option<StoredRequest>, CommandError<Rejection>> {
     let mut connection = context.pool.get().await.map_err(shared::db::StoreError::from)?;
     let after = connection
         .transaction(async |connection| {
             let Some(stored) = requests::lock(connection, id).await? else { return Ok(None) };
-            let change = stored.state.retry().map_err(CommandError::Rejected)?;
+            let change = match to {
+                To::Factory => stored.state.retry().map_err(CommandError::Rejected)?,
+                To::Fallback => withdraw(connection, &stored).await?,
+            };
             announce::save(connection, &stored, &change, announce::trace_of(&stored), "").await?;
             let action = Action {
                 actor: actor.name,
                 action: "production_request.retry",
                 subject: &id.to_string(),
                 reason: None,
-                detail: json!({"status_before": stored.state.status.as_str()}),
+                detail: match &change.factory_id {
+                    None => json!({"status_before": stored.state.status.as_str()}),
+                    Some(fallback) => json!({
+                        "status_before": stored.state.status.as_str(),
+                        "withdrawn_from": stored.state.factory_id,
+                        "handed_to": fallback,
+                    }),
+                },
                 trace: actor.trace,
             };
             audit_log::record(connection, &action).await?;
@@ -35,4 +56,17 @@ pub async fn retry_request(
         .await?;
     context.committed();
     Ok(after)
+}
+
+async fn withdraw(
+    connection: &mut AsyncPgConnection,
+    stored: &StoredRequest,
+) -> Result<Change, CommandError<Rejection>> {
+    let factory = factories::find(connection, &stored.state.factory_id).await?;
+    let fallback = match factory.and_then(|factory| factory.settings.fallback_factory_id) {
+        Some(id) => factories::find(connection, &id).await?,
+        None => None,
+    };
+    let fallback = fallback.as_ref().map(|Factory { id, settings, .. }| Fallback { id, enabled: settings.enabled });
+    stored.state.withdraw(fallback).map_err(CommandError::Rejected)
 }

@@ -15,7 +15,7 @@ pub use self::breaker::{Breaker, BreakerRules, Position, Tally, share_out};
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
 pub use self::lead_time::LeadTime;
 pub use self::request::{
-    Announcement, Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Options, Outcome, Rejection, Request,
+    Announcement, Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Fallback, Options, Outcome, Rejection, Request,
     UNKNOWN_FACTORY,
 };
 pub use self::status::{Status, UnknownStatus};

@@ -25,7 +25,7 @@ pub struct Request {
     pub sku: Sku,
     /// Who makes it.
     pub factory_id: FactoryId,
-    /// Who refused it before `factory_id` was asked in its place.
+    /// Who refused it, or from whom it was withdrawn, before `factory_id` was asked in its place.
     pub fallback_from: Option<FactoryId>,
     /// Units asked for.
     pub quantity: Quantity,
@@ -103,6 +103,25 @@ pub enum Rejection {
     NotRetryable(Status),
     /// It has ended.
     Ended(Status),
+    /// Only a request that waits for a retry, or died, can be withdrawn from its factory.
+    NotWithdrawable(Status),
+    /// Its factory has taken it, or nobody knows whether it has.
+    MayBeTaken(Status),
+    /// It was withdrawn, or refused, once already: there is no third factory.
+    IsFallback(Status),
+    /// There is nobody to hand it to: its factory has no fallback.
+    NoFallback(Status),
+    /// The fallback factory is not asked for anything.
+    FallbackDisabled(Status),
+}
+
+/// Who may be asked in a factory's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fallback<'a> {
+    /// Another factory.
+    pub id: &'a FactoryId,
+    /// Whether it is asked at all.
+    pub enabled: bool,
 }
 
 /// How a call ended, as far as its request is concerned.
@@ -189,7 +208,7 @@ impl Request {
         }
         match fallback {
             Some(fallback) if !self.outcome_unknown && self.fallback_from.is_none() && *fallback != self.factory_id => {
-                Change { factory_id: Some(fallback.clone()), ..self.restart() }
+                self.hand_to(fallback)
             }
             _ => self.becomes(Status::Refused).announcing(Outcome::Refused, words),
         }
@@ -240,6 +259,25 @@ impl Request {
             Status::DeadLettered => Ok(self.restart()),
             Status::Accepted if self.overdue => Ok(self.restart()),
             status => Err(Rejection::NotRetryable(status)),
+        }
+    }
+
+    /// An operator withdraws it from its factory for good and hands it to the fallback. As after a refusal it
+    /// must be certain that no factory has it: goods that nobody asked for twice must not come twice.
+    pub fn withdraw(&self, fallback: Option<Fallback<'_>>) -> Result<Change, Rejection> {
+        if !matches!(self.status, Status::Retrying | Status::DeadLettered) {
+            return Err(Rejection::NotWithdrawable(self.status));
+        }
+        if self.outcome_unknown || self.was_accepted {
+            return Err(Rejection::MayBeTaken(self.status));
+        }
+        if self.fallback_from.is_some() {
+            return Err(Rejection::IsFallback(self.status));
+        }
+        match fallback.filter(|fallback| *fallback.id != self.factory_id) {
+            None => Err(Rejection::NoFallback(self.status)),
+            Some(fallback) if !fallback.enabled => Err(Rejection::FallbackDisabled(self.status)),
+            Some(fallback) => Ok(self.hand_to(fallback.id)),
         }
     }
 
@@ -294,6 +332,11 @@ impl Request {
     fn restart(&self) -> Change {
         let change = self.becomes(Status::Requested).sending_in(Duration::ZERO);
         Change { attempts_before_schedule: self.attempt_count, schedule_begins: true, ..change }
+    }
+
+    /// To another factory, from the beginning.
+    fn hand_to(&self, fallback: &FactoryId) -> Change {
+        Change { factory_id: Some(fallback.clone()), ..self.restart() }
     }
 
     /// It was overdue, and asking for it again came to nothing: a factory may well refuse, or not answer, what it

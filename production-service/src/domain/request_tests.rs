@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use shared::ids::{FactoryId, Quantity, RequestId};
 
 use super::{
-    Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Options, Outcome, Rejection, Request, Status, UNKNOWN_FACTORY,
-    Verdict,
+    Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Fallback, Options, Outcome, Rejection, Request, Status,
+    UNKNOWN_FACTORY, Verdict,
 };
 
 const SCHEDULE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -183,6 +183,45 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
 }
 
 #[test]
+fn an_operator_hands_to_the_fallback_only_what_certainly_no_factory_has() {
+    let id = fallback();
+    let other = Some(Fallback { id: &id, enabled: true });
+    let new = request(Status::Requested);
+    let retrying = claimed(&new).after(&next_call(&new, Verdict::Retry));
+    let dead = retrying.after(&retrying.give_up().expect("a change"));
+    for waiting in [&retrying, &dead] {
+        let change = waiting.withdraw(other).expect("a change");
+        assert_eq!((change.status, change.next_attempt_in), (Status::Requested, Some(Duration::ZERO)));
+        assert_eq!(outcome(&change), None, "nothing is told yet");
+        let moved = waiting.after(&change);
+        assert_eq!((&moved.factory_id, &moved.fallback_from), (&id, &Some(new.factory_id.clone())));
+        // A whole schedule for itself, and no way back or further.
+        let failed = claimed(&moved).after(&fail(&moved));
+        assert!(is_about(fail(&moved).next_attempt_in, SCHEDULE[0]));
+        let third = "FF-3".parse().expect("factory");
+        for further in [&new.factory_id, &third] {
+            let further = Some(Fallback { id: further, enabled: true });
+            assert_eq!(failed.withdraw(further), Err(Rejection::IsFallback(Status::Retrying)));
+        }
+    }
+    for status in Status::ALL {
+        let fits = matches!(status, Status::Retrying | Status::DeadLettered);
+        assert_eq!(request(status).withdraw(other) == Err(Rejection::NotWithdrawable(status)), !fits, "{status}");
+    }
+    let waiting = request(Status::Retrying);
+    let status = Status::Retrying;
+    let unknown = Request { outcome_unknown: true, ..waiting.clone() };
+    assert_eq!(unknown.withdraw(other), Err(Rejection::MayBeTaken(status)));
+    let taken = Request { was_accepted: true, ..waiting.clone() };
+    assert_eq!(taken.withdraw(other), Err(Rejection::MayBeTaken(status)));
+    assert_eq!(waiting.withdraw(None), Err(Rejection::NoFallback(status)));
+    let itself = Some(Fallback { id: &waiting.factory_id, enabled: true });
+    assert_eq!(waiting.withdraw(itself), Err(Rejection::NoFallback(status)));
+    let disabled = Some(Fallback { id: &id, enabled: false });
+    assert_eq!(waiting.withdraw(disabled), Err(Rejection::FallbackDisabled(status)));
+}
+
+#[test]
 fn operators_get_a_reason_when_it_is_too_late() {
     for status in Status::ALL {
         let retryable = matches!(status, Status::Retrying | Status::DeadLettered);
@@ -220,6 +259,7 @@ enum Event {
     Close,
     Cancel,
     Retry,
+    Withdraw,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -235,6 +275,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Close),
         1 => Just(Event::Cancel),
         2 => Just(Event::Retry),
+        2 => Just(Event::Withdraw),
     ]
 }
 
@@ -253,6 +294,7 @@ fn change_of(current: &Request, event: &Event) -> Option<Change> {
         Event::Close => current.close("closed"),
         Event::Cancel => current.cancel("cancelled").ok().flatten(),
         Event::Retry => current.retry().ok(),
+        Event::Withdraw => current.withdraw(Some(Fallback { id: &fallback(), enabled: true })).ok(),
     }
 }
 
@@ -298,7 +340,8 @@ proptest! {
             prop_assert!(calls_since_restart <= 1 + i32::try_from(SCHEDULE.len()).expect("small"));
             // One other factory at most, and none once a call's end was unknown.
             let moved = current.factory_id != before.factory_id;
-            prop_assert!(!moved || (!before.outcome_unknown && before.fallback_from.is_none()));
+            let is_free = !before.outcome_unknown && !before.was_accepted && before.fallback_from.is_none();
+            prop_assert!(!moved || is_free);
             prop_assert!(current.outcome_unknown || !before.outcome_unknown);
             if before.status == Status::Cancelled {
                 prop_assert_eq!(current.status, Status::Cancelled);

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use shared::http::auth::{Operator, Viewer};
-use shared::http::{PageQuery, Paged};
+use shared::http::{OptionalJson, PageQuery, Paged};
 use shared::ids::{FactoryId, Quantity, RequestId, Sku};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{invalid, not_found, problem_of, words};
 use crate::commands::cancel_request::cancel_request;
 use crate::commands::look_up::{self, Attempt, Filter, StoredRequest};
-use crate::commands::retry_request::retry_request;
+use crate::commands::retry_request::{To, retry_request};
 use crate::commands::{Actor, Context};
 use crate::commands::{Rejection, Status};
 
@@ -31,7 +31,7 @@ pub(super) struct ProductionRequest {
     id: RequestId,
     sku: Sku,
     factory_id: FactoryId,
-    /// The factory that refused it before `factory_id` was asked in its place.
+    /// The factory that refused it, or from which it was withdrawn, before `factory_id` was asked in its place.
     fallback_from: Option<FactoryId>,
     /// Units asked for.
     quantity: Quantity,
@@ -241,18 +241,29 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<RequestId>) 
     Ok(HttpResponse::Ok().json(ProductionRequestAlone { request, attempts }))
 }
 
-/// Sends a production request to its factory now.
+/// How a production request is sent again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({"fallback": true}))]
+pub(super) struct RetryRequest {
+    /// true: withdraw it from its factory for good and hand it to that factory's fallback, at once and with a
+    /// schedule of its own; only while it is certain that no factory has taken it.
+    #[serde(default)]
+    fallback: bool,
+}
+
+/// Sends a production request to its factory now, or to that factory's fallback.
 #[utoipa::path(
     tag = "production requests",
     operation_id = "retryProductionRequest",
     security(("operator" = [])),
     params(("id" = RequestId, Path, description = "The production request.")),
+    request_body = Option<RetryRequest>,
     responses(
         (status = 200, description = "The request, due now.", body = ProductionRequest, example = json!({
             "status": "requested", "next_attempt_at": "2026-11-22T21:14:38.298478Z", "factory_job_id": null,
         })),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue; `status_now` says what it is."),
+        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue; `status_now` says what it is. With `fallback`: it is neither retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which."),
     ),
 )]
 #[post("/api/v1/production-requests/{id}/retry")]
@@ -261,9 +272,11 @@ pub(super) async fn retry(
     request: HttpRequest,
     context: Data<Context>,
     id: Path<RequestId>,
+    body: OptionalJson<RetryRequest>,
 ) -> Result<HttpResponse, Problem> {
     let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
-    let after = retry_request(&context, actor, *id).await.map_err(|error| problem_of(error, conflict))?;
+    let to = if body.0.unwrap_or_default().fallback { To::Fallback } else { To::Factory };
+    let after = retry_request(&context, actor, *id, to).await.map_err(|error| problem_of(error, conflict))?;
     answer(&context, after).await
 }
 
@@ -303,6 +316,16 @@ fn conflict(rejection: Rejection) -> Problem {
             (status, "only a request that is retrying, dead_lettered or overdue can be sent again")
         }
         Rejection::Ended(status) => (status, "it has ended"),
+        Rejection::NotWithdrawable(status) => {
+            (status, "only a request that is retrying or dead_lettered can be handed to the fallback factory")
+        }
+        Rejection::MayBeTaken(status) => (
+            status,
+            "its factory has taken it or may have (see the outcomes of its attempts), so the fallback factory is not asked: the goods could come twice",
+        ),
+        Rejection::IsFallback(status) => (status, "it was handed to a fallback factory already"),
+        Rejection::NoFallback(status) => (status, "its factory has no fallback; set fallback_factory_id first"),
+        Rejection::FallbackDisabled(status) => (status, "the fallback factory is disabled; enable it first"),
     };
     Problem::new(ProblemKind::Conflict, format!("The request is {status}: {detail}."))
         .with("status_now", status.as_str())

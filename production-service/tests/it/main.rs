@@ -14,4 +14,5 @@ mod outbound;
 mod overdue;
 mod production_requests;
 mod schema;
+mod withdrawals;
 mod world;

@@ -28,6 +28,10 @@ pub struct RawJson(pub Vec<u8>);
 #[derive(Debug, Clone)]
 pub struct StrictJson<T>(pub T);
 
+/// A body that is exactly a `T`; None when there is no body, or `null`.
+#[derive(Debug, Clone)]
+pub struct OptionalJson<T>(pub Option<T>);
+
 impl FromRequest for RawJson {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
@@ -36,17 +40,25 @@ impl FromRequest for RawJson {
         let is_json = is_json(request);
         let payload = payload.take();
         Box::pin(async move {
-            let read = tokio::time::timeout(READ_TIMEOUT, read(payload)).await;
-            let body = read.map_err(|_| {
-                Problem::new(ProblemKind::MalformedRequest, "The body did not arrive within 15 seconds; send it again.")
-            })??;
-            if is_json {
-                Ok(Self(body))
-            } else {
-                Err(Problem::new(
-                    ProblemKind::UnsupportedMediaType,
-                    "Send the body as `Content-Type: application/json`.",
-                ))
+            let body = read_in_time(payload).await?;
+            if is_json { Ok(Self(body)) } else { Err(other_media_type()) }
+        })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = read_in_time(payload).await?;
+            match (body.is_empty(), is_json) {
+                (true, _) => Ok(Self(None)),
+                (false, true) => parse_strict(&body).map(Self),
+                (false, false) => Err(other_media_type()),
             }
         })
     }
@@ -66,6 +78,17 @@ fn is_json(request: &HttpRequest) -> bool {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|text| text.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+fn other_media_type() -> Problem {
+    Problem::new(ProblemKind::UnsupportedMediaType, "Send the body as `Content-Type: application/json`.")
+}
+
+async fn read_in_time(payload: Payload) -> Result<Vec<u8>, Problem> {
+    let read = tokio::time::timeout(READ_TIMEOUT, read(payload)).await;
+    read.map_err(|_| {
+        Problem::new(ProblemKind::MalformedRequest, "The body did not arrive within 15 seconds; send it again.")
+    })?
 }
 
 async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {

@@ -80,6 +80,9 @@ async fn refusals(operator: &Operator, viewer_token: &str, id: &str) {
     // A state that does not allow it, an id that is not there, a status that does not exist.
     let ran = operator.does(&["requests", "retry", id], 4).await;
     assert!(ran.stderr.contains("(409)") && ran.stderr.contains("trace id: "), "{}", ran.stderr);
+    let ran = operator.does(&["requests", "retry", "--fallback", id], 4).await;
+    assert!(ran.stderr.contains("(409)") && ran.stderr.contains("fallback factory"), "{}", ran.stderr);
+    assert!(operator.list(&["requests", "ls", "--overdue"]).await.is_empty());
     let nobody = "00000000-0000-7000-8000-000000000000";
     operator.does(&["requests", "show", nobody], 4).await;
     operator.does(&["quarantine", "show", nobody], 4).await;

@@ -1,0 +1,111 @@
+//! Requests that an operator hands to the fallback factory.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::ids::RequestId;
+use testkit::FactorySimulator;
+use testkit::factory::{DropConnection, Faults};
+use testkit::service::OPERATOR_TOKEN;
+
+use crate::world::{Answer, FACTORY, Service, World};
+
+const OTHER: &str = "FF-2";
+
+async fn hand_over(service: &Service, id: RequestId, body: Value) -> Answer {
+    let path = format!("/api/v1/production-requests/{id}/retry");
+    service.send(Method::POST, &path, Some(OPERATOR_TOKEN), None, Some(body)).await
+}
+
+fn refusing() -> Faults {
+    Faults { refuse_status: Some(503), ..Faults::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_withdraws_a_request_and_the_fallback_makes_it() {
+    let mut world = World::new("600").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
+    let other = FactorySimulator::start_local(3_600_000).unwrap();
+    let service = world.start().await;
+    service.put_factory(OTHER, json!({"base_url": other.url()})).await;
+    let with = json!({"base_url": world.factory.url(), "fallback_factory_id": OTHER});
+    service.put_factory(FACTORY, with.clone()).await;
+    world.factory.set_faults(refusing()).unwrap();
+
+    // One waits for its next attempt, one is a dead letter.
+    let retrying = world.request(FACTORY, 10).await;
+    service.until(retrying, "retrying").await;
+    let mut short = with.clone();
+    short["retry_schedule"] = json!([]);
+    service.put_factory(FACTORY, short).await;
+    let dead = world.request(FACTORY, 10).await;
+    service.until(dead, "dead_lettered").await;
+    service.dead_letters(1).await;
+    for (id, before) in [(retrying, "retrying"), (dead, "dead_lettered")] {
+        let answer = hand_over(&service, id, json!({"fallback": true})).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")), "{}", answer.body);
+        let shown = service.until(id, "accepted").await;
+        assert_eq!((&shown["factory_id"], &shown["fallback_from"]), (&json!(OTHER), &json!(FACTORY)));
+        assert_eq!(shown["attempts"][1]["factory_id"], OTHER);
+        let recorded = format!(
+            "SELECT count(*) FROM audit_log WHERE action = 'production_request.retry' AND actor = 'kim' \
+             AND subject = '{id}' AND detail = '{{\"status_before\": \"{before}\", \"withdrawn_from\": \"{FACTORY}\", \
+             \"handed_to\": \"{OTHER}\"}}'"
+        );
+        assert_eq!(world.count(&recorded).await, 1);
+    }
+    assert_eq!((world.factory.requests().len(), other.requests().len()), (2, 2));
+    service.dead_letters(0).await;
+    let told: Vec<Value> = world.outcomes(3).await.into_iter().map(|(_, data)| data["factory_id"].clone()).collect();
+    assert_eq!(told, [json!(FACTORY), json!(OTHER), json!(OTHER)]);
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_factory_may_have_taken_is_not_handed_on() {
+    let mut world = World::new("600").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
+    let other = FactorySimulator::start_local(3_600_000).unwrap();
+    let service = world.start_with_factory().await;
+    let conflict = async |id: RequestId, words: &str, status: &str| {
+        let answer = hand_over(&service, id, json!({"fallback": true})).await;
+        let told = (answer.status.as_u16(), &answer.body["type"], &answer.body["status_now"]);
+        assert_eq!(told, (409, &json!("/problems/conflict"), &json!(status)), "{}", answer.body);
+        assert!(answer.body["detail"].as_str().unwrap().contains(words), "{words}: {}", answer.body);
+    };
+    let accepted = world.request(FACTORY, 10).await;
+    service.until(accepted, "accepted").await;
+    conflict(accepted, "retrying or dead_lettered", "accepted").await;
+    world.factory.set_faults(refusing()).unwrap();
+    let waiting = world.request(FACTORY, 10).await;
+    service.until(waiting, "retrying").await;
+    conflict(waiting, "no fallback", "retrying").await;
+
+    let with = json!({"base_url": world.factory.url(), "fallback_factory_id": OTHER});
+    service.put_factory(FACTORY, with).await;
+    conflict(waiting, "no fallback", "retrying").await;
+    service.put_factory(OTHER, json!({"base_url": other.url(), "enabled": false})).await;
+    conflict(waiting, "disabled", "retrying").await;
+    service.put_factory(OTHER, json!({"base_url": other.url()})).await;
+    let cut = Faults { drop_connection: Some(DropConnection::AfterAccepting), ..Faults::default() };
+    world.factory.set_faults(cut).unwrap();
+    let unknown = world.request(FACTORY, 10).await;
+    service.until(unknown, "retrying").await;
+    conflict(unknown, "the goods could come twice", "retrying").await;
+
+    for (body, status) in [(json!({"fallback": 1}), 422), (json!({"fallbak": true}), 422), (json!("true"), 422)] {
+        assert_eq!(hand_over(&service, waiting, body.clone()).await.status.as_u16(), status, "{body}");
+    }
+    assert!(other.requests().is_empty());
+    let attempts = service.production_request(waiting).await.body["attempt_count"].clone();
+    assert_eq!(attempts, 1, "nothing was done");
+    let document = service.get("/openapi.json").await.body;
+    let told = &document["paths"]["/api/v1/production-requests/{id}/retry"]["post"]["requestBody"];
+    assert!(told["content"].is_object() && told["required"] != true, "it can be left out: {told}");
+    // Without the wish it is the retry that it was.
+    world.factory.clear_faults();
+    assert_eq!(hand_over(&service, waiting, json!({"fallback": false})).await.status.as_u16(), 200);
+    assert_eq!(service.until(waiting, "accepted").await["factory_id"], FACTORY);
+    assert_eq!(hand_over(&service, unknown, Value::Null).await.status.as_u16(), 200);
+    assert_eq!(service.until(unknown, "accepted").await["factory_id"], FACTORY);
+    world.finish(service).await;
+}
