@@ -1,5 +1,6 @@
 //! PostgreSQL: the pool, migrations, and statements that are prepared once.
 
+mod language;
 mod migrations;
 mod statement;
 
@@ -73,7 +74,7 @@ impl From<DieselError> for StoreError {
     }
 }
 
-/// Diesel keeps PostgreSQL's text but not its SQLSTATE.
+/// Diesel keeps PostgreSQL's text but not its SQLSTATE; see `language.rs` for which language that is in.
 fn is_passing(message: &str) -> bool {
     [
         "statement timeout",
@@ -180,12 +181,13 @@ pub async fn connect(url: &str, application: &str, statement_timeout_ms: u64) ->
         .keepalives_retries(3);
     if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(|error| bad(&error))?;
-        return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+        let connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+        return language::settle(connection).await;
     }
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let tls = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
     let (client, connection) = config.connect(tls).await.map_err(|error| bad(&error))?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    language::settle(AsyncPgConnection::try_from_client_and_connection(client, connection).await?).await
 }
