@@ -21,7 +21,8 @@ pub(super) async fn settle(mut connection: AsyncPgConnection) -> ConnectionResul
         .get_result(&mut connection)
         .await
         .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    if is_understood(&language.name) {
+    // Once refused, it is not asked for again: each refusal is an error in the server's log.
+    if is_understood(&language.name) || TOLD.is_completed() {
         return Ok(connection);
     }
     if let Err(error) = sql_query("SET lc_messages TO 'C'").execute(&mut connection).await {
