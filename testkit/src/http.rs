@@ -7,8 +7,22 @@ use std::time::Duration;
 ///
 /// # Panics
 /// When the machine has no certificate bundle: reqwest refuses to build any client then.
-#[expect(clippy::expect_used, reason = "test support: without a client nothing can be said to anybody")]
 pub fn client(timeout: Duration) -> reqwest::Client {
+    build(builder(timeout))
+}
+
+/// The same with a connection of its own for each request: a server that closes an idle connection (some
+/// with a 408) cannot meet a request that is just being sent on it.
+pub(crate) fn client_of_fresh_connections(timeout: Duration) -> reqwest::Client {
+    build(builder(timeout).pool_max_idle_per_host(0))
+}
+
+#[expect(clippy::expect_used, reason = "test support: without a client nothing can be said to anybody")]
+fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
+    builder.build().expect("reqwest builds a client: is the package ca-certificates installed?")
+}
+
+fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     // A second installation is refused: another part of the process has done it.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
@@ -16,6 +30,4 @@ pub fn client(timeout: Duration) -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .timeout(timeout)
-        .build()
-        .expect("reqwest builds a client: is the package ca-certificates installed?")
 }

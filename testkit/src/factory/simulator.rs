@@ -16,7 +16,7 @@ use super::{
     faults::Faults,
     history::{History, ReceivedRequest, SentCallback},
     plan::{Answer, Job, Plan, STAGES, plan},
-    state::{OpenJob, StateFile, now_ms},
+    state::{KeptJob, OpenJob, StateFile, now_ms},
 };
 use crate::error::Result;
 
@@ -39,7 +39,7 @@ struct Inner {
     faults: Faults,
     history: History,
     /// By the number of their request.
-    open: BTreeMap<u64, OpenJob>,
+    open: BTreeMap<u64, KeptJob>,
 }
 
 /// The headers of a request that matter.
@@ -55,21 +55,22 @@ pub(super) struct Headers {
 impl Simulator {
     /// With the open jobs of the file `state`, which [`Self::resume`] goes on with.
     pub(super) fn new(stage_ms: u64, state: Option<&Path>, runtime: Handle) -> Result<Self> {
-        let client = crate::http::client(CALLBACK_TIMEOUT);
+        // A callback is sent once: nothing but its receiver may lose it.
+        let client = crate::http::client_of_fresh_connections(CALLBACK_TIMEOUT);
         let (state, jobs) = state.map(StateFile::open).transpose()?.unzip();
         let mut inner = Inner::default();
-        for open in jobs.into_iter().flatten() {
-            let request = open.request.clone();
+        for kept in jobs.into_iter().flatten() {
+            let request = kept.open.request.clone();
             let index = inner.history.requests.push(|index| ReceivedRequest { index, ..request });
-            inner.open.insert(index, open);
+            inner.open.insert(index, kept);
         }
         Ok(Self { stage_ms, runtime, client, state, inner: Mutex::new(inner) })
     }
 
     /// Goes on with the jobs that an earlier simulator has left open.
     pub(super) fn resume(self: &Arc<Self>) {
-        for (index, open) in self.lock().open.clone() {
-            self.runtime.spawn(Arc::clone(self).make(index, open, true));
+        for (index, kept) in &self.lock().open {
+            self.runtime.spawn(Arc::clone(self).make(*index, kept.open.clone(), true));
         }
     }
 
@@ -113,7 +114,7 @@ impl Simulator {
         let mut inner = self.lock();
         if let Some(job) = job {
             let open = OpenJob { request: request.clone(), job, sent: 0, begun_ms: now_ms() };
-            inner.open.insert(index, open.clone());
+            inner.open.insert(index, KeptJob::new(open.clone())?);
             if let Err(error) = self.keep(&inner) {
                 inner.open.remove(&index);
                 return Err(error);
@@ -148,21 +149,21 @@ impl Simulator {
                 }
                 sleep(RESUME_PAUSE).await;
             }
-            self.change_open(|jobs| {
-                if let Some(open) = jobs.get_mut(&index) {
-                    open.sent = number + 1;
-                }
-            });
+            // After the last one the job goes.
+            if number + 1 < open.job.callbacks.len() {
+                self.note_sent(index, OpenJob { sent: number + 1, ..open.clone() });
+            }
         }
-        self.change_open(|jobs| {
-            jobs.remove(&index);
-        });
+        let mut inner = self.lock();
+        inner.open.remove(&index);
+        self.keep(&inner).ok();
     }
 
-    fn change_open(&self, change: impl FnOnce(&mut BTreeMap<u64, OpenJob>)) {
+    /// What is not kept is sent again after the next start: too often is better than never.
+    fn note_sent(&self, index: u64, open: OpenJob) {
+        let Ok(kept) = KeptJob::new(open) else { return };
         let mut inner = self.lock();
-        change(&mut inner.open);
-        // Not kept, it is done again after the next start: too often is better than never.
+        inner.open.insert(index, kept);
         self.keep(&inner).ok();
     }
 

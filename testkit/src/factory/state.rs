@@ -46,6 +46,21 @@ impl OpenJob {
     }
 }
 
+/// An open job and its text in the file, which is made once: the file is written whenever any job
+/// changes.
+#[derive(Debug)]
+pub(super) struct KeptJob {
+    pub(super) open: OpenJob,
+    text: String,
+}
+
+impl KeptJob {
+    pub(super) fn new(open: OpenJob) -> Result<Self> {
+        let text = serde_json::to_string(&open).map_err(|error| Error::Invalid(error.to_string()))?;
+        Ok(Self { open, text })
+    }
+}
+
 /// Unix time in milliseconds.
 pub(super) fn now_ms() -> u64 {
     u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default()
@@ -57,22 +72,22 @@ pub(super) struct StateFile(PathBuf);
 
 impl StateFile {
     /// With the jobs that it has; no file is no jobs.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<OpenJob>)> {
-        let jobs = match fs::read(path) {
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<KeptJob>)> {
+        let jobs: Vec<OpenJob> = match fs::read(path) {
             Ok(json) => serde_json::from_slice(&json)
                 .map_err(|error| Error::Invalid(format!("{} is not a factory's state: {error}", path.display())))?,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).doing(|| format!("read {}", path.display())),
         };
         let file = Self(path.to_owned());
+        let jobs = jobs.into_iter().map(KeptJob::new).collect::<Result<Vec<_>>>()?;
         // Better told now than at the first request.
         file.write(&jobs)?;
         Ok((file, jobs))
     }
 
-    pub(super) fn write<'a>(&self, jobs: impl IntoIterator<Item = &'a OpenJob>) -> Result<()> {
-        let jobs: Vec<&OpenJob> = jobs.into_iter().collect();
-        let json = serde_json::to_string(&jobs).map_err(|error| Error::Invalid(error.to_string()))?;
-        write_private(&self.0, 0o600, &json)
+    pub(super) fn write<'a>(&self, jobs: impl IntoIterator<Item = &'a KeptJob>) -> Result<()> {
+        let texts: Vec<&str> = jobs.into_iter().map(|job| job.text.as_str()).collect();
+        write_private(&self.0, 0o600, &format!("[{}]", texts.join(",\n")))
     }
 }
