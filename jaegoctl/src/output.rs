@@ -103,7 +103,7 @@ pub(crate) struct Bar {
 }
 
 /// Between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Bar {
     /// For `total` things; 0 when nobody knows.

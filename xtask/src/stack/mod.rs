@@ -146,6 +146,27 @@ impl Stack {
         Ok(())
     }
 
+    /// The factory is gone, as when its power fails; what it was making is kept.
+    pub fn kill9_simulator(&mut self) -> anyhow::Result<()> {
+        let mut simulator = self.simulator.take().context("the factory simulator does not run")?;
+        simulator.kill9()?;
+        Ok(())
+    }
+
+    /// Starts the factory simulator (again), where it was before.
+    pub async fn start_simulator(&mut self) -> anyhow::Result<()> {
+        let listen = format!("127.0.0.1:{}", self.ports.factory());
+        let process = Spec::new(SIMULATOR, self.options.programs.path(SIMULATOR), self.log(SIMULATOR))
+            .args(["--listen", &listen, "--stage-ms", &self.options.stage_ms.to_string()])
+            .arg("--state")
+            .arg(self.options.dir.join(SIMULATOR_STATE))
+            .clear_env()
+            .record(record(&self.options.dir, SIMULATOR), format!("--listen {listen}"))
+            .spawn()?;
+        let url = self.ports.factory_url();
+        Ok(self.simulator.insert(process).wait_ok(&url, READY_TIMEOUT).await?)
+    }
+
     /// A service's process, for signals.
     pub fn process(&self, service: Service) -> anyhow::Result<&Process> {
         self.services.get(&service).with_context(|| format!("{service} does not run"))
@@ -265,19 +286,6 @@ impl Stack {
             Some(status) => Err(migration.not_ready(format!("failed ({status})")).into()),
             None => Err(migration.not_ready(format!("did not end within {MIGRATE_TIMEOUT:?}")).into()),
         }
-    }
-
-    async fn start_simulator(&mut self) -> anyhow::Result<()> {
-        let listen = format!("127.0.0.1:{}", self.ports.factory());
-        let process = Spec::new(SIMULATOR, self.options.programs.path(SIMULATOR), self.log(SIMULATOR))
-            .args(["--listen", &listen, "--stage-ms", &self.options.stage_ms.to_string()])
-            .arg("--state")
-            .arg(self.options.dir.join(SIMULATOR_STATE))
-            .clear_env()
-            .record(record(&self.options.dir, SIMULATOR), format!("--listen {listen}"))
-            .spawn()?;
-        let url = self.ports.factory_url();
-        Ok(self.simulator.insert(process).wait_ok(&url, READY_TIMEOUT).await?)
     }
 
     fn spawn(&mut self, service: Service, settings: &[(&'static str, String)]) -> anyhow::Result<()> {

@@ -5,3 +5,4 @@ mod dlq;
 mod keys;
 mod operations;
 mod private_broker;
+mod unreachable;
