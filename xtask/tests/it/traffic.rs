@@ -124,6 +124,14 @@ async fn assert_same_everywhere(world: &World) -> usize {
     assert_eq!(ids(Service::Production, "receipts", "id").await, receipts, "receipts of production-service");
     let answered = ids(Service::Restock, "receipts", "request_id").await;
     assert_eq!(answered, requests, "every request was answered with goods");
+    // What became of requests, and of factories, is told with a revision that rises by one each time:
+    // who knows the last one has missed none that matters.
+    let told = Told { service: Service::Production, table: "production_requests", id: "id" };
+    let outcomes = told.is_known_to(world, Told { service: Service::Sales, table: "replenishments", id: "id" }).await;
+    assert!(outcomes.values().all(|revision| *revision > 0), "of each request something was told: {outcomes:?}");
+    let told = Told { service: Service::Production, table: "factories", id: "id" };
+    told.is_known_to(world, Told { service: Service::Sales, table: "factories", id: "factory_id" }).await;
+    told.is_known_to(world, Told { service: Service::Restock, table: "factories", id: "id" }).await;
     let mut received = Vec::new();
     for service in Service::ALL {
         let audit = world.api(service).get("/api/v1/audit").await.unwrap().ok("audit the books").unwrap();
@@ -132,6 +140,43 @@ async fn assert_same_everywhere(world: &World) -> usize {
     }
     assert!(received.iter().all(|units| *units == received[0]), "{received:?}");
     requests.len()
+}
+
+/// A table of things whose changes are told of.
+struct Told {
+    service: Service,
+    table: &'static str,
+    id: &'static str,
+}
+
+impl Told {
+    /// By id, the last change.
+    async fn revisions(&self, world: &World) -> BTreeMap<String, i64> {
+        let Self { service, table, id } = self;
+        let rows = format!("SELECT coalesce(array_agg({id} || ' ' || revision), '{{}}') FROM {table}");
+        let rows: Vec<String> = world.sql(*service, &rows).await;
+        let parse = |row: &String| {
+            let (id, revision) = row.rsplit_once(' ').expect("two words");
+            (id.to_owned(), revision.parse().expect("a number"))
+        };
+        rows.iter().map(parse).collect()
+    }
+
+    /// Waits (the last event may be in its reader's hands, and lead times are measured by the clock)
+    /// until the other table has the same things at the same revisions.
+    async fn is_known_to(&self, world: &World, other: Told) -> BTreeMap<String, i64> {
+        let what = format!("{} to know the last change of each of {}'s {}", other.service, self.service, self.table);
+        wait_until(&what, SOON, || async {
+            let (told, known) = (self.revisions(world).await, other.revisions(world).await);
+            if told == known {
+                return Ok(told);
+            }
+            let of = |id| format!("{id}: told {:?}, known {:?}", told.get(id), known.get(id));
+            let ids: BTreeSet<&String> = told.keys().chain(known.keys()).collect();
+            Err(ids.into_iter().filter(|id| told.get(*id) != known.get(*id)).map(of).collect::<Vec<String>>())
+        })
+        .await
+    }
 }
 
 fn units_received(audit: &Value) -> BTreeMap<String, i64> {
