@@ -216,6 +216,8 @@ pub struct Amqp {
     pub prefetch: u16,
     /// Longest wait for a broker's answer, milliseconds.
     pub timeout_ms: u64,
+    /// A consumer that has got nothing for so long begins anew, milliseconds.
+    pub renew_idle_ms: u64,
     /// Delays before a failed message is handled again, milliseconds; after the last it is dead-lettered.
     pub retry_delays_ms: Vec<String>,
 }
@@ -312,6 +314,7 @@ impl Common {
         );
         require(self.amqp.prefetch >= 1, "amqp.prefetch: must be at least 1");
         require(self.amqp.timeout_ms >= 1, "amqp.timeout_ms: must be at least 1");
+        require(self.amqp.renew_idle_ms >= 100, "amqp.renew_idle_ms: must be at least 100");
         require(
             !self.amqp.retry_delays_ms.is_empty()
                 && self.amqp.retry_delays_ms.iter().all(|text| text.parse::<u32>().is_ok()),

@@ -106,6 +106,14 @@ impl TestVhost {
     pub async fn depth(&self, queue: &str) -> Result<u32> {
         provision::amqp_depth(&self.admin_url, queue).await
     }
+
+    /// Deletes a queue and declares it again within a moment, as `definitions` have it.
+    pub async fn renew(&self, queue: &str, definitions: &Value) -> Result<()> {
+        let all = definitions["queues"].as_array().into_iter().flatten();
+        let arguments = all.clone().find(|defined| defined["name"] == queue).map(|defined| &defined["arguments"]);
+        provision::amqp_renew(&self.admin_url, queue, arguments.unwrap_or(&Value::Null)).await?;
+        self.import(definitions).await
+    }
 }
 
 impl Drop for TestDatabase {

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 use url::Url;
 
 pub use self::{
-    amqp::{amqp_depth, amqp_purge},
+    amqp::{amqp_depth, amqp_purge, amqp_renew},
     broker::{Broker, Message, MessageProperties, QueueInfo},
 };
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::amqp::topology;
 use shared::ids::{ReceiptId, RequestId};
 use testkit::{LinkCutter, wait_until};
@@ -246,6 +246,28 @@ async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_bac
     for queue in ["sales.factories", "sales.stock-received"] {
         wait_for_count(&shop, &format!("SELECT count(*) FROM dead_letters WHERE queue = '{queue}'"), 1).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_deleted_and_declared_anew_within_a_moment_is_consumed_again() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RENEW_IDLE_MS", "500")]).await;
+    shop.product("CP-1", 0, policy()).await;
+    wait_for(&shop, 200, "ready").await;
+    let topology = topology::definitions();
+    for round in 1..=10 {
+        shop.surroundings.vhost.renew("sales.stock-received", &topology).await.expect("renewed");
+        receive(&shop, 1).await;
+        wait_for_on_hand(&shop, round).await;
+    }
+    // Its dead-letter queue, too.
+    let (vhost, queue) = (&shop.surroundings.vhost, "sales.stock-received.dlq");
+    for round in 1..=3 {
+        vhost.renew(queue, &topology).await.expect("renewed");
+        let properties = json!({ "message_id": format!("dead-{round}") });
+        vhost.broker().publish(&vhost.name, "amq.default", queue, &properties, b"dead").await.expect("published");
+        wait_for_count(&shop, "SELECT count(*) FROM dead_letters", round).await;
+    }
+    shop.assert_books_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

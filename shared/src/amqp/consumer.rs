@@ -5,23 +5,19 @@
 //! from the database (see [`super::retries`]); while the database is away nothing is consumed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
-use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
+use lapin::Connection;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Consumer};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::connection::{self, Backoff};
+use super::deliveries::Deliveries;
 use super::health::{BrokerHealth, CONNECTION};
 pub use super::letter::{Death, dead_letter};
 use super::letter::{dead_message, headers, message_id, storable};
@@ -194,14 +190,11 @@ impl Consumers {
         loop {
             let begun = Instant::now();
             let serving = async {
-                let messages = self.open(link, queue.name).await?;
-                let letters = self.open(link, &queue.dead_letter_queue()).await?;
+                let messages = Deliveries::open(link, self.name, queue.name, &self.amqp).await?;
+                let letters = Deliveries::open(link, self.name, &queue.dead_letter_queue(), &self.amqp).await?;
                 self.broker.pass(queue.name);
-                let consuming = self.consume(subscription, messages.1, counter, stop);
-                let ended = try_join(consuming, self.drain(queue, letters.1, stop)).await;
-                // The channels were kept until here: dropping them closes them.
-                drop((messages.0, letters.0));
-                ended.map(drop)
+                let consuming = self.consume(subscription, messages, counter, stop);
+                try_join(consuming, self.drain(queue, letters, stop)).await.map(drop)
             };
             let Err(error) = serving.await else { return Ok(()) };
             if !link.status().connected() {
@@ -217,39 +210,21 @@ impl Consumers {
         }
     }
 
-    async fn open(&self, connection: &Connection, queue: &str) -> anyhow::Result<(Channel, Consumer)> {
-        let opening = async {
-            let channel = connection.create_channel().await?;
-            channel.basic_qos(self.amqp.prefetch, BasicQosOptions::default()).await?;
-            let consumer = channel
-                .basic_consume(queue.into(), self.name.into(), BasicConsumeOptions::default(), FieldTable::default())
-                .await?;
-            Ok::<_, lapin::Error>((channel, consumer))
-        };
-        timeout(Duration::from_millis(self.amqp.timeout_ms), opening)
-            .await
-            .with_context(|| format!("{queue}: the broker did not answer in time"))?
-            .with_context(|| format!("{queue}: cannot consume"))
-    }
-
     async fn consume(
         &self,
         subscription: &Subscription,
-        mut deliveries: Consumer,
+        mut deliveries: Deliveries<'_>,
         counter: &Counter<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let queue = subscription.queue.name;
-        let limit = Duration::from_millis(self.amqp.timeout_ms);
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                next = deliveries.next() => next.with_context(|| format!("{queue}: the broker ended the consumer"))?,
+                next = deliveries.next() => next?,
             };
-            let delivery = delivery.with_context(|| format!("{queue}: delivery failed"))?;
             let Some(outcome) = self.settle(subscription, &delivery, stop).await else { return Ok(()) };
-            let acknowledged = timeout(limit, delivery.acker.ack(BasicAckOptions::default())).await;
-            acknowledged.with_context(|| format!("{queue}: acknowledging took too long"))??;
+            deliveries.acknowledge(&delivery).await?;
             counter.add(1, &[KeyValue::new("queue", queue), KeyValue::new("outcome", outcome)]);
         }
     }
@@ -309,15 +284,19 @@ impl Consumers {
     }
 
     /// Dead letters of `queue`, from the broker into the database.
-    async fn drain(&self, queue: &Queue, mut deliveries: Consumer, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn drain(
+        &self,
+        queue: &Queue,
+        mut deliveries: Deliveries<'_>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let name = queue.dead_letter_queue();
         let mut backoff = Backoff::default();
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                next = deliveries.next() => next.with_context(|| format!("{name}: the broker ended the consumer"))?,
+                next = deliveries.next() => next?,
             };
-            let delivery = delivery.with_context(|| format!("{name}: delivery failed"))?;
             // While there is no room or no database it stays the broker's.
             loop {
                 if self.dead_letters.has_room() {
@@ -332,9 +311,7 @@ impl Consumers {
                 }
             }
             backoff.reset();
-            let limit = Duration::from_millis(self.amqp.timeout_ms);
-            let acknowledged = timeout(limit, delivery.acker.ack(BasicAckOptions::default())).await;
-            acknowledged.with_context(|| format!("{name}: acknowledging took too long"))??;
+            deliveries.acknowledge(&delivery).await?;
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod consumer;
 pub mod definitions;
+mod deliveries;
 pub mod health;
 mod letter;
 pub(crate) mod properties;

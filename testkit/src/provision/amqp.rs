@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use lapin::{
     Channel, Connection, ConnectionProperties,
-    options::{QueueDeclareOptions, QueuePurgeOptions},
-    types::FieldTable,
+    options::{QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions},
+    types::{AMQPValue, FieldTable},
 };
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
@@ -28,6 +29,26 @@ pub async fn amqp_purge(url: &str, queue: &str) -> Result<u32> {
     with_channel(url, async |channel| {
         let purged = channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await;
         purged.map_err(|source| amqp(format!("purge {queue}"), source))
+    })
+    .await
+}
+
+/// Deletes a queue with all that is in it and declares it at once, with these arguments; bindings go.
+pub async fn amqp_renew(url: &str, queue: &str, arguments: &Value) -> Result<()> {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::String(text) => AMQPValue::LongString(text.as_str().into()),
+            other => AMQPValue::LongLongInt(other.as_i64().unwrap_or_default()),
+        };
+        table.insert(name.as_str().into(), value);
+    }
+    with_channel(url, async |channel| {
+        let deleted = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        deleted.map_err(|source| amqp(format!("delete {queue}"), source))?;
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.into(), options, table).await;
+        declared.map(drop).map_err(|source| amqp(format!("declare {queue}"), source))
     })
     .await
 }

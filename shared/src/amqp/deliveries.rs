@@ -1,0 +1,121 @@
+//! The messages of one queue, from a consumer that is renewed when it has been idle for long.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, Consumer};
+use tokio::time::{Instant, timeout};
+
+use crate::settings::Amqp;
+
+/// A busy consumer begins anew so many times less often than an idle one.
+const BUSY_FACTOR: u32 = 20;
+/// What the broker has kept from a consumer comes at once when that is renewed.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// A consumer of a queue, on a channel of its own; dropping it closes the channel.
+///
+/// When a quorum queue is deleted and declared anew within a moment, RabbitMQ (3.10) does not cancel its
+/// consumers: it subscribes each channel to the new queue by itself, and then takes the new queue's messages
+/// for some that the consumer has seen. They count as handed out, so nobody can see from outside that they
+/// were not. So a consumer that has had nothing for a while begins anew on another channel: closing the old
+/// one gives back what was kept from it. One that always gets something does so now and then.
+pub(super) struct Deliveries<'a> {
+    link: &'a Connection,
+    tag: &'a str,
+    queue: String,
+    settings: &'a Amqp,
+    channel: Channel,
+    consumer: Consumer,
+    opened_at: Instant,
+    was_idle: bool,
+}
+
+impl<'a> Deliveries<'a> {
+    /// Consumes `queue` as `tag`.
+    pub(super) async fn open(
+        link: &'a Connection,
+        tag: &'a str,
+        queue: &str,
+        settings: &'a Amqp,
+    ) -> anyhow::Result<Self> {
+        let (channel, consumer) = consume(link, tag, queue, settings).await?;
+        Ok(Self {
+            link,
+            tag,
+            queue: queue.to_owned(),
+            settings,
+            channel,
+            consumer,
+            opened_at: Instant::now(),
+            was_idle: false,
+        })
+    }
+
+    /// The next message; an error when there will be none. Who calls it has settled the one before.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Delivery> {
+        let idle = Duration::from_millis(self.settings.renew_idle_ms);
+        if self.opened_at.elapsed() >= idle * BUSY_FACTOR {
+            self.renew().await?;
+        }
+        let next = loop {
+            if let Ok(next) = timeout(idle, self.consumer.next()).await {
+                break next;
+            }
+            self.renew().await?;
+            self.was_idle = true;
+        };
+        let delivery = next
+            .with_context(|| format!("{}: the broker ended the consumer", self.queue))?
+            .with_context(|| format!("{}: delivery failed", self.queue))?;
+        let was_idle = std::mem::take(&mut self.was_idle);
+        if was_idle && delivery.redelivered && self.opened_at.elapsed() < AT_ONCE {
+            tracing::warn!(queue = self.queue, "messages had been kept from an idle consumer; it was renewed");
+        }
+        Ok(delivery)
+    }
+
+    /// Tells the broker that a message is dealt with.
+    pub(super) async fn acknowledge(&self, delivery: &Delivery) -> anyhow::Result<()> {
+        let acknowledging = delivery.acker.ack(BasicAckOptions::default());
+        let acknowledged = timeout(limit(self.settings), acknowledging).await;
+        acknowledged.with_context(|| format!("{}: acknowledging took too long", self.queue))??;
+        Ok(())
+    }
+
+    /// Begins anew. On a blocked connection nothing is written, so nothing is renewed.
+    async fn renew(&mut self) -> anyhow::Result<()> {
+        if self.link.status().blocked() {
+            return Ok(());
+        }
+        // What was handed out and not begun is given back, too.
+        let closed = timeout(limit(self.settings), self.channel.close(200, "idle".into())).await;
+        closed.with_context(|| format!("{}: closing took too long", self.queue))??;
+        let renewed = consume(self.link, self.tag, &self.queue, self.settings).await?;
+        (self.channel, self.consumer) = renewed;
+        self.opened_at = Instant::now();
+        Ok(())
+    }
+}
+
+async fn consume(link: &Connection, tag: &str, queue: &str, settings: &Amqp) -> anyhow::Result<(Channel, Consumer)> {
+    let opening = async {
+        let channel = link.create_channel().await?;
+        channel.basic_qos(settings.prefetch, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default()).await?;
+        Ok::<_, lapin::Error>((channel, consumer))
+    };
+    timeout(limit(settings), opening)
+        .await
+        .with_context(|| format!("{queue}: the broker did not answer in time"))?
+        .with_context(|| format!("{queue}: cannot consume"))
+}
+
+fn limit(settings: &Amqp) -> Duration {
+    Duration::from_millis(settings.timeout_ms)
+}
