@@ -20,6 +20,7 @@ use crate::{
     cli::answer,
     node, packages,
     progress::{Progress, say},
+    python,
     signals::Signals,
 };
 
@@ -52,6 +53,7 @@ impl Stages {
     async fn run(&self, filter: &[String], total: &mut Count) -> anyhow::Result<()> {
         packages::ensure(&self.progress).await?;
         node::ensure(&self.progress).await?;
+        python::ensure(&self.progress).await?;
         if filter.is_empty() {
             self.stage("formatting", cargo().args(["fmt", "--all", "--check"])).await?;
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];

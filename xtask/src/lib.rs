@@ -12,6 +12,7 @@ pub mod node;
 pub mod packages;
 pub mod programs;
 pub mod progress;
+pub mod python;
 mod run_dir;
 mod signals;
 pub mod stack;

@@ -1,4 +1,4 @@
-//! Node.js, and the packages of the generated clients in `e2e/api-client`.
+//! Node.js, and the packages of the generated clients and of the chart's checks.
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +28,11 @@ const HINTS: Hints = Hints {
     note: "The tests need them, the services do not.",
 };
 
+/// The package that makes clients and calls every operation with them.
+pub const API_CLIENT: &str = "e2e/api-client";
+/// The package that knows the schemas of custom resources.
+pub const CHART_CHECKS: &str = "helm/checks";
+
 /// Node.js, as it is installed.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -35,7 +40,7 @@ pub struct Node {
     version: String,
 }
 
-/// What must be done before a generated client can be made: a sentence.
+/// What must be done before a package can be used: a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotReady(String);
 
@@ -46,18 +51,18 @@ impl fmt::Display for NotReady {
 }
 
 impl Node {
-    /// The one on `PATH`, when the packages are there, too. Asks nobody outside.
-    pub fn ready() -> Result<Self, NotReady> {
+    /// The one on `PATH`, when what `package` needs is there, too. Asks nobody outside.
+    pub fn ready(package: &str) -> Result<Self, NotReady> {
         let type_this = "type `cargo xtask test`, which provides them, or";
         let node = Self::find().map_err(|missing| {
             let packages = missing.packages.join(" ");
             NotReady(format!("{} missing: {type_this} `apt-get install {packages}`", missing.programs.join(" and ")))
         })?;
-        if are_installed(&client_dir()) {
+        if are_installed(&package_dir(package)) {
             return Ok(node);
         }
-        let stale = "the packages of e2e/api-client are not there as its package-lock.json names them";
-        Err(NotReady(format!("{stale}: {type_this} `npm ci --prefix e2e/api-client`")))
+        let stale = format!("the packages of {package} are not there as its package-lock.json names them");
+        Err(NotReady(format!("{stale}: {type_this} `npm ci --prefix {package}`")))
     }
 
     fn find() -> Result<Self, MissingPrograms> {
@@ -78,25 +83,32 @@ impl Node {
     }
 }
 
-/// Where the package is that makes clients and calls every operation with them.
-pub fn client_dir() -> PathBuf {
-    workspace_root().join("e2e/api-client")
+/// Where a package is, such as [`API_CLIENT`].
+pub fn package_dir(package: &str) -> PathBuf {
+    workspace_root().join(package)
 }
 
 /// Provides Node.js and the packages: tests themselves use no network.
 pub(crate) async fn ensure(progress: &Progress) -> anyhow::Result<()> {
     let found = |node: &Node| format!("Node.js {} is installed", node.version);
     let node = provide(progress, "Node.js", Node::find, found).await?;
-    let dir = client_dir();
+    for package in [API_CLIENT, CHART_CHECKS] {
+        install(progress, &node, package).await?;
+    }
+    Ok(())
+}
+
+async fn install(progress: &Progress, node: &Node, package: &str) -> anyhow::Result<()> {
+    let dir = package_dir(package);
     if are_installed(&dir) {
         return Ok(());
     }
-    let mut step = progress.begin("Installing the packages of e2e/api-client: npm ci")?;
+    let mut step = progress.begin(format!("Installing the packages of {package}: npm ci"))?;
     step.without_spinner();
     let mut npm = node.npm(&dir).arg("ci").process_group(0).spawn().context("cannot run npm")?;
     must!(end_of(&mut npm, progress).await?.success(), "npm ci in {}: see above", dir.display());
     must!(are_installed(&dir), "npm ci has not installed what {}/package-lock.json names", dir.display());
-    step.done("Installed the packages of e2e/api-client");
+    step.done(format!("Installed the packages of {package}"));
     Ok(())
 }
 

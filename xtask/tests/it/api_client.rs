@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use testkit::wait_until;
 use xtask::{
-    node::{Node, client_dir},
+    node::{API_CLIENT, Node, package_dir},
     stack::Service,
 };
 
@@ -18,7 +18,7 @@ const SERVICES: [(&str, Service); 3] =
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_answers_its_generated_client() {
     // Before anything is started: who runs this test alone must know what it needs.
-    let node = Node::ready().unwrap_or_else(|missing| panic!("{missing}"));
+    let node = Node::ready(API_CLIENT).unwrap_or_else(|missing| panic!("{missing}"));
     let package = Package::copy();
     let world = World::shared(Vec::new()).await;
 
@@ -62,14 +62,15 @@ impl Package {
     fn copy() -> Self {
         let dir = TempDir::new().unwrap();
         for name in ["package.json", "generate.js", "tsconfig.json"] {
-            fs::copy(client_dir().join(name), dir.path().join(name)).unwrap();
+            fs::copy(package_dir(API_CLIENT).join(name), dir.path().join(name)).unwrap();
         }
         fs::create_dir(dir.path().join("src")).unwrap();
-        for entry in fs::read_dir(client_dir().join("src")).unwrap() {
+        for entry in fs::read_dir(package_dir(API_CLIENT).join("src")).unwrap() {
             let from = entry.unwrap().path();
             fs::copy(&from, dir.path().join("src").join(from.file_name().unwrap())).unwrap();
         }
-        std::os::unix::fs::symlink(client_dir().join("node_modules"), dir.path().join("node_modules")).unwrap();
+        std::os::unix::fs::symlink(package_dir(API_CLIENT).join("node_modules"), dir.path().join("node_modules"))
+            .unwrap();
         Self { dir }
     }
 
