@@ -1,0 +1,58 @@
+// Checks custom resources against their operators' own schemas: a JSON object a line in, a list of problems a line out.
+
+import { createInterface } from "node:readline";
+
+// What the chart and k8s/ make, and the class that has its schema.
+const CLASSES = {
+  "keda.sh/v1alpha1 ScaledObject": "keda/keda.sh/v1alpha1/ScaledObject",
+  "keda.sh/v1alpha1 TriggerAuthentication": "keda/keda.sh/v1alpha1/TriggerAuthentication",
+  "gateway.networking.k8s.io/v1 Gateway": "gateway-api/gateway.networking.k8s.io/v1/Gateway",
+  "gateway.networking.k8s.io/v1 HTTPRoute": "gateway-api/gateway.networking.k8s.io/v1/HTTPRoute",
+  "monitoring.coreos.com/v1 PodMonitor": "prometheus-operator/monitoring.coreos.com/v1/PodMonitor",
+  "postgresql.cnpg.io/v1 Cluster": "cloudnative-pg/postgresql.cnpg.io/v1/Cluster",
+  "postgresql.cnpg.io/v1 ScheduledBackup": "cloudnative-pg/postgresql.cnpg.io/v1/ScheduledBackup",
+};
+
+// The schemas say what fields are like, not that there are no others, which an API server refuses (or forgets).
+// A validator reads every field that it knows: what it has left unread in an object that it looked into is unknown.
+function watched(value, place, seen) {
+  if (value === null || typeof value !== "object") return value;
+  const read = new Map();
+  let complete = false;
+  seen.push(() => {
+    if (Array.isArray(value) || complete || read.size === 0) return [];
+    return Object.keys(value).filter((key) => !read.has(key)).map((key) => `${place}: there is no field ${key}`);
+  });
+  return new Proxy(value, {
+    get(target, key) {
+      if (!read.has(key)) read.set(key, watched(target[key], `${place}/${String(key)}`, seen));
+      return read.get(key);
+    },
+    ownKeys(target) {
+      complete = true; // A map: any key is a field.
+      return Reflect.ownKeys(target);
+    },
+  });
+}
+
+async function problems(object) {
+  const name = `${object.apiVersion} ${object.kind}`;
+  const place = CLASSES[name];
+  if (place === undefined) return [`there is no schema for ${name}`];
+  const Class = (await import(`@kubernetes-models/${place}`))[object.kind];
+  const { apiVersion, kind, metadata, spec, ...rest } = object;
+  const seen = [];
+  const model = new Class({ metadata });
+  model.spec = watched(spec, "/spec", seen); // Afterwards: the constructor makes copies.
+  try {
+    model.validate();
+  } catch (error) {
+    if (error.errors === undefined) throw error;
+    return error.errors.map((one) => `${one.instancePath}: ${one.message}`);
+  }
+  return [...Object.keys(rest).map((key) => `there is no field ${key}`), ...seen.flatMap((unknown) => unknown())];
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await problems(JSON.parse(line)))}\n`);
+}
