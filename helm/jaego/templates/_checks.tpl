@@ -2,6 +2,10 @@
 {{- define "jaego.checks" -}}
 {{- $problems := list -}}
 {{- $entrances := .Values.entrances -}}
+{{- $full := include "jaego.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $full) -}}
+{{- $problems = append $problems (printf "Objects would be called %s-..., which is no name for a Service: choose a release name, or set fullnameOverride, of letters, digits and hyphens that begins with a letter." $full) -}}
+{{- end -}}
 {{- if not (or $entrances.shop.enabled $entrances.factory.enabled) -}}
 {{- $problems = append $problems "entrances.shop.enabled and entrances.factory.enabled are both false: nobody could order and no factory could call back. Enable at least one." -}}
 {{- end -}}
