@@ -120,6 +120,11 @@ mod tests {
     fn two_keys_are_read_and_bad_values_are_told_together() {
         let settings = load_with(&[("PUBLIC_KEYS", &format!("{KEY},{KEY}"))]).expect("valid");
         assert_eq!(settings.callback.public_keys.len(), 2);
+        let path = std::env::temp_dir().join(format!("jaego-public-keys-{}.pem", std::process::id()));
+        std::fs::write(&path, format!("{KEY}\n{KEY}\n")).expect("written");
+        let from_file = load_with(&[("PUBLIC_KEYS_FILE", &path.display().to_string())]);
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(from_file.expect("valid").callback.public_keys.len(), 2);
         let InvalidSettings(problems) = load_with(&[
             ("PUBLIC_KEYS", "nonsense"),
             ("OVER_DELIVERY_TOLERANCE_PERCENT", "101"),

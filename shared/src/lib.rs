@@ -8,6 +8,7 @@
 //! | [`outbox`], [`relay`] | events from a transaction to the broker |
 //! | [`db`] | pool, migrations, prepared statements |
 //! | [`http`], [`problem`] | listeners, strict bodies, tokens, pages, errors |
+//! | [`tls`] | whose signature on a server's certificate counts |
 //! | [`idempotency`], [`audit_log`], [`audit`] | the first answer again; who did what; whether the books agree |
 //! | [`settings`], [`telemetry`], [`trace`], [`readiness`], [`service`] | how a process is configured, seen, started and stopped |
 
@@ -30,4 +31,5 @@ pub mod relay;
 pub mod service;
 pub mod settings;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;

@@ -5,7 +5,6 @@ use std::fmt;
 
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::audit::{Books, off};
@@ -50,7 +49,7 @@ impl fmt::Display for Compared {
 /// Compares every figure that can be rebuilt; with `is_write` sets those that are off, all in one
 /// transaction, and notes it in the audit log.
 pub async fn rebuild_figures(settings: &Database, books: &Books, is_write: bool) -> Result<Vec<Compared>, StoreError> {
-    let connecting = connect(settings.url.expose_secret(), "jaego-rebuild", STATEMENT_TIMEOUT_MS).await;
+    let connecting = connect(settings, "jaego-rebuild", STATEMENT_TIMEOUT_MS).await;
     let mut connection = connecting.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let rules: Vec<_> = books.rules.iter().filter_map(|rule| Some((rule, rule.mend?))).collect();
     connection

@@ -5,6 +5,7 @@
 //! Nothing here touches a server that it did not start: every instance has ports, a data folder,
 //! a password and (for RabbitMQ) a node name, a cookie and an epmd of its own.
 
+pub mod certificates;
 pub mod error;
 pub mod factory;
 pub mod http;

@@ -42,6 +42,9 @@ pub(crate) struct Migrate {
     /// A file with the database's URL
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<PathBuf>,
+    /// A PEM file with the authorities that sign the server's certificate, besides those of the system
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 impl Migrate {
@@ -49,13 +52,14 @@ impl Migrate {
         let service = self.service;
         let settings = Database {
             url: self.url()?,
+            ca_file: self.ca_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
             pool_size: 1,
             wait_timeout_ms: 5000,
             statement_timeout_ms: STATEMENT_TIMEOUT_MS,
         };
         let place = place(settings.url.expose_secret())?;
         // Told apart from a migration that fails.
-        db::connect(settings.url.expose_secret(), "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
+        db::connect(&settings, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
             let message = format!(
                 "the database of {service} does not let us in at {place}: {error}\n{} or --database-url-file says where it is.",
                 service.database_variable()

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 
 use crate::settings::Amqp;
+use crate::tls;
 
 /// A connection to the broker. Dropping it ends its socket, and the thread that drives it, at once:
 /// the client library itself would wait for the other side's goodbye, for ever on a half-open link.
@@ -37,6 +38,7 @@ pub async fn connect(settings: &Amqp, service: &str, purpose: &str) -> anyhow::R
     let mut uri: lapin::uri::AMQPUri =
         settings.url.expose_secret().parse().map_err(|_| anyhow::anyhow!("amqp.url cannot be read"))?;
     uri.query.heartbeat.get_or_insert(5);
+    let tls = OwnedTLSConfig { cert_chain: tls::authorities(&settings.ca_file)?, ..OwnedTLSConfig::default() };
     let socket = Socket::default();
     let (opened, limit) = (socket.0.clone(), limit(settings));
     let connecting = Connection::connector(
@@ -44,7 +46,6 @@ pub async fn connect(settings: &Amqp, service: &str, purpose: &str) -> anyhow::R
         lapin::runtime::default_runtime().context("no runtime for the broker's connection")?,
         async move |uri, runtime| {
             // This runs on the connection's own thread: nobody else ends it.
-            let tls = OwnedTLSConfig::default();
             let opening = uri.connect_with_config_async(tls.as_ref(), &runtime);
             let stream = timeout(limit, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let kept = stream.and_then(|stream| {

@@ -5,7 +5,6 @@ use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncMigrationHarness, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use secrecy::ExposeSecret;
 
 use super::{Connection, StoreError, connect};
 use crate::settings::Database;
@@ -29,9 +28,8 @@ pub struct MigrationError(String);
 /// Needs the multi-thread runtime.
 pub async fn migrate(settings: &Database, own: Migrations) -> Result<Vec<String>, MigrationError> {
     let failed = |error: &dyn std::fmt::Display| MigrationError(error.to_string());
-    let mut connection = connect(settings.url.expose_secret(), "jaego-migrate", STATEMENT_TIMEOUT_MS)
-        .await
-        .map_err(|error| failed(&error))?;
+    let mut connection =
+        connect(settings, "jaego-migrate", STATEMENT_TIMEOUT_MS).await.map_err(|error| failed(&error))?;
     diesel::sql_query("SELECT pg_advisory_lock($1)")
         .bind::<BigInt, _>(LOCK)
         .execute(&mut connection)

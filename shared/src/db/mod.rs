@@ -1,5 +1,6 @@
 //! PostgreSQL: the pool, migrations, and statements that are prepared once.
 
+mod connect;
 mod language;
 mod migrations;
 mod statement;
@@ -7,21 +8,19 @@ mod statement;
 use std::time::Duration;
 
 use deadpool::Runtime;
+use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use secrecy::ExposeSecret;
 
+pub use connect::{ConnectError, connect};
 pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
 pub use statement::{Statement, StatementSql};
 
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::Database;
-
-/// How long PostgreSQL's side of a connection may stay silent on the network (not: over a query).
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// A pool of connections to the service's own database.
 pub type Pool = diesel_async::pooled_connection::deadpool::Pool<AsyncPgConnection>;
@@ -146,14 +145,17 @@ impl From<Refused> for Problem {
 /// lives as long as the process: connections are driven there, not on an HTTP worker.
 pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyhow::Error> {
     let runtime = tokio::runtime::Handle::current();
-    let statement_timeout_ms = settings.statement_timeout_ms;
+    let own = settings.clone();
     let timeout = Duration::from_millis(settings.wait_timeout_ms);
     let mut config = ManagerConfig::<AsyncPgConnection>::default();
     config.recycling_method = RecyclingMethod::Fast;
-    config.custom_setup = Box::new(move |url| {
-        let url = url.to_owned();
-        let connecting = runtime.spawn(async move { connect(&url, application, statement_timeout_ms).await });
-        Box::pin(async move { connecting.await.map_err(|error| ConnectionError::BadConnection(error.to_string()))? })
+    config.custom_setup = Box::new(move |_| {
+        let own = own.clone();
+        let connecting = runtime.spawn(async move { connect(&own, application, own.statement_timeout_ms).await });
+        Box::pin(async move {
+            let connected = connecting.await.map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+            connected.map_err(|error| ConnectionError::BadConnection(error.to_string()))
+        })
     });
     let manager = AsyncDieselConnectionManager::new_with_config(settings.url.expose_secret(), config);
     Ok(Pool::builder(manager)
@@ -163,31 +165,4 @@ pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyh
         .create_timeout(Some(timeout))
         .recycle_timeout(Some(timeout))
         .build()?)
-}
-
-/// One connection outside the pool. TLS (rustls, verified) unless the URL says `sslmode=disable`
-/// or, with `sslmode=prefer`, the server has none.
-pub async fn connect(url: &str, application: &str, statement_timeout_ms: u64) -> ConnectionResult<AsyncPgConnection> {
-    let bad = |error: &dyn std::fmt::Display| ConnectionError::BadConnection(error.to_string());
-    let mut config: tokio_postgres::Config = url.parse().map_err(|error: tokio_postgres::Error| bad(&error))?;
-    config
-        .application_name(application)
-        .options(format!("-c statement_timeout={statement_timeout_ms} -c TimeZone=UTC"))
-        .connect_timeout(Duration::from_secs(5))
-        // A link over which nothing arrives any more would else be waited for for a quarter of an hour.
-        .tcp_user_timeout(SILENCE_MAX)
-        .keepalives_idle(SILENCE_MAX)
-        .keepalives_interval(Duration::from_secs(5))
-        .keepalives_retries(3);
-    if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(|error| bad(&error))?;
-        let connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
-        return language::settle(connection).await;
-    }
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let tls = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
-    let (client, connection) = config.connect(tls).await.map_err(|error| bad(&error))?;
-    language::settle(AsyncPgConnection::try_from_client_and_connection(client, connection).await?).await
 }

@@ -11,6 +11,7 @@ use tokio_postgres::NoTls;
 
 use super::{PostgresBinaries, SERVER_RECORD, STOP_TIMEOUT, accounts::Account, place::Place, ports};
 use crate::{
+    certificates::Certificates,
     error::{Doing as _, Error, Result},
     process::{Process, Spec, StopSignal, tail},
 };
@@ -23,11 +24,13 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct PostgresOptions {
     /// Survive a power cut (fsync). Tests do without.
     pub durable: bool,
+    /// Also speak TLS, with this certificate.
+    pub tls: Option<Certificates>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { durable: true }
+        Self { durable: true, tls: None }
     }
 }
 
@@ -134,6 +137,15 @@ fn spawn(binaries: &PostgresBinaries, place: &Place, options: &PostgresOptions, 
     ];
     if !options.durable {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+    }
+    if let Some(Certificates { certificate, key, .. }) = &options.tls {
+        let certificate = place.write_private("server.crt", 0o600, certificate)?;
+        let key = place.write_private("server.key", 0o600, key)?;
+        settings.extend([
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", certificate.display()),
+            format!("ssl_key_file={}", key.display()),
+        ]);
     }
     Spec::new("PostgreSQL", &binaries.postgres, place.path("server.log"))
         .clear_env()

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{EPMD_RECORD, RabbitBinaries, SERVER_RECORD, STOP_TIMEOUT, accounts::Account, place::Place, ports};
 use crate::{
+    certificates::Certificates,
     error::{Error, Result},
     process::{Process, Spec},
     provision::Broker,
@@ -32,11 +33,13 @@ const INSTANCE: &str = "instance.json";
 pub struct RabbitOptions {
     /// The memory in MiB above which publishers are blocked.
     pub memory_mib: u32,
+    /// Also speak TLS, AMQP and management API alike, with this certificate.
+    pub tls: Option<Certificates>,
 }
 
 impl Default for RabbitOptions {
     fn default() -> Self {
-        Self { memory_mib: 1024 }
+        Self { memory_mib: 1024, tls: None }
     }
 }
 
@@ -49,6 +52,10 @@ struct Instance {
     management_port: u16,
     distribution_port: u16,
     epmd_port: u16,
+    #[serde(default)]
+    amqps_port: u16,
+    #[serde(default)]
+    management_tls_port: u16,
 }
 
 /// A running private RabbitMQ.
@@ -102,6 +109,16 @@ impl RabbitServer {
     /// The port for AMQP.
     pub fn amqp_port(&self) -> u16 {
         self.instance.amqp_port
+    }
+
+    /// The port for AMQP in TLS, when it speaks that.
+    pub fn amqps_port(&self) -> u16 {
+        self.instance.amqps_port
+    }
+
+    /// The port of the management API in TLS, when it speaks that.
+    pub fn management_tls_port(&self) -> u16 {
+        self.instance.management_tls_port
     }
 
     /// Its process, to be killed by a test that wants a crash.
@@ -179,12 +196,15 @@ async fn speaks_amqp(port: u16) -> bool {
 fn choose_instance(place: &Place) -> Result<Instance> {
     let known: Option<Instance> =
         fs::read_to_string(place.path(INSTANCE)).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let wanted = known
-        .as_ref()
-        .map_or([0; 4], |known| [known.amqp_port, known.management_port, known.distribution_port, known.epmd_port]);
-    let [amqp_port, management_port, distribution_port, epmd_port] = ports::choose(wanted)?;
+    let wanted = known.as_ref().map_or([0; 6], |known| {
+        let Instance { amqp_port, management_port, distribution_port, epmd_port, .. } = *known;
+        [amqp_port, management_port, distribution_port, epmd_port, known.amqps_port, known.management_tls_port]
+    });
+    let [amqp_port, management_port, distribution_port, epmd_port, amqps_port, management_tls_port] =
+        ports::choose(wanted)?;
     let node = known.map_or_else(|| format!("jaego-{}@localhost", &super::random_secret()[..12]), |known| known.node);
-    let instance = Instance { node, amqp_port, management_port, distribution_port, epmd_port };
+    let instance =
+        Instance { node, amqp_port, management_port, distribution_port, epmd_port, amqps_port, management_tls_port };
     let text = serde_json::to_string_pretty(&instance).map_err(|error| Error::Invalid(error.to_string()))?;
     place.write_private(INSTANCE, 0o600, &text)?;
     Ok(instance)
@@ -199,11 +219,11 @@ fn write_files(place: &Place, instance: &Instance, password: &str, options: &Rab
     // An empty file, so that a machine's own /etc/rabbitmq/rabbitmq-env.conf is not read.
     place.write_private("rabbitmq-env.conf", 0o600, "")?;
     place.write_private("enabled_plugins", 0o600, "[rabbitmq_management].\n")?;
-    let Instance { amqp_port, management_port, .. } = instance;
+    let Instance { amqp_port, management_port, amqps_port, management_tls_port, .. } = instance;
     let memory = options.memory_mib;
     // The default user is made only when there are no data yet; with a default user of our own
     // there is never a guest.
-    let config = format!(
+    let mut config = format!(
         "listeners.tcp.default = 127.0.0.1:{amqp_port}\n\
          management.tcp.ip = 127.0.0.1\n\
          management.tcp.port = {management_port}\n\
@@ -217,6 +237,20 @@ fn write_files(place: &Place, instance: &Instance, password: &str, options: &Rab
          log.console.level = info\n\
          log.file = false\n"
     );
+    if let Some(Certificates { certificate, key, .. }) = &options.tls {
+        let certificate = place.write_private("server.crt", 0o600, certificate)?.display().to_string();
+        let key = place.write_private("server.key", 0o600, key)?.display().to_string();
+        let tls = format!(
+            "listeners.ssl.default = 127.0.0.1:{amqps_port}\n\
+             ssl_options.certfile = {certificate}\n\
+             ssl_options.keyfile = {key}\n\
+             management.ssl.ip = 127.0.0.1\n\
+             management.ssl.port = {management_tls_port}\n\
+             management.ssl.certfile = {certificate}\n\
+             management.ssl.keyfile = {key}\n"
+        );
+        config.push_str(&tls);
+    }
     place.write_private("rabbitmq.conf", 0o600, &config)?;
     Ok(())
 }

@@ -192,7 +192,10 @@ async fn start_servers(dir: &Path, pause: Duration) -> Result<State> {
     }
     // First the watchdog: whatever happens to this process, nothing is left behind.
     let watchdog_pid = spawn_watchdog(dir, pause)?;
-    let (postgres_options, rabbit_options) = (PostgresOptions { durable: false }, RabbitOptions { memory_mib: 2048 });
+    let (postgres_options, rabbit_options) = (
+        PostgresOptions { durable: false, ..PostgresOptions::default() },
+        RabbitOptions { memory_mib: 2048, ..RabbitOptions::default() },
+    );
     let (postgres, rabbit) = tokio::try_join!(
         PostgresServer::start(&postgres_binaries, &postgres_dir, &postgres_options),
         RabbitServer::start(&rabbit_binaries, &rabbit_dir, &rabbit_options),

@@ -1,8 +1,9 @@
 //! The testkit against real servers and over real HTTP.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod factory;
 mod lab;
 mod link;
 mod processes;
 mod servers;
+mod tls;

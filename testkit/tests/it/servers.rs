@@ -40,7 +40,7 @@ async fn postgres_keeps_its_data_over_stop_and_crash() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("postgres");
     let binaries = find_postgres().unwrap();
-    let options = PostgresOptions { durable: true };
+    let options = PostgresOptions::default();
 
     let server = PostgresServer::start(&binaries, &dir, &options).await.unwrap();
     let (admin, port) = (server.admin_url(), server.port());

@@ -47,7 +47,7 @@ impl Servers {
         let kind = match choice {
             ServerChoice::Private(programs) => {
                 let [rabbit_dir, postgres_dir] = server_dirs(dir);
-                let (postgres_options, rabbit_options) = (PostgresOptions { durable: true }, RabbitOptions::default());
+                let (postgres_options, rabbit_options) = (PostgresOptions::default(), RabbitOptions::default());
                 let (postgres, rabbit) = tokio::try_join!(
                     PostgresServer::start(&programs.postgres, &postgres_dir, &postgres_options),
                     RabbitServer::start(&programs.rabbitmq, &rabbit_dir, &rabbit_options),

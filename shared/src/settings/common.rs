@@ -1,0 +1,247 @@
+//! The sections that every service has.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::http::auth::OperatorToken;
+use crate::tls;
+
+/// One section; a value that does not fit its type is told with its key.
+fn section<T: DeserializeOwned>(merged: &serde_json::Value, name: &str, problems: &mut Vec<String>) -> Option<T> {
+    serde_path_to_error::deserialize(&merged[name])
+        .map_err(|error| problems.push(format!("{name}.{}: {}", error.path(), error.inner())))
+        .ok()
+}
+
+/// The sections that every service has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Common {
+    /// Listeners and limits of HTTP.
+    pub http: Http,
+    /// The service's own PostgreSQL database.
+    pub database: Database,
+    /// RabbitMQ.
+    pub amqp: Amqp,
+    /// Events on their way to the broker.
+    pub outbox: Outbox,
+    /// Who may use operator endpoints.
+    pub auth: Auth,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+    /// The running check of the books.
+    pub audit: Audit,
+    /// Messages that need a person.
+    pub dead_letters: DeadLetters,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+}
+
+/// The running check of the books.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Audit {
+    /// How often the books are checked, seconds.
+    pub every_s: u64,
+}
+
+/// Messages that need a person.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeadLetters {
+    /// Letters that may wait in the database; more stay in the broker's queues.
+    pub waiting_max: i64,
+    /// Processed and discarded ones are kept for so long, days.
+    pub retention_days: i32,
+}
+
+/// Listeners and limits of HTTP.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Http {
+    /// Address to listen on.
+    pub host: String,
+    /// Listener `api`: everything.
+    pub port: u16,
+    /// Listener `public`: what an ingress may show.
+    pub public_port: u16,
+    /// Listener `admin`: probes and metrics.
+    pub admin_port: u16,
+    /// Worker threads per listener.
+    pub workers: usize,
+    /// Connections per worker; more wait in the kernel's queue.
+    pub connections_max: usize,
+}
+
+/// The service's own PostgreSQL database.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Database {
+    /// `postgres://role:password@host:port/name?sslmode=require`.
+    pub url: SecretString,
+    /// A file with the authorities that sign the server's certificate, PEM; empty: the system's alone.
+    pub ca_file: String,
+    /// Connections in the pool.
+    pub pool_size: usize,
+    /// Longest wait for a connection, milliseconds.
+    pub wait_timeout_ms: u64,
+    /// Longest time for one statement, milliseconds.
+    pub statement_timeout_ms: u64,
+}
+
+/// RabbitMQ.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Amqp {
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`.
+    pub url: SecretString,
+    /// A file with the authorities that sign the broker's certificate, PEM; empty: the system's alone.
+    pub ca_file: String,
+    /// Unacknowledged messages per queue.
+    pub prefetch: u16,
+    /// Longest wait for a broker's answer, milliseconds.
+    pub timeout_ms: u64,
+    /// A consumer that has got nothing for so long begins anew, milliseconds.
+    pub renew_idle_ms: u64,
+    /// Delays before a failed message is handled again, milliseconds; after the last it is dead-lettered.
+    pub retry_delays_ms: Vec<String>,
+}
+
+/// Events on their way to the broker.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outbox {
+    /// Events published before their confirms are awaited.
+    pub window: i64,
+    /// How often the outbox is looked at without a signal, milliseconds.
+    pub poll_ms: u64,
+    /// Above this many waiting events new work is refused with 503.
+    pub pending_max: i64,
+}
+
+/// Who may use operator endpoints.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Auth {
+    /// `name:role:sha256` with role `viewer` or `operator` and the digest of the token in hexadecimal.
+    pub tokens: Vec<String>,
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Telemetry {
+    /// A filter such as `info` or `info,shared::relay=debug`.
+    pub log: String,
+    /// `json` or `text`.
+    pub log_format: String,
+    /// OTLP/HTTP endpoint for traces; empty exports none.
+    pub otlp_endpoint: String,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Shutdown {
+    /// Pause between "not ready" and closing the listeners, milliseconds.
+    pub pre_stop_ms: u64,
+    /// Longest time for work in hand to end, milliseconds.
+    pub drain_ms: u64,
+}
+
+impl Common {
+    /// All common sections, or the problems of those that do not fit.
+    pub(super) fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
+        let http = section(merged, "http", problems);
+        let database = section(merged, "database", problems);
+        let amqp = section(merged, "amqp", problems);
+        let outbox = section(merged, "outbox", problems);
+        let auth = section(merged, "auth", problems);
+        let telemetry = section(merged, "telemetry", problems);
+        let audit = section(merged, "audit", problems);
+        let dead_letters = section(merged, "dead_letters", problems);
+        let shutdown = section(merged, "shutdown", problems);
+        Some(Self {
+            http: http?,
+            database: database?,
+            amqp: amqp?,
+            outbox: outbox?,
+            auth: auth?,
+            telemetry: telemetry?,
+            audit: audit?,
+            dead_letters: dead_letters?,
+            shutdown: shutdown?,
+        })
+    }
+
+    pub(super) fn check(&self, problems: &mut Vec<String>) {
+        let mut require = |good: bool, problem: &str| {
+            if !good {
+                problems.push(problem.to_owned());
+            }
+        };
+        require(self.http.host.parse::<std::net::IpAddr>().is_ok(), "http.host: must be an IP address");
+        require((1..=1024).contains(&self.http.workers), "http.workers: must be 1 to 1024");
+        require(self.http.connections_max >= 1, "http.connections_max: must be at least 1");
+        let ports = [self.http.port, self.http.public_port, self.http.admin_port];
+        let twice = (0..3).any(|index| ports[index] != 0 && ports[..index].contains(&ports[index]));
+        require(!twice, "http.port, http.public_port, http.admin_port: must differ");
+        let database = self.database.url.expose_secret();
+        require(!database.is_empty(), "database.url: must be set");
+        require(
+            database.is_empty() || database.parse::<tokio_postgres::Config>().is_ok(),
+            "database.url: must look like postgres://role:password@host:port/name (?sslmode= takes disable, prefer and require, which verifies)",
+        );
+        require((1..=1000).contains(&self.database.pool_size), "database.pool_size: must be 1 to 1000");
+        require(self.database.wait_timeout_ms >= 1, "database.wait_timeout_ms: must be at least 1");
+        require(self.database.statement_timeout_ms >= 1, "database.statement_timeout_ms: must be at least 1");
+        let broker = self.amqp.url.expose_secret();
+        require(!broker.is_empty(), "amqp.url: must be set");
+        require(
+            broker.is_empty() || broker.parse::<lapin::uri::AMQPUri>().is_ok(),
+            "amqp.url: must look like amqp://user:password@host:port/vhost",
+        );
+        require(self.amqp.prefetch >= 1, "amqp.prefetch: must be at least 1");
+        require(self.amqp.timeout_ms >= 1, "amqp.timeout_ms: must be at least 1");
+        require(self.amqp.renew_idle_ms >= 100, "amqp.renew_idle_ms: must be at least 100");
+        require(
+            !self.amqp.retry_delays_ms.is_empty()
+                && self.amqp.retry_delays_ms.iter().all(|text| text.parse::<u32>().is_ok()),
+            "amqp.retry_delays_ms: must be a list of milliseconds",
+        );
+        require((1..=4096).contains(&self.outbox.window), "outbox.window: must be 1 to 4096");
+        require(self.outbox.poll_ms >= 1, "outbox.poll_ms: must be at least 1");
+        require(self.outbox.pending_max >= 1, "outbox.pending_max: must be at least 1");
+        require(
+            self.telemetry.log.parse::<tracing_subscriber::EnvFilter>().is_ok(),
+            "telemetry.log: must be a filter such as info or info,shared=debug",
+        );
+        require(
+            matches!(self.telemetry.log_format.as_str(), "json" | "text"),
+            "telemetry.log_format: must be json or text",
+        );
+        require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
+        require(self.dead_letters.waiting_max >= 1, "dead_letters.waiting_max: must be at least 1");
+        require(
+            (1..=36_500).contains(&self.dead_letters.retention_days),
+            "dead_letters.retention_days: must be 1 to 36500",
+        );
+        let otlp = &self.telemetry.otlp_endpoint;
+        require(
+            otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://"),
+            "telemetry.otlp_endpoint: must be empty or an http(s) URL",
+        );
+        for (key, path) in [("database.ca_file", &self.database.ca_file), ("amqp.ca_file", &self.amqp.ca_file)] {
+            if let Err(error) = tls::authorities(path) {
+                problems.push(format!("{key}: {error}"));
+            }
+        }
+        for (index, token) in self.auth.tokens.iter().enumerate() {
+            if token.parse::<OperatorToken>().is_err() {
+                problems.push(format!(
+                    "auth.tokens: entry {} must be name:role:sha256 with role viewer or operator and 64 hexadecimal digits",
+                    index + 1
+                ));
+            }
+        }
+    }
+}
+
+impl Amqp {
+    /// The retry delays in order.
+    pub fn retry_delays(&self) -> Vec<std::time::Duration> {
+        let delays = self.retry_delays_ms.iter().filter_map(|text| text.parse().ok());
+        delays.map(std::time::Duration::from_millis).collect()
+    }
+}

@@ -1,0 +1,143 @@
+//! Connections of our programs to servers that speak TLS: with the right authority, without it, and to
+//! a server that is called otherwise.
+
+use std::{fs, path::Path};
+
+use diesel_async::RunQueryDsl as _;
+use shared::{
+    amqp::connection::{self, Link},
+    db::{self, ConnectError},
+    settings::{Amqp, Database},
+};
+use testkit::{
+    certificates::Certificates,
+    servers::{PostgresOptions, PostgresServer, RabbitOptions, RabbitServer, find_postgres, find_rabbitmq, wipe},
+};
+
+/// What the servers' certificates are for; their address, 127.0.0.1, is not in them.
+const HOST: &str = "localhost";
+
+/// Files with an authority: the server's and another one.
+fn authorities(root: &Path, certificates: &Certificates) -> [String; 2] {
+    let other = Certificates::for_host(HOST).unwrap();
+    [("right.pem", &certificates.authority), ("other.pem", &other.authority)].map(|(name, text)| {
+        let path = root.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    })
+}
+
+fn database(url: &str, ca_file: &str) -> Database {
+    Database {
+        url: url.to_owned().into(),
+        ca_file: ca_file.to_owned(),
+        pool_size: 1,
+        wait_timeout_ms: 20_000,
+        statement_timeout_ms: 10_000,
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Session {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    ssl: bool,
+}
+
+async fn is_encrypted(connection: &mut diesel_async::AsyncPgConnection) -> bool {
+    let asked = diesel::sql_query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
+    asked.get_result::<Session>(connection).await.unwrap().ssl
+}
+
+async fn refused(url: &str, ca_file: &str) -> String {
+    match db::connect(&database(url, ca_file), "test", 1000).await.map(drop) {
+        Err(ConnectError::Unreachable(reason)) => reason,
+        other => panic!("must not connect: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_verified_by_its_authority_and_name() {
+    shared::service::install_tls();
+    let root = tempfile::tempdir().unwrap();
+    let certificates = Certificates::for_host(HOST).unwrap();
+    let [right, other] = authorities(root.path(), &certificates);
+    let (dir, binaries) = (root.path().join("postgres"), find_postgres().unwrap());
+    let options = PostgresOptions { durable: false, tls: Some(certificates) };
+    let server = PostgresServer::start(&binaries, &dir, &options).await.unwrap();
+    let by_address = server.admin_url();
+    let by_name = by_address.replace("127.0.0.1", HOST);
+
+    for url in [by_name.clone(), format!("{by_name}?sslmode=require")] {
+        let settings = database(&url, &right);
+        assert!(is_encrypted(&mut db::connect(&settings, "test", 1000).await.unwrap()).await);
+        let pool = db::pool(&settings, "test").unwrap();
+        assert!(is_encrypted(&mut pool.get().await.unwrap()).await);
+        // The other authority has the same name.
+        for (ca_file, told) in [("", "UnknownIssuer"), (&other, "BadSignature")] {
+            let reason = refused(&url, ca_file).await;
+            assert!(reason.contains(told), "{reason}");
+            assert!(db::pool(&database(&url, ca_file), "test").unwrap().get().await.is_err());
+        }
+    }
+    let reason = refused(&by_address, &right).await;
+    assert!(reason.contains("not valid for name"), "{reason}");
+    let without = format!("{by_address}?sslmode=disable");
+    assert!(!is_encrypted(&mut db::connect(&database(&without, &right), "test", 1000).await.unwrap()).await);
+
+    // The authorities are read for each connection: they can be exchanged, and must be there.
+    fs::copy(&right, &other).unwrap();
+    db::connect(&database(&by_name, &other), "test", 1000).await.unwrap();
+    fs::remove_file(&other).unwrap();
+    let error = db::connect(&database(&by_name, &other), "test", 1000).await.map(drop).unwrap_err();
+    assert!(matches!(&error, ConnectError::Unusable(reason) if reason.contains(&other)), "{error}");
+    server.stop().await.unwrap();
+
+    // A server without TLS does for who does not say whom to trust.
+    let server = PostgresServer::start(&binaries, &dir, &PostgresOptions::default()).await.unwrap();
+    let by_name = server.admin_url().replace("127.0.0.1", HOST);
+    assert!(!is_encrypted(&mut db::connect(&database(&by_name, ""), "test", 1000).await.unwrap()).await);
+    let reason = refused(&by_name, &right).await;
+    assert!(reason.contains("does not support TLS"), "{reason}");
+    server.stop().await.unwrap();
+    wipe(&dir).unwrap();
+}
+
+async fn amqp(url: &str, ca_file: &str) -> anyhow::Result<Link> {
+    let settings = Amqp {
+        url: url.to_owned().into(),
+        ca_file: ca_file.to_owned(),
+        prefetch: 1,
+        timeout_ms: 20_000,
+        renew_idle_ms: 60_000,
+        retry_delays_ms: vec!["1".to_owned()],
+    };
+    connection::connect(&settings, "test", "tls").await
+}
+
+#[tokio::test]
+async fn rabbitmq_is_verified_by_its_authority_and_name() {
+    shared::service::install_tls();
+    let root = tempfile::tempdir().unwrap();
+    let certificates = Certificates::for_host(HOST).unwrap();
+    let [right, other] = authorities(root.path(), &certificates);
+    let dir = root.path().join("rabbitmq");
+    let options = RabbitOptions { tls: Some(certificates), ..RabbitOptions::default() };
+    let server = RabbitServer::start(&find_rabbitmq().unwrap(), &dir, &options).await.unwrap();
+    let port = server.amqps_port().to_string();
+    let by_address = server.admin_url().replace("amqp://", "amqps://").replace(&server.amqp_port().to_string(), &port);
+    let by_name = by_address.replace("127.0.0.1", HOST);
+
+    amqp(&by_name, &right).await.unwrap().create_channel().await.unwrap();
+    for (url, ca_file, told) in [
+        (&by_name, "", "UnknownIssuer"),
+        (&by_name, &other, "BadSignature"),
+        (&by_address, &right, "not valid for name"),
+    ] {
+        let error = amqp(url, ca_file).await.map(drop).unwrap_err();
+        assert!(format!("{error:#}").contains(told), "{error:#}");
+    }
+    let absent = root.path().join("absent.pem").display().to_string();
+    assert!(amqp(&by_name, &absent).await.map(drop).unwrap_err().to_string().contains(&absent));
+    server.stop().await.unwrap();
+    wipe(&dir).unwrap();
+}
