@@ -1,7 +1,7 @@
 //! One way to make an HTTP client: no proxy from the environment, bounded in time, and with the
 //! crypto provider that reqwest demands even for plain http.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 /// A client for servers on this machine.
 ///
@@ -30,4 +30,16 @@ fn builder(timeout: Duration) -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .timeout(timeout)
+}
+
+/// Why there was no answer, down to the last cause. Without the URL: a callback's is a capability.
+pub fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -17,6 +17,7 @@ pub mod process;
 pub mod provision;
 pub mod servers;
 pub mod service;
+pub mod smoke;
 pub mod tidy;
 
 pub use error::{Error, Result};

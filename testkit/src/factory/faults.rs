@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use url::Url;
 
 const STAGE_MS_MAX: u64 = 3_600_000;
 const DELAY_MS_MAX: u64 = 600_000;
@@ -38,6 +39,9 @@ pub struct Faults {
     pub with_delivery_id: bool,
     /// The time each of the four stages takes, instead of the simulator's own.
     pub stage_ms: Option<u64>,
+    /// Send callbacks to this scheme, host and port (`http://restock:8281`), with the path of the
+    /// `CallbackUrl`: a factory that reaches the callback's entrance by a way of its own.
+    pub callback_via: Option<String>,
     /// Forget these faults after so many requests; without it they stay.
     pub for_next: Option<u64>,
 }
@@ -118,6 +122,10 @@ impl Faults {
                 "split.parts must be from 2 to 1000",
             ),
             (self.deliver_extra > 1_000_000_000, "deliver_extra must be at most 1000000000"),
+            (
+                self.callback_via.as_ref().is_some_and(|via| origin(via).is_none()),
+                "callback_via must be a URL with nothing after its host and port, such as http://restock:8281",
+            ),
             (self.for_next == Some(0), "for_next must be at least 1; DELETE /sim/faults ends the faults at once"),
             (
                 self.refuse_status.is_some() && self.drop_connection.is_some(),
@@ -133,6 +141,23 @@ impl Faults {
             None => Ok(()),
         }
     }
+}
+
+/// The URL of an HTTP server, without any path.
+fn origin(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
+    let rest = (url.path(), url.query(), url.fragment(), url.username(), url.password());
+    (rest == ("/", None, None, "", None)).then_some(url)
+}
+
+/// The `CallbackUrl` at the scheme, host and port of `via`; as it is when either is none.
+pub(super) fn at_origin(callback_url: String, via: Option<&str>) -> String {
+    let moved = via.and_then(origin).zip(Url::parse(&callback_url).ok()).map(|(via, url)| {
+        let start = via.as_str().trim_end_matches('/');
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{start}{}{query}", url.path())
+    });
+    moved.unwrap_or(callback_url)
 }
 
 fn is_header_byte(byte: u8) -> bool {
@@ -158,6 +183,15 @@ mod tests {
     }
 
     #[test]
+    fn a_callback_takes_another_way_with_its_own_path() {
+        let moved = |url: &str, via| at_origin(url.to_owned(), via);
+        let url = "https://callbacks.shop.example/callbacks/v1/restocks/a.b-c_d?x=1";
+        assert_eq!(moved(url, Some("http://[::1]:8281/")), "http://[::1]:8281/callbacks/v1/restocks/a.b-c_d?x=1");
+        assert_eq!(moved(url, None), url);
+        assert_eq!(moved("no URL", Some("http://restock")), "no URL");
+    }
+
+    #[test]
     fn refuses_what_makes_no_sense_and_says_why() {
         for (json, part) in [
             ("{\"refuse_sttus\":503}", "refuse_sttus"),
@@ -167,6 +201,8 @@ mod tests {
             ("{\"delay_ms\":-1}", "not a set of faults"),
             ("{\"split\":{\"parts\":1}}", "split.parts"),
             ("{\"for_next\":0}", "for_next"),
+            ("{\"callback_via\":\"http://restock/callbacks\"}", "callback_via must"),
+            ("{\"callback_via\":\"restock:8281\"}", "callback_via must"),
             ("{\"refuse_status\":500,\"drop_connection\":\"before_accepting\"}", "exclude"),
             ("{\"never_call_back\":true,\"callback_twice\":true}", "never_call_back"),
             ("{\"leave_out\":[\"CallbackUrl\"]}", "CallbackUrl"),

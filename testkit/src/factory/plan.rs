@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::faults::{DropConnection, Faults};
+use super::faults::{DropConnection, Faults, at_origin};
 
 /// The stages of making something.
 pub const STAGES: u8 = 4;
@@ -105,7 +105,8 @@ pub fn plan(faults: &Faults, stage_ms_default: u64, body: &[u8], mut new_id: imp
         None => Answer::Status { status: 201, retry_after: None, body: acceptance(id, &order, body) },
     };
     let callbacks = if faults.never_call_back { Vec::new() } else { callbacks(faults, &order, body, stage_ms, new_id) };
-    let job = Job { id, stage_ms, callback_url: order.callback_url, callbacks };
+    let callback_url = at_origin(order.callback_url, faults.callback_via.as_deref());
+    let job = Job { id, stage_ms, callback_url, callbacks };
     Plan { delay_ms: faults.delay_ms, answer, job: Some(job) }
 }
 

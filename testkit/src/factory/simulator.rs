@@ -187,7 +187,7 @@ impl Simulator {
         if let Some(sent) = self.lock().history.callbacks.get_mut(index) {
             match answer {
                 Ok(answer) => sent.status = Some(answer.status().as_u16()),
-                Err(error) => sent.error = Some(error.to_string()),
+                Err(error) => sent.error = Some(crate::http::cause(error)),
             }
         }
         arrived

@@ -9,4 +9,5 @@ mod faults;
 mod harness;
 mod main_job;
 mod poison;
+mod smoke;
 mod traffic;

@@ -1,0 +1,158 @@
+//! Calls of one service's API, tried again for as long as the service is only not there yet.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::{
+    error::{Error, Result},
+    http,
+};
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// When everything must be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    pub(super) fn after(timeout: Duration) -> Self {
+        Self { at: Instant::now() + timeout, timeout }
+    }
+
+    pub(super) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits a little before something is asked again; an error with what was `seen` when time is up.
+    pub(super) async fn pause(self, what: &str, seen: &str) -> Result<()> {
+        if self.left() <= PAUSE {
+            return Err(Error::new(format!("not within {} s: {what}; last seen: {seen}", self.timeout.as_secs())));
+        }
+        sleep(PAUSE).await;
+        Ok(())
+    }
+
+    /// Asks `probe` until it answers a value instead of what it saw.
+    pub(super) async fn until<T>(
+        self,
+        what: &str,
+        mut probe: impl AsyncFnMut() -> Result<Result<T, String>>,
+    ) -> Result<T> {
+        loop {
+            match probe().await? {
+                Ok(value) => return Ok(value),
+                Err(seen) => self.pause(what, &seen).await?,
+            }
+        }
+    }
+}
+
+/// A service's API, as the operator.
+pub(super) struct Api {
+    service: &'static str,
+    base_url: String,
+    client: Client,
+    token: SecretString,
+}
+
+/// What was answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// Null when it is empty, a text when it is not JSON.
+    pub(super) body: Value,
+}
+
+impl Api {
+    pub(super) fn new(service: &'static str, base_url: &str, token: &SecretString) -> Self {
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        Self { service, base_url, client: http::client(CALL_TIMEOUT), token: token.clone() }
+    }
+
+    pub(super) fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// GET, answered with 200.
+    pub(super) async fn get(&self, deadline: Deadline, path: &str) -> Result<Value> {
+        Ok(self.call(deadline, Method::GET, path, None, &[StatusCode::OK]).await?.body)
+    }
+
+    /// PUT, answered with any success.
+    pub(super) async fn put(&self, deadline: Deadline, path: &str, body: &Value) -> Result<Value> {
+        Ok(self.call(deadline, Method::PUT, path, Some((body, None)), &[]).await?.body)
+    }
+
+    /// POST under an idempotency key, so that it counts once however often it is sent. Any success, or
+    /// `also`, is an answer.
+    pub(super) async fn post(
+        &self,
+        deadline: Deadline,
+        path: &str,
+        key: &str,
+        body: &Value,
+        also: &[StatusCode],
+    ) -> Result<Answer> {
+        self.call(deadline, Method::POST, path, Some((body, Some(key))), also).await
+    }
+
+    /// No answer, 429, 502, 503 and 504 are what a service that starts or is replaced looks like from here:
+    /// asked again. Any other refusal is final.
+    async fn call(
+        &self,
+        deadline: Deadline,
+        method: Method,
+        path: &str,
+        body: Option<(&Value, Option<&str>)>,
+        also: &[StatusCode],
+    ) -> Result<Answer> {
+        let request = format!("{method} {}{path}", self.base_url);
+        let what = format!("{} answers {request}", self.service);
+        deadline
+            .until(&what, async || {
+                let answer = match self.once(deadline, &method, path, body).await {
+                    Ok(answer) => answer,
+                    Err(error) => return Ok(Err(http::cause(error))),
+                };
+                let told = || format!("{} {}", answer.status, answer.body);
+                match answer.status.as_u16() {
+                    429 | 502..=504 => Ok(Err(told())),
+                    _ if answer.status.is_success() || also.contains(&answer.status) => Ok(Ok(answer)),
+                    401 | 403 => Err(Error::new(format!(
+                        "{} does not let the token's owner do this ({request}): give a token of role operator; it answered {}",
+                        self.service, told()
+                    ))),
+                    _ => Err(Error::new(format!("{} refused {request}: {}", self.service, told()))),
+                }
+            })
+            .await
+    }
+
+    async fn once(
+        &self,
+        deadline: Deadline,
+        method: &Method,
+        path: &str,
+        body: Option<(&Value, Option<&str>)>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.base_url));
+        request = request.bearer_auth(self.token.expose_secret()).timeout(deadline.left().min(CALL_TIMEOUT));
+        if let Some((body, key)) = body {
+            request = request.json(body);
+            if let Some(key) = key {
+                request = request.header("Idempotency-Key", key);
+            }
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+    }
+}
