@@ -2,10 +2,26 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use shared::ids::UNITS_MAX;
 
 /// Longest wait that can be asked for.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Patience with a server that is not there yet.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Wait for a server that does not answer yet, at most so long, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
+    wait_s: u64,
+}
+
+impl Wait {
+    /// Longest wait.
+    pub(crate) const fn limit(&self) -> Duration {
+        Duration::from_secs(self.wait_s)
+    }
+}
 
 /// `500ms`, `10s`, `2m`, at most an hour.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

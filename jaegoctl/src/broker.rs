@@ -31,6 +31,9 @@ pub(crate) struct BrokerArgs {
     /// used
     #[arg(long, value_name = "FILE", env = "RABBITMQ_ADMIN_PASSWORD_FILE", hide_env_values = true)]
     broker_password_file: Option<PathBuf>,
+    /// A PEM file with the authorities that sign its certificate, besides those of the system
+    #[arg(long, value_name = "FILE", env = "RABBITMQ_CA_FILE", hide_env_values = true)]
+    broker_ca_file: Option<PathBuf>,
     /// The virtual host
     #[arg(long, value_name = "NAME", env = "RABBITMQ_VHOST", hide_env_values = true, default_value = "jaego")]
     pub(crate) vhost: String,
@@ -66,7 +69,9 @@ impl BrokerArgs {
         }
         let hint = format!("Is its management plugin on? {URL_VARIABLE} or --broker-url says where it is.");
         let login = Login::Basic(user.to_owned(), SecretString::from(password));
-        let http = Http::new("the broker", hint, base_url(url, URL_VARIABLE)?, login, connection.timeout())?;
+        let ca_file = self.broker_ca_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+        let base = base_url(url, URL_VARIABLE)?;
+        let http = Http::trusting(ca_file, "the broker", hint, base, login, connection.timeout())?;
         Ok(Broker { http, vhost: self.vhost.clone() })
     }
 }
@@ -80,6 +85,16 @@ impl Broker {
     /// The name of the virtual host.
     pub(crate) fn vhost(&self) -> &str {
         &self.vhost
+    }
+
+    /// Where the virtual host itself is.
+    pub(crate) fn vhost_path(&self) -> String {
+        format!("/api/vhosts/{}", segment(&self.vhost))
+    }
+
+    /// Where definitions of the virtual host are sent to.
+    pub(crate) fn definitions_path(&self) -> String {
+        format!("/api/definitions/{}", segment(&self.vhost))
     }
 
     /// GET `/api/<what>/<vhost>`.
@@ -102,12 +117,10 @@ impl Broker {
         exchange.json("the broker")
     }
 
-    /// PUT or POST of `/api/<what>/<vhost>[/<name>]`.
-    pub(crate) async fn write(&self, method: Method, what: &str, name: Option<&str>, body: &Value) -> Result<()> {
-        let name = name.map_or_else(String::new, |name| format!("/{}", segment(name)));
-        let path = format!("/api/{what}/{}{name}", segment(&self.vhost));
-        let exchange = self.http.ask(Ask { body: Some(body), ..Ask::new(method, &path) }).await?;
-        self.success(&exchange, &path)
+    /// PUT or POST of a path that begins with `/api/`.
+    pub(crate) async fn write(&self, method: Method, path: &str, body: &Value) -> Result<()> {
+        let exchange = self.http.ask(Ask { body: Some(body), ..Ask::new(method, path) }).await?;
+        self.success(&exchange, path)
     }
 
     fn success(&self, exchange: &Exchange, path: &str) -> Result<()> {

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         audit::Audit,
+        database::Database,
         dlq::Dlq,
         factories::Factories,
         help::{Completions, Man},
@@ -67,6 +68,8 @@ enum Command {
     Topology(Topology),
     #[command(subcommand)]
     Keys(Keys),
+    #[command(subcommand)]
+    Database(Database),
     Migrate(Migrate),
     Completions(Completions),
     Man(Man),
@@ -107,6 +110,7 @@ impl Cli {
             Command::Replenishments(replenishments) => replenishments.run(&connection, output).await,
             Command::Topology(topology) => topology.run(&connection, output).await,
             Command::Keys(keys) => keys.run(output),
+            Command::Database(database) => database.run(output).await,
             Command::Migrate(migrate) => migrate.run(output).await,
             Command::Completions(completions) => Ok(completions.run()),
             Command::Man(man) => man.run(),

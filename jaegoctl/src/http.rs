@@ -1,11 +1,14 @@
 //! HTTP requests to one place: bounded in time, answers bounded in size, credentials sent nowhere else.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use reqwest::{Client, Method, Response, StatusCode, header::HeaderMap, redirect};
+use reqwest::{Certificate, Client, Method, Response, StatusCode, header::HeaderMap, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use shared::tls;
 use url::Url;
+
+pub(crate) use shared::amqp::provision::segment;
 
 use crate::failure::{Exit, Failure, Result};
 
@@ -76,9 +79,29 @@ impl<'a> Ask<'a> {
 }
 
 impl Http {
-    /// Below `base`.
+    /// Below `base`. Servers are verified by the system's authorities.
     pub(crate) fn new(name: &str, hint: String, base: Url, login: Login, timeout: Duration) -> Result<Self> {
-        let client = Client::builder()
+        Self::trusting(None, name, hint, base, login, timeout)
+    }
+
+    /// The same with the authorities in this PEM file besides the system's.
+    pub(crate) fn trusting(
+        ca_file: Option<&Path>,
+        name: &str,
+        hint: String,
+        base: Url,
+        login: Login,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let mut client = Client::builder();
+        if let Some(path) = ca_file {
+            let usage = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
+            let text = tls::authorities(&path.display().to_string()).map_err(|error| usage(&error))?;
+            let text = text.unwrap_or_default();
+            let own = Certificate::from_pem_bundle(text.as_bytes()).map_err(|error| usage(&error))?;
+            client = client.tls_certs_merge(own);
+        }
+        let client = client
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -162,19 +185,4 @@ fn reason_of(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// A name as one segment of a path.
-pub(crate) fn segment(name: &str) -> String {
-    use std::fmt::Write as _;
-
-    name.bytes().fold(String::with_capacity(name.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            write!(encoded, "%{byte:02X}").ok();
-        }
-        encoded
-    })
 }

@@ -14,3 +14,4 @@ mod failure;
 mod http;
 mod output;
 mod service;
+mod service_urls;

@@ -55,6 +55,15 @@ impl Service {
         }
     }
 
+    /// The variable with the URL of its own user on the broker.
+    pub(crate) const fn broker_variable(self) -> &'static str {
+        match self {
+            Self::Sales => "SALES_AMQP_URL",
+            Self::Production => "PRODUCTION_AMQP_URL",
+            Self::Restock => "RESTOCK_AMQP_URL",
+        }
+    }
+
     /// The flag that says where its API is.
     pub(crate) const fn url_flag(self) -> &'static str {
         match self {

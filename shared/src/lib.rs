@@ -8,6 +8,7 @@
 //! | [`outbox`], [`relay`] | events from a transaction to the broker |
 //! | [`db`] | pool, migrations, prepared statements |
 //! | [`http`], [`problem`] | listeners, strict bodies, tokens, pages, errors |
+//! | [`patience`] | trying again, within bounds |
 //! | [`tls`] | whose signature on a server's certificate counts |
 //! | [`idempotency`], [`audit_log`], [`audit`] | the first answer again; who did what; whether the books agree |
 //! | [`settings`], [`telemetry`], [`trace`], [`readiness`], [`service`] | how a process is configured, seen, started and stopped |
@@ -24,6 +25,7 @@ pub mod ids;
 pub mod installation;
 pub mod operation;
 pub mod outbox;
+pub mod patience;
 pub mod problem;
 pub mod readiness;
 pub mod rebuild;

@@ -18,16 +18,17 @@ use crate::amqp::consumer::{Consumers, Subscription};
 use crate::amqp::health::BrokerHealth;
 use crate::amqp::topology::Queue;
 use crate::audit::{Auditor, Books};
-use crate::db::{self, Migrations, Pool};
+use crate::db::{self, ConnectError, Migrations, Pool};
 use crate::dead_letters::{DeadLetters, Hooks};
 use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Operations, Routes, listen};
 use crate::installation::await_topology;
 use crate::outbox::Outbox;
+use crate::patience::try_for;
 use crate::readiness::{self, Check, Need, Readiness};
 use crate::rebuild::{Compared, rebuild_figures};
 use crate::relay::Relay;
-use crate::settings::{self, Common, Settings, Sources};
+use crate::settings::{self, Common, Database, Settings, Sources};
 use crate::telemetry;
 
 /// How often the database is asked whether it is well.
@@ -39,6 +40,8 @@ const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// The parts that use the broker, as checks.
 const RELAY: &str = "broker-relay";
 const CONSUMERS: &str = "broker-consumers";
+/// Longest time for one statement while the database is waited for, milliseconds.
+const DATABASE_WAIT_STATEMENT_MS: u64 = 10_000;
 
 /// Exit code of `rebuild-figures` when figures are off and stay so.
 const FIGURES_OFF: u8 = 3;
@@ -72,7 +75,12 @@ enum Command {
     /// Run the service until SIGTERM or SIGINT.
     Serve,
     /// Bring the service's database to the newest schema, then end.
-    Migrate,
+    Migrate {
+        /// Wait for a database that cannot be reached yet, or does not know this service yet, at most so
+        /// long, seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
+        wait_s: u64,
+    },
     /// Compare kept figures (stock) with the rows that explain them (ledger, orders, replenishments),
     /// then end; the exit code is 3 when any is off.
     RebuildFigures {
@@ -126,8 +134,10 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {
-            Command::Migrate => {
-                let applied = db::migrate(&settings.common().database, (identity.migrations)()).await?;
+            Command::Migrate { wait_s } => {
+                let database = &settings.common().database;
+                wait_for_database(database, identity.name, Duration::from_secs(wait_s)).await?;
+                let applied = db::migrate(database, (identity.migrations)()).await?;
                 tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
                 return Ok(ExitCode::SUCCESS);
             }
@@ -147,6 +157,18 @@ where
         running.stop().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Until the service is let in, at most so long. While an installation is made, somebody else makes
+/// its role and its database.
+async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> Result<(), ConnectError> {
+    try_for(
+        limit,
+        |error| !matches!(error, ConnectError::Unusable(_)),
+        |error| tracing::info!(limit_s = limit.as_secs(), %error, "waiting for the database"),
+        async || db::connect(database, name, DATABASE_WAIT_STATEMENT_MS).await.map(drop),
+    )
+    .await
 }
 
 /// The answer of `rebuild-figures`.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use shared::amqp::topology::Permissions;
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -90,10 +91,9 @@ impl TestVhost {
 
     /// Makes a user for this vhost and answers its AMQP URL. Its real name is
     /// `<vhost>_<name>`, because users belong to the whole broker: see [`Self::user_name`].
-    pub async fn user(&self, name: &str, configure: &str, write: &str, read: &str) -> Result<String> {
+    pub async fn user(&self, name: &str, rights: &Permissions) -> Result<String> {
         let (user, password) = (self.user_name(name), random_secret());
-        self.broker.put_user(&user, &password, "").await?;
-        self.broker.set_permissions(&self.name, &user, configure, write, read).await?;
+        self.broker.put_service(&self.name, &user, &password, rights).await?;
         Ok(self.lab.amqp_url(&user, &password, &self.name))
     }
 

@@ -6,8 +6,13 @@ mod broker;
 
 use std::time::Duration;
 
+use shared::{
+    amqp::provision::segment,
+    db::provision::{Owned, ProvisionError, provision},
+    settings::Database,
+};
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls, error::SqlState};
+use tokio_postgres::{Config, NoTls};
 use url::Url;
 
 pub use self::{
@@ -21,47 +26,39 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Makes a database that belongs to `role`, and the role, and answers the role's URL for it. Nobody
 /// else but the administrator may connect.
 pub async fn create_database(admin_url: &str, name: &str, role: &str, password: &str) -> Result<String> {
-    let (name_sql, role_sql) = (identifier(name)?, identifier(role)?);
-    let password_sql = literal(password)?;
     let url = url_of(admin_url, name, Some((role, password)))?;
-    let session = Session::open(admin_url).await?;
-
-    let doing = || format!("create the role {role}");
-    let known = session.client.query_opt("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&role]).await;
-    let verb = if known.map_err(|source| postgres(doing(), source))?.is_some() { "ALTER" } else { "CREATE" };
-    session
-        .run(
-            doing(),
-            &format!(
-                "{verb} ROLE {role_sql} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD {password_sql}"
-            ),
-        )
-        .await?;
-
-    let doing = || format!("create the database {name}");
-    let known = session.client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
-    if known.map_err(|source| postgres(doing(), source))?.is_some() {
-        session.run(doing(), &format!("ALTER DATABASE {name_sql} OWNER TO {role_sql}")).await?;
-    } else {
-        session.run(doing(), &format!("CREATE DATABASE {name_sql} OWNER {role_sql} ENCODING 'UTF8'")).await?;
-    }
-    session
-        .run(
-            format!("protect the database {name}"),
-            &format!("REVOKE CONNECT, TEMPORARY ON DATABASE {name_sql} FROM PUBLIC"),
-        )
-        .await?;
+    let admin = Database {
+        url: admin_url.to_owned().into(),
+        ca_file: String::new(),
+        pool_size: 1,
+        wait_timeout_ms: 0,
+        statement_timeout_ms: 0,
+    };
+    let invalid = |error: ProvisionError| Error::Invalid(format!("PostgreSQL: {error}"));
+    let owned = Owned::new(name, role, password.into()).map_err(invalid)?;
+    provision(&admin, &[owned]).await.map_err(invalid)?;
     Ok(url)
 }
 
 /// Removes a database, whoever is connected to it, and its role.
 pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()> {
     let (name_sql, role_sql) = (identifier(name)?, identifier(role)?);
-    let session = Session::open(admin_url).await?;
-    session
-        .run(format!("drop the database {name}"), &format!("DROP DATABASE IF EXISTS {name_sql} WITH (FORCE)"))
-        .await?;
-    session.run(format!("drop the role {role}"), &format!("DROP ROLE IF EXISTS {role_sql}")).await
+    let doing = || "connect as the administrator".to_owned();
+    let mut config: Config = admin_url.parse().map_err(|source| postgres(doing(), source))?;
+    config.connect_timeout(CONNECT_TIMEOUT);
+    let (client, connection) = timeout(CONNECT_TIMEOUT, config.connect(NoTls))
+        .await
+        .map_err(|_| Error::Invalid(format!("PostgreSQL took more than {CONNECT_TIMEOUT:?} to connect")))?
+        .map_err(|source| postgres(doing(), source))?;
+    // Ends with the client; its errors come out of the client's calls.
+    tokio::spawn(connection);
+    for (what, statement) in [
+        (format!("drop the database {name}"), format!("DROP DATABASE IF EXISTS {name_sql} WITH (FORCE)")),
+        (format!("drop the role {role}"), format!("DROP ROLE IF EXISTS {role_sql}")),
+    ] {
+        client.batch_execute(&statement).await.map_err(|source| postgres(what, source))?;
+    }
+    Ok(())
 }
 
 /// The URL of another database on the same server; with `login`, as another role.
@@ -79,55 +76,7 @@ pub fn url_of(admin_url: &str, database: &str, login: Option<(&str, &str)>) -> R
 
 /// An AMQP URL on this machine.
 pub fn amqp_url(port: u16, user: &str, password: &str, vhost: &str) -> String {
-    format!("amqp://{}:{}@127.0.0.1:{port}/{}", percent_encode(user), percent_encode(password), percent_encode(vhost))
-}
-
-/// Everything but letters, digits, `-`, `.`, `_` and `~` is escaped.
-fn percent_encode(text: &str) -> String {
-    use std::fmt::Write as _;
-
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            write!(encoded, "%{byte:02X}").ok();
-        }
-        encoded
-    })
-}
-
-struct Session {
-    client: Client,
-}
-
-impl Session {
-    async fn open(url: &str) -> Result<Self> {
-        let doing = || "connect as the administrator".to_owned();
-        let mut config: Config = url.parse().map_err(|source| postgres(doing(), source))?;
-        config.connect_timeout(CONNECT_TIMEOUT);
-        let (client, connection) = timeout(CONNECT_TIMEOUT, config.connect(NoTls))
-            .await
-            .map_err(|_| Error::Invalid(format!("PostgreSQL took more than {CONNECT_TIMEOUT:?} to connect")))?
-            .map_err(|source| postgres(doing(), source))?;
-        // Ends with the client; its errors come out of the client's calls.
-        tokio::spawn(connection);
-        Ok(Self { client })
-    }
-
-    /// Runs a statement; that somebody else did the same at the same moment is fine.
-    async fn run(&self, doing: String, statement: &str) -> Result<()> {
-        match self.client.batch_execute(statement).await {
-            Err(source)
-                if source
-                    .code()
-                    .is_some_and(|code| [SqlState::DUPLICATE_OBJECT, SqlState::DUPLICATE_DATABASE].contains(code)) =>
-            {
-                Ok(())
-            }
-            other => other.map_err(|source| postgres(doing, source)),
-        }
-    }
+    format!("amqp://{}:{}@127.0.0.1:{port}/{}", segment(user), segment(password), segment(vhost))
 }
 
 fn postgres(doing: String, source: tokio_postgres::Error) -> Error {
@@ -145,14 +94,6 @@ fn identifier(name: &str) -> Result<String> {
     } else {
         Err(Error::Invalid(format!("not a name for a database or role: {name:?} (wanted [a-z][a-z0-9_]{{0,62}})")))
     }
-}
-
-/// A quoted string; PostgreSQL takes backslashes as they are.
-fn literal(text: &str) -> Result<String> {
-    if text.contains('\0') {
-        return Err(Error::Invalid("a password cannot contain a NUL".into()));
-    }
-    Ok(format!("'{}'", text.replace('\'', "''")))
 }
 
 #[cfg(test)]

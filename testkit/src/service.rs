@@ -60,12 +60,7 @@ impl Surroundings {
 
     async fn try_service(&self, user: User) -> Result<ServiceSurroundings> {
         let database = self.lab.database(user.name()).await;
-        let rights = user.permissions();
-        let amqp_url = self.vhost.user(user.name(), &rights.configure, &rights.write, &rights.read).await?;
-        let broker_user = self.vhost.user_name(user.name());
-        for (exchange, keys) in &rights.topics {
-            self.vhost.broker().set_topic_permissions(&self.vhost.name, &broker_user, exchange, keys, "^$").await?;
-        }
+        let amqp_url = self.vhost.user(user.name(), &user.permissions()).await?;
         let prefix = format!("JAEGO_{}", user.name().to_uppercase());
         let mut env = Vec::new();
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));

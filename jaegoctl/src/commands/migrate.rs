@@ -107,7 +107,7 @@ impl Migrate {
 }
 
 /// Host, port and name of a database, for people.
-fn place(url: &str) -> Result<String> {
+pub(super) fn place(url: &str) -> Result<String> {
     let bad = || Failure::usage("the database's URL must be postgres://role:password@host:port/name");
     let url = url::Url::parse(url).map_err(|_| bad())?;
     match (url.scheme(), url.host_str()) {

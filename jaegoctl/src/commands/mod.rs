@@ -1,6 +1,7 @@
 //! One file or folder a command.
 
 pub(crate) mod audit;
+pub(crate) mod database;
 pub(crate) mod dlq;
 pub(crate) mod factories;
 pub(crate) mod help;

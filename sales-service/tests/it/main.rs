@@ -8,6 +8,7 @@ mod faults;
 mod imports;
 mod intake;
 mod messages;
+mod migrate;
 mod operators;
 mod replicas;
 mod retries;

@@ -12,8 +12,9 @@ use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::{AMQPUriTcpExt, OwnedTLSConfig};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
 use secrecy::ExposeSecret;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+pub use crate::patience::Backoff;
 use crate::settings::Amqp;
 use crate::tls;
 
@@ -126,36 +127,4 @@ pub async fn close(connection: Link, settings: &Amqp) {
 
 fn limit(settings: &Amqp) -> Duration {
     Duration::from_millis(settings.timeout_ms)
-}
-
-/// A session that lasted as long as this counts as a success.
-const STEADY: Duration = Duration::from_secs(10);
-
-/// Waits between tries: 100 ms doubling to 5 s, each with up to half of it at random.
-#[derive(Debug, Default)]
-pub struct Backoff {
-    tries: u32,
-}
-
-impl Backoff {
-    /// After a success.
-    pub fn reset(&mut self) {
-        self.tries = 0;
-    }
-
-    /// After a session on the broker that began at `begun`. One that broke soon is no success: the
-    /// broker counts a delivery of every message that was handed out, and gives up on it in the end.
-    pub fn reset_if_steady(&mut self, begun: Instant) {
-        if begun.elapsed() >= STEADY {
-            self.reset();
-        }
-    }
-
-    /// Before the next try.
-    pub async fn wait(&mut self) {
-        let full = (100_u64 << self.tries.min(6)).min(5_000);
-        self.tries += 1;
-        let jittered = full / 2 + rand::random_range(0..=full / 2);
-        tokio::time::sleep(Duration::from_millis(jittered)).await;
-    }
 }

@@ -7,5 +7,6 @@ mod deliveries;
 pub mod health;
 mod letter;
 pub(crate) mod properties;
+pub mod provision;
 mod retries;
 pub mod topology;

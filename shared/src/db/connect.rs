@@ -51,6 +51,18 @@ pub async fn connect(
     language::settle(connection).await.map_err(unreachable)
 }
 
+/// The same without diesel, for what only an administrator does. What drives it ends with the client.
+pub(super) async fn client(
+    settings: &Database,
+    application: &str,
+    statement_timeout_ms: u64,
+) -> Result<Client, ConnectError> {
+    let (client, driver) = open(settings, application, statement_timeout_ms).await?;
+    // Its errors come out of the client's calls, too.
+    tokio::spawn(driver);
+    Ok(client)
+}
+
 async fn open(
     settings: &Database,
     application: &str,
@@ -100,7 +112,7 @@ fn classify(error: tokio_postgres::Error) -> ConnectError {
 }
 
 /// The error with its causes: the outermost alone says `db error`.
-fn reason(error: &tokio_postgres::Error) -> String {
+pub(super) fn reason(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -3,6 +3,7 @@
 mod connect;
 mod language;
 mod migrations;
+pub mod provision;
 mod statement;
 
 use std::time::Duration;

@@ -6,8 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{Client, Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use shared::amqp::{
+    provision::{self, segment},
+    topology::Permissions,
+};
 
-use super::percent_encode;
 use crate::error::{Error, Result};
 
 /// The management API of one RabbitMQ, as one user.
@@ -117,28 +120,31 @@ impl Broker {
 
     /// Makes a vhost.
     pub async fn create_vhost(&self, name: &str) -> Result<()> {
-        self.send(Method::PUT, &format!("/api/vhosts/{}", percent_encode(name)), None).await
+        self.send(Method::PUT, &format!("/api/vhosts/{}", segment(name)), None).await
     }
 
     /// Removes a vhost and everything in it.
     pub async fn delete_vhost(&self, name: &str) -> Result<()> {
-        self.delete(&format!("/api/vhosts/{}", percent_encode(name))).await
+        self.delete(&format!("/api/vhosts/{}", segment(name))).await
     }
 
     /// Makes exchanges, queues and bindings in a vhost.
     pub async fn import_definitions(&self, vhost: &str, definitions: &Value) -> Result<()> {
-        self.send(Method::POST, &format!("/api/definitions/{}", percent_encode(vhost)), Some(definitions)).await
+        self.send(Method::POST, &format!("/api/definitions/{}", segment(vhost)), Some(definitions)).await
     }
 
-    /// Makes or changes a user. Tags: `""`, `"monitoring"`, `"administrator"`..
-    pub async fn put_user(&self, name: &str, password: &str, tags: &str) -> Result<()> {
-        let body = json!({ "password": password, "tags": tags });
-        self.send(Method::PUT, &format!("/api/users/{}", percent_encode(name)), Some(&body)).await
+    /// Makes a service's user with its rights in a vhost, or changes password and rights.
+    pub async fn put_service(&self, vhost: &str, name: &str, password: &str, rights: &Permissions) -> Result<()> {
+        let puts = provision::rights(vhost, name, rights);
+        for put in [provision::user(name, &password.into())].iter().chain(&puts) {
+            self.send(Method::PUT, &put.path, Some(&put.body)).await?;
+        }
+        Ok(())
     }
 
     /// Removes a user.
     pub async fn delete_user(&self, name: &str) -> Result<()> {
-        self.delete(&format!("/api/users/{}", percent_encode(name))).await
+        self.delete(&format!("/api/users/{}", segment(name))).await
     }
 
     /// What a user may configure, write and read in a vhost: regular expressions over names.
@@ -150,22 +156,8 @@ impl Broker {
         write: &str,
         read: &str,
     ) -> Result<()> {
-        let path = format!("/api/permissions/{}/{}", percent_encode(vhost), percent_encode(user));
+        let path = format!("/api/permissions/{}/{}", segment(vhost), segment(user));
         let body = json!({ "configure": configure, "write": write, "read": read });
-        self.send(Method::PUT, &path, Some(&body)).await
-    }
-
-    /// With which routing keys a user may publish to, and bind to, a topic exchange.
-    pub async fn set_topic_permissions(
-        &self,
-        vhost: &str,
-        user: &str,
-        exchange: &str,
-        write: &str,
-        read: &str,
-    ) -> Result<()> {
-        let path = format!("/api/topic-permissions/{}/{}", percent_encode(vhost), percent_encode(user));
-        let body = json!({ "exchange": exchange, "write": write, "read": read });
         self.send(Method::PUT, &path, Some(&body)).await
     }
 
@@ -176,7 +168,7 @@ impl Broker {
 
     /// All queues of a vhost.
     pub async fn queues(&self, vhost: &str) -> Result<Vec<QueueInfo>> {
-        self.get(&format!("/api/queues/{}", percent_encode(vhost))).await
+        self.get(&format!("/api/queues/{}", segment(vhost))).await
     }
 
     /// Looks at the first messages of a queue; they stay in it (and count one delivery more).
@@ -200,7 +192,7 @@ impl Broker {
         struct Published {
             routed: bool,
         }
-        let path = format!("/api/exchanges/{}/{}/publish", percent_encode(vhost), percent_encode(exchange));
+        let path = format!("/api/exchanges/{}/{}/publish", segment(vhost), segment(exchange));
         let body = json!({
             "properties": properties,
             "routing_key": routing_key,
@@ -229,7 +221,7 @@ impl Broker {
 
     /// Cuts every connection into a vhost.
     pub async fn close_connections(&self, vhost: &str) -> Result<usize> {
-        self.close_listed(&format!("/api/vhosts/{}/connections", percent_encode(vhost))).await
+        self.close_listed(&format!("/api/vhosts/{}/connections", segment(vhost))).await
     }
 
     async fn close_listed(&self, path: &str) -> Result<usize> {
@@ -240,7 +232,7 @@ impl Broker {
         let listed: Vec<Listed> = self.get(path).await?;
         let names: Vec<String> = listed.into_iter().filter_map(|listed| listed.name).collect();
         for name in &names {
-            self.delete(&format!("/api/connections/{}", percent_encode(name))).await?;
+            self.delete(&format!("/api/connections/{}", segment(name))).await?;
         }
         Ok(names.len())
     }
@@ -287,7 +279,7 @@ impl Broker {
 }
 
 fn queue_path(vhost: &str, name: &str) -> String {
-    format!("/api/queues/{}/{}", percent_encode(vhost), percent_encode(name))
+    format!("/api/queues/{}/{}", segment(vhost), segment(name))
 }
 
 fn properties_or_empty_list<'de, D>(deserializer: D) -> Result<MessageProperties, D::Error>

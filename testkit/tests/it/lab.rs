@@ -3,6 +3,7 @@
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use serde_json::json;
+use shared::amqp::topology::Permissions;
 use testkit::{Lab, process, wait_until};
 
 const ANSWER_FILE: &str = "TESTKIT_ANSWER_FILE";
@@ -19,7 +20,13 @@ async fn every_test_has_its_own_database_and_vhost() {
     let vhost = lab.vhost().await;
     let queue = json!({"queues": [{"name": "q", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "quorum"}}]});
     vhost.import(&queue).await.unwrap();
-    let url = vhost.user("reader", "", "", "^q$").await.unwrap();
+    let rights = Permissions {
+        configure: String::new(),
+        write: String::new(),
+        read: "^q$".to_owned(),
+        topics: vec![("amq.topic", "^a$".to_owned())],
+    };
+    let url = vhost.user("reader", &rights).await.unwrap();
     vhost.broker().publish(&vhost.name, "amq.default", "q", &json!({}), b"hello").await.unwrap();
     wait_until("the message", Duration::from_secs(20), || async {
         match vhost.depth("q").await {
@@ -29,11 +36,6 @@ async fn every_test_has_its_own_database_and_vhost() {
     })
     .await;
     assert_eq!(testkit::provision::amqp_purge(&url, "q").await.unwrap(), 1);
-    vhost
-        .broker()
-        .set_topic_permissions(&vhost.name, &vhost.user_name("reader"), "amq.topic", "^a$", "")
-        .await
-        .unwrap();
     let other = lab.vhost().await;
     assert!(testkit::provision::amqp_depth(&url.replace(&vhost.name, &other.name), "q").await.is_err());
 

@@ -80,13 +80,8 @@ impl Servers {
                 broker.import_definitions(VHOST, &topology::definitions()).await?;
                 for service in Service::ALL {
                     let (user, password) = (service.user(), secrets.broker_password(service));
-                    let rights = user.permissions();
                     let name = user.name();
-                    broker.put_user(name, password, "").await?;
-                    broker.set_permissions(VHOST, name, &rights.configure, &rights.write, &rights.read).await?;
-                    for (exchange, keys) in &rights.topics {
-                        broker.set_topic_permissions(VHOST, name, exchange, keys, "^$").await?;
-                    }
+                    broker.put_service(VHOST, name, password, &user.permissions()).await?;
                     self.brokers.insert(service, amqp_url(private.rabbit.amqp_port(), name, password, VHOST));
                 }
             }
@@ -94,12 +89,8 @@ impl Servers {
                 let vhost = &shared.vhost;
                 vhost.import(&topology::definitions()).await?;
                 for service in Service::ALL {
-                    let (user, rights) = (service.user(), service.user().permissions());
-                    let url = vhost.user(user.name(), &rights.configure, &rights.write, &rights.read).await?;
-                    let name = vhost.user_name(user.name());
-                    for (exchange, keys) in &rights.topics {
-                        vhost.broker().set_topic_permissions(&vhost.name, &name, exchange, keys, "^$").await?;
-                    }
+                    let user = service.user();
+                    let url = vhost.user(user.name(), &user.permissions()).await?;
                     self.brokers.insert(service, url);
                     let database = shared.lab.database(user.name()).await;
                     self.databases.insert(service, database.url.clone());

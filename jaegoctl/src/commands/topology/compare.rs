@@ -115,6 +115,11 @@ pub(super) fn differences(wanted: &Value, actual: &Actual) -> Vec<Difference> {
     found
 }
 
+/// Whether one with the same values in these fields is in the list.
+pub(super) fn is_there(key: &[&str], item: &Value, list: &[Value]) -> bool {
+    list.iter().any(|other| key.iter().all(|field| item[*field] == other[*field]))
+}
+
 fn compare(kind: &Kind, wanted: &[Value], actual: &[Value], is_ours: &dyn Fn(&Value) -> bool) -> Vec<Difference> {
     let same = |one: &Value, other: &Value| kind.key.iter().all(|field| one[*field] == other[*field]);
     let mut found = Vec::new();

@@ -1,27 +1,26 @@
 //! `jaegoctl topology`: exchanges, queues, bindings and rights, from the one table in code.
 
+mod apply;
 mod compare;
 mod kubernetes;
+mod make;
 
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::{
-    amqp::{
-        definitions::with_rights,
-        topology::{User, definitions},
-    },
+    amqp::{definitions::with_rights, topology::definitions},
     contracts::asyncapi,
 };
 
-use self::compare::{Actual, Difference, differences};
+use self::{
+    apply::Apply,
+    compare::{Actual, Difference, differences},
+};
 use crate::{
-    ask::confirm,
     broker::{Broker, BrokerArgs},
-    commands::show::text,
     connection::Connection,
     failure::{Exit, Failure, Result},
-    output::{Output, Spinner, json, print, say},
+    output::{Output, Spinner, json, print},
 };
 
 /// The broker's exchanges, queues, bindings and the services' rights: print, compare, apply
@@ -34,8 +33,8 @@ pub(crate) enum Topology {
 
 /// Print the topology as RabbitMQ's definitions, or the events as an AsyncAPI 3 document; asks nobody
 ///
-/// The definitions hold no users: whoever has the passwords makes the users sales, production and
-/// restock, before the rights are applied.
+/// The definitions hold no users: those are made by `topology apply --make-users`, or by whoever has
+/// the passwords.
 #[derive(Debug, Args)]
 pub(crate) struct Print {
     /// The AsyncAPI 3 document instead
@@ -56,25 +55,6 @@ pub(crate) struct Print {
 /// Queues and bindings that other programs have of their own are no difference.
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    #[command(flatten)]
-    names: Names,
-    #[command(flatten)]
-    broker: BrokerArgs,
-}
-
-/// Make what is missing on a broker, and set the services' rights; never deletes anything
-///
-/// May be done again and again. What exists with other arguments cannot be changed in place: it is
-/// told, and the command ends with 5. Rights of users that do not exist are told, too: whoever has the
-/// passwords makes the users first.
-#[derive(Debug, Args)]
-pub(crate) struct Apply {
-    /// Make the virtual host when it is missing
-    #[arg(long)]
-    create_vhost: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
     names: Names,
     #[command(flatten)]
@@ -103,7 +83,7 @@ impl Topology {
             }
             Self::Diff(Diff { names, broker }) => {
                 let broker = broker.broker(connection)?;
-                let found = look(&broker, &names).await?;
+                let found = look(&broker, &names, Scope::All).await?.differences;
                 Ok(tell(output, &broker, &found, "As in the topology"))
             }
             Self::Apply(apply) => apply.run(connection, output).await,
@@ -111,107 +91,45 @@ impl Topology {
     }
 }
 
-impl Apply {
-    async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
-        let broker = self.broker.broker(connection)?;
-        let before = match look(&broker, &self.names).await {
-            Err(failure) if failure.status == Some(404) && self.create_vhost => {
-                confirm(&format!("Make the virtual host {} and all that is in it?", broker.vhost()), self.yes)?;
-                broker.write(Method::PUT, "vhosts", None, &json!({})).await?;
-                look(&broker, &self.names).await?
-            }
-            Err(failure) if failure.status == Some(404) => {
-                let message = format!("{failure}\nGive --create-vhost to make it.");
-                return Err(Failure { message, ..failure });
-            }
-            other => {
-                let before = other?;
-                if !before.is_empty() {
-                    for difference in &before {
-                        say(&difference.to_string());
-                    }
-                    confirm(&format!("Apply the topology to {}?", broker.source()), self.yes)?;
-                }
-                before
-            }
-        };
-        if !before.is_empty() {
-            let spinner = Spinner::new("Applying");
-            broker.write(Method::POST, "definitions", None, &definitions()).await?;
-            self.apply_rights(&broker).await?;
-            drop(spinner);
-        }
-        let after = look(&broker, &self.names).await?;
-        let done: Vec<&Difference> = before.iter().filter(|difference| !after.contains(difference)).collect();
-        for difference in &done {
-            output.line(format!("set: {}", difference.subject()));
-        }
-        let exit = tell(
-            output,
-            &broker,
-            &after,
-            if done.is_empty() {
-                "Nothing to do: all is as in the topology"
-            } else {
-                "Applied: all is as in the topology"
-            },
-        );
-        if after.iter().any(Difference::is_other) {
-            say("What is different cannot be changed in place: empty it, delete it by hand, and apply again.");
-        }
-        if after.iter().any(Difference::is_missing_right) {
-            say(
-                "Rights cannot be given to users that do not exist: make them (rabbitmqctl add_user), and apply again.",
-            );
-        }
-        Ok(exit)
-    }
-
-    /// Of users that exist; the others are among the differences.
-    async fn apply_rights(&self, broker: &Broker) -> Result<()> {
-        let users = broker.get_global("users").await?;
-        let users = users.as_array().ok_or_else(|| Failure::not_understood("the broker", "no list of users"))?;
-        let users: Vec<String> = users.iter().map(|user| text(user, "name")).collect();
-        for user in User::ALL {
-            let (name, rights) = (format!("{}{}", self.names.user_prefix, user.name()), user.permissions());
-            if !users.contains(&name) {
-                continue;
-            }
-            // First what narrows: without topic permissions every routing key is allowed.
-            for (exchange, keys) in &rights.topics {
-                let body = json!({"exchange": exchange, "write": keys, "read": "^$"});
-                broker.write(Method::PUT, "topic-permissions", Some(&name), &body).await?;
-            }
-            let body = json!({"configure": rights.configure, "write": rights.write, "read": rights.read});
-            broker.write(Method::PUT, "permissions", Some(&name), &body).await?;
-        }
-        Ok(())
-    }
+/// Whether the services' rights are looked at, too: that takes an administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    WithoutRights,
 }
 
-async fn look(broker: &Broker, names: &Names) -> Result<Vec<Difference>> {
+/// What a broker has and how that differs from the topology.
+struct Seen {
+    actual: Actual,
+    differences: Vec<Difference>,
+}
+
+async fn look(broker: &Broker, names: &Names, scope: Scope) -> Result<Seen> {
     let spinner = Spinner::new("Looking at the broker");
-    let vhost = broker.get("vhosts", &[]).await?;
-    if vhost["name"] != broker.vhost() {
-        return Err(Failure::not_understood("the broker", "no name of the virtual host"));
+    if scope == Scope::All {
+        let vhost = broker.get("vhosts", &[]).await?;
+        if vhost["name"] != broker.vhost() {
+            return Err(Failure::not_understood("the broker", "no name of the virtual host"));
+        }
     }
     let (exchanges, queues, bindings) =
         tokio::try_join!(list(broker, "exchanges"), list(broker, "queues"), list(broker, "bindings"))?;
-    let (permissions, topic_permissions) =
-        tokio::try_join!(broker.get_global("permissions"), broker.get_global("topic-permissions"))?;
-    let here = |items: Value| -> Vec<Value> {
-        let Value::Array(items) = items else { return Vec::new() };
-        items.into_iter().filter(|item| item["vhost"] == broker.vhost()).collect()
-    };
+    let mut actual = Actual { exchanges, queues, bindings, ..Actual::default() };
+    let mut wanted = definitions();
+    if scope == Scope::All {
+        let (permissions, topic_permissions) =
+            tokio::try_join!(broker.get_global("permissions"), broker.get_global("topic-permissions"))?;
+        let here = |items: Value| -> Vec<Value> {
+            let Value::Array(items) = items else { return Vec::new() };
+            items.into_iter().filter(|item| item["vhost"] == broker.vhost()).collect()
+        };
+        actual.permissions = here(permissions);
+        actual.topic_permissions = here(topic_permissions);
+        wanted = with_rights(broker.vhost(), &names.user_prefix);
+    }
     drop(spinner);
-    let actual = Actual {
-        exchanges,
-        queues,
-        bindings,
-        permissions: here(permissions),
-        topic_permissions: here(topic_permissions),
-    };
-    Ok(differences(&with_rights(broker.vhost(), &names.user_prefix), &actual))
+    let differences = differences(&wanted, &actual);
+    Ok(Seen { actual, differences })
 }
 
 async fn list(broker: &Broker, what: &str) -> Result<Vec<Value>> {

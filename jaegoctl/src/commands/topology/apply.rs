@@ -1,0 +1,207 @@
+//! `jaegoctl topology apply`.
+
+use clap::Args;
+use reqwest::Method;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use shared::{
+    amqp::{
+        provision::{self, Login},
+        topology::{User, definitions},
+    },
+    patience::try_for,
+};
+
+use super::{Names, Scope, Seen, compare::Difference, look, make, tell};
+use crate::{
+    args::Wait,
+    ask::confirm,
+    broker::{Broker, BrokerArgs},
+    commands::show::text,
+    connection::Connection,
+    failure::{Exit, Failure, Result},
+    output::{Output, Spinner, say},
+    service::Service,
+    service_urls::{ServiceUrl, ServiceUrls},
+};
+
+/// Make what is missing on a broker, and set the services' rights; never deletes anything
+///
+/// May be done again and again. What exists with other arguments cannot be changed in place: it is
+/// told, and the command ends with 5. Rights of users that do not exist are told, too: --make-users makes
+/// them, or whoever has the passwords does so before.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct Apply {
+    /// Make the virtual host when it is missing
+    #[arg(long)]
+    create_vhost: bool,
+    /// Make the services' users, or set their passwords: those in the services' own URLs, which are read
+    /// from SALES_AMQP_URL, PRODUCTION_AMQP_URL and RESTOCK_AMQP_URL or from files; only those that are
+    /// given are made
+    #[arg(long)]
+    make_users: bool,
+    /// Leave users and rights alone, for who lets something else manage them; needs no administrator but a
+    /// user with the tag `management` that may configure, write and read everything in the virtual host
+    #[arg(long, conflicts_with_all = ["make_users", "create_vhost"])]
+    without_rights: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    urls: ServiceUrls,
+}
+
+impl Apply {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
+        let broker = self.broker.broker(connection)?;
+        let logins = if self.make_users { self.logins(&broker)? } else { Vec::new() };
+        let scope = if self.without_rights { Scope::WithoutRights } else { Scope::All };
+        let before = self.look_before(&broker, scope, &logins).await?;
+        let spinner = Spinner::new("Applying");
+        // Definitions as a whole are taken from administrators alone, who need no rights in the virtual
+        // host for that; single things from everybody who has those rights.
+        if scope == Scope::WithoutRights {
+            for make in make::missing(&definitions(), &before.actual, broker.vhost()) {
+                broker.write(make.method, &make.path, &make.body).await?;
+            }
+        } else if !before.differences.is_empty() {
+            broker.write(Method::POST, &broker.definitions_path(), &definitions()).await?;
+        }
+        for login in &logins {
+            let put = provision::user(&login.user, &login.password);
+            broker.write(Method::PUT, &put.path, &put.body).await?;
+        }
+        if scope == Scope::All && !(before.differences.is_empty() && logins.is_empty()) {
+            self.apply_rights(&broker).await?;
+        }
+        drop(spinner);
+        let after = look(&broker, &self.names, scope).await?.differences;
+        Ok(report(output, &broker, &before.differences, &after, &logins))
+    }
+
+    /// What is there before anything is changed; asks whether it may be. Makes the virtual host.
+    async fn look_before(&self, broker: &Broker, scope: Scope, logins: &[Login]) -> Result<Seen> {
+        let looked = try_for(
+            self.wait.limit(),
+            |failure: &Failure| failure.exit == Exit::NoAnswer,
+            |failure| say(&format!("waiting: {failure}")),
+            async || look(broker, &self.names, scope).await,
+        )
+        .await;
+        match looked {
+            Err(failure) if failure.status == Some(404) && self.create_vhost => {
+                self.check_users(broker, logins).await?;
+                confirm(&format!("Make the virtual host {} and all that is in it?", broker.vhost()), self.yes)?;
+                broker.write(Method::PUT, &broker.vhost_path(), &json!({})).await?;
+                look(broker, &self.names, scope).await
+            }
+            Err(failure) if failure.status == Some(404) && !self.without_rights => {
+                let message = format!("{failure}\nGive --create-vhost to make it.");
+                Err(Failure { message, ..failure })
+            }
+            other => {
+                let before = other?;
+                self.check_users(broker, logins).await?;
+                for difference in &before.differences {
+                    say(&difference.to_string());
+                }
+                for login in logins {
+                    say(&format!("to be made, or its password set: user {}", login.user));
+                }
+                if !(before.differences.is_empty() && logins.is_empty()) {
+                    confirm(&format!("Apply the topology to {}?", broker.source()), self.yes)?;
+                }
+                Ok(before)
+            }
+        }
+    }
+
+    /// The users to be made; each must be who the topology says.
+    fn logins(&self, broker: &Broker) -> Result<Vec<Login>> {
+        let given = self.urls.read(Service::broker_variable)?;
+        let logins = given.iter().map(|ServiceUrl { service, source, url }| {
+            let login = Login::of_url(url.expose_secret()).ok_or_else(|| {
+                Failure::usage(format!("{source}: must look like amqp://user:password@host:port/vhost"))
+            })?;
+            let expected = format!("{}{}", self.names.user_prefix, service.user_name());
+            if login.user != expected {
+                let message = format!("{source}: the user of {service} must be {expected}, not {}", login.user);
+                return Err(Failure::usage(format!("{message} (--user-prefix TEXT puts TEXT before all names)")));
+            }
+            if login.vhost != broker.vhost() {
+                let message = format!("{source}: its virtual host is {}, but --vhost {}", login.vhost, broker.vhost());
+                return Err(Failure::usage(message));
+            }
+            Ok(login)
+        });
+        logins.collect()
+    }
+
+    /// A user with a tag is somebody, an administrator most of all, and must not become a service.
+    async fn check_users(&self, broker: &Broker, logins: &[Login]) -> Result<()> {
+        if logins.is_empty() {
+            return Ok(());
+        }
+        let users = broker.get_global("users").await?;
+        for user in users.as_array().into_iter().flatten() {
+            // A list since RabbitMQ 3.9, a text before.
+            let is_tagged =
+                user["tags"].as_array().map_or_else(|| !text(user, "tags").is_empty(), |tags| !tags.is_empty());
+            if let Some(login) = logins.iter().find(|login| user["name"] == login.user.as_str() && is_tagged) {
+                let message =
+                    format!("the user {} has the tags {}: no service's user has any", login.user, user["tags"]);
+                return Err(Failure::new(Exit::Refused, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of users that exist; the others are among the differences.
+    async fn apply_rights(&self, broker: &Broker) -> Result<()> {
+        let users = broker.get_global("users").await?;
+        let users = users.as_array().ok_or_else(|| Failure::not_understood("the broker", "no list of users"))?;
+        let users: Vec<String> = users.iter().map(|user| text(user, "name")).collect();
+        for user in User::ALL {
+            let name = format!("{}{}", self.names.user_prefix, user.name());
+            if !users.contains(&name) {
+                continue;
+            }
+            for put in provision::rights(broker.vhost(), &name, &user.permissions()) {
+                broker.write(Method::PUT, &put.path, &put.body).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report(output: Output, broker: &Broker, before: &[Difference], after: &[Difference], logins: &[Login]) -> Exit {
+    let done: Vec<&Difference> = before.iter().filter(|difference| !after.contains(difference)).collect();
+    for login in logins {
+        output.line(format!("set: password of user {}", login.user));
+    }
+    for difference in &done {
+        output.line(format!("set: {}", difference.subject()));
+    }
+    let well = if done.is_empty() && logins.is_empty() {
+        "Nothing to do: all is as in the topology"
+    } else {
+        "Applied: all is as in the topology"
+    };
+    let exit = tell(output, broker, after, well);
+    if after.iter().any(Difference::is_other) {
+        say("What is different cannot be changed in place: empty it, delete it by hand, and apply again.");
+    }
+    if after.iter().any(Difference::is_missing_right) {
+        say(
+            "Rights cannot be given to users that do not exist: make them (--make-users, or rabbitmqctl add_user), and apply again.",
+        );
+    }
+    exit
+}

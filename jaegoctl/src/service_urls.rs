@@ -1,0 +1,75 @@
+//! The services' own URLs, which hold passwords: from files or the environment, never from arguments.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::{
+    connection::secret_of_file,
+    failure::{Failure, Result},
+    service::Service,
+};
+
+/// Files with the services' own URLs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Services' own URLs")]
+#[expect(clippy::struct_field_names, reason = "they are called like their flags")]
+pub(crate) struct ServiceUrls {
+    /// A file with the URL of sales-service
+    #[arg(long, value_name = "FILE")]
+    sales_url_file: Option<PathBuf>,
+    /// A file with the URL of production-service
+    #[arg(long, value_name = "FILE")]
+    production_url_file: Option<PathBuf>,
+    /// A file with the URL of restock-service
+    #[arg(long, value_name = "FILE")]
+    restock_url_file: Option<PathBuf>,
+}
+
+/// A service's own URL.
+pub(crate) struct ServiceUrl {
+    /// Whose it is.
+    pub(crate) service: Service,
+    /// Where it was found, for people.
+    pub(crate) source: String,
+    /// With user and password.
+    pub(crate) url: SecretString,
+}
+
+impl ServiceUrls {
+    /// Those that are given, by file or in the variable that `variable` tells of a service. At least one
+    /// must be.
+    pub(crate) fn read(&self, variable: fn(Service) -> &'static str) -> Result<Vec<ServiceUrl>> {
+        let mut given = Vec::new();
+        for service in Service::ALL {
+            let (url, source) = match self.file(service) {
+                Some(path) => (secret_of_file(path)?, path.display().to_string()),
+                None => (std::env::var(variable(service)).unwrap_or_default(), variable(service).to_owned()),
+            };
+            let url = url.trim();
+            if !url.is_empty() {
+                given.push(ServiceUrl { service, source, url: SecretString::from(url.to_owned()) });
+            } else if self.file(service).is_some() {
+                return Err(Failure::usage(format!("{source}: holds no URL")));
+            }
+        }
+        if given.is_empty() {
+            let variables: Vec<&str> = Service::ALL.into_iter().map(variable).collect();
+            let message = format!(
+                "for which service? Set at least one of {} or give --sales-url-file, --production-url-file or --restock-url-file",
+                variables.join(", ")
+            );
+            return Err(Failure::usage(message));
+        }
+        Ok(given)
+    }
+
+    fn file(&self, service: Service) -> Option<&PathBuf> {
+        match service {
+            Service::Sales => self.sales_url_file.as_ref(),
+            Service::Production => self.production_url_file.as_ref(),
+            Service::Restock => self.restock_url_file.as_ref(),
+        }
+    }
+}

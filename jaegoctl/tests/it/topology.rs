@@ -1,0 +1,194 @@
+//! `jaegoctl topology apply` makes users with passwords, on a broker of its own that speaks TLS; what
+//! those users can and cannot do.
+
+use std::{fs, time::Duration};
+
+use lapin::{
+    BasicProperties, Confirmation, Connection, ConnectionProperties,
+    options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
+use testkit::{
+    certificates::Certificates,
+    servers::{RabbitOptions, RabbitServer, find_rabbitmq, wipe},
+};
+use tokio::time::timeout;
+
+use crate::program::{Ran, Running, run};
+
+/// A broker, who administers it, and the services' URLs.
+struct Surroundings {
+    env: Vec<(&'static str, String)>,
+    amqp_port: u16,
+}
+
+impl Surroundings {
+    fn set(&mut self, name: &'static str, value: &str) {
+        self.env.retain(|(known, _)| *known != name);
+        self.env.push((name, value.to_owned()));
+    }
+
+    fn url(&self, user: &str, password: &str) -> String {
+        format!("amqp://{user}:{password}@127.0.0.1:{}/jaego", self.amqp_port)
+    }
+
+    async fn apply(&self, args: &[&str]) -> Ran {
+        let ran = run(&[&["topology", "apply", "--yes"], args].concat(), &self.env).await;
+        assert!(!format!("{ran:?}").contains("-secret"), "a password is shown: {ran:?}");
+        ran
+    }
+
+    async fn connect(&self, user: &str, password: &str) -> lapin::Result<Connection> {
+        let url = self.url(user, password);
+        let connecting = Connection::connect(&url, ConnectionProperties::default());
+        timeout(Duration::from_secs(20), connecting).await.expect("an answer")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_made_with_no_more_rights_than_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, certificates) = (root.path().join("rabbitmq"), Certificates::for_host("localhost").unwrap());
+    let ca_file = root.path().join("ca.pem").display().to_string();
+    fs::write(&ca_file, &certificates.authority).unwrap();
+    let options = RabbitOptions { tls: Some(certificates), ..RabbitOptions::default() };
+    let mut server = RabbitServer::start(&find_rabbitmq().unwrap(), &dir, &options).await.unwrap();
+    let (admin, password) = server.admin();
+    let mut surroundings = Surroundings {
+        env: vec![
+            ("RABBITMQ_MANAGEMENT_URL", format!("https://localhost:{}", server.management_tls_port())),
+            ("RABBITMQ_ADMIN_USER", admin.to_owned()),
+            ("RABBITMQ_ADMIN_PASSWORD", password.to_owned()),
+        ],
+        amqp_port: server.amqp_port(),
+    };
+    for (name, user) in [("SALES_AMQP_URL", "sales"), ("PRODUCTION_AMQP_URL", "production")] {
+        let url = surroundings.url(user, &format!("{user}-secret"));
+        surroundings.set(name, &url);
+    }
+    let restock_file = root.path().join("restock-url");
+    fs::write(&restock_file, surroundings.url("restock", "restock-secret")).unwrap();
+    let restock_file = restock_file.display().to_string();
+
+    // Whom it does not trust it does not speak to.
+    let ran = surroundings.apply(&["--create-vhost"]).await.ends_with(3);
+    assert!(ran.stderr.contains("UnknownIssuer"), "{}", ran.stderr);
+    surroundings.set("RABBITMQ_CA_FILE", &format!("{ca_file}.absent"));
+    let ran = surroundings.apply(&["--create-vhost"]).await.ends_with(2);
+    assert!(ran.stderr.contains("ca.pem.absent"), "{}", ran.stderr);
+
+    // From nothing, while the broker is still starting.
+    server.stop_node().await.unwrap();
+    surroundings.env.retain(|(name, _)| *name != "RABBITMQ_CA_FILE");
+    let args = ["topology", "apply", "--create-vhost", "--make-users", "--yes", "--wait-s", "90"];
+    let args = [&args[..], &["--broker-ca-file", &ca_file, "--restock-url-file", &restock_file]].concat();
+    let mut waiting = Running::start(&args, &surroundings.env);
+    let said = waiting.said().await;
+    assert!(said.starts_with("waiting: the broker does not answer at https://localhost:"), "{said}");
+    server.start_node().await.unwrap();
+    let ran = waiting.end().await.ends_with(0);
+    assert!(ran.stdout.contains("Applied") && ran.stdout.contains("set: password of user restock"), "{}", ran.stdout);
+    surroundings.set("RABBITMQ_CA_FILE", &ca_file);
+    assert!(!format!("{ran:?}").contains("-secret"), "{ran:?}");
+    surroundings.apply(&[]).await.ends_with(0);
+
+    oversteps_nothing(&surroundings).await;
+
+    // Again, with another password.
+    let changed = surroundings.url("sales", "other-secret");
+    surroundings.set("SALES_AMQP_URL", &changed);
+    surroundings.apply(&["--make-users"]).await.ends_with(0);
+    surroundings.connect("sales", "other-secret").await.unwrap();
+    surroundings.connect("production", "production-secret").await.unwrap();
+    assert!(surroundings.connect("sales", "sales-secret").await.is_err());
+
+    // A virtual host in which the administrator has no rights.
+    server.ctl(&["add_vhost", "elsewhere"]).await.unwrap();
+    surroundings.apply(&["--vhost", "elsewhere"]).await.ends_with(0);
+
+    refusals(&mut surroundings, &server).await;
+    without_rights(&mut surroundings, &server).await;
+    server.stop().await.unwrap();
+    wipe(&dir).unwrap();
+}
+
+/// What a service may, and that the broker refuses it what is somebody else's. A refusal ends a channel.
+async fn oversteps_nothing(surroundings: &Surroundings) {
+    let connection = surroundings.connect("sales", "sales-secret").await.unwrap();
+    let consume = async |queue: &str| {
+        let channel = connection.create_channel().await.unwrap();
+        let options = BasicConsumeOptions::default();
+        channel.basic_consume(queue.into(), "test".into(), options, FieldTable::default()).await.map(drop)
+    };
+    let publish = async |key: &str| {
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let options = BasicPublishOptions::default();
+        let sent =
+            channel.basic_publish("jaego.events".into(), key.into(), options, b"{}", BasicProperties::default()).await;
+        timeout(Duration::from_secs(20), sent?).await.expect("an answer")
+    };
+    let refused = |error: lapin::Error| assert!(error.to_string().contains("ACCESS_REFUSED"), "{error}");
+
+    consume("sales.stock-received").await.unwrap();
+    refused(consume("production.requests").await.unwrap_err());
+    assert!(matches!(publish("order.confirmed").await.unwrap(), Confirmation::Ack(_)));
+    refused(publish("stock.received").await.unwrap_err());
+    for queue in ["mine", "sales.mine"] {
+        let channel = connection.create_channel().await.unwrap();
+        let declared = channel.queue_declare(queue.into(), QueueDeclareOptions::default(), FieldTable::default()).await;
+        refused(declared.map(drop).unwrap_err());
+    }
+}
+
+async fn refusals(surroundings: &mut Surroundings, server: &RabbitServer) {
+    let kept = surroundings.env.clone();
+    for (url, told) in [
+        (surroundings.url("shop", "sales-secret"), "the user of sales-service must be sales, not shop"),
+        (surroundings.url("sales", "sales-secret").replace("/jaego", "/other"), "its virtual host is other"),
+        ("amqp://localhost/jaego".to_owned(), "must look like amqp://"),
+    ] {
+        surroundings.set("SALES_AMQP_URL", &url);
+        let ran = surroundings.apply(&["--make-users"]).await.ends_with(2);
+        assert!(ran.stderr.contains("SALES_AMQP_URL: ") && ran.stderr.contains(told), "{}", ran.stderr);
+    }
+    surroundings.env.retain(|(name, _)| !name.ends_with("AMQP_URL"));
+    let ran = surroundings.apply(&["--make-users"]).await.ends_with(2);
+    assert!(ran.stderr.contains("--restock-url-file"), "{}", ran.stderr);
+    surroundings.env = kept;
+
+    // Somebody with a tag is no service.
+    server.ctl(&["set_user_tags", "sales", "administrator"]).await.unwrap();
+    let ran = surroundings.apply(&["--make-users"]).await.ends_with(4);
+    assert!(ran.stderr.contains("the user sales has the tags"), "{}", ran.stderr);
+    server.ctl(&["set_user_tags", "sales"]).await.unwrap();
+    let ran = surroundings.apply(&["--make-users", "--without-rights"]).await.ends_with(2);
+    assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
+}
+
+/// Somebody without an administrator's rights makes what is missing, and leaves rights as they are.
+async fn without_rights(surroundings: &mut Surroundings, server: &RabbitServer) {
+    let broker = server.broker();
+    server.ctl(&["add_user", "topology", "topology-secret"]).await.unwrap();
+    server.ctl(&["set_user_tags", "topology", "management"]).await.unwrap();
+    broker.set_permissions("jaego", "topology", ".*", ".*", ".*").await.unwrap();
+    broker.set_permissions("jaego", "sales", "^$", "^$", "^$").await.unwrap();
+    for queue in ["restock.factories", "sales.factories.dlq"] {
+        broker.delete_queue("jaego", queue).await.unwrap();
+    }
+    surroundings.set("RABBITMQ_ADMIN_USER", "topology");
+    surroundings.set("RABBITMQ_ADMIN_PASSWORD", "topology-secret");
+    let ran = surroundings.apply(&["--without-rights"]).await.ends_with(0);
+    for told in ["set: queue restock.factories", "set: binding of sales.factories.dlq to jaego.dead-letters", "Applied"]
+    {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+    let ran = surroundings.apply(&["--without-rights"]).await.ends_with(0);
+    assert!(ran.stdout.contains("Nothing to do"), "{}", ran.stdout);
+    surroundings.apply(&[]).await.ends_with(4);
+    let (admin, password) = server.admin();
+    surroundings.set("RABBITMQ_ADMIN_USER", admin);
+    surroundings.set("RABBITMQ_ADMIN_PASSWORD", password);
+    let ran = run(&["topology", "diff"], &surroundings.env).await.ends_with(5);
+    assert!(ran.stdout.contains("different: rights of sales: write"), "{}", ran.stdout);
+}

@@ -1,0 +1,51 @@
+//! `sales-service migrate` while its database is still being made.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use testkit::Lab;
+use testkit::provision::{create_database, drop_database, url_of};
+
+fn migrate(url_file: &std::path::Path, wait_s: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sales-service"));
+    command.args(["migrate", "--wait-s", wait_s]);
+    command.env("JAEGO_SALES__DATABASE__URL_FILE", url_file).env("JAEGO_SALES__AMQP__URL", "amqp://localhost");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_for_its_database_and_tells_so() {
+    let lab = Lab::acquire().await;
+    let name = format!("t_wait_{}", std::process::id());
+    let url = url_of(lab.postgres_admin_url(), &name, Some((&name, "a-secret"))).expect("a URL");
+    let folder = tempfile::tempdir().expect("a folder");
+    let url_file = folder.path().join("url");
+    std::fs::write(&url_file, format!("{url}?sslmode=disable\n")).expect("written");
+
+    let mut process = migrate(&url_file, "120").spawn().expect("started");
+    let mut lines = BufReader::new(process.stdout.take().expect("its log")).lines().map_while(Result::ok);
+    let told = lines.next().expect("a line");
+    assert!(told.contains("waiting for the database") && told.contains("authentication failed"), "{told}");
+    create_database(lab.postgres_admin_url(), &name, &name, "a-secret").await.expect("made");
+    let log: Vec<String> = lines.collect();
+    assert!(process.wait().expect("ended").success(), "{log:?}");
+    assert!(log.last().is_some_and(|line| line.contains("schema is up to date")), "{log:?}");
+    assert!(!log.join("\n").contains("a-secret") && !told.contains("a-secret"));
+    drop_database(lab.postgres_admin_url(), &name, &name).await.expect("dropped");
+}
+
+#[test]
+fn it_ends_when_time_is_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url_file = folder.path().join("url");
+    std::fs::write(&url_file, "postgres://role:a-secret@127.0.0.1:1/x?sslmode=disable").expect("written");
+    let begun = Instant::now();
+    let ended = migrate(&url_file, "1").output().expect("it runs");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "it did not wait");
+    assert_eq!(ended.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(log.matches("waiting for the database").count(), 1, "{log}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("Connection refused"), "{ended:?}");
+}

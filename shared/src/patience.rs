@@ -1,0 +1,107 @@
+//! Trying again, within bounds.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A session that lasted as long as this counts as a success.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Waits between tries: 100 ms doubling to 5 s, each with up to half of it at random.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    tries: u32,
+}
+
+impl Backoff {
+    /// After a success.
+    pub fn reset(&mut self) {
+        self.tries = 0;
+    }
+
+    /// After a session on the broker that began at `begun`. One that broke soon is no success: the
+    /// broker counts a delivery of every message that was handed out, and gives up on it in the end.
+    pub fn reset_if_steady(&mut self, begun: Instant) {
+        if begun.elapsed() >= STEADY {
+            self.reset();
+        }
+    }
+
+    /// Before the next try.
+    pub async fn wait(&mut self) {
+        let full = (100_u64 << self.tries.min(6)).min(5_000);
+        self.tries += 1;
+        let jittered = full / 2 + rand::random_range(0..=full / 2);
+        tokio::time::sleep(Duration::from_millis(jittered)).await;
+    }
+}
+
+/// Tries until it succeeds, fails for good, or `limit` has passed (then the last error is the answer;
+/// a try that has begun is let end, so each must have a bound of its own). `tell` hears what is waited
+/// for: the first error that may pass, and after it each that reads otherwise than the one before.
+pub async fn try_for<T, E: Display>(
+    limit: Duration,
+    may_pass: impl Fn(&E) -> bool,
+    mut tell: impl FnMut(&E),
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let (begun, mut backoff, mut told) = (Instant::now(), Backoff::default(), String::new());
+    loop {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if !may_pass(&error) || begun.elapsed() >= limit => return Err(error),
+            Err(error) => error,
+        };
+        let text = error.to_string();
+        if text != told {
+            tell(&error);
+            told = text;
+        }
+        let left = limit.saturating_sub(begun.elapsed());
+        // One last try when time is up, instead of none for the rest of a long wait.
+        drop(tokio::time::timeout(left, backoff.wait()).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails as told, then succeeds; answers how it ended, how often it was tried and what was told.
+    async fn tried(limit: Duration, errors: &[&'static str]) -> (Result<(), String>, usize, Vec<String>) {
+        let (mut tries, mut told) = (0, Vec::new());
+        let ended = try_for(
+            limit,
+            |error: &String| error != "for good",
+            |error| told.push(error.clone()),
+            async || {
+                tries += 1;
+                errors.get(tries - 1).map_or(Ok(()), |error| Err((*error).to_owned()))
+            },
+        )
+        .await;
+        (ended, tries, told)
+    }
+
+    #[tokio::test]
+    async fn it_waits_for_what_passes_and_tells_it_once() {
+        let hour = Duration::from_secs(3600);
+        let (ended, tries, told) = tried(hour, &["away", "away", "starting"]).await;
+        assert_eq!((ended, tries), (Ok(()), 4));
+        assert_eq!(told, ["away", "starting"]);
+        let (ended, tries, told) = tried(hour, &["away", "for good"]).await;
+        assert_eq!((ended, tries, told.len()), (Err("for good".to_owned()), 2, 1));
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_time_is_up_and_does_not_wait_unasked() {
+        let (ended, tries, told) = tried(Duration::ZERO, &["away"]).await;
+        assert_eq!((ended, tries, told.len()), (Err("away".to_owned()), 1, 0));
+        let begun = Instant::now();
+        let limit = Duration::from_millis(300);
+        let (ended, tries, _) = tried(limit, &["away"; 1000]).await;
+        assert_eq!(ended, Err("away".to_owned()));
+        assert!(begun.elapsed() >= limit && (2..20).contains(&tries), "{tries} tries in {:?}", begun.elapsed());
+    }
+}
