@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use diesel_async::RunQueryDsl;
 use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,6 +62,7 @@ pub struct Identity {
 }
 
 #[derive(Parser)]
+#[command(version)]
 struct Cli {
     /// A TOML file that overrides the built-in defaults; the environment overrides both.
     #[arg(long, global = true, value_name = "FILE")]
@@ -97,7 +98,8 @@ pub fn run<S: Settings, F>(identity: Identity, start: impl FnOnce(S) -> F) -> Ex
 where
     F: Future<Output = anyhow::Result<Running>>,
 {
-    let cli = Cli::parse();
+    let arguments = Cli::command().name(identity.name).get_matches();
+    let cli = Cli::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
     match run_command(identity, cli, start) {
         Ok(code) => code,
         Err(error) => {

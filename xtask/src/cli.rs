@@ -8,7 +8,12 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{cargo::workspace_root, checks, down, progress, up};
+use crate::{
+    cargo::workspace_root,
+    checks, dist, down,
+    image::{self, ToolName},
+    progress, up,
+};
 
 /// The time that each of the Factory's four stages takes.
 const STAGE_MS: u64 = testkit::factory::STAGE_MS_DEFAULT;
@@ -32,6 +37,10 @@ enum Command {
     Reset(Reset),
     /// Check everything: formatting, clippy, all tests, licences. With a filter: only those tests.
     Test(Test),
+    /// Build the programs that are shipped: static, checked, with bills of materials, in target/dist.
+    Dist(Dist),
+    /// Build `dist`, and from it an image for each program, with docker or buildah. Nothing is pulled.
+    Image(Image),
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +91,34 @@ struct Test {
     filter: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct Dist {
+    /// No bills of materials: the tool that writes them needs the network once.
+    #[arg(long)]
+    without_sbom: bool,
+}
+
+#[derive(Debug, Args)]
+struct Image {
+    #[command(flatten)]
+    dist: Dist,
+    /// Take the programs that are in target/dist already.
+    #[arg(long, conflicts_with = "without_sbom")]
+    no_dist: bool,
+    /// What builds them [default: docker when its engine answers, otherwise buildah]
+    #[arg(long, value_enum)]
+    tool: Option<ToolName>,
+    /// The registry and folder in the images' names.
+    #[arg(long, value_name = "NAME", default_value = "ghcr.io/jaego")]
+    repository: String,
+    /// Their tag.
+    #[arg(long, value_name = "TAG", default_value = env!("CARGO_PKG_VERSION"))]
+    tag: String,
+    /// Run them, too: each tells its version, and sales-service must become ready on private servers.
+    #[arg(long)]
+    check: bool,
+}
+
 /// Runs one command.
 pub fn run(cli: Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -97,6 +134,12 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Down(place) => down::down(&place.absolute()?).await,
             Command::Reset(args) => down::reset(&args.place.absolute()?, args.yes).await,
             Command::Test(args) => checks::test(&args.filter).await,
+            Command::Dist(args) => dist::run(!args.without_sbom).await,
+            Command::Image(args) => {
+                let Image { dist, no_dist, tool, repository, tag, check } = args;
+                let wanted = image::Wanted { sbom: !dist.without_sbom, no_dist, tool, repository, tag, check };
+                image::run(&wanted).await
+            }
         }
     });
     code.unwrap_or_else(|error| fail(&error))

@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask up | down | reset | test`. A library too, so that the
+//! What a person types: `cargo xtask up | down | reset | test | dist | image`. A library too, so that the
 //! end-to-end tests start exactly the stack that `up` starts.
 
 pub mod api;
@@ -6,7 +6,10 @@ mod cargo;
 mod checks;
 pub mod cli;
 pub mod demo;
+mod dist;
 mod down;
+mod git;
+mod image;
 pub mod leftovers;
 pub mod node;
 pub mod packages;

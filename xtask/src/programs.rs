@@ -98,7 +98,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 }
 
 /// A program's name and path from a line that cargo tells machines.
-fn executable(line: &str) -> Option<(String, PathBuf)> {
+pub(crate) fn executable(line: &str) -> Option<(String, PathBuf)> {
     let message: Value = serde_json::from_str(line).ok()?;
     let path = message.get("executable")?.as_str()?;
     let name = message.pointer("/target/name")?.as_str()?;

@@ -14,6 +14,8 @@ use crate::{
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
+/// Of an answer that is not the expected one: whoever answers may be no service of ours.
+const SHOWN_CHARS_MAX: usize = 400;
 
 /// When everything must be done.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +123,8 @@ impl Api {
                     Ok(answer) => answer,
                     Err(error) => return Ok(Err(http::cause(error))),
                 };
-                let told = || format!("{} {}", answer.status, answer.body);
+                let body = || answer.body.to_string().chars().take(SHOWN_CHARS_MAX).collect::<String>();
+                let told = || format!("{} {}", answer.status, body());
                 match answer.status.as_u16() {
                     429 | 502..=504 => Ok(Err(told())),
                     _ if answer.status.is_success() || also.contains(&answer.status) => Ok(Ok(answer)),

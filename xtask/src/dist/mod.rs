@@ -1,0 +1,191 @@
+//! `cargo xtask dist`: the programs that are shipped, each as one static file with its bill of materials
+//! beside it, in `target/dist`.
+
+mod elf;
+mod empty_root;
+mod sbom;
+
+use std::{
+    collections::BTreeMap,
+    env::consts::ARCH,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
+
+use crate::{
+    cargo::{cargo, end_of, workspace_root},
+    cli::{answer, shown},
+    programs::executable,
+    progress::Progress,
+    signals::Signals,
+};
+
+/// A program that is shipped, and the package that makes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shipped {
+    pub(crate) package: &'static str,
+    pub(crate) program: &'static str,
+}
+
+/// All of them.
+pub(crate) const SHIPPED: [Shipped; 5] = [
+    Shipped { package: "sales-service", program: "sales-service" },
+    Shipped { package: "production-service", program: "production-service" },
+    Shipped { package: "restock-service", program: "restock-service" },
+    Shipped { package: "jaegoctl", program: "jaegoctl" },
+    Shipped { package: "testkit", program: "smoke-test" },
+];
+
+/// The largest that a program, and an image, may be: bytes.
+pub(crate) const BYTES_MAX: u64 = 30_000_000;
+
+/// The profile in `Cargo.toml`.
+const PROFILE: &str = "shipped";
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where they are put.
+pub(crate) fn folder() -> PathBuf {
+    workspace_root().join("target/dist")
+}
+
+/// The command.
+pub(crate) async fn run(with_sbom: bool) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen()?;
+    let progress = Progress::new(signals.stop);
+    for (shipped, bytes) in dist(&progress, with_sbom).await? {
+        answer(&format!("{:>6}  {}", megabytes(bytes), shown(&folder().join(shipped.program))));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes them; answers the size of each in bytes.
+pub(crate) async fn dist(progress: &Progress, with_sbom: bool) -> anyhow::Result<Vec<(Shipped, u64)>> {
+    let built = build(progress).await?;
+    let folder = folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut sizes = Vec::new();
+    for shipped in SHIPPED {
+        let step = progress.begin(format!("Checking {}", shipped.program))?;
+        let made = built.get(shipped.program).with_context(|| format!("cargo has not made {}", shipped.program))?;
+        let (bytes, version) = check(made, shipped.program).await?;
+        put(made, &folder.join(shipped.program))?;
+        step.done(format!("{version}: {}, static", megabytes(bytes)));
+        sizes.push((shipped, bytes));
+    }
+    if with_sbom {
+        sbom::write(progress, &folder, &target()).await?;
+    }
+    Ok(sizes)
+}
+
+/// `21.4 MB`.
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Glibc's, because that is what is tested everywhere else; musl's allocator and resolver differ.
+fn target() -> String {
+    format!("{ARCH}-unknown-linux-gnu")
+}
+
+/// In the usual target folder: an explicit target and a profile of its own have folders of their own in it,
+/// so that nothing here is compiled again because of a debug build, or the other way round.
+async fn build(progress: &Progress) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut command = cargo();
+    command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--profile", PROFILE]);
+    // Without an explicit target, the flags would be those of build scripts and macros, too, which must be dynamic.
+    command.args(["--target", &target()]);
+    for shipped in SHIPPED {
+        command.args(["--package", shipped.package, "--bin", shipped.program]);
+    }
+    command.env("RUSTFLAGS", rust_flags()).env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let mut step = progress.begin("Building static programs")?;
+    step.without_spinner();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let mut told = String::new();
+    let mut stdout = child.stdout.take().context("cargo has no output")?;
+    let (read, status) = tokio::join!(stdout.read_to_string(&mut told), end_of(&mut child, progress));
+    if !status?.success() {
+        progress.check()?;
+        bail!("cargo could not build the programs: see above");
+    }
+    read.context("cannot read what cargo says")?;
+    step.done(format!("Static programs for {}", target()));
+    Ok(told.lines().filter_map(executable).collect())
+}
+
+/// The C library goes into the program; the paths of this machine do not.
+fn rust_flags() -> String {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let renamed = [Some((workspace_root(), "/jaego")), cargo_home.map(|path| (path, "/cargo"))];
+    let renamed = renamed.into_iter().flatten().map(|(path, name)| (path.display().to_string(), name));
+    // Flags are separated by spaces, so a path with one stays as it is.
+    let renamed = renamed.filter(|(path, _)| !path.contains(' '));
+    let renamed = renamed.map(|(path, name)| format!("--remap-path-prefix={path}={name}"));
+    let flags = ["-C target-feature=+crt-static".to_owned()].into_iter().chain(renamed);
+    flags.collect::<Vec<String>>().join(" ")
+}
+
+/// Its size in bytes, and what it says of its version.
+async fn check(path: &Path, program: &str) -> anyhow::Result<(u64, String)> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    elf::must_be_static(&bytes).with_context(|| format!("{program} would not run in an empty image"))?;
+    let size = bytes.len() as u64;
+    ensure!(size <= BYTES_MAX, "{program} has {}, more than {}", megabytes(size), megabytes(BYTES_MAX));
+    let root = empty_root::EmptyRoot::with(path)?;
+    let asked = timeout(QUESTION_TIMEOUT, said(root.command("--version").await?));
+    let version = asked.await.with_context(|| format!("{program} --version did not end"))??;
+    ensure!(version.starts_with(program), "{program} --version said {version:?}");
+    Ok((size, version))
+}
+
+/// What it writes to standard output, when it ends well.
+pub(crate) async fn said(mut command: Command) -> anyhow::Result<String> {
+    let shown = format!("{:?}", command.as_std());
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let output = output.with_context(|| format!("cannot run {shown}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{shown} ended with {}: {}", output.status, error.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Replaced as a whole: who runs the old one goes on with it.
+fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let new = to.with_extension("new");
+    let copied = fs::copy(from, &new)
+        .and_then(|_| fs::set_permissions(&new, fs::Permissions::from_mode(0o755)))
+        .and_then(|()| fs::rename(&new, to));
+    copied.with_context(|| format!("cannot write {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_a_disk_maker() {
+        assert_eq!(megabytes(21_449_999), "21.4 MB");
+        assert_eq!(megabytes(BYTES_MAX), "30.0 MB");
+    }
+
+    #[test]
+    fn a_program_is_replaced_and_may_be_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "new").unwrap();
+        fs::write(&to, "old").unwrap();
+        fs::set_permissions(&from, fs::Permissions::from_mode(0o600)).unwrap();
+        put(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,109 @@
+//! Do the images work? Each program tells its version, and sales-service becomes ready on private servers.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use shared::amqp::topology::User;
+use testkit::{
+    process::{Process, Spec},
+    servers::choose_ports,
+    service::Surroundings,
+};
+use tokio::{process::Command, time::sleep, time::timeout};
+
+use super::tool::{Container, Tool};
+use crate::{
+    api::Api,
+    dist::{Shipped, folder, said},
+    packages,
+    progress::Progress,
+    stack::SERVICE_STOP_TIMEOUT,
+};
+
+/// Nobody in particular, and a member of no group.
+const USER: &str = "65532:65532";
+const SERVICE: &str = "sales-service";
+const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs the images.
+pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(Shipped, String, u64)]) -> anyhow::Result<()> {
+    for (shipped, image, _) in images {
+        let step = progress.begin(format!("Running {image}"))?;
+        let container = tool.container(image).await?;
+        let outcome = tells_its_version(&container, shipped.program).await;
+        container.remove().await?;
+        step.done(format!("{} runs as {USER}", outcome?));
+    }
+    let (_, image, _) = images.iter().find(|(shipped, ..)| shipped.program == SERVICE).context("no image to start")?;
+    packages::ensure(progress).await?;
+    let step = progress.begin(format!("Starting {SERVICE} from its image, on private servers"))?;
+    let container = tool.container(image).await?;
+    let outcome = becomes_ready(&container).await;
+    container.remove().await?;
+    testkit::Lab::stop_unused().await?;
+    outcome?;
+    step.done(format!("{SERVICE} from its image became ready, and stopped in order when asked to"));
+    Ok(())
+}
+
+async fn tells_its_version(container: &Container<'_>, program: &str) -> anyhow::Result<String> {
+    ensure!(container.config.user == USER, "its user is {:?}, not {USER}", container.config.user);
+    let version = timeout(VERSION_TIMEOUT, said(command(&container.run(&[], &["--version"])))).await;
+    let version = version.context("it did not end")??;
+    ensure!(version.starts_with(program), "--version said {version:?}");
+    Ok(version)
+}
+
+/// The servers are called by name, so that looking names up in an image is tried, too.
+async fn becomes_ready(container: &Container<'_>) -> anyhow::Result<()> {
+    let surroundings = Surroundings::new().await;
+    let own = surroundings.service(User::Sales).await;
+    let [api, public, admin] = choose_ports([0; 3])?;
+    let ports = [("HTTP__PORT", api), ("HTTP__PUBLIC_PORT", public), ("HTTP__ADMIN_PORT", admin)];
+    let by_name = own.env.iter().map(|(key, value)| {
+        let port = ports.iter().find(|(name, _)| key.strip_prefix("JAEGO_SALES__") == Some(*name));
+        let value = match port {
+            Some((_, port)) => port.to_string(),
+            None if key.ends_with("__URL") => value.replace("@127.0.0.1:", "@localhost:"),
+            None => value.clone(),
+        };
+        (key.clone(), value)
+    });
+    let env: Vec<(String, String)> = by_name.collect();
+    let migrated = timeout(MIGRATE_TIMEOUT, said(command(&container.run(&env, &["migrate"])))).await;
+    migrated.context("the migration did not end")??;
+
+    let words = container.run(&env, &[]);
+    let log = folder().with_file_name("image-check.log");
+    let mut process = Spec::new(SERVICE, &words[0], log).args(&words[1..]).spawn()?;
+    let ready = timeout(READY_TIMEOUT, ready(&mut process, &format!("http://127.0.0.1:{admin}"))).await;
+    match ready {
+        Ok(outcome) => outcome?,
+        Err(_) => return Err(process.not_ready(format!("was not ready within {READY_TIMEOUT:?}")).into()),
+    }
+    let status = process.terminate(SERVICE_STOP_TIMEOUT).await?;
+    ensure!(status.success(), process.not_ready(format!("ended with {status} when it was asked to stop")));
+    Ok(())
+}
+
+/// Ready, with all that it needs: a service without its broker is only degraded.
+async fn ready(process: &mut Process, admin: &str) -> anyhow::Result<()> {
+    let admin = Api::new(admin);
+    loop {
+        let answer = admin.get("/readyz").await;
+        if answer.is_ok_and(|answer| answer.status.is_success() && answer.body["status"] == "ready") {
+            return Ok(());
+        }
+        process.check_alive()?;
+        sleep(PAUSE).await;
+    }
+}
+
+fn command(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
+}
