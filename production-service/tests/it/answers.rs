@@ -58,15 +58,15 @@ async fn what_was_never_sent_is_told_from_what_was_never_answered() {
     let service = world.start().await;
     // Nobody listens; a listener that speaks no TLS.
     let plain = world.factory.url().replace("http://", "https://");
-    for (url, words) in [("http://127.0.0.1:9", "onnect"), (&plain, "")] {
+    for (url, words) in [("http://127.0.0.1:9", "onnect"), (&plain, "InvalidContentType")] {
         service.put_factory(FACTORY, json!({"base_url": url})).await;
         let id = world.request(FACTORY, 10).await;
         let shown = service.until(id, "dead_lettered").await;
         assert_eq!(outcomes(&shown), ["retry", "retry"], "{url}");
         assert!(shown["attempts"][0]["error"].as_str().unwrap().contains(words), "{shown}");
     }
-    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 200})).await;
-    world.factory.set_faults(Faults { delay_ms: 1_000, for_next: Some(1), ..Faults::default() }).unwrap();
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 1_000})).await;
+    world.factory.set_faults(Faults { delay_ms: 5_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     let shown = service.until(id, "accepted").await;
     assert_eq!(outcomes(&shown), ["unknown", "accepted"]);

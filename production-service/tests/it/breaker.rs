@@ -145,8 +145,8 @@ async fn one_dead_factory_among_three_does_not_slow_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_holds_for_all_replicas() {
     let world = World::new("1").await;
-    let service = world.start().await;
-    let replica = world.start().await;
+    let service = world.start_as("one").await;
+    let replica = world.start_as("two").await;
     let limits = json!({"base_url": world.factory.url(), "rate_per_s": 5, "max_in_flight": 100});
     service.put_factory(FACTORY, limits).await;
     for _ in 0..15 {
@@ -154,6 +154,7 @@ async fn a_rate_holds_for_all_replicas() {
     }
     until_all(&world, "accepted", 15).await;
     assert_eq!(world.factory.requests().len(), 15);
+    assert_both_call(&world, 1);
     // By the clock that decided: how long a call is on its way depends on the machine.
     let too_many = "SELECT count(*) FROM production_attempts AS last WHERE 5 < (SELECT count(*) FROM production_attempts \
         WHERE started_at > last.started_at - interval '1 second' AND started_at <= last.started_at)";
@@ -167,26 +168,67 @@ async fn two_replicas_send_five_hundred_requests_once_each_while_the_factory_fai
     let mut world = World::new("0.1,0.2,0.5,1,2,5,60").await;
     world.set("BREAKER__OPEN_MS", "200");
     world.set("BREAKER__OPEN_MAX_MS", "500");
-    let service = world.start().await;
-    let replica = world.start().await;
+    let service = world.start_as("one").await;
+    let replica = world.start_as("two").await;
     let fast = json!({"base_url": world.factory.url(), "max_in_flight": 32});
     service.put_factory(FACTORY, fast).await;
-    world.factory.set_faults(refuse(503, Some(12))).unwrap();
-    let ids: HashSet<String> = publish_many(&world).await;
+    world.factory.set_faults(Faults { for_ms: Some(3_000), ..refuse(503, None) }).unwrap();
+    let ids = publish_many(&world, MANY).await;
     until_all(&world, "accepted", MANY).await;
-    let mut accepted: HashMap<String, usize> = HashMap::new();
-    for one in world.factory.requests().into_iter().filter(|one| one.answer_status == Some(201)) {
-        *accepted.entry(one.idempotency_key.unwrap()).or_default() += 1;
-    }
-    assert_eq!(accepted.len(), MANY);
-    assert!(accepted.iter().all(|(id, times)| ids.contains(id) && *times == 1), "{accepted:?}");
+    assert_accepted_once(&world, &ids);
+    assert_both_call(&world, MANY / 20);
     replica.running.stop().await;
     world.finish(service).await;
 }
 
-async fn publish_many(world: &World) -> HashSet<String> {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepted_exactly_once() {
+    const REQUESTS: usize = 40;
+    const OUTAGE: Duration = Duration::from_secs(20);
+    let mut world = World::new("1,2,3,4,5,4,4,60").await;
+    // Each request is tried again and again, whatever became of the others.
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000000");
+    world.set("BREAKER__WINDOW_CALLS_MIN", "1000000");
+    let service = world.start_with_factory().await;
+    world
+        .factory
+        .set_faults(Faults { for_ms: Some(u64::try_from(OUTAGE.as_millis()).unwrap()), ..refuse(503, None) })
+        .unwrap();
+    let ids = publish_many(&world, REQUESTS).await;
+    until_all(&world, "accepted", REQUESTS).await;
+    assert_accepted_once(&world, &ids);
+    let asked = world.factory.requests();
+    let first_accepted = asked.iter().find(|one| one.answer_status == Some(201)).unwrap();
+    let outage = (first_accepted.at - asked[0].at).to_std().unwrap();
+    assert!(outage + Duration::from_secs(3) > OUTAGE, "{outage:?}");
+    for id in &ids {
+        let calls = asked.iter().filter(|one| one.idempotency_key.as_ref() == Some(id)).count();
+        assert!(calls >= 5, "{id}: {calls} calls");
+    }
+    world.outcomes(u32::try_from(REQUESTS).unwrap()).await;
+    world.finish(service).await;
+}
+
+/// Replicas share the work: each has called the factory so often, or more.
+fn assert_both_call(world: &World, at_least: usize) {
+    let calls = world.calls_by_replica();
+    assert_eq!(calls.keys().collect::<Vec<_>>(), ["one", "two"], "{calls:?}");
+    assert!(calls.values().all(|calls| *calls >= at_least), "{calls:?}");
+}
+
+/// The factory has accepted each of these, and nothing else, once.
+fn assert_accepted_once(world: &World, ids: &HashSet<String>) {
+    let mut accepted: HashMap<String, usize> = HashMap::new();
+    for one in world.factory.requests().into_iter().filter(|one| one.answer_status == Some(201)) {
+        *accepted.entry(one.idempotency_key.unwrap()).or_default() += 1;
+    }
+    assert_eq!(accepted.len(), ids.len());
+    assert!(accepted.iter().all(|(id, times)| ids.contains(id) && *times == 1), "{accepted:?}");
+}
+
+async fn publish_many(world: &World, count: usize) -> HashSet<String> {
     let mut ids: Vec<RequestId> = Vec::new();
-    for _ in 0..MANY {
+    for _ in 0..count {
         ids.push(world.request(FACTORY, 1).await);
     }
     ids.into_iter().map(|id| id.to_string()).collect()
@@ -197,7 +239,7 @@ async fn five_hundred_requests_to_a_dead_factory_are_one_group_and_a_redrive_pro
     let world = World::new("0.2,0.2,0.2").await;
     let service = world.start().await;
     service.put_factory(FACTORY, json!({"base_url": "http://127.0.0.1:9"})).await;
-    publish_many(&world).await;
+    publish_many(&world, MANY).await;
     until_all(&world, "dead_lettered", MANY).await;
     let groups = wait_until("one group", LONG, || async {
         let groups = service.get("/api/v1/dead-letters/groups").await.body;

@@ -247,18 +247,25 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_in_the_middle_of_the_schedule_loses_nothing() {
-    let world = World::new("1").await;
+async fn a_restart_in_the_middle_of_the_schedule_neither_loses_nor_moves_an_attempt() {
+    // Long enough for a restart.
+    let world = World::new("5").await;
     let service = world.start_with_factory().await;
-    world.factory.set_faults(refuse(503, None)).unwrap();
+    world.factory.set_faults(refuse(503, Some(1))).unwrap();
     let id = world.request(FACTORY, 10).await;
-    let shown = service.until(id, "retrying").await;
-    assert!(shown["next_attempt_at"].is_string(), "{shown}");
+    service.until(id, "retrying").await;
+    let due = "SELECT floor(extract(epoch FROM next_attempt_at) * 1000)::bigint FROM production_requests";
+    let due_ms = world.count(due).await;
     service.running.stop().await;
-    world.factory.clear_faults();
     let service = world.start().await;
+    let back_ms = world.count("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint").await;
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["attempt_count"], 2);
+    let begun = "SELECT floor(extract(epoch FROM started_at) * 1000)::bigint FROM production_attempts WHERE number = 2";
+    let begun_ms = world.count(begun).await;
+    assert!(begun_ms >= due_ms, "{} ms early", due_ms - begun_ms);
+    let late_ms = begun_ms - due_ms.max(back_ms);
+    assert!(late_ms < 1_000, "{late_ms} ms late");
     world.outcomes(1).await;
     world.finish(service).await;
 }

@@ -1,5 +1,6 @@
 //! One test's world: servers, a simulated factory, the service under test and its neighbours' queues.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -60,14 +61,35 @@ impl World {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let identity = app::IDENTITY;
-        let sources =
-            Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env: self.env() };
-        shared::settings::load(sources).expect("settings")
+        settings(self.env())
     }
 
     pub(crate) async fn start(&self) -> Service {
-        let running = app::start(self.settings()).await.expect("started");
+        Self::start_with(self.settings()).await
+    }
+
+    /// A replica that the factory can tell from others: its calls have a header of its own.
+    pub(crate) async fn start_as(&self, name: &str) -> Service {
+        let path = std::env::temp_dir().join(format!("jaego-{name}-{}", self.own.database.name));
+        std::fs::write(&path, format!("Authorization: {name}\n")).expect("written");
+        let mut env = self.env();
+        let header = format!("{FACTORY}=file:{}", path.display());
+        env.push(("JAEGO_PRODUCTION__DELIVERY__FACTORY_HEADERS".to_owned(), header));
+        let service = Self::start_with(settings(env)).await;
+        std::fs::remove_file(path).expect("removed");
+        service
+    }
+
+    /// By which replica of [`Self::start_as`] the factory was called how often.
+    pub(crate) fn calls_by_replica(&self) -> BTreeMap<String, usize> {
+        self.factory.requests().into_iter().fold(BTreeMap::new(), |mut calls, one| {
+            *calls.entry(one.authorization.unwrap_or_default()).or_default() += 1;
+            calls
+        })
+    }
+
+    async fn start_with(settings: Settings) -> Service {
+        let running = app::start(settings).await.expect("started");
         let base = format!("http://{}", running.listeners.api);
         Service { running, base, client: client() }
     }
@@ -160,6 +182,12 @@ impl World {
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.sql().await.query_one(query, &[]).await.expect("a count").get(0)
     }
+}
+
+fn settings(env: Vec<(String, String)>) -> Settings {
+    let identity = app::IDENTITY;
+    let sources = Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env };
+    shared::settings::load(sources).expect("settings")
 }
 
 pub(crate) struct Outage {

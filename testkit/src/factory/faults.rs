@@ -6,6 +6,7 @@ use url::Url;
 
 const STAGE_MS_MAX: u64 = 3_600_000;
 const DELAY_MS_MAX: u64 = 600_000;
+const FOR_MS_MAX: u64 = 3_600_000;
 const PARTS_MAX: u32 = 1_000;
 
 /// Faults; the default is the known factory as it works on a good day.
@@ -44,6 +45,8 @@ pub struct Faults {
     pub callback_via: Option<String>,
     /// Forget these faults after so many requests; without it they stay.
     pub for_next: Option<u64>,
+    /// Forget these faults after so long; without it they stay.
+    pub for_ms: Option<u64>,
 }
 
 /// When the connection is cut.
@@ -128,6 +131,10 @@ impl Faults {
             ),
             (self.for_next == Some(0), "for_next must be at least 1; DELETE /sim/faults ends the faults at once"),
             (
+                self.for_ms.is_some_and(|ms| !(1..=FOR_MS_MAX).contains(&ms)),
+                "for_ms must be from 1 to 3600000; DELETE /sim/faults ends the faults at once",
+            ),
+            (
                 self.refuse_status.is_some() && self.drop_connection.is_some(),
                 "refuse_status and drop_connection exclude each other: a cut connection has no status",
             ),
@@ -203,6 +210,7 @@ mod tests {
             ("{\"for_next\":0}", "for_next"),
             ("{\"callback_via\":\"http://restock/callbacks\"}", "callback_via must"),
             ("{\"callback_via\":\"restock:8281\"}", "callback_via must"),
+            ("{\"for_ms\":0}", "for_ms"),
             ("{\"refuse_status\":500,\"drop_connection\":\"before_accepting\"}", "exclude"),
             ("{\"never_call_back\":true,\"callback_twice\":true}", "never_call_back"),
             ("{\"leave_out\":[\"CallbackUrl\"]}", "CallbackUrl"),

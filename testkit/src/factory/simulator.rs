@@ -37,9 +37,20 @@ pub(super) struct Simulator {
 #[derive(Debug, Default)]
 struct Inner {
     faults: Faults,
+    /// When the faults are forgotten by themselves.
+    faults_end: Option<Instant>,
     history: History,
     /// By the number of their request.
     open: BTreeMap<u64, KeptJob>,
+}
+
+impl Inner {
+    fn forget_in_time(&mut self) {
+        if self.faults_end.is_some_and(|end| Instant::now() >= end) {
+            self.faults = Faults::default();
+            self.faults_end = None;
+        }
+    }
 }
 
 /// The headers of a request that matter.
@@ -78,6 +89,7 @@ impl Simulator {
     /// [`Self::begin`].
     pub(super) fn receive(&self, headers: Headers, body: &[u8]) -> (ReceivedRequest, Plan) {
         let mut inner = self.lock();
+        inner.forget_in_time();
         let plan = plan(&inner.faults, self.stage_ms, body, Uuid::now_v7);
         inner.faults = used_once(std::mem::take(&mut inner.faults));
         let mut request = ReceivedRequest {
@@ -204,16 +216,22 @@ impl Simulator {
 
     pub(super) fn set_faults(&self, faults: Faults) -> std::result::Result<(), String> {
         faults.check()?;
-        self.lock().faults = faults;
+        let mut inner = self.lock();
+        inner.faults_end = faults.for_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
+        inner.faults = faults;
         Ok(())
     }
 
     pub(super) fn faults(&self) -> Faults {
-        self.lock().faults.clone()
+        let mut inner = self.lock();
+        inner.forget_in_time();
+        inner.faults.clone()
     }
 
     pub(super) fn clear_faults(&self) {
-        self.lock().faults = Faults::default();
+        let mut inner = self.lock();
+        inner.faults = Faults::default();
+        inner.faults_end = None;
     }
 
     pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
