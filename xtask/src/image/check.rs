@@ -1,8 +1,9 @@
 //! Do the images work? Each program tells its version, and sales-service becomes ready on private servers.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
 use shared::amqp::topology::User;
 use testkit::{
     process::{Process, Spec},
@@ -11,7 +12,10 @@ use testkit::{
 };
 use tokio::{process::Command, time::sleep, time::timeout};
 
-use super::tool::{Container, Tool};
+use super::{
+    inside::Inside,
+    tool::{Container, Tool},
+};
 use crate::{
     api::Api,
     dist::{Shipped, folder, said},
@@ -22,6 +26,7 @@ use crate::{
 
 /// Nobody in particular, and a member of no group.
 const USER: &str = "65532:65532";
+const USER_ID: u32 = 65532;
 const SERVICE: &str = "sales-service";
 const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -78,14 +83,24 @@ async fn becomes_ready(container: &Container<'_>) -> anyhow::Result<()> {
 
     let words = container.run(&env, &[]);
     let log = folder().with_file_name("image-check.log");
+    // Of an earlier check.
+    fs::remove_file(&log).ok();
     let mut process = Spec::new(SERVICE, &words[0], log).args(&words[1..]).spawn()?;
     let ready = timeout(READY_TIMEOUT, ready(&mut process, &format!("http://127.0.0.1:{admin}"))).await;
     match ready {
         Ok(outcome) => outcome?,
         Err(_) => return Err(process.not_ready(format!("was not ready within {READY_TIMEOUT:?}")).into()),
     }
-    let status = process.terminate(SERVICE_STOP_TIMEOUT).await?;
-    ensure!(status.success(), process.not_ready(format!("ended with {status} when it was asked to stop")));
+    if container.has_parent_here() {
+        let inside = Inside::find(process.pid(), &container.config.entrypoint.concat())?;
+        inside.must_be(USER_ID)?;
+        inside.terminate()?;
+    } else {
+        process.signal(Signal::SIGTERM);
+    }
+    let status = process.wait_exit(SERVICE_STOP_TIMEOUT).await;
+    let told = format!("was asked to stop; after {SERVICE_STOP_TIMEOUT:?} at most its status was {status:?}");
+    ensure!(status.is_some_and(|status| status.success()), process.not_ready(told));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask image`: an image from scratch for each program that is shipped.
 
 mod check;
+mod inside;
 mod tool;
 
 use std::{fs, path::PathBuf, process::ExitCode};

@@ -204,6 +204,11 @@ impl Container<'_> {
         words
     }
 
+    /// Is the image's program a child (or a child's child) of what runs it, and not the engine's?
+    pub(super) fn has_parent_here(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// Removes what running has left.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         if let Some(name) = &self.name {
