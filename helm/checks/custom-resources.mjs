@@ -2,16 +2,19 @@
 
 import { createInterface } from "node:readline";
 
-// What the chart and k8s/ make, and the class that has its schema.
-const CLASSES = {
-  "keda.sh/v1alpha1 ScaledObject": "keda/keda.sh/v1alpha1/ScaledObject",
-  "keda.sh/v1alpha1 TriggerAuthentication": "keda/keda.sh/v1alpha1/TriggerAuthentication",
-  "gateway.networking.k8s.io/v1 Gateway": "gateway-api/gateway.networking.k8s.io/v1/Gateway",
-  "gateway.networking.k8s.io/v1 HTTPRoute": "gateway-api/gateway.networking.k8s.io/v1/HTTPRoute",
-  "monitoring.coreos.com/v1 PodMonitor": "prometheus-operator/monitoring.coreos.com/v1/PodMonitor",
-  "postgresql.cnpg.io/v1 Cluster": "cloudnative-pg/postgresql.cnpg.io/v1/Cluster",
-  "postgresql.cnpg.io/v1 ScheduledBackup": "cloudnative-pg/postgresql.cnpg.io/v1/ScheduledBackup",
+// Groups, and the packages that have the schemas of their kinds.
+const PACKAGES = {
+  "keda.sh": "keda",
+  "gateway.networking.k8s.io": "gateway-api",
+  "monitoring.coreos.com": "prometheus-operator",
+  "postgresql.cnpg.io": "cloudnative-pg",
 };
+
+async function classOf(object) {
+  const from = PACKAGES[object.apiVersion.split("/")[0]];
+  const found = from && (await import(`@kubernetes-models/${from}/${object.apiVersion}`));
+  return found?.[object.kind];
+}
 
 // The schemas say what fields are like, not that there are no others, which an API server refuses (or forgets).
 // A validator reads every field that it knows: what it has left unread in an object that it looked into is unknown.
@@ -36,10 +39,8 @@ function watched(value, place, seen) {
 }
 
 async function problems(object) {
-  const name = `${object.apiVersion} ${object.kind}`;
-  const place = CLASSES[name];
-  if (place === undefined) return [`there is no schema for ${name}`];
-  const Class = (await import(`@kubernetes-models/${place}`))[object.kind];
+  const Class = await classOf(object);
+  if (Class === undefined) return [`there is no schema for ${object.apiVersion} ${object.kind}`];
   const { apiVersion, kind, metadata, spec, ...rest } = object;
   const seen = [];
   const model = new Class({ metadata });

@@ -7,7 +7,8 @@ else that goes wrong ends the process, with a traceback on standard error.
     render    values, name, namespace, revision, upgrade, in_cluster   -> {objects: [{template, object}], notes}
     validate  objects                                                  -> [problem]
     cluster   objects                                                  -> null; what `lookup` finds from now on
-    read      path                                                     -> a YAML or TOML file as JSON
+    read      path                                                     -> the documents of a YAML or TOML file
+    toml      text                                                     -> a TOML document
 """
 
 import json
@@ -44,6 +45,7 @@ class Cluster(BaseHTTPRequestHandler):
 
     objects = {}
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # One write for each answer: two would wait for each other's acknowledgement.
 
     def do_GET(self):
         path = self.path.split("?")[0]
@@ -77,6 +79,7 @@ class Engine:
         self.chart = helm.Chart.load(chart)
         self.config = None
         self.schemas = {}
+        self.fine = set()
         self.operators = None
 
     def lint(self, values):
@@ -95,8 +98,11 @@ class Engine:
             if template == "NOTES.txt":
                 notes = text
                 continue
-            documents = yaml.load_all(text, Loader=Loader)
-            objects += [{"template": template, "object": document} for document in documents if document]
+            try:
+                documents = [document for document in yaml.load_all(text, Loader=Loader) if document]
+            except yaml.YAMLError as error:
+                raise helm.HelmRenderError(f"{path} is no YAML: {error}\n{text}") from error
+            objects += [{"template": template, "object": document} for document in documents]
         return {"objects": objects, "notes": notes}
 
     def cluster(self, objects):
@@ -113,13 +119,19 @@ class Engine:
     def validate(self, objects):
         found = problems_of_release(objects)
         for one in objects:
-            name = f"{one['kind']} {one['metadata']['name']}"
-            if one["apiVersion"].split("/")[0] in OWN_GROUPS:
-                for version in VERSIONS:
-                    found += [f"{name} in {version}: {problem}" for problem in self.problems_in(version, one)]
-            else:
-                found += [f"{name}: {problem}" for problem in self.problems_for_operator(one)]
+            text = json.dumps(one)
+            if text in self.fine:
+                continue
+            problems = self.problems(one)
+            if not problems:
+                self.fine.add(text)
+            found += [f"{one['kind']} {one['metadata']['name']}{problem}" for problem in problems]
         return found
+
+    def problems(self, one):
+        if one["apiVersion"].split("/")[0] not in OWN_GROUPS:
+            return [f": {problem}" for problem in self.problems_for_operator(one)]
+        return [f" in {version}: {problem}" for version in VERSIONS for problem in self.problems_in(version, one)]
 
     def problems_in(self, version, one):
         """Against Kubernetes' own schemas; unknown fields are problems, too."""
@@ -161,7 +173,10 @@ class Engine:
 
     def read(self, path):
         text = Path(path).read_text()
-        return tomllib.loads(text) if path.endswith(".toml") else yaml.load(text, Loader=Loader)
+        return [tomllib.loads(text)] if path.endswith(".toml") else [one for one in yaml.load_all(text, Loader=Loader) if one]
+
+    def toml(self, text):
+        return tomllib.loads(text)
 
 
 OWN_GROUPS = ["v1", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"]
@@ -172,7 +187,7 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         do = request.pop("do")
-        assert do in ("lint", "render", "validate", "cluster", "read"), do
+        assert do in ("lint", "render", "validate", "cluster", "read", "toml"), do
         try:
             answer = {"ok": getattr(engine, do)(**request)}
         except helm.HelmError as error:

@@ -1,0 +1,17 @@
+//! The chart: rendered by the real Helm engine, and what comes out held against Kubernetes' schemas
+//! and against what Jaego promises. No API server is at hand: nothing here installs anything.
+
+mod documents;
+mod engine;
+mod entrances;
+mod lifecycle;
+mod network;
+mod objects;
+mod pods;
+mod random;
+mod refusals;
+mod scans;
+mod secrets;
+mod used;
+mod valid;
+mod values;
