@@ -4,6 +4,7 @@
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::topology::Permissions;
 
@@ -30,15 +31,12 @@ pub struct Login {
 impl Login {
     /// None when the URL is not `amqp(s)://user:password@host:port/vhost` with each of these parts.
     pub fn of_url(url: &str) -> Option<Self> {
-        // Without a user the parser takes guest, whom nobody means.
-        let (scheme, rest) = url.split_once("://")?;
-        if !matches!(scheme, "amqp" | "amqps") || !rest.contains('@') {
-            return None;
-        }
+        // Where there is no user or password the parser takes guest, whom nobody means.
+        let parts = Url::parse(url).ok()?;
+        let is_whole = !parts.username().is_empty() && parts.password().is_some_and(|password| !password.is_empty());
         let uri: AMQPUri = url.parse().ok()?;
         let (user, password) = (uri.authority.userinfo.username, uri.authority.userinfo.password);
-        let is_whole = !user.is_empty() && !password.is_empty() && !uri.vhost.is_empty();
-        is_whole.then(|| Self { user, password: password.into(), vhost: uri.vhost })
+        (is_whole && !uri.vhost.is_empty()).then(|| Self { user, password: password.into(), vhost: uri.vhost })
     }
 }
 
