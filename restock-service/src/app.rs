@@ -32,6 +32,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         context,
         verifier: settings.callback.verifier().context("callback.public_keys")?,
         proxies: settings.callback.proxies(),
+        allowed_sources: settings.callback.sources(),
         metrics: CallbackMetrics::new(&global::meter("jaego")),
     };
     builder.start(&http::routes(state))

@@ -29,6 +29,8 @@ pub struct Callback {
     pub quarantine_per_token_max: i64,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
+    /// Networks that callbacks of any factory may come from; empty: from everywhere.
+    pub allowed_sources: Vec<String>,
 }
 
 impl Callback {
@@ -48,6 +50,11 @@ impl Callback {
     /// The trusted proxies; entries that cannot be read were refused at start.
     pub(crate) fn proxies(&self) -> Vec<IpNet> {
         self.trusted_proxies.iter().filter_map(|text| networks::parse(text)).collect()
+    }
+
+    /// The sources that are allowed; entries that cannot be read were refused at start.
+    pub(crate) fn sources(&self) -> Vec<IpNet> {
+        self.allowed_sources.iter().filter_map(|text| networks::parse(text)).collect()
     }
 }
 
@@ -72,12 +79,12 @@ impl shared::settings::Settings for Settings {
         if !(1..=1000).contains(&callback.quarantine_per_token_max) {
             problems.push("callback.quarantine_per_token_max: must be 1 to 1000".to_owned());
         }
-        for (index, text) in callback.trusted_proxies.iter().enumerate() {
-            if networks::parse(text).is_none() {
-                problems.push(format!(
-                    "callback.trusted_proxies: entry {} must be a network such as 10.0.0.0/8",
-                    index + 1
-                ));
+        for (key, list) in
+            [("trusted_proxies", &callback.trusted_proxies), ("allowed_sources", &callback.allowed_sources)]
+        {
+            for index in (0..list.len()).filter(|index| networks::parse(&list[*index]).is_none()) {
+                let entry = index + 1;
+                problems.push(format!("callback.{key}: entry {entry} must be a network such as 10.0.0.0/8"));
             }
         }
     }
@@ -130,9 +137,11 @@ mod tests {
             ("OVER_DELIVERY_TOLERANCE_PERCENT", "101"),
             ("QUARANTINE_PER_TOKEN_MAX", "0"),
             ("TRUSTED_PROXIES", "10.0.0.0/8, ten"),
+            ("ALLOWED_SOURCES", "192.0.2.0/24, 2001:db8::/32, somewhere"),
         ])
-        .expect_err("four problems");
-        assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(problems[3].contains("entry 2"), "{problems:?}");
+        .expect_err("five problems");
+        assert_eq!(problems.len(), 5, "{problems:?}");
+        assert!(problems[3].contains("trusted_proxies: entry 2"), "{problems:?}");
+        assert!(problems[4].contains("allowed_sources: entry 3"), "{problems:?}");
     }
 }

@@ -64,7 +64,7 @@ struct Quarantined {
         (status = 202, description = "Kept for an operator; no stock yet.", body = Quarantined),
         (status = 400, description = "`malformed-request`: no JSON object, or no token. `invalid-count`: kept for an operator; `field` names the member."),
         (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key."),
-        (status = 403, description = "`source-not-allowed`: the factory's callbacks come from elsewhere."),
+        (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, come from elsewhere."),
         (status = 409, description = "`callback-mismatch`: another product or factory than asked for; kept for an operator."),
         (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept."),
         (status = 503, description = "`unavailable`: not kept; send it again after `Retry-After` seconds."),
@@ -80,7 +80,7 @@ pub(super) async fn take_restock_callback(
     let claims = authenticate(&state, &token)?;
     let order = Order { sku: claims.sku.clone(), factory_id: claims.fid.clone(), quantity: claims.qty };
     let address = client_address(&request, &state.proxies);
-    if !check_source(&state.context.pool, &order.factory_id, address)
+    if !check_source(&state.context.pool, &state.allowed_sources, &order.factory_id, address)
         .await
         .map_err(|error| store_failed(&state, error))?
     {
@@ -91,7 +91,7 @@ pub(super) async fn take_restock_callback(
             address = address.map(tracing::field::display),
             "callback refused: its source is not allowed"
         );
-        let detail = "Callbacks of this factory are taken from the addresses on its list only.";
+        let detail = "Callbacks are taken from allowed addresses only.";
         return Err(Problem::new(ProblemKind::SourceNotAllowed, detail));
     }
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);

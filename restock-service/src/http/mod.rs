@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) taker: CallbackTaker,
     pub(crate) verifier: CallbackVerifier,
     pub(crate) proxies: Vec<IpNet>,
+    /// Where callbacks of any factory may come from; empty: from everywhere.
+    pub(crate) allowed_sources: Vec<IpNet>,
     pub(crate) metrics: CallbackMetrics,
 }
 

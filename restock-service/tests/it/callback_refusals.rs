@@ -104,6 +104,41 @@ async fn a_source_that_is_not_on_the_list_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
+    let service = Service::start(&[
+        ("CALLBACK__TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("CALLBACK__ALLOWED_SOURCES", "192.0.2.0/24,2001:db8::/32"),
+    ])
+    .await;
+    let world = &service.world;
+    let token = world.token(100);
+    let from = async |address: &str| {
+        service.call_with(&token, &[("x-forwarded-for", address)], part("a", 100).to_string()).await
+    };
+    let refused = async |address: &str| {
+        let answer = from(address).await;
+        assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"), "{address}");
+    };
+    // A factory that is not known here, and so has no list.
+    for elsewhere in ["198.51.100.7", "192.0.2.1, 198.51.100.7", "nonsense", "2001:db9::1"] {
+        refused(elsewhere).await;
+    }
+    assert_eq!(service.call(&token, &part("a", 100)).await.status, 403, "from a proxy that names nobody");
+    assert_eq!(world.rows().await, [0, 0, 0]);
+    assert_eq!(from("2001:db8::7").await.received(), ("received", 100));
+
+    // Its own list narrows, and does not widen.
+    let own = factory_changed(1, &["192.0.2.8/29", "198.51.100.0/24"]);
+    world.publish(&factory::CHANGED, TraceContext::new_root(), &own).await;
+    world.wait_for_number("SELECT count(*) FROM factories", 1).await;
+    assert_eq!(from("192.0.2.9").await.received(), ("duplicate", 100));
+    for elsewhere in ["192.0.2.1", "198.51.100.7", "2001:db8::7"] {
+        refused(elsewhere).await;
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn twenty_entries_for_a_token_and_no_more() {
     let service = Service::start(&[]).await;
     let world = &service.world;
