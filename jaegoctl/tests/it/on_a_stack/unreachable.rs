@@ -27,8 +27,6 @@ fn impatient() -> Vec<(Service, &'static str, String)> {
         set(Service::Production, "DELIVERY__RETRY_SCHEDULE_S", "0.2,0.4"),
         set(Service::Production, "BREAKER__FAILURES_IN_A_ROW", "1000000"),
         set(Service::Production, "BREAKER__WINDOW_CALLS_MIN", "1000000"),
-        // The factory calls back once and ignores the answer: on a slow machine, too, it must not be 503.
-        set(Service::Restock, "DATABASE__WAIT_TIMEOUT_MS", "30000"),
     ]
 }
 
