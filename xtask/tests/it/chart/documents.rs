@@ -85,6 +85,39 @@ fn every_value_is_described() {
     }
 }
 
+/// Paths of the schema's objects that allow any key, and of all values that it knows, `settings` apart.
+fn known(schema: &Value, part: &Value, path: &str, open: &mut Vec<String>, leaves: &mut BTreeSet<String>) {
+    let part = match part["$ref"].as_str() {
+        Some(reference) => schema.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => part,
+    };
+    let Some(properties) = part["properties"].as_object() else {
+        leaves.insert(path.to_owned());
+        return;
+    };
+    if part["additionalProperties"] != false {
+        open.push(path.to_owned());
+    }
+    for (key, inner) in properties {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        known(schema, inner, &path, open, leaves);
+    }
+}
+
+#[test]
+fn the_schema_knows_the_values_and_no_others() {
+    let mut engine = Engine::start();
+    let (schema, values) = (engine.read_one("helm/jaego/values.schema.json"), engine.values("values.yaml"));
+    let (mut open, mut all) = (Vec::new(), BTreeSet::new());
+    known(&schema, &schema, "", &mut open, &mut all);
+    assert_eq!(open, [""; 0], "a typo there would be taken for a value");
+    // What may be left out: settings have their defaults in default.toml, resources in Kubernetes.
+    let may_be_absent = |path: &&String| path.contains(".settings.") || path.contains(".resources.");
+    let absent: Vec<&String> =
+        all.iter().filter(|path| !may_be_absent(path)).filter(|path| look(&values, path).is_null()).collect();
+    assert!(absent.is_empty(), "the schema knows {absent:?}, values.yaml does not tell them");
+}
+
 /// `section.key` of everything that the release sets itself, whatever the values say.
 fn set_by_the_release(engine: &mut Engine, service: &str) -> BTreeSet<String> {
     let everything = json!({
