@@ -1,7 +1,7 @@
 //! What is written about values is what they are: the table in the chart's README.md, and the part of the schema
 //! that comes from the services' own settings. `JAEGO_WRITE_DOCS=1` writes both anew.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fmt::Write as _, fs};
 
 use serde_json::{Map, Value, json};
 
@@ -69,7 +69,7 @@ fn every_value_is_described() {
     let mut table = format!("{BEGIN}| value | what it is | default |\n| --- | --- | --- |\n");
     for (path, text) in &described {
         let (text, default) = (text.replace('|', "\\|"), look(&values, path).to_string().replace('|', "\\|"));
-        table.push_str(&format!("| `{path}` | {text} | `{default}` |\n"));
+        writeln!(table, "| `{path}` | {text} | `{default}` |").unwrap();
     }
     let readme = chart().join("README.md");
     let kept = fs::read_to_string(&readme).unwrap();

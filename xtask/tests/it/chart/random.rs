@@ -217,7 +217,7 @@ fn random_values_render_and_are_valid() {
     let inputs = (values(), any::<bool>(), 1..1000_u32);
     let outcome = TestRunner::new(config).run(&inputs, |(values, upgrade, revision)| {
         let mut engine = engine.borrow_mut();
-        let release = Release { upgrade, revision, ..INSTALL };
+        let release = Release { revision, upgrade, ..INSTALL };
         let rendered = engine.try_render(&values, &release).map_err(TestCaseError::fail)?;
         prop_assert_eq!(engine.problems(rendered.all()), Vec::<String>::new());
         prop_assert_eq!(not_in_one_policy(&rendered), vec![]);

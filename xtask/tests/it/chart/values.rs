@@ -87,13 +87,11 @@ fn needs(path: &str, value: &Value) -> Value {
         (path, kind) if path.ends_with(".autoscaling.kind") && kind == "none" => {
             at(&path.replace(".autoscaling.kind", ".replicas"), json!(2))
         }
-        (path, kind) if path.starts_with("entrances.") && path.ends_with(".kind") && kind == "HTTPRoute" => merged(
+        (path, kind) if kind == "HTTPRoute" => merged(
             &at(&path.replace(".kind", ".enabled"), json!(true)),
             &at(&path.replace(".kind", ".httpRoute.parentRefs"), json!([{ "name": "gateway" }])),
         ),
-        (path, kind) if path.starts_with("entrances.") && path.ends_with(".kind") && kind == "Ingress" => {
-            at(&path.replace(".kind", ".tls.secretName"), json!("certificate"))
-        }
+        (path, kind) if kind == "Ingress" => at(&path.replace(".kind", ".tls.secretName"), json!("certificate")),
         (path, Value::Bool(true)) if path.starts_with("entrances.") && path.ends_with(".tls.enabled") => merged(
             &at(&path.replace(".tls.enabled", ".enabled"), json!(true)),
             &at(&path.replace(".enabled", ".secretName"), json!("certificate")),
