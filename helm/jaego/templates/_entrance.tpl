@@ -12,12 +12,12 @@ kind: Ingress
 metadata: {{- include "jaego.metadata" (dict "root" .root "component" .component "name" $name "annotations" $of.ingress.annotations) | nindent 2 }}
 spec:
   {{- with $of.ingress.className }}
-  ingressClassName: {{ . }}
+  ingressClassName: {{ . | quote }}
   {{- end }}
   {{- if and $of.tls.enabled $of.tls.secretName }}
   tls:
     - hosts: [{{ .host | quote }}]
-      secretName: {{ $of.tls.secretName }}
+      secretName: {{ $of.tls.secretName | quote }}
   {{- end }}
   rules:
     - host: {{ .host | quote }}

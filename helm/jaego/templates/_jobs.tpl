@@ -9,7 +9,7 @@ apiVersion: batch/v1
 kind: Job
 metadata:
   name: {{ include "jaego.fullname" .root }}-{{ .component }}-{{ .root.Release.Revision }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels: {{- include "jaego.labels" . | nindent 4 }}
   {{- if not .root.Release.IsInstall }}
   annotations:
@@ -53,7 +53,7 @@ spec:
     sources:
       {{- range list "sales" "production" "restock" }}
       - secret:
-          name: {{ include "jaego.secretName" (dict "root" $root "component" .) }}
+          name: {{ include "jaego.secretName" (dict "root" $root "component" .) | quote }}
           items: [{key: {{ $key }}, path: {{ . }}}]
       {{- end }}
 {{- end -}}

@@ -19,21 +19,21 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* Those of the selector are fixed; the values' win over the usual ones: (dict "root" $ "component" "sales"), and if wanted "labels". */}}
 {{- define "jaego.labels" -}}
-{{ include "jaego.selectorLabels" . }}
-app.kubernetes.io/part-of: jaego
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with merge (dict) (default dict .labels) .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $fixed := include "jaego.selectorLabels" . | fromYaml -}}
+{{- $usual := dict
+      "app.kubernetes.io/part-of" "jaego"
+      "app.kubernetes.io/version" .root.Chart.AppVersion
+      "app.kubernetes.io/managed-by" .root.Release.Service
+      "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge (dict) $fixed (default dict .labels) .root.Values.commonLabels $usual) -}}
 {{- end -}}
 
 {{/* metadata of an object: (dict "root" $ "component" "sales"), and if wanted "name", "labels", "annotations". */}}
 {{- define "jaego.metadata" -}}
 name: {{ include "jaego.fullname" .root }}-{{ .name | default .component }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels: {{- include "jaego.labels" . | nindent 2 }}
 {{- with .annotations }}
 annotations: {{- toYaml . | nindent 2 }}
@@ -56,7 +56,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- with concat .root.Values.global.imagePullSecrets .image.pullSecrets | uniq }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -21,7 +21,7 @@ capabilities:
 {{/* Where a pod runs: (dict "root" $ "component" "sales" "of" .Values.sales). */}}
 {{- define "jaego.placement" -}}
 {{- with .of.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .of.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -39,9 +39,9 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- with .Values.tls.caSecret.name }}
 - name: ca
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0444
-    items: [{key: {{ $.Values.tls.caSecret.key }}, path: ca.crt}]
+    items: [{key: {{ $.Values.tls.caSecret.key | quote }}, path: ca.crt}]
 {{- end }}
 {{- end -}}
 

@@ -96,10 +96,7 @@ spec:
     matchLabels: {{- include "jaego.selectorLabels" . | nindent 6 }}
   template:
     metadata:
-      labels: {{- include "jaego.labels" . | nindent 8 }}
-      {{- with $of.podLabels }}
-      {{- toYaml . | nindent 8 }}
-      {{- end }}
+      labels: {{- include "jaego.labels" (merge (dict "labels" $of.podLabels) .) | nindent 8 }}
       annotations:
         # A pod reads its settings and secrets once: when they change, it must be a new one.
         checksum/config: {{ include "jaego.config" . | sha256sum }}
@@ -184,7 +181,7 @@ spec:
     name: {{ include "jaego.fullname" .root }}-{{ .component }}
 - name: secrets
   secret:
-    secretName: {{ include "jaego.secretName" . }}
+    secretName: {{ include "jaego.secretName" . | quote }}
     defaultMode: 0440
     items:
       {{- range $facts.secretKeys }}
@@ -193,7 +190,7 @@ spec:
 {{- if not .withoutAuth }}
 - name: auth
   secret:
-    secretName: {{ include "jaego.authSecretName" .root }}
+    secretName: {{ include "jaego.authSecretName" .root | quote }}
     defaultMode: 0440
     items: [{key: tokens, path: tokens}]
 {{- end }}
