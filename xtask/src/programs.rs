@@ -18,11 +18,12 @@ use crate::{
 };
 
 /// The packages, and the program that each makes.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("sales-service", "sales-service"),
     ("production-service", "production-service"),
     ("restock-service", "restock-service"),
     ("testkit", "factory-simulator"),
+    ("jaegoctl", "jaegoctl"),
 ];
 
 /// Where each program is.

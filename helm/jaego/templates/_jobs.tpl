@@ -28,6 +28,8 @@ spec:
       serviceAccountName: {{ include "jaego.fullname" .root }}-jobs
       automountServiceAccountToken: false
       enableServiceLinks: false
+      # What they do is done in transactions, or may be repeated: nothing is gained by waiting for an end.
+      terminationGracePeriodSeconds: 5
       securityContext: {{- include "jaego.podSecurity" (dict "uid" 65532) | nindent 8 }}
       {{- include "jaego.imagePullSecrets" (dict "root" .root "image" .image) | nindent 6 }}
       {{- include "jaego.placement" (dict "of" .root.Values.jobs) | nindent 6 }}

@@ -1,9 +1,10 @@
 //! The chart: rendered by the real Helm engine, and what comes out held against Kubernetes' schemas
-//! and against what Jaego promises. No API server is at hand: nothing here installs anything.
+//! and against what Jaego promises. No API server is at hand: what it would start is started as processes instead.
 
 mod documents;
 mod engine;
 mod entrances;
+mod installed;
 mod lifecycle;
 mod network;
 mod objects;
