@@ -138,7 +138,8 @@ impl IntakeWorker {
                 }
             };
             if taken == 0 {
-                return;
+                // The doors are closed, nobody can order any more. The work ends when it is told to.
+                return stop.cancelled().await;
             }
             // Who has gone away before the decision has not ordered.
             waiters.retain(|waiter| !waiter.reply.is_closed());
