@@ -321,6 +321,11 @@ fn outcome(id: &str, what: &str, revision: i64) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_the_shop_sells_and_the_outbox_keeps_the_events() {
     let mut shop = Shop::open_with(&[("JAEGO_SALES__OUTBOX__PENDING_MAX", "3")]).await;
+    wait_until("the queues to have been there once", SOON, || async {
+        let answer = shop.http.get(format!("{}/readyz", shop.admin)).send().await.expect("an answer");
+        if answer.status() == 200 { Ok(()) } else { Err(answer.text().await) }
+    })
+    .await;
     shop.stop().await;
     let right = shop.own.env.clone();
     for (name, value) in &mut shop.own.env {

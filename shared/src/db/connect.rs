@@ -17,6 +17,9 @@ use crate::tls;
 
 /// How long PostgreSQL's side of a connection may stay silent on the network (not: over a query).
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// What the server does about a process that was frozen or cut off: its locks are everybody's.
+const SERVER_OPTIONS: &str = "-c idle_in_transaction_session_timeout=30000 \
+                              -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 /// Longest wait for one of the server's addresses.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for a connection that can be used, whatever the server does.
@@ -72,7 +75,7 @@ async fn open(
     let mut config: Config = settings.url.expose_secret().parse().map_err(unusable)?;
     config
         .application_name(application)
-        .options(format!("-c statement_timeout={statement_timeout_ms} -c TimeZone=UTC"))
+        .options(format!("-c statement_timeout={statement_timeout_ms} -c TimeZone=UTC {SERVER_OPTIONS}"))
         .connect_timeout(ADDRESS_LIMIT)
         // A link over which nothing arrives any more would else be waited for for a quarter of an hour.
         .tcp_user_timeout(SILENCE_MAX)

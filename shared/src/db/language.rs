@@ -4,6 +4,7 @@
 
 use std::sync::Once;
 
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::Text;
 use diesel::{ConnectionError, ConnectionResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -26,6 +27,9 @@ pub(super) async fn settle(mut connection: AsyncPgConnection) -> ConnectionResul
         return Ok(connection);
     }
     if let Err(error) = sql_query("SET lc_messages TO 'C'").execute(&mut connection).await {
+        if matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)) {
+            return Err(ConnectionError::BadConnection(error.to_string()));
+        }
         TOLD.call_once(|| {
             tracing::warn!(
                 %error,

@@ -154,7 +154,10 @@ impl Session {
             (false, false) => format!("ALTER ROLE \"{role}\" LOGIN NOCREATEDB NOCREATEROLE PASSWORD '{proof}'"),
         };
         self.run(&format!("make the role {role}"), &statement).await?;
-        if !is_superuser {
+        if is_superuser {
+            // Passing errors are told from lasting ones by their text; a role may not choose its language itself.
+            self.run("set the language of messages", &format!("ALTER ROLE \"{role}\" SET lc_messages TO 'C'")).await?;
+        } else {
             // Only a member of a role can give it a database.
             self.run(&format!("become a member of {role}"), &format!("GRANT \"{role}\" TO CURRENT_USER")).await?;
         }

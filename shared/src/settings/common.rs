@@ -8,7 +8,11 @@ use crate::http::auth::OperatorToken;
 use crate::tls;
 
 /// One section; a value that does not fit its type is told with its key.
-fn section<T: DeserializeOwned>(merged: &serde_json::Value, name: &str, problems: &mut Vec<String>) -> Option<T> {
+pub(super) fn section<T: DeserializeOwned>(
+    merged: &serde_json::Value,
+    name: &str,
+    problems: &mut Vec<String>,
+) -> Option<T> {
     serde_path_to_error::deserialize(&merged[name])
         .map_err(|error| problems.push(format!("{name}.{}: {}", error.path(), error.inner())))
         .ok()
@@ -166,26 +170,15 @@ impl Common {
     }
 
     pub(super) fn check(&self, problems: &mut Vec<String>) {
-        let mut require = |good: bool, problem: &str| {
-            if !good {
-                problems.push(problem.to_owned());
-            }
-        };
+        self.database.check(problems);
+        self.telemetry.check(problems);
+        let mut require = |good, problem| require(good, problem, problems);
         require(self.http.host.parse::<std::net::IpAddr>().is_ok(), "http.host: must be an IP address");
         require((1..=1024).contains(&self.http.workers), "http.workers: must be 1 to 1024");
         require(self.http.connections_max >= 1, "http.connections_max: must be at least 1");
         let ports = [self.http.port, self.http.public_port, self.http.admin_port];
         let twice = (0..3).any(|index| ports[index] != 0 && ports[..index].contains(&ports[index]));
         require(!twice, "http.port, http.public_port, http.admin_port: must differ");
-        let database = self.database.url.expose_secret();
-        require(!database.is_empty(), "database.url: must be set");
-        require(
-            database.is_empty() || database.parse::<tokio_postgres::Config>().is_ok(),
-            "database.url: must look like postgres://role:password@host:port/name (?sslmode= takes disable, prefer and require, which verifies)",
-        );
-        require((1..=1000).contains(&self.database.pool_size), "database.pool_size: must be 1 to 1000");
-        require(self.database.wait_timeout_ms >= 1, "database.wait_timeout_ms: must be at least 1");
-        require(self.database.statement_timeout_ms >= 1, "database.statement_timeout_ms: must be at least 1");
         let broker = self.amqp.url.expose_secret();
         require(!broker.is_empty(), "amqp.url: must be set");
         require(
@@ -203,30 +196,13 @@ impl Common {
         require((1..=4096).contains(&self.outbox.window), "outbox.window: must be 1 to 4096");
         require(self.outbox.poll_ms >= 1, "outbox.poll_ms: must be at least 1");
         require(self.outbox.pending_max >= 1, "outbox.pending_max: must be at least 1");
-        require(
-            self.telemetry.log.parse::<tracing_subscriber::EnvFilter>().is_ok(),
-            "telemetry.log: must be a filter such as info or info,shared=debug",
-        );
-        require(
-            matches!(self.telemetry.log_format.as_str(), "json" | "text"),
-            "telemetry.log_format: must be json or text",
-        );
         require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
         require(self.dead_letters.waiting_max >= 1, "dead_letters.waiting_max: must be at least 1");
         require(
             (1..=36_500).contains(&self.dead_letters.retention_days),
             "dead_letters.retention_days: must be 1 to 36500",
         );
-        let otlp = &self.telemetry.otlp_endpoint;
-        require(
-            otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://"),
-            "telemetry.otlp_endpoint: must be empty or an http(s) URL",
-        );
-        for (key, path) in [("database.ca_file", &self.database.ca_file), ("amqp.ca_file", &self.amqp.ca_file)] {
-            if let Err(error) = tls::authorities(path) {
-                problems.push(format!("{key}: {error}"));
-            }
-        }
+        require_authorities("amqp.ca_file", &self.amqp.ca_file, problems);
         for (index, token) in self.auth.tokens.iter().enumerate() {
             if token.parse::<OperatorToken>().is_err() {
                 problems.push(format!(
@@ -235,6 +211,50 @@ impl Common {
                 ));
             }
         }
+    }
+}
+
+impl Database {
+    pub(super) fn check(&self, problems: &mut Vec<String>) {
+        require_authorities("database.ca_file", &self.ca_file, problems);
+        let mut require = |good, problem| require(good, problem, problems);
+        let url = self.url.expose_secret();
+        require(!url.is_empty(), "database.url: must be set");
+        require(
+            url.is_empty() || url.parse::<tokio_postgres::Config>().is_ok(),
+            "database.url: must look like postgres://role:password@host:port/name (?sslmode= takes disable, prefer and require, which verifies)",
+        );
+        require((1..=1000).contains(&self.pool_size), "database.pool_size: must be 1 to 1000");
+        require(self.wait_timeout_ms >= 1, "database.wait_timeout_ms: must be at least 1");
+        require(self.statement_timeout_ms >= 1, "database.statement_timeout_ms: must be at least 1");
+    }
+}
+
+impl Telemetry {
+    pub(super) fn check(&self, problems: &mut Vec<String>) {
+        let mut require = |good, problem| require(good, problem, problems);
+        require(
+            self.log.parse::<tracing_subscriber::EnvFilter>().is_ok(),
+            "telemetry.log: must be a filter such as info or info,shared=debug",
+        );
+        require(matches!(self.log_format.as_str(), "json" | "text"), "telemetry.log_format: must be json or text");
+        let otlp = &self.otlp_endpoint;
+        require(
+            otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://"),
+            "telemetry.otlp_endpoint: must be empty or an http(s) URL",
+        );
+    }
+}
+
+fn require(good: bool, problem: &str, problems: &mut Vec<String>) {
+    if !good {
+        problems.push(problem.to_owned());
+    }
+}
+
+fn require_authorities(key: &str, path: &str, problems: &mut Vec<String>) {
+    if let Err(error) = tls::authorities(path) {
+        problems.push(format!("{key}: {error}"));
     }
 }
 

@@ -2,11 +2,49 @@
 
 use config::{Config, Environment, File, FileFormat, Value, ValueKind};
 
-use super::{Common, InvalidSettings, Settings, Sources, from_files};
+use super::common::section;
+use super::{Common, Database, InvalidSettings, Settings, Sources, Telemetry, from_files};
 
 /// Reads, merges, checks. Errors list every unknown key and every bad value at once.
-pub fn load<S: Settings>(mut sources: Sources<'_>) -> Result<S, InvalidSettings> {
+pub fn load<S: Settings>(sources: Sources<'_>) -> Result<S, InvalidSettings> {
     let mut problems = Vec::new();
+    let merged = merge(sources, &mut problems)?;
+    let common = Common::read(&merged, &mut problems);
+    if let Some(common) = &common {
+        common.check(&mut problems);
+    }
+    // A value that does not fit is in the common sections, and told, or in the service's own.
+    match S::deserialize(&merged) {
+        Ok(settings) => settings.check(&mut problems),
+        Err(_) if common.is_none() => {}
+        Err(error) => problems.push(error.to_string()),
+    }
+    if !problems.is_empty() {
+        return Err(InvalidSettings(problems));
+    }
+    S::deserialize(&merged).map_err(|error| InvalidSettings(vec![error.to_string()]))
+}
+
+/// What is needed for work on the database alone: whoever does that need not know the other secrets.
+pub fn load_for_database(sources: Sources<'_>) -> Result<(Database, Telemetry), InvalidSettings> {
+    let mut problems = Vec::new();
+    let merged = merge(sources, &mut problems)?;
+    let database: Option<Database> = section(&merged, "database", &mut problems);
+    let telemetry: Option<Telemetry> = section(&merged, "telemetry", &mut problems);
+    if let Some(database) = &database {
+        database.check(&mut problems);
+    }
+    if let Some(telemetry) = &telemetry {
+        telemetry.check(&mut problems);
+    }
+    match (database, telemetry) {
+        (Some(database), Some(telemetry)) if problems.is_empty() => Ok((database, telemetry)),
+        _ => Err(InvalidSettings(problems)),
+    }
+}
+
+/// Defaults, the file and the environment as one, in the defaults' types. `problems` gets what does not fit.
+fn merge(mut sources: Sources<'_>, problems: &mut Vec<String>) -> Result<serde_json::Value, InvalidSettings> {
     let own_prefix = format!("{}_", sources.env_prefix);
     let nested_prefix = format!("{}__", sources.env_prefix);
     for (name, _) in &sources.env {
@@ -18,7 +56,7 @@ pub fn load<S: Settings>(mut sources: Sources<'_>) -> Result<S, InvalidSettings>
         .add_source(File::from_str(sources.defaults, FileFormat::Toml))
         .build()
         .map_err(|error| InvalidSettings(vec![format!("embedded defaults: {error}")]))?;
-    let from_files = from_files::take(&mut sources.env, &nested_prefix, &defaults.cache, &mut problems);
+    let from_files = from_files::take(&mut sources.env, &nested_prefix, &defaults.cache, problems);
     let env = Environment::with_prefix(sources.env_prefix)
         .prefix_separator("__")
         .separator("__")
@@ -38,21 +76,7 @@ pub fn load<S: Settings>(mut sources: Sources<'_>) -> Result<S, InvalidSettings>
         InvalidSettings(vec![format!("{file}{}", unreadable(error))])
     })?;
 
-    let merged = conform("", &merged.cache, &defaults.cache, &mut problems);
-    let common = Common::read(&merged, &mut problems);
-    if let Some(common) = &common {
-        common.check(&mut problems);
-    }
-    // A value that does not fit is in the common sections, and told, or in the service's own.
-    match S::deserialize(&merged) {
-        Ok(settings) => settings.check(&mut problems),
-        Err(_) if common.is_none() => {}
-        Err(error) => problems.push(error.to_string()),
-    }
-    if !problems.is_empty() {
-        return Err(InvalidSettings(problems));
-    }
-    S::deserialize(&merged).map_err(|error| InvalidSettings(vec![error.to_string()]))
+    Ok(conform("", &merged.cache, &defaults.cache, problems))
 }
 
 /// The value at `path` in the type that the default has; a text from the environment is converted.

@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 pub use common::{Amqp, Audit, Auth, Common, Database, DeadLetters, Http, Outbox, Shutdown, Telemetry};
-pub use load::load;
+pub use load::{load, load_for_database};
 
 /// Every problem of a configuration, one line each.
 #[derive(Debug, thiserror::Error)]

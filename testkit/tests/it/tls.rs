@@ -56,6 +56,24 @@ async fn refused(url: &str, ca_file: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_frozen_process_does_not_keep_its_locks() {
+    #[derive(diesel::QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        value: String,
+    }
+    let own = testkit::Lab::acquire().await.database("sales").await;
+    let mut session = db::connect(&database(&own.url, ""), "test", 1000).await.unwrap();
+    for (name, wanted) in [("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "1s")] {
+        let asked = diesel::sql_query(format!("SELECT current_setting('{name}') AS value"));
+        assert_eq!(asked.get_result::<Setting>(&mut session).await.unwrap().value, wanted, "{name}");
+    }
+    // Of Unix sockets PostgreSQL says 0; here it is TCP.
+    let asked = diesel::sql_query("SELECT current_setting('tcp_keepalives_idle') AS value");
+    assert_eq!(asked.get_result::<Setting>(&mut session).await.unwrap().value, "15");
+}
+
+#[tokio::test]
 async fn postgres_is_verified_by_its_authority_and_name() {
     shared::service::install_tls();
     let root = tempfile::tempdir().unwrap();

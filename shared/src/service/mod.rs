@@ -1,34 +1,32 @@
-//! What every service is: a program with four commands, started in order and stopped within bounds.
+//! What every service is: started in order and stopped within bounds, by a program with a few commands.
+
+mod program;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use diesel_async::RunQueryDsl;
 use futures::FutureExt;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use program::run;
 
 use crate::amqp::consumer::{Consumers, Subscription};
 use crate::amqp::health::BrokerHealth;
 use crate::amqp::topology::Queue;
 use crate::audit::{Auditor, Books};
-use crate::db::{self, ConnectError, Migrations, Pool};
+use crate::db::{self, Migrations, Pool};
 use crate::dead_letters::{DeadLetters, Hooks};
 use crate::http::auth::OperatorTokens;
 use crate::http::{Listeners, Operations, Routes, listen};
 use crate::installation::await_topology;
 use crate::outbox::Outbox;
-use crate::patience::try_for;
 use crate::readiness::{self, Check, Need, Readiness};
-use crate::rebuild::{Compared, rebuild_figures};
 use crate::relay::Relay;
-use crate::settings::{self, Common, Database, Settings, Sources};
+use crate::settings::Common;
 use crate::telemetry;
 
 /// How often the database is asked whether it is well.
@@ -40,11 +38,6 @@ const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// The parts that use the broker, as checks.
 const RELAY: &str = "broker-relay";
 const CONSUMERS: &str = "broker-consumers";
-/// Longest time for one statement while the database is waited for, milliseconds.
-const DATABASE_WAIT_STATEMENT_MS: u64 = 10_000;
-
-/// Exit code of `rebuild-figures` when figures are off and stay so.
-const FIGURES_OFF: u8 = 3;
 
 /// What tells one service from another.
 #[derive(Clone, Copy)]
@@ -59,136 +52,6 @@ pub struct Identity {
     pub migrations: fn() -> Migrations,
     /// What its books are held to.
     pub books: Books,
-}
-
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    /// A TOML file that overrides the built-in defaults; the environment overrides both.
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the service until SIGTERM or SIGINT.
-    Serve,
-    /// Bring the service's database to the newest schema, then end.
-    Migrate {
-        /// Wait for a database that cannot be reached yet, or does not know this service yet, at most so
-        /// long, seconds.
-        #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
-        wait_s: u64,
-    },
-    /// Compare kept figures (stock) with the rows that explain them (ledger, orders, replenishments),
-    /// then end; the exit code is 3 when any is off.
-    RebuildFigures {
-        /// Set figures that are off to what the rows say. Changes of them wait meanwhile.
-        #[arg(long)]
-        write: bool,
-    },
-    /// Read the configuration, tell every problem, then end.
-    CheckConfig,
-}
-
-/// The program: reads arguments and settings, runs one command.
-pub fn run<S: Settings, F>(identity: Identity, start: impl FnOnce(S) -> F) -> ExitCode
-where
-    F: Future<Output = anyhow::Result<Running>>,
-{
-    let arguments = Cli::command().name(identity.name).get_matches();
-    let cli = Cli::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
-    match run_command(identity, cli, start) {
-        Ok(code) => code,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the process ends, and logs may not be set up")]
-            {
-                eprintln!("{}: {error:#}", identity.name);
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run_command<S: Settings, F>(identity: Identity, cli: Cli, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
-where
-    F: Future<Output = anyhow::Result<Running>>,
-{
-    let sources = Sources {
-        defaults: identity.defaults,
-        file: cli.config.as_deref(),
-        env_prefix: identity.env_prefix,
-        env: std::env::vars().collect(),
-    };
-    let settings: S = settings::load(sources)?;
-    if matches!(cli.command, Command::CheckConfig) {
-        #[expect(clippy::print_stdout, reason = "the command's answer")]
-        {
-            println!("{}: the configuration is valid", identity.name);
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    // Before anything that may speak TLS: the exporter of traces is one.
-    install_tls();
-    telemetry::init(identity.name, &settings.common().telemetry)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match cli.command {
-            Command::Migrate { wait_s } => {
-                let database = &settings.common().database;
-                wait_for_database(database, identity.name, Duration::from_secs(wait_s)).await?;
-                let applied = db::migrate(database, (identity.migrations)()).await?;
-                tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
-                return Ok(ExitCode::SUCCESS);
-            }
-            Command::RebuildFigures { write } => {
-                let compared = rebuild_figures(&settings.common().database, &identity.books, write).await?;
-                return Ok(tell(&compared));
-            }
-            Command::Serve | Command::CheckConfig => {}
-        }
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let running = start(settings).await?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        running.stop().await;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// Until the service is let in, at most so long. While an installation is made, somebody else makes
-/// its role and its database.
-async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> Result<(), ConnectError> {
-    try_for(
-        limit,
-        |error| !matches!(error, ConnectError::Unusable(_)),
-        |error| tracing::info!(limit_s = limit.as_secs(), %error, "waiting for the database"),
-        async || db::connect(database, name, DATABASE_WAIT_STATEMENT_MS).await.map(drop),
-    )
-    .await
-}
-
-/// The answer of `rebuild-figures`.
-fn tell(compared: &[Compared]) -> ExitCode {
-    #[expect(clippy::print_stdout, reason = "the command's answer")]
-    for figure in compared {
-        println!("{figure}");
-    }
-    if compared.is_empty() {
-        #[expect(clippy::print_stdout, reason = "the command's answer")]
-        {
-            println!(
-                "this service has no figure that can be rebuilt from other rows; GET /api/v1/audit compares what it keeps"
-            );
-        }
-    }
-    let is_off = compared.iter().any(|figure| figure.mended < figure.off.len());
-    if is_off { ExitCode::from(FIGURES_OFF) } else { ExitCode::SUCCESS }
 }
 
 /// One TLS provider for the whole process; a second call does nothing.
@@ -208,6 +71,8 @@ pub struct Builder {
     pub readiness: Readiness,
     subscriptions: Vec<Subscription>,
     hooks: BTreeMap<&'static str, Hooks>,
+    /// Cancelled when the schema is found to be there: nothing works on another one.
+    schema: CancellationToken,
     stop: CancellationToken,
     stop_relay: CancellationToken,
     tasks: TaskTracker,
@@ -232,6 +97,7 @@ impl Builder {
             readiness,
             subscriptions: Vec::new(),
             hooks: BTreeMap::new(),
+            schema: CancellationToken::new(),
             stop: CancellationToken::new(),
             stop_relay: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -254,7 +120,7 @@ impl Builder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let work = work(self.stop.clone());
+        let work = after(self.schema.clone(), self.stop.clone(), work(self.stop.clone()));
         self.tasks.spawn(watched("background loop", work, self.stop.clone(), self.tasks_check.clone()));
     }
 
@@ -300,14 +166,17 @@ impl Builder {
         let listeners =
             listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
         let audit_every = Duration::from_secs(self.common.audit.every_s);
-        let auditing = auditor.watch(audit_every, self.stop.clone());
+        let auditing = after(self.schema.clone(), self.stop.clone(), auditor.watch(audit_every, self.stop.clone()));
         self.tasks.spawn(watched("audit", auditing, self.stop.clone(), self.tasks_check.clone()));
-        self.tasks.spawn(watch_database(self.pool, (self.identity.migrations)(), database, self.stop.clone()));
+        let watching =
+            watch_database(self.pool, (self.identity.migrations)(), database, self.schema.clone(), self.stop.clone());
+        self.tasks.spawn(watching);
         let check = self.tasks_check;
-        self.tasks.spawn(watched("consumers", consumers.run(self.stop.clone()), self.stop.clone(), check.clone()));
-        let keeping = dead_letters.run(queues, self.stop.clone());
+        let consuming = after(self.schema.clone(), self.stop.clone(), consumers.run(self.stop.clone()));
+        self.tasks.spawn(watched("consumers", consuming, self.stop.clone(), check.clone()));
+        let keeping = after(self.schema.clone(), self.stop.clone(), dead_letters.run(queues, self.stop.clone()));
         self.tasks.spawn(watched("dead letters", keeping, self.stop.clone(), check.clone()));
-        let relaying = relay.run(self.stop_relay.clone());
+        let relaying = after(self.schema.clone(), self.stop_relay.clone(), relay.run(self.stop_relay.clone()));
         self.relay_task.spawn(watched("relay", relaying, self.stop_relay.clone(), check));
         self.tasks.close();
         self.relay_task.close();
@@ -335,7 +204,22 @@ async fn watched(name: &'static str, work: impl Future<Output = ()>, stop: Cance
     }
 }
 
-async fn watch_database(pool: Pool, migrations: Migrations, check: Check, stop: CancellationToken) {
+/// Work that begins when the schema is there. When it is stopped before, it begins and ends at once.
+async fn after(schema: CancellationToken, stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = schema.cancelled() => {}
+        () = stop.cancelled() => {}
+    }
+    work.await;
+}
+
+async fn watch_database(
+    pool: Pool,
+    migrations: Migrations,
+    check: Check,
+    schema: CancellationToken,
+    stop: CancellationToken,
+) {
     let mut schema_is_current = false;
     while !stop.is_cancelled() {
         let asked = async {
@@ -353,6 +237,7 @@ async fn watch_database(pool: Pool, migrations: Migrations, check: Check, stop: 
         match answer.unwrap_or_else(|_| Err("the database does not answer in time".to_owned())) {
             Ok(_) => {
                 schema_is_current = true;
+                schema.cancel();
                 check.pass();
             }
             Err(error) => check.fail(&error),

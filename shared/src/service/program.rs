@@ -1,0 +1,175 @@
+//! The program: its commands, and what each needs of the settings.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Identity, Running, install_tls};
+use crate::db::{self, ConnectError};
+use crate::patience::try_for;
+use crate::rebuild::{Compared, rebuild_figures};
+use crate::settings::{self, Database, Settings, Sources};
+use crate::telemetry;
+
+/// Longest time for one statement while the database is waited for, milliseconds.
+const DATABASE_WAIT_STATEMENT_MS: u64 = 10_000;
+
+/// Exit code of `rebuild-figures` when figures are off and stay so.
+const FIGURES_OFF: u8 = 3;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// A TOML file that overrides the built-in defaults; the environment overrides both.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or SIGINT.
+    Serve,
+    /// Bring the service's database to the newest schema, then end.
+    Migrate {
+        /// Wait for a database that cannot be reached yet, or does not know this service yet, at most so
+        /// long, seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
+        wait_s: u64,
+    },
+    /// Compare kept figures (stock) with the rows that explain them (ledger, orders, replenishments),
+    /// then end; the exit code is 3 when any is off.
+    RebuildFigures {
+        /// Set figures that are off to what the rows say. Changes of them wait meanwhile.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Read the configuration, tell every problem, then end.
+    CheckConfig,
+}
+
+/// The program: reads arguments and settings, runs one command.
+pub fn run<S: Settings, F>(identity: Identity, start: impl FnOnce(S) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let arguments = Cli::command().name(identity.name).get_matches();
+    let cli = Cli::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
+    match run_command(identity, cli, start) {
+        Ok(code) => code,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the process ends, and logs may not be set up")]
+            {
+                eprintln!("{}: {error:#}", identity.name);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command<S: Settings, F>(identity: Identity, cli: Cli, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let sources = Sources {
+        defaults: identity.defaults,
+        file: cli.config.as_deref(),
+        env_prefix: identity.env_prefix,
+        env: std::env::vars().collect(),
+    };
+    // Before anything that may speak TLS: the exporter of traces is one.
+    install_tls();
+    let work = match cli.command {
+        Command::CheckConfig => {
+            settings::load::<S>(sources)?;
+            #[expect(clippy::print_stdout, reason = "the command's answer")]
+            {
+                println!("{}: the configuration is valid", identity.name);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Serve => {
+            let settings: S = settings::load(sources)?;
+            telemetry::init(identity.name, &settings.common().telemetry)?;
+            return runtime()?.block_on(serve(settings, start));
+        }
+        Command::Migrate { wait_s } => DatabaseWork::Migrate { wait_s },
+        Command::RebuildFigures { write } => DatabaseWork::RebuildFigures { write },
+    };
+    let (database, telemetry) = settings::load_for_database(sources)?;
+    telemetry::init(identity.name, &telemetry)?;
+    runtime()?.block_on(work.run(&identity, &database))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn serve<S: Settings, F>(settings: S, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = start(settings).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is done to the database alone, without a service.
+enum DatabaseWork {
+    Migrate { wait_s: u64 },
+    RebuildFigures { write: bool },
+}
+
+impl DatabaseWork {
+    async fn run(self, identity: &Identity, database: &Database) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Migrate { wait_s } => {
+                wait_for_database(database, identity.name, Duration::from_secs(wait_s)).await?;
+                let applied = db::migrate(database, (identity.migrations)()).await?;
+                tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::RebuildFigures { write } => Ok(tell(&rebuild_figures(database, &identity.books, write).await?)),
+        }
+    }
+}
+
+/// Until the service is let in, at most so long. While an installation is made, somebody else makes
+/// its role and its database.
+async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> Result<(), ConnectError> {
+    try_for(
+        limit,
+        |error| !matches!(error, ConnectError::Unusable(_)),
+        |error| tracing::info!(limit_s = limit.as_secs(), %error, "waiting for the database"),
+        async || db::connect(database, name, DATABASE_WAIT_STATEMENT_MS).await.map(drop),
+    )
+    .await
+}
+
+/// The answer of `rebuild-figures`.
+fn tell(compared: &[Compared]) -> ExitCode {
+    #[expect(clippy::print_stdout, reason = "the command's answer")]
+    for figure in compared {
+        println!("{figure}");
+    }
+    if compared.is_empty() {
+        #[expect(clippy::print_stdout, reason = "the command's answer")]
+        {
+            println!(
+                "this service has no figure that can be rebuilt from other rows; GET /api/v1/audit compares what it keeps"
+            );
+        }
+    }
+    let is_off = compared.iter().any(|figure| figure.mended < figure.off.len());
+    if is_off { ExitCode::from(FIGURES_OFF) } else { ExitCode::SUCCESS }
+}
