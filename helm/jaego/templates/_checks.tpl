@@ -58,6 +58,9 @@
 {{- if and (eq $keda.kind "KEDA") (empty $keda.keda.existingSecret) -}}
 {{- $problems = append $problems "production.autoscaling.kind is KEDA: name the Secret with its two addresses in production.autoscaling.keda.existingSecret (keys: postgresql-connection, rabbitmq-host)." -}}
 {{- end -}}
+{{- if and (eq .Values.jobs.hooks "always") (or .Values.postgresql.bundled .Values.rabbitmq.bundled) -}}
+{{- $problems = append $problems "jobs.hooks is always: Jobs before the installation would wait for servers that come with it. Set postgresql.bundled and rabbitmq.bundled to false and give servers of your own." -}}
+{{- end -}}
 {{- if and .Values.tests.enabled .Values.auth.existingSecret (empty .Values.auth.operatorTokenSecret) -}}
 {{- $problems = append $problems "auth.existingSecret is set: `helm test` needs an operator's token; name its Secret in auth.operatorTokenSecret (key: token), or set tests.enabled to false." -}}
 {{- end -}}

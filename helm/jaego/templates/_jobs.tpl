@@ -1,30 +1,32 @@
 {{/*
 A Job that may be repeated: (dict "root" $ "component" "migrate-sales" "weight" "-10" "image" .. "args" list "env" ".." "mounts" ".." "volumes" "..").
 On install it runs beside everything else (the servers that it needs may be part of the release) and the services stay
-not ready until it is done. On upgrade it runs before anything is changed.
+not ready until it is done. On upgrade it is a hook that runs before anything is changed, so it may only read what the
+release before has left: Secrets, no ConfigMap. A hook that failed is there to be read until the next one.
 */}}
 {{- define "jaego.job" -}}
-{{- $root := .root -}}
+{{- $isHook := or (not .root.Release.IsInstall) (eq .root.Values.jobs.hooks "always") -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: {{ include "jaego.fullname" .root }}-{{ .component }}-{{ .root.Release.Revision }}
+  name: {{ include "jaego.fullname" .root }}-{{ .component }}-{{ ternary "upgrade" (toString .root.Release.Revision) $isHook }}
   namespace: {{ .root.Release.Namespace | quote }}
   labels: {{- include "jaego.labels" . | nindent 4 }}
-  {{- if not .root.Release.IsInstall }}
+  {{- if $isHook }}
   annotations:
-    helm.sh/hook: pre-upgrade
+    helm.sh/hook: {{ ternary "pre-install,pre-upgrade" "pre-upgrade" (eq .root.Values.jobs.hooks "always") }}
     helm.sh/hook-weight: {{ .weight | quote }}
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
   {{- end }}
 spec:
-  backoffLimit: 6
+  backoffLimit: 3
   activeDeadlineSeconds: {{ .root.Values.jobs.deadlineSeconds }}
   template:
     metadata:
       labels: {{- include "jaego.labels" . | nindent 8 }}
     spec:
-      restartPolicy: OnFailure
+      # The pod of each try stays with its log.
+      restartPolicy: Never
       serviceAccountName: {{ include "jaego.fullname" .root }}-jobs
       automountServiceAccountToken: false
       enableServiceLinks: false

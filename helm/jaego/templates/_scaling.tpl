@@ -37,8 +37,10 @@ spec:
   minReplicaCount: {{ $scale.minReplicas }}
   maxReplicaCount: {{ $scale.maxReplicas }}
   pollingInterval: 15
-  # When a scaler cannot be asked, what ran goes on.
+  {{- if contains "AverageValue" .triggers }}
+  # When a scaler cannot be asked, what ran goes on. (CPU is asked of Kubernetes itself; KEDA refuses this for it alone.)
   fallback: {failureThreshold: 3, replicas: {{ $scale.minReplicas }}, behavior: currentReplicasIfHigher}
+  {{- end }}
   advanced:
     horizontalPodAutoscalerConfig:
       behavior: {{- include "jaego.scalingBehavior" . | nindent 8 }}

@@ -31,7 +31,8 @@ there is random. All Secrets of the release are worked out together and remember
 {{- if not .Values.auth.existingSecret -}}
 {{- $token := include "jaego.kept" (dict "root" . "name" (printf "%s-operator-token" $full) "key" "token") | default (randAlphaNum 40) -}}
 {{- $_ := set $made "operator-token" (dict "token" $token) -}}
-{{- $_ := set $made "auth" (dict "tokens" (printf "operator:operator:%s" (sha256sum $token))) -}}
+{{- $tokens := include "jaego.kept" (dict "root" . "name" (printf "%s-auth" $full) "key" "tokens") | default (printf "operator:operator:%s" (sha256sum $token)) -}}
+{{- $_ := set $made "auth" (dict "tokens" $tokens) -}}
 {{- end -}}
 {{- if .Values.postgresql.bundled -}}
 {{- $password := include "jaego.kept" (dict "root" . "name" (printf "%s-postgresql" $full) "key" "password") | default (randAlphaNum 32) -}}

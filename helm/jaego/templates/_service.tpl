@@ -154,9 +154,7 @@ spec:
 {{- $facts := include "jaego.facts" . | fromYaml -}}
 - {name: {{ $facts.prefix }}__DATABASE__URL_FILE, value: /etc/jaego/secrets/database-url}
 - {name: {{ $facts.prefix }}__AMQP__URL_FILE, value: /etc/jaego/secrets/amqp-url}
-{{- if not .withoutAuth }}
 - {name: {{ $facts.prefix }}__AUTH__TOKENS_FILE, value: /etc/jaego/auth/tokens}
-{{- end }}
 {{- if eq .component "production" }}
 - {name: {{ $facts.prefix }}__CALLBACK__SIGNING_KEY_FILE, value: /etc/jaego/secrets/callback-signing-key}
 {{- end }}
@@ -168,9 +166,7 @@ spec:
 {{- define "jaego.mounts" -}}
 - {name: config, mountPath: /etc/jaego/config, readOnly: true}
 - {name: secrets, mountPath: /etc/jaego/secrets, readOnly: true}
-{{- if not .withoutAuth }}
 - {name: auth, mountPath: /etc/jaego/auth, readOnly: true}
-{{- end }}
 {{ include "jaego.caMount" .root | trim }}
 {{- end -}}
 
@@ -187,13 +183,11 @@ spec:
       {{- range $facts.secretKeys }}
       - {key: {{ . }}, path: {{ . }}}
       {{- end }}
-{{- if not .withoutAuth }}
 - name: auth
   secret:
     secretName: {{ include "jaego.authSecretName" .root | quote }}
     defaultMode: 0440
     items: [{key: tokens, path: tokens}]
-{{- end }}
 {{ include "jaego.caVolume" .root | trim }}
 {{- end -}}
 

@@ -31,10 +31,10 @@ fn jobs_are_plain_on_install_and_come_first_on_upgrade() {
         assert!(installed.of_kind("Job").iter().all(|job| job["metadata"]["annotations"].is_null()));
 
         let upgraded = engine.try_render(&values, &Release { revision: 4, upgrade: true, ..INSTALL }).unwrap();
-        let wanted: Vec<String> = jobs.iter().map(|job| format!("Job jaego-{job}-4")).collect();
+        let wanted: Vec<String> = jobs.iter().map(|job| format!("Job jaego-{job}-upgrade")).collect();
         assert_eq!(names(&upgraded), wanted);
         let weight = |job: &str| -> i64 {
-            let annotations = &upgraded.get("Job", &format!("{job}-4"))["metadata"]["annotations"];
+            let annotations = &upgraded.get("Job", &format!("{job}-upgrade"))["metadata"]["annotations"];
             assert_eq!(annotations["helm.sh/hook"], "pre-upgrade", "{job}");
             annotations["helm.sh/hook-weight"].as_str().unwrap().parse().unwrap()
         };
@@ -47,6 +47,33 @@ fn jobs_are_plain_on_install_and_come_first_on_upgrade() {
             assert!(texts(&job["spec"]["template"]["spec"]["containers"][0]["args"]).contains(&"--wait-s"));
         }
     }
+}
+
+#[test]
+fn a_hook_reads_nothing_that_the_upgrade_would_bring() {
+    let mut engine = Engine::start();
+    let production = engine.values("values-production.yaml");
+    for values in [evaluation(), production] {
+        let upgraded = engine.try_render(&values, &Release { revision: 2, upgrade: true, ..INSTALL }).unwrap();
+        for job in upgraded.of_kind("Job") {
+            let volumes = list(&job["spec"]["template"]["spec"]["volumes"]);
+            assert!(volumes.iter().all(|volume| volume["configMap"].is_null()), "{}", name(job));
+        }
+    }
+}
+
+#[test]
+fn where_nothing_is_installed_by_helm_jobs_are_always_hooks() {
+    let mut engine = Engine::start();
+    let production = engine.values("values-production.yaml");
+    let rendered = engine.render(&merged(&production, &at("jobs.hooks", json!("always"))));
+    let jobs = rendered.of_kind("Job");
+    assert!(jobs.len() >= 4);
+    for job in jobs {
+        assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade", "{}", name(job));
+    }
+    let refused = engine.try_render(&at("jobs.hooks", json!("always")), &INSTALL).err().unwrap();
+    assert!(refused.contains("jobs.hooks is always") && refused.contains("postgresql.bundled"), "{refused}");
 }
 
 #[test]

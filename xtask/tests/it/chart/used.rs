@@ -122,13 +122,8 @@ fn used(engine: &mut Engine, world: &World<'_>) -> BTreeSet<String> {
             for url in addresses.iter().filter(|text| text.contains("://")).map(|text| Url::parse(text).unwrap()) {
                 // A factory's address is told to who calls factories.
                 let from = if place == "--factory-url" { "production" } else { &pod.component };
-                // What a Job reads and does not speak to: users and roles are made from others' addresses, and a
-                // migration checks all of its service's settings, but opens the database only.
-                let is_material = match pod.component.as_str() {
-                    "topology" => place.starts_with("urls/"),
-                    job if job.starts_with("migrate-") => !place.ends_with("database-url"),
-                    _ => false,
-                };
+                // What a Job reads and does not speak to: users are made from others' addresses.
+                let is_material = pod.component == "topology" && place.starts_with("urls/");
                 if !is_material {
                     used.insert(format!("{from} -> {}", world.resolve(&url)));
                 }

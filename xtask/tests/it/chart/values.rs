@@ -82,6 +82,13 @@ fn needs(path: &str, value: &Value) -> Value {
         ("production.autoscaling.kind", kind) if kind == "KEDA" => {
             at("production.autoscaling.keda.existingSecret", json!("keda"))
         }
+        ("jobs.hooks", hooks) if hooks == "always" => {
+            let servers = json!({
+                "postgresql": { "bundled": false },
+                "rabbitmq": { "bundled": false, "topology": { "existingSecret": "topology" } },
+            });
+            merged(&connections(), &servers)
+        }
         ("tests.enabled", Value::Bool(true)) => at("auth.operatorTokenSecret", json!("token")),
         // One must stay in production.
         (path, kind) if path.ends_with(".autoscaling.kind") && kind == "none" => {
