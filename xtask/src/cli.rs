@@ -114,7 +114,7 @@ struct Image {
     /// Their tag.
     #[arg(long, value_name = "TAG", default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
-    /// Run them, too: each tells its version, and sales-service must become ready on private servers.
+    /// Run them, too: each tells its version, and each service must become ready on private servers.
     #[arg(long)]
     check: bool,
 }

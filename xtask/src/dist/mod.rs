@@ -149,7 +149,17 @@ async fn check(path: &Path, program: &str) -> anyhow::Result<(u64, String)> {
 
 /// What it writes to standard output, when it ends well.
 pub(crate) async fn said(mut command: Command) -> anyhow::Result<String> {
-    let shown = format!("{:?}", command.as_std());
+    // Without what is set by `--env`: there are passwords among it.
+    let words = std::iter::once(command.as_std().get_program()).chain(command.as_std().get_args());
+    let mut is_secret = false;
+    let shown: Vec<_> = words
+        .map(
+            |word| {
+                if std::mem::replace(&mut is_secret, word == "--env") { "..".into() } else { word.to_string_lossy() }
+            },
+        )
+        .collect();
+    let shown = shown.join(" ");
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.with_context(|| format!("cannot run {shown}"))?;
     let error = String::from_utf8_lossy(&output.stderr);

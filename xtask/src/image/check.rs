@@ -1,4 +1,4 @@
-//! Do the images work? Each program tells its version, and sales-service becomes ready on private servers.
+//! Do the images work? Each program tells its version, and each service becomes ready on private servers.
 
 use std::{fs, time::Duration};
 
@@ -8,7 +8,7 @@ use shared::amqp::topology::User;
 use testkit::{
     process::{Process, Spec},
     servers::choose_ports,
-    service::Surroundings,
+    service::{ServiceSurroundings, Surroundings},
 };
 use tokio::{process::Command, time::sleep, time::timeout};
 
@@ -27,7 +27,8 @@ use crate::{
 /// Nobody in particular, and a member of no group.
 const USER: &str = "65532:65532";
 const USER_ID: u32 = 65532;
-const SERVICE: &str = "sales-service";
+const SERVICES: [(&str, User); 3] =
+    [("sales-service", User::Sales), ("production-service", User::Production), ("restock-service", User::Restock)];
 const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,15 +43,20 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(Shipped, 
         container.remove().await?;
         step.done(format!("{} runs as {USER}", outcome?));
     }
-    let (_, image, _) = images.iter().find(|(shipped, ..)| shipped.program == SERVICE).context("no image to start")?;
     packages::ensure(progress).await?;
-    let step = progress.begin(format!("Starting {SERVICE} from its image, on private servers"))?;
-    let container = tool.container(image).await?;
-    let outcome = becomes_ready(&container).await;
-    container.remove().await?;
+    let surroundings = Surroundings::new().await;
+    for (service, user) in SERVICES {
+        let (_, image, _) =
+            images.iter().find(|(shipped, ..)| shipped.program == service).context("no image to start")?;
+        let step = progress.begin(format!("Starting {service} from its image, on private servers"))?;
+        let container = tool.container(image).await?;
+        let outcome = becomes_ready(&container, service, &surroundings.service(user).await).await;
+        container.remove().await?;
+        outcome?;
+        step.done(format!("{service} from its image became ready, and stopped in order when asked to"));
+    }
+    drop(surroundings);
     testkit::Lab::stop_unused().await?;
-    outcome?;
-    step.done(format!("{SERVICE} from its image became ready, and stopped in order when asked to"));
     Ok(())
 }
 
@@ -63,13 +69,11 @@ async fn tells_its_version(container: &Container<'_>, program: &str) -> anyhow::
 }
 
 /// The servers are called by name, so that looking names up in an image is tried, too.
-async fn becomes_ready(container: &Container<'_>) -> anyhow::Result<()> {
-    let surroundings = Surroundings::new().await;
-    let own = surroundings.service(User::Sales).await;
+async fn becomes_ready(container: &Container<'_>, service: &str, own: &ServiceSurroundings) -> anyhow::Result<()> {
     let [api, public, admin] = choose_ports([0; 3])?;
     let ports = [("HTTP__PORT", api), ("HTTP__PUBLIC_PORT", public), ("HTTP__ADMIN_PORT", admin)];
     let by_name = own.env.iter().map(|(key, value)| {
-        let port = ports.iter().find(|(name, _)| key.strip_prefix("JAEGO_SALES__") == Some(*name));
+        let port = ports.iter().find(|(name, _)| key.ends_with(&format!("__{name}")));
         let value = match port {
             Some((_, port)) => port.to_string(),
             None if key.ends_with("__URL") => value.replace("@127.0.0.1:", "@localhost:"),
@@ -77,7 +81,10 @@ async fn becomes_ready(container: &Container<'_>) -> anyhow::Result<()> {
         };
         (key.clone(), value)
     });
-    let env: Vec<(String, String)> = by_name.collect();
+    let mut env: Vec<(String, String)> = by_name.collect();
+    if service == "production-service" {
+        env.push(("JAEGO_PRODUCTION__CALLBACK__BASE_URL".to_owned(), "http://localhost:1".to_owned()));
+    }
     let migrated = timeout(MIGRATE_TIMEOUT, said(command(&container.run(&env, &["migrate"])))).await;
     migrated.context("the migration did not end")??;
 
@@ -85,7 +92,7 @@ async fn becomes_ready(container: &Container<'_>) -> anyhow::Result<()> {
     let log = folder().with_file_name("image-check.log");
     // Of an earlier check.
     fs::remove_file(&log).ok();
-    let mut process = Spec::new(SERVICE, &words[0], log).args(&words[1..]).spawn()?;
+    let mut process = Spec::new(service, &words[0], log).args(&words[1..]).spawn()?;
     let ready = timeout(READY_TIMEOUT, ready(&mut process, &format!("http://127.0.0.1:{admin}"))).await;
     match ready {
         Ok(outcome) => outcome?,
