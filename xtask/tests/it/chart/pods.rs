@@ -18,7 +18,7 @@ fn modes(engine: &mut Engine) -> Vec<Rendered> {
 
 /// Pod Security Standards, profile "restricted", with what it takes over from "baseline": a sentence for each
 /// rule that is broken. <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
-fn breaks_restricted(pod: &Pod<'_>) -> Vec<String> {
+pub(super) fn breaks_restricted(pod: &Pod<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let mut rule = |holds: bool, text: &str| {
         if !holds {

@@ -8,7 +8,7 @@ use super::{
     values::{evaluation, merged, switches},
 };
 
-/// Kinds whose operators publish no schema that could be had here: RabbitMQ's cluster and topology operators.
+/// Kinds of RabbitMQ's cluster and topology operators: their schemas are in those repositories, in no package.
 const WITHOUT_SCHEMA: [&str; 6] = ["RabbitmqCluster", "Vhost", "User", "Permission", "TopicPermission", "Policy"];
 
 #[test]
