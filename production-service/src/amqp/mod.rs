@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use shared::amqp::consumer::{HandleError, Handled, Subscription};
 use shared::amqp::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
-use shared::contracts::production::ProductionRequested;
-use shared::contracts::{ReceivedEvent, production, replenishment, stock};
+use shared::contracts::{DecodeError, ReceivedEvent, production, replenishment, stock};
 use shared::dead_letters::Hooks;
-use shared::ids::RequestId;
 use shared::trace::TraceContext;
 
 use crate::commands::Context;
@@ -27,27 +25,33 @@ pub fn subscriptions(context: &Context) -> [Subscription; 3] {
 }
 
 /// A dead letter of a production request is as settled as its request, and discarded it cancels the
-/// request. What was never a request does neither.
+/// request, also one that died before it was kept. What cannot be read as a request does neither.
 pub fn letters_of_requests() -> Hooks {
     Hooks {
         standing: Arc::new(|connection, reason, body| {
             Box::pin(async move {
-                let Some(id) = asked_for(&body) else { return Ok(None) };
-                letter_standing(connection, id, &reason).await
+                let Some(message) = asked_for(&body) else { return Ok(None) };
+                letter_standing(connection, message.requested.request_id, &reason).await
             })
         }),
         discarded: Arc::new(|connection, body| {
             Box::pin(async move {
-                let Some(id) = asked_for(&body) else { return Ok(()) };
-                discard_request(connection, id).await
+                let Some(message) = asked_for(&body) else { return Ok(()) };
+                discard_request(connection, message).await
             })
         }),
     }
 }
 
-fn asked_for(body: &[u8]) -> Option<RequestId> {
-    let event = ReceivedEvent::parse(body).and_then(|event| event.decode(&production::REQUESTED));
-    event.ok().map(|ProductionRequested { request_id, .. }| request_id)
+fn asked_for(body: &[u8]) -> Option<Message> {
+    let event = ReceivedEvent::parse(body).ok()?;
+    let trace = event.trace();
+    message_of(event, trace).ok()
+}
+
+fn message_of(event: ReceivedEvent, trace: TraceContext) -> Result<Message, DecodeError> {
+    let requested = event.decode(&production::REQUESTED)?;
+    Ok(Message { requested, event_id: event.id, event: event.raw, trace })
 }
 
 fn with<F, R>(context: &Context, handler: F) -> impl Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static
@@ -59,9 +63,7 @@ where
 }
 
 async fn on_requested(context: Context, event: ReceivedEvent, trace: TraceContext) -> Result<Handled, HandleError> {
-    let requested = event.decode(&production::REQUESTED)?;
-    let message = Message { requested, event_id: event.id, event: event.raw, trace };
-    Ok(keep_request(&context, message).await?)
+    Ok(keep_request(&context, message_of(event, trace)?).await?)
 }
 
 async fn on_closed(context: Context, event: ReceivedEvent, _: TraceContext) -> Result<(), HandleError> {

@@ -2,18 +2,24 @@
 
 use diesel_async::AsyncPgConnection;
 use shared::db::StoreError;
-use shared::ids::RequestId;
 
 use super::announce;
+use super::keep_request::{Message, keep_new};
 use crate::store::requests;
 
-/// Cancels the request if it is still the dead letter's, in the caller's transaction.
-pub async fn discard_request(connection: &mut AsyncPgConnection, id: RequestId) -> Result<(), StoreError> {
-    let Some(stored) = requests::lock(connection, id).await? else { return Ok(()) };
+const DISCARDED: &str = "its dead letter was discarded by an operator";
+
+/// Cancels the request if it is still the dead letter's, in the caller's transaction, which holds the request
+/// (see `letter_standing`). One that was never kept, because its message died before it could be, is kept as
+/// cancelled: whoever asked for it waits for an answer.
+pub async fn discard_request(connection: &mut AsyncPgConnection, message: Message) -> Result<(), StoreError> {
+    let Some(stored) = requests::lock(connection, message.requested.request_id).await? else {
+        return keep_new(connection, message, Some(DISCARDED)).await;
+    };
     // One that was sent again by hand meanwhile is given up, too, unless a factory has taken it.
     if !stored.state.has_died || !stored.state.status.is_before_acceptance() {
         return Ok(());
     }
-    let Some(change) = stored.state.close("its dead letter was discarded by an operator") else { return Ok(()) };
+    let Some(change) = stored.state.close(DISCARDED) else { return Ok(()) };
     announce::save(connection, &stored, &change, announce::trace_of(&stored), "").await
 }

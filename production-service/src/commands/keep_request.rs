@@ -1,6 +1,6 @@
 //! A production request came: it is kept once, by its id.
 
-use diesel_async::AsyncConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::amqp::consumer::Handled;
 use shared::contracts::production::ProductionRequested;
 use shared::db::StoreError;
@@ -28,50 +28,62 @@ pub async fn keep_request(context: &Context, message: Message) -> Result<Handled
     let mut connection = context.pool.get().await?;
     let handled = connection
         .transaction(async move |connection| {
-            let Message { requested, event_id, event, trace } = message;
-            lock_request(connection, requested.request_id).await?;
-            if let Some(stored) = requests::lock(connection, requested.request_id).await? {
+            let id = message.requested.request_id;
+            lock_request(connection, id).await?;
+            if let Some(stored) = requests::lock(connection, id).await? {
                 if let Some(change) = stored.state.arrive_again() {
-                    announce::save(connection, &stored, &change, trace, "").await?;
+                    announce::save(connection, &stored, &change, message.trace, "").await?;
                 }
                 // Whether a redrive helped is known when the factory has answered, and not before,
                 // however often its message comes.
                 let is_underway = stored.state.has_died && stored.state.status.is_before_acceptance();
                 return Ok(if is_underway { Handled::Underway } else { Handled::Done });
             }
-            let new = Request {
-                id: requested.request_id,
-                sku: requested.sku,
-                factory_id: requested.factory_id,
-                fallback_from: None,
-                quantity: requested.quantity,
-                received: 0,
-                status: Status::Requested,
-                attempt_count: 0,
-                attempts_before_schedule: 0,
-                outcome_unknown: false,
-                has_died: false,
-                was_accepted: false,
-                overdue: false,
-                revision: 0,
-            };
-            let factory = factories::find(connection, &new.factory_id).await?;
-            let closed = arrivals::take_closing(connection, new.id).await?;
-            let received = arrivals::received_units(connection, new.id, &new.sku).await?;
-            let arrival = Arrival { factory_known: factory.is_some(), received, closed: closed.as_deref() };
-            let change = new.arrive(arrival);
-            let origin = Origin {
-                reason: requested.reason,
-                requested_at: requested.requested_at,
-                traceparent: trace.to_string(),
-                event_id,
-                event,
-            };
-            let stored = requests::insert(connection, &new, &origin).await?;
-            announce::save(connection, &stored, &change, trace, "").await?;
+            keep_new(connection, message, None).await?;
             Ok::<_, StoreError>(Handled::Done)
         })
         .await?;
     context.committed();
     Ok(handled)
+}
+
+/// Keeps a request that is not there yet, in the caller's transaction, which holds its lock. Given up already
+/// (`given_up`: why), it is kept as cancelled, unless all its goods came nevertheless.
+pub(super) async fn keep_new(
+    connection: &mut AsyncPgConnection,
+    message: Message,
+    given_up: Option<&str>,
+) -> Result<(), StoreError> {
+    let Message { requested, event_id, event, trace } = message;
+    let new = Request {
+        id: requested.request_id,
+        sku: requested.sku,
+        factory_id: requested.factory_id,
+        fallback_from: None,
+        quantity: requested.quantity,
+        received: 0,
+        status: Status::Requested,
+        attempt_count: 0,
+        attempts_before_schedule: 0,
+        outcome_unknown: false,
+        has_died: false,
+        was_accepted: false,
+        overdue: false,
+        revision: 0,
+    };
+    let factory = factories::find(connection, &new.factory_id).await?;
+    let closed = arrivals::take_closing(connection, new.id).await?;
+    let received = arrivals::received_units(connection, new.id, &new.sku).await?;
+    let given_up = given_up.filter(|_| received < new.quantity.get());
+    let closed = closed.as_deref().or(given_up);
+    let change = new.arrive(Arrival { factory_known: factory.is_some(), received, closed });
+    let origin = Origin {
+        reason: requested.reason,
+        requested_at: requested.requested_at,
+        traceparent: trace.to_string(),
+        event_id,
+        event,
+    };
+    let stored = requests::insert(connection, &new, &origin).await?;
+    announce::save(connection, &stored, &change, trace, "").await
 }

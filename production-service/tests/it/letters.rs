@@ -2,11 +2,12 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::amqp::topology::EVENTS;
 use shared::ids::RequestId;
 use testkit::factory::Faults;
 use testkit::service::OPERATOR_TOKEN;
 
-use crate::world::{FACTORY, Service, World};
+use crate::world::{FACTORY, Service, World, requested};
 
 async fn letters_in(service: &Service, status: &str) -> Vec<Value> {
     let body = service.get(&format!("/api/v1/dead-letters?status={status}&limit=200")).await.body;
@@ -91,5 +92,45 @@ async fn discards_and_cancellations_at_the_same_time_do_not_hinder_each_other() 
     }
     assert_eq!(letters_in(&service, "discarded").await.len(), REQUESTS);
     world.messages("restock.production-cancelled", u32::try_from(REQUESTS).unwrap()).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_letter_of_a_request_that_was_never_kept_is_told_as_its_cancellation() {
+    let mut world = World::new("1").await;
+    world.set("AMQP__RETRY_DELAYS_MS", "50");
+    let service = world.start_with_factory().await;
+    let admin = world.as_admin().await;
+    let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'held'; END $$; \
+        CREATE TRIGGER hold BEFORE INSERT ON production_requests FOR EACH ROW EXECUTE FUNCTION hold()";
+    admin.batch_execute(hold).await.unwrap();
+    let (id, event) = requested(FACTORY, 10);
+    world.publish(event.clone()).await;
+    let unreadable = "{\"data\": {\"request_id\": 1}}";
+    world.publish_raw(EVENTS, "production.requested", "m-1", "", unreadable.as_bytes()).await;
+    let letters = service.dead_letters(2).await;
+    assert!(letters.iter().any(|letter| is_of(letter, id) && letter["reason"] == "handler-failed"), "{letters:?}");
+    assert_eq!(service.production_request(id).await.status, 404);
+    admin.batch_execute("DROP TRIGGER hold ON production_requests; DROP FUNCTION hold()").await.unwrap();
+
+    let all: Vec<&Value> = letters.iter().map(|letter| &letter["id"]).collect();
+    let body = json!({"ids": all, "reason": "nobody wants it any more"});
+    for discarded in [2, 0] {
+        let path = "/api/v1/dead-letters/discard";
+        let answer = service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(body.clone())).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["discarded"]), (200, &json!(discarded)), "{}", answer.body);
+    }
+    let (kind, told) = world.outcomes(1).await.remove(0);
+    assert_eq!(kind, "jaego.production.cancelled.v1");
+    assert_eq!((&told["request_id"], &told["revision"]), (&json!(id), &json!(1)));
+    world.messages("restock.production-cancelled", 1).await;
+    // Its message may come once more: nobody is asked for anything.
+    world.publish(event).await;
+    world.messages("production.requests", 0).await;
+    let shown = service.production_request(id).await.body;
+    let reason = "its dead letter was discarded by an operator";
+    assert_eq!((&shown["status"], &shown["outcome_reason"]), (&json!("cancelled"), &json!(reason)), "{shown}");
+    assert!(world.factory.requests().is_empty());
+    assert_eq!(letters_in(&service, "discarded").await.len(), 2);
     world.finish(service).await;
 }
