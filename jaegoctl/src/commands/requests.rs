@@ -88,7 +88,7 @@ pub(crate) struct Retry {
     #[command(flatten)]
     bulk: Bulk,
     /// Withdraw them from their factories for good, and hand them to the fallback factories: those that
-    /// are retrying or dead-lettered, and that certainly no factory has taken
+    /// wait, or are dead-lettered, and that certainly no factory has taken
     #[arg(long)]
     fallback: bool,
 }

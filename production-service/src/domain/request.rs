@@ -103,7 +103,7 @@ pub enum Rejection {
     NotRetryable(Status),
     /// It has ended.
     Ended(Status),
-    /// Only a request that waits for a retry, or died, can be withdrawn from its factory.
+    /// Only a request that waits for its factory, or died, can be withdrawn from it.
     NotWithdrawable(Status),
     /// Its factory has taken it, or nobody knows whether it has.
     MayBeTaken(Status),
@@ -265,7 +265,7 @@ impl Request {
     /// An operator withdraws it from its factory for good and hands it to the fallback. As after a refusal it
     /// must be certain that no factory has it: goods that nobody asked for twice must not come twice.
     pub fn withdraw(&self, fallback: Option<Fallback<'_>>) -> Result<Change, Rejection> {
-        if !matches!(self.status, Status::Retrying | Status::DeadLettered) {
+        if !matches!(self.status, Status::Requested | Status::Retrying | Status::DeadLettered) {
             return Err(Rejection::NotWithdrawable(self.status));
         }
         if self.outcome_unknown || self.was_accepted {

@@ -189,7 +189,7 @@ fn an_operator_hands_to_the_fallback_only_what_certainly_no_factory_has() {
     let new = request(Status::Requested);
     let retrying = claimed(&new).after(&next_call(&new, Verdict::Retry));
     let dead = retrying.after(&retrying.give_up().expect("a change"));
-    for waiting in [&retrying, &dead] {
+    for waiting in [&new, &retrying, &dead] {
         let change = waiting.withdraw(other).expect("a change");
         assert_eq!((change.status, change.next_attempt_in), (Status::Requested, Some(Duration::ZERO)));
         assert_eq!(outcome(&change), None, "nothing is told yet");
@@ -205,7 +205,7 @@ fn an_operator_hands_to_the_fallback_only_what_certainly_no_factory_has() {
         }
     }
     for status in Status::ALL {
-        let fits = matches!(status, Status::Retrying | Status::DeadLettered);
+        let fits = matches!(status, Status::Requested | Status::Retrying | Status::DeadLettered);
         assert_eq!(request(status).withdraw(other) == Err(Rejection::NotWithdrawable(status)), !fits, "{status}");
     }
     let waiting = request(Status::Retrying);

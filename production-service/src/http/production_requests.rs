@@ -263,7 +263,7 @@ pub(super) struct RetryRequest {
             "status": "requested", "next_attempt_at": "2026-11-22T21:14:38.298478Z", "factory_job_id": null,
         })),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue; `status_now` says what it is. With `fallback`: it is neither retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which."),
+        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue; `status_now` says what it is. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which."),
     ),
 )]
 #[post("/api/v1/production-requests/{id}/retry")]
@@ -316,9 +316,10 @@ fn conflict(rejection: Rejection) -> Problem {
             (status, "only a request that is retrying, dead_lettered or overdue can be sent again")
         }
         Rejection::Ended(status) => (status, "it has ended"),
-        Rejection::NotWithdrawable(status) => {
-            (status, "only a request that is retrying or dead_lettered can be handed to the fallback factory")
-        }
+        Rejection::NotWithdrawable(status) => (
+            status,
+            "only a request that is requested, retrying or dead_lettered can be handed to the fallback factory",
+        ),
         Rejection::MayBeTaken(status) => (
             status,
             "its factory has taken it or may have (see the outcomes of its attempts), so the fallback factory is not asked: the goods could come twice",

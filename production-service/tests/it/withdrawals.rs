@@ -61,6 +61,32 @@ async fn an_operator_withdraws_a_request_and_the_fallback_makes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_an_open_breaker_need_not_wait_there() {
+    let mut world = World::new("600").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1");
+    world.set("BREAKER__OPEN_MS", "600000");
+    world.set("BREAKER__OPEN_MAX_MS", "600000");
+    let other = FactorySimulator::start_local(3_600_000).unwrap();
+    let service = world.start().await;
+    service.put_factory(OTHER, json!({"base_url": other.url()})).await;
+    let with = json!({"base_url": world.factory.url(), "fallback_factory_id": OTHER});
+    service.put_factory(FACTORY, with).await;
+    world.factory.set_faults(refusing()).unwrap();
+    let first = world.request(FACTORY, 10).await;
+    service.until(first, "retrying").await;
+
+    let id = world.request(FACTORY, 10).await;
+    let shown = service.until(id, "requested").await;
+    assert_eq!((&shown["waiting_for"], &shown["attempt_count"]), (&json!("breaker_open"), &json!(0)), "{shown}");
+    let answer = hand_over(&service, id, json!({"fallback": true})).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+    let shown = service.until(id, "accepted").await;
+    assert_eq!((&shown["factory_id"], &shown["fallback_from"]), (&json!(OTHER), &json!(FACTORY)));
+    assert_eq!((world.factory.requests().len(), other.requests().len()), (1, 1));
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_factory_may_have_taken_is_not_handed_on() {
     let mut world = World::new("600").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
@@ -74,7 +100,7 @@ async fn what_a_factory_may_have_taken_is_not_handed_on() {
     };
     let accepted = world.request(FACTORY, 10).await;
     service.until(accepted, "accepted").await;
-    conflict(accepted, "retrying or dead_lettered", "accepted").await;
+    conflict(accepted, "requested, retrying or dead_lettered", "accepted").await;
     world.factory.set_faults(refusing()).unwrap();
     let waiting = world.request(FACTORY, 10).await;
     service.until(waiting, "retrying").await;
