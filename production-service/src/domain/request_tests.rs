@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use shared::ids::{FactoryId, Quantity, RequestId};
 
 use super::{
-    Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Fallback, Options, Outcome, Rejection, Request, Status,
-    UNKNOWN_FACTORY, Verdict,
+    Arrival, AttemptResult, Change, Ending, FACTORY_UNREACHABLE, Fallback, Options, Outcome, Rejection, Request,
+    Status, UNKNOWN_FACTORY, Verdict,
 };
 
 const SCHEDULE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -172,7 +172,19 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
     let change = next_call(&moved, Verdict::Refused);
     assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((Outcome::Refused, "told"))));
 
-    // A call that nobody knows the end of may have been taken, whatever is answered later.
+    // A call that nobody knows the end of may have been taken, whatever is answered later; and so may one that the
+    // factory failed over. Only what says that nothing was done leaves the way free.
+    let is_free = |ending: Ending| {
+        let failed = claimed(&new).after(&next_call(&new, ending.classify().0));
+        next_call(&failed, Verdict::Refused).factory_id == Some(fallback())
+    };
+    for status in [408, 425, 429, 503] {
+        assert!(is_free(Ending::Status(status)), "{status}");
+    }
+    assert!(is_free(Ending::NotConnected) && !is_free(Ending::NoAnswer));
+    for status in (500..600).filter(|status| *status != 503) {
+        assert!(!is_free(Ending::Status(status)), "{status}");
+    }
     let silent = claimed(&new).after(&next_call(&new, Verdict::Unknown));
     let lost = claimed(&new);
     let lost = lost.after(&lost.attempt_lost(&SCHEDULE).expect("a change"));

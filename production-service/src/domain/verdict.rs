@@ -46,15 +46,15 @@ impl Verdict {
 }
 
 /// First and last status of a row, what it means for the request, and what it tells of the factory. The
-/// first row that fits counts. 502 and 504 are said by a gateway whose own answer never came.
+/// first row that fits counts. Of the server errors 503 alone says that nothing was done: 500 and the like may
+/// come after the factory has booked the request, 502 and 504 from a gateway that the answer never reached.
 const TABLE: &[(u16, u16, Verdict, Health)] = &[
     (200, 299, Verdict::Accepted, Health::Well),
     (408, 408, Verdict::Retry, Health::Well),
     (425, 425, Verdict::Retry, Health::Well),
     (429, 429, Verdict::Retry, Health::Well),
-    (502, 502, Verdict::Unknown, Health::Ill),
-    (504, 504, Verdict::Unknown, Health::Ill),
-    (500, 599, Verdict::Retry, Health::Ill),
+    (503, 503, Verdict::Retry, Health::Ill),
+    (500, 599, Verdict::Unknown, Health::Ill),
     (300, 499, Verdict::Refused, Health::Well),
 ];
 
@@ -91,9 +91,8 @@ mod tests {
             (&[408], Verdict::Retry, Health::Well),
             (&[425], Verdict::Retry, Health::Well),
             (&[429], Verdict::Retry, Health::Well),
-            (&[502], Verdict::Unknown, Health::Ill),
-            (&[504], Verdict::Unknown, Health::Ill),
-            (&[500, 501, 503, 505, 599], Verdict::Retry, Health::Ill),
+            (&[503], Verdict::Retry, Health::Ill),
+            (&[500, 501, 502, 504, 505, 507, 511, 599], Verdict::Unknown, Health::Ill),
             (
                 &[400, 401, 403, 404, 405, 407, 409, 410, 422, 424, 426, 428, 430, 451, 499],
                 Verdict::Refused,

@@ -103,7 +103,7 @@ pub(super) struct ProductionAttempt {
     #[schema(required, example = r#"{"data":{"id":"01a2051b-cefe-74e0-97ab-4e935d068351"}}"#)]
     answer: Option<String>,
     /// `accepted`, `retry` (not taken, may be later), `refused`, or `unknown` (sent, but whether the factory took it
-    /// was never told: time-out, cut line, 502, 504, or the service ended before it knew); null: under way.
+    /// was never told: time-out, cut line, 5xx other than 503, or the service ended before it knew); null: under way.
     #[schema(required, value_type = Option<words::AttemptOutcome>)]
     outcome: Option<String>,
     /// Its trace.
