@@ -1,4 +1,4 @@
-//! By the clock: requests that were accepted and not received in time are flagged, and everybody is told.
+//! By the clock: requests that were accepted and not received in full in time are flagged, and everybody is told.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match mark_overdue(&context).await {
             Ok(0) => {}
-            Ok(count) => tracing::warn!(count, "accepted requests were not received in time"),
+            Ok(count) => tracing::warn!(count, "accepted requests were not received in full in time"),
             Err(error) => tracing::warn!(%error, "cannot look for overdue requests; the next round does it"),
         }
         tokio::select! {

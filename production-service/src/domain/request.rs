@@ -41,7 +41,7 @@ pub struct Request {
     pub outcome_unknown: bool,
     /// A factory has taken it at least once.
     pub was_accepted: bool,
-    /// Accepted, but not received when it should have been.
+    /// Accepted, but not received in full when it should have been.
     pub overdue: bool,
     /// It is a dead letter, or was one.
     pub has_died: bool,
@@ -234,7 +234,9 @@ impl Request {
             Status::Cancelled => Status::Cancelled,
             _ => self.status_with(received),
         };
-        Change { received, ..self.becomes(status) }
+        // What is still open of an overdue one is no less late.
+        let overdue = self.overdue && status == Status::PartlyReceived;
+        Change { received, overdue, ..self.becomes(status) }
     }
 
     /// Its replenishment was closed.
@@ -252,7 +254,7 @@ impl Request {
         }
     }
 
-    /// An operator wants it sent now.
+    /// An operator wants it sent now. Never one of which goods came: it would be asked for as a whole.
     pub fn retry(&self) -> Result<Change, Rejection> {
         match self.status {
             Status::Retrying => Ok(self.becomes(Status::Retrying).sending_in(Duration::ZERO)),
@@ -281,11 +283,15 @@ impl Request {
         }
     }
 
-    /// It was not received within `limit` of its acceptance; None when that is known, or does not matter any more.
+    /// It was not received in full within `limit` of its acceptance; None when that is known, or does not matter
+    /// any more.
     pub fn be_late(&self, limit: Duration) -> Option<Change> {
-        let is_news = self.status == Status::Accepted && !self.overdue;
-        let reason = format!("not received within {} s of its acceptance", limit.as_secs());
-        let change = Change { overdue: true, ..self.becomes(Status::Accepted) };
+        let is_news = matches!(self.status, Status::Accepted | Status::PartlyReceived) && !self.overdue;
+        let reason = match self.received {
+            0 => format!("not received within {} s of its acceptance", limit.as_secs()),
+            some => format!("{some} of {} received within {} s of its acceptance", self.quantity, limit.as_secs()),
+        };
+        let change = Change { overdue: true, ..self.becomes(self.status) };
         is_news.then(|| change.announcing(Outcome::Overdue, &reason))
     }
 

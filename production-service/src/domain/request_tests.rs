@@ -260,6 +260,27 @@ fn goods_end_all_attempts_and_what_was_cancelled_stays_so() {
     }
 }
 
+#[test]
+fn what_came_in_part_is_overdue_until_the_rest_came() {
+    for status in Status::ALL {
+        let late = request(status).be_late(SCHEDULE[1]);
+        assert_eq!(late.is_some(), matches!(status, Status::Accepted | Status::PartlyReceived), "{status}");
+    }
+    let part = Request { was_accepted: true, received: 4, ..request(Status::PartlyReceived) };
+    let change = part.be_late(SCHEDULE[1]).expect("a change");
+    assert_eq!((change.status, change.overdue, change.received), (Status::PartlyReceived, true, 4));
+    assert_eq!(outcome(&change), Some((Outcome::Overdue, "4 of 10 received within 5 s of its acceptance")));
+    let late = part.after(&change);
+    assert_eq!(late.be_late(SCHEDULE[1]), None, "it is known");
+    assert_eq!(late.retry(), Err(Rejection::NotRetryable(Status::PartlyReceived)));
+    let more = late.receive(quantity(5));
+    assert_eq!((more.status, more.overdue), (Status::PartlyReceived, true));
+    let all = late.after(&more).receive(quantity(1));
+    assert_eq!((all.status, all.overdue), (Status::Received, false));
+    let closed = late.close("x").expect("a change");
+    assert!(!closed.overdue);
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     Claim,
@@ -347,7 +368,10 @@ proptest! {
             // What a factory has taken is never said to be refused or dead.
             let lost = matches!(current.status, Status::Refused | Status::DeadLettered);
             prop_assert!(!before.was_accepted || !lost, "{:?} after {:?}", current, event);
-            prop_assert!(!current.overdue || current.status == Status::Accepted);
+            let is_open = matches!(current.status, Status::Accepted | Status::PartlyReceived);
+            prop_assert!(!current.overdue || is_open);
+            // Late goods that are still to come are late until they have come.
+            prop_assert!(current.overdue || !before.overdue || current.status != Status::PartlyReceived);
             prop_assert!(!never_again || !current.status.is_before_acceptance(), "{:?} after {:?}", current, event);
             prop_assert!(calls_since_restart <= 1 + i32::try_from(SCHEDULE.len()).expect("small"));
             // One other factory at most, and none once a call's end was unknown.

@@ -40,7 +40,7 @@ pub(super) struct ProductionRequest {
     received: i64,
     #[schema(value_type = words::ProductionStatus)]
     status: &'static str,
-    /// Accepted, but not received when it should have been.
+    /// Accepted, but not received in full when it should have been.
     #[schema(example = false)]
     overdue: bool,
     /// Calls to the factory.
@@ -263,7 +263,7 @@ pub(super) struct RetryRequest {
             "status": "requested", "next_attempt_at": "2026-11-22T21:14:38.298478Z", "factory_job_id": null,
         })),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue; `status_now` says what it is. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which."),
+        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue, or some of its goods came; `status_now` says what it is. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which."),
     ),
 )]
 #[post("/api/v1/production-requests/{id}/retry")]
@@ -312,6 +312,10 @@ async fn answer(context: &Context, after: Option<StoredRequest>) -> Result<HttpR
 
 fn conflict(rejection: Rejection) -> Problem {
     let (status, detail) = match rejection {
+        Rejection::NotRetryable(status @ Status::PartlyReceived) => (
+            status,
+            "some of its goods came, and sending it again would ask for all of them once more; book the rest by hand if it came, too, or close its replenishment",
+        ),
         Rejection::NotRetryable(status) => {
             (status, "only a request that is retrying, dead_lettered or overdue can be sent again")
         }

@@ -333,12 +333,13 @@ pub async fn lock_lost(
 }
 
 const LOCK_LATE: &str = "SELECT request.id FROM production_requests AS request \
-    JOIN factories ON factories.id = request.factory_id WHERE request.status = 'accepted' AND NOT request.overdue \
+    JOIN factories ON factories.id = request.factory_id WHERE request.status IN ('accepted', 'partly_received') \
+    AND NOT request.overdue \
     AND coalesce(request.last_accepted_at, request.accepted_at, request.updated_at) + interval '1 second' \
         * (factories.overdue_factor * coalesce(factories.lead_time_p50_s, factories.lead_time_s)) <= now() \
     ORDER BY request.last_accepted_at, request.id LIMIT $1 FOR UPDATE OF request SKIP LOCKED";
 
-/// Requests that were accepted and should have been received, nobody else's until the transaction ends.
+/// Requests that were accepted and should have been received in full, nobody else's until the transaction ends.
 pub async fn lock_late(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
     let late: Vec<Id> = diesel::sql_query(LOCK_LATE).bind::<BigInt, _>(limit).load(connection).await?;
     load_all(connection, late).await

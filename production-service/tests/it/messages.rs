@@ -21,7 +21,7 @@ fn closed(id: RequestId) -> OutgoingEvent {
     event(&replenishment::CLOSED, id, &data)
 }
 
-fn received(id: RequestId, units: i64) -> OutgoingEvent {
+pub(crate) fn received(id: RequestId, units: i64) -> OutgoingEvent {
     received_as(id, SKU, units)
 }
 

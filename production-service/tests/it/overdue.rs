@@ -4,6 +4,7 @@ use serde_json::json;
 use testkit::factory::Faults;
 use testkit::wait_until;
 
+use crate::messages::received;
 use crate::world::{FACTORY, SOON, World};
 
 const PATH: &str = "/api/v1/production-requests";
@@ -56,5 +57,50 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
     let kinds: Vec<String> = world.outcomes(4).await.into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds[2..], ["jaego.production.accepted.v1", "jaego.production.overdue.v1"]);
     replica.running.stop().await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_in_part_is_overdue_until_the_rest_came() {
+    let mut world = World::new("0.05").await;
+    world.set("OVERDUE__CHECK_EVERY_MS", "50");
+    let service = world.start().await;
+    let at_leisure = json!({"base_url": world.factory.url(), "lead_time_s": 3600});
+    service.put_factory(FACTORY, at_leisure).await;
+    let id = world.request(FACTORY, 10).await;
+    service.until(id, "accepted").await;
+    world.publish(received(id, 4)).await;
+    let shown = service.until(id, "partly_received").await;
+    assert_eq!(shown["overdue"], false);
+    let ago = "UPDATE production_requests SET last_accepted_at = now() - interval '1 day'";
+    world.sql().await.execute(ago, &[]).await.unwrap();
+    let shown = wait_until("an overdue request", SOON, || async {
+        let shown = service.production_request(id).await.body;
+        if shown["overdue"] == true { Ok(shown) } else { Err(shown) }
+    })
+    .await;
+    assert_eq!((&shown["status"], &shown["received"]), (&json!("partly_received"), &json!(4)));
+    let (kind, told) = world.outcomes(2).await.remove(1);
+    assert_eq!((kind.as_str(), &told["revision"]), ("jaego.production.overdue.v1", &json!(2)));
+    assert!(told["reason"].as_str().unwrap().starts_with("4 of 10 received within "), "{told}");
+    let listed = service.get(&format!("{PATH}?overdue=true&status=partly_received")).await.body;
+    assert_eq!(listed["items"][0]["id"], json!(id));
+
+    // Asked for again it would be asked for as a whole.
+    let answer = service.post(&format!("{PATH}/{id}/retry")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["status_now"]), (409, &json!("partly_received")));
+    assert!(answer.body["detail"].as_str().unwrap().contains("close its replenishment"), "{}", answer.body);
+    world.publish(received(id, 1)).await;
+    let shown = wait_until("more goods", SOON, || async {
+        let shown = service.production_request(id).await.body;
+        if shown["received"] == 5 { Ok(shown) } else { Err(shown) }
+    })
+    .await;
+    assert_eq!((&shown["status"], &shown["overdue"]), (&json!("partly_received"), &json!(true)));
+    world.publish(received(id, 5)).await;
+    let shown = service.until(id, "received").await;
+    assert_eq!(shown["overdue"], false);
+    assert_eq!(world.factory.requests().len(), 1);
+    world.outcomes(2).await;
     world.finish(service).await;
 }
