@@ -175,7 +175,7 @@ async fn two_replicas_send_five_hundred_requests_once_each_while_the_factory_fai
     world.factory.set_faults(Faults { for_ms: Some(3_000), ..refuse(503, None) }).unwrap();
     let ids = publish_many(&world, MANY).await;
     until_all(&world, "accepted", MANY).await;
-    assert_accepted_once(&world, &ids);
+    assert_accepted_once(&world, &ids).await;
     assert_both_call(&world, MANY / 20);
     replica.running.stop().await;
     world.finish(service).await;
@@ -196,7 +196,7 @@ async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepte
         .unwrap();
     let ids = publish_many(&world, REQUESTS).await;
     until_all(&world, "accepted", REQUESTS).await;
-    assert_accepted_once(&world, &ids);
+    assert_accepted_once(&world, &ids).await;
     let asked = world.factory.requests();
     let first_accepted = asked.iter().find(|one| one.answer_status == Some(201)).unwrap();
     let outage = (first_accepted.at - asked[0].at).to_std().unwrap();
@@ -216,14 +216,16 @@ fn assert_both_call(world: &World, at_least: usize) {
     assert!(calls.values().all(|calls| *calls >= at_least), "{calls:?}");
 }
 
-/// The factory has accepted each of these, and nothing else, once.
-fn assert_accepted_once(world: &World, ids: &HashSet<String>) {
+/// The factory has accepted each of these, and nothing else, once, and got no call that is not written down.
+async fn assert_accepted_once(world: &World, ids: &HashSet<String>) {
     let mut accepted: HashMap<String, usize> = HashMap::new();
     for one in world.factory.requests().into_iter().filter(|one| one.answer_status == Some(201)) {
         *accepted.entry(one.idempotency_key.unwrap()).or_default() += 1;
     }
     assert_eq!(accepted.len(), ids.len());
     assert!(accepted.iter().all(|(id, times)| ids.contains(id) && *times == 1), "{accepted:?}");
+    let attempts = world.count("SELECT count(*) FROM production_attempts").await;
+    assert_eq!(i64::try_from(world.factory.requests().len()), Ok(attempts));
 }
 
 async fn publish_many(world: &World, count: usize) -> HashSet<String> {
