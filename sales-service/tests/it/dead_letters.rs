@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
+use tokio_postgres::NoTls;
 
 use crate::bad_input::assert_problem;
 use crate::messages::{event, publish, received_of};
@@ -242,4 +243,50 @@ async fn what_is_redriven_has_the_properties_that_it_came_with() {
         let header = format!("x-jaego-property-{}", name.replace('_', "-"));
         assert_eq!(again["headers"][header], came[name], "{name}: {again}");
     }
+}
+
+async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
+    wait_until(query, SOON, || async {
+        let count = shop.count(query).await;
+        if count == expected { Ok(()) } else { Err(count) }
+    })
+    .await;
+}
+
+/// The services' own sessions that wait for a lock.
+fn lock_waits(shop: &Shop) -> String {
+    let role = &shop.own.database.name;
+    format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock' \
+         AND datname = current_database()"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_goes_on_when_letters_end_as_they_are_to_be_sent() {
+    let shop = open().await;
+    for _ in 0..3 {
+        publish_for_a_stranger(&shop).await;
+    }
+    let mut all = letters(&shop, "", 3).await;
+    all.sort_by_key(|letter| letter["id"].to_string());
+    let ids: Vec<&Value> = all.iter().map(|letter| &letter["id"]).collect();
+    // One at a time, the next much later.
+    let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": ids, "rate_per_s": 0.1})).await;
+    assert_eq!(ordered.status, 202, "{ordered:?}");
+    wait_for_count(&shop, "SELECT count(*) FROM redrive_letters WHERE outcome = 'queued'", 2).await;
+
+    // Somebody ends the second one; that the job comes to it just then is arranged.
+    let (mut other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+    tokio::spawn(connection);
+    let ending = other.transaction().await.expect("a transaction");
+    let end = "UPDATE redrive_letters SET outcome = 'discarded' WHERE dead_letter_id = $1::text::uuid";
+    ending.execute(end, &[&ids[1].as_str().expect("an id")]).await.expect("ended");
+    shop.database.batch_execute("UPDATE redrives SET next_send_at = now()").await.expect("due");
+    wait_for_count(&shop, &lock_waits(&shop), 1).await;
+    ending.commit().await.expect("committed");
+
+    let job = ended(&shop, &ordered).await;
+    assert_eq!((&job["failed_again"], &job["discarded"]), (&json!(2), &json!(1)), "{job}");
+    wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE is_sent", 1).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Double, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
@@ -156,15 +156,17 @@ pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Send
     .bind::<BigInt, _>(batch)
     .load(connection)
     .await?;
-    let is_sent = letters.is_empty();
     let sent_s = f64::from(u32::try_from(letters.len()).unwrap_or(u32::MAX)) / due.rate_per_s;
     outbox::append(connection, letters.into_iter().map(message)).await?;
-    sql_query("UPDATE redrives SET next_send_at = now() + $2 * interval '1 second', is_sent = $3 WHERE id = $1")
-        .bind::<SqlUuid, _>(due.id)
-        .bind::<Double, _>(sent_s)
-        .bind::<Bool, _>(is_sent)
-        .execute(connection)
-        .await?;
+    // Not by the size of the batch: one whose letters all ended while it waited for them is empty, too.
+    sql_query(
+        "UPDATE redrives SET next_send_at = now() + $2 * interval '1 second', is_sent = NOT EXISTS \
+         (SELECT FROM redrive_letters WHERE redrive_id = $1 AND outcome = 'queued') WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(due.id)
+    .bind::<Double, _>(sent_s)
+    .execute(connection)
+    .await?;
     Ok(Sending::Sent)
 }
 
