@@ -290,3 +290,41 @@ async fn a_redrive_goes_on_when_letters_end_as_they_are_to_be_sent() {
     assert_eq!((&job["failed_again"], &job["discarded"]), (&json!(2), &json!(1)), "{job}");
     wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE is_sent", 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_two_jobs_ends_in_both() {
+    let shop = open().await;
+    let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
+    publish(&shop, "stock.received", &body).await;
+    let id = letters(&shop, "", 1).await[0]["id"].clone();
+    for is_cured in [false, true] {
+        if is_cured {
+            shop.product("NOT-HERE", 0, policy()).await;
+        }
+        // Nothing is sent before both jobs are there.
+        let (mut other, connection) =
+            tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+        tokio::spawn(connection);
+        let holding = other.transaction().await.expect("a transaction");
+        holding.batch_execute("LOCK TABLE outbox IN SHARE MODE").await.expect("locked");
+        let first = shop.operate(Method::POST, REDRIVE, json!({"ids": [id]})).await;
+        wait_for_count(&shop, &lock_waits(&shop), 1).await;
+        let second = shop.operate(Method::POST, REDRIVE, json!({"ids": [id], "rate_per_s": 0.1})).await;
+        assert_eq!((first.status.as_u16(), second.status.as_u16()), (202, 202), "{second:?}");
+        let later = "UPDATE redrives SET next_send_at = now() + interval '1 hour' WHERE id = $1::text::uuid";
+        shop.database.execute(later, &[&second.body["id"].as_str().expect("an id")]).await.expect("later");
+        holding.rollback().await.expect("released");
+
+        let outcome = if is_cured { "processed" } else { "failed_again" };
+        for job in [&first, &second] {
+            let job = ended(&shop, job).await;
+            assert_eq!(job[outcome], 1, "{job}");
+        }
+        letters(&shop, if is_cured { "status=processed" } else { "status=waiting" }, 1).await;
+        // The second job finds nothing to send.
+        shop.database.batch_execute("UPDATE redrives SET next_send_at = now()").await.expect("due");
+        wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE NOT is_sent", 0).await;
+    }
+    let attempts = shop.count("SELECT attempts FROM dead_letters").await;
+    assert_eq!(attempts, 6, "first, and by the first of two jobs");
+}

@@ -34,12 +34,13 @@ impl DeadLetters {
     pub(crate) async fn keep(&self, queue: &Queue, message: DeadMessage) -> Result<(), StoreError> {
         let letter = letter(queue, message);
         let mut connection = self.pool.get().await?;
-        let Some(hooks) = self.hooks.get(queue.name) else {
-            return letters::keep(&mut connection, &letter, None).await;
-        };
+        let hooks = self.hooks.get(queue.name);
         connection
             .transaction(async |connection| {
-                let end = (hooks.standing)(connection, letter.reason.clone(), letter.body.clone()).await?;
+                let end = match hooks {
+                    Some(hooks) => (hooks.standing)(connection, letter.reason.clone(), letter.body.clone()).await?,
+                    None => None,
+                };
                 letters::keep(connection, &letter, end).await
             })
             .await

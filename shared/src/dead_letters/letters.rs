@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -27,14 +27,35 @@ pub(super) struct NewLetter {
     pub(super) failed_at: DateTime<Utc>,
 }
 
-/// Keeps a letter: it waits, unless it has come to an `end` already.
+#[derive(QueryableByName)]
+struct Changed {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Tells every job what became of these letters: one that is queued still is not sent any more. A statement
+/// after the one that changed the letters, in its transaction: it sees the jobs that were ordered while that
+/// waited for a letter.
+async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outcome: &str) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = changed.iter().map(|letter| letter.id).collect();
+    sql_query(
+        "UPDATE redrive_letters SET outcome = $2 WHERE dead_letter_id = ANY($1) AND outcome IN ('queued', 'sent')",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Text, _>(outcome)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps a letter, in a transaction: it waits, unless it has come to an `end` already.
 pub(super) async fn keep(
     connection: &mut AsyncPgConnection,
     letter: &NewLetter,
     end: Option<End>,
 ) -> Result<(), StoreError> {
-    sql_query(
-        "WITH letter AS (INSERT INTO dead_letters (id, queue, message_id, body_digest, reason, error, \"group\", cause, \
+    let kept: Vec<Changed> = sql_query(
+        "INSERT INTO dead_letters (id, queue, message_id, body_digest, reason, error, \"group\", cause, \
          attempts, content_type, headers, body, trace_id, first_failed_at, last_failed_at, status, settled_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, \
          CASE WHEN $15 <> 'waiting' THEN now() END) \
@@ -42,9 +63,7 @@ pub(super) async fn keep(
          error = excluded.error, \"group\" = excluded.\"group\", cause = excluded.cause, \
          attempts = dead_letters.attempts + excluded.attempts, headers = excluded.headers, \
          last_failed_at = excluded.last_failed_at, settled_at = excluded.settled_at \
-         WHERE excluded.last_failed_at > dead_letters.last_failed_at RETURNING id) \
-         UPDATE redrive_letters SET outcome = 'failed_again' FROM letter \
-         WHERE redrive_letters.dead_letter_id = letter.id AND outcome = 'sent'",
+         WHERE excluded.last_failed_at > dead_letters.last_failed_at RETURNING id",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
     .bind::<Text, _>(letter.queue)
@@ -61,23 +80,25 @@ pub(super) async fn keep(
     .bind::<Nullable<Text>, _>(&letter.trace_id)
     .bind::<Timestamptz, _>(letter.failed_at)
     .bind::<Text, _>(end.map_or("waiting", End::as_status))
-    .execute(connection)
+    .load(connection)
     .await?;
-    Ok(())
+    tell_jobs(connection, &kept, "failed_again").await
 }
 
-/// A redriven letter was handled.
+/// A redriven letter was handled; whether another copy of it has failed meanwhile does not matter any more.
 pub(crate) async fn processed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), StoreError> {
-    sql_query(
-        "WITH letter AS (UPDATE dead_letters SET status = 'processed', settled_at = now() \
-         WHERE id = $1 AND status = 'redriving' RETURNING id) \
-         UPDATE redrive_letters SET outcome = 'processed' FROM letter \
-         WHERE redrive_letters.dead_letter_id = letter.id AND outcome = 'sent'",
-    )
-    .bind::<SqlUuid, _>(id)
-    .execute(connection)
-    .await?;
-    Ok(())
+    connection
+        .transaction(async |connection| {
+            let changed: Vec<Changed> = sql_query(
+                "UPDATE dead_letters SET status = 'processed', settled_at = now() \
+                 WHERE id = $1 AND status IN ('waiting', 'redriving') RETURNING id",
+            )
+            .bind::<SqlUuid, _>(id)
+            .load(connection)
+            .await?;
+            tell_jobs(connection, &changed, "processed").await
+        })
+        .await
 }
 
 /// How a letter ends that is not handled as a message.
@@ -99,25 +120,23 @@ impl End {
 }
 
 /// What this message asked for has ended, by a redrive or without one: its letter, if it has one,
-/// needs nobody any more.
+/// needs nobody any more. In the caller's transaction.
 pub async fn resolve(
     connection: &mut AsyncPgConnection,
     queue: &Queue,
     message_id: &str,
     end: End,
 ) -> Result<(), StoreError> {
-    sql_query(
-        "WITH letter AS (UPDATE dead_letters SET status = $3, settled_at = now() \
-         WHERE queue = $1 AND message_id = $2 AND status IN ('waiting', 'redriving') RETURNING id) \
-         UPDATE redrive_letters SET outcome = $3 FROM letter \
-         WHERE redrive_letters.dead_letter_id = letter.id AND outcome IN ('queued', 'sent')",
+    let changed: Vec<Changed> = sql_query(
+        "UPDATE dead_letters SET status = $3, settled_at = now() \
+         WHERE queue = $1 AND message_id = $2 AND status IN ('waiting', 'redriving') RETURNING id",
     )
     .bind::<Text, _>(queue.name)
     .bind::<Text, _>(message_id)
     .bind::<Text, _>(end.as_status())
-    .execute(connection)
+    .load(connection)
     .await?;
-    Ok(())
+    tell_jobs(connection, &changed, end.as_status()).await
 }
 
 /// Marks a waiting letter discarded; false when it does not wait.
