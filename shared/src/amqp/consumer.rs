@@ -4,9 +4,10 @@
 //! database. What cannot be understood is dead-lettered at once; what a handler fails on is retried
 //! from the database (see [`super::retries`]); while the database is away nothing is consumed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt, try_join, try_join_all};
+use futures::future::{BoxFuture, FutureExt, try_join_all};
 use lapin::Connection;
 use lapin::message::Delivery;
 use opentelemetry::KeyValue;
@@ -116,6 +117,23 @@ impl Subscription {
     }
 }
 
+/// What is consumed of a subscription's queue.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Messages(&'a Subscription),
+    /// Its dead letters.
+    Letters(&'static Queue),
+}
+
+impl Source<'_> {
+    fn queue(self) -> Cow<'static, str> {
+        match self {
+            Self::Messages(subscription) => subscription.queue.name.into(),
+            Self::Letters(queue) => queue.dead_letter_queue().into(),
+        }
+    }
+}
+
 /// A service's consumers.
 pub struct Consumers {
     /// The service's name on the broker.
@@ -168,40 +186,43 @@ impl Consumers {
 
     /// Until the connection is lost, or `stop`.
     async fn session(&self, link: &Connection, counter: &Counter<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
-        for subscription in &self.subscriptions {
-            self.broker.fail(subscription.queue.name, "not consumed yet");
+        let sources = || self.subscriptions.iter().flat_map(|own| [Source::Messages(own), Source::Letters(own.queue)]);
+        for source in sources() {
+            self.broker.fail(&source.queue(), "not consumed yet");
         }
         self.broker.pass(CONNECTION);
-        let serving = self.subscriptions.iter().map(|subscription| self.serve(subscription, link, counter, stop));
-        try_join_all(serving).await.map(drop)
+        try_join_all(sources().map(|source| self.serve(source, link, counter, stop))).await.map(drop)
     }
 
-    /// Consumes one queue and its dead letters; what is wrong with them (a queue is missing, a channel was
-    /// closed) is tried again by itself, while other queues go on. An error when the connection is lost.
+    /// Consumes one queue; what is wrong with it (it is missing, its channel was closed) is tried again by
+    /// itself, while other queues go on, its own dead letters' among them: a consumer that is given up gives
+    /// back what it was handed, and the broker counts that against messages that nothing is wrong with. An
+    /// error when the connection is lost.
     async fn serve(
         &self,
-        subscription: &Subscription,
+        source: Source<'_>,
         link: &Connection,
         counter: &Counter<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let queue = subscription.queue;
+        let queue = source.queue();
         let mut backoff = Backoff::default();
         loop {
             let begun = Instant::now();
             let serving = async {
-                let messages = Deliveries::open(link, self.name, queue.name, &self.amqp).await?;
-                let letters = Deliveries::open(link, self.name, &queue.dead_letter_queue(), &self.amqp).await?;
-                self.broker.pass(queue.name);
-                let consuming = self.consume(subscription, messages, counter, stop);
-                try_join(consuming, self.drain(queue, letters, stop)).await.map(drop)
+                let deliveries = Deliveries::open(link, self.name, &queue, &self.amqp).await?;
+                self.broker.pass(&queue);
+                match source {
+                    Source::Messages(subscription) => self.consume(subscription, deliveries, counter, stop).await,
+                    Source::Letters(queue) => self.drain(queue, deliveries, stop).await,
+                }
             };
             let Err(error) = serving.await else { return Ok(()) };
             if !link.status().connected() {
                 return Err(error);
             }
-            self.broker.fail(queue.name, &format!("{error:#}"));
-            tracing::warn!(queue = queue.name, error = format!("{error:#}"), "cannot consume; trying again");
+            self.broker.fail(&queue, &format!("{error:#}"));
+            tracing::warn!(queue = &*queue, error = format!("{error:#}"), "cannot consume; trying again");
             backoff.reset_if_steady(begun);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
