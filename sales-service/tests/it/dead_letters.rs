@@ -142,6 +142,8 @@ async fn letters_are_given_up_with_a_reason_all_or_none() {
         (REDRIVE, json!({"ids": [], "rate_per_s": 1})),
         (REDRIVE, json!({"ids": [ids[2]], "group": "x"})),
         (REDRIVE, json!({"ids": [ids[2]], "rate_per_s": 0})),
+        (REDRIVE, json!({"ids": [ids[2]], "rate_per_s": 1e-300})),
+        (REDRIVE, json!({"ids": [ids[2]], "rate_per_s": 0.009})),
         (REDRIVE, json!({"ids": [ids[2]], "rate_per_s": 10_001})),
         (REDRIVE, json!({"ids": [ids[2]], "speed": 1})),
         (DISCARD, json!({"ids": [ids[2]], "reason": " "})),

@@ -22,6 +22,8 @@ use crate::trace::TraceContext;
 
 const REDRIVE: &str = "POST /api/v1/dead-letters/redrive";
 const RATE_PER_S_DEFAULT: f64 = 50.0;
+/// The slowest redrive still sends a letter every hundred seconds.
+const RATE_PER_S_MIN: f64 = 0.01;
 const RATE_PER_S_MAX: f64 = 10_000.0;
 
 /// Which letters to send back: `ids` or a `group`.
@@ -33,8 +35,8 @@ pub struct RedriveLetters {
     ids: Option<Vec<Uuid>>,
     /// All waiting letters of a group, at most 100,000.
     group: Option<String>,
-    /// Letters a second, up to 10,000; 50 without it.
-    #[schema(minimum = 0, maximum = 10_000)]
+    /// Letters a second, 0.01 to 10,000; 50 without it.
+    #[schema(minimum = 0.01, maximum = 10_000)]
     rate_per_s: Option<f64>,
 }
 
@@ -113,8 +115,8 @@ pub(super) async fn redrive_dead_letters(
 ) -> Result<HttpResponse, Problem> {
     let wanted: RedriveLetters = parse_strict(&body.0)?;
     let rate_per_s = wanted.rate_per_s.unwrap_or(RATE_PER_S_DEFAULT);
-    if !(rate_per_s > 0.0 && rate_per_s <= RATE_PER_S_MAX) {
-        return Err(invalid("rate_per_s", "must be above 0 and at most 10000"));
+    if !(RATE_PER_S_MIN..=RATE_PER_S_MAX).contains(&rate_per_s) {
+        return Err(invalid("rate_per_s", "must be 0.01 to 10000"));
     }
     match (&wanted.ids, &wanted.group) {
         (Some(ids), None) => bounded(ids)?,
