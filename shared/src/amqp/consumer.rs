@@ -21,7 +21,7 @@ use super::connection::{self, Backoff};
 use super::deliveries::Deliveries;
 use super::health::{BrokerHealth, CONNECTION};
 pub use super::letter::{Death, dead_letter};
-use super::letter::{dead_message, headers, message_id, storable};
+use super::letter::{dead_message, handled_headers, message_id, storable};
 use super::retries;
 use super::topology::Queue;
 use crate::contracts::{DecodeError, ReceivedEvent};
@@ -259,7 +259,7 @@ impl Consumers {
     ) -> Option<&'static str> {
         let mut backoff = Backoff::default();
         loop {
-            let headers = headers(delivery);
+            let headers = handled_headers(delivery);
             let outcome = match subscription.handle(&self.pool, &headers, &delivery.data).await {
                 Ok(()) => return Some("handled"),
                 Err(error) if error.is_unavailable() => {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::properties;
 use super::topology::{self, Queue};
 use crate::contracts::DecodeError;
+use crate::dead_letters::REDELIVERED_HEADER;
 use crate::dead_letters::intake::DeadMessage;
 use crate::outbox::OutgoingMessage;
 
@@ -63,6 +64,7 @@ pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
         content_type: properties::take_content_type(&mut headers).unwrap_or_default(),
         headers,
         body: delivery.data.clone(),
+        is_redelivered: delivery.redelivered,
     }
 }
 
@@ -77,8 +79,19 @@ pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
+/// The headers of a message that is to be handled, with which it is kept if that fails: they tell whether it
+/// was handed out before, when it may have failed already.
+pub(super) fn handled_headers(delivery: &Delivery) -> Map<String, Value> {
+    let mut headers = headers(delivery);
+    headers.remove(REDELIVERED_HEADER);
+    if delivery.redelivered {
+        headers.insert(REDELIVERED_HEADER.to_owned(), json!("true"));
+    }
+    headers
+}
+
 /// The message's text and number headers, the broker's own left out, and with them its properties.
-pub(super) fn headers(delivery: &Delivery) -> Map<String, Value> {
+fn headers(delivery: &Delivery) -> Map<String, Value> {
     let mut headers = Map::new();
     for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {
         let value = match value {

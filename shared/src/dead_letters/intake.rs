@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 use serde_json::{Map, Value};
 
-use super::DeadLetters;
 use super::cause::Cause;
 use super::letters::{self, NewLetter};
+use super::{DeadLetters, REDELIVERED_HEADER};
 use crate::amqp::topology::Queue;
 use crate::contracts::callback::redact;
 use crate::db::StoreError;
@@ -20,6 +20,8 @@ pub(crate) struct DeadMessage {
     pub(crate) content_type: String,
     pub(crate) headers: Map<String, Value>,
     pub(crate) body: Vec<u8>,
+    /// It was handed out before.
+    pub(crate) is_redelivered: bool,
 }
 
 impl DeadLetters {
@@ -56,6 +58,9 @@ fn letter(queue: &Queue, message: DeadMessage) -> NewLetter {
         (None, None) => ("unknown".to_owned(), "it came without a reason".to_owned()),
     };
     let error = redact(&error);
+    // When the broker did it nobody has told the time, and each delivery looks like another death.
+    let is_redelivered =
+        text(REDELIVERED_HEADER).is_some() || message.is_redelivered && text("x-jaego-reason").is_none();
     let now = Utc::now();
     let failed_at = text("x-jaego-failed-at").and_then(|at| at.parse::<DateTime<Utc>>().ok()).unwrap_or(now);
     let body = match std::str::from_utf8(&message.body) {
@@ -75,6 +80,7 @@ fn letter(queue: &Queue, message: DeadMessage) -> NewLetter {
         headers: message.headers.into_iter().map(|(name, value)| (name, without_tokens(value))).collect(),
         body,
         failed_at,
+        is_redelivered,
     }
 }
 

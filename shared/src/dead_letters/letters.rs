@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::REDRIVE_JOB_HEADER;
 use super::cause::Cause;
 use crate::amqp::topology::Queue;
 use crate::db::StoreError;
@@ -25,6 +26,8 @@ pub(super) struct NewLetter {
     pub(super) body: Vec<u8>,
     pub(super) trace_id: Option<String>,
     pub(super) failed_at: DateTime<Utc>,
+    /// Its message, or itself if the broker made it, had been handed out before.
+    pub(super) is_redelivered: bool,
 }
 
 #[derive(QueryableByName)]
@@ -48,7 +51,9 @@ async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outc
     Ok(())
 }
 
-/// Keeps a letter, in a transaction: it waits, unless it has come to an `end` already.
+/// Keeps a letter, in a transaction: it waits, unless it has come to an `end` already. A death that is told
+/// already changes nothing: an earlier one; another in a life that a redrive gave, since each is one message;
+/// and of a life that the message's sender gave, one that was handed out again.
 pub(super) async fn keep(
     connection: &mut AsyncPgConnection,
     letter: &NewLetter,
@@ -63,7 +68,9 @@ pub(super) async fn keep(
          error = excluded.error, \"group\" = excluded.\"group\", cause = excluded.cause, \
          attempts = dead_letters.attempts + excluded.attempts, headers = excluded.headers, \
          last_failed_at = excluded.last_failed_at, settled_at = excluded.settled_at \
-         WHERE excluded.last_failed_at > dead_letters.last_failed_at RETURNING id",
+         WHERE excluded.last_failed_at > dead_letters.last_failed_at \
+         AND (excluded.headers ->> $16 IS DISTINCT FROM dead_letters.headers ->> $16 \
+         OR excluded.headers ->> $16 IS NULL AND NOT $17) RETURNING id",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
     .bind::<Text, _>(letter.queue)
@@ -80,6 +87,8 @@ pub(super) async fn keep(
     .bind::<Nullable<Text>, _>(&letter.trace_id)
     .bind::<Timestamptz, _>(letter.failed_at)
     .bind::<Text, _>(end.map_or("waiting", End::as_status))
+    .bind::<Text, _>(REDRIVE_JOB_HEADER)
+    .bind::<Bool, _>(letter.is_redelivered)
     .load(connection)
     .await?;
     tell_jobs(connection, &kept, "failed_again").await

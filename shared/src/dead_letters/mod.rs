@@ -35,6 +35,10 @@ pub use letters::{End, resolve};
 
 /// Header of a redriven message: the id of its dead letter.
 pub const REDRIVE_HEADER: &str = "x-jaego-redrive";
+/// Header of a redriven message: the id of the job that sent it, which sends each letter once.
+const REDRIVE_JOB_HEADER: &str = "x-jaego-redrive-job";
+/// Header of a dead message that its queue had handed out before: the death may have been told already.
+pub(crate) const REDELIVERED_HEADER: &str = "x-jaego-redelivered";
 
 /// Locks what a letter asks for until the transaction ends, and tells how the letter has ended, if it needs
 /// nobody any more; gets its reason and body. Whoever changes both locks the letter after what it asks for.

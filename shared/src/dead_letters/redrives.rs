@@ -9,7 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::REDRIVE_HEADER;
+use super::{REDRIVE_HEADER, REDRIVE_JOB_HEADER};
 use crate::amqp::{properties, topology};
 use crate::db::StoreError;
 use crate::outbox::{self, OutgoingMessage};
@@ -157,7 +157,7 @@ pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Send
     .load(connection)
     .await?;
     let sent_s = f64::from(u32::try_from(letters.len()).unwrap_or(u32::MAX)) / due.rate_per_s;
-    outbox::append(connection, letters.into_iter().map(message)).await?;
+    outbox::append(connection, letters.into_iter().map(|letter| message(due.id, letter))).await?;
     // Not by the size of the batch: one whose letters all ended while it waited for them is empty, too.
     sql_query(
         "UPDATE redrives SET next_send_at = now() + $2 * interval '1 second', is_sent = NOT EXISTS \
@@ -171,11 +171,12 @@ pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Send
 }
 
 /// The message as it first was, on its way to the one queue that it came from.
-fn message(letter: Queued) -> OutgoingMessage {
+fn message(job: Uuid, letter: Queued) -> OutgoingMessage {
     let mut headers = letter.headers.as_object().cloned().unwrap_or_default();
     let is_ours = |name: &str| name.starts_with("x-jaego-") && !name.starts_with(properties::PREFIX);
     headers.retain(|name, _| !is_ours(name) && !name.contains("-death"));
     headers.insert(REDRIVE_HEADER.to_owned(), Value::from(letter.id.to_string()));
+    headers.insert(REDRIVE_JOB_HEADER.to_owned(), Value::from(job.to_string()));
     OutgoingMessage {
         message_id: letter.message_id,
         exchange: topology::REDRIVE,
