@@ -45,7 +45,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     builder.hook(&PRODUCTION_REQUESTS, amqp::letters_of_requests());
     let client = FactoryClient::new(&settings.delivery)?;
     let callback_urls = CallbackUrls::new(&settings.callback)?;
-    let worker = Worker::new(context.clone(), callback_urls, client, &settings.delivery);
+    let worker = Worker::new(context.clone(), callback_urls, client, &settings);
     builder.spawn(|stop| worker.run(stop));
     let (watching, check_every) = (context.clone(), Duration::from_millis(settings.overdue.check_every_ms));
     builder.spawn(move |stop| mark_overdue::run(watching, check_every, stop));

@@ -10,6 +10,7 @@ pub mod discard_request;
 mod factory_changed;
 pub mod give_up_waiting;
 pub mod keep_request;
+pub mod leave_calls;
 pub mod letter_standing;
 pub mod look_up;
 pub mod mark_overdue;

@@ -26,10 +26,11 @@ pub use factory_client::FactoryClient;
 use crate::commands::callback_url::CallbackUrls;
 use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests};
 use crate::commands::give_up_waiting::{Hopeless, give_up_waiting};
+use crate::commands::leave_calls::leave_calls;
 use crate::commands::reclaim_lost::reclaim_lost;
 use crate::commands::record_attempt::{CallEnd, Health, record_attempt};
 use crate::commands::{CommandError, Context};
-use crate::settings::Delivery;
+use crate::settings::{Delivery, Settings};
 use in_hand::InHand;
 use tallies::Tallies;
 
@@ -48,6 +49,7 @@ pub struct Worker {
     callback_urls: CallbackUrls,
     client: FactoryClient,
     settings: Arc<Delivery>,
+    drain: Duration,
     in_hand: InHand,
     tallies: Tallies,
     metrics: Metrics,
@@ -78,13 +80,15 @@ impl Metrics {
 
 impl Worker {
     /// With all that it needs; nothing runs yet.
-    pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Delivery) -> Self {
-        let settings = Arc::new(settings.clone());
+    pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Settings) -> Self {
+        let drain = Duration::from_millis(settings.common.shutdown.drain_ms);
+        let settings = Arc::new(settings.delivery.clone());
         let (in_hand, tallies) = (InHand::default(), Tallies::default());
-        Self { context, callback_urls, client, settings, in_hand, tallies, metrics: Metrics::new() }
+        Self { context, callback_urls, client, settings, drain, in_hand, tallies, metrics: Metrics::new() }
     }
 
-    /// Works until `stop`; then ends the calls that are under way.
+    /// Works until `stop`; then ends the calls that are under way, or leaves them to others when that takes longer
+    /// than this process has.
     pub async fn run(self, stop: CancellationToken) {
         let mut calls = JoinSet::new();
         while !stop.is_cancelled() {
@@ -115,8 +119,19 @@ impl Worker {
                 report(ended);
             }
         }
-        while let Some(ended) = calls.join_next().await {
-            report(ended);
+        let all_ended = async {
+            while let Some(ended) = calls.join_next().await {
+                report(ended);
+            }
+        };
+        // A tenth is left to say so.
+        if tokio::time::timeout(self.drain.mul_f64(0.9), all_ended).await.is_err() {
+            let held = self.in_hand.all();
+            calls.shutdown().await;
+            tracing::warn!(count = held.len(), "calls to factories were given up at the end of shutdown.drain_ms");
+            if let Err(error) = leave_calls(&self.context, &held).await {
+                tracing::warn!(%error, "calls that were given up count as lost when their leases run out");
+            }
         }
     }
 

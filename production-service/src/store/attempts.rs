@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::RequestId;
@@ -108,4 +108,18 @@ pub async fn of_request(connection: &mut AsyncPgConnection, id: RequestId) -> Re
         .load(connection)
         .await?;
     Ok(attempts)
+}
+
+struct Leave;
+impl StatementSql for Leave {
+    const SQL: &'static str = "UPDATE production_requests AS request SET lease_until = now() \
+        FROM unnest(?, ?) AS held (id, number) WHERE held.id = request.id AND held.number = request.attempt_count \
+        AND request.status = 'sending'";
+}
+
+/// Ends the leases of calls under way (request and number): whoever looks next takes them for lost.
+pub async fn leave(connection: &mut AsyncPgConnection, held: &[(RequestId, i32)]) -> Result<(), StoreError> {
+    let (ids, numbers): (Vec<Uuid>, Vec<i32>) = held.iter().map(|(id, number)| (id.0, *number)).unzip();
+    Statement::<Leave>::new().bind::<Array<SqlUuid>, _>(ids).bind::<Array<Integer>, _>(numbers).run(connection).await?;
+    Ok(())
 }

@@ -138,3 +138,23 @@ async fn a_lease_is_never_shorter_than_the_factorys_time() {
         world.finish(service).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_outlasts_the_stop_is_made_again_by_the_next_process_at_once() {
+    let mut world = World::new("1").await;
+    world.set("SHUTDOWN__DRAIN_MS", "1000");
+    let service = world.start().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 60_000})).await;
+    world.factory.set_faults(Faults { delay_ms: 600_000, for_next: Some(1), ..Faults::default() }).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
+    service.running.stop().await;
+
+    // Its lease would have lasted longer than its time-out.
+    let service = world.start().await;
+    let shown = service.until(id, "accepted").await;
+    let outcomes: Vec<&Value> = shown["attempts"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
+    assert_eq!(outcomes, [&json!("unknown"), &json!("accepted")]);
+    world.outcomes(1).await;
+    world.finish(service).await;
+}
