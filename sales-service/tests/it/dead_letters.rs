@@ -11,15 +11,15 @@ use crate::messages::{event, publish, received_of};
 use crate::support::{Answer, SOON, Shop, bearer, policy};
 
 const LETTERS: &str = "/api/v1/dead-letters";
-const REDRIVE: &str = "/api/v1/dead-letters/redrive";
-const DISCARD: &str = "/api/v1/dead-letters/discard";
+pub const REDRIVE: &str = "/api/v1/dead-letters/redrive";
+pub const DISCARD: &str = "/api/v1/dead-letters/discard";
 
-async fn open() -> Shop {
+pub async fn open() -> Shop {
     Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await
 }
 
 /// The letters of a query once there are `count`.
-async fn letters(shop: &Shop, query: &str, count: usize) -> Vec<Value> {
+pub async fn letters(shop: &Shop, query: &str, count: usize) -> Vec<Value> {
     wait_until(&format!("{count} letters of {query}"), SOON, || async {
         let body = shop.get(&format!("{LETTERS}?limit=200&{query}")).await.body;
         let items = body["items"].as_array().cloned().unwrap_or_default();
@@ -28,13 +28,13 @@ async fn letters(shop: &Shop, query: &str, count: usize) -> Vec<Value> {
     .await
 }
 
-async fn publish_for_a_stranger(shop: &Shop) {
+pub async fn publish_for_a_stranger(shop: &Shop) {
     let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
     publish(shop, "stock.received", &body).await;
 }
 
 /// The job once nothing of it is pending.
-async fn ended(shop: &Shop, ordered: &Answer) -> Value {
+pub async fn ended(shop: &Shop, ordered: &Answer) -> Value {
     let path = format!("{LETTERS}/redrives/{}", ordered.body["id"].as_str().expect("an id"));
     wait_until("the end of a redrive", SOON, || async {
         let job = shop.get(&path).await.body;
@@ -247,7 +247,7 @@ async fn what_is_redriven_has_the_properties_that_it_came_with() {
     }
 }
 
-async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
+pub async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
     wait_until(query, SOON, || async {
         let count = shop.count(query).await;
         if count == expected { Ok(()) } else { Err(count) }
@@ -329,78 +329,4 @@ async fn a_letter_of_two_jobs_ends_in_both() {
     }
     let attempts = shop.count("SELECT attempts FROM dead_letters").await;
     assert_eq!(attempts, 6, "first, and by the first of two jobs");
-}
-
-/// Publishes to `exchange` while the service is away, and has the queue hand it out once, so that the service
-/// gets it again, as after a lost acknowledgement; then another message, to see when it is through.
-async fn redeliver(shop: &mut Shop, exchange: &str, key: &str, queue: &str, properties: &Value, body: &[u8]) {
-    shop.stop().await;
-    let vhost = &shop.surroundings.vhost;
-    let last = ReceiptId::generate().to_string();
-    let mut after = properties.clone();
-    after["message_id"] = json!(last);
-    vhost.broker().publish(&vhost.name, exchange, key, properties, body).await.expect("published");
-    let handed_out = vhost.broker().get_messages(&vhost.name, queue, 1).await.expect("messages");
-    assert_eq!(handed_out.len(), 1);
-    vhost.broker().publish(&vhost.name, exchange, key, &after, b"{}").await.expect("published");
-    shop.start().await;
-    wait_for_count(shop, &format!("SELECT count(*) FROM dead_letters WHERE message_id = '{last}'"), 1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_death_that_is_told_twice_is_one_death() {
-    const QUEUE: &str = "sales.stock-received";
-    let mut shop = open().await;
-    let send = async |shop: &Shop, exchange: &str, key: &str, properties: &Value| {
-        let vhost = &shop.surroundings.vhost;
-        let routed = vhost.broker().publish(&vhost.name, exchange, key, properties, b"{}").await;
-        assert!(routed.expect("published"));
-    };
-    let died = "SELECT attempts, status FROM dead_letters WHERE message_id = $1";
-    let is = async |shop: &Shop, id: &str, expected: (i64, &str)| {
-        wait_until(&format!("{id} to be {expected:?}"), SOON, || async {
-            let row = shop.database.query_opt(died, &[&id]).await.map_err(|error| error.to_string())?;
-            let found: Option<(i64, String)> = row.map(|row| (row.get(0), row.get(1)));
-            let is_it = found.as_ref().is_some_and(|(attempts, status)| (*attempts, status.as_str()) == expected);
-            if is_it { Ok(()) } else { Err(format!("{found:?}")) }
-        })
-        .await;
-    };
-    let is_still = async |shop: &Shop, id: &str, expected: (i64, &str)| {
-        let row = shop.sql_one(died, &[&id]).await;
-        assert_eq!((row.get(0), row.get::<_, String>(1).as_str()), expected, "{id}");
-    };
-    let of = |id: &str| json!({"delivery_mode": 2, "message_id": id});
-
-    // What the service gave up, and what the broker gave up.
-    let by_service = ("jaego.events", "stock.received", QUEUE, of("by-service"));
-    let mut given_up = of("by-broker");
-    given_up["headers"] = json!({"x-first-death-reason": "delivery_limit"});
-    let by_broker = ("jaego.dead-letters", QUEUE, "sales.stock-received.dlq", given_up);
-    for (exchange, key, queue, properties) in [by_service, by_broker] {
-        let id = properties["message_id"].as_str().expect("an id").to_owned();
-        send(&shop, exchange, key, &properties).await;
-        is(&shop, &id, (1, "waiting")).await;
-        let letter = shop.sql_one("SELECT id::text FROM dead_letters WHERE message_id = $1", &[&id]).await;
-        let letter: String = letter.get(0);
-        let discard = json!({"ids": [letter], "reason": "nobody needs it"});
-        assert_eq!(shop.operate(Method::POST, DISCARD, discard).await.status, 200);
-        redeliver(&mut shop, exchange, key, queue, &properties, b"{}").await;
-        is_still(&shop, &id, (1, "discarded")).await;
-
-        // Sent by its sender once more, it is another death.
-        send(&shop, exchange, key, &properties).await;
-        is(&shop, &id, (2, "waiting")).await;
-
-        // Each redrive is a life of its own, however often its message comes.
-        for attempts in [3, 4] {
-            let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": [letter]})).await;
-            assert_eq!(ended(&shop, &ordered).await["failed_again"], 1);
-            is(&shop, &id, (attempts, "waiting")).await;
-            let mut redriven = of(&id);
-            redriven["headers"] = json!({"x-jaego-redrive": letter, "x-jaego-redrive-job": ordered.body["id"]});
-            redeliver(&mut shop, "jaego.redrive", QUEUE, QUEUE, &redriven, b"{}").await;
-            is_still(&shop, &id, (attempts, "waiting")).await;
-        }
-    }
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod dead_letters;
+mod dead_letters_kept;
 mod faults;
 mod imports;
 mod intake;
