@@ -58,6 +58,10 @@
 {{- if and (eq $keda.kind "KEDA") (empty $keda.keda.existingSecret) -}}
 {{- $problems = append $problems "production.autoscaling.kind is KEDA: name the Secret with its two addresses in production.autoscaling.keda.existingSecret (keys: postgresql-connection, rabbitmq-host)." -}}
 {{- end -}}
+{{- $memory := (default dict .Values.rabbitmq.resources.limits).memory | default "" | toString -}}
+{{- if and .Values.rabbitmq.bundled $memory (not (regexMatch "^[0-9]+(k|Ki|M|Mi|G|Gi)?$" $memory)) -}}
+{{- $problems = append $problems "rabbitmq.resources.limits.memory is told to RabbitMQ, which reads whole numbers: write 1536Mi instead of 1.5Gi." -}}
+{{- end -}}
 {{- if and (eq .Values.jobs.hooks "always") (or .Values.postgresql.bundled .Values.rabbitmq.bundled) -}}
 {{- $problems = append $problems "jobs.hooks is always: Jobs before the installation would wait for servers that come with it. Set postgresql.bundled and rabbitmq.bundled to false and give servers of your own." -}}
 {{- end -}}

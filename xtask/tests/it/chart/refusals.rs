@@ -111,6 +111,13 @@ fn missing_secrets() {
 }
 
 #[test]
+fn amounts_that_a_program_cannot_read() {
+    let mut engine = Engine::start();
+    let limit = at("rabbitmq.resources.limits.memory", json!("1.5Gi"));
+    refused(&mut engine, &limit, &["rabbitmq.resources.limits.memory", "write 1536Mi instead of 1.5Gi"]);
+}
+
+#[test]
 fn entrances_that_lead_nowhere() {
     let mut engine = Engine::start();
     refused(
