@@ -172,6 +172,28 @@ impl<T, E: Debug> Observation for Result<T, E> {
     }
 }
 
+/// Says whether a test has its process to itself, as one does that looks at metrics or threads. `cargo nextest` gives
+/// each its own; under `cargo test` this runs the test of that name in a new process, and answers false when it passed.
+///
+/// # Panics
+/// When it fails there, or cannot be run.
+#[expect(clippy::panic, reason = "test support: the test has failed, in another process")]
+pub async fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "TESTKIT_ALONE";
+    if ["NEXTEST", ALONE].iter().any(|name| std::env::var_os(name).is_some()) {
+        return true;
+    }
+    let program = std::env::current_exe().unwrap_or_else(|error| panic!("this program has no path: {error}"));
+    let mut alone = tokio::process::Command::new(program);
+    alone.args(["--exact", test, "--nocapture"]).env(ALONE, "1").kill_on_drop(true);
+    let output = alone.output().await.unwrap_or_else(|error| panic!("cannot run {test} alone: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    // A name that no test has passes, too.
+    let passed = output.status.success() && said.contains("1 passed");
+    assert!(passed, "{test}, alone: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    false
+}
+
 /// Waits for an effect: asks `probe` every 20 ms until it answers `Some` or `Ok`. An `Err` says what
 /// was seen instead, and is shown when time is up.
 ///

@@ -22,6 +22,6 @@ pub mod tidy;
 
 pub use error::{Error, Result};
 pub use factory::FactorySimulator;
-pub use lab::{TestDatabase, TestVhost, wait_until};
+pub use lab::{TestDatabase, TestVhost, is_alone, wait_until};
 pub use link::LinkCutter;
 pub use servers::shared::Lab;

@@ -87,6 +87,9 @@ async fn behind_a_link(extra: &[(&str, &str)]) -> (Shop, LinkCutter) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_burns_no_attempt() {
+    if !testkit::is_alone("faults::a_database_that_goes_away_burns_no_attempt").await {
+        return;
+    }
     let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await;
     shop.product("CP-1", 0, policy()).await;
     wait_for(&shop, 200, "ready").await;
@@ -160,6 +163,9 @@ async fn a_database_that_no_longer_answers_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_link_is_noticed_and_nothing_of_it_is_left_behind() {
+    if !testkit::is_alone("faults::a_half_open_link_is_noticed_and_nothing_of_it_is_left_behind").await {
+        return;
+    }
     let (shop, link) = behind_a_link(&[("JAEGO_SALES__AMQP__TIMEOUT_MS", "1000")]).await;
     shop.product("CP-1", 2, policy()).await;
     assert!(is_connected(&shop, "relay").await && is_connected(&shop, "consumers").await);

@@ -15,6 +15,9 @@ async fn publish(shop: &Shop, properties: &Value, body: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_delivered_again_is_kept_once() {
+    if !testkit::is_alone("retries::a_message_that_is_delivered_again_is_kept_once").await {
+        return;
+    }
     let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "3600000")]).await;
     let unheard_of = || received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
     let (one, other) = (unheard_of(), unheard_of());
