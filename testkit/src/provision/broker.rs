@@ -106,7 +106,9 @@ impl Broker {
     /// The API at `base_url` (`http://127.0.0.1:15672`). Use one per runtime.
     pub fn new(base_url: &str, user: &str, password: &str) -> Self {
         Self {
-            client: crate::http::client(Duration::from_secs(30)),
+            // Not over a connection that was used before: the API ends one after so many requests, also while the
+            // next is on its way.
+            client: crate::http::client_of_fresh_connections(Duration::from_secs(30)),
             base_url: base_url.trim_end_matches('/').to_owned(),
             user: user.to_owned(),
             password: password.to_owned(),
