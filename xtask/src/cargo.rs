@@ -1,13 +1,21 @@
 //! Calls of cargo.
 
-use std::{path::PathBuf, process::ExitStatus};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
-use tokio::process::{Child, Command};
+use serde_json::Value;
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, Command},
+};
 
 use crate::progress::Progress;
 
@@ -27,6 +35,29 @@ pub(crate) fn cargo() -> Command {
     }
     command.current_dir(workspace_root()).kill_on_drop(true);
     command
+}
+
+/// Runs `cargo build ..`: the name and path of each program that it made. What cargo says to people is shown.
+pub(crate) async fn built(build: &mut Command, progress: &Progress) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    build.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = build.spawn().context("cannot run cargo")?;
+    let mut told = String::new();
+    let mut stdout = child.stdout.take().context("cargo has no output")?;
+    let (read, status) = tokio::join!(stdout.read_to_string(&mut told), end_of(&mut child, progress));
+    if !status?.success() {
+        progress.check()?;
+        bail!("cargo could not build the programs: see above");
+    }
+    read.context("cannot read what cargo says")?;
+    Ok(told.lines().filter_map(executable).collect())
+}
+
+/// A program's name and path from a line that cargo tells machines.
+fn executable(line: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    let name = message.pointer("/target/name")?.as_str()?;
+    Some((name.to_owned(), PathBuf::from(path)))
 }
 
 /// Waits for the end; asks it to end when somebody has asked to stop.
@@ -50,4 +81,18 @@ fn tells_of_this_program(name: &str) -> bool {
         .into_iter()
         .any(|start| name.starts_with(start))
         || name == "OUT_DIR"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_executables_in_cargos_messages() {
+        let line =
+            r#"{"reason":"compiler-artifact","target":{"name":"sales-service"},"executable":"/t/sales-service"}"#;
+        assert_eq!(executable(line), Some(("sales-service".to_owned(), PathBuf::from("/t/sales-service"))));
+        assert_eq!(executable(r#"{"target":{"name":"shared"},"executable":null}"#), None);
+        assert_eq!(executable("not json"), None);
+    }
 }

@@ -4,16 +4,13 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::SystemTime,
 };
 
-use anyhow::{Context as _, bail};
-use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
+use anyhow::bail;
 
 use crate::{
-    cargo::{cargo, end_of, workspace_root},
+    cargo::{built, cargo, workspace_root},
     progress::Progress,
 };
 
@@ -36,23 +33,14 @@ impl Programs {
     /// Builds them with cargo, whose own output is shown.
     pub async fn build(release: bool, progress: &Progress) -> anyhow::Result<Self> {
         let mut command = cargo();
-        command.arg("build").arg("--message-format=json-render-diagnostics");
+        command.arg("build");
         if release {
             command.arg("--release");
         }
         for (package, _) in PROGRAMS {
             command.args(["--package", package]);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-        let mut told = String::new();
-        let mut stdout = child.stdout.take().context("cargo has no output")?;
-        let (read, status) = tokio::join!(stdout.read_to_string(&mut told), end_of(&mut child, progress));
-        if !status?.success() {
-            progress.check()?;
-            bail!("cargo could not build the services: see above");
-        }
-        read.context("cannot read what cargo says")?;
-        let paths = told.lines().filter_map(executable).collect();
+        let paths = built(&mut command, progress).await?;
         Self { paths }.complete()
     }
 
@@ -96,26 +84,4 @@ fn newest(path: &Path) -> Option<SystemTime> {
 
 fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|meta| meta.modified()).ok()
-}
-
-/// A program's name and path from a line that cargo tells machines.
-pub(crate) fn executable(line: &str) -> Option<(String, PathBuf)> {
-    let message: Value = serde_json::from_str(line).ok()?;
-    let path = message.get("executable")?.as_str()?;
-    let name = message.pointer("/target/name")?.as_str()?;
-    Some((name.to_owned(), PathBuf::from(path)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_executables_in_cargos_messages() {
-        let line =
-            r#"{"reason":"compiler-artifact","target":{"name":"sales-service"},"executable":"/t/sales-service"}"#;
-        assert_eq!(executable(line), Some(("sales-service".to_owned(), PathBuf::from("/t/sales-service"))));
-        assert_eq!(executable(r#"{"target":{"name":"shared"},"executable":null}"#), None);
-        assert_eq!(executable("not json"), None);
-    }
 }

@@ -15,13 +15,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
-use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
+use anyhow::{Context as _, ensure};
+use tokio::{process::Command, time::timeout};
 
 use crate::{
-    cargo::{cargo, end_of, workspace_root},
+    cargo::{built, cargo, workspace_root},
     cli::{answer, shown},
-    programs::executable,
     progress::Progress,
     signals::Signals,
 };
@@ -99,7 +98,7 @@ fn target() -> String {
 /// so that nothing here is compiled again because of a debug build, or the other way round.
 async fn build(progress: &Progress) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo();
-    command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--profile", PROFILE]);
+    command.args(["build", "--locked", "--profile", PROFILE]);
     // Without an explicit target, the flags would be those of build scripts and macros, too, which must be dynamic.
     command.args(["--target", &target()]);
     for shipped in SHIPPED {
@@ -108,17 +107,9 @@ async fn build(progress: &Progress) -> anyhow::Result<BTreeMap<String, PathBuf>>
     command.env("RUSTFLAGS", rust_flags()).env_remove("CARGO_ENCODED_RUSTFLAGS");
     let mut step = progress.begin("Building static programs")?;
     step.without_spinner();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-    let mut told = String::new();
-    let mut stdout = child.stdout.take().context("cargo has no output")?;
-    let (read, status) = tokio::join!(stdout.read_to_string(&mut told), end_of(&mut child, progress));
-    if !status?.success() {
-        progress.check()?;
-        bail!("cargo could not build the programs: see above");
-    }
-    read.context("cannot read what cargo says")?;
+    let programs = built(&mut command, progress).await?;
     step.done(format!("Static programs for {}", target()));
-    Ok(told.lines().filter_map(executable).collect())
+    Ok(programs)
 }
 
 /// The C library goes into the program; the paths of this machine do not.

@@ -210,7 +210,7 @@ impl Installed<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_chart_alone_the_main_job_runs() {
-    let programs = programs().await;
+    let _current = programs().await;
     let folder = Folder::new();
     let dir: PathBuf = folder.path().into();
     let mut engine = Engine::start();
@@ -220,7 +220,6 @@ async fn from_the_chart_alone_the_main_job_runs() {
     let servers = Servers::start(&dir, &release).await;
     let places = Places::of(&release, &servers);
     let installed = Installed { release: &release, places: &places, dir: &dir };
-    drop(programs);
 
     // On a bare cluster everything starts at once, and services wait for what the Jobs make.
     let mut services = installed.start("Deployment");
@@ -252,11 +251,11 @@ async fn from_the_chart_alone_the_main_job_runs() {
     Installed { release: &upgraded, places: &places, dir: &dir }.run("Job").await;
     Installed { release: &upgraded, places: &places, dir: &dir }.run("Pod").await;
 
-    for process in services.values_mut() {
-        let grace =
-            release.get("Deployment", "sales")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64();
-        let ended = process.terminate(Duration::from_secs(grace.unwrap())).await.unwrap();
-        assert!(ended.success(), "{ended}");
+    for (component, process) in &mut services {
+        let spec = &release.get("Deployment", component)["spec"]["template"]["spec"];
+        let grace = Duration::from_secs(spec["terminationGracePeriodSeconds"].as_u64().unwrap());
+        let ended = process.terminate(grace).await.unwrap();
+        assert!(ended.success(), "{component}: {ended}");
     }
     servers.rabbit.stop().await.unwrap();
     servers.postgres.stop().await.unwrap();
