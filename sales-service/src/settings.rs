@@ -35,6 +35,8 @@ pub struct Intake {
     pub queue_max: usize,
     /// Most orders in one transaction.
     pub batch_max: usize,
+    /// Longest wait in the queue, milliseconds; then 503.
+    pub wait_max_ms: u64,
 }
 
 /// The shop.
@@ -68,6 +70,7 @@ impl shared::settings::Settings for Settings {
         };
         require((1..=1_000_000).contains(&self.intake.queue_max), "intake.queue_max: must be 1 to 1000000");
         require((1..=10_000).contains(&self.intake.batch_max), "intake.batch_max: must be 1 to 10000");
+        require((1..=600_000).contains(&self.intake.wait_max_ms), "intake.wait_max_ms: must be 1 to 600000");
         let currency = &self.shop.currency;
         let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
         require(is_code, "shop.currency: must be three capital letters (ISO 4217)");

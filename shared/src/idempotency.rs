@@ -106,7 +106,7 @@ struct Row {
 
 /// What is kept under these keys of one endpoint and caller.
 pub async fn find(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     endpoint: &str,
     caller: &str,
     keys: &[String],
@@ -117,7 +117,7 @@ pub async fn find(
     .bind::<Text, _>(endpoint)
     .bind::<Text, _>(caller)
     .bind::<Array<Text>, _>(keys)
-    .load(connection)
+    .load(&mut connection)
     .await?;
     let kept = |row: Row| {
         let status = u16::try_from(row.status).unwrap_or(500);
@@ -132,12 +132,15 @@ impl StatementSql for Keep {
         SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
 }
 
+/// An answer, and the key under which it is kept.
+pub type KeptFor<'a> = (&'a KeyUse, &'a KeptAnswer);
+
 /// Keeps answers. A key that another transaction has just used violates [`PRIMARY_KEY`].
-pub async fn keep(connection: &mut AsyncPgConnection, answers: &[(KeyUse, KeptAnswer)]) -> Result<(), StoreError> {
+pub async fn keep(connection: &AsyncPgConnection, answers: &[KeptFor<'_>]) -> Result<(), StoreError> {
     if answers.is_empty() {
         return Ok(());
     }
-    let text = |pick: fn(&(KeyUse, KeptAnswer)) -> String| answers.iter().map(pick).collect::<Vec<_>>();
+    let text = |pick: fn(&KeptFor<'_>) -> String| answers.iter().map(pick).collect::<Vec<_>>();
     let statuses = answers.iter().map(|(_, answer)| i16::try_from(answer.status).unwrap_or(500));
     Statement::<Keep>::new()
         .bind::<Array<Text>, _>(text(|(used, _)| used.endpoint.to_owned()))

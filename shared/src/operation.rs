@@ -52,7 +52,7 @@ impl<'a> Asked<'a> {
     /// Keeps the first answer to this request.
     pub async fn keep(&self, connection: &mut AsyncPgConnection, answer: KeptAnswer) -> Result<Answered, StoreError> {
         if let Some(used) = &self.key {
-            idempotency::keep(connection, &[(used.clone(), answer.clone())]).await?;
+            idempotency::keep(connection, &[(used, &answer)]).await?;
         }
         Ok(Answered { answer, is_replay: false })
     }

@@ -55,7 +55,7 @@ impl StatementSql for Append {
 
 /// Adds messages in the caller's transaction. Signal [`Outbox::wake`] once it is committed.
 pub async fn append(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     messages: impl IntoIterator<Item = impl Into<OutgoingMessage>>,
 ) -> Result<(), StoreError> {
     let messages: Vec<OutgoingMessage> = messages.into_iter().map(Into::into).collect();

@@ -38,12 +38,21 @@ pub(super) async fn lock_shelf(
     Ok(shelves.remove(sku))
 }
 
-/// Writes a replenishment row; what is ordered (not proposed) also becomes a production request.
+/// Writes decided replenishments; answers their events ([`replenishment_events`]).
 pub(super) async fn write_replenishments(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     decided: &[(&NewReplenishment, TraceContext)],
     now: DateTime<Utc>,
 ) -> Result<Vec<OutgoingEvent>, StoreError> {
+    replenishments::insert(connection, &replenishment_rows(decided, now)).await?;
+    Ok(replenishment_events(decided, now))
+}
+
+/// Decided replenishments as rows.
+pub(super) fn replenishment_rows(
+    decided: &[(&NewReplenishment, TraceContext)],
+    now: DateTime<Utc>,
+) -> Vec<ReplenishmentRow> {
     let row = |(new, trace): &(&NewReplenishment, TraceContext)| ReplenishmentRow {
         id: new.id.0,
         sku: new.sku.to_string(),
@@ -62,10 +71,16 @@ pub(super) async fn write_replenishments(
         created_at: now,
         updated_at: now,
     };
-    let rows: Vec<ReplenishmentRow> = decided.iter().map(row).collect();
-    replenishments::insert(connection, &rows).await?;
+    decided.iter().map(row).collect()
+}
+
+/// What is ordered (not only proposed) becomes a production request.
+pub(super) fn replenishment_events(
+    decided: &[(&NewReplenishment, TraceContext)],
+    now: DateTime<Utc>,
+) -> Vec<OutgoingEvent> {
     let ordered = decided.iter().filter(|(new, _)| !new.is_proposal);
-    Ok(ordered
+    ordered
         .map(|(new, trace)| {
             production_requested(
                 ProductionRequested {
@@ -79,7 +94,7 @@ pub(super) async fn write_replenishments(
                 *trace,
             )
         })
-        .collect())
+        .collect()
 }
 
 /// The event that asks for production.

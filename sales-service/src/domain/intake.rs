@@ -71,9 +71,9 @@ pub struct BatchDecision {
 }
 
 /// Decides orders in the order of their arrival; `shelves` holds the figures before and after.
-pub fn decide_orders(
+pub fn decide_orders<'a>(
     shelves: &mut Shelves,
-    orders: &[NewOrder],
+    orders: impl IntoIterator<Item = &'a NewOrder>,
     new_id: &mut dyn FnMut() -> RequestId,
 ) -> BatchDecision {
     let mut decision = BatchDecision::default();

@@ -144,8 +144,9 @@ pub async fn post_order(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let order: OrderBody = parse_strict(&body.0)?;
+    state.intake.admit()?;
     state.context.outbox.admit()?;
+    let order: OrderBody = parse_strict(&body.0)?;
     let key =
         key.0.map(|key| KeyUse { endpoint: ENDPOINT, caller: String::new(), key, fingerprint: fingerprint(&body.0) });
     let order_request = OrderRequest {

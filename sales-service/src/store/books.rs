@@ -126,6 +126,20 @@ pub const BOOKS: Books = Books {
                   WHERE status = 'proposed' GROUP BY sku HAVING count(*) > 1 ORDER BY sku",
             mend: None,
         },
+        // What no foreign key checks: that would be done row by row, for rows that one transaction writes.
+        Rule {
+            name: "nothing-hangs-in-the-air",
+            sql: "SELECT format('line %s of %s belongs to no order', l.id, l.order_id) AS off FROM order_lines l \
+                  LEFT JOIN orders o ON o.id = l.order_id WHERE o.id IS NULL \
+                  UNION ALL SELECT format('line %s of %s is of %s, which is no product', l.id, l.order_id, l.sku) \
+                  FROM order_lines l LEFT JOIN products p ON p.sku = l.sku WHERE p.sku IS NULL \
+                  UNION ALL SELECT format('entry %s is of %s, which has no figures', m.id, m.sku) FROM stock_movements m \
+                  LEFT JOIN stock s ON s.sku = m.sku WHERE s.sku IS NULL \
+                  UNION ALL SELECT format('%s waits for %s, and one of them is not there', w.order_id, w.replenishment_id) \
+                  FROM order_replenishments w LEFT JOIN orders o ON o.id = w.order_id \
+                  LEFT JOIN replenishments r ON r.id = w.replenishment_id WHERE o.id IS NULL OR r.id IS NULL",
+            mend: None,
+        },
         Rule {
             name: "order-status-fits-lines",
             sql: "SELECT format('order %s is %s: %s of %s units filled, %s waiting', o.id, o.status, sum(l.filled), \

@@ -93,7 +93,7 @@ impl StatementSql for InsertOrderReplenishments {
 
 /// Writes orders with their lines, set-wise.
 pub async fn insert(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     new: &[OrderToInsert<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -101,32 +101,31 @@ pub async fn insert(
         return Ok(());
     }
     let customers: Vec<Option<String>> = new.iter().map(|order| order.customer.map(ToOwned::to_owned)).collect();
-    Statement::<InsertOrders>::new()
+    let orders = Statement::<InsertOrders>::new()
         .bind::<Array<SqlUuid>, _>(new.iter().map(|order| order.decided.id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|order| order.decided.status.name()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(customers)
         .bind::<Array<BigInt>, _>(new.iter().map(|order| order.decided.total()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|order| order.traceparent.clone()).collect::<Vec<_>>())
-        .bind::<Array<Timestamptz>, _>(vec![now; new.len()])
-        .run(connection)
-        .await?;
+        .bind::<Array<Timestamptz>, _>(vec![now; new.len()]);
     let lines: Vec<_> =
         new.iter().flat_map(|order| order.decided.lines.iter().map(|line| (order.decided.id.0, line))).collect();
-    Statement::<InsertLines>::new()
+    let lines = Statement::<InsertLines>::new()
         .bind::<Array<SqlUuid>, _>(lines.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(lines.iter().map(|(_, line)| line.sku.to_string()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.quantity.get()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.filled).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.waiting).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>())
-        .run(connection)
-        .await?;
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>());
+    let (orders, lines) = futures::join!(orders.run(connection), lines.run(connection));
+    orders?;
+    lines?;
     Ok(())
 }
 
 /// Writes which replenishments orders caused or wait for; the replenishments are there already.
 pub async fn insert_replenishments(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     new: &[OrderToInsert<'_>],
 ) -> Result<(), StoreError> {
     let pairs: Vec<(Uuid, Uuid)> =

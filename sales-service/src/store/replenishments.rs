@@ -69,9 +69,9 @@ impl ReplenishmentRow {
 }
 
 /// Writes new replenishments. They are few: one per product and batch at the most.
-pub async fn insert(connection: &mut AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
+pub async fn insert(mut connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
     if !rows.is_empty() {
-        diesel::insert_into(replenishments::table).values(rows).execute(connection).await?;
+        diesel::insert_into(replenishments::table).values(rows).execute(&mut connection).await?;
     }
     Ok(())
 }
@@ -139,7 +139,7 @@ pub fn restock_eta(from: DateTime<Utc>, lead_time_s: i64, now: DateTime<Utc>) ->
 }
 
 /// What is under way for these products, with its factory's lead time, oldest first.
-pub async fn under_way(connection: &mut AsyncPgConnection, skus: &[&str]) -> Result<Vec<UnderWay>, StoreError> {
+pub async fn under_way(mut connection: &AsyncPgConnection, skus: &[&str]) -> Result<Vec<UnderWay>, StoreError> {
     let under_way = replenishments::table
         .left_join(factories::table.on(factories::factory_id.eq(replenishments::factory_id)))
         .filter(replenishments::sku.eq_any(skus))
@@ -154,7 +154,7 @@ pub async fn under_way(connection: &mut AsyncPgConnection, skus: &[&str]) -> Res
             factories::lead_time_s.nullable(),
             factories::lead_time_p50_s.nullable(),
         ))
-        .load(connection)
+        .load(&mut connection)
         .await?;
     Ok(under_way)
 }

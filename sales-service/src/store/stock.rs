@@ -100,28 +100,20 @@ pub struct Loaded {
 }
 
 /// Locks the figures of these products in key order, then reads their policies and what is under
-/// way. Unknown SKUs are left out.
+/// way, in one round trip. Unknown SKUs are left out.
 pub async fn lock_shelves(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     skus: &BTreeSet<Sku>,
     now: DateTime<Utc>,
 ) -> Result<Loaded, StoreError> {
     let keys: Vec<&str> = skus.iter().map(Sku::as_str).collect();
-    let figures: Vec<StockRow> = stock::table
-        .filter(stock::sku.eq_any(&keys))
-        .order(stock::sku)
-        .select(StockRow::as_select())
-        .for_update()
-        .load(connection)
-        .await?;
-    // Read after the lock is held: each statement sees what was committed before it began.
-    let products: Vec<(ProductRow, Option<i64>, Option<i64>)> = products::table
-        .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
-        .filter(products::sku.eq_any(&keys))
-        .select((ProductRow::as_select(), factories::lead_time_s.nullable(), factories::lead_time_p50_s.nullable()))
-        .load(connection)
-        .await?;
-    let under_way = replenishments::under_way(connection, &keys).await?;
+    // Done one after the other: what is read after the lock is what was committed before it was had.
+    let (figures, products, under_way) = futures::join!(
+        lock_figures(connection, &keys),
+        products_and_lead_times(connection, &keys),
+        replenishments::under_way(connection, &keys),
+    );
+    let (figures, products, under_way) = (figures?, products?, under_way?);
     let mut products: BTreeMap<String, _> = products
         .into_iter()
         .map(|(product, lead_time_s, p50_s)| (product.sku.clone(), (product, p50_s.or(lead_time_s))))
@@ -148,6 +140,24 @@ pub async fn lock_shelves(
     Ok(loaded)
 }
 
+async fn lock_figures(mut connection: &AsyncPgConnection, skus: &[&str]) -> Result<Vec<StockRow>, StoreError> {
+    let rows = stock::table.filter(stock::sku.eq_any(skus)).order(stock::sku).select(StockRow::as_select());
+    Ok(rows.for_update().load(&mut connection).await?)
+}
+
+type ProductAndLeadTimes = (ProductRow, Option<i64>, Option<i64>);
+
+async fn products_and_lead_times(
+    mut connection: &AsyncPgConnection,
+    skus: &[&str],
+) -> Result<Vec<ProductAndLeadTimes>, StoreError> {
+    let rows = products::table
+        .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
+        .filter(products::sku.eq_any(skus))
+        .select((ProductRow::as_select(), factories::lead_time_s.nullable(), factories::lead_time_p50_s.nullable()));
+    Ok(rows.load(&mut connection).await?)
+}
+
 struct WriteFigures;
 impl StatementSql for WriteFigures {
     const SQL: &'static str = "UPDATE stock SET on_hand = new.on_hand, backordered = new.backordered, \
@@ -156,7 +166,7 @@ impl StatementSql for WriteFigures {
 }
 
 /// Writes the figures of products whose rows are locked.
-pub async fn write_figures(connection: &mut AsyncPgConnection, figures: &[(&Sku, Figures)]) -> Result<(), StoreError> {
+pub async fn write_figures(connection: &AsyncPgConnection, figures: &[(&Sku, Figures)]) -> Result<(), StoreError> {
     if figures.is_empty() {
         return Ok(());
     }
@@ -193,7 +203,7 @@ pub struct Hand<'a> {
 
 /// Writes ledger entries; answers their ids. `reference` names what an entry belongs to.
 pub async fn insert_movements<R>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     movements: &[Movement<R>],
     hand: Hand<'_>,
     reference: impl Fn(&R) -> String,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a broken surrounding must stop the test with a sentence")]
 
+mod admission;
 mod bad_input;
 mod dead_letters;
 mod dead_letters_kept;
@@ -11,6 +12,7 @@ mod intake;
 mod messages;
 mod migrate;
 mod operators;
+mod pipeline;
 mod replicas;
 mod retries;
 mod schema;

@@ -3,12 +3,14 @@
 mod connect;
 mod language;
 mod migrations;
+mod pipeline;
 pub mod provision;
 mod statement;
 
 use std::time::Duration;
 
 use deadpool::Runtime;
+use deadpool::managed::QueueMode;
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::AsyncPgConnection;
@@ -18,6 +20,7 @@ use secrecy::ExposeSecret;
 
 pub use connect::{ConnectError, connect};
 pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
+pub use pipeline::Pipeline;
 pub use statement::{Statement, StatementSql};
 
 use crate::problem::{Problem, ProblemKind};
@@ -161,6 +164,8 @@ pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyh
     let manager = AsyncDieselConnectionManager::new_with_config(settings.url.expose_secret(), config);
     Ok(Pool::builder(manager)
         .max_size(settings.pool_size)
+        // The connection used last: its server process has its plans and pages at hand.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(timeout))
         .create_timeout(Some(timeout))

@@ -43,9 +43,10 @@ impl<S: StatementSql> Statement<S> {
         self
     }
 
-    /// Executes it; answers the number of rows it touched.
-    pub async fn run(self, connection: &mut AsyncPgConnection) -> QueryResult<usize> {
-        diesel_async::RunQueryDsl::execute(self, connection).await
+    /// Executes it; answers the number of rows it touched. A shared connection is enough, so that several
+    /// may be under way (see [`super::Pipeline`]).
+    pub async fn run(self, mut connection: &AsyncPgConnection) -> QueryResult<usize> {
+        diesel_async::RunQueryDsl::execute(self, &mut connection).await
     }
 }
 

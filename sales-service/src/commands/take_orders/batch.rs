@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use diesel_async::AsyncConnection;
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
+use futures::join;
 use shared::contracts::order;
 use shared::contracts::order::{OrderLineSummary, OrderSummary};
-use shared::idempotency::{self, KeptAnswer, KeyUse};
+use shared::db::Pipeline;
+use shared::idempotency::{self, Kept, KeptFor};
 use shared::ids::{RequestId, Sku};
 use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
@@ -13,12 +16,12 @@ use shared::trace::TraceContext;
 
 use super::{Decided, OrderRequest, Render, restock_eta};
 use crate::commands::{Answered, Context, write};
-use crate::domain::intake::{BatchDecision, DecidedOrder, NewOrder, UnknownProducts, decide_orders};
+use crate::domain::intake::{BatchDecision, DecidedOrder, UnknownProducts, decide_orders};
 use crate::domain::order::OrderStatus;
 use crate::domain::stock::Figures;
 use crate::store::orders::OrderToInsert;
-use crate::store::stock::Hand;
-use crate::store::{StoreError, orders, stock};
+use crate::store::stock::{Hand, Loaded};
+use crate::store::{StoreError, orders, replenishments, stock};
 
 type Answer = Result<Answered, Problem>;
 
@@ -29,6 +32,7 @@ pub(super) async fn take(
     render: &Render,
     requests: &[OrderRequest],
     new_id: &mut (dyn FnMut() -> RequestId + Send),
+    repeats: &mut Repeats,
 ) -> Vec<Answer> {
     let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
     let mut waiting: Vec<usize> = (0..requests.len()).collect();
@@ -36,7 +40,7 @@ pub(super) async fn take(
     // or, with another body, are looked at in the next round, when its answer is kept.
     while !waiting.is_empty() {
         let (leaders, followers) = by_key(requests, &waiting);
-        decide_round(context, render, requests, leaders, &mut answers, new_id).await;
+        decide_round(context, render, requests, leaders, &mut answers, new_id, repeats).await;
         waiting.clear();
         for (index, leader) in followers {
             if requests[index].fingerprint() == requests[leader].fingerprint() {
@@ -66,6 +70,34 @@ fn by_key(requests: &[OrderRequest], waiting: &[usize]) -> (Vec<usize>, Vec<(usi
     (leaders, followers)
 }
 
+/// Whether kept answers are looked for before orders are decided. Most requests are new, and a look-up of each
+/// would be waste; a client that asks again seldom does so alone.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    /// Batches that still look first.
+    look_first_in: u32,
+}
+
+impl Repeats {
+    /// After a repeated request so many batches look for others.
+    const BATCHES: u32 = 64;
+
+    fn found(&mut self) {
+        self.look_first_in = Self::BATCHES;
+    }
+
+    fn are_expected(&self) -> bool {
+        self.look_first_in > 0
+    }
+
+    fn batch_ended(&mut self) {
+        self.look_first_in = self.look_first_in.saturating_sub(1);
+    }
+}
+
+/// So often a round is decided anew because another replica has just used one of its keys.
+const ROUNDS_MAX: u32 = 10;
+
 /// Decides requests with distinct keys and puts their answers in their places.
 async fn decide_round(
     context: &Context,
@@ -74,22 +106,26 @@ async fn decide_round(
     mut undecided: Vec<usize>,
     answers: &mut [Option<Answer>],
     new_id: &mut (dyn FnMut() -> RequestId + Send),
+    repeats: &mut Repeats,
 ) {
-    // Keys are only looked up when one collides: most requests are new.
+    let mut rounds = 0;
     let result = loop {
-        match decide_and_write(context, render, requests, &undecided, new_id).await {
-            Err(error) if error.violates(idempotency::PRIMARY_KEY) => {
-                let before = undecided.len();
-                match answer_known_keys(context, requests, &mut undecided, answers).await {
-                    Ok(()) if undecided.is_empty() => break Ok(Vec::new()),
-                    Ok(()) if undecided.len() < before => {}
-                    Ok(()) => break Err(error),
-                    Err(error) => break Err(error),
+        rounds += 1;
+        let look_first = repeats.are_expected();
+        let round = Round { context, render, requests, look_first };
+        match round.decide_and_write(&mut undecided, answers, new_id).await {
+            // Nothing was written: with the kept answers at hand, the rest is decided again.
+            Err(error) if error.violates(idempotency::PRIMARY_KEY) && rounds < ROUNDS_MAX => repeats.found(),
+            Ok(decided) => {
+                if decided.found_kept {
+                    repeats.found();
                 }
+                break Ok(decided.answers);
             }
-            other => break other,
+            Err(error) => break Err(error),
         }
     };
+    repeats.batch_ended();
     match result {
         Ok(decided) => {
             context.outbox.wake();
@@ -106,102 +142,161 @@ async fn decide_round(
     }
 }
 
-/// Answers the requests whose keys are kept already, and takes them out of `undecided`.
-async fn answer_known_keys(
-    context: &Context,
-    requests: &[OrderRequest],
-    undecided: &mut Vec<usize>,
-    answers: &mut [Option<Answer>],
-) -> Result<(), StoreError> {
-    let keys: Vec<&KeyUse> = undecided.iter().filter_map(|index| requests[*index].key.as_ref()).collect();
-    let Some(endpoint) = keys.first().map(|used| used.endpoint) else { return Ok(()) };
-    let texts: Vec<String> = keys.iter().map(|used| used.key.clone()).collect();
-    let mut connection = context.pool.get().await?;
-    let mut kept = idempotency::find(&mut connection, endpoint, "", &texts).await?;
-    undecided.retain(|index| {
-        let Some(used) = &requests[*index].key else { return true };
-        let Some(kept) = kept.remove(&used.key) else { return true };
-        let answer = kept.for_body(&used.fingerprint);
-        answers[*index] = Some(answer.map(|answer| Answered { answer, is_replay: true }));
-        false
-    });
-    Ok(())
+/// What a round works with.
+struct Round<'a> {
+    context: &'a Context,
+    render: &'a Render,
+    requests: &'a [OrderRequest],
+    look_first: bool,
 }
 
-async fn decide_and_write(
-    context: &Context,
-    render: &Render,
-    requests: &[OrderRequest],
-    undecided: &[usize],
-    new_id: &mut (dyn FnMut() -> RequestId + Send),
-) -> Result<Vec<Answer>, StoreError> {
-    let requests: Vec<&OrderRequest> = undecided.iter().map(|index| &requests[*index]).collect();
-    let mut connection = context.pool.get().await?;
-    connection
-        .transaction(async move |connection| {
-            let now = write::now();
-            let skus: BTreeSet<Sku> =
-                requests.iter().flat_map(|request| request.order.lines.iter().map(|(sku, _)| sku.clone())).collect();
-            let mut loaded = stock::lock_shelves(connection, &skus, now).await?;
-            let before: HashMap<Sku, Figures> =
-                loaded.shelves.iter().map(|(sku, shelf)| (sku.clone(), shelf.figures)).collect();
-            let new_orders: Vec<NewOrder> = requests.iter().map(|request| request.order.clone()).collect();
-            let decision = decide_orders(&mut loaded.shelves, &new_orders, &mut *new_id);
+/// What became of a round.
+struct RoundDecided {
+    /// Of what was left undecided, in its order.
+    answers: Vec<Answer>,
+    found_kept: bool,
+}
 
-            let traces = traces_of_replenishments(&requests, &decision);
-            let batch_trace = requests.first().map_or_else(TraceContext::new_root, |request| request.trace);
-            let decided_now: Vec<_> = decision.replenishments.iter().zip(traces).collect();
-            let mut events = write::write_replenishments(connection, &decided_now, now).await?;
+impl Round<'_> {
+    /// One transaction, two round trips: everything is loaded in the first and written in the second.
+    /// Requests whose answer is kept already get it, and leave `undecided`.
+    async fn decide_and_write(
+        &self,
+        undecided: &mut Vec<usize>,
+        answers: &mut [Option<Answer>],
+        new_id: &mut (dyn FnMut() -> RequestId + Send),
+    ) -> Result<RoundDecided, StoreError> {
+        let now = write::now();
+        let skus: BTreeSet<Sku> = undecided.iter().flat_map(|index| self.requests[*index].skus()).cloned().collect();
+        let transaction = Pipeline::new(self.context.pool.get().await?);
+        let connection = transaction.connection();
+        let (begun, loaded, kept) =
+            join!(transaction.begin(), stock::lock_shelves(connection, &skus, now), self.kept(connection, undecided));
+        begun?;
+        let (loaded, mut kept) = (loaded?, kept?);
 
-            let to_insert: Vec<OrderToInsert<'_>> = requests
-                .iter()
-                .zip(&decision.orders)
-                .filter_map(|(request, decided)| {
-                    let decided = decided.as_ref().ok()?;
-                    let traceparent = request.trace.to_string();
-                    Some(OrderToInsert { decided, customer: request.customer.as_deref(), traceparent })
-                })
-                .collect();
-            orders::insert(connection, &to_insert, now).await?;
-            orders::insert_replenishments(connection, &to_insert).await?;
-            let hand = Hand { actor: "shop", at: now, note: None };
-            stock::insert_movements(connection, &decision.movements, hand, ToString::to_string).await?;
-            let changed: Vec<(&Sku, Figures)> = loaded
-                .shelves
-                .iter()
-                .filter(|(sku, shelf)| before.get(*sku) != Some(&shelf.figures))
-                .map(|(sku, shelf)| (sku, shelf.figures))
-                .collect();
-            stock::write_figures(connection, &changed).await?;
+        let found_kept = !kept.is_empty();
+        undecided.retain(|index| {
+            let Some(used) = &self.requests[*index].key else { return true };
+            let Some(kept) = kept.remove(&used.key) else { return true };
+            let answer = kept.for_body(&used.fingerprint);
+            answers[*index] = Some(answer.map(|answer| Answered { answer, is_replay: true }));
+            false
+        });
+        let requests: Vec<&OrderRequest> = undecided.iter().map(|index| &self.requests[*index]).collect();
+        let batch = Batch::decide(loaded, requests, now, new_id);
+        let answers = batch.answers(self.render);
+        batch.write(&transaction, &answers).await?;
+        Ok(RoundDecided { answers, found_kept })
+    }
 
-            events.extend(order_events(&decision, batch_trace));
-            events.extend(changed.iter().map(|(sku, figures)| write::stock_changed(sku, figures, now, batch_trace)));
-            outbox::append(connection, events).await?;
+    async fn kept(
+        &self,
+        connection: &AsyncPgConnection,
+        undecided: &[usize],
+    ) -> Result<HashMap<String, Kept>, StoreError> {
+        let used = undecided.iter().filter_map(|index| self.requests[*index].key.as_ref());
+        let keys: Vec<String> = used.clone().map(|used| used.key.clone()).collect();
+        match used.map(|used| used.endpoint).next() {
+            Some(endpoint) if self.look_first => idempotency::find(connection, endpoint, "", &keys).await,
+            _ => Ok(HashMap::new()),
+        }
+    }
+}
 
-            let ordered_now: BTreeSet<&Sku> =
-                decision.replenishments.iter().filter(|new| !new.is_proposal).map(|new| &new.sku).collect();
-            let answer = |request: &OrderRequest, decided: &Result<DecidedOrder, UnknownProducts>| match decided {
-                Ok(order) => {
-                    let eta = |sku: &Sku| restock_eta(loaded.expected.get(sku), ordered_now.contains(sku), now);
-                    let restock_etas = order.lines.iter().map(|line| eta(&line.sku)).collect();
-                    Ok(Answered {
-                        answer: render(&Decided { request, order, restock_etas, at: now }),
-                        is_replay: false,
-                    })
-                }
-                Err(UnknownProducts(skus)) => Err(unknown_products(skus)),
-            };
-            let answers: Vec<Answer> =
-                requests.iter().zip(&decision.orders).map(|(request, decided)| answer(request, decided)).collect();
-            let kept: Vec<(KeyUse, KeptAnswer)> = requests
-                .iter()
-                .zip(&answers)
-                .filter_map(|(request, answer)| Some((request.key.clone()?, answer.as_ref().ok()?.answer.clone())))
-                .collect();
-            idempotency::keep(connection, &kept).await?;
-            Ok::<_, StoreError>(answers)
-        })
-        .await
+/// Decided orders, before they are written.
+struct Batch<'a> {
+    requests: Vec<&'a OrderRequest>,
+    loaded: Loaded,
+    decision: BatchDecision,
+    /// Shelves whose figures are others now.
+    changed: Vec<Sku>,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Batch<'a> {
+    fn decide(
+        mut loaded: Loaded,
+        requests: Vec<&'a OrderRequest>,
+        now: DateTime<Utc>,
+        new_id: &mut dyn FnMut() -> RequestId,
+    ) -> Self {
+        let before: Vec<Figures> = loaded.shelves.values().map(|shelf| shelf.figures).collect();
+        let decision = decide_orders(&mut loaded.shelves, requests.iter().map(|request| &request.order), new_id);
+        let changed = loaded.shelves.iter().zip(before).filter(|((_, shelf), before)| shelf.figures != *before);
+        let changed = changed.map(|((sku, _), _)| sku.clone()).collect();
+        Self { requests, loaded, decision, changed, now }
+    }
+
+    fn answers(&self, render: &Render) -> Vec<Answer> {
+        let ordered_now: BTreeSet<&Sku> =
+            self.decision.replenishments.iter().filter(|new| !new.is_proposal).map(|new| &new.sku).collect();
+        let eta = |sku: &Sku| restock_eta(self.loaded.expected.get(sku), ordered_now.contains(sku), self.now);
+        let answer = |(request, decided): (&&OrderRequest, &Result<DecidedOrder, UnknownProducts>)| match decided {
+            Ok(order) => {
+                let restock_etas = order.lines.iter().map(|line| eta(&line.sku)).collect();
+                let decided = Decided { request, order, restock_etas, at: self.now };
+                Ok(Answered { answer: render(&decided), is_replay: false })
+            }
+            Err(UnknownProducts(skus)) => Err(unknown_products(skus)),
+        };
+        self.requests.iter().zip(&self.decision.orders).map(answer).collect()
+    }
+
+    async fn write(&self, transaction: &Pipeline, answers: &[Answer]) -> Result<(), StoreError> {
+        let (decision, now, connection) = (&self.decision, self.now, transaction.connection());
+        let traces = traces_of_replenishments(&self.requests, decision);
+        let replenishments: Vec<_> = decision.replenishments.iter().zip(traces).collect();
+        let orders: Vec<OrderToInsert<'_>> = self
+            .requests
+            .iter()
+            .zip(&decision.orders)
+            .filter_map(|(request, decided)| to_insert(request, decided))
+            .collect();
+        let keys: Vec<KeptFor<'_>> = self
+            .requests
+            .iter()
+            .zip(answers)
+            .filter_map(|(request, answer)| Some((request.key.as_ref()?, &answer.as_ref().ok()?.answer)))
+            .collect();
+        let hand = Hand { actor: "shop", at: now, note: None };
+        let figures: Vec<(&Sku, Figures)> =
+            self.changed.iter().filter_map(|sku| Some((sku, self.loaded.shelves.get(sku)?.figures))).collect();
+
+        let batch_trace = self.requests.first().map_or_else(TraceContext::new_root, |request| request.trace);
+        let mut events = write::replenishment_events(&replenishments, now);
+        events.extend(order_events(decision, batch_trace));
+        events.extend(figures.iter().map(|(sku, figures)| write::stock_changed(sku, figures, now, batch_trace)));
+
+        let rows = write::replenishment_rows(&replenishments, now);
+        // Keys first: when one was used before, the rest is not even tried.
+        let (kept, replenishments, orders, waits_for, movements, figures, events, committed) = join!(
+            idempotency::keep(connection, &keys),
+            replenishments::insert(connection, &rows),
+            orders::insert(connection, &orders, now),
+            orders::insert_replenishments(connection, &orders),
+            stock::insert_movements(connection, &decision.movements, hand, ToString::to_string),
+            stock::write_figures(connection, &figures),
+            outbox::append(connection, events),
+            transaction.commit(),
+        );
+        kept?;
+        replenishments?;
+        orders?;
+        waits_for?;
+        movements?;
+        figures?;
+        events?;
+        committed
+    }
+}
+
+fn to_insert<'a>(
+    request: &'a OrderRequest,
+    decided: &'a Result<DecidedOrder, UnknownProducts>,
+) -> Option<OrderToInsert<'a>> {
+    let decided = decided.as_ref().ok()?;
+    Some(OrderToInsert { decided, customer: request.customer.as_deref(), traceparent: request.trace.to_string() })
 }
 
 /// Each replenishment belongs to the trace of the first order that names it.

@@ -7,11 +7,13 @@
 mod batch;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
 use shared::idempotency::{KeptAnswer, KeyUse};
-use shared::ids::RequestId;
+use shared::ids::{RequestId, Sku};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +40,11 @@ pub struct OrderRequest {
 }
 
 impl OrderRequest {
+    /// What is ordered, without how many.
+    fn skus(&self) -> impl Iterator<Item = &Sku> {
+        self.order.lines.iter().map(|(sku, _)| sku)
+    }
+
     /// Digest of the body, for a request with a key.
     fn fingerprint(&self) -> Option<&[u8]> {
         self.key.as_ref().map(|used| used.fingerprint.as_slice())
@@ -63,6 +70,7 @@ pub type Render = Arc<dyn Fn(&Decided<'_>) -> KeptAnswer + Send + Sync>;
 struct Waiter {
     request: OrderRequest,
     reply: oneshot::Sender<Result<Answered, Problem>>,
+    queued_at: Instant,
 }
 
 /// The way into the intake queue.
@@ -77,6 +85,8 @@ pub struct IntakeWorker {
     render: Render,
     queue: mpsc::Receiver<Waiter>,
     batch_max: usize,
+    wait_max: Duration,
+    repeats: batch::Repeats,
     metrics: Metrics,
 }
 
@@ -84,6 +94,7 @@ struct Metrics {
     batch_size: Histogram<u64>,
     batch_duration: Histogram<f64>,
     decided: Counter<u64>,
+    dropped: Counter<u64>,
 }
 
 impl Intake {
@@ -102,23 +113,39 @@ impl Intake {
                 .with_description("From taking a batch to its commit")
                 .build(),
             decided: meter.u64_counter("jaego_orders_decided").with_description("Orders by status").build(),
+            dropped: meter
+                .u64_counter("jaego_intake_dropped")
+                .with_description(
+                    "Orders that waited for nothing: gone (their client has), late (they waited too long)",
+                )
+                .build(),
         };
         let (sender, receiver) = mpsc::channel(settings.queue_max);
-        let worker = IntakeWorker { context, render, queue: receiver, batch_max: settings.batch_max, metrics };
+        let (batch_max, repeats) = (settings.batch_max, batch::Repeats::default());
+        let wait_max = Duration::from_millis(settings.wait_max_ms);
+        let worker = IntakeWorker { context, render, queue: receiver, batch_max, wait_max, repeats, metrics };
         (Self { queue: sender }, worker)
     }
 
-    /// Queues a request and waits for its answer. 503 `overloaded` when the queue is full.
+    /// Refuses a request before it costs anything, while the queue is full.
+    pub fn admit(&self) -> Result<(), Problem> {
+        if self.queue.capacity() > 0 || self.queue.is_closed() { Ok(()) } else { Err(overloaded()) }
+    }
+
+    /// Queues a request and waits for its answer. 503 `overloaded` when the queue is full, or the request
+    /// waited there for too long: nothing came of it then.
     pub async fn take(&self, request: OrderRequest) -> Result<Answered, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Waiter { request, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Problem::new(ProblemKind::Overloaded, "Too many orders wait; send the same request again shortly.")
-            }
+        self.queue.try_send(Waiter { request, reply, queued_at: Instant::now() }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => overloaded(),
             mpsc::error::TrySendError::Closed(_) => stopped(),
         })?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+fn overloaded() -> Problem {
+    Problem::new(ProblemKind::Overloaded, "Too many orders wait; send the same request again shortly.")
 }
 
 fn stopped() -> Problem {
@@ -141,27 +168,45 @@ impl IntakeWorker {
                 // The doors are closed, nobody can order any more. The work ends when it is told to.
                 return stop.cancelled().await;
             }
-            // Who has gone away before the decision has not ordered.
-            waiters.retain(|waiter| !waiter.reply.is_closed());
-            self.answer(std::mem::take(&mut waiters)).await;
+            let waiting = self.still_waiting(&mut waiters);
+            self.answer(waiting).await;
         }
     }
 
-    async fn answer(&self, waiters: Vec<Waiter>) {
+    /// Who has gone away before the decision has not ordered; who has waited for too long is told so. Neither
+    /// costs a row: that is what lets a surge pass.
+    fn still_waiting(&self, waiters: &mut Vec<Waiter>) -> Vec<Waiter> {
+        let drop_one = |reason: &'static str| self.metrics.dropped.add(1, &[KeyValue::new("reason", reason)]);
+        let mut waiting = Vec::with_capacity(waiters.len());
+        for waiter in waiters.drain(..) {
+            if waiter.reply.is_closed() {
+                drop_one("gone");
+            } else if waiter.queued_at.elapsed() > self.wait_max {
+                drop_one("late");
+                drop(waiter.reply.send(Err(overloaded())));
+            } else {
+                waiting.push(waiter);
+            }
+        }
+        waiting
+    }
+
+    async fn answer(&mut self, waiters: Vec<Waiter>) {
         if waiters.is_empty() {
             return;
         }
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let (requests, replies): (Vec<_>, Vec<_>) =
             waiters.into_iter().map(|waiter| (waiter.request, waiter.reply)).unzip();
-        let answers = batch::take(&self.context, &self.render, &requests, &mut RequestId::generate).await;
+        let answers =
+            batch::take(&self.context, &self.render, &requests, &mut RequestId::generate, &mut self.repeats).await;
         self.metrics.batch_size.record(requests.len() as u64, &[]);
         self.metrics.batch_duration.record(begun.elapsed().as_secs_f64(), &[]);
         for (reply, answer) in replies.into_iter().zip(answers) {
             if let Ok(answer) = &answer
                 && !answer.is_replay
             {
-                let status = opentelemetry::KeyValue::new("status", i64::from(answer.answer.status));
+                let status = KeyValue::new("status", i64::from(answer.answer.status));
                 self.metrics.decided.add(1, &[status]);
             }
             // A client that has gone can ask again with its key.

@@ -1,0 +1,117 @@
+//! What a surge may not cost: requests whose client has gone, or that waited for too long.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use testkit::wait_until;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
+
+use crate::support::{Answer, SOON, Shop, one, policy};
+
+/// A shop in which one order is being decided, and cannot be while the lock is held; the next one waits,
+/// and there is no room for a third.
+struct Held {
+    shop: Shop,
+    lock: tokio_postgres::Client,
+}
+
+impl Held {
+    async fn open(wait_max_ms: &str) -> Self {
+        let shop = Shop::open_with(&[
+            ("JAEGO_SALES__INTAKE__QUEUE_MAX", "1"),
+            ("JAEGO_SALES__INTAKE__BATCH_MAX", "1"),
+            ("JAEGO_SALES__INTAKE__WAIT_MAX_MS", wait_max_ms),
+        ])
+        .await;
+        shop.product("CP-1", 1000, policy()).await;
+        let (lock, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+        tokio::spawn(connection);
+        lock.batch_execute("BEGIN; SELECT * FROM stock FOR UPDATE").await.expect("locked");
+        Self { shop, lock }
+    }
+
+    /// An order that is being decided: it waits for the lock.
+    async fn order_in_hand(&self) -> tokio::task::JoinHandle<StatusCode> {
+        let request = self.shop.http.post(format!("{}/api/v1/orders", self.shop.api)).json(&one("CP-1", 1));
+        let order = tokio::spawn(async move { request.send().await.expect("an answer").status() });
+        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                       AND datname = current_database()";
+        wait_until("the order to wait for the lock", SOON, || async {
+            (self.shop.count(blocked).await == 1).then_some(())
+        })
+        .await;
+        order
+    }
+
+    /// Until the queue is full: an order more is refused at once.
+    async fn wait_for_a_full_queue(&self) {
+        let probe = || async {
+            let body = serde_json::json!({"lines": [{"sku": "NOT-HERE", "quantity": 1}]});
+            let answer = self.shop.order(body);
+            match tokio::time::timeout(Duration::from_millis(200), answer).await {
+                Ok(Answer { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => Ok(()),
+                other => Err(other.map(|answer| answer.status)),
+            }
+        };
+        wait_until("the queue to be full", SOON, probe).await;
+    }
+
+    async fn release(&self) {
+        self.lock.batch_execute("ROLLBACK").await.expect("released");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_gone_has_not_ordered() {
+    let held = Held::open("600000").await;
+    let first = held.order_in_hand().await;
+
+    let address = held.shop.api.trim_start_matches("http://").to_owned();
+    let mut gone = TcpStream::connect(&address).await.expect("connected");
+    let body = one("CP-1", 7).to_string();
+    let head = format!(
+        "POST /api/v1/orders HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    gone.write_all(format!("{head}{body}").as_bytes()).await.expect("sent");
+    held.wait_for_a_full_queue().await;
+    gone.shutdown().await.expect("closed");
+    // The service has seen that its client is gone when it closes its side without a word.
+    let mut answer = Vec::new();
+    gone.read_to_end(&mut answer).await.expect("closed by the service");
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+
+    held.release().await;
+    assert_eq!(first.await.expect("ended"), StatusCode::CREATED);
+    assert_eq!(held.shop.order(one("CP-1", 1)).await.status, StatusCode::CREATED, "the queue goes on");
+    assert_eq!(held.shop.count("SELECT count(*) FROM orders").await, 2);
+    assert_eq!(held.shop.figures("CP-1").await.0, 998);
+    held.shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_for_too_long_is_told_so_and_costs_no_row() {
+    let held = Held::open("1500").await;
+    let first = held.order_in_hand().await;
+    let (http, url) = (held.shop.http.clone(), format!("{}/api/v1/orders", held.shop.api));
+    let late = tokio::spawn(async move {
+        let answer = http.post(url).header("Idempotency-Key", "late").json(&one("CP-1", 1)).send();
+        answer.await.expect("an answer")
+    });
+    held.wait_for_a_full_queue().await;
+    // Nothing is waited for: it is time itself that must pass.
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    held.release().await;
+    assert_eq!(first.await.expect("ended"), StatusCode::CREATED);
+    let late = late.await.expect("ended");
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(late.headers().contains_key("retry-after"));
+    let problem: serde_json::Value = late.json().await.expect("json");
+    assert_eq!(problem["type"], "/problems/overloaded");
+    assert_eq!(held.shop.count("SELECT count(*) FROM orders").await, 1);
+    // Nothing was promised: the same request is a new one.
+    let again = held.shop.order_with_key("late", one("CP-1", 1)).await;
+    assert!(again.status == StatusCode::CREATED && !again.replayed, "{again:?}");
+}
