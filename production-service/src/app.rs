@@ -59,6 +59,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
             config.app_data(context.clone()).app_data(outbound.clone());
             http::configure(config);
         }),
+        drop_abandoned: true,
         document: http::document(),
     })
 }

@@ -52,6 +52,7 @@ pub(crate) fn routes(state: State) -> Routes {
                 .service(quarantine::accept_quarantined)
                 .service(quarantine::discard_quarantined);
         }),
+        drop_abandoned: false,
         document: document(
             "Jaego restock-service",
             "Takes the Factory's callbacks: goods receipts, and a quarantine for what a person must judge.",

@@ -38,10 +38,11 @@ pub fn routes(state: &State) -> Routes {
         public: Arc::new(move |config| {
             config
                 .app_data(public.clone())
-                .service(products::list_products)
-                .service(products::get_product)
+                // Routes are tried in this order: what is called most comes first.
                 .service(orders::post_order)
-                .service(orders::get_order);
+                .service(orders::get_order)
+                .service(products::list_products)
+                .service(products::get_product);
         }),
         operator: Arc::new(|config| {
             config
@@ -59,6 +60,7 @@ pub fn routes(state: &State) -> Routes {
                 .service(replenishments::approve)
                 .service(replenishments::close);
         }),
+        drop_abandoned: true,
         document: document(
             "Jaego sales-service",
             "Products, stock, orders, replenishments. Operator endpoints need a bearer token.",

@@ -114,6 +114,23 @@ async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
 /// Parses a body. 400 when it is not JSON; 422 when it is not a `T`, naming the place, or when it
 /// has fields that a `T` has not, naming them all.
 pub fn parse_strict<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Most bodies are right, and the places of faults need not be followed in them.
+    match parse_if_right(body) {
+        Some(value) => Ok(value),
+        None => parse_for_faults(body),
+    }
+}
+
+fn parse_if_right<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let mut is_right = true;
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let mut note = |_: serde_ignored::Path<'_>| is_right = false;
+    let value = T::deserialize(serde_ignored::Deserializer::new(&mut deserializer, &mut note)).ok()?;
+    deserializer.end().ok()?;
+    is_right.then_some(value)
+}
+
+fn parse_for_faults<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut unknown = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();

@@ -34,6 +34,9 @@ pub struct Routes {
     pub public: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
     /// Shown on `api` only.
     pub operator: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
+    /// Whether a request is dropped when its client closes the connection before it is answered. What is
+    /// told to us for once, as goods that came, is taken from one that does not wait for the answer, too.
+    pub drop_abandoned: bool,
     /// Title and description of the OpenAPI document.
     pub document: OpenApi,
 }
@@ -89,7 +92,7 @@ pub fn listen(
     readiness: Readiness,
     drain: Duration,
 ) -> std::io::Result<Listeners> {
-    let metrics = HttpMetrics::new();
+    let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
     let door = |port: u16, with_operator: bool| -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
         let server = HttpServer::new(move || {
@@ -137,6 +140,7 @@ pub fn listen(
             })
         })
         .workers(settings.workers)
+        .h1_allow_half_closed(!drop_abandoned)
         .max_connections(settings.connections_max)
         .client_request_timeout(Duration::from_secs(10))
         .shutdown_timeout(drain.as_secs().max(1))
