@@ -4,8 +4,8 @@ use anyhow::Context;
 use opentelemetry::global;
 use shared::service::{Builder, Identity, Running};
 
-use crate::commands::take_callback::CallbackTaker;
-use crate::http::{self, CallbackMetrics, State};
+use crate::commands::take_callbacks::{CallbackMetrics, Intake};
+use crate::http::{self, State};
 use crate::settings::Settings;
 use crate::{amqp, commands, store};
 
@@ -27,13 +27,17 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     }
     let context =
         commands::Context { pool: builder.pool.clone(), outbox: builder.outbox.clone(), source: IDENTITY.name };
+    let metrics = CallbackMetrics::new(global::meter("jaego"));
+    let (intake, worker) = Intake::new(context.clone(), settings.callback.policy(), &settings.intake, &metrics);
+    // Also while the database has not been seen yet: who calls then hears so.
+    builder.spawn_at_once(|stop| worker.run(stop));
     let state = State {
-        taker: CallbackTaker { context: context.clone(), policy: settings.callback.policy() },
+        intake,
         context,
         verifier: settings.callback.verifier().context("callback.public_keys")?,
         proxies: settings.callback.proxies(),
         allowed_sources: settings.callback.sources(),
-        metrics: CallbackMetrics::new(&global::meter("jaego")),
+        metrics,
     };
     builder.start(&http::routes(state))
 }

@@ -16,6 +16,19 @@ pub struct Settings {
     pub common: Common,
     /// How callbacks are judged.
     pub callback: Callback,
+    /// How callbacks wait and are taken together.
+    pub intake: Intake,
+}
+
+/// Combined intake of callbacks.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Intake {
+    /// Callbacks that may wait; more are answered 503.
+    pub queue_max: usize,
+    /// Most callbacks in one transaction.
+    pub batch_max: usize,
+    /// Longest wait for a callback's turn, milliseconds.
+    pub wait_timeout_ms: u64,
 }
 
 /// How callbacks are judged.
@@ -78,6 +91,16 @@ impl shared::settings::Settings for Settings {
         }
         if !(1..=1000).contains(&callback.quarantine_per_token_max) {
             problems.push("callback.quarantine_per_token_max: must be 1 to 1000".to_owned());
+        }
+        let intake = &self.intake;
+        if !(1..=1_000_000).contains(&intake.queue_max) {
+            problems.push("intake.queue_max: must be 1 to 1000000".to_owned());
+        }
+        if !(1..=10_000).contains(&intake.batch_max) {
+            problems.push("intake.batch_max: must be 1 to 10000".to_owned());
+        }
+        if !(100..=600_000).contains(&intake.wait_timeout_ms) {
+            problems.push("intake.wait_timeout_ms: must be 100 to 600000".to_owned());
         }
         for (key, list) in
             [("trusted_proxies", &callback.trusted_proxies), ("allowed_sources", &callback.allowed_sources)]

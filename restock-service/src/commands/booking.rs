@@ -50,36 +50,42 @@ pub(super) struct Hand<'a> {
     pub(super) reason: &'a str,
 }
 
-/// Books the goods; wake the outbox after the commit.
+impl Goods<'_> {
+    /// The receipt, and the event that tells of it.
+    pub(super) fn receipt(&self, id: ReceiptId, source: &str) -> (ReceiptRow, OutgoingEvent) {
+        let receipt = ReceiptRow {
+            id: id.0,
+            request_id: self.request_id.0,
+            sku: self.sku.to_string(),
+            quantity: self.quantity.get(),
+            factory_id: self.factory_id.to_string(),
+            delivery_id: self.callback.as_ref().and_then(|from| from.delivery_id).map(str::to_owned),
+            jti: self.callback.as_ref().map(|from| from.jti.to_owned()),
+            received_at: self.at,
+            traceparent: self.trace.to_string(),
+            actor: self.hand.as_ref().map(|hand| hand.actor.to_owned()),
+            reason: self.hand.as_ref().map(|hand| hand.reason.to_owned()),
+        };
+        let event = StockReceived {
+            receipt_id: id,
+            request_id: self.request_id,
+            sku: self.sku.clone(),
+            quantity: self.quantity,
+            factory_id: self.factory_id.clone(),
+            received_at: self.at,
+        };
+        (receipt, OutgoingEvent::new(&stock::RECEIVED, source, &id.to_string(), self.trace, &event))
+    }
+}
+
+/// Books an operator's goods; wake the outbox after the commit.
 pub(super) async fn book(
     connection: &mut AsyncPgConnection,
     goods: &Goods<'_>,
     source: &str,
 ) -> Result<ReceiptRow, StoreError> {
-    let receipt_id = ReceiptId::generate();
-    let receipt = ReceiptRow {
-        id: receipt_id.0,
-        request_id: goods.request_id.0,
-        sku: goods.sku.to_string(),
-        quantity: goods.quantity.get(),
-        factory_id: goods.factory_id.to_string(),
-        delivery_id: goods.callback.as_ref().and_then(|from| from.delivery_id).map(str::to_owned),
-        jti: goods.callback.as_ref().map(|from| from.jti.to_owned()),
-        received_at: goods.at,
-        traceparent: goods.trace.to_string(),
-        actor: goods.hand.as_ref().map(|hand| hand.actor.to_owned()),
-        reason: goods.hand.as_ref().map(|hand| hand.reason.to_owned()),
-    };
-    let event = StockReceived {
-        receipt_id,
-        request_id: goods.request_id,
-        sku: goods.sku.clone(),
-        quantity: goods.quantity,
-        factory_id: goods.factory_id.clone(),
-        received_at: goods.at,
-    };
-    let event = OutgoingEvent::new(&stock::RECEIVED, source, &receipt_id.to_string(), goods.trace, &event);
-    store::receipts::insert(connection, &receipt).await?;
+    let (receipt, event) = goods.receipt(ReceiptId::generate(), source);
+    store::receipts::insert(connection, std::slice::from_ref(&receipt)).await?;
     if goods.counts {
         store::requests::add_received(connection, goods.request_id, goods.quantity.get()).await?;
     }

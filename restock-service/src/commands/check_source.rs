@@ -8,19 +8,61 @@ use shared::ids::FactoryId;
 
 use crate::{networks, store};
 
-/// True when it is on the installation's list and on the factory's; a list that is empty allows all.
+/// Where a factory's callbacks may come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sources {
+    /// Its list is empty.
+    Anywhere,
+    /// Only from here. A list of which nothing can be read is no empty list.
+    Listed(Vec<IpNet>),
+}
+
+impl Sources {
+    /// A list as it is kept.
+    pub(crate) fn read(texts: &[String]) -> Self {
+        if texts.is_empty() {
+            return Self::Anywhere;
+        }
+        Self::Listed(texts.iter().filter_map(|text| networks::parse(text)).collect())
+    }
+
+    /// Whether a callback may come from this address.
+    pub(crate) fn allow(&self, address: Option<IpAddr>) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::Listed(list) => address.is_some_and(|address| networks::contain(list, address)),
+        }
+    }
+}
+
+/// Whether an address is on the installation's list, which counts for every factory; an empty one allows all.
+pub(crate) fn is_allowed(list: &[IpNet], address: Option<IpAddr>) -> bool {
+    list.is_empty() || address.is_some_and(|address| networks::contain(list, address))
+}
+
+/// Asks the store for the list of one factory. Only for what is not taken anyway: batches of callbacks
+/// look at the lists of their factories in their own transaction, so that a change of one holds from its
+/// commit on, in each replica.
 pub(crate) async fn check_source(
     pool: &Pool,
-    allowed: &[IpNet],
     factory_id: &FactoryId,
     address: Option<IpAddr>,
 ) -> Result<bool, StoreError> {
-    let is_on = |list: &[IpNet]| list.is_empty() || address.is_some_and(|address| networks::contain(list, address));
-    if !is_on(allowed) {
-        return Ok(false);
+    let lists = store::factories::callback_sources(&mut *pool.get().await?, &[factory_id]).await?;
+    Ok(lists.values().all(|list| Sources::read(list).allow(address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_list_is_no_empty_list() {
+        let address = Some(IpAddr::from([192, 0, 2, 7]));
+        let sources = |texts: &[&str]| Sources::read(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert!(sources(&[]).allow(address) && sources(&[]).allow(None));
+        assert!(sources(&["192.0.2.0/24"]).allow(address) && sources(&["x", "192.0.2.7"]).allow(address));
+        assert!(!sources(&["192.0.2.0/24"]).allow(None));
+        assert!(!sources(&["nonsense"]).allow(address));
     }
-    let sources = store::factories::callback_sources(&mut *pool.get().await?, factory_id).await?;
-    // A list of which nothing can be read is no empty list.
-    let read: Vec<IpNet> = sources.iter().filter_map(|text| networks::parse(text)).collect();
-    Ok(is_on(&read) && (sources.is_empty() || !read.is_empty()))
 }

@@ -9,7 +9,7 @@ pub(crate) mod judge_quarantined;
 pub(crate) mod keep_request;
 pub(crate) mod list_quarantine;
 pub(crate) mod list_receipts;
-pub(crate) mod take_callback;
+pub(crate) mod take_callbacks;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use shared::db::{Pool, Refused};

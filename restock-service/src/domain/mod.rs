@@ -1,6 +1,9 @@
 //! What a callback means, and what an operator may do about it: pure and synchronous. Clock, ids and
 //! rows come in as arguments.
 
+pub(crate) mod batch;
+#[cfg(test)]
+mod batch_tests;
 pub(crate) mod decision;
 pub(crate) mod delivery;
 pub(crate) mod judgement;

@@ -9,34 +9,34 @@ use super::decision::{Decision, First, FirstOutcome, Reason, RequestState, decid
 use super::delivery::{Claim, ClaimedCount, Order};
 use super::policy::Policy;
 
-type Identity = (u8, Option<String>);
+pub(super) type Identity = (u8, Option<String>);
 
 /// A request's rows, kept in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Ledger {
-    received: i64,
-    is_cancelled: bool,
-    firsts: HashMap<Identity, First>,
-    quarantine: HashMap<(u8, String), Reason>,
+pub(super) struct Ledger {
+    pub(super) received: i64,
+    pub(super) is_cancelled: bool,
+    pub(super) firsts: HashMap<Identity, First>,
+    pub(super) quarantine: HashMap<(u8, String), Reason>,
     excesses: HashMap<u8, i64>,
-    receipts: Vec<(Identity, i64)>,
+    pub(super) receipts: Vec<(Identity, i64)>,
 }
 
 #[derive(Debug, Clone)]
-struct Callback {
-    token: u8,
-    claim: Claim,
-    is_expired: bool,
+pub(super) struct Callback {
+    pub(super) token: u8,
+    pub(super) claim: Claim,
+    pub(super) is_expired: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Call(Callback),
     Cancel,
 }
 
 impl Ledger {
-    fn take(&mut self, order: &Order, callback: &Callback, policy: Policy) -> Decision {
+    pub(super) fn take(&mut self, order: &Order, callback: &Callback, policy: Policy) -> Decision {
         let delivery = callback.claim.against(order, callback.is_expired);
         let identity = (callback.token, callback.claim.delivery_id.clone());
         let very_same = (callback.token, callback.claim.identity(&delivery));
@@ -83,7 +83,7 @@ fn counts() -> impl Strategy<Value = ClaimedCount> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let id = prop_oneof![2 => Just(None), 3 => prop_oneof!["a", "b", "c", "d"].prop_map(Some)];
     let product = prop_oneof![6 => Just(None), 3 => Just(Some("S".to_owned())), 1 => Just(Some("T".to_owned()))];
     let callback = (0_u8..3, id, product, counts(), prop::bool::weighted(0.05)).prop_map(
@@ -95,7 +95,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![60 => callback, 1 => Just(Step::Cancel)], 1..80)
 }
 
-fn order(quantity: i64) -> Order {
+pub(super) fn order(quantity: i64) -> Order {
     Order {
         sku: "S".parse().expect("sku"),
         factory_id: "F".parse().expect("factory"),

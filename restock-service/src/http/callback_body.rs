@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use shared::contracts::callback::redact;
 use utoipa::ToSchema;
 
-use crate::commands::take_callback::{Claim, ClaimedCount};
+use crate::commands::take_callbacks::{Claim, ClaimedCount};
 
 pub(super) const PRODUCT: &str = "MessageAttributeProductId";
 pub(super) const FACTORY: &str = "MessageAttributeFactoryId";

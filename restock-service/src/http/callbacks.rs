@@ -1,23 +1,25 @@
 //! `POST /callbacks/v1/restocks/{token}`: goods arrive.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, post};
 use chrono::Utc;
 use serde::Serialize;
 use shared::contracts::callback::{CallbackClaims, InvalidToken};
-use shared::db::StoreError;
 use shared::http::RawJson;
-use shared::ids::{ReceiptId, Sku};
+use shared::ids::{FactoryId, ReceiptId, Sku};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
 use super::callback_body::{CallbackBody, CallbackDocument, FACTORY, OTHER_COUNT, PRODUCT};
 use super::client_address::client_address;
-use super::{State, callback_metrics as outcome, words};
-use crate::commands::check_source::check_source;
-use crate::commands::take_callback::{Answer, Callback, CountFault, Delivery, Fault, Order, Reason};
+use super::{State, words};
+use crate::commands::check_source::{check_source, is_allowed};
+use crate::commands::take_callbacks::{Answer, Callback, CountFault, Fault, Message, Order, Reason, outcome};
 
 /// Goods were booked, now or before.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,7 +69,7 @@ struct Quarantined {
         (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, come from elsewhere."),
         (status = 409, description = "`callback-mismatch`: another product or factory than asked for; kept for an operator."),
         (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept."),
-        (status = 503, description = "`unavailable`: not kept; send it again after `Retry-After` seconds."),
+        (status = 503, description = "`unavailable`, or `overloaded` when too many wait: not kept; send it again after `Retry-After` seconds."),
     )
 )]
 #[post("/callbacks/v1/restocks/{token}")]
@@ -80,41 +82,55 @@ pub(super) async fn take_restock_callback(
     let claims = authenticate(&state, &token)?;
     let order = Order { sku: claims.sku.clone(), factory_id: claims.fid.clone(), quantity: claims.qty };
     let address = client_address(&request, &state.proxies);
-    if !check_source(&state.context.pool, &state.allowed_sources, &order.factory_id, address)
-        .await
-        .map_err(|error| store_failed(&state, error))?
-    {
+    if !is_allowed(&state.allowed_sources, address) {
         state.metrics.count(outcome::SOURCE_NOT_ALLOWED);
-        tracing::warn!(
-            jti = claims.jti,
-            factory_id = order.factory_id.as_str(),
-            address = address.map(tracing::field::display),
-            "callback refused: its source is not allowed"
-        );
-        let detail = "Callbacks are taken from allowed addresses only.";
-        return Err(Problem::new(ProblemKind::SourceNotAllowed, detail));
+        let (jti, factory_id) = (&claims.jti, order.factory_id.as_str());
+        let address = address.map(tracing::field::display);
+        tracing::warn!(jti, factory_id, address, "callback refused: its source is not allowed");
+        return Err(source_not_allowed());
     }
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);
     let Some(body) = CallbackBody::read(&body.0, key, &token, &claims.jti) else {
-        state.metrics.count(outcome::NOT_JSON);
-        return Err(Problem::new(ProblemKind::MalformedRequest, "The body must be a JSON object."));
+        return Err(unreadable(&state, &order.factory_id, address).await);
     };
     state.context.outbox.admit().inspect_err(|_| state.metrics.count(outcome::OVERLOADED))?;
-    let callback = Callback {
+    let callback = Arc::new(Callback::new(Message {
         is_expired: claims.is_expired(Utc::now()),
         jti: claims.jti,
         request_id: claims.rid,
         order,
+        address,
         claim: body.claim,
         body: body.redacted,
         trace: TraceContext::of(&request),
         has_own_trace: has_own_trace(&request),
-    };
-    let result = state.taker.take(&callback).await;
-    let (answer, delivery) = result.map_err(|error| store_failed(&state, error))?;
-    state.metrics.count(outcome::of_answer(&answer));
-    log(&callback, &answer);
-    respond(&callback, body.count_field, answer, &delivery)
+    }));
+    let answer = state.intake.take(&callback).await;
+    state.metrics.note(&callback, &answer);
+    respond(&callback, body.count_field, answer?)
+}
+
+/// A body that is no callback: 403 when it should not even have come from there, else 400.
+async fn unreadable(state: &State, factory_id: &FactoryId, address: Option<IpAddr>) -> Problem {
+    match check_source(&state.context.pool, factory_id, address).await {
+        Ok(true) => {
+            state.metrics.count(outcome::NOT_JSON);
+            Problem::new(ProblemKind::MalformedRequest, "The body must be a JSON object.")
+        }
+        Ok(false) => {
+            state.metrics.count(outcome::SOURCE_NOT_ALLOWED);
+            source_not_allowed()
+        }
+        Err(error) => {
+            let problem = Problem::from(error);
+            state.metrics.count(outcome::of_problem(&problem));
+            problem
+        }
+    }
+}
+
+fn source_not_allowed() -> Problem {
+    Problem::new(ProblemKind::SourceNotAllowed, "Callbacks are taken from allowed addresses only.")
 }
 
 fn authenticate(state: &State, token: &str) -> Result<CallbackClaims, Problem> {
@@ -132,51 +148,21 @@ fn authenticate(state: &State, token: &str) -> Result<CallbackClaims, Problem> {
     })
 }
 
-fn store_failed(state: &State, error: StoreError) -> Problem {
-    state.metrics.count(if error.is_unavailable() { outcome::STORE_UNAVAILABLE } else { outcome::FAILED });
-    error.into()
-}
-
 fn has_own_trace(request: &HttpRequest) -> bool {
     let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     header.is_some_and(|text| text.parse::<TraceContext>().is_ok())
 }
 
-/// One line for what a person may have to look at.
-fn log(callback: &Callback, answer: &Answer) {
-    let Callback { jti, request_id, .. } = callback;
-    match answer {
-        Answer::Received { booked, again: false } => tracing::info!(
-            jti,
-            %request_id,
-            receipt_id = %booked.receipt_id,
-            quantity = booked.quantity,
-            quarantined = booked.quarantined,
-            "goods received"
-        ),
-        Answer::Quarantined { reason, again: false } => {
-            tracing::warn!(jti, %request_id, reason = reason.slug(), "delivery quarantined");
-        }
-        Answer::Refused => tracing::warn!(jti, %request_id, "callback refused: too many quarantined for its token"),
-        Answer::Received { again: true, .. } | Answer::Quarantined { again: true, .. } => {}
-    }
-}
-
-fn respond(
-    callback: &Callback,
-    count_field: &'static str,
-    answer: Answer,
-    delivery: &Delivery,
-) -> Result<HttpResponse, Problem> {
+fn respond(callback: &Callback, count_field: &'static str, answer: Answer) -> Result<HttpResponse, Problem> {
     match answer {
         Answer::Received { booked, again } => Ok(HttpResponse::Ok().json(Received {
             status: if again { "duplicate" } else { "received" },
             receipt_id: booked.receipt_id,
-            sku: callback.order.sku.clone(),
+            sku: callback.message.order.sku.clone(),
             quantity: booked.quantity,
             quarantined: (booked.quarantined > 0).then_some(booked.quarantined),
         })),
-        Answer::Quarantined { reason, .. } => match delivery.content {
+        Answer::Quarantined { reason, .. } => match callback.delivery.content {
             Ok(_) => Ok(HttpResponse::Accepted().json(quarantined(reason))),
             Err(fault) => Err(faulty(fault, callback, count_field)),
         },
@@ -184,6 +170,7 @@ fn respond(
             let detail = "So many deliveries with this token wait for an operator that this one was not kept.";
             Err(Problem::new(ProblemKind::TooManyQuarantined, detail).retry_after(3600))
         }
+        Answer::SourceNotAllowed => Err(source_not_allowed()),
     }
 }
 
@@ -201,8 +188,8 @@ fn faulty(fault: Fault, callback: &Callback, count_field: &'static str) -> Probl
         Problem::new(ProblemKind::InvalidCount, detail).with("field", count_field)
     };
     match fault {
-        Fault::OtherProduct => mismatch(PRODUCT, callback.order.sku.as_str()),
-        Fault::OtherFactory => mismatch(FACTORY, callback.order.factory_id.as_str()),
+        Fault::OtherProduct => mismatch(PRODUCT, callback.message.order.sku.as_str()),
+        Fault::OtherFactory => mismatch(FACTORY, callback.message.order.factory_id.as_str()),
         Fault::Count(CountFault::Missing) => unusable("is missing"),
         Fault::Count(CountFault::OutOfRange) => unusable("must be a whole number from 1 to 1000000"),
         Fault::Count(CountFault::Contradictory) => unusable(&format!("differs from {OTHER_COUNT}")),

@@ -1,7 +1,6 @@
 //! The HTTP edge: the Factory's callback, and what operators read and decide.
 
 mod callback_body;
-mod callback_metrics;
 mod callbacks;
 mod client_address;
 mod quarantine;
@@ -18,8 +17,7 @@ use shared::problem::{Problem, ProblemKind};
 use uuid::Uuid;
 
 use crate::commands::Context;
-use crate::commands::take_callback::CallbackTaker;
-pub(crate) use callback_metrics::CallbackMetrics;
+use crate::commands::take_callbacks::{CallbackMetrics, Intake};
 
 /// Longest reason of an operator, in characters.
 const REASON_LENGTH_MAX: usize = 500;
@@ -27,7 +25,7 @@ const REASON_LENGTH_MAX: usize = 500;
 /// What handlers work with.
 pub(crate) struct State {
     pub(crate) context: Context,
-    pub(crate) taker: CallbackTaker,
+    pub(crate) intake: Intake,
     pub(crate) verifier: CallbackVerifier,
     pub(crate) proxies: Vec<IpNet>,
     /// Where callbacks of any factory may come from; empty: from everywhere.

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncPgConnection;
+use shared::db::{RowsSql, Statement, StatementSql, StoreError};
 use shared::ids::{Quantity, ReceiptId, RequestId};
 use uuid::Uuid;
 
-use super::schema::deliveries::{self, dsl};
-use super::unreadable;
+use super::{place_of, unreadable};
+use crate::domain::batch::{Booked, Identity, Told};
 use crate::domain::decision::{First, FirstOutcome, Reason};
 
 const RECEIVED: &str = "received";
@@ -16,10 +17,8 @@ const RECEIVED: &str = "received";
 /// A first delivery to be kept.
 #[derive(Debug)]
 pub(crate) struct NewDelivery<'a> {
-    /// Its token.
-    pub(crate) jti: &'a str,
-    /// The factory's name for it.
-    pub(crate) delivery_id: Option<&'a str>,
+    /// Its token and the factory's name for it.
+    pub(crate) identity: Identity<'a>,
     /// Its request.
     pub(crate) request_id: RequestId,
     /// Its units as it told them.
@@ -30,24 +29,11 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) booked: Option<Booked>,
     /// What came, redacted.
     pub(crate) body: &'a str,
-    /// When.
-    pub(crate) at: DateTime<Utc>,
 }
 
-/// What was booked for a delivery: its answer, told again to whoever tells it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Booked {
-    /// The receipt.
-    pub(crate) receipt_id: ReceiptId,
-    /// Its units.
-    pub(crate) quantity: i64,
-    /// Units beyond, kept for a person.
-    pub(crate) quarantined: i64,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = deliveries)]
+#[derive(Queryable)]
 struct Row {
+    place: i64,
     count: i64,
     outcome: String,
     receipt_id: Option<Uuid>,
@@ -56,23 +42,36 @@ struct Row {
     completed: bool,
 }
 
-/// The first delivery with this identity, and what was booked for it.
-pub(crate) async fn find_first(
+// The unique index is asked once for each identity, whatever the planner believes of the table: a plan
+// from when the table was small is kept. Without a name only a null is looked for, so that a token's
+// many named parts are not read.
+struct FindFirst;
+impl StatementSql for FindFirst {
+    const SQL: &'static str = "SELECT place, count, outcome, receipt_id, quantity_received, quantity_quarantined, \
+        completed FROM unnest(?, ?) WITH ORDINALITY AS wanted (jti, delivery_id, place) CROSS JOIN LATERAL ( \
+        (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id = wanted.delivery_id LIMIT 1) \
+        UNION ALL (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id IS NULL \
+        AND wanted.delivery_id IS NULL LIMIT 1)) AS known";
+}
+impl RowsSql for FindFirst {
+    type Columns = (BigInt, BigInt, Text, Nullable<SqlUuid>, BigInt, BigInt, Bool);
+}
+
+/// The first deliveries with these identities, and what was booked for them.
+pub(crate) async fn find_first<'a>(
     connection: &mut AsyncPgConnection,
-    jti: &str,
-    delivery_id: Option<&str>,
-) -> Result<Option<(First, Option<Booked>)>, StoreError> {
-    let row: Option<Row> = dsl::deliveries
-        .filter(dsl::jti.eq(jti).and(dsl::delivery_id.is_not_distinct_from(delivery_id)))
-        .select(Row::as_select())
-        .first(connection)
-        .await
-        .optional()?;
-    row.map(Row::read).transpose()
+    identities: &[Identity<'a>],
+) -> Result<Vec<(Identity<'a>, Told)>, StoreError> {
+    let rows: Vec<Row> = Statement::<FindFirst>::new()
+        .bind::<Array<Text>, _>(identities.iter().map(|(jti, _)| (*jti).to_owned()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(identities.iter().map(|(_, id)| id.map(str::to_owned)).collect::<Vec<_>>())
+        .load(connection)
+        .await?;
+    rows.into_iter().map(|row| Ok((place_of(identities, row.place)?, row.read()?))).collect()
 }
 
 impl Row {
-    fn read(self) -> Result<(First, Option<Booked>), StoreError> {
+    fn read(self) -> Result<Told, StoreError> {
         let count = Quantity::try_from(self.count).map_err(unreadable)?;
         let outcome = if self.outcome == RECEIVED {
             FirstOutcome::Received { completed: self.completed }
@@ -85,32 +84,48 @@ impl Row {
             quantity: self.quantity_received,
             quarantined: self.quantity_quarantined,
         });
-        Ok((First { count, outcome }, booked))
+        Ok(Told { first: First { count, outcome }, booked })
     }
 }
 
-/// Keeps a first delivery.
-pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &NewDelivery<'_>) -> Result<(), StoreError> {
-    let (outcome, completed) = match new.outcome {
-        FirstOutcome::Received { completed } => (RECEIVED, completed),
-        FirstOutcome::Quarantined(reason) => (reason.slug(), false),
+struct Insert;
+impl StatementSql for Insert {
+    const SQL: &'static str = "INSERT INTO deliveries (id, jti, delivery_id, request_id, count, outcome, receipt_id, \
+        quantity_received, quantity_quarantined, completed, body, created_at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+}
+
+/// Keeps first deliveries.
+pub(crate) async fn insert(
+    connection: &mut AsyncPgConnection,
+    new: &[NewDelivery<'_>],
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let outcome = |new: &NewDelivery<'_>| match new.outcome {
+        FirstOutcome::Received { .. } => RECEIVED,
+        FirstOutcome::Quarantined(reason) => reason.slug(),
     };
-    diesel::insert_into(dsl::deliveries)
-        .values((
-            dsl::id.eq(Uuid::now_v7()),
-            dsl::jti.eq(new.jti),
-            dsl::delivery_id.eq(new.delivery_id),
-            dsl::request_id.eq(new.request_id.0),
-            dsl::count.eq(new.count.get()),
-            dsl::outcome.eq(outcome),
-            dsl::receipt_id.eq(new.booked.map(|booked| booked.receipt_id.0)),
-            dsl::quantity_received.eq(new.booked.map_or(0, |booked| booked.quantity)),
-            dsl::quantity_quarantined.eq(new.booked.map_or(0, |booked| booked.quarantined)),
-            dsl::completed.eq(completed),
-            dsl::body.eq(new.body),
-            dsl::created_at.eq(new.at),
-        ))
-        .execute(connection)
+    let completed = |new: &NewDelivery<'_>| matches!(new.outcome, FirstOutcome::Received { completed: true });
+    let units =
+        |pick: fn(&Booked) -> i64| new.iter().map(|new| new.booked.as_ref().map_or(0, pick)).collect::<Vec<_>>();
+    let receipts = new.iter().map(|new| new.booked.map(|booked| booked.receipt_id.0));
+    Statement::<Insert>::new()
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|new| new.identity.0.to_owned()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(new.iter().map(|new| new.identity.1.map(str::to_owned)).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.request_id.0).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(new.iter().map(|new| new.count.get()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(outcome).collect::<Vec<_>>())
+        .bind::<Array<Nullable<SqlUuid>>, _>(receipts.collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(units(|booked| booked.quantity))
+        .bind::<Array<BigInt>, _>(units(|booked| booked.quarantined))
+        .bind::<Array<Bool>, _>(new.iter().map(completed).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|new| new.body.to_owned()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(vec![at; new.len()])
+        .run(connection)
         .await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What restock-service knows of factories.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -31,12 +33,14 @@ pub(crate) async fn apply(
     Ok(changed == 1)
 }
 
-/// Where a factory's callbacks may come from; empty (as for one that is not known) allows all.
+/// Where the callbacks of these factories may come from; empty (as for one that is left out, which is not
+/// known) allows all.
 pub(crate) async fn callback_sources(
     connection: &mut AsyncPgConnection,
-    id: &FactoryId,
-) -> Result<Vec<String>, StoreError> {
-    let row = dsl::factories.find(id.as_str()).select(dsl::callback_sources);
-    let sources: Option<Vec<String>> = row.first(connection).await.optional()?;
-    Ok(sources.unwrap_or_default())
+    ids: &[&FactoryId],
+) -> Result<HashMap<String, Vec<String>>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+    let rows = dsl::factories.filter(dsl::id.eq_any(ids)).select((dsl::id, dsl::callback_sources));
+    let sources: Vec<(String, Vec<String>)> = rows.load(connection).await?;
+    Ok(sources.into_iter().collect())
 }

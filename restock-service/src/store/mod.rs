@@ -21,3 +21,9 @@ pub(crate) fn migrations() -> Migrations {
 pub(crate) fn unreadable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     StoreError::Query(diesel::result::Error::DeserializationError(cause.into()))
 }
+
+/// What a row of an ordered question was asked about; places count from one.
+fn place_of<T: Copy>(asked: &[T], place: i64) -> Result<T, StoreError> {
+    let index = usize::try_from(place).ok().and_then(|place| place.checked_sub(1));
+    index.and_then(|index| asked.get(index)).copied().ok_or_else(|| unreadable("a row that was not asked for"))
+}

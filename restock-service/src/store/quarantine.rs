@@ -2,18 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
-use shared::ids::QuarantineId;
+use shared::db::{RowsSql, Statement, StatementSql, StoreError};
+use shared::ids::{QuarantineId, RequestId};
+use shared::trace::TraceContext;
 use uuid::Uuid;
 
 use super::schema::quarantine::{self, dsl};
-use super::unreadable;
+use super::{place_of, unreadable};
+use crate::domain::batch::{Entry, Identity};
 use crate::domain::decision::Reason;
+use crate::domain::delivery::Order;
 use crate::domain::judgement::Status;
 
 /// A row.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = quarantine)]
 pub(crate) struct QuarantineRow {
     pub(crate) id: Uuid,
@@ -22,14 +26,12 @@ pub(crate) struct QuarantineRow {
     pub(crate) request_id: Uuid,
     pub(crate) jti: String,
     pub(crate) delivery_id: Option<String>,
-    pub(crate) fingerprint: Vec<u8>,
     pub(crate) sku: String,
     pub(crate) factory_id: String,
     pub(crate) quantity: Option<i64>,
     pub(crate) claimed_product: Option<String>,
     pub(crate) claimed_factory: Option<String>,
     pub(crate) body: String,
-    pub(crate) traceparent: String,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) decided_by: Option<String>,
     pub(crate) decided_at: Option<DateTime<Utc>>,
@@ -42,6 +44,33 @@ impl QuarantineRow {
     pub(crate) fn read_status(&self) -> Result<Status, StoreError> {
         Status::from_name(&self.status).ok_or_else(|| unreadable(format!("status {:?}", self.status)))
     }
+}
+
+/// An entry to be added.
+#[derive(Debug)]
+pub(crate) struct NewEntry<'a> {
+    /// Why it waits.
+    pub(crate) reason: Reason,
+    /// Its request.
+    pub(crate) request_id: RequestId,
+    /// Its token and the factory's name for the delivery.
+    pub(crate) identity: Identity<'a>,
+    /// Digest of all that was judged of the delivery.
+    pub(crate) fingerprint: &'a [u8],
+    /// What was asked for.
+    pub(crate) order: &'a Order,
+    /// Units that wait, where they are known.
+    pub(crate) quantity: Option<i64>,
+    /// The product, where the delivery names one.
+    pub(crate) claimed_product: Option<&'a str>,
+    /// The factory, where the delivery names one.
+    pub(crate) claimed_factory: Option<&'a str>,
+    /// What came, redacted.
+    pub(crate) body: &'a str,
+    /// The delivery's trace.
+    pub(crate) trace: TraceContext,
+    /// When.
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// What an operator decided about an entry.
@@ -88,30 +117,66 @@ pub(crate) async fn judge(
     Ok(judged)
 }
 
-/// Adds an entry.
-pub(crate) async fn insert(connection: &mut AsyncPgConnection, row: &QuarantineRow) -> Result<(), StoreError> {
-    diesel::insert_into(dsl::quarantine).values(row).execute(connection).await?;
+struct Insert;
+impl StatementSql for Insert {
+    const SQL: &'static str = "INSERT INTO quarantine (id, status, reason, request_id, jti, delivery_id, fingerprint, \
+        sku, factory_id, quantity, claimed_product, claimed_factory, body, traceparent, created_at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+}
+
+/// Adds entries that wait to be judged.
+pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &[NewEntry<'_>]) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let text = |pick: fn(&NewEntry<'_>) -> String| new.iter().map(pick).collect::<Vec<_>>();
+    let optional = |pick: fn(&NewEntry<'_>) -> Option<String>| new.iter().map(pick).collect::<Vec<_>>();
+    Statement::<Insert>::new()
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|_| QuarantineId::generate().0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(text(|_| Status::Waiting.name().to_owned()))
+        .bind::<Array<Text>, _>(text(|new| new.reason.slug().to_owned()))
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.request_id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(text(|new| new.identity.0.to_owned()))
+        .bind::<Array<Nullable<Text>>, _>(optional(|new| new.identity.1.map(str::to_owned)))
+        .bind::<Array<Binary>, _>(new.iter().map(|new| new.fingerprint.to_vec()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(text(|new| new.order.sku.to_string()))
+        .bind::<Array<Text>, _>(text(|new| new.order.factory_id.to_string()))
+        .bind::<Array<Nullable<BigInt>>, _>(new.iter().map(|new| new.quantity).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(optional(|new| new.claimed_product.map(str::to_owned)))
+        .bind::<Array<Nullable<Text>>, _>(optional(|new| new.claimed_factory.map(str::to_owned)))
+        .bind::<Array<Text>, _>(text(|new| new.body.to_owned()))
+        .bind::<Array<Text>, _>(text(|new| new.trace.to_string()))
+        .bind::<Array<Timestamptz>, _>(new.iter().map(|new| new.at).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
     Ok(())
 }
 
-/// How many entries a token has, and why the delivery with this fingerprint is among them. (Of an
-/// over-delivery only the excess is: the delivery itself was booked.)
-pub(crate) async fn of_token(
+// Asked once for each token, as the first deliveries are.
+struct OfTokens;
+impl StatementSql for OfTokens {
+    const SQL: &'static str = "SELECT place, fingerprint, reason \
+        FROM unnest(?) WITH ORDINALITY AS wanted (jti, place) CROSS JOIN LATERAL \
+        (SELECT fingerprint, reason FROM quarantine q WHERE q.jti = wanted.jti OFFSET 0) AS known";
+}
+impl RowsSql for OfTokens {
+    type Columns = (BigInt, Binary, Text);
+}
+
+/// The entries of these tokens. Their number is bounded, as more are refused.
+pub(crate) async fn of_tokens<'a>(
     connection: &mut AsyncPgConnection,
-    jti: &str,
-    fingerprint: &[u8],
-) -> Result<(i64, Option<Reason>), StoreError> {
-    let entries: Vec<(String, bool)> = dsl::quarantine
-        .filter(dsl::jti.eq(jti))
-        .select((dsl::reason, dsl::fingerprint.eq(fingerprint)))
+    jtis: &[&'a str],
+) -> Result<Vec<(&'a str, Entry)>, StoreError> {
+    let rows: Vec<(i64, Vec<u8>, String)> = Statement::<OfTokens>::new()
+        .bind::<Array<Text>, _>(jtis.iter().map(|jti| (*jti).to_owned()).collect::<Vec<_>>())
         .load(connection)
         .await?;
-    let reason = entries
-        .iter()
-        .filter(|(_, same)| *same)
-        .filter_map(|(slug, _)| Reason::from_slug(slug))
-        .find(|reason| *reason != Reason::OverDelivery);
-    Ok((i64::try_from(entries.len()).unwrap_or(i64::MAX), reason))
+    let read = |(place, fingerprint, slug): (i64, Vec<u8>, String)| {
+        let reason = Reason::from_slug(&slug).ok_or_else(|| unreadable(format!("reason {slug:?}")))?;
+        Ok((place_of(jtis, place)?, Entry { fingerprint, reason }))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// Newest first; ids rise with time.

@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
+use shared::db::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::schema::receipts::{self, dsl};
 
 /// A row.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = receipts)]
 pub(crate) struct ReceiptRow {
     pub(crate) id: Uuid,
@@ -28,9 +29,34 @@ pub(crate) struct ReceiptRow {
     pub(crate) reason: Option<String>,
 }
 
-/// Adds a receipt.
-pub(crate) async fn insert(connection: &mut AsyncPgConnection, row: &ReceiptRow) -> Result<(), StoreError> {
-    diesel::insert_into(dsl::receipts).values(row).execute(connection).await?;
+struct Insert;
+impl StatementSql for Insert {
+    const SQL: &'static str = "INSERT INTO receipts (id, request_id, sku, quantity, factory_id, delivery_id, jti, \
+        received_at, traceparent, actor, reason) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+}
+
+/// Adds receipts.
+pub(crate) async fn insert(connection: &mut AsyncPgConnection, rows: &[ReceiptRow]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let text = |pick: fn(&ReceiptRow) -> &String| rows.iter().map(|row| pick(row).clone()).collect::<Vec<_>>();
+    let optional =
+        |pick: fn(&ReceiptRow) -> &Option<String>| rows.iter().map(|row| pick(row).clone()).collect::<Vec<_>>();
+    Statement::<Insert>::new()
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|row| row.request_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(text(|row| &row.sku))
+        .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.quantity).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(text(|row| &row.factory_id))
+        .bind::<Array<Nullable<Text>>, _>(optional(|row| &row.delivery_id))
+        .bind::<Array<Nullable<Text>>, _>(optional(|row| &row.jti))
+        .bind::<Array<Timestamptz>, _>(rows.iter().map(|row| row.received_at).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(text(|row| &row.traceparent))
+        .bind::<Array<Nullable<Text>>, _>(optional(|row| &row.actor))
+        .bind::<Array<Nullable<Text>>, _>(optional(|row| &row.reason))
+        .run(connection)
+        .await?;
     Ok(())
 }
 

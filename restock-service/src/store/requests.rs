@@ -1,17 +1,21 @@
 //! Production requests.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql, StoreError};
+use shared::db::{RowsSql, Statement, StatementSql, StoreError};
 use shared::ids::{InvalidCode, Quantity, RequestId};
+use uuid::Uuid;
 
 use super::schema::production_requests::{self, dsl};
 use super::unreadable;
+use crate::domain::batch::Progress;
 use crate::domain::delivery::Order;
 
-/// What is known of a request that is being decided upon.
+/// What is known of a request that an operator decides upon.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = production_requests)]
 pub(crate) struct LockedRequest {
@@ -25,8 +29,6 @@ pub(crate) struct LockedRequest {
     pub(crate) received: i64,
     /// When it was cancelled.
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
-    /// The trace it was asked for in.
-    pub(crate) traceparent: Option<String>,
 }
 
 impl LockedRequest {
@@ -40,23 +42,132 @@ impl LockedRequest {
     }
 }
 
-/// Locks the request for the rest of the transaction; one that is not known yet is made from `order`.
-pub(crate) async fn lock(
+/// A request while callbacks for it are decided.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    /// How far it is.
+    pub(crate) progress: Progress,
+    /// The trace it was asked for in.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// What to do about a request that another transaction holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfHeld {
+    /// Wait for it.
+    Wait,
+    /// Leave it out.
+    Skip,
+}
+
+// The primary key is asked once for each request, in the order of the list: a lock of rows cannot be
+// drawn into another plan.
+struct HoldOrWait;
+impl StatementSql for HoldOrWait {
+    const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
+        (SELECT id, received, cancelled_at IS NOT NULL, traceparent FROM production_requests p \
+        WHERE p.id = wanted.id FOR UPDATE) AS known";
+}
+impl RowsSql for HoldOrWait {
+    type Columns = (SqlUuid, BigInt, Bool, Nullable<Text>);
+}
+
+struct HoldOrSkip;
+impl StatementSql for HoldOrSkip {
+    const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
+        (SELECT id, received, cancelled_at IS NOT NULL, traceparent FROM production_requests p \
+        WHERE p.id = wanted.id FOR UPDATE SKIP LOCKED) AS known";
+}
+impl RowsSql for HoldOrSkip {
+    type Columns = (SqlUuid, BigInt, Bool, Nullable<Text>);
+}
+
+/// Locks requests for the rest of the transaction, in the order of the list, which must be that of their
+/// ids. Those that are not known are left out.
+pub(crate) async fn hold(
     connection: &mut AsyncPgConnection,
-    id: RequestId,
-    order: &Order,
-) -> Result<LockedRequest, StoreError> {
-    diesel::insert_into(dsl::production_requests)
-        .values((
-            dsl::id.eq(id.0),
-            dsl::sku.eq(order.sku.as_str()),
-            dsl::factory_id.eq(order.factory_id.as_str()),
-            dsl::quantity.eq(order.quantity.get()),
-        ))
-        .on_conflict_do_nothing()
-        .execute(connection)
+    ids: &[RequestId],
+    if_held: IfHeld,
+) -> Result<HashMap<RequestId, Held>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(Uuid, i64, bool, Option<String>)> = match if_held {
+        IfHeld::Wait => Statement::<HoldOrWait>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
+        IfHeld::Skip => Statement::<HoldOrSkip>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
+    };
+    let held = |(id, received, is_cancelled, traceparent)| {
+        (RequestId(id), Held { progress: Progress { received, is_cancelled }, traceparent })
+    };
+    Ok(rows.into_iter().map(held).collect())
+}
+
+struct Exist;
+impl StatementSql for Exist {
+    const SQL: &'static str = "SELECT known.id FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
+        (SELECT id FROM production_requests p WHERE p.id = wanted.id OFFSET 0) AS known";
+}
+impl RowsSql for Exist {
+    type Columns = SqlUuid;
+}
+
+/// Which of these requests there are, whoever holds them.
+pub(crate) async fn existing(
+    connection: &mut AsyncPgConnection,
+    ids: &[RequestId],
+) -> Result<HashSet<RequestId>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<Uuid> = Statement::<Exist>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
+    Ok(rows.into_iter().map(RequestId).collect())
+}
+
+/// The constraint that a request violates which another transaction has added meanwhile.
+pub(crate) const PRIMARY_KEY: &str = "production_requests_pkey";
+
+struct Insert;
+impl StatementSql for Insert {
+    const SQL: &'static str = "INSERT INTO production_requests (id, sku, factory_id, quantity, received) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?)";
+}
+
+/// Adds requests that only their callbacks have told of, with the units booked for them. In the order of
+/// their ids, so that two transactions with the same ones do not wait for each other.
+pub(crate) async fn insert(
+    connection: &mut AsyncPgConnection,
+    new: &[(RequestId, &Order, i64)],
+) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    Statement::<Insert>::new()
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|(id, ..)| id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|(_, order, _)| order.sku.to_string()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|(_, order, _)| order.factory_id.to_string()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(new.iter().map(|(_, order, _)| order.quantity.get()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(new.iter().map(|(.., received)| *received).collect::<Vec<_>>())
+        .run(connection)
         .await?;
-    find_and_lock(connection, id).await?.ok_or_else(|| unreadable("a request is gone"))
+    Ok(())
+}
+
+struct WriteReceived;
+impl StatementSql for WriteReceived {
+    const SQL: &'static str = "UPDATE production_requests AS known SET received = new.received \
+        FROM unnest(?, ?) AS new (id, received) WHERE known.id = new.id";
+}
+
+/// Writes the units booked for requests that are locked.
+pub(crate) async fn write_received(
+    connection: &mut AsyncPgConnection,
+    figures: &[(RequestId, i64)],
+) -> Result<(), StoreError> {
+    if figures.is_empty() {
+        return Ok(());
+    }
+    Statement::<WriteReceived>::new()
+        .bind::<Array<SqlUuid>, _>(figures.iter().map(|(id, _)| id.0).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(figures.iter().map(|(_, received)| *received).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    Ok(())
 }
 
 /// Locks a known request for the rest of the transaction.

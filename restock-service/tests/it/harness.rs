@@ -17,6 +17,7 @@ use shared::trace::TraceContext;
 use testkit::process::{Process, Spec};
 use testkit::service::{ServiceSurroundings, Surroundings};
 use testkit::wait_until;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 
 /// Longest wait for an effect.
@@ -222,6 +223,20 @@ impl Service {
 
     pub(crate) async fn call(&self, token: &str, body: &Value) -> Answer {
         self.world.call(&self.doors, token, body).await
+    }
+
+    /// A call that is on its way while the test goes on.
+    pub(crate) fn begin_call(&self, token: &str, body: &Value) -> JoinHandle<Answer> {
+        let request = self.world.client.post(format!("{}/callbacks/v1/restocks/{token}", self.doors.public));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        tokio::spawn(async move { read(request.send().await.unwrap()).await })
+    }
+
+    /// The value of a metric without labels of its own; 0 while it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.world.text(&format!("{}/metrics", self.doors.admin)).await;
+        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
     }
 
     pub(crate) async fn call_with(

@@ -9,6 +9,7 @@ mod consumers;
 mod events;
 mod harness;
 mod imports;
+mod intake;
 mod lists;
 mod schema;
 mod secrets;

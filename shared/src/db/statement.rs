@@ -6,11 +6,12 @@
 use std::marker::PhantomData;
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::HasSqlType;
 use diesel_async::AsyncPgConnection;
+use diesel_async::methods::LoadQuery;
 
 /// Names the statement; its type is the cache key.
 pub trait StatementSql: Send + Sync + 'static {
@@ -18,7 +19,13 @@ pub trait StatementSql: Send + Sync + 'static {
     const SQL: &'static str;
 }
 
-/// A statement with its parameters, to be executed with [`Statement::run`].
+/// A statement that answers rows.
+pub trait RowsSql: StatementSql {
+    /// SQL types of the columns, in order.
+    type Columns;
+}
+
+/// A statement with its parameters, to be executed with [`Statement::run`] or [`Statement::load`].
 pub struct Statement<S> {
     parameters: Vec<Box<dyn Parameter>>,
     statement: PhantomData<fn() -> S>,
@@ -48,6 +55,21 @@ impl<S: StatementSql> Statement<S> {
     pub async fn run(self, mut connection: &AsyncPgConnection) -> QueryResult<usize> {
         diesel_async::RunQueryDsl::execute(self, &mut connection).await
     }
+}
+
+impl<S: RowsSql> Statement<S> {
+    /// Executes it; answers its rows.
+    pub async fn load<'q, T>(self, connection: &mut AsyncPgConnection) -> QueryResult<Vec<T>>
+    where
+        Self: LoadQuery<'q, AsyncPgConnection, T> + 'q,
+        T: Send,
+    {
+        diesel_async::RunQueryDsl::load(self, connection).await
+    }
+}
+
+impl<S: RowsSql> Query for Statement<S> {
+    type SqlType = S::Columns;
 }
 
 trait Parameter: Send + Sync {

@@ -124,6 +124,16 @@ impl Builder {
         self.tasks.spawn(watched("background loop", work, self.stop.clone(), self.tasks_check.clone()));
     }
 
+    /// The same for a loop that answers callers: it does not wait for the schema to be found, so that they
+    /// hear at once that the database is away.
+    pub fn spawn_at_once<F>(&mut self, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let work = work(self.stop.clone());
+        self.tasks.spawn(watched("background loop", work, self.stop.clone(), self.tasks_check.clone()));
+    }
+
     /// Opens the doors and starts everything.
     pub fn start(self, routes: &Routes) -> anyhow::Result<Running> {
         let database = self.readiness.register("database", Need::Required);

@@ -1,0 +1,129 @@
+//! Callbacks, counted by what became of them, and how they are taken.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+use shared::problem::{Problem, ProblemKind};
+
+use super::{Answer, Callback};
+
+/// The counter `jaego_callbacks`, whose label `outcome` has the few values below, and the batches.
+#[derive(Clone)]
+pub(crate) struct CallbackMetrics {
+    meter: Meter,
+    outcomes: Counter<u64>,
+    batch_size: Histogram<u64>,
+    batch_duration: Histogram<f64>,
+}
+
+impl CallbackMetrics {
+    pub(crate) fn new(meter: Meter) -> Self {
+        let outcomes = meter.u64_counter("jaego_callbacks").with_description("Callbacks of the Factory, by outcome");
+        let batch_size = meter
+            .u64_histogram("jaego_callback_batch_size")
+            .with_description("Callbacks decided together")
+            .with_boundaries(vec![1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0]);
+        let batch_duration = meter
+            .f64_histogram("jaego_callback_batch_duration")
+            .with_unit("s")
+            .with_description("From taking a batch of callbacks to its commit");
+        Self {
+            outcomes: outcomes.build(),
+            batch_size: batch_size.build(),
+            batch_duration: batch_duration.build(),
+            meter,
+        }
+    }
+
+    pub(super) fn observe_waiting(&self, waiting: impl Fn() -> u64 + Send + Sync + 'static) {
+        let gauge = self.meter.u64_observable_gauge("jaego_callbacks_waiting");
+        let gauge = gauge.with_description("Callbacks that wait for the next batch");
+        // It lives as long as its meter.
+        drop(gauge.with_callback(move |observer| observer.observe(waiting(), &[])).build());
+    }
+
+    pub(super) fn batch_taken(&self, size: usize, duration: Duration) {
+        self.batch_size.record(size as u64, &[]);
+        self.batch_duration.record(duration.as_secs_f64(), &[]);
+    }
+
+    /// Counts a callback that was not taken.
+    pub(crate) fn count(&self, outcome: &'static str) {
+        self.outcomes.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    /// Counts a callback by its answer, with one line for what a person may have to look at.
+    pub(crate) fn note(&self, callback: &Callback, answer: &Result<Answer, Problem>) {
+        self.count(match answer {
+            Ok(answer) => outcome::of_answer(answer),
+            Err(problem) => outcome::of_problem(problem),
+        });
+        if let Ok(answer) = answer {
+            log(callback, answer);
+        }
+    }
+}
+
+fn log(callback: &Callback, answer: &Answer) {
+    let (jti, request_id) = (&callback.message.jti, callback.message.request_id);
+    match answer {
+        Answer::Received { booked, again: false } => tracing::info!(
+            jti,
+            %request_id,
+            receipt_id = %booked.receipt_id,
+            quantity = booked.quantity,
+            quarantined = booked.quarantined,
+            "goods received"
+        ),
+        Answer::Quarantined { reason, again: false } => {
+            tracing::warn!(jti, %request_id, reason = reason.slug(), "delivery quarantined");
+        }
+        Answer::Refused => tracing::warn!(jti, %request_id, "callback refused: too many quarantined for its token"),
+        Answer::SourceNotAllowed => {
+            let address = callback.message.address.map(tracing::field::display);
+            let factory_id = callback.message.order.factory_id.as_str();
+            tracing::warn!(jti, factory_id, address, "callback refused: its source is not allowed");
+        }
+        Answer::Received { again: true, .. } | Answer::Quarantined { again: true, .. } => {}
+    }
+}
+
+/// The values of the label.
+pub(crate) mod outcome {
+    use shared::contracts::callback::InvalidToken;
+
+    use super::{Answer, Problem, ProblemKind};
+
+    pub(crate) const NOT_JSON: &str = "not-json";
+    pub(crate) const SOURCE_NOT_ALLOWED: &str = "source-not-allowed";
+    pub(crate) const OVERLOADED: &str = "overloaded";
+
+    pub(crate) fn of_token(error: InvalidToken) -> &'static str {
+        match error {
+            InvalidToken::Malformed => "token-malformed",
+            InvalidToken::UnknownKey => "token-unknown-key",
+            InvalidToken::Forged => "token-forged",
+        }
+    }
+
+    pub(crate) fn of_answer(answer: &Answer) -> &'static str {
+        match answer {
+            Answer::Received { again: true, .. } => "duplicate",
+            Answer::Received { booked, .. } if booked.quarantined > 0 => "received-in-part",
+            Answer::Received { .. } => "received",
+            Answer::Quarantined { again: true, .. } => "quarantined-before",
+            Answer::Quarantined { reason, .. } => reason.slug(),
+            Answer::Refused => "too-many-quarantined",
+            Answer::SourceNotAllowed => SOURCE_NOT_ALLOWED,
+        }
+    }
+
+    pub(crate) fn of_problem(problem: &Problem) -> &'static str {
+        match problem.kind() {
+            ProblemKind::Overloaded => OVERLOADED,
+            ProblemKind::Unavailable => "store-unavailable",
+            _ => "failed",
+        }
+    }
+}

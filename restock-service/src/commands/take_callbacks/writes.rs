@@ -1,0 +1,151 @@
+//! What a batch leaves in the store.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
+use shared::contracts::OutgoingEvent;
+use shared::db::StoreError;
+use shared::ids::{Quantity, RequestId};
+use shared::outbox;
+
+use super::Callback;
+use crate::commands::booking::{FromCallback, Goods};
+use crate::domain::batch::{Booked, Known, Outcome};
+use crate::domain::decision::{FirstOutcome, Reason};
+use crate::domain::delivery::Order;
+use crate::store;
+use crate::store::deliveries::NewDelivery;
+use crate::store::quarantine::NewEntry;
+use crate::store::receipts::ReceiptRow;
+use crate::store::requests::Held;
+
+/// Rows and events, gathered in the order of arrival.
+pub(super) struct Writes<'a> {
+    source: &'static str,
+    at: DateTime<Utc>,
+    new_requests: Vec<(RequestId, &'a Order, i64)>,
+    figures: Vec<(RequestId, i64)>,
+    receipts: Vec<ReceiptRow>,
+    deliveries: Vec<NewDelivery<'a>>,
+    entries: Vec<NewEntry<'a>>,
+    events: Vec<OutgoingEvent>,
+}
+
+impl<'a> Writes<'a> {
+    pub(super) fn new(source: &'static str, at: DateTime<Utc>) -> Self {
+        Self {
+            source,
+            at,
+            new_requests: Vec::new(),
+            figures: Vec::new(),
+            receipts: Vec::new(),
+            deliveries: Vec::new(),
+            entries: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What a callback leaves; `traceparent` is its request's.
+    pub(super) fn add(
+        &mut self,
+        callback: &'a Callback,
+        outcome: Outcome,
+        traceparent: Option<&str>,
+    ) -> Result<(), StoreError> {
+        match outcome {
+            Outcome::Received { booked, completes } => {
+                self.book(callback, booked, traceparent)?;
+                self.keep_first(callback, FirstOutcome::Received { completed: completes }, Some(booked));
+                if booked.quarantined > 0 {
+                    self.quarantine(callback, Reason::OverDelivery, Some(booked.quarantined), traceparent);
+                }
+            }
+            Outcome::Quarantined { reason, is_first } => {
+                let count = callback.message.claim.count.read().ok();
+                self.quarantine(callback, reason, count.map(Quantity::get), traceparent);
+                if is_first {
+                    self.keep_first(callback, FirstOutcome::Quarantined(reason), None);
+                }
+            }
+            Outcome::Duplicate(_) | Outcome::QuarantinedBefore(_) | Outcome::Refused => {}
+        }
+        Ok(())
+    }
+
+    fn book(&mut self, callback: &'a Callback, booked: Booked, traceparent: Option<&str>) -> Result<(), StoreError> {
+        let message = &callback.message;
+        let goods = Goods {
+            request_id: message.request_id,
+            sku: &message.order.sku,
+            quantity: Quantity::try_from(booked.quantity).map_err(store::unreadable)?,
+            factory_id: &message.order.factory_id,
+            counts: true,
+            callback: Some(FromCallback { jti: &message.jti, delivery_id: message.claim.delivery_id.as_deref() }),
+            hand: None,
+            trace: callback.trace(traceparent),
+            at: self.at,
+        };
+        let (receipt, event) = goods.receipt(booked.receipt_id, self.source);
+        self.receipts.push(receipt);
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// A delivery told wrongly may be told again rightly: it does not use up its identity.
+    fn keep_first(&mut self, callback: &'a Callback, outcome: FirstOutcome, booked: Option<Booked>) {
+        let Ok(count) = callback.delivery.content else { return };
+        let identity = callback.arrival().identity();
+        let (request_id, body) = (callback.message.request_id, callback.message.body.as_str());
+        self.deliveries.push(NewDelivery { identity, request_id, count, outcome, booked, body });
+    }
+
+    fn quarantine(&mut self, callback: &'a Callback, reason: Reason, quantity: Option<i64>, traceparent: Option<&str>) {
+        let message = &callback.message;
+        self.entries.push(NewEntry {
+            reason,
+            request_id: message.request_id,
+            identity: callback.arrival().identity(),
+            fingerprint: &callback.fingerprint,
+            order: &message.order,
+            quantity,
+            claimed_product: message.claim.product.as_deref(),
+            claimed_factory: message.claim.factory.as_deref(),
+            body: &message.body,
+            trace: callback.trace(traceparent),
+            at: self.at,
+        });
+    }
+
+    /// The figures of the requests after all of these callbacks; a request that is not among those held
+    /// is new, and is what its first callback says.
+    pub(super) fn add_requests(
+        &mut self,
+        callbacks: impl Iterator<Item = &'a Callback>,
+        held: &HashMap<RequestId, Held>,
+        known: &Known<'_>,
+    ) {
+        let mut orders: BTreeMap<RequestId, &'a Order> = BTreeMap::new();
+        for callback in callbacks {
+            orders.entry(callback.message.request_id).or_insert(&callback.message.order);
+        }
+        for (id, order) in orders {
+            let received = known.requests.get(&id).map_or(0, |progress| progress.received);
+            match held.get(&id) {
+                None => self.new_requests.push((id, order, received)),
+                Some(held) if held.progress.received != received => self.figures.push((id, received)),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Writes all of it; nothing here needs an answer of what is written before it.
+    pub(super) async fn write(self, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+        store::requests::insert(connection, &self.new_requests).await?;
+        store::requests::write_received(connection, &self.figures).await?;
+        store::receipts::insert(connection, &self.receipts).await?;
+        store::deliveries::insert(connection, &self.deliveries, self.at).await?;
+        store::quarantine::insert(connection, &self.entries).await?;
+        outbox::append(connection, self.events).await
+    }
+}

@@ -1,0 +1,198 @@
+//! Decided together, callbacks come out exactly as if they had come one by one.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use shared::ids::{ReceiptId, RequestId};
+
+use super::batch::{Arrival, Booked, Entry, Known, Outcome, Progress, Told, decide_together};
+use super::decision::{Decision, First, FirstOutcome, Reason};
+use super::delivery::{Delivery, Order};
+use super::policy::Policy;
+use super::property_tests::{Callback, Identity, Ledger, Step, order, steps};
+
+/// The rows of all requests, as the service keeps them between two batches.
+#[derive(Debug, Default)]
+struct Rows {
+    requests: HashMap<RequestId, Progress>,
+    told: HashMap<(String, Option<String>), Told>,
+    entries: HashMap<String, Vec<Entry>>,
+    receipts: Vec<(RequestId, Booked)>,
+}
+
+/// A callback with all that is worked out before it waits.
+struct Waiting {
+    request: usize,
+    callback: Callback,
+    jti: String,
+    delivery: Delivery,
+    fingerprint: Vec<u8>,
+}
+
+impl Waiting {
+    fn new(request: usize, callback: Callback, order: &Order) -> Self {
+        let delivery = callback.claim.against(order, callback.is_expired);
+        let fingerprint = callback.claim.identity(&delivery).into_bytes();
+        Self { request, jti: format!("{request}-{}", callback.token), callback, delivery, fingerprint }
+    }
+
+    fn arrival<'a>(&'a self, ids: &[RequestId], order: &Order) -> Arrival<'a> {
+        Arrival {
+            request_id: ids[self.request],
+            quantity: order.quantity.get(),
+            jti: &self.jti,
+            delivery_id: self.callback.claim.delivery_id.as_deref(),
+            delivery: &self.delivery,
+            fingerprint: &self.fingerprint,
+        }
+    }
+}
+
+impl Rows {
+    /// One batch: what is known of its callbacks is loaded, all are decided, what comes out is written.
+    fn take(
+        &mut self,
+        arrivals: &[Arrival<'_>],
+        policy: Policy,
+        new_id: &mut dyn FnMut() -> ReceiptId,
+    ) -> Vec<Outcome> {
+        let mut known = Known::default();
+        for arrival in arrivals {
+            if let Some(progress) = self.requests.get(&arrival.request_id) {
+                known.requests.insert(arrival.request_id, *progress);
+            }
+            if let Some(told) = self.told.get(&(arrival.jti.to_owned(), arrival.delivery_id.map(str::to_owned))) {
+                known.told.insert(arrival.identity(), *told);
+            }
+            if let Some(entries) = self.entries.get(arrival.jti) {
+                known.entries.insert(arrival.jti, entries.clone());
+            }
+        }
+        let outcomes = decide_together(&mut known, arrivals, policy, new_id);
+        for (arrival, outcome) in arrivals.iter().zip(&outcomes) {
+            self.write(arrival, *outcome);
+        }
+        for (id, progress) in known.requests {
+            assert_eq!(self.requests.get(&id).copied().unwrap_or_default(), progress, "the figures to be written");
+        }
+        outcomes
+    }
+
+    fn write(&mut self, arrival: &Arrival<'_>, outcome: Outcome) {
+        let progress = self.requests.entry(arrival.request_id).or_default();
+        let mut kept = None;
+        let mut first = None;
+        match outcome {
+            Outcome::Received { booked, completes } => {
+                progress.received += booked.quantity;
+                self.receipts.push((arrival.request_id, booked));
+                first = Some((FirstOutcome::Received { completed: completes }, Some(booked)));
+                kept = (booked.quarantined > 0).then_some(Reason::OverDelivery);
+            }
+            Outcome::Quarantined { reason, is_first } => {
+                first = is_first.then_some((FirstOutcome::Quarantined(reason), None));
+                kept = Some(reason);
+            }
+            Outcome::Duplicate(_) | Outcome::QuarantinedBefore(_) | Outcome::Refused => {}
+        }
+        if let (Some((outcome, booked)), Ok(count)) = (first, arrival.delivery.content) {
+            let identity = (arrival.jti.to_owned(), arrival.delivery_id.map(str::to_owned));
+            let before = self.told.insert(identity, Told { first: First { count, outcome }, booked });
+            assert_eq!(before, None, "an identity has one first delivery");
+        }
+        if let Some(reason) = kept {
+            let entries = self.entries.entry(arrival.jti.to_owned()).or_default();
+            let entry = Entry { fingerprint: arrival.fingerprint.to_vec(), reason };
+            assert!(!entries.contains(&entry), "no entry twice");
+            entries.push(entry);
+        }
+    }
+
+    fn firsts(&self, request: usize) -> HashMap<Identity, First> {
+        let own = self.told.iter().filter_map(|((jti, delivery_id), told)| {
+            let (owner, token) = jti.split_once('-')?;
+            (owner == request.to_string()).then(|| ((token.parse().expect("a token"), delivery_id.clone()), told.first))
+        });
+        own.collect()
+    }
+}
+
+/// The one-by-one decision that an outcome must be.
+fn as_decision(outcome: Outcome) -> Decision {
+    match outcome {
+        Outcome::Received { booked, completes } => Decision::Receive {
+            quantity: booked.quantity.try_into().expect("a quantity"),
+            excess: booked.quarantined,
+            completes,
+        },
+        Outcome::Duplicate(_) => Decision::Duplicate,
+        Outcome::Quarantined { reason, .. } => Decision::Quarantine(reason),
+        Outcome::QuarantinedBefore(reason) => Decision::AlreadyQuarantined(reason),
+        Outcome::Refused => Decision::Refuse,
+    }
+}
+
+fn pieces() -> impl Strategy<Value = Vec<(usize, Step)>> {
+    steps().prop_flat_map(|steps| {
+        let length = steps.len();
+        (Just(steps), prop::collection::vec(0_usize..3, length))
+            .prop_map(|(steps, requests)| requests.into_iter().zip(steps).collect())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn together_is_as_one_by_one(
+        pieces in pieces(), sizes in prop::collection::vec(1_usize..30, 1..10),
+        quantity in 1_i64..=100, tolerance in 0_i64..=100, entries_max in 1_i64..=20,
+    ) {
+        let order = order(quantity);
+        let policy = Policy { over_delivery_tolerance_percent: tolerance, quarantine_per_token_max: entries_max };
+        let ids = [RequestId::generate(), RequestId::generate(), RequestId::generate()];
+        let mut ledgers = [Ledger::default(), Ledger::default(), Ledger::default()];
+        let mut rows = Rows::default();
+        let mut receipts = HashMap::new();
+        let mut sizes = sizes.into_iter().cycle();
+        let mut batch: Vec<Waiting> = Vec::new();
+        let mut size = 0;
+        let last = pieces.len() - 1;
+        for (index, (request, step)) in pieces.into_iter().enumerate() {
+            let cancelled = matches!(step, Step::Cancel).then_some(request);
+            if let Step::Call(callback) = step {
+                batch.push(Waiting::new(request, callback, &order));
+            }
+            if batch.len() >= size || cancelled.is_some() || index == last {
+                let arrivals: Vec<Arrival<'_>> = batch.iter().map(|waiting| waiting.arrival(&ids, &order)).collect();
+                let outcomes = rows.take(&arrivals, policy, &mut ReceiptId::generate);
+                for (waiting, outcome) in batch.iter().zip(outcomes) {
+                    let decision = ledgers[waiting.request].take(&order, &waiting.callback, policy);
+                    prop_assert_eq!(as_decision(outcome), decision);
+                    let identity = (waiting.jti.clone(), waiting.callback.claim.delivery_id.clone());
+                    // Told again, it is answered with the first one's receipt.
+                    match outcome {
+                        Outcome::Received { booked, .. } => prop_assert!(receipts.insert(identity, booked).is_none()),
+                        Outcome::Duplicate(booked) => prop_assert_eq!(booked, receipts.get(&identity).copied()),
+                        _ => {}
+                    }
+                }
+                batch.clear();
+                size = sizes.next().unwrap_or(1);
+            }
+            if let Some(request) = cancelled {
+                ledgers[request].is_cancelled = true;
+                rows.requests.entry(ids[request]).or_default().is_cancelled = true;
+            }
+        }
+        for (request, ledger) in ledgers.iter().enumerate() {
+            let own = |id: &RequestId| *id == ids[request];
+            let units = rows.receipts.iter().filter(|(id, _)| own(id)).map(|(_, booked)| booked.quantity);
+            let expected = ledger.receipts.iter().map(|(_, units)| *units);
+            prop_assert_eq!(units.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "in the same order");
+            let progress = rows.requests.get(&ids[request]).copied().unwrap_or_default();
+            prop_assert_eq!(progress, Progress { received: ledger.received, is_cancelled: ledger.is_cancelled });
+            prop_assert_eq!(&rows.firsts(request), &ledger.firsts);
+        }
+    }
+}
