@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use shared::db::{RowsSql, Statement, StatementSql, StoreError};
+use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{Quantity, ReceiptId, RequestId};
 use uuid::Uuid;
 
@@ -31,14 +31,21 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) body: &'a str,
 }
 
-#[derive(Queryable)]
+#[derive(QueryableByName)]
 struct Row {
+    #[diesel(sql_type = BigInt)]
     place: i64,
+    #[diesel(sql_type = BigInt)]
     count: i64,
+    #[diesel(sql_type = Text)]
     outcome: String,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
     receipt_id: Option<Uuid>,
+    #[diesel(sql_type = BigInt)]
     quantity_received: i64,
+    #[diesel(sql_type = BigInt)]
     quantity_quarantined: i64,
+    #[diesel(sql_type = Bool)]
     completed: bool,
 }
 
@@ -52,9 +59,6 @@ impl StatementSql for FindFirst {
         (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id = wanted.delivery_id LIMIT 1) \
         UNION ALL (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id IS NULL \
         AND wanted.delivery_id IS NULL LIMIT 1)) AS known";
-}
-impl RowsSql for FindFirst {
-    type Columns = (BigInt, BigInt, Text, Nullable<SqlUuid>, BigInt, BigInt, Bool);
 }
 
 /// The first deliveries with these identities, and what was booked for them.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{RowsSql, Statement, StatementSql, StoreError};
+use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{QuarantineId, RequestId};
 use shared::trace::TraceContext;
 use uuid::Uuid;
@@ -152,6 +152,16 @@ pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &[NewEntry<'
     Ok(())
 }
 
+#[derive(QueryableByName)]
+struct OfToken {
+    #[diesel(sql_type = BigInt)]
+    place: i64,
+    #[diesel(sql_type = Binary)]
+    fingerprint: Vec<u8>,
+    #[diesel(sql_type = Text)]
+    reason: String,
+}
+
 // Asked once for each token, as the first deliveries are.
 struct OfTokens;
 impl StatementSql for OfTokens {
@@ -159,21 +169,18 @@ impl StatementSql for OfTokens {
         FROM unnest(?) WITH ORDINALITY AS wanted (jti, place) CROSS JOIN LATERAL \
         (SELECT fingerprint, reason FROM quarantine q WHERE q.jti = wanted.jti OFFSET 0) AS known";
 }
-impl RowsSql for OfTokens {
-    type Columns = (BigInt, Binary, Text);
-}
 
 /// The entries of these tokens. Their number is bounded, as more are refused.
 pub(crate) async fn of_tokens<'a>(
     connection: &mut AsyncPgConnection,
     jtis: &[&'a str],
 ) -> Result<Vec<(&'a str, Entry)>, StoreError> {
-    let rows: Vec<(i64, Vec<u8>, String)> = Statement::<OfTokens>::new()
+    let rows: Vec<OfToken> = Statement::<OfTokens>::new()
         .bind::<Array<Text>, _>(jtis.iter().map(|jti| (*jti).to_owned()).collect::<Vec<_>>())
         .load(connection)
         .await?;
-    let read = |(place, fingerprint, slug): (i64, Vec<u8>, String)| {
-        let reason = Reason::from_slug(&slug).ok_or_else(|| unreadable(format!("reason {slug:?}")))?;
+    let read = |OfToken { place, fingerprint, reason }| {
+        let reason = Reason::from_slug(&reason).ok_or_else(|| unreadable(format!("reason {reason:?}")))?;
         Ok((place_of(jtis, place)?, Entry { fingerprint, reason }))
     };
     rows.into_iter().map(read).collect()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{RowsSql, Statement, StatementSql, StoreError};
+use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{InvalidCode, Quantity, RequestId};
 use uuid::Uuid;
 
@@ -60,26 +60,32 @@ pub(crate) enum IfHeld {
     Skip,
 }
 
+#[derive(QueryableByName)]
+struct HeldRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    received: i64,
+    #[diesel(sql_type = Bool)]
+    is_cancelled: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    traceparent: Option<String>,
+}
+
 // The primary key is asked once for each request, in the order of the list: a lock of rows cannot be
 // drawn into another plan.
 struct HoldOrWait;
 impl StatementSql for HoldOrWait {
     const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
-        (SELECT id, received, cancelled_at IS NOT NULL, traceparent FROM production_requests p \
+        (SELECT id, received, cancelled_at IS NOT NULL AS is_cancelled, traceparent FROM production_requests p \
         WHERE p.id = wanted.id FOR UPDATE) AS known";
-}
-impl RowsSql for HoldOrWait {
-    type Columns = (SqlUuid, BigInt, Bool, Nullable<Text>);
 }
 
 struct HoldOrSkip;
 impl StatementSql for HoldOrSkip {
     const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
-        (SELECT id, received, cancelled_at IS NOT NULL, traceparent FROM production_requests p \
+        (SELECT id, received, cancelled_at IS NOT NULL AS is_cancelled, traceparent FROM production_requests p \
         WHERE p.id = wanted.id FOR UPDATE SKIP LOCKED) AS known";
-}
-impl RowsSql for HoldOrSkip {
-    type Columns = (SqlUuid, BigInt, Bool, Nullable<Text>);
 }
 
 /// Locks requests for the rest of the transaction, in the order of the list, which must be that of their
@@ -90,23 +96,26 @@ pub(crate) async fn hold(
     if_held: IfHeld,
 ) -> Result<HashMap<RequestId, Held>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<(Uuid, i64, bool, Option<String>)> = match if_held {
+    let rows: Vec<HeldRow> = match if_held {
         IfHeld::Wait => Statement::<HoldOrWait>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
         IfHeld::Skip => Statement::<HoldOrSkip>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
     };
-    let held = |(id, received, is_cancelled, traceparent)| {
+    let held = |HeldRow { id, received, is_cancelled, traceparent }| {
         (RequestId(id), Held { progress: Progress { received, is_cancelled }, traceparent })
     };
     Ok(rows.into_iter().map(held).collect())
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 struct Exist;
 impl StatementSql for Exist {
     const SQL: &'static str = "SELECT known.id FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
         (SELECT id FROM production_requests p WHERE p.id = wanted.id OFFSET 0) AS known";
-}
-impl RowsSql for Exist {
-    type Columns = SqlUuid;
 }
 
 /// Which of these requests there are, whoever holds them.
@@ -115,8 +124,8 @@ pub(crate) async fn existing(
     ids: &[RequestId],
 ) -> Result<HashSet<RequestId>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<Uuid> = Statement::<Exist>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
-    Ok(rows.into_iter().map(RequestId).collect())
+    let rows: Vec<Id> = Statement::<Exist>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
+    Ok(rows.into_iter().map(|row| RequestId(row.id)).collect())
 }
 
 /// The constraint that a request violates which another transaction has added meanwhile.

@@ -5,24 +5,18 @@
 
 use std::marker::PhantomData;
 
+use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
-use diesel::sql_types::HasSqlType;
+use diesel::sql_types::{HasSqlType, Untyped};
 use diesel_async::AsyncPgConnection;
-use diesel_async::methods::LoadQuery;
 
 /// Names the statement; its type is the cache key.
 pub trait StatementSql: Send + Sync + 'static {
     /// The text, with `?` where each parameter goes, in order. It must not hold a `?` otherwise.
     const SQL: &'static str;
-}
-
-/// A statement that answers rows.
-pub trait RowsSql: StatementSql {
-    /// SQL types of the columns, in order.
-    type Columns;
 }
 
 /// A statement with its parameters, to be executed with [`Statement::run`] or [`Statement::load`].
@@ -55,21 +49,14 @@ impl<S: StatementSql> Statement<S> {
     pub async fn run(self, mut connection: &AsyncPgConnection) -> QueryResult<usize> {
         diesel_async::RunQueryDsl::execute(self, &mut connection).await
     }
-}
 
-impl<S: RowsSql> Statement<S> {
-    /// Executes it; answers its rows.
-    pub async fn load<'q, T>(self, connection: &mut AsyncPgConnection) -> QueryResult<Vec<T>>
+    /// Executes it; answers its rows, read by the names of their columns.
+    pub async fn load<R>(self, mut connection: &AsyncPgConnection) -> QueryResult<Vec<R>>
     where
-        Self: LoadQuery<'q, AsyncPgConnection, T> + 'q,
-        T: Send,
+        R: QueryableByName<Pg> + Send + 'static,
     {
-        diesel_async::RunQueryDsl::load(self, connection).await
+        diesel_async::RunQueryDsl::load(self, &mut connection).await
     }
-}
-
-impl<S: RowsSql> Query for Statement<S> {
-    type SqlType = S::Columns;
 }
 
 trait Parameter: Send + Sync {
@@ -104,6 +91,11 @@ impl<S: StatementSql> QueryFragment<Pg> for Statement<S> {
 impl<S: StatementSql> QueryId for Statement<S> {
     type QueryId = S;
     const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+/// Its columns are known by their names, as those of `sql_query` are.
+impl<S: StatementSql> Query for Statement<S> {
+    type SqlType = Untyped;
 }
 
 impl<S: StatementSql, C> diesel::RunQueryDsl<C> for Statement<S> {}
