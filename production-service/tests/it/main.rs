@@ -13,6 +13,7 @@ mod messages;
 mod outbound;
 mod overdue;
 mod production_requests;
+mod recording;
 mod schema;
 mod withdrawals;
 mod world;

@@ -5,11 +5,12 @@
 
 use std::marker::PhantomData;
 
+use diesel::deserialize::QueryableByName;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
-use diesel::sql_types::HasSqlType;
+use diesel::sql_types::{HasSqlType, Untyped};
 use diesel_async::AsyncPgConnection;
 
 /// Names the statement; its type is the cache key.
@@ -18,7 +19,7 @@ pub trait StatementSql: Send + Sync + 'static {
     const SQL: &'static str;
 }
 
-/// A statement with its parameters, to be executed with [`Statement::run`].
+/// A statement with its parameters, to be executed with [`Statement::run`] or [`Statement::load`].
 pub struct Statement<S> {
     parameters: Vec<Box<dyn Parameter>>,
     statement: PhantomData<fn() -> S>,
@@ -46,6 +47,14 @@ impl<S: StatementSql> Statement<S> {
     /// Executes it; answers the number of rows it touched.
     pub async fn run(self, connection: &mut AsyncPgConnection) -> QueryResult<usize> {
         diesel_async::RunQueryDsl::execute(self, connection).await
+    }
+
+    /// Executes it; answers its rows, read by the names of their columns.
+    pub async fn load<R>(self, connection: &mut AsyncPgConnection) -> QueryResult<Vec<R>>
+    where
+        R: QueryableByName<Pg> + Send + 'static,
+    {
+        diesel_async::RunQueryDsl::load(self, connection).await
     }
 }
 
@@ -81,6 +90,10 @@ impl<S: StatementSql> QueryFragment<Pg> for Statement<S> {
 impl<S: StatementSql> QueryId for Statement<S> {
     type QueryId = S;
     const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<S: StatementSql> Query for Statement<S> {
+    type SqlType = Untyped;
 }
 
 impl<S: StatementSql, C> diesel::RunQueryDsl<C> for Statement<S> {}
