@@ -7,6 +7,7 @@ mod crashes;
 mod delivery;
 mod factories;
 mod imports;
+mod keeping;
 mod lead_time;
 mod letters;
 mod messages;

@@ -164,7 +164,7 @@ async fn a_request_that_somebody_else_has_locked_keeps_no_other_one_waiting() {
     for id in &ids[1..] {
         service.until(*id, "accepted").await;
     }
-    until_waiting(&world, "%FOR UPDATE%").await;
+    until_waiting(&world, "SELECT \"production_requests\"%").await;
     let shown = service.production_request(ids[0]).await.body;
     assert_eq!(shown["status"], "sending", "{shown}");
     held.commit().await.unwrap();
