@@ -12,7 +12,7 @@ use crate::commands::Context;
 use crate::commands::book_receipt::book_receipt;
 use crate::commands::close_request::close_request;
 use crate::commands::discard_request::discard_request;
-use crate::commands::keep_request::{Message, keep_request};
+use crate::commands::keep_requests::{Message, keep_requests};
 use crate::commands::letter_standing::letter_standing;
 
 /// The queues of this service with their handlers.
@@ -63,7 +63,8 @@ where
 }
 
 async fn on_requested(context: Context, event: ReceivedEvent, trace: TraceContext) -> Result<Handled, HandleError> {
-    Ok(keep_request(&context, message_of(event, trace)?).await?)
+    let handled = keep_requests(&context, vec![message_of(event, trace)?]).await?;
+    Ok(handled.into_iter().next().unwrap_or(Handled::Done))
 }
 
 async fn on_closed(context: Context, event: ReceivedEvent, _: TraceContext) -> Result<(), HandleError> {

@@ -13,7 +13,23 @@ use shared::outbox::{self, OutgoingMessage};
 use shared::trace::TraceContext;
 
 use crate::domain::{Announcement, Change, Outcome, Request, Status};
+use crate::store::changes::{self, Acceptance, Changed};
+use crate::store::new_requests::NewRequest;
 use crate::store::requests::{self, StoredRequest};
+
+/// A change of a locked request, to be saved.
+pub(super) struct Saving<'a> {
+    /// The request before it.
+    pub stored: &'a StoredRequest,
+    /// The change.
+    pub change: &'a Change,
+    /// The call that it follows from, if that was accepted.
+    pub acceptance: Option<&'a Acceptance>,
+    /// The trace of what happened.
+    pub trace: TraceContext,
+    /// Told in the dead letter, if it comes to that.
+    pub last_error: &'a str,
+}
 
 /// Saves `change` of a locked request. `last_error` is told in the dead letter, if it comes to that.
 pub(super) async fn save(
@@ -23,23 +39,48 @@ pub(super) async fn save(
     trace: TraceContext,
     last_error: &str,
 ) -> Result<(), StoreError> {
-    requests::apply(connection, &stored.state, change).await?;
-    if let Some(end) = end_of_letter(change.status).filter(|_| stored.state.has_died) {
-        let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
-        dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id, end).await?;
-    }
-    let Some(announcement) = &change.announcement else { return Ok(()) };
-    let after = stored.state.after(change);
-    let mut messages: Vec<OutgoingMessage> = vec![event(&after, announcement, trace).into()];
-    if announcement.outcome == Outcome::DeadLettered {
-        // The message that asked for it, under its own identity, so that a redrive asks again.
-        let (message_id, body) = requests::original_event(connection, after.id).await?;
-        let headers = Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]);
-        let attempts = after.attempt_count - after.attempts_before_schedule;
-        let death = Death { reason: &announcement.reason, error: last_error, attempts };
-        messages.push(dead_letter(&topology::PRODUCTION_REQUESTS, message_id, headers, &body, &death));
+    save_all(connection, &[Saving { stored, change, acceptance: None, trace, last_error }]).await
+}
+
+/// Saves changes of locked requests, each of another request; what must be published keeps their order.
+pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'_>]) -> Result<(), StoreError> {
+    let changed: Vec<Changed<'_>> = all
+        .iter()
+        .map(|one| Changed { state: &one.stored.state, change: one.change, acceptance: one.acceptance })
+        .collect();
+    changes::apply(connection, &changed).await?;
+    let mut messages: Vec<OutgoingMessage> = Vec::with_capacity(all.len());
+    for Saving { stored, change, trace, last_error, .. } in all {
+        // Dead letters are few, so each is looked up by itself.
+        if let Some(end) = end_of_letter(change.status).filter(|_| stored.state.has_died) {
+            let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
+            dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id, end).await?;
+        }
+        let Some(announcement) = &change.announcement else { continue };
+        let after = stored.state.after(change);
+        messages.push(event(&after, announcement, *trace).into());
+        if announcement.outcome == Outcome::DeadLettered {
+            // The message that asked for it, under its own identity, so that a redrive asks again.
+            let (message_id, body) = requests::original_event(connection, after.id).await?;
+            let headers = Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]);
+            let attempts = after.attempt_count - after.attempts_before_schedule;
+            let death = Death { reason: &announcement.reason, error: last_error, attempts };
+            messages.push(dead_letter(&topology::PRODUCTION_REQUESTS, message_id, headers, &body, &death));
+        }
     }
     outbox::append(connection, messages).await
+}
+
+/// Announces what became of new requests, each with the trace of its message, in their order.
+pub(super) async fn arrivals(
+    connection: &mut AsyncPgConnection,
+    new: &[NewRequest],
+    traces: &[TraceContext],
+) -> Result<(), StoreError> {
+    let announced =
+        |(one, trace): (&NewRequest, &TraceContext)| Some(event(&one.state, one.change.announcement.as_ref()?, *trace));
+    let events: Vec<OutgoingEvent> = new.iter().zip(traces).filter_map(announced).collect();
+    outbox::append(connection, events).await
 }
 
 /// How the dead letter of a request in this status has ended. None: it waits, or what is done about it goes on.

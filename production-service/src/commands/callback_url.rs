@@ -15,14 +15,6 @@ pub struct CallbackUrls {
     valid: Duration,
 }
 
-/// One URL and the id of its token.
-pub struct CallbackUrl {
-    /// The token's id; no secret.
-    pub jti: String,
-    /// The URL with the token.
-    pub url: SecretString,
-}
-
 /// The token could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot sign a callback token: {0}")]
@@ -38,11 +30,15 @@ impl CallbackUrls {
         })
     }
 
-    /// For a new attempt of `request`.
-    pub fn issue(&self, request: &Request, now: DateTime<Utc>) -> Result<CallbackUrl, NotSigned> {
+    /// What the token of a new attempt of `request` says; its id is no secret.
+    pub fn claims(&self, request: &Request, now: DateTime<Utc>) -> CallbackClaims {
         let (sku, factory) = (request.sku.clone(), request.factory_id.clone());
-        let claims = CallbackClaims::new(request.id, sku, request.quantity, factory, now, self.valid);
-        let token = self.signer.sign(&claims).map_err(|error| NotSigned(error.to_string()))?;
-        Ok(CallbackUrl { jti: claims.jti, url: SecretString::from(format!("{}{token}", self.prefix)) })
+        CallbackClaims::new(request.id, sku, request.quantity, factory, now, self.valid)
+    }
+
+    /// The URL with the token.
+    pub fn sign(&self, claims: &CallbackClaims) -> Result<SecretString, NotSigned> {
+        let token = self.signer.sign(claims).map_err(|error| NotSigned(error.to_string()))?;
+        Ok(SecretString::from(format!("{}{token}", self.prefix)))
     }
 }

@@ -2,34 +2,37 @@
 //! ended with is told to the breakers here, too: claims take turns, so breakers need no lock of their own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use secrecy::SecretString;
+use shared::contracts::callback::CallbackClaims;
 use shared::db::StoreError;
 use shared::ids::{FactoryId, RequestId};
 use shared::trace::TraceContext;
 
-use super::callback_url::{CallbackUrls, NotSigned};
+use super::Context;
+use super::callback_url::CallbackUrls;
 use super::give_up_waiting::Hopeless;
-use super::{CommandError, Context};
 use crate::domain::{Breaker, BreakerRules, Factory, Request, share_out};
 use crate::store::attempts::{self, NewAttempt};
 use crate::store::gates::{self, Limits};
-use crate::store::{factories, lock_claims, requests};
+use crate::store::{lock_claims, work};
 
 pub use crate::domain::Tally;
-pub use crate::store::requests::Lease;
+pub use crate::store::work::Lease;
 
 /// A call to be made.
 pub struct Call {
     /// The request as it was claimed, this call counted.
     pub request: Request,
     /// Whom to ask.
-    pub factory: Factory,
-    /// Where the factory calls back.
-    pub callback_url: SecretString,
+    pub factory: Arc<Factory>,
+    /// What the token of its callback says.
+    pub callback: CallbackClaims,
+    /// Written down, by the database's clock.
+    pub started_at: DateTime<Utc>,
     /// The trace that the request belongs to.
     pub traceparent: String,
 }
@@ -78,8 +81,8 @@ pub async fn claim_requests(
     callback_urls: &CallbackUrls,
     lease: Lease,
     caller: &Caller<'_>,
-) -> Result<Claimed, CommandError<NotSigned>> {
-    let mut connection = context.pool.get().await.map_err(StoreError::from)?;
+) -> Result<Claimed, StoreError> {
+    let mut connection = context.pool.get().await?;
     connection
         .transaction(async |connection| {
             lock_claims(connection).await?;
@@ -100,7 +103,7 @@ pub async fn claim_requests(
 
 /// A factory, its limits and its breaker as this process knows it.
 struct Gate {
-    factory: Factory,
+    factory: Arc<Factory>,
     limits: Limits,
     before: Option<Breaker>,
     breaker: Breaker,
@@ -111,28 +114,26 @@ async fn load(
     context: &Context,
     caller: &Caller<'_>,
 ) -> Result<Vec<Gate>, StoreError> {
-    let told = caller.tallies.keys().map(FactoryId::as_str).collect();
+    let told = caller.tallies.keys().map(ToString::to_string).collect();
     let limits = gates::limits(connection, caller.free.into(), told).await?;
     if limits.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<&str> = limits.iter().map(|limits| limits.factory_id.as_str()).collect();
-    let mut breakers = gates::breakers(connection, &names).await?;
-    let mut known: HashMap<String, Factory> = factories::find_all(connection, &names)
+    let mut known: HashMap<String, (Factory, Option<Breaker>)> = gates::of(connection, &names)
         .await?
         .into_iter()
-        .map(|factory| (factory.id.to_string(), factory))
+        .map(|(factory, breaker)| (factory.id.to_string(), (factory, breaker)))
         .collect();
     let gate = |limits: Limits| {
-        let factory = known.remove(&limits.factory_id)?;
+        let (factory, before) = known.remove(&limits.factory_id)?;
         let now = SystemTime::from(limits.now);
-        let before = breakers.remove(&factory.id);
         let breaker = before.clone().unwrap_or_else(|| Breaker::closed(now));
         let breaker = match caller.tallies.get(&factory.id) {
             Some(tally) => breaker.observe(tally, now, &context.breaker),
             None => breaker,
         };
-        Some(Gate { factory, limits, before, breaker })
+        Some(Gate { factory: factory.into(), limits, before, breaker })
     };
     Ok(limits.into_iter().filter_map(gate).collect())
 }
@@ -174,28 +175,29 @@ async fn claim(
     lease: Lease,
     open: &[(&Gate, u32)],
     now: DateTime<Utc>,
-) -> Result<Vec<Call>, CommandError<NotSigned>> {
+) -> Result<Vec<Call>, StoreError> {
     let places = open.iter().map(|(gate, places)| (gate.factory.id.as_str(), i64::from(*places)));
-    let due = requests::lock_due(connection, places.collect()).await?;
+    let due = work::lock_due(connection, places.collect()).await?;
     let mut calls = Vec::new();
     let mut rows = Vec::new();
     for stored in due {
         let of_request = |(gate, _): &&(&Gate, u32)| gate.factory.id == stored.state.factory_id;
         let Some((gate, _)) = open.iter().find(of_request) else { continue };
         let request = Request { attempt_count: stored.state.attempt_count + 1, ..stored.state };
-        let callback = callback_urls.issue(&request, Utc::now()).map_err(CommandError::Rejected)?;
+        let callback = callback_urls.claims(&request, Utc::now());
         rows.push(NewAttempt {
             request_id: request.id.0,
             number: request.attempt_count,
             factory_id: gate.factory.id.to_string(),
-            jti: callback.jti,
+            jti: callback.jti.clone(),
             started_at: now,
             trace_id: TraceContext::continue_from(Some(&stored.traceparent)).trace_id(),
         });
         calls.push(Call {
             request,
-            factory: gate.factory.clone(),
-            callback_url: callback.url,
+            factory: Arc::clone(&gate.factory),
+            callback,
+            started_at: now,
             traceparent: stored.traceparent,
         });
     }
@@ -204,6 +206,6 @@ async fn claim(
     }
     attempts::insert(connection, &rows).await?;
     let ids = rows.iter().map(|row| row.request_id).collect();
-    requests::begin_sending(connection, ids, lease).await?;
+    work::begin_sending(connection, ids, lease).await?;
     Ok(calls)
 }

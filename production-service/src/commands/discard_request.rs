@@ -4,7 +4,7 @@ use diesel_async::AsyncPgConnection;
 use shared::db::StoreError;
 
 use super::announce;
-use super::keep_request::{Message, keep_new};
+use super::keep_requests::{Message, keep_new};
 use crate::store::requests;
 
 const DISCARDED: &str = "its dead letter was discarded by an operator";
@@ -14,7 +14,7 @@ const DISCARDED: &str = "its dead letter was discarded by an operator";
 /// cancelled: whoever asked for it waits for an answer.
 pub async fn discard_request(connection: &mut AsyncPgConnection, message: Message) -> Result<(), StoreError> {
     let Some(stored) = requests::lock(connection, message.requested.request_id).await? else {
-        return keep_new(connection, message, Some(DISCARDED)).await;
+        return keep_new(connection, vec![message], Some(DISCARDED)).await;
     };
     // One that was sent again by hand meanwhile is given up, too, unless a factory has taken it.
     if !stored.state.has_died || !stored.state.status.is_before_acceptance() {

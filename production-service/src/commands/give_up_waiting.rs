@@ -7,7 +7,7 @@ use shared::db::StoreError;
 use shared::ids::FactoryId;
 
 use super::{Context, announce};
-use crate::store::requests;
+use crate::store::work;
 
 /// Most requests in one go.
 const BATCH: i64 = 100;
@@ -31,7 +31,7 @@ pub async fn give_up_waiting(context: &Context, hopeless: &Hopeless) -> Result<u
         let count = connection
             .transaction(async |connection| {
                 let waiting =
-                    requests::lock_waiting(connection, &hopeless.factory, hopeless.begun_by.into(), BATCH).await?;
+                    work::lock_waiting(connection, &hopeless.factory, hopeless.begun_by.into(), BATCH).await?;
                 for stored in &waiting {
                     let Some(change) = stored.state.give_up() else { continue };
                     let trace = announce::trace_of(stored);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, announce};
 use crate::domain::Factory;
-use crate::store::{factories, requests};
+use crate::store::{factories, work};
 
 /// Most requests in one go.
 const BATCH: i64 = 100;
@@ -37,7 +37,7 @@ pub async fn mark_overdue(context: &Context) -> Result<usize, StoreError> {
         let mut connection = context.pool.get().await?;
         let (found, flagged) = connection
             .transaction(async |connection| {
-                let late = requests::lock_late(connection, BATCH).await?;
+                let late = work::lock_late(connection, BATCH).await?;
                 let names: Vec<&str> = late.iter().map(|stored| stored.state.factory_id.as_str()).collect();
                 let known = if names.is_empty() { Vec::new() } else { factories::find_all(connection, &names).await? };
                 let known: HashMap<FactoryId, Factory> =

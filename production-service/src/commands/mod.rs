@@ -9,7 +9,8 @@ pub mod close_request;
 pub mod discard_request;
 mod factory_changed;
 pub mod give_up_waiting;
-pub mod keep_request;
+pub mod in_hand;
+pub mod keep_requests;
 pub mod leave_calls;
 pub mod letter_standing;
 pub mod look_up;
@@ -18,15 +19,18 @@ pub mod measure_lead_times;
 pub mod outbound;
 pub mod put_factory;
 pub mod reclaim_lost;
-pub mod record_attempt;
+pub mod record_attempts;
+pub mod recorder;
 pub mod retry_request;
 
 pub use crate::domain::{Breaker, BreakerRules, Factory, FactorySettings, Rejection, Status};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::db::{Pool, StoreError};
+use shared::ids::RequestId;
 use shared::outbox::Outbox;
 use shared::trace::TraceContext;
 use tokio::sync::Notify;
@@ -85,5 +89,27 @@ impl<R> From<StoreError> for CommandError<R> {
 impl<R> From<diesel::result::Error> for CommandError<R> {
     fn from(error: diesel::result::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+/// The first of each key, in order, and the others: what happens to one request is written in its order.
+fn first_of_each<T>(all: Vec<T>, key: impl Fn(&T) -> RequestId) -> (Vec<T>, Vec<T>) {
+    let mut seen = HashSet::with_capacity(all.len());
+    all.into_iter().partition(|one| seen.insert(key(one)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_holds_each_request_once_and_what_is_later_stays_later() {
+        let (one, two) = (RequestId::generate(), RequestId::generate());
+        let queued = vec![(one, 1), (two, 1), (one, 2), (one, 3), (two, 2)];
+        let (batch, later) = first_of_each(queued, |(id, _)| *id);
+        assert_eq!(batch, [(one, 1), (two, 1)]);
+        assert_eq!(later, [(one, 2), (one, 3), (two, 2)]);
+        let (batch, later) = first_of_each(later, |(id, _)| *id);
+        assert_eq!((batch, later), (vec![(one, 2), (two, 2)], vec![(one, 3)]));
     }
 }

@@ -4,9 +4,12 @@ use diesel_async::AsyncConnection;
 use shared::db::StoreError;
 use shared::ids::RequestId;
 
-use super::{Context, announce};
+use super::Context;
+use super::announce::{self, Saving};
+use crate::domain::{Change, Request, Verdict};
 use crate::store::attempts::{self, AttemptEnd};
-use crate::store::{factories, requests};
+use crate::store::requests::StoredRequest;
+use crate::store::{factories, work};
 
 /// Most requests in one go.
 const BATCH: i64 = 100;
@@ -18,22 +21,29 @@ pub async fn reclaim_lost(context: &Context, held: &[(RequestId, i32)]) -> Resul
     let mut connection = context.pool.get().await?;
     let count = connection
         .transaction(async |connection| {
-            let lost = requests::lock_lost(connection, held, BATCH).await?;
-            for stored in &lost {
-                let end = AttemptEnd {
-                    outcome: "unknown",
-                    duration_ms: None,
-                    status: None,
-                    error: Some(LOST.to_owned()),
-                    answer: None,
-                };
-                attempts::end(connection, stored.state.id, stored.state.attempt_count, end).await?;
-                let factory = factories::find(connection, &stored.state.factory_id).await?;
-                let own = factory.as_ref().and_then(|factory| factory.settings.retry_schedule.as_deref());
-                if let Some(change) = stored.state.attempt_lost(context.schedule(own)) {
-                    announce::save(connection, stored, &change, announce::trace_of(stored), LOST).await?;
-                }
+            let lost = work::lock_lost(connection, held, BATCH).await?;
+            if lost.is_empty() {
+                return Ok(0);
             }
+            attempts::end(connection, &lost.iter().map(|stored| unknown(&stored.state)).collect::<Vec<_>>()).await?;
+            let names: Vec<&str> = lost.iter().map(|stored| stored.state.factory_id.as_str()).collect();
+            let factories = factories::find_all(connection, &names).await?;
+            let change = |stored: &StoredRequest| {
+                let factory = factories.iter().find(|factory| factory.id == stored.state.factory_id);
+                let own = factory.and_then(|factory| factory.settings.retry_schedule.as_deref());
+                stored.state.attempt_lost(context.schedule(own))
+            };
+            let changes: Vec<(&StoredRequest, Change)> =
+                lost.iter().filter_map(|stored| Some((stored, change(stored)?))).collect();
+            let saving = |(stored, change)| Saving {
+                stored,
+                change,
+                acceptance: None,
+                trace: announce::trace_of(stored),
+                last_error: LOST,
+            };
+            let saving: Vec<Saving<'_>> = changes.iter().map(|(stored, change)| saving((*stored, change))).collect();
+            announce::save_all(connection, &saving).await?;
             Ok::<_, StoreError>(lost.len())
         })
         .await?;
@@ -41,4 +51,16 @@ pub async fn reclaim_lost(context: &Context, held: &[(RequestId, i32)]) -> Resul
         context.committed();
     }
     Ok(count)
+}
+
+fn unknown(request: &Request) -> AttemptEnd {
+    AttemptEnd {
+        request_id: request.id,
+        number: request.attempt_count,
+        outcome: Verdict::Unknown.as_str(),
+        duration_ms: None,
+        status: None,
+        error: Some(LOST.to_owned()),
+        answer: None,
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use shared::contracts::callback::redact;
 use shared::trace::TraceContext;
@@ -16,7 +16,7 @@ use super::retry_after;
 use super::secrets::{FactoryHeaders, UnusableSecret};
 use crate::commands::claim_requests::Call;
 use crate::commands::outbound::Outbound;
-use crate::commands::record_attempt::{CallEnd, Ending};
+use crate::commands::record_attempts::{CallEnd, Ending};
 use crate::settings::Delivery;
 
 /// Kept of an answer, in bytes.
@@ -105,23 +105,16 @@ impl FactoryClient {
     }
 
     /// Makes the call; whatever happens is its end.
-    pub async fn call(&self, call: &Call, trace: TraceContext) -> CallEnd {
+    pub async fn call(&self, call: &Call, callback_url: &SecretString, trace: TraceContext) -> CallEnd {
         let begun = Instant::now();
         if let Err(forbidden) = self.outbound.check_url(&call.factory.settings.base_url) {
-            return CallEnd {
-                ending: Ending::NotConnected,
-                error: Some(forbidden.to_string()),
-                answer: None,
-                retry_after: None,
-                job_id: None,
-                duration: begun.elapsed(),
-            };
+            return CallEnd::not_made(forbidden.to_string());
         }
         let header = self.headers.of(&call.factory.id);
         let keep = |text: &[u8]| {
             header.map_or_else(|| keep(text), |header| keep(header.redact(&String::from_utf8_lossy(text)).as_bytes()))
         };
-        let sent = tokio::time::timeout(call.timeout(), self.send(call, trace)).await;
+        let sent = tokio::time::timeout(call.timeout(), self.send(call, callback_url, trace)).await;
         let none = |ending, error| CallEnd {
             ending,
             error: Some(error),
@@ -161,14 +154,19 @@ impl FactoryClient {
         retry_after::parse(header, SystemTime::now(), self.retry_after_max)
     }
 
-    async fn send(&self, call: &Call, trace: TraceContext) -> reqwest::Result<reqwest::Response> {
+    async fn send(
+        &self,
+        call: &Call,
+        callback_url: &SecretString,
+        trace: TraceContext,
+    ) -> reqwest::Result<reqwest::Response> {
         let body = Manufacture {
             group_id: "stock-arrival-group",
             product_id: call.request.sku.as_str(),
             count: call.request.quantity.to_string(),
             factory_id: call.factory.id.as_str(),
             requester: &call.factory.settings.requester,
-            callback_url: call.callback_url.expose_secret(),
+            callback_url: callback_url.expose_secret(),
         };
         // Texts only: writing them to memory cannot fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();

@@ -2,7 +2,6 @@
 //! at a time. No transaction is open while a factory is spoken to.
 
 mod factory_client;
-mod in_hand;
 mod outbound;
 mod retry_after;
 mod secrets;
@@ -14,7 +13,6 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
 use shared::amqp::connection::Backoff;
-use shared::db::StoreError;
 use shared::trace::TraceContext;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -23,15 +21,16 @@ use tracing::Instrument;
 
 pub use factory_client::FactoryClient;
 
+use crate::commands::Context;
 use crate::commands::callback_url::CallbackUrls;
 use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests};
 use crate::commands::give_up_waiting::{Hopeless, give_up_waiting};
+use crate::commands::in_hand::{Held, InHand};
 use crate::commands::leave_calls::leave_calls;
 use crate::commands::reclaim_lost::reclaim_lost;
-use crate::commands::record_attempt::{CallEnd, Health, record_attempt};
-use crate::commands::{CommandError, Context};
+use crate::commands::record_attempts::{CallEnd, Ended, Health, record_apart};
+use crate::commands::recorder::{Recorder, Unrecorded};
 use crate::settings::{Delivery, Settings};
-use in_hand::InHand;
 use tallies::Tallies;
 
 /// The end of a call is tried to be recorded for so long; after that it is no longer in hand, and lost when
@@ -42,20 +41,23 @@ const RECORD_LAST_TRY: Duration = Duration::from_secs(15);
 /// Whatever is set: no call is lost while the factory may still answer in time.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
+/// An end that nobody records.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Lost(String);
+
 /// Calls factories until it is stopped.
-#[derive(Clone)]
 pub struct Worker {
     context: Context,
     callback_urls: CallbackUrls,
     client: FactoryClient,
-    settings: Arc<Delivery>,
+    settings: Delivery,
     drain: Duration,
     in_hand: InHand,
     tallies: Tallies,
     metrics: Metrics,
 }
 
-#[derive(Clone)]
 struct Metrics {
     attempts: Counter<u64>,
     duration: Histogram<f64>,
@@ -78,11 +80,18 @@ impl Metrics {
     }
 }
 
+/// What [`Worker::look`] found.
+struct Found {
+    claimed: Claimed,
+    /// There may be more to do as soon as this process has places again.
+    is_full: bool,
+}
+
 impl Worker {
     /// With all that it needs; nothing runs yet.
     pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Settings) -> Self {
         let drain = Duration::from_millis(settings.common.shutdown.drain_ms);
-        let settings = Arc::new(settings.delivery.clone());
+        let settings = settings.delivery.clone();
         let (in_hand, tallies) = (InHand::default(), Tallies::default());
         Self { context, callback_urls, client, settings, drain, in_hand, tallies, metrics: Metrics::new() }
     }
@@ -90,65 +99,102 @@ impl Worker {
     /// Works until `stop`; then ends the calls that are under way, or leaves them to others when that takes longer
     /// than this process has.
     pub async fn run(self, stop: CancellationToken) {
+        let worker = Arc::new(self);
+        let (recorder, recording) = Recorder::new(worker.context.clone(), worker.settings.concurrency);
+        let mut recording = tokio::spawn(recording.run());
         let mut calls = JoinSet::new();
+        let mut lost_looked_for_at = None;
         while !stop.is_cancelled() {
-            let free = self.settings.concurrency.saturating_sub(calls.len());
-            let claimed = if free > 0 { self.claim(free).await } else { Claimed::default() };
-            let claimed_any = !claimed.calls.is_empty();
-            for call in claimed.calls {
-                let held = self.in_hand.hold(call.request_id(), call.number(), call.factory.id.clone());
-                let delivery = self.clone().deliver(call);
-                calls.spawn(async move {
-                    delivery.await;
-                    drop(held);
-                });
-            }
-            for hopeless in claimed.hopeless {
-                calls.spawn(self.clone().give_up(hopeless));
-            }
-            if claimed_any {
-                continue;
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.context.due.notified() => {}
-                () = tokio::time::sleep(Duration::from_millis(self.settings.poll_ms)) => {}
-                Some(ended) = calls.join_next() => report(ended),
-            }
             while let Some(ended) = calls.try_join_next() {
                 report(ended);
             }
+            let found = worker.look(calls.len(), &mut lost_looked_for_at).await;
+            for call in found.claimed.calls {
+                let held = worker.in_hand.hold(call.request_id(), call.number(), call.factory.id.clone());
+                calls.spawn(Arc::clone(&worker).deliver(call, held, recorder.clone()));
+            }
+            for hopeless in found.claimed.hopeless {
+                calls.spawn(Arc::clone(&worker).give_up(hopeless));
+            }
+            worker.wait(&mut calls, found.is_full, &stop).await;
         }
+        drop(recorder);
         let all_ended = async {
             while let Some(ended) = calls.join_next().await {
                 report(ended);
             }
         };
         // A tenth is left to say so.
-        if tokio::time::timeout(self.drain.mul_f64(0.9), all_ended).await.is_err() {
-            let held = self.in_hand.all();
+        if tokio::time::timeout(worker.drain.mul_f64(0.9), all_ended).await.is_err() {
+            let held = worker.in_hand.all();
             calls.shutdown().await;
+            // What ended and waits to be recorded is no call to be made again.
+            if tokio::time::timeout(worker.drain.mul_f64(0.05), &mut recording).await.is_err() {
+                recording.abort();
+            }
             tracing::warn!(count = held.len(), "calls to factories were given up at the end of shutdown.drain_ms");
-            if let Err(error) = leave_calls(&self.context, &held).await {
+            if let Err(error) = leave_calls(&worker.context, &held).await {
                 tracing::warn!(%error, "calls that were given up count as lost when their leases run out");
             }
         }
     }
 
-    /// What to do now; nothing when the store is away: the clock asks again.
-    async fn claim(&self, free: usize) -> Claimed {
+    /// Until something may have become due, a place has become free, or it is time to look anyway.
+    async fn wait(&self, calls: &mut JoinSet<()>, is_full: bool, stop: &CancellationToken) {
+        let clock = tokio::time::sleep(self.poll());
+        tokio::pin!(clock);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.context.due.notified() => return,
+                () = &mut clock => return,
+                Some(ended) = calls.join_next() => {
+                    report(ended);
+                    // Otherwise the recorder has rung, or what ended gave no place back.
+                    if is_full {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.settings.poll_ms)
+    }
+
+    /// What to do now, with so many calls under way; nothing when the store is away: the clock asks again.
+    async fn look(&self, under_way: usize, lost_looked_for_at: &mut Option<Instant>) -> Found {
+        // By the clock: nobody's call is lost because another one ended.
+        if lost_looked_for_at.is_none_or(|at| at.elapsed() >= self.poll()) {
+            if !self.reclaim().await {
+                return Found { claimed: Claimed::default(), is_full: false };
+            }
+            *lost_looked_for_at = Some(Instant::now());
+        }
+        let free = self.settings.concurrency.saturating_sub(under_way);
+        let claimed = if free > 0 { self.claim(free).await } else { Claimed::default() };
+        Found { is_full: claimed.calls.len() >= free, claimed }
+    }
+
+    /// Takes back calls whose makers are gone; false when the store is away.
+    async fn reclaim(&self) -> bool {
         match reclaim_lost(&self.context, &self.in_hand.all()).await {
-            Ok(0) => {}
+            Ok(0) => true,
             Ok(count) => {
                 tracing::warn!(count, "calls to factories were lost; they are made again");
                 let lost = u64::try_from(count).unwrap_or_default();
                 self.metrics.attempts.add(lost, &[KeyValue::new("outcome", "unknown")]);
+                true
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot look for lost calls");
-                return Claimed::default();
+                false
             }
         }
+    }
+
+    async fn claim(&self, free: usize) -> Claimed {
         let (tallies, in_hand) = (self.tallies.take(), self.in_hand.by_factory());
         let caller = Caller {
             free: u32::try_from(free).unwrap_or(u32::MAX),
@@ -157,21 +203,15 @@ impl Worker {
             tallies: &tallies,
         };
         let claimed = claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), &caller).await;
-        match claimed {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                self.tallies.put_back(tallies);
-                match error {
-                    CommandError::Store(error) => tracing::warn!(%error, "cannot look for due requests"),
-                    CommandError::Rejected(error) => tracing::error!(%error, "cannot call factories"),
-                }
-                Claimed::default()
-            }
-        }
+        claimed.unwrap_or_else(|error| {
+            self.tallies.put_back(tallies);
+            tracing::warn!(%error, "cannot look for due requests");
+            Claimed::default()
+        })
     }
 
     /// Beside the calls: a long queue of one factory keeps no other one waiting.
-    async fn give_up(self, hopeless: Hopeless) {
+    async fn give_up(self: Arc<Self>, hopeless: Hopeless) {
         match give_up_waiting(&self.context, &hopeless).await {
             Ok(0) => {}
             Ok(count) => {
@@ -182,15 +222,18 @@ impl Worker {
         }
     }
 
-    async fn deliver(self, call: Call) {
+    async fn deliver(self: Arc<Self>, call: Call, held: Held, recorder: Recorder) {
         let span = tracing::info_span!("attempt", request_id = %call.request_id(), number = call.number(), factory_id = %call.factory.id);
         let trace = TraceContext::continue_from(Some(&call.traceparent)).enter(&span);
         async {
-            let ended = self.client.call(&call, trace).await;
-            self.measure(&ended);
+            let end = match self.callback_urls.sign(&call.callback) {
+                Ok(url) => self.client.call(&call, &url, trace).await,
+                Err(error) => CallEnd::not_made(error.to_string()),
+            };
+            self.measure(&end);
             // Before the end is recorded: whoever sees it recorded tells the breaker, too.
-            self.tallies.count(&call.factory.id, (ended.health() == Health::Ill).then(|| ended.in_words()));
-            if let Err(error) = self.record(&call, &ended, trace).await {
+            self.tallies.count(&call.factory.id, (end.health() == Health::Ill).then(|| end.in_words()));
+            if let Err(error) = self.record(Ended { call, end, trace, held }, &recorder).await {
                 tracing::error!(%error, "the end of a call was not recorded; it counts as lost when its lease runs out");
             }
         }
@@ -198,15 +241,35 @@ impl Worker {
         .await;
     }
 
-    /// A store that is away for a moment must not make the factory get the request twice.
-    async fn record(&self, call: &Call, ended: &CallEnd, trace: TraceContext) -> Result<(), StoreError> {
+    /// With the other ends that wait, or apart. A store that is away for a moment must not make the factory get
+    /// the request twice.
+    async fn record(&self, ended: Ended, recorder: &Recorder) -> Result<(), Lost> {
         let give_up_at = Instant::now() + RECORD_FOR;
         let mut backoff = Backoff::default();
+        let mut ended = Box::new(ended);
         loop {
-            match record_attempt(&self.context, call, ended, trace).await {
-                Err(error) if error.is_unavailable() && Instant::now() < give_up_at => backoff.wait().await,
-                result => return result,
+            let (back, why) = match recorder.record(ended).await {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(handed_back)) => handed_back,
+                None => return Err(Lost("its recorder broke".to_owned())),
+            };
+            let why = match why {
+                Unrecorded::Unavailable(why) => why,
+                Unrecorded::Apart => match record_apart(&self.context, &back).await {
+                    Err(error) if error.is_unavailable() => error.to_string(),
+                    recorded => {
+                        drop(back);
+                        // Its place is free only now.
+                        self.context.due.notify_one();
+                        return recorded.map_err(|error| Lost(error.to_string()));
+                    }
+                },
+            };
+            if Instant::now() >= give_up_at {
+                return Err(Lost(why));
             }
+            backoff.wait().await;
+            ended = back;
         }
     }
 

@@ -1,12 +1,15 @@
 //! What came about a request, perhaps before the request itself: receipts and closings.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::contracts::stock::StockReceived;
-use shared::db::StoreError;
+use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{RequestId, Sku};
+use uuid::Uuid;
 
 use super::schema::{early_closings, receipts};
 
@@ -28,21 +31,30 @@ pub async fn keep_receipt(connection: &mut AsyncPgConnection, received: &StockRe
 
 #[derive(QueryableByName)]
 struct Units {
+    #[diesel(sql_type = SqlUuid)]
+    request_id: Uuid,
     #[diesel(sql_type = BigInt)]
     units: i64,
 }
 
-/// Units of the product `sku` that came for a request so far.
+struct Received;
+impl StatementSql for Received {
+    const SQL: &'static str = "SELECT receipts.request_id, sum(receipts.quantity)::bigint AS units \
+        FROM unnest(?, ?) AS asked (id, sku) JOIN receipts ON receipts.request_id = asked.id \
+        AND coalesce(receipts.sku, asked.sku) = asked.sku GROUP BY receipts.request_id";
+}
+
+/// Units of their products that came for requests so far, of those for which any came.
 pub async fn received_units(
     connection: &mut AsyncPgConnection,
-    request_id: RequestId,
-    sku: &Sku,
-) -> Result<i64, StoreError> {
-    let sum = "SELECT coalesce(sum(quantity), 0)::bigint AS units FROM receipts \
-        WHERE request_id = $1 AND coalesce(sku, $2) = $2";
-    let sum = diesel::sql_query(sum).bind::<SqlUuid, _>(request_id.0).bind::<Text, _>(sku.as_str());
-    let units: Units = sum.get_result(connection).await?;
-    Ok(units.units)
+    asked: &[(RequestId, &Sku)],
+) -> Result<HashMap<RequestId, i64>, StoreError> {
+    let rows: Vec<Units> = Statement::<Received>::new()
+        .bind::<Array<SqlUuid>, _>(asked.iter().map(|(id, _)| id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(asked.iter().map(|(_, sku)| sku.to_string()).collect::<Vec<_>>())
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (RequestId(row.request_id), row.units)).collect())
 }
 
 /// Remembers that a replenishment was closed whose request has not come yet.
@@ -64,15 +76,27 @@ pub async fn keep_closing(
     Ok(())
 }
 
-/// Why a request's replenishment was closed before it came, if it was; forgotten with this answer.
-pub async fn take_closing(
+#[derive(QueryableByName)]
+struct Closing {
+    #[diesel(sql_type = SqlUuid)]
+    request_id: Uuid,
+    #[diesel(sql_type = Text)]
+    reason: String,
+}
+
+struct Take;
+impl StatementSql for Take {
+    const SQL: &'static str = "DELETE FROM early_closings WHERE request_id = ANY(?) RETURNING request_id, reason";
+}
+
+/// Why the replenishments of requests were closed before they came, where they were; forgotten with this answer.
+pub async fn take_closings(
     connection: &mut AsyncPgConnection,
-    request_id: RequestId,
-) -> Result<Option<String>, StoreError> {
-    let reason = diesel::delete(early_closings::table.find(request_id.0))
-        .returning(early_closings::reason)
-        .get_result(connection)
-        .await
-        .optional()?;
-    Ok(reason)
+    ids: &[RequestId],
+) -> Result<HashMap<RequestId, String>, StoreError> {
+    let rows: Vec<Closing> = Statement::<Take>::new()
+        .bind::<Array<SqlUuid>, _>(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .load(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (RequestId(row.request_id), row.reason)).collect())
 }

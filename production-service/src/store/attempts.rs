@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::RequestId;
@@ -11,8 +11,7 @@ use uuid::Uuid;
 use super::schema::production_attempts;
 
 /// A call, before it is made.
-#[derive(Insertable)]
-#[diesel(table_name = production_attempts)]
+#[derive(Debug, Clone)]
 pub struct NewAttempt {
     /// For which request.
     pub request_id: Uuid,
@@ -55,6 +54,10 @@ pub struct Attempt {
 /// How a call ended.
 #[derive(Debug, Clone)]
 pub struct AttemptEnd {
+    /// Of which request.
+    pub request_id: RequestId,
+    /// Which call, counted from 1.
+    pub number: i32,
     /// `accepted`, `retry`, `refused` or `unknown`.
     pub outcome: &'static str,
     /// How long it took, when that is known.
@@ -67,33 +70,49 @@ pub struct AttemptEnd {
     pub answer: Option<String>,
 }
 
+struct Insert;
+impl StatementSql for Insert {
+    const SQL: &'static str = "INSERT INTO production_attempts \
+        (request_id, number, factory_id, jti, started_at, trace_id) SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
+}
+
 /// Writes calls down before they are made.
 pub async fn insert(connection: &mut AsyncPgConnection, attempts: &[NewAttempt]) -> Result<(), StoreError> {
-    diesel::insert_into(production_attempts::table).values(attempts).execute(connection).await?;
+    let texts = |pick: fn(&NewAttempt) -> &str| attempts.iter().map(|one| pick(one).to_owned()).collect::<Vec<_>>();
+    Statement::<Insert>::new()
+        .bind::<Array<SqlUuid>, _>(attempts.iter().map(|one| one.request_id).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(attempts.iter().map(|one| one.number).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(texts(|one| &one.factory_id))
+        .bind::<Array<Text>, _>(texts(|one| &one.jti))
+        .bind::<Array<Timestamptz>, _>(attempts.iter().map(|one| one.started_at).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(texts(|one| &one.trace_id))
+        .run(connection)
+        .await?;
     Ok(())
 }
 
 struct End;
 impl StatementSql for End {
-    const SQL: &'static str = "UPDATE production_attempts \
-        SET outcome = ?, duration_ms = ?, status = ?, error = ?, answer = ? WHERE request_id = ? AND number = ?";
+    const SQL: &'static str = "UPDATE production_attempts AS attempt SET outcome = ended.outcome, \
+        duration_ms = ended.duration_ms, status = ended.status, error = ended.error, answer = ended.answer \
+        FROM unnest(?, ?, ?, ?, ?, ?, ?) AS ended (request_id, number, outcome, duration_ms, status, error, answer) \
+        WHERE attempt.request_id = ended.request_id AND attempt.number = ended.number";
 }
 
-/// Writes down how a call ended; what is known later replaces `unknown`.
-pub async fn end(
-    connection: &mut AsyncPgConnection,
-    request_id: RequestId,
-    number: i32,
-    end: AttemptEnd,
-) -> Result<(), StoreError> {
+/// Writes down how calls ended, each another one; what is known later replaces `unknown`.
+pub async fn end(connection: &mut AsyncPgConnection, ends: &[AttemptEnd]) -> Result<(), StoreError> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let texts = |pick: fn(&AttemptEnd) -> &Option<String>| ends.iter().map(|one| pick(one).clone()).collect::<Vec<_>>();
     Statement::<End>::new()
-        .bind::<Text, _>(end.outcome)
-        .bind::<Nullable<BigInt>, _>(end.duration_ms)
-        .bind::<Nullable<Integer>, _>(end.status)
-        .bind::<Nullable<Text>, _>(end.error)
-        .bind::<Nullable<Text>, _>(end.answer)
-        .bind::<diesel::sql_types::Uuid, _>(request_id.0)
-        .bind::<Integer, _>(number)
+        .bind::<Array<SqlUuid>, _>(ends.iter().map(|one| one.request_id.0).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(ends.iter().map(|one| one.number).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(ends.iter().map(|one| one.outcome).collect::<Vec<_>>())
+        .bind::<Array<Nullable<BigInt>>, _>(ends.iter().map(|one| one.duration_ms).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Integer>>, _>(ends.iter().map(|one| one.status).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(texts(|one| &one.error))
+        .bind::<Array<Nullable<Text>>, _>(texts(|one| &one.answer))
         .run(connection)
         .await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Factories.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +16,7 @@ use crate::domain::{Factory, FactorySettings, LeadTime};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = factories, treat_none_as_null = true)]
-struct Row {
+pub(super) struct Row {
     id: String,
     name: String,
     base_url: String,
@@ -118,6 +119,13 @@ pub async fn list(
 pub async fn find_all(connection: &mut AsyncPgConnection, ids: &[&str]) -> Result<Vec<Factory>, StoreError> {
     let rows = factories::table.filter(factories::id.eq_any(ids)).select(Row::as_select()).load(connection).await?;
     rows.into_iter().map(Factory::try_from).collect()
+}
+
+/// Ids of those of these factories that there are.
+pub async fn known(connection: &mut AsyncPgConnection, ids: Vec<String>) -> Result<HashSet<String>, StoreError> {
+    let found: Vec<String> =
+        factories::table.filter(factories::id.eq_any(ids)).select(factories::id).load(connection).await?;
+    Ok(found.into_iter().collect())
 }
 
 /// Adds or changes a factory.

@@ -10,9 +10,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::FactoryId;
 
-use super::corrupt;
-use super::schema::factory_breakers;
-use crate::domain::{Breaker, Position};
+use super::schema::{self, factory_breakers};
+use super::{corrupt, factories};
+use crate::domain::{Breaker, Factory, Position};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = factory_breakers)]
@@ -95,27 +95,47 @@ pub struct Limits {
     pub now: DateTime<Utc>,
 }
 
-/// A rate of 2.5 a second is kept as 3 calls in 1.2 s, whichever 1.2 s one looks at.
-const LIMITS: &str = "\
-    SELECT id AS factory_id, enabled, max_in_flight::bigint AS max_in_flight, statement_timestamp() AS now, \
-        (SELECT count(*) FROM (SELECT FROM production_requests \
-            WHERE factory_id = factories.id AND next_attempt_at <= now() LIMIT $1) AS due) AS due, \
-        (SELECT count(*) FROM production_requests WHERE factory_id = factories.id AND status = 'sending') AS in_flight, \
-        CASE WHEN rate_per_s IS NOT NULL THEN ceil(rate_per_s)::bigint - (SELECT count(*) FROM production_attempts \
-            WHERE factory_id = factories.id \
-            AND started_at > statement_timestamp() - interval '1 second' * (ceil(rate_per_s) / rate_per_s)) \
-        END AS rate_room \
-    FROM factories WHERE id = ANY($2) OR (enabled AND EXISTS (SELECT FROM production_requests \
-        WHERE factory_id = factories.id AND next_attempt_at <= now()))";
+struct OfFactories;
+impl StatementSql for OfFactories {
+    // A rate of 2.5 a second is kept as 3 calls in 1.2 s, whichever 1.2 s one looks at.
+    const SQL: &'static str = "\
+        SELECT id AS factory_id, enabled, max_in_flight::bigint AS max_in_flight, statement_timestamp() AS now, \
+            (SELECT count(*) FROM (SELECT FROM production_requests \
+                WHERE factory_id = factories.id AND next_attempt_at <= now() LIMIT ?) AS due) AS due, \
+            (SELECT count(*) FROM production_requests WHERE factory_id = factories.id AND status = 'sending') AS in_flight, \
+            CASE WHEN rate_per_s IS NOT NULL THEN ceil(rate_per_s)::bigint - (SELECT count(*) FROM production_attempts \
+                WHERE factory_id = factories.id \
+                AND started_at > statement_timestamp() - interval '1 second' * (ceil(rate_per_s) / rate_per_s)) \
+            END AS rate_room \
+        FROM factories WHERE id = ANY(?) OR (enabled AND EXISTS (SELECT FROM production_requests \
+            WHERE factory_id = factories.id AND next_attempt_at <= now()))";
+}
 
 /// The factories that have due requests, and those of `also`.
 pub async fn limits(
     connection: &mut AsyncPgConnection,
     limit: i64,
-    also: Vec<&str>,
+    also: Vec<String>,
 ) -> Result<Vec<Limits>, StoreError> {
-    let query = diesel::sql_query(LIMITS).bind::<BigInt, _>(limit).bind::<Array<Text>, _>(also);
-    Ok(query.load(connection).await?)
+    let statement = Statement::<OfFactories>::new().bind::<BigInt, _>(limit).bind::<Array<Text>, _>(also);
+    Ok(statement.load(connection).await?)
+}
+
+/// These factories, of those that there are, with their breakers, of those that have one.
+pub async fn of(
+    connection: &mut AsyncPgConnection,
+    factories: &[&str],
+) -> Result<Vec<(Factory, Option<Breaker>)>, StoreError> {
+    let rows: Vec<(factories::Row, Option<BreakerRow>)> = schema::factories::table
+        .left_join(factory_breakers::table.on(factory_breakers::factory_id.eq(schema::factories::id)))
+        .filter(schema::factories::id.eq_any(factories))
+        .select((factories::Row::as_select(), Option::<BreakerRow>::as_select()))
+        .load(connection)
+        .await?;
+    let read = |(factory, breaker): (factories::Row, Option<BreakerRow>)| {
+        Ok((factory.try_into()?, breaker.map(Breaker::try_from).transpose()?))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 struct Save;

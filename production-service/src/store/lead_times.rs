@@ -1,28 +1,12 @@
-//! How long factories took: when requests were accepted, and how long it was until they were complete.
+//! How long factories took, from acceptance until what was asked for was complete.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::RequestId;
-
-struct KeepAcceptance;
-impl StatementSql for KeepAcceptance {
-    const SQL: &'static str = "UPDATE production_requests AS request \
-        SET accepted_at = call.ended_at, accepted_by = call.factory_id FROM ( \
-            SELECT request_id, factory_id, started_at + duration_ms * interval '1 millisecond' AS ended_at \
-            FROM production_attempts WHERE request_id = ? AND number = ?) AS call \
-        WHERE request.id = call.request_id AND call.ended_at < coalesce(request.accepted_at, 'infinity')";
-}
-
-/// Keeps when and by whom call `number` was accepted, unless an earlier acceptance is known.
-pub async fn keep_acceptance(connection: &mut AsyncPgConnection, id: RequestId, number: i32) -> Result<(), StoreError> {
-    Statement::<KeepAcceptance>::new().bind::<SqlUuid, _>(id.0).bind::<Integer, _>(number).run(connection).await?;
-    Ok(())
-}
+use shared::db::StoreError;
 
 #[derive(QueryableByName)]
 struct Row {

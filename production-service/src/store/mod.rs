@@ -3,13 +3,16 @@
 pub mod arrivals;
 pub mod attempts;
 pub mod books;
+pub mod changes;
 pub mod factories;
 pub mod gates;
 pub mod lead_times;
+pub mod new_requests;
 pub mod requests;
 pub mod schema;
+pub mod work;
 
-use diesel::sql_types::Text;
+use diesel::sql_types::{Array, Text};
 use diesel_async::AsyncPgConnection;
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{FactoryId, RequestId};
@@ -26,7 +29,24 @@ async fn lock(connection: &mut AsyncPgConnection, name: String) -> Result<(), St
 
 /// Messages about one request take turns until the transaction ends, whether or not its row exists.
 pub async fn lock_request(connection: &mut AsyncPgConnection, id: RequestId) -> Result<(), StoreError> {
-    lock(connection, format!("request/{id}")).await
+    lock(connection, request_lock(&id)).await
+}
+
+struct LockAll;
+impl StatementSql for LockAll {
+    const SQL: &'static str = "SELECT pg_advisory_xact_lock(number) FROM ( \
+        SELECT hashtextextended(name, 0) AS number FROM unnest(?) AS name ORDER BY number) AS names";
+}
+
+/// The same for several requests; everybody takes them in the same order.
+pub async fn lock_requests(connection: &mut AsyncPgConnection, ids: &[RequestId]) -> Result<(), StoreError> {
+    let names: Vec<String> = ids.iter().map(request_lock).collect();
+    Statement::<LockAll>::new().bind::<Array<Text>, _>(names).run(connection).await?;
+    Ok(())
+}
+
+fn request_lock(id: &RequestId) -> String {
+    format!("request/{id}")
 }
 
 /// Changes of one factory take turns until the transaction ends, whether or not its row exists.

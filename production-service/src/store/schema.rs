@@ -1,7 +1,7 @@
 //! The tables as diesel sees them; a test compares them with the database.
 #![expect(missing_docs, reason = "columns are explained in the migration")]
 
-use diesel::table;
+use diesel::{allow_tables_to_appear_in_same_query, table};
 
 table! {
     factories (id) {
@@ -111,3 +111,5 @@ table! {
         last_error -> Nullable<Text>,
     }
 }
+
+allow_tables_to_appear_in_same_query!(factories, factory_breakers);

@@ -64,13 +64,20 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     world.factory.set_faults(Faults { delay_ms: 3_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
-    // A lease outlasts its call; here it runs out nevertheless.
-    let ended = world.sql().await.execute("UPDATE production_requests SET lease_until = now()", &[]).await.unwrap();
-    assert_eq!(ended, 1);
-    // The process looks for lost calls before it claims anything: once another request has been sent,
-    // it has looked, and has left this one alone.
+    // A lease outlasts its call; here it runs out nevertheless, together with that of a call that nobody makes.
     let other = world.request(FACTORY, 10).await;
     service.until(other, "accepted").await;
+    let lose = format!(
+        "UPDATE production_requests SET status = 'sending', lease_until = now() WHERE id IN ('{id}', '{other}')"
+    );
+    assert_eq!(world.sql().await.execute(&lose, &[]).await.unwrap(), 2);
+    // Whoever looks for lost calls finds both: once the other one was made again, this process has looked, and
+    // has left alone the one that it has in hand.
+    wait_until("the lost call to be made again", SOON, || async {
+        let shown = service.production_request(other).await.body;
+        (shown["attempt_count"] == 2 && shown["status"] == "accepted").then_some(()).ok_or(shown)
+    })
+    .await;
     let shown = service.production_request(id).await.body;
     assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("sending"), &json!(1)), "{shown}");
 
@@ -82,12 +89,12 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
         (shown["attempts"][0]["outcome"] == "accepted").then_some(()).ok_or(shown)
     })
     .await;
-    // Two acceptances, one outcome; and the other request's.
-    world.outcomes(2).await;
+    // Two acceptances, one outcome; and two of the other request, which was taken back in between.
+    world.outcomes(3).await;
     // The one that came first counts, although it was written down before the other.
     let first = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE a.number = 2 AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
-    assert_eq!(world.count(first).await, 1);
+    assert_eq!(world.count(&format!("{first} AND p.id = '{id}'")).await, 1);
     replica.running.stop().await;
     world.finish(service).await;
 }

@@ -8,29 +8,31 @@ use shared::ids::{FactoryId, RequestId};
 
 /// Each call by its request and number, with the factory that is called.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InHand(Arc<Mutex<HashMap<(RequestId, i32), FactoryId>>>);
+pub struct InHand(Arc<Mutex<HashMap<(RequestId, i32), FactoryId>>>);
 
 /// A call is in hand until this is dropped, however its task ends.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct Held {
+pub struct Held {
     in_hand: InHand,
     call: (RequestId, i32),
 }
 
 impl InHand {
-    pub(super) fn hold(&self, request: RequestId, number: i32, factory: FactoryId) -> Held {
+    /// Takes a call in hand.
+    pub fn hold(&self, request: RequestId, number: i32, factory: FactoryId) -> Held {
         let call = (request, number);
         self.lock().insert(call, factory);
         Held { in_hand: self.clone(), call }
     }
 
-    pub(super) fn all(&self) -> Vec<(RequestId, i32)> {
+    /// Each by its request and number.
+    pub fn all(&self) -> Vec<(RequestId, i32)> {
         self.lock().keys().copied().collect()
     }
 
     /// How many there are of each factory.
-    pub(super) fn by_factory(&self) -> HashMap<FactoryId, u32> {
+    pub fn by_factory(&self) -> HashMap<FactoryId, u32> {
         let mut counts = HashMap::new();
         for factory in self.lock().values() {
             *counts.entry(factory.clone()).or_default() += 1;

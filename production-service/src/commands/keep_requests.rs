@@ -1,0 +1,145 @@
+//! Production requests came: each is kept once, by its id.
+
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use shared::amqp::consumer::Handled;
+use shared::contracts::production::ProductionRequested;
+use shared::db::StoreError;
+use shared::ids::{RequestId, Sku};
+use shared::trace::TraceContext;
+
+use super::announce::{self, Saving};
+use super::{Context, first_of_each};
+use crate::domain::{Arrival, Request, Status};
+use crate::store::new_requests::{self, NewRequest, Origin};
+use crate::store::{arrivals, factories, lock_requests, requests};
+
+/// The message that asks for production.
+pub struct Message {
+    /// What it asks for.
+    pub requested: ProductionRequested,
+    /// Its event's id.
+    pub event_id: String,
+    /// The event, byte for byte.
+    pub event: Vec<u8>,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+}
+
+/// Keeps new requests; a known one begins again if it is a dead letter, and is left alone otherwise. All or
+/// nothing; answers for each message how it was handled.
+pub async fn keep_requests(context: &Context, messages: Vec<Message>) -> Result<Vec<Handled>, StoreError> {
+    let mut connection = context.pool.get().await?;
+    let count = messages.len();
+    let handled = connection
+        .transaction(async move |connection| {
+            let ids: Vec<RequestId> = messages.iter().map(|message| message.requested.request_id).collect();
+            lock_requests(connection, &ids).await?;
+            let mut handled = vec![Handled::Done; count];
+            let mut left: Vec<(usize, Message)> = messages.into_iter().enumerate().collect();
+            while !left.is_empty() {
+                let (now, later) = first_of_each(left, |(_, message)| message.requested.request_id);
+                left = later;
+                for place in keep(connection, now).await? {
+                    handled[place] = Handled::Underway;
+                }
+            }
+            Ok::<_, StoreError>(handled)
+        })
+        .await?;
+    context.committed();
+    Ok(handled)
+}
+
+/// Keeps messages, each about another request; answers the places of those that set off work that goes on.
+async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) -> Result<Vec<usize>, StoreError> {
+    let ids: Vec<RequestId> = all.iter().map(|(_, message)| message.requested.request_id).collect();
+    let stored = requests::lock_all(connection, &ids).await?;
+    let mut again = Vec::new();
+    let mut underway = Vec::new();
+    let mut new = Vec::new();
+    for (place, message) in all {
+        let Some(stored) = stored.get(&message.requested.request_id) else {
+            new.push(message);
+            continue;
+        };
+        // Whether a redrive helped is known when the factory has answered, and not before, however often its
+        // message comes.
+        if stored.state.has_died && stored.state.status.is_before_acceptance() {
+            underway.push(place);
+        }
+        if let Some(change) = stored.state.arrive_again() {
+            again.push((stored, change, message.trace));
+        }
+    }
+    let saving: Vec<Saving<'_>> = again
+        .iter()
+        .map(|(stored, change, trace)| Saving { stored, change, acceptance: None, trace: *trace, last_error: "" })
+        .collect();
+    announce::save_all(connection, &saving).await?;
+    keep_new(connection, new, None).await?;
+    Ok(underway)
+}
+
+/// Keeps requests that are not there yet, each another one, in the caller's transaction, which holds their locks.
+/// Given up already (`given_up`: why), one is kept as cancelled, unless all its goods came nevertheless.
+pub(super) async fn keep_new(
+    connection: &mut AsyncPgConnection,
+    messages: Vec<Message>,
+    given_up: Option<&str>,
+) -> Result<(), StoreError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let asked: Vec<&ProductionRequested> = messages.iter().map(|message| &message.requested).collect();
+    let ids: Vec<RequestId> = asked.iter().map(|asked| asked.request_id).collect();
+    let known = factories::known(connection, asked.iter().map(|asked| asked.factory_id.to_string()).collect()).await?;
+    let closed = arrivals::take_closings(connection, &ids).await?;
+    let skus: Vec<(RequestId, &Sku)> = asked.iter().map(|asked| (asked.request_id, &asked.sku)).collect();
+    let received = arrivals::received_units(connection, &skus).await?;
+    let (new, traces): (Vec<NewRequest>, Vec<TraceContext>) = messages
+        .into_iter()
+        .map(|message| {
+            let id = message.requested.request_id;
+            let received = received.get(&id).copied().unwrap_or_default();
+            let given_up = given_up.filter(|_| received < message.requested.quantity.get());
+            let arrival = Arrival {
+                factory_known: known.contains(message.requested.factory_id.as_str()),
+                received,
+                closed: closed.get(&id).map(String::as_str).or(given_up),
+            };
+            let trace = message.trace;
+            (arrived(message, arrival), trace)
+        })
+        .unzip();
+    new_requests::insert(connection, &new).await?;
+    announce::arrivals(connection, &new, &traces).await
+}
+
+fn arrived(message: Message, arrival: Arrival<'_>) -> NewRequest {
+    let Message { requested, event_id, event, trace } = message;
+    let new = Request {
+        id: requested.request_id,
+        sku: requested.sku,
+        factory_id: requested.factory_id,
+        fallback_from: None,
+        quantity: requested.quantity,
+        received: 0,
+        status: Status::Requested,
+        attempt_count: 0,
+        attempts_before_schedule: 0,
+        outcome_unknown: false,
+        has_died: false,
+        was_accepted: false,
+        overdue: false,
+        revision: 0,
+    };
+    let change = new.arrive(arrival);
+    let origin = Origin {
+        reason: requested.reason,
+        requested_at: requested.requested_at,
+        traceparent: trace.to_string(),
+        event_id,
+        event,
+    };
+    NewRequest { state: new.after(&change), change, origin }
+}

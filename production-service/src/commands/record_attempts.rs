@@ -1,0 +1,201 @@
+//! Calls ended: their results, the requests' next states and the outcomes' events, all or nothing.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use shared::db::StoreError;
+use shared::ids::{FactoryId, RequestId};
+use shared::trace::TraceContext;
+
+use super::Context;
+use super::announce::{self, Saving};
+use super::claim_requests::Call;
+use super::in_hand::Held;
+use crate::domain::{AttemptResult, Change, Factory, Options, Request, Verdict};
+use crate::store::attempts::{self, AttemptEnd};
+use crate::store::changes::{self, Acceptance};
+use crate::store::requests::{self, StoredRequest};
+use crate::store::{factories, milliseconds};
+
+pub use crate::domain::{Ending, Health};
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct CallEnd {
+    /// With an answer, or without.
+    pub ending: Ending,
+    /// Why there was none.
+    pub error: Option<String>,
+    /// Beginning of the answer, redacted.
+    pub answer: Option<String>,
+    /// How long the factory wants to be left alone, bounded.
+    pub retry_after: Option<Duration>,
+    /// The factory's own id for the job.
+    pub job_id: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl CallEnd {
+    /// Of a call that was not made.
+    pub fn not_made(error: String) -> Self {
+        let ending = Ending::NotConnected;
+        Self { ending, error: Some(error), answer: None, retry_after: None, job_id: None, duration: Duration::ZERO }
+    }
+
+    /// What follows from it.
+    pub fn verdict(&self) -> Verdict {
+        self.ending.classify().0
+    }
+
+    /// What it tells of the factory.
+    pub fn health(&self) -> Health {
+        self.ending.classify().1
+    }
+
+    /// The same for people.
+    pub fn in_words(&self) -> String {
+        match (self.ending.status(), &self.error) {
+            (Some(status), _) => format!("the factory answered {status}"),
+            (None, Some(error)) => format!("no answer: {error}"),
+            (None, None) => "no answer".to_owned(),
+        }
+    }
+}
+
+/// A call that ended; it is in hand as long as this is.
+pub struct Ended {
+    /// The call.
+    pub call: Call,
+    /// How it ended.
+    pub end: CallEnd,
+    /// The call's own trace.
+    pub trace: TraceContext,
+    /// Given back when the end is recorded, or never will be.
+    pub held: Held,
+}
+
+/// Whether requests that somebody else has locked are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locked {
+    /// They are.
+    WaitedFor,
+    /// Their ends are left out.
+    LeftOut,
+}
+
+impl Ended {
+    fn row(&self) -> AttemptEnd {
+        AttemptEnd {
+            request_id: self.call.request_id(),
+            number: self.call.number(),
+            outcome: self.end.verdict().as_str(),
+            duration_ms: Some(milliseconds(self.end.duration)),
+            status: self.end.ending.status().map(i32::from),
+            error: self.end.error.clone(),
+            answer: self.end.answer.clone(),
+        }
+    }
+
+    /// To the millisecond, as the duration is kept.
+    fn acceptance(&self) -> Option<Acceptance> {
+        let accepted = || Acceptance {
+            at: self.call.started_at + TimeDelta::milliseconds(milliseconds(self.end.duration)),
+            by: self.call.factory.id.clone(),
+            job_id: self.end.job_id.clone(),
+        };
+        (self.end.verdict() == Verdict::Accepted).then(accepted)
+    }
+
+    fn change(&self, context: &Context, request: &Request, words: &str, known: &[Factory]) -> Option<Change> {
+        let (verdict, settings) = (self.end.verdict(), &self.call.factory.settings);
+        let result = AttemptResult { number: self.call.number(), verdict, words, retry_after: self.end.retry_after };
+        let fallback = known.iter().map(|factory| &factory.id).find(|id| Some(*id) == self.fallback());
+        let options = Options { schedule: context.schedule(settings.retry_schedule.as_deref()), fallback };
+        request.attempt_ended(result, options)
+    }
+
+    /// Who may be asked now that the factory refused.
+    fn fallback(&self) -> Option<&FactoryId> {
+        let fallback = self.call.factory.settings.fallback_factory_id.as_ref();
+        fallback.filter(|_| self.end.verdict() == Verdict::Refused)
+    }
+}
+
+/// Records the end of one call, whoever has locked its request.
+pub async fn record_apart(context: &Context, ended: &Ended) -> Result<(), StoreError> {
+    record(context, &[ended], Locked::WaitedFor).await?;
+    context.committed();
+    Ok(())
+}
+
+/// Records ends of calls, each of another request, all or nothing; those of requests that somebody else has
+/// locked can be left out. Answers for each whether it is recorded: there may be no such request any more.
+pub(super) async fn record(context: &Context, ends: &[&Ended], locked: Locked) -> Result<Vec<bool>, StoreError> {
+    let mut connection = context.pool.get().await?;
+    connection.transaction(async |connection| write(connection, context, ends, locked).await).await
+}
+
+async fn write(
+    connection: &mut AsyncPgConnection,
+    context: &Context,
+    ends: &[&Ended],
+    locked: Locked,
+) -> Result<Vec<bool>, StoreError> {
+    let ids: Vec<RequestId> = ends.iter().map(|ended| ended.call.request_id()).collect();
+    let mut stored = match locked {
+        Locked::WaitedFor => requests::lock_all(connection, &ids).await?,
+        Locked::LeftOut => requests::lock_free(connection, &ids).await?,
+    };
+    let known = fallbacks(connection, ends).await?;
+    let mut recorded = Vec::with_capacity(ends.len());
+    let mut decided = Vec::with_capacity(stored.len());
+    for ended in ends {
+        let Some(stored) = stored.remove(&ended.call.request_id()) else {
+            recorded.push(false);
+            continue;
+        };
+        recorded.push(true);
+        let words = ended.end.in_words();
+        let change = ended.change(context, &stored.state, &words, &known);
+        decided.push(Decided { ended, stored, words, acceptance: ended.acceptance(), change });
+    }
+    attempts::end(connection, &decided.iter().map(|one| one.ended.row()).collect::<Vec<_>>()).await?;
+    announce::save_all(connection, &decided.iter().filter_map(Decided::saving).collect::<Vec<_>>()).await?;
+    let acceptances: Vec<(RequestId, &Acceptance)> = decided.iter().filter_map(Decided::acceptance_alone).collect();
+    changes::keep_acceptances(connection, &acceptances).await?;
+    Ok(recorded)
+}
+
+async fn fallbacks(connection: &mut AsyncPgConnection, ends: &[&Ended]) -> Result<Vec<Factory>, StoreError> {
+    let names: Vec<&str> = ends.iter().filter_map(|ended| ended.fallback()).map(FactoryId::as_str).collect();
+    if names.is_empty() { Ok(Vec::new()) } else { factories::find_all(connection, &names).await }
+}
+
+/// What follows from the end of a call.
+struct Decided<'a> {
+    ended: &'a Ended,
+    stored: StoredRequest,
+    words: String,
+    acceptance: Option<Acceptance>,
+    change: Option<Change>,
+}
+
+impl Decided<'_> {
+    fn saving(&self) -> Option<Saving<'_>> {
+        Some(Saving {
+            stored: &self.stored,
+            change: self.change.as_ref()?,
+            acceptance: self.acceptance.as_ref(),
+            trace: self.ended.trace,
+            last_error: &self.words,
+        })
+    }
+
+    /// An acceptance that is no news: when it came still counts.
+    fn acceptance_alone(&self) -> Option<(RequestId, &Acceptance)> {
+        let acceptance = self.acceptance.as_ref().filter(|_| self.change.is_none())?;
+        Some((self.stored.state.id, acceptance))
+    }
+}

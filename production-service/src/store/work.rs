@@ -1,0 +1,160 @@
+//! Requests that something is to be done about: found by the clock, and nobody else's until the transaction ends.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::AsyncPgConnection;
+use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::{FactoryId, RequestId};
+use uuid::Uuid;
+
+use super::milliseconds;
+use super::requests::{Row, StoredRequest};
+
+/// What [`Row`] reads, of the table `request`.
+macro_rules! columns {
+    () => {
+        "request.id, request.sku, request.factory_id, request.fallback_from, request.quantity, request.received, \
+         request.status, request.overdue, request.attempt_count, request.attempts_before_schedule, \
+         request.outcome_unknown, request.has_died, request.last_accepted_at, request.accepted_at, \
+         request.next_attempt_at, request.factory_job_id, request.revision, request.reason, request.outcome_reason, \
+         request.traceparent, request.created_at, request.updated_at"
+    };
+}
+
+async fn load<S: StatementSql>(
+    connection: &mut AsyncPgConnection,
+    statement: Statement<S>,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let rows: Vec<Row> = statement.load(connection).await?;
+    rows.into_iter().map(StoredRequest::try_from).collect()
+}
+
+struct Due;
+impl StatementSql for Due {
+    const SQL: &'static str = concat!(
+        "SELECT request.* FROM unnest(?, ?) AS room (factory_id, places) CROSS JOIN LATERAL (SELECT ",
+        columns!(),
+        " FROM production_requests AS request \
+            WHERE request.factory_id = room.factory_id AND request.next_attempt_at <= now() \
+            ORDER BY request.next_attempt_at, request.id LIMIT room.places FOR UPDATE SKIP LOCKED \
+        ) AS request ORDER BY request.next_attempt_at, request.id"
+    );
+}
+
+/// Requests to be sent now, oldest first, of each factory no more than it has places.
+pub async fn lock_due(
+    connection: &mut AsyncPgConnection,
+    places: Vec<(&str, i64)>,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (factories, places): (Vec<String>, Vec<i64>) =
+        places.into_iter().map(|(factory, places)| (factory.to_owned(), places)).unzip();
+    let due = Statement::<Due>::new().bind::<Array<Text>, _>(factories).bind::<Array<BigInt>, _>(places);
+    load(connection, due).await
+}
+
+struct Waiting;
+impl StatementSql for Waiting {
+    const SQL: &'static str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM production_requests AS request \
+        WHERE request.factory_id = ? AND request.next_attempt_at <= now() AND request.schedule_began_at <= ? \
+        AND EXISTS (SELECT FROM factory_breakers \
+            WHERE factory_breakers.factory_id = request.factory_id AND position <> 'closed') \
+        ORDER BY request.next_attempt_at, request.id LIMIT ? FOR UPDATE SKIP LOCKED"
+    );
+}
+
+/// Requests that are due at a factory whose breaker is not closed, and whose schedule began by then.
+pub async fn lock_waiting(
+    connection: &mut AsyncPgConnection,
+    factory: &FactoryId,
+    begun_by: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let waiting = Statement::<Waiting>::new()
+        .bind::<Text, _>(factory.to_string())
+        .bind::<Timestamptz, _>(begun_by)
+        .bind::<BigInt, _>(limit);
+    load(connection, waiting).await
+}
+
+struct Lost;
+impl StatementSql for Lost {
+    const SQL: &'static str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM production_requests AS request WHERE request.status = 'sending' AND request.lease_until <= now() \
+        AND NOT EXISTS (SELECT FROM unnest(?, ?) AS held (id, number) \
+            WHERE held.id = request.id AND held.number = request.attempt_count) \
+        ORDER BY request.lease_until LIMIT ? FOR UPDATE SKIP LOCKED"
+    );
+}
+
+/// Requests whose call counts as lost; `held` calls (request and number) are not lost, whatever their lease says.
+pub async fn lock_lost(
+    connection: &mut AsyncPgConnection,
+    held: &[(RequestId, i32)],
+    limit: i64,
+) -> Result<Vec<StoredRequest>, StoreError> {
+    let (ids, numbers): (Vec<Uuid>, Vec<i32>) = held.iter().map(|(id, number)| (id.0, *number)).unzip();
+    let lost = Statement::<Lost>::new()
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Integer>, _>(numbers)
+        .bind::<BigInt, _>(limit);
+    load(connection, lost).await
+}
+
+struct Late;
+impl StatementSql for Late {
+    const SQL: &'static str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM production_requests AS request \
+        JOIN factories ON factories.id = request.factory_id WHERE request.status IN ('accepted', 'partly_received') \
+        AND NOT request.overdue \
+        AND coalesce(request.last_accepted_at, request.accepted_at, request.updated_at) + interval '1 second' \
+            * (factories.overdue_factor * coalesce(factories.lead_time_p50_s, factories.lead_time_s)) <= now() \
+        ORDER BY request.last_accepted_at, request.id LIMIT ? FOR UPDATE OF request SKIP LOCKED"
+    );
+}
+
+/// Requests that were accepted and should have been received in full.
+pub async fn lock_late(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
+    load(connection, Statement::<Late>::new().bind::<BigInt, _>(limit)).await
+}
+
+/// How long a call is left to the process that makes it: the factory's time-out and `beyond_timeout`, but
+/// never less than `at_least`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Whatever the factory's time-out is.
+    pub at_least: Duration,
+    /// After the factory's time-out.
+    pub beyond_timeout: Duration,
+}
+
+struct Begin;
+impl StatementSql for Begin {
+    // The lease begins when the call can begin, not when its transaction did.
+    const SQL: &'static str = "UPDATE production_requests SET status = 'sending', attempt_count = attempt_count + 1, \
+        next_attempt_at = NULL, updated_at = now(), lease_until = clock_timestamp() + interval '1 millisecond' * \
+        greatest(?, factories.timeout_ms + ?) \
+        FROM factories WHERE factories.id = production_requests.factory_id AND production_requests.id = ANY(?)";
+}
+
+/// Marks locked requests as being sent.
+pub async fn begin_sending(connection: &mut AsyncPgConnection, ids: Vec<Uuid>, lease: Lease) -> Result<(), StoreError> {
+    Statement::<Begin>::new()
+        .bind::<BigInt, _>(milliseconds(lease.at_least))
+        .bind::<BigInt, _>(milliseconds(lease.beyond_timeout))
+        .bind::<Array<SqlUuid>, _>(ids)
+        .run(connection)
+        .await?;
+    Ok(())
+}

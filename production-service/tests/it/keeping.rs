@@ -1,0 +1,128 @@
+//! Messages that come together are kept as if each came alone.
+
+use std::sync::Arc;
+
+use chrono::{SubsecRound, Utc};
+use production_service::commands::Context;
+use production_service::commands::keep_requests::{Message, keep_requests};
+use shared::amqp::consumer::Handled;
+use shared::contracts::production::ProductionRequested;
+use shared::ids::{Quantity, RequestId};
+use shared::outbox::Outbox;
+use shared::settings::Settings as _;
+use shared::trace::TraceContext;
+use tokio::sync::Notify;
+
+use crate::world::{FACTORY, SKU, World};
+
+/// With a database that knows the factory, and nothing that works on it.
+async fn quiet_world() -> (World, Context) {
+    let world = World::new("1").await;
+    world.start_with_factory().await.running.stop().await;
+    let settings = world.settings();
+    let context = Context {
+        pool: shared::db::pool(&settings.common().database, "test").unwrap(),
+        outbox: Outbox::new(1_000),
+        due: Arc::new(Notify::new()),
+        retry_schedule: settings.delivery.retry_schedule().into(),
+        breaker: settings.breaker.rules(),
+    };
+    (world, context)
+}
+
+struct Asked {
+    requested: ProductionRequested,
+    event_id: String,
+    trace: TraceContext,
+}
+
+fn asked(factory: &str) -> Asked {
+    let id = RequestId::generate();
+    let requested = ProductionRequested {
+        request_id: id,
+        sku: SKU.parse().unwrap(),
+        quantity: Quantity::try_from(10).unwrap(),
+        factory_id: factory.parse().unwrap(),
+        reason: "position 0 is at the reorder point 0".to_owned(),
+        requested_at: Utc::now().trunc_subsecs(6),
+    };
+    Asked { requested, event_id: format!("event of {id}"), trace: TraceContext::new_root() }
+}
+
+fn message(asked: &Asked) -> Message {
+    Message {
+        requested: asked.requested.clone(),
+        event_id: asked.event_id.clone(),
+        event: asked.event_id.clone().into_bytes(),
+        trace: asked.trace,
+    }
+}
+
+/// What is kept and told, without what differs from one time to the next.
+async fn result(world: &World) -> Vec<String> {
+    let sql = world.sql().await;
+    let kept = "SELECT concat_ws(' ', id, sku, factory_id, quantity, received, status, overdue, attempt_count, \
+            attempts_before_schedule, next_attempt_at <= now(), revision, outcome_reason, reason, traceparent, event_id, \
+            encode(event, 'hex'), requested_at, received_at, has_died, outcome_unknown) \
+        FROM production_requests ORDER BY id";
+    let told = "SELECT concat_ws(' ', routing_key, event -> 'data' ->> 'request_id', event -> 'data' ->> 'revision', \
+            event -> 'data' ->> 'reason', event ->> 'traceparent') \
+        FROM (SELECT id, routing_key, convert_from(body, 'UTF8')::json AS event FROM outbox) AS told \
+        WHERE routing_key LIKE 'production.%' ORDER BY id";
+    let mut all = Vec::new();
+    for query in [kept, told, "SELECT concat_ws(' ', request_id, reason) FROM early_closings"] {
+        all.extend(sql.query(query, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
+    let [usual, unknown, closed, part, whole, other, dead] =
+        [FACTORY, "FF-unknown", FACTORY, FACTORY, FACTORY, FACTORY, FACTORY].map(asked);
+    let mut results = Vec::new();
+    for together in [true, false] {
+        let (world, context) = quiet_world().await;
+        keep_requests(&context, vec![message(&dead)]).await.unwrap();
+        let id = |asked: &Asked| asked.requested.request_id;
+        let receipt = |id: RequestId, units: i64, sku: &str| {
+            format!("INSERT INTO receipts VALUES ('{id}', '{id}', {units}, '2026-01-01', '{sku}');")
+        };
+        let before = [
+            format!("INSERT INTO early_closings VALUES ('{}', 'the season is over', now());", id(&closed)),
+            receipt(id(&part), 4, SKU),
+            receipt(id(&whole), 10, SKU),
+            receipt(id(&other), 10, "CP-other"),
+            "UPDATE production_requests SET status = 'dead_lettered', next_attempt_at = NULL, has_died = true;".into(),
+        ];
+        world.sql().await.batch_execute(&before.concat()).await.unwrap();
+        let all = [&usual, &dead, &unknown, &usual, &closed, &part, &whole, &dead, &other].map(message);
+        let handled = if together {
+            keep_requests(&context, all.into()).await.unwrap()
+        } else {
+            let mut handled = Vec::new();
+            for one in all {
+                handled.extend(keep_requests(&context, vec![one]).await.unwrap());
+            }
+            handled
+        };
+        let underway: Vec<usize> = (0..handled.len()).filter(|place| handled[*place] == Handled::Underway).collect();
+        assert_eq!((handled.len(), underway), (9, vec![1, 7]));
+        results.push(result(&world).await);
+    }
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0].len(), 7 + 2, "{:#?}", results[0]);
+    for (asked, expected) in [
+        (&usual, "0 requested"),
+        (&unknown, "0 refused"),
+        (&closed, "0 cancelled"),
+        (&part, "4 partly_received"),
+        (&whole, "10 received"),
+        (&other, "0 requested"),
+        (&dead, "0 requested"),
+    ] {
+        let id = asked.requested.request_id.to_string();
+        let kept = results[0].iter().find(|row| row.starts_with(&id)).unwrap();
+        assert!(kept.contains(&format!(" 10 {expected} ")), "{expected}: {kept}");
+    }
+}

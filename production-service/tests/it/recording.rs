@@ -1,0 +1,191 @@
+//! Ends of calls are recorded together, and each as if it were alone.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use shared::ids::RequestId;
+use testkit::factory::Faults;
+use testkit::wait_until;
+
+use crate::world::{FACTORY, SOON, Service, World};
+
+const CALLS: usize = 12;
+
+/// So many calls under way, whose answers come `delay_ms` after they were asked.
+async fn calls_under_way(world: &World, service: &Service, delay_ms: u64) -> Vec<RequestId> {
+    let fields = json!({"base_url": world.factory.url(), "max_in_flight": CALLS, "timeout_ms": 30_000});
+    service.put_factory(FACTORY, fields).await;
+    world.factory.set_faults(Faults { delay_ms, ..Faults::default() }).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..CALLS {
+        ids.push(world.request(FACTORY, 10).await);
+    }
+    wait_until("all calls", SOON, async || (world.factory.requests().len() == CALLS).then_some(())).await;
+    ids
+}
+
+fn outcomes(shown: &Value) -> Vec<&Value> {
+    shown["attempts"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect()
+}
+
+/// Until a statement like this waits for a lock.
+async fn until_waiting(world: &World, statement: &str) {
+    let admin = world.as_admin().await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1";
+    wait_until("a statement that waits for a lock", SOON, async || {
+        (admin.query_one(waiting, &[&statement]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_are() {
+    let world = World::new("3600").await;
+    let service = world.start_with_factory().await;
+    let fields = json!({"base_url": world.factory.url(), "max_in_flight": CALLS});
+    service.put_factory(FACTORY, fields).await;
+    // Nobody records anything for as long as somebody holds this table.
+    let mut holder = world.as_admin().await;
+    let first = world.request(FACTORY, 10).await;
+    service.until(first, "accepted").await;
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut ids = Vec::new();
+    let mut ask = async |status: Option<u16>| {
+        world.factory.set_faults(Faults { refuse_status: status, ..Faults::default() }).unwrap();
+        let before = world.factory.requests().len();
+        ids.push(world.request(FACTORY, 10).await);
+        wait_until("a call", SOON, async || (world.factory.requests().len() > before).then_some(())).await;
+    };
+    for status in [None, Some(503), None, Some(400), None, Some(500), Some(400)] {
+        ask(status).await;
+    }
+    // The first one waits for the table; the others wait for the first one.
+    until_waiting(&world, "INSERT INTO outbox%").await;
+    held.commit().await.unwrap();
+
+    let expected = [
+        ("accepted", 201, "accepted", 1),
+        ("retrying", 503, "retry", 0),
+        ("accepted", 201, "accepted", 1),
+        ("refused", 400, "refused", 1),
+        ("accepted", 201, "accepted", 1),
+        ("retrying", 500, "unknown", 0),
+        ("refused", 400, "refused", 1),
+    ];
+    let asked = world.factory.requests();
+    for (id, (status, answered, outcome, revision)) in ids.iter().zip(expected) {
+        let shown = service.until(*id, status).await;
+        let attempt = &shown["attempts"][0];
+        assert_eq!((&attempt["status"], &attempt["outcome"]), (&json!(answered), &json!(outcome)), "{shown}");
+        let job = asked.iter().find(|one| one.idempotency_key == Some(id.to_string())).unwrap().job_id.clone();
+        assert_eq!(shown["factory_job_id"], json!(job), "{shown}");
+        assert_eq!(shown["next_attempt_at"].is_null(), status != "retrying", "{shown}");
+        let told = format!("SELECT revision FROM production_requests WHERE id = '{id}'");
+        assert_eq!(world.count(&told).await, revision);
+    }
+    // When and by whom it was accepted is kept of those that were, and of no other.
+    let kept = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
+        WHERE p.accepted_by = a.factory_id AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
+    assert_eq!(world.count(kept).await, 4);
+    assert_eq!(world.count("SELECT count(*) FROM production_requests WHERE accepted_at IS NOT NULL").await, 4);
+    let told: Vec<(String, Value)> = world.outcomes(6).await;
+    let told: HashSet<(String, String)> =
+        told.into_iter().map(|(kind, data)| (kind, data["request_id"].as_str().unwrap().to_owned())).collect();
+    assert_eq!(told.len(), 6);
+    for (id, (status, ..)) in ids.iter().zip(expected).filter(|(_, (status, ..))| *status != "retrying") {
+        assert!(told.contains(&(format!("jaego.production.{status}.v1"), id.to_string())), "{id} {told:?}");
+    }
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_that_come_while_the_database_is_away_are_all_recorded_and_nobody_is_asked_twice() {
+    let world = World::new("1").await;
+    let service = world.start().await;
+    let ids = calls_under_way(&world, &service, 700).await;
+    let outage = world.begin_outage().await;
+    // All answers are in memory by now, and nobody takes them.
+    let admin = world.as_admin().await;
+    let answered = "SELECT clock_timestamp() > max(started_at) + interval '1500 milliseconds' FROM production_attempts";
+    wait_until("all answers", SOON, async || {
+        admin.query_one(answered, &[]).await.unwrap().get::<_, bool>(0).then_some(())
+    })
+    .await;
+    outage.end().await;
+    for id in ids {
+        let shown = service.until(id, "accepted").await;
+        assert_eq!(outcomes(&shown), [&json!("accepted")]);
+    }
+    assert_eq!(world.factory.requests().len(), CALLS);
+    world.outcomes(u32::try_from(CALLS).unwrap()).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_recorded_does_not_hold_back_those_that_wait_with_it() {
+    let world = World::new("1").await;
+    let service = world.start().await;
+    let ids = calls_under_way(&world, &service, 1_500).await;
+    let poisoned = ids[CALLS / 2];
+    // Nothing may be written down about this one.
+    let poison = format!(
+        "ALTER TABLE production_attempts ADD CONSTRAINT poison CHECK (request_id <> '{poisoned}' OR outcome IS NULL)"
+    );
+    world.as_admin().await.batch_execute(&poison).await.unwrap();
+    for id in ids.iter().filter(|id| **id != poisoned) {
+        service.until(*id, "accepted").await;
+    }
+    let shown = service.production_request(poisoned).await.body;
+    assert_eq!((&shown["status"], outcomes(&shown)), (&json!("sending"), vec![&Value::Null]), "{shown}");
+    assert_eq!(world.factory.requests().len(), CALLS);
+
+    // Nobody has it in hand any more: it counts as lost when its lease has run out, and is asked for again.
+    world.factory.clear_faults();
+    let cured = "ALTER TABLE production_attempts DROP CONSTRAINT poison; UPDATE production_requests \
+        SET lease_until = now() WHERE status = 'sending'";
+    world.as_admin().await.batch_execute(cured).await.unwrap();
+    let shown = service.until(poisoned, "accepted").await;
+    assert_eq!(outcomes(&shown), [&json!("unknown"), &json!("accepted")]);
+    world.outcomes(u32::try_from(CALLS).unwrap()).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_somebody_else_has_locked_keeps_no_other_one_waiting() {
+    let world = World::new("1").await;
+    let service = world.start().await;
+    let ids = calls_under_way(&world, &service, 1_000).await;
+    let mut holder = world.as_admin().await;
+    let held = holder.transaction().await.unwrap();
+    let lock = format!("SELECT FROM production_requests WHERE id = '{}' FOR UPDATE", ids[0]);
+    held.batch_execute(&lock).await.unwrap();
+    for id in &ids[1..] {
+        service.until(*id, "accepted").await;
+    }
+    until_waiting(&world, "SELECT \"production_requests\"%").await;
+    let shown = service.production_request(ids[0]).await.body;
+    assert_eq!(shown["status"], "sending", "{shown}");
+    held.commit().await.unwrap();
+    let shown = service.until(ids[0], "accepted").await;
+    assert_eq!(outcomes(&shown), [&json!("accepted")]);
+    assert_eq!(world.factory.requests().len(), CALLS);
+    world.outcomes(u32::try_from(CALLS).unwrap()).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_records_every_end_of_the_calls_that_are_under_way() {
+    let world = World::new("1").await;
+    let service = world.start().await;
+    let ids = calls_under_way(&world, &service, 1_000).await;
+    service.running.stop().await;
+    let accepted = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
+        WHERE p.status = 'accepted' AND a.outcome = 'accepted' AND a.number = 1";
+    assert_eq!(world.count(accepted).await, i64::try_from(ids.len()).unwrap());
+    assert_eq!(world.factory.requests().len(), CALLS);
+    let service = world.start().await;
+    world.outcomes(u32::try_from(CALLS).unwrap()).await;
+    world.finish(service).await;
+}
