@@ -11,6 +11,7 @@ mod intake;
 mod messages;
 mod migrate;
 mod operators;
+mod outbox;
 mod replicas;
 mod retries;
 mod schema;

@@ -6,11 +6,12 @@
 use std::marker::PhantomData;
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
-use diesel::sql_types::HasSqlType;
+use diesel::sql_types::{HasSqlType, Untyped};
 use diesel_async::AsyncPgConnection;
+use diesel_async::methods::LoadQuery;
 
 /// Names the statement; its type is the cache key.
 pub trait StatementSql: Send + Sync + 'static {
@@ -18,7 +19,7 @@ pub trait StatementSql: Send + Sync + 'static {
     const SQL: &'static str;
 }
 
-/// A statement with its parameters, to be executed with [`Statement::run`].
+/// A statement with its parameters, to be executed with [`Statement::run`] or [`Statement::load`].
 pub struct Statement<S> {
     parameters: Vec<Box<dyn Parameter>>,
     statement: PhantomData<fn() -> S>,
@@ -46,6 +47,15 @@ impl<S: StatementSql> Statement<S> {
     /// Executes it; answers the number of rows it touched.
     pub async fn run(self, connection: &mut AsyncPgConnection) -> QueryResult<usize> {
         diesel_async::RunQueryDsl::execute(self, connection).await
+    }
+
+    /// Executes it; answers its rows, by the names of their columns.
+    pub async fn load<'query, U>(self, connection: &mut AsyncPgConnection) -> QueryResult<Vec<U>>
+    where
+        U: Send,
+        Self: LoadQuery<'query, AsyncPgConnection, U> + 'query,
+    {
+        diesel_async::RunQueryDsl::load(self, connection).await
     }
 }
 
@@ -81,6 +91,11 @@ impl<S: StatementSql> QueryFragment<Pg> for Statement<S> {
 impl<S: StatementSql> QueryId for Statement<S> {
     type QueryId = S;
     const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+/// Its columns are known by their names, as those of `sql_query` are.
+impl<S: StatementSql> Query for Statement<S> {
+    type SqlType = Untyped;
 }
 
 impl<S: StatementSql, C> diesel::RunQueryDsl<C> for Statement<S> {}
