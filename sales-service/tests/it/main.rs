@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a broken surrounding must stop the test with a sentence")]
 
 mod bad_input;
+mod bursts;
 mod dead_letters;
 mod dead_letters_kept;
 mod faults;
