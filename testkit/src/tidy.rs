@@ -108,8 +108,9 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Tables that `shared` brings, and diesel's own.
-const SHARED_TABLES: [&str; 9] = [
+const SHARED_TABLES: [&str; 10] = [
     "outbox",
+    "outbox_claims",
     "message_retries",
     "idempotency_keys",
     "audit_log",

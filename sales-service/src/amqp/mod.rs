@@ -1,5 +1,6 @@
 //! The edge to the broker: a queue, its message, the command for it.
 
+use shared::amqp::batch::TracedEvent;
 use shared::amqp::consumer::{HandleError, Subscription};
 use shared::amqp::topology;
 use shared::contracts::{ReceivedEvent, factory, production, stock};
@@ -9,6 +10,7 @@ use crate::commands::Context;
 use crate::commands::apply_outcome::apply_outcome;
 use crate::commands::note_factory::note_factory;
 use crate::commands::receive_goods::receive_goods;
+use crate::commands::receive_goods_together::receive_goods_together;
 
 /// What this service reads.
 pub fn subscriptions(context: &Context) -> Vec<Subscription> {
@@ -16,10 +18,20 @@ pub fn subscriptions(context: &Context) -> Vec<Subscription> {
         let context = context.clone();
         Subscription::new(queue, move |event, trace| handle(context.clone(), event, trace))
     };
+    let receiving = context.clone();
+    let in_bursts = move |events: Vec<TracedEvent>| {
+        let context = receiving.clone();
+        async move {
+            let decode = |(event, trace): TracedEvent| Ok((event.decode(&stock::RECEIVED)?, trace));
+            let receipts = events.into_iter().map(decode).collect::<Result<Vec<_>, HandleError>>()?;
+            receive_goods_together(&context, receipts).await
+        }
+    };
     vec![
         bind(&topology::SALES_STOCK_RECEIVED, |context, event, trace| {
             Box::pin(async move { receive_goods(&context, event.decode(&stock::RECEIVED)?, trace).await })
-        }),
+        })
+        .with_batches(in_bursts),
         bind(&topology::SALES_PRODUCTION_OUTCOMES, |context, event, trace| {
             Box::pin(async move {
                 let (kind, outcome) = event.decode_any(&production::OUTCOMES)?;

@@ -9,6 +9,7 @@ pub mod note_factory;
 pub mod prune;
 pub mod put_product;
 pub mod receive_goods;
+pub mod receive_goods_together;
 pub mod snooze_stock;
 pub mod sweep_stock;
 pub mod take_orders;

@@ -1,8 +1,12 @@
 //! Replenishments.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use shared::db::{Statement, StatementSql};
 use shared::ids::RequestId;
 use uuid::Uuid;
 
@@ -85,6 +89,36 @@ pub async fn sku_of(connection: &mut AsyncPgConnection, id: RequestId) -> Result
 pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<ReplenishmentRow>, StoreError> {
     let query = replenishments::table.find(id.0).select(ReplenishmentRow::as_select()).for_update();
     Ok(query.first(connection).await.optional()?)
+}
+
+/// Several, locked in the order of their ids; their products' figures are locked already.
+pub async fn lock_all(
+    connection: &mut AsyncPgConnection,
+    ids: &BTreeSet<RequestId>,
+) -> Result<Vec<ReplenishmentRow>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let query = replenishments::table.filter(replenishments::id.eq_any(ids)).order(replenishments::id);
+    Ok(query.select(ReplenishmentRow::as_select()).for_update().load(connection).await?)
+}
+
+struct UpdateReceived;
+impl StatementSql for UpdateReceived {
+    const SQL: &'static str = "UPDATE replenishments SET received = new.received, status = new.status, updated_at = now() \
+        FROM unnest(?, ?, ?) AS new (id, received, status) WHERE replenishments.id = new.id";
+}
+
+/// Writes what goods may change of replenishments.
+pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&ReplenishmentRow]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    Statement::<UpdateReceived>::new()
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.received).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(rows.iter().map(|row| row.status.clone()).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    Ok(())
 }
 
 /// Writes what may change of a replenishment.
@@ -204,6 +238,35 @@ pub struct AppliedReceipt<'a> {
     pub quantity: i64,
     /// When it was booked.
     pub received_at: DateTime<Utc>,
+}
+
+struct NoteReceipts;
+impl StatementSql for NoteReceipts {
+    const SQL: &'static str = "INSERT INTO receipts_applied (receipt_id, request_id, sku, quantity, received_at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT (receipt_id) DO NOTHING RETURNING receipt_id";
+}
+
+#[derive(QueryableByName)]
+struct Noted {
+    #[diesel(sql_type = SqlUuid)]
+    receipt_id: Uuid,
+}
+
+/// Notes receipts; answers the ids of those that were not applied before.
+pub async fn note_receipts(
+    connection: &mut AsyncPgConnection,
+    receipts: &[AppliedReceipt<'_>],
+) -> Result<Vec<Uuid>, StoreError> {
+    let ids = |pick: fn(&AppliedReceipt<'_>) -> Uuid| receipts.iter().map(pick).collect::<Vec<_>>();
+    let noted: Vec<Noted> = Statement::<NoteReceipts>::new()
+        .bind::<Array<SqlUuid>, _>(ids(|receipt| receipt.receipt_id))
+        .bind::<Array<SqlUuid>, _>(ids(|receipt| receipt.request_id))
+        .bind::<Array<Text>, _>(receipts.iter().map(|receipt| receipt.sku.to_owned()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(receipts.iter().map(|receipt| receipt.quantity).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(receipts.iter().map(|receipt| receipt.received_at).collect::<Vec<_>>())
+        .load(connection)
+        .await?;
+    Ok(noted.into_iter().map(|row| row.receipt_id).collect())
 }
 
 /// Notes a receipt; false when it was applied before.

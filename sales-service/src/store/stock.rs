@@ -258,6 +258,15 @@ pub async fn forget_refusals(connection: &mut AsyncPgConnection, sku: &Sku) -> R
     Ok(())
 }
 
+/// The same for several products; their rows are locked already.
+pub async fn forget_refusals_of(connection: &mut AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<(), StoreError> {
+    let keys: Vec<&str> = skus.iter().map(Sku::as_str).collect();
+    let refused = stock::table.filter(stock::sku.eq_any(keys)).filter(stock::refusals_in_a_row.gt(0));
+    let none = (stock::refusals_in_a_row.eq(0), stock::replenish_not_before.eq(None::<DateTime<Utc>>));
+    diesel::update(refused).set(none).execute(connection).await?;
+    Ok(())
+}
+
 /// The same for all products of a factory; their rows are locked in key order.
 pub async fn forget_refusals_by(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
     let its_own = products::table.filter(products::factory_id.eq(factory.as_str())).select(products::sku);

@@ -4,6 +4,7 @@
 
 mod admission;
 mod bad_input;
+mod bursts;
 mod dead_letters;
 mod dead_letters_kept;
 mod faults;
@@ -12,6 +13,7 @@ mod intake;
 mod messages;
 mod migrate;
 mod operators;
+mod outbox;
 mod pipeline;
 mod replicas;
 mod retries;

@@ -25,7 +25,10 @@ async fn down_undoes_up() {
     let open_letters = include_str!("../../../shared/migrations/0001-01-04-000000_open_letters/down.sql");
     let installation = include_str!("../../../shared/migrations/0001-01-05-000000_installation/down.sql");
     let unchecked = include_str!("../../migrations/2026-11-28-000001_no_row_by_row_checks/down.sql");
-    for down in [unchecked, facts, snooze, own, installation, open_letters, parked_once, dead_letters, messaging] {
+    let claims = include_str!("../../../shared/migrations/0001-01-06-000000_outbox_claims/down.sql");
+    for down in
+        [unchecked, facts, snooze, own, claims, installation, open_letters, parked_once, dead_letters, messaging]
+    {
         shop.database.batch_execute(down).await.expect("undone");
     }
     assert_eq!(shop.count(tables).await, 1, "only diesel's own list of migrations is left");

@@ -1,4 +1,5 @@
-//! Consumers: one connection a service, one channel a queue, one message at a time in order.
+//! Consumers: one connection a service, one channel a queue, messages in order: one at a time, or what has come
+//! together at once where the subscription knows how (see [`super::batch`]).
 //!
 //! A message is acknowledged when its effect (or its failure) is durable in the service's own
 //! database. What cannot be understood is dead-lettered at once; what a handler fails on is retried
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::batch::{self, BatchHandler, TracedEvent};
 use super::connection::{self, Backoff};
 use super::deliveries::Deliveries;
 use super::health::{BrokerHealth, CONNECTION};
@@ -84,6 +86,8 @@ pub struct Subscription {
     pub queue: &'static Queue,
     /// Its handler.
     pub handler: Handler,
+    /// Handles several at once, when there is one.
+    pub batch_handler: Option<BatchHandler>,
 }
 
 impl Subscription {
@@ -95,7 +99,19 @@ impl Subscription {
         H: Into<Handled>,
     {
         let handler = move |event, trace| handler(event, trace).map(|result| result.map(Into::into)).boxed();
-        Self { queue, handler: Arc::new(handler) }
+        Self { queue, handler: Arc::new(handler), batch_handler: None }
+    }
+
+    /// Adds a function for events that came together: it does what the handler does for each of them, in their
+    /// order, for all of them or for none.
+    #[must_use]
+    pub fn with_batches<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(Vec<TracedEvent>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), HandleError>> + Send + 'static,
+    {
+        self.batch_handler = Some(Arc::new(move |events| handler(events).boxed()));
+        self
     }
 
     /// Handles a message; one that is a redriven dead letter is told to be processed.
@@ -244,9 +260,23 @@ impl Consumers {
                 () = stop.cancelled() => return Ok(()),
                 next = deliveries.next() => next?,
             };
-            let Some(outcome) = self.settle(subscription, &delivery, stop).await else { return Ok(()) };
-            deliveries.acknowledge(&delivery).await?;
-            counter.add(1, &[KeyValue::new("queue", queue), KeyValue::new("outcome", outcome)]);
+            let mut taken = vec![delivery];
+            if subscription.batch_handler.is_some() {
+                deliveries.take_ready(&mut taken);
+            }
+            let count = |messages: usize, outcome| {
+                counter.add(messages as u64, &[KeyValue::new("queue", queue), KeyValue::new("outcome", outcome)]);
+            };
+            if batch::handle_together(subscription, &taken).await {
+                deliveries.acknowledge_all(&taken).await?;
+                count(taken.len(), "handled");
+                continue;
+            }
+            for delivery in &taken {
+                let Some(outcome) = self.settle(subscription, delivery, stop).await else { return Ok(()) };
+                deliveries.acknowledge(delivery).await?;
+                count(1, outcome);
+            }
         }
     }
 

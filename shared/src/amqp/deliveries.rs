@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -79,9 +79,29 @@ impl<'a> Deliveries<'a> {
         Ok(delivery)
     }
 
+    /// Adds the messages that are here already; what the broker hands out at once (`amqp.prefetch`) bounds them.
+    pub(super) fn take_ready(&mut self, taken: &mut Vec<Delivery>) {
+        // The end of the consumer, or its error, is told by the next call of `next`.
+        while taken.len() < usize::from(self.settings.prefetch)
+            && let Some(Some(Ok(delivery))) = self.consumer.next().now_or_never()
+        {
+            taken.push(delivery);
+        }
+    }
+
     /// Tells the broker that a message is dealt with.
     pub(super) async fn acknowledge(&self, delivery: &Delivery) -> anyhow::Result<()> {
-        let acknowledging = delivery.acker.ack(BasicAckOptions::default());
+        self.tell(delivery, BasicAckOptions::default()).await
+    }
+
+    /// Tells the broker that these, which are all that it has handed out up to the last of them, are dealt with.
+    pub(super) async fn acknowledge_all(&self, deliveries: &[Delivery]) -> anyhow::Result<()> {
+        let Some(last) = deliveries.last() else { return Ok(()) };
+        self.tell(last, BasicAckOptions { multiple: true }).await
+    }
+
+    async fn tell(&self, delivery: &Delivery, options: BasicAckOptions) -> anyhow::Result<()> {
+        let acknowledging = delivery.acker.ack(options);
         let acknowledged = timeout(limit(self.settings), acknowledging).await;
         acknowledged.with_context(|| format!("{}: acknowledging took too long", self.queue))??;
         Ok(())

@@ -1,5 +1,6 @@
 //! RabbitMQ: the topology's table, connections, consumers.
 
+pub mod batch;
 pub mod connection;
 pub mod consumer;
 pub mod definitions;

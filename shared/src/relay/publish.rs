@@ -1,9 +1,13 @@
 //! One message to the broker, and what the broker says to it.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::rows::Row;
 use crate::amqp::properties;
@@ -21,8 +25,30 @@ pub(super) enum Outcome {
     Unsent(String),
 }
 
+/// Publishes a window, in order, each without waiting for the one before, and waits for the confirms as long as
+/// `limit`. What `doubt` says of a row holds it.
+pub(super) async fn publish_window(
+    channel: &Channel,
+    rows: Vec<Row>,
+    limit: Duration,
+    doubt: impl Fn(&Row) -> Option<String>,
+) -> Vec<(Row, Outcome)> {
+    let deadline = Instant::now() + limit;
+    let doubt = &doubt;
+    let sends = rows.into_iter().map(|row| async move {
+        let outcome = match doubt(&row) {
+            Some(error) => Outcome::Held(error),
+            None => timeout_at(deadline, publish(channel, &row))
+                .await
+                .unwrap_or_else(|_| Outcome::Unsent("the broker did not confirm in time".to_owned())),
+        };
+        (row, outcome)
+    });
+    join_all(sends).await
+}
+
 /// Publishes and waits for the confirm; the caller bounds the wait.
-pub(super) async fn publish(channel: &Channel, row: &Row) -> Outcome {
+async fn publish(channel: &Channel, row: &Row) -> Outcome {
     let (properties, exchange, key) = match addressed(row) {
         Ok(addressed) => addressed,
         Err(error) => return Outcome::Refused(error),

@@ -1,8 +1,8 @@
-//! The outbox's rows, as the relay sees them.
+//! The outbox's rows, as the relay sees them: claimed by the window, settled by the turn.
 
+use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Text};
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
+use diesel_async::AsyncConnection;
 use serde_json::Value;
 
 use super::publish::Outcome;
@@ -13,6 +13,9 @@ const HELD_DELAY_MS_MAX: i64 = 5_000;
 
 #[derive(QueryableByName)]
 pub(super) struct Row {
+    /// Of the claim that it came with.
+    #[diesel(sql_type = BigInt)]
+    claim_id: i64,
     #[diesel(sql_type = BigInt)]
     pub(super) id: i64,
     #[diesel(sql_type = Text)]
@@ -33,84 +36,127 @@ pub(super) struct Row {
     pub(super) attempts: i32,
 }
 
-#[derive(QueryableByName)]
-pub(super) struct Backlog {
-    #[diesel(sql_type = BigInt)]
-    pub(super) pending: i64,
-    #[diesel(sql_type = diesel::sql_types::Double)]
-    pub(super) oldest_s: f64,
+/// Plans are made for an outbox that is large, whatever it was when they were made: one that was prepared while
+/// it was empty would read all of it, window by window. And a commit need not wait for the disk: what a crash of
+/// the database forgets of claims and deletions is published again, which consumers bear anyway.
+struct Prepare;
+impl StatementSql for Prepare {
+    const SQL: &'static str = "SELECT set_config('enable_seqscan', 'off', true), \
+        set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), \
+        set_config('synchronous_commit', 'off', true)";
 }
 
-struct DeleteConfirmed;
-impl StatementSql for DeleteConfirmed {
-    const SQL: &'static str = "DELETE FROM outbox WHERE id = ANY(?)";
+/// Relays take turns at claiming, so that each sees what the one before has taken.
+struct TakeTurns;
+impl StatementSql for TakeTurns {
+    const SQL: &'static str = "SELECT pg_advisory_xact_lock(hashtextextended('outbox claims', 0))";
 }
 
-struct PostponeFailed;
-impl StatementSql for PostponeFailed {
-    const SQL: &'static str = "UPDATE outbox SET last_error = failed.error, \
-        not_before = now() + failed.delay_ms * interval '1 millisecond' \
-        FROM unnest(?, ?, ?) AS failed (id, error, delay_ms) WHERE outbox.id = failed.id";
+/// A claim is a stretch of ids; rows that are in somebody else's are left alone until it is settled or over.
+/// Rows that were committed late into a stretch are in nobody's window: they wait for its end, too.
+struct Claim;
+impl StatementSql for Claim {
+    const SQL: &'static str = "WITH due AS MATERIALIZED ( \
+            SELECT id, message_id, exchange, routing_key, content_type, headers, body, subscriber_required, attempts \
+            FROM outbox WHERE id > ? AND not_before <= now() AND NOT id <@ (SELECT \
+                coalesce(range_agg(int8range(first_id, last_id, '[]')), '{}') FROM outbox_claims WHERE until > now()) \
+            ORDER BY id LIMIT ?), \
+        claim AS (INSERT INTO outbox_claims (first_id, last_id, until) \
+            SELECT min(id), max(id), now() + ? * interval '1 millisecond' FROM due HAVING count(*) > 0 \
+            RETURNING id) \
+        SELECT claim.id AS claim_id, due.* FROM claim, due";
 }
 
-/// Takes up to `limit` due rows for `claim_ms`.
-pub(super) async fn claim(pool: &Pool, limit: i64, claim_ms: u64) -> Result<Vec<Row>, StoreError> {
+/// Forgets what was confirmed, gives the rest a time for its next attempt, and ends the claims.
+struct Settle;
+impl StatementSql for Settle {
+    const SQL: &'static str = "WITH forgotten AS (DELETE FROM outbox WHERE id = ANY(?)), \
+        postponed AS (UPDATE outbox SET last_error = failed.error, attempts = attempts + 1, \
+            not_before = now() + failed.delay_ms * interval '1 millisecond' \
+            FROM unnest(?, ?, ?) AS failed (id, error, delay_ms) WHERE outbox.id = failed.id) \
+        DELETE FROM outbox_claims WHERE id = ANY(?)";
+}
+
+struct ForgetClaims;
+impl StatementSql for ForgetClaims {
+    const SQL: &'static str = "DELETE FROM outbox_claims WHERE until <= now()";
+}
+
+/// Takes up to `limit` due rows above `after` for `claim_ms`, the first of them first.
+pub(super) async fn claim(pool: &Pool, after: i64, limit: i64, claim_ms: u64) -> Result<Vec<Row>, StoreError> {
     let mut connection = pool.get().await?;
-    let mut rows: Vec<Row> = sql_query(
-        "UPDATE outbox SET not_before = now() + $1 * interval '1 millisecond', attempts = attempts + 1 \
-         WHERE id IN (SELECT id FROM outbox WHERE not_before <= now() ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) \
-         RETURNING id, message_id, exchange, routing_key, content_type, headers, body, subscriber_required, attempts",
-    )
-    .bind::<BigInt, _>(i64::try_from(claim_ms).unwrap_or(i64::MAX))
-    .bind::<BigInt, _>(limit)
-    .load(&mut connection)
-    .await?;
+    let mut rows: Vec<Row> = connection
+        .transaction(async move |connection| {
+            Statement::<Prepare>::new().run(connection).await?;
+            Statement::<TakeTurns>::new().run(connection).await?;
+            Statement::<Claim>::new()
+                .bind::<BigInt, _>(after)
+                .bind::<BigInt, _>(limit)
+                .bind::<BigInt, _>(i64::try_from(claim_ms).unwrap_or(i64::MAX))
+                .load(connection)
+                .await
+                .map_err(StoreError::from)
+        })
+        .await?;
     rows.sort_unstable_by_key(|row| row.id);
     Ok(rows)
 }
 
-/// Forgets what was confirmed, and gives the rest a time for its next attempt. Answers how many were
-/// confirmed, and how many not.
-pub(super) async fn settle(pool: &Pool, rows: &[Row], outcomes: &[Outcome]) -> Result<(u64, u64), StoreError> {
-    let mut confirmed = Vec::new();
+/// How many rows were confirmed, and how many not.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Settled {
+    pub(super) confirmed: u64,
+    pub(super) failed: u64,
+}
+
+/// Writes down what became of rows, and ends their claims.
+pub(super) async fn settle(pool: &Pool, rows: &[(Row, Outcome)]) -> Result<Settled, StoreError> {
+    let (mut confirmed, mut claims) = (Vec::with_capacity(rows.len()), Vec::new());
     let (mut ids, mut errors, mut delays) = (Vec::new(), Vec::new(), Vec::new());
-    for (row, outcome) in rows.iter().zip(outcomes) {
+    let mut settled = Settled::default();
+    for (row, outcome) in rows {
+        claims.push(row.claim_id);
         let (error, delay_ms) = match outcome {
             Outcome::Confirmed => {
                 confirmed.push(row.id);
                 continue;
             }
-            Outcome::Refused(error) => (error, delay_ms(row.attempts)),
-            Outcome::Held(error) => (error, delay_ms(row.attempts).min(HELD_DELAY_MS_MAX)),
-            // Its turn is as soon as there is a link again.
-            Outcome::Unsent(error) => (error, 0),
+            Outcome::Refused(error) => (error, delay_ms(row.attempts + 1)),
+            Outcome::Held(error) => (error, delay_ms(row.attempts + 1).min(HELD_DELAY_MS_MAX)),
+            // Its turn is as soon as there is a link again: it is due, and only let go.
+            Outcome::Unsent(_) => {
+                settled.failed += 1;
+                continue;
+            }
         };
         ids.push(row.id);
         errors.push(error.clone());
         delays.push(delay_ms);
     }
-    let counts = (confirmed.len() as u64, ids.len() as u64);
+    claims.sort_unstable();
+    claims.dedup();
+    settled.confirmed = confirmed.len() as u64;
+    settled.failed += ids.len() as u64;
     let mut connection = pool.get().await?;
-    if !confirmed.is_empty() {
-        Statement::<DeleteConfirmed>::new().bind::<Array<BigInt>, _>(confirmed).run(&mut connection).await?;
-    }
-    if !ids.is_empty() {
-        Statement::<PostponeFailed>::new()
-            .bind::<Array<BigInt>, _>(ids)
-            .bind::<Array<Text>, _>(errors)
-            .bind::<Array<BigInt>, _>(delays)
-            .run(&mut connection)
-            .await?;
-    }
-    Ok(counts)
+    connection
+        .transaction(async move |connection| {
+            Statement::<Prepare>::new().run(connection).await?;
+            let settle = Statement::<Settle>::new()
+                .bind::<Array<BigInt>, _>(confirmed)
+                .bind::<Array<BigInt>, _>(ids)
+                .bind::<Array<Text>, _>(errors)
+                .bind::<Array<BigInt>, _>(delays)
+                .bind::<Array<BigInt>, _>(claims);
+            settle.run(connection).await.map_err(StoreError::from)
+        })
+        .await?;
+    Ok(settled)
 }
 
-/// All that waits.
-pub(super) async fn backlog(pool: &Pool) -> Result<Backlog, StoreError> {
-    let mut connection = pool.get().await?;
-    let query = "SELECT count(*) AS pending, \
-                 coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS oldest_s FROM outbox";
-    Ok(sql_query(query).get_result(&mut connection).await?)
+/// Forgets claims that ran out, of relays that died.
+pub(super) async fn forget_claims(pool: &Pool) -> Result<(), StoreError> {
+    Statement::<ForgetClaims>::new().run(&mut *pool.get().await?).await?;
+    Ok(())
 }
 
 /// 100 ms doubling to 30 s.

@@ -2,9 +2,11 @@
 //! message; when one of two is missing, its share would be lost without a word. So the relay looks.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::future::join_all;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ErrorKind};
@@ -14,8 +16,6 @@ use super::rows::Row;
 use crate::amqp::health::BrokerHealth;
 use crate::amqp::topology::{EVENTS, QUEUES, Queue, User};
 
-/// How often all queues are looked at, with or without messages for them.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A queue that was missing is trusted again only after this: its bindings come after it.
 const SETTLE: Duration = Duration::from_secs(2);
 /// AMQP: there is no such queue.
@@ -32,9 +32,9 @@ pub(super) struct Subscribers<'a> {
     limit: Duration,
     health: &'a BrokerHealth,
     queues: Vec<&'static Queue>,
-    channel: Option<Channel>,
-    doubts: BTreeMap<&'static str, Doubt>,
-    looked_at: Option<Instant>,
+    /// Where it looks, one look at a time.
+    channel: tokio::sync::Mutex<Option<Channel>>,
+    doubts: Mutex<BTreeMap<&'static str, Doubt>>,
 }
 
 impl<'a> Subscribers<'a> {
@@ -48,7 +48,7 @@ impl<'a> Subscribers<'a> {
         for queue in &queues {
             health.pass(queue.name);
         }
-        Self { link, limit, health, queues, channel: None, doubts: BTreeMap::new(), looked_at: None }
+        Self { link, limit, health, queues, channel: tokio::sync::Mutex::default(), doubts: Mutex::default() }
     }
 
     /// The queues of a message.
@@ -59,55 +59,70 @@ impl<'a> Subscribers<'a> {
 
     /// Why a message must wait, as far as is known without looking.
     pub(super) fn doubt(&self, row: &Row) -> Option<String> {
-        let doubted = Self::of(row).find(|queue| self.doubts.contains_key(queue.name))?;
+        let doubts = self.doubts();
+        if doubts.is_empty() {
+            return None;
+        }
+        let doubted = Self::of(row).find(|queue| doubts.contains_key(queue.name))?;
         Some(format!("the queue {} is missing", doubted.name))
     }
 
-    /// Looks at all queues, when it is time.
-    pub(super) async fn look_now_and_then(&mut self) -> anyhow::Result<()> {
-        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
-            return Ok(());
-        }
-        let queues = self.queues.clone();
-        self.look(&queues).await?;
-        self.looked_at = Some(Instant::now());
-        Ok(())
+    /// All queues that the service publishes to.
+    pub(super) fn all(&self) -> &[&'static Queue] {
+        &self.queues
     }
 
     /// Looks at some queues.
-    pub(super) async fn look(&mut self, queues: &[&'static Queue]) -> anyhow::Result<()> {
-        for queue in queues {
-            let is_there = self.is_there(queue.name).await?;
-            match (is_there, self.doubts.get(queue.name)) {
-                (false, _) => {
-                    self.doubts.insert(queue.name, Doubt::IsMissing);
-                    self.health.fail(queue.name, "the queue is missing; its messages wait in the outbox");
-                }
-                (true, Some(Doubt::IsMissing)) => {
-                    self.doubts.insert(queue.name, Doubt::CameBack(Instant::now()));
-                }
-                (true, Some(Doubt::CameBack(at))) if at.elapsed() >= SETTLE => {
-                    self.doubts.remove(queue.name);
-                    self.health.pass(queue.name);
-                }
-                (true, _) => {}
+    pub(super) async fn look(&self, queues: &[&'static Queue]) -> anyhow::Result<()> {
+        let mut kept = self.channel.lock().await;
+        if self.are_there(&mut kept, queues).await? {
+            for queue in queues {
+                self.note(queue, true);
             }
+            return Ok(());
+        }
+        // Now one by one: each that is missing closes the channel.
+        for queue in queues {
+            let is_there = self.is_there(&mut kept, queue.name).await?;
+            self.note(queue, is_there);
         }
         Ok(())
     }
 
-    async fn is_there(&mut self, queue: &str) -> anyhow::Result<bool> {
-        let channel = match self.channel.take() {
-            Some(channel) if channel.status().connected() => channel,
-            _ => timeout(self.limit, self.link.create_channel())
-                .await
-                .context("the broker did not open a channel in time")??,
-        };
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let looking = channel.queue_declare(queue.into(), options, FieldTable::default());
+    fn note(&self, queue: &'static Queue, is_there: bool) {
+        let mut doubts = self.doubts();
+        match (is_there, doubts.get(queue.name)) {
+            (false, _) => {
+                doubts.insert(queue.name, Doubt::IsMissing);
+                self.health.fail(queue.name, "the queue is missing; its messages wait in the outbox");
+            }
+            (true, Some(Doubt::IsMissing)) => {
+                doubts.insert(queue.name, Doubt::CameBack(Instant::now()));
+            }
+            (true, Some(Doubt::CameBack(at))) if at.elapsed() >= SETTLE => {
+                doubts.remove(queue.name);
+                self.health.pass(queue.name);
+            }
+            (true, _) => {}
+        }
+    }
+
+    /// Asks for all of them at once; false when not all are there, or it cannot be told so.
+    async fn are_there(&self, kept: &mut Option<Channel>, queues: &[&'static Queue]) -> anyhow::Result<bool> {
+        let channel = self.open(kept).await?;
+        let asked = join_all(queues.iter().map(|queue| declare_passively(&channel, queue.name)));
+        let told = timeout(self.limit, asked).await.context("the broker did not tell of its queues in time")?;
+        let all = told.iter().all(Result::is_ok);
+        *kept = all.then_some(channel);
+        Ok(all)
+    }
+
+    async fn is_there(&self, kept: &mut Option<Channel>, queue: &str) -> anyhow::Result<bool> {
+        let channel = self.open(kept).await?;
+        let looking = declare_passively(&channel, queue);
         match timeout(self.limit, looking).await.context("the broker did not tell of a queue in time")? {
-            Ok(_) => {
-                self.channel = Some(channel);
+            Ok(()) => {
+                *kept = Some(channel);
                 Ok(true)
             }
             Err(error) => match error.kind() {
@@ -118,4 +133,23 @@ impl<'a> Subscribers<'a> {
             },
         }
     }
+
+    /// The channel of the last look, or a new one.
+    async fn open(&self, kept: &mut Option<Channel>) -> anyhow::Result<Channel> {
+        match kept.take() {
+            Some(channel) if channel.status().connected() => Ok(channel),
+            _ => Ok(timeout(self.limit, self.link.create_channel())
+                .await
+                .context("the broker did not open a channel in time")??),
+        }
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, BTreeMap<&'static str, Doubt>> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn declare_passively(channel: &Channel, queue: &str) -> lapin::Result<()> {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await.map(drop)
 }

@@ -1,0 +1,155 @@
+//! The relay's way through the outbox: several windows at once, in order, shared with others, and nothing lost.
+
+use std::collections::BTreeSet;
+
+use testkit::{LinkCutter, wait_until};
+use tokio_postgres::NoTls;
+
+use crate::support::{SOON, Shop};
+
+/// One of its queues is `production.replenishments-closed`, its only one.
+const CLOSED: &str = "replenishment.closed";
+const CLOSED_QUEUE: &str = "production.replenishments-closed";
+
+/// Events `<name>-<first>` to `<name>-<last>`, in that order.
+fn events(name: &str, key: &str, first: i64, last: i64) -> String {
+    format!(
+        "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
+         SELECT '{name}-' || n, 'jaego.events', '{key}', 'text/plain', '{{}}', 'x', true \
+         FROM generate_series({first}, {last}) n ORDER BY n"
+    )
+}
+
+async fn execute(shop: &Shop, sql: &str) {
+    shop.database.batch_execute(sql).await.expect("executed");
+}
+
+async fn wait_for_waiting(shop: &Shop, filter: &str, expected: i64) {
+    let query = format!("SELECT count(*) FROM outbox WHERE {filter}");
+    wait_until(&query, SOON, || async {
+        let count = shop.count(&query).await;
+        if count == expected { Ok(()) } else { Err(count) }
+    })
+    .await;
+}
+
+/// The ids of a queue's messages, from the first to the last.
+async fn queued(shop: &Shop, queue: &str, at_most: u32) -> Vec<String> {
+    let vhost = &shop.surroundings.vhost;
+    let messages = vhost.broker().get_messages(&vhost.name, queue, at_most).await.expect("messages");
+    messages.into_iter().map(|message| message.properties.message_id.expect("an id")).collect()
+}
+
+async fn depth(shop: &Shop, queue: &str) -> u32 {
+    shop.surroundings.vhost.depth(queue).await.expect("depth")
+}
+
+/// Small windows, four of them at once.
+const NARROW: [(&str, &str); 2] = [("JAEGO_SALES__OUTBOX__WINDOW", "10"), ("JAEGO_SALES__OUTBOX__WINDOWS", "4")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_that_are_on_their_way_at_once_keep_their_order() {
+    let shop = Shop::open_with(&NARROW).await;
+    execute(&shop, &events("e", CLOSED, 1, 400)).await;
+    wait_for_waiting(&shop, "true", 0).await;
+    let expected: Vec<String> = (1..=400).map(|number| format!("e-{number}")).collect();
+    assert_eq!(queued(&shop, CLOSED_QUEUE, 1_000).await, expected, "each once, in order");
+    assert_eq!(shop.count("SELECT count(*) FROM outbox_claims").await, 0, "no claim outlives its window");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_dies_between_confirm_and_settlement_costs_no_event() {
+    let mut shop = Shop::open_with(&NARROW).await;
+    shop.stop().await;
+    let link = LinkCutter::start(format!("127.0.0.1:{}", shop.surroundings.lab.amqp_port())).await.expect("a link");
+    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__AMQP__URL") {
+        *value = link.url(value).expect("a URL");
+    }
+    execute(&shop, &events("e", CLOSED, 1, 200)).await;
+    let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
+    tokio::spawn(connection);
+    let lock = locker.transaction().await.expect("a transaction");
+    lock.execute("SELECT * FROM outbox WHERE message_id = 'e-1' FOR UPDATE", &[]).await.expect("locked");
+    shop.start().await;
+    wait_until("four windows on the broker, none of them settled", SOON, || async {
+        let depth = depth(&shop, CLOSED_QUEUE).await;
+        if depth == 40 { Ok(()) } else { Err(depth) }
+    })
+    .await;
+    assert_eq!(shop.count("SELECT count(*) FROM outbox").await, 200);
+    assert_eq!(shop.count("SELECT count(*) FROM outbox_claims").await, 4, "and no more than four are on their way");
+    link.cut_once();
+    lock.rollback().await.expect("unlocked");
+    wait_for_waiting(&shop, "true", 0).await;
+    let arrived: BTreeSet<String> = queued(&shop, CLOSED_QUEUE, 1_000).await.into_iter().collect();
+    let expected: BTreeSet<String> = (1..=200).map(|number| format!("e-{number}")).collect();
+    assert_eq!(arrived, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_missing_queue_do_not_hold_the_others() {
+    let shop = Shop::open_with(&NARROW).await;
+    let vhost = &shop.surroundings.vhost;
+    vhost.broker().delete_queue(&vhost.name, "restock.production-requests").await.expect("deleted");
+    // More than all windows together, before and after the others.
+    let all = [
+        events("held", "production.requested", 1, 100),
+        events("free", CLOSED, 1, 100),
+        events("held", "production.requested", 101, 200),
+    ];
+    execute(&shop, &format!("BEGIN; {}; COMMIT", all.join(";"))).await;
+    wait_for_waiting(&shop, "message_id LIKE 'free-%'", 0).await;
+    assert_eq!(depth(&shop, CLOSED_QUEUE).await, 100);
+    assert_eq!(shop.count("SELECT count(*) FROM outbox").await, 200, "each of the others is kept");
+    wait_for_waiting(&shop, "last_error LIKE '%restock.production-requests is missing'", 200).await;
+
+    vhost.import(&shared::amqp::topology::definitions()).await.expect("imported");
+    wait_for_waiting(&shop, "true", 0).await;
+    let arrived: BTreeSet<String> = queued(&shop, "restock.production-requests", 1_000).await.into_iter().collect();
+    assert_eq!(arrived.len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_another_relay_is_left_alone_until_it_is_over() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    execute(&shop, &events("e", CLOSED, 1, 30)).await;
+    // Of a relay that died long ago, and of one that is at work.
+    let claims = "INSERT INTO outbox_claims (first_id, last_id, until) \
+                  SELECT min(id), min(id) + 9, now() - interval '1 hour' FROM outbox UNION ALL \
+                  SELECT min(id) + 10, min(id) + 19, now() + interval '1 hour' FROM outbox";
+    execute(&shop, claims).await;
+    shop.start().await;
+    wait_for_waiting(&shop, "true", 10).await;
+    wait_until("the dead claim to be forgotten", SOON, || async {
+        let claims = shop.count("SELECT count(*) FROM outbox_claims").await;
+        if claims == 1 { Ok(()) } else { Err(claims) }
+    })
+    .await;
+    let ids = |first: u32, last: u32| (first..=last).map(|number| format!("e-{number}"));
+    let expected: Vec<String> = ids(1, 10).chain(ids(21, 30)).collect();
+    assert_eq!(queued(&shop, CLOSED_QUEUE, 100).await, expected);
+
+    execute(&shop, "UPDATE outbox_claims SET until = now()").await;
+    wait_for_waiting(&shop, "true", 0).await;
+    // What was looked at was given back, in whatever order.
+    assert_eq!(queued(&shop, CLOSED_QUEUE, 100).await[20..], ids(11, 20).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_committed_after_later_ones_is_published() {
+    let shop = Shop::open_with(&NARROW).await;
+    let (mut slow, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
+    tokio::spawn(connection);
+    let transaction = slow.transaction().await.expect("a transaction");
+    transaction.batch_execute(&events("slow", CLOSED, 1, 1)).await.expect("written");
+    execute(&shop, &events("fast", CLOSED, 1, 100)).await;
+    wait_until("the later ones to be published", SOON, || async {
+        let depth = depth(&shop, CLOSED_QUEUE).await;
+        if depth == 100 { Ok(()) } else { Err(depth) }
+    })
+    .await;
+    transaction.commit().await.expect("committed");
+    wait_for_waiting(&shop, "true", 0).await;
+    assert_eq!(queued(&shop, CLOSED_QUEUE, 1_000).await.last().map(String::as_str), Some("slow-1"));
+}

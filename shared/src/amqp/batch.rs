@@ -1,0 +1,54 @@
+//! Messages that came together are handled together, where a subscription knows how: one transaction and one
+//! acknowledgement for all of them.
+//!
+//! A batch is all or nothing, and never the last word: when it fails, or one of its messages needs a path of its own
+//! (it cannot be read, it is a redriven dead letter), its messages are handled one by one, as without it. So attempts,
+//! retries and dead letters are those of single messages.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use lapin::message::Delivery;
+use tracing::Instrument;
+
+use super::consumer::{HandleError, Subscription};
+use super::letter::handled_headers;
+use crate::contracts::ReceivedEvent;
+use crate::dead_letters::REDRIVE_HEADER;
+use crate::trace::TraceContext;
+
+/// An event and the trace that its handling belongs to.
+pub type TracedEvent = (ReceivedEvent, TraceContext);
+
+/// Handles events of one queue in their order, as their handler would one by one: all of them, or none.
+pub type BatchHandler = Arc<dyn Fn(Vec<TracedEvent>) -> BoxFuture<'static, Result<(), HandleError>> + Send + Sync>;
+
+/// Handles what was delivered together; false when it must be handled one by one, and nothing has happened yet.
+pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[Delivery]) -> bool {
+    let Some(handler) = subscription.batch_handler.as_ref().filter(|_| deliveries.len() > 1) else { return false };
+    let Some(events) = deliveries.iter().map(plain_event).collect::<Option<Vec<_>>>() else { return false };
+    let queue = subscription.queue.name;
+    // They last as long as the batch.
+    let spans: Vec<_> = events
+        .iter()
+        .map(|event| tracing::info_span!("consume", queue, event = event.kind, event_id = event.id))
+        .collect();
+    let traced = events.into_iter().zip(&spans).map(|(event, span)| {
+        let trace = event.trace().enter(span);
+        (event, trace)
+    });
+    let together = tracing::info_span!("consume_together", queue, events = deliveries.len());
+    match handler(traced.collect()).instrument(together).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(queue, %error, events = deliveries.len(), "not together; one by one");
+            false
+        }
+    }
+}
+
+/// The event, if it can be read and is no redriven dead letter: what became of that is told for itself.
+fn plain_event(delivery: &Delivery) -> Option<ReceivedEvent> {
+    let is_redriven = handled_headers(delivery).contains_key(REDRIVE_HEADER);
+    ReceivedEvent::parse(&delivery.data).ok().filter(|_| !is_redriven)
+}
