@@ -12,7 +12,6 @@ use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
 use diesel_async::AsyncPgConnection;
-use diesel_async::methods::LoadQuery;
 
 /// Names the statement; its type is the cache key.
 pub trait StatementSql: Send + Sync + 'static {
@@ -57,15 +56,6 @@ impl<S: StatementSql> Statement<S> {
         R: QueryableByName<Pg> + Send + 'static,
     {
         diesel_async::RunQueryDsl::load(self, &mut connection).await
-    }
-
-    /// Executes it; answers its rows, by the names of their columns.
-    pub async fn load<'query, U>(self, connection: &mut AsyncPgConnection) -> QueryResult<Vec<U>>
-    where
-        U: Send,
-        Self: LoadQuery<'query, AsyncPgConnection, U> + 'query,
-    {
-        diesel_async::RunQueryDsl::load(self, connection).await
     }
 }
 
