@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_line_has_a_point_for_each_figure() {
         let values = vec![1.0, 2.0, 4.0];
-        let svg = line(&Line { title: "t".to_owned(), unit: "MiB".to_owned(), step: "s".to_owned(), values });
+        let svg = line(&Line { title: "t".to_owned(), unit: "MB".to_owned(), step: "s".to_owned(), values });
         assert!(svg.contains("60.0,156.8"), "{svg}");
     }
 }

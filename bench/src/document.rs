@@ -148,9 +148,9 @@ fn ratio(figure: &Spread) -> String {
     format!("{:.2} ({:.2}..{:.2})", figure.median, figure.min, figure.max)
 }
 
-/// A figure as people read it: 31,204; 1.84.
+/// A figure as people read it: 31,204; 1.84; 0.
 pub fn number(figure: f64) -> String {
-    if figure < 100.0 {
+    if figure < 100.0 && figure.fract() != 0.0 {
         return format!("{figure:.2}");
     }
     let digits = format!("{figure:.0}");
@@ -171,6 +171,7 @@ mod tests {
     #[test]
     fn figures_are_grouped() {
         assert_eq!((number(1.844).as_str(), number(999.6).as_str()), ("1.84", "1,000"));
+        assert_eq!(number(0.0), "0");
         assert_eq!((number(31_204.2).as_str(), number(1_000_000.0).as_str()), ("31,204", "1,000,000"));
     }
 }

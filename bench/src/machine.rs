@@ -51,10 +51,10 @@ async fn show(admin: &Client, name: &str) -> anyhow::Result<String> {
     Ok(row.get(0))
 }
 
-/// The resident memory of a process, MiB.
-pub fn memory_mib(pid: u32) -> anyhow::Result<f64> {
+/// The resident memory of a process, MB.
+pub fn memory_mb(pid: u32) -> anyhow::Result<f64> {
     let kib = kibibytes(&format!("/proc/{pid}/status"), "VmRSS").context("the process has ended")?;
-    Ok(crate::statistics::figure(kib) / 1024.0)
+    Ok(crate::statistics::figure(kib) * 1024.0 / 1e6)
 }
 
 /// A figure of a file like /proc/meminfo: `MemTotal:  123 kB`.
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn this_process_has_memory() {
-        assert!(memory_mib(std::process::id()).unwrap() > 0.5);
+        assert!(memory_mb(std::process::id()).unwrap() > 0.5);
         assert!(kibibytes("/proc/meminfo", "MemTotal").unwrap() > 1024);
     }
 }

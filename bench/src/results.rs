@@ -73,7 +73,7 @@ pub struct Baseline {
 pub struct Line {
     /// The chart's title.
     pub title: String,
-    /// What the figures are, such as `MiB`.
+    /// What the figures are, such as `MB`.
     pub unit: String,
     /// What the steps are, such as `s`.
     pub step: String,

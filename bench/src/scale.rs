@@ -27,7 +27,7 @@ pub struct Scale {
     pub burst: u64,
     /// Events that the baseline of the relay publishes.
     pub one_by_one: u64,
-    /// Callbacks in a burst for one side and turn.
+    /// Callbacks that are prepared for each second of load.
     pub callbacks: u64,
     /// Production requests for the delivery.
     pub requests: u64,
@@ -54,7 +54,7 @@ impl Scale {
             keys_again: 200,
             burst: 100_000,
             one_by_one: 5_000,
-            callbacks: 30_000,
+            callbacks: 20_000,
             requests: 20_000,
             samples: 200,
             stored: &[0, 1_000_000, 10_000_000],
@@ -72,14 +72,14 @@ impl Scale {
             connections: &[16],
             pools: &[16],
             products: 100,
-            growing: &[0, 2_000],
+            growing: &[2_000],
             keys_again: 20,
             burst: 1_000,
             one_by_one: 200,
-            callbacks: 300,
+            callbacks: 500,
             requests: 200,
             samples: 5,
-            stored: &[0, 2_000],
+            stored: &[2_000],
             soak: Duration::from_secs(2),
         }
     }

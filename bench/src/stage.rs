@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{
     process::{Process, Spec},
     servers::{choose_ports, write_private},
@@ -142,6 +142,21 @@ impl Stage {
         let (status, text) = (answer.status(), answer.text().await.context("no whole answer")?);
         ensure!(status == StatusCode::OK, "{path} of {service} answered {status}: {text}");
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Makes a factory known to all services.
+    pub async fn put_factory(&self, id: &str, base_url: &str, max_in_flight: u32) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1/factories/{id}", self.stack.urls(Service::Production).api);
+        let body = json!({"name": "bench", "base_url": base_url, "max_in_flight": max_in_flight, "lead_time_s": 40});
+        let request = self.http.put(url).bearer_auth(self.stack.operator_token()).json(&body);
+        let answer = self.send(request).await?;
+        ensure!(answer.status().is_success(), "the factory was answered {}", answer.status());
+        let unknown = "SELECT greatest(0, 1 - count(*)) FROM factories";
+        for service in [Service::Sales, Service::Restock] {
+            let client = database::connect(&self.stack.database_url(service)?).await?;
+            database::wait_until_none(&client, unknown, "services that do not know the factory").await?;
+        }
+        Ok(())
     }
 
     /// Every service proves its own books.

@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn percentiles_are_figures_that_were_measured() {
         let values: Vec<f64> = (1..=100).map(f64::from).collect();
-        let of = |values: &[f64]| [percentile(values, 0.5), percentile(values, 0.99)];
-        assert_eq!(of(&values), [50.0, 99.0]);
-        assert_eq!(of(&[7.0]), [7.0, 7.0]);
-        assert_eq!(of(&[]), [0.0, 0.0]);
+        let of = |values: &[f64]| format!("{} {}", percentile(values, 0.5), percentile(values, 0.99));
+        assert_eq!(of(&values), "50 99");
+        assert_eq!(of(&[7.0]), "7 7");
+        assert_eq!(of(&[]), "0 0");
     }
 }

@@ -1,8 +1,10 @@
 //! What the services are compared with: servers that do the same work in the ordinary way, tuned fairly.
 
 mod empty;
+pub mod factory;
 mod orders;
 mod pool;
+mod receipts;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -20,6 +22,10 @@ pub enum Server {
     Empty,
     /// One transaction for each order.
     Orders,
+    /// One transaction for each callback.
+    Receipts,
+    /// A factory that answers at once.
+    Factory,
 }
 
 impl Server {
@@ -28,6 +34,8 @@ impl Server {
         match self {
             Self::Empty => "empty",
             Self::Orders => "orders",
+            Self::Receipts => "receipts",
+            Self::Factory => "factory",
         }
     }
 }
@@ -38,5 +46,7 @@ pub async fn serve(wanted: &Serve) -> anyhow::Result<()> {
     match wanted.server {
         Server::Empty => empty::serve(wanted).await,
         Server::Orders => orders::serve(wanted).await,
+        Server::Receipts => receipts::serve(wanted).await,
+        Server::Factory => factory::serve(wanted).await,
     }
 }

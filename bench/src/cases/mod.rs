@@ -1,6 +1,12 @@
 //! What is measured.
 
+mod delivery;
+mod end_to_end;
+mod growth;
 mod intake;
+mod memory;
+mod receipts;
+mod relay;
 
 use clap::ValueEnum;
 
@@ -16,16 +22,32 @@ use crate::{
 pub enum Case {
     /// Orders.
     Intake,
+    /// From the outbox to the broker.
+    Relay,
+    /// Callbacks of factories.
+    Receipts,
+    /// Requests to a factory.
+    Delivery,
+    /// One thing at a time.
+    EndToEnd,
+    /// Much, and long.
+    Growth,
 }
 
 impl Case {
     /// All, in the order in which they are told.
-    pub const ALL: [Self; 1] = [Self::Intake];
+    pub const ALL: [Self; 6] =
+        [Self::Intake, Self::Relay, Self::Receipts, Self::Delivery, Self::EndToEnd, Self::Growth];
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
+            Self::Relay => "relay",
+            Self::Receipts => "receipts",
+            Self::Delivery => "delivery",
+            Self::EndToEnd => "end-to-end",
+            Self::Growth => "growth",
         }
     }
 
@@ -33,12 +55,22 @@ impl Case {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Intake => "Intake of orders",
+            Self::Relay => "Relay of events",
+            Self::Receipts => "Receipts of goods",
+            Self::Delivery => "Delivery to a factory",
+            Self::EndToEnd => "End to end, idle",
+            Self::Growth => "Growth",
         }
     }
 
     async fn measure(self, wanted: &Run) -> anyhow::Result<CaseResult> {
         match self {
             Self::Intake => intake::measure(wanted).await,
+            Self::Relay => relay::measure(wanted).await,
+            Self::Receipts => receipts::measure(wanted).await,
+            Self::Delivery => delivery::measure(wanted).await,
+            Self::EndToEnd => end_to_end::measure(wanted).await,
+            Self::Growth => growth::measure(wanted).await,
         }
     }
 }

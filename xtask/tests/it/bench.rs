@@ -8,7 +8,8 @@ use tokio::process::Command;
 use crate::harness::{Folder, programs, programs_dir};
 
 /// Headings of all cases.
-const CASES: [&str; 1] = ["Intake of orders"];
+const CASES: [&str; 6] =
+    ["Intake of orders", "Relay of events", "Receipts of goods", "Delivery to a factory", "End to end, idle", "Growth"];
 
 const END: Duration = Duration::from_secs(500);
 

@@ -1,6 +1,9 @@
 //! Orders: everybody wants one product, or many; nothing is there; keys come twice; two replicas; too many at once.
 
+mod doubled;
 mod hot;
+mod overload;
+mod replicas;
 
 use xtask::demo;
 
@@ -36,6 +39,9 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let (theirs, server) = tuned_baseline(&stage, url, &mut result).await?;
     let mut compared = Comparison { stage, result, ours, theirs, server };
     hot::measure(&mut compared).await?;
+    doubled::measure(&mut compared).await?;
+    replicas::measure(&mut compared).await?;
+    overload::measure(&mut compared).await?;
 
     let Comparison { mut stage, mut result, ours, theirs, server } = compared;
     for shop in [&ours, &theirs] {
