@@ -9,6 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    bench::{self, Case},
     cargo::workspace_root,
     checks, dist, down,
     image::{self, ToolName},
@@ -37,6 +38,9 @@ enum Command {
     Reset(Reset),
     /// Check everything: formatting, clippy, all tests, licences. With a filter: only those tests.
     Test(Test),
+    /// Measure how fast it is: release builds on private servers, each case in turns with what it is compared
+    /// with. Writes docs/benchmarks.md.
+    Bench(Bench),
     /// Build the programs that are shipped: static, checked, with bills of materials, in target/dist.
     Dist(Dist),
     /// Build `dist`, and from it an image for each program, with docker or buildah. Nothing is pulled.
@@ -92,6 +96,26 @@ struct Test {
 }
 
 #[derive(Debug, Args)]
+struct Bench {
+    /// What to measure [default: everything]
+    #[arg(value_enum)]
+    cases: Vec<Case>,
+    /// A few seconds for each case, to see that it runs and that the books agree. The figures mean little, and
+    /// are not written down.
+    #[arg(long)]
+    quick: bool,
+    /// Write the figures of a quick run down, too.
+    #[arg(long)]
+    write: bool,
+    /// Use the programs in this folder instead of building them.
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// Where servers and services keep everything; it is deleted before and after [default: target/bench]
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Dist {
     /// No bills of materials: the tool that writes them needs the network once.
     #[arg(long)]
@@ -134,6 +158,11 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Down(place) => down::down(&place.absolute()?).await,
             Command::Reset(args) => down::reset(&args.place.absolute()?, args.yes).await,
             Command::Test(args) => checks::test(&args.filter).await,
+            Command::Bench(args) => {
+                let Bench { cases, quick, write, programs, dir } = args;
+                let dir = std::path::absolute(dir.unwrap_or_else(|| workspace_root().join("target/bench")))?;
+                bench::bench(&bench::Wanted { cases, quick, write, programs, dir }).await
+            }
             Command::Dist(args) => dist::run(!args.without_sbom).await,
             Command::Image(args) => {
                 let Image { dist, no_dist, tool, repository, tag, check } = args;

@@ -1,7 +1,8 @@
-//! What a person types: `cargo xtask up | down | reset | test | dist | image`. A library too, so that the
-//! end-to-end tests start exactly the stack that `up` starts.
+//! What a person types: `cargo xtask up | down | reset | test | bench | dist | image`. A library too, so
+//! that the end-to-end tests and the benchmarks start exactly the stack that `up` starts.
 
 pub mod api;
+mod bench;
 mod cargo;
 mod checks;
 pub mod cli;
@@ -16,7 +17,7 @@ pub mod packages;
 pub mod programs;
 pub mod progress;
 pub mod python;
-mod run_dir;
+pub mod run_dir;
 mod signals;
 pub mod stack;
 mod up;

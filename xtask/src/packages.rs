@@ -71,6 +71,27 @@ pub async fn ensure(progress: &Progress) -> anyhow::Result<ServerPrograms> {
     provide(progress, "PostgreSQL and RabbitMQ", ServerPrograms::find, found).await
 }
 
+/// The load generator of the benchmarks.
+pub const LOAD_GENERATOR: &str = "wrk";
+
+const LOAD_GENERATOR_HINTS: Hints = Hints {
+    elsewhere: "install wrk 4.1 or later so that it is on PATH",
+    newer: "Its source: https://github.com/wg/wrk",
+    note: "It is a program that sends HTTP requests; it starts nothing by itself.",
+};
+
+/// Finds the load generator of the benchmarks; installs it where that is possible without asking.
+pub async fn ensure_load_generator(progress: &Progress) -> anyhow::Result<()> {
+    let missing = || MissingPrograms {
+        programs: vec!["the load generator wrk"],
+        packages: vec![LOAD_GENERATOR],
+        hints: &LOAD_GENERATOR_HINTS,
+    };
+    let find = || find_on_path(LOAD_GENERATOR).ok_or_else(missing);
+    provide(progress, "the load generator wrk", find, |_| "The load generator wrk is installed".to_owned()).await?;
+    Ok(())
+}
+
 /// What `find` finds, installed before where it must be.
 pub(crate) async fn provide<T>(
     progress: &Progress,

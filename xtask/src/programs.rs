@@ -44,6 +44,11 @@ impl Programs {
         Self { paths }.complete()
     }
 
+    /// The folder that cargo has put them in.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.paths.values().next().and_then(|path| path.parent())
+    }
+
     /// Those that are in a folder already.
     pub fn in_folder(dir: &Path) -> anyhow::Result<Self> {
         let present = PROGRAMS.map(|(_, program)| (program.to_owned(), dir.join(program)));

@@ -23,7 +23,7 @@ const NOTE: &str = "up.json";
 
 /// A stack's folder, locked: nobody else starts or stops anything in it.
 #[derive(Debug)]
-pub(crate) struct RunDir {
+pub struct RunDir {
     dir: PathBuf,
     _lock: File,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Note {
 
 impl RunDir {
     /// Locks the folder; none when another process holds it.
-    pub(crate) fn lock(dir: &Path) -> anyhow::Result<Option<Self>> {
+    pub fn lock(dir: &Path) -> anyhow::Result<Option<Self>> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let path = dir.join(LOCK);
         let opened = File::options().create(true).append(true).open(&path);
@@ -81,7 +81,7 @@ impl RunDir {
 
     /// Ends, in order, what an earlier process has left running; answers whether there was anything.
     /// Only processes that are still the recorded program are touched.
-    pub(crate) async fn stop_leftovers(&self, progress: &Progress) -> anyhow::Result<bool> {
+    pub async fn stop_leftovers(&self, progress: &Progress) -> anyhow::Result<bool> {
         let running = running(&self.dir);
         if !running.is_empty() {
             let step = progress.begin_always(format!("Stopping {}", running.join(", ")));
@@ -104,7 +104,7 @@ impl RunDir {
     }
 
     /// Deletes everything that a stack keeps, and the folder when nothing else is in it.
-    pub(crate) fn delete(self) -> anyhow::Result<()> {
+    pub fn delete(self) -> anyhow::Result<()> {
         for server in server_dirs(&self.dir) {
             servers::wipe(&server)?;
         }

@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use testkit::{
+    keys::CallbackKeys,
     process::{Process, Spec},
     provision::Broker,
     servers::RabbitServer,
@@ -243,6 +244,32 @@ impl Stack {
     /// The broker, as a service's own user.
     pub fn broker_url(&self, service: Service) -> anyhow::Result<String> {
         Ok(self.running_servers()?.broker_url(service))
+    }
+
+    /// PostgreSQL, as its administrator.
+    pub fn postgres_admin_url(&self) -> anyhow::Result<String> {
+        self.running_servers()?.postgres_admin_url()
+    }
+
+    /// The key pair of callback tokens.
+    pub fn callback_keys(&self) -> &CallbackKeys {
+        &self.kept.keys
+    }
+
+    /// A further process of a service's program, beside the stack's own: a second replica, or a command for
+    /// another database. It is the caller's: dropping it kills it.
+    pub fn beside(
+        &self,
+        service: Service,
+        command: &str,
+        name: &str,
+        settings: &[(&'static str, String)],
+    ) -> anyhow::Result<Process> {
+        Ok(Spec::new(name, self.options.programs.path(service.program()), self.log(name))
+            .arg(command)
+            .clear_env()
+            .envs(self.environment(service, settings)?)
+            .spawn()?)
     }
 
     /// RabbitMQ itself, to be ended and started again: only a private one.

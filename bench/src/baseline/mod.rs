@@ -1,0 +1,52 @@
+//! What the services are compared with: servers that do the same work in the ordinary way, tuned fairly.
+
+mod empty;
+pub mod factory;
+mod orders;
+mod pool;
+mod receipts;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use nix::sys::{prctl::set_pdeathsig, signal::Signal};
+
+use crate::cli::Serve;
+
+/// Worker threads for HTTP: as many as a service's listener has.
+const WORKERS: usize = 2;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Server {
+    /// Answers, and does nothing: the bound of everything over HTTP here.
+    Empty,
+    /// One transaction for each order.
+    Orders,
+    /// One transaction for each callback.
+    Receipts,
+    /// A factory that answers at once.
+    Factory,
+}
+
+impl Server {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Orders => "orders",
+            Self::Receipts => "receipts",
+            Self::Factory => "factory",
+        }
+    }
+}
+
+/// Serves until it is ended; it ends with the process that has started it.
+pub async fn serve(wanted: &Serve) -> anyhow::Result<()> {
+    set_pdeathsig(Signal::SIGTERM).context("cannot ask to end with the process before")?;
+    match wanted.server {
+        Server::Empty => empty::serve(wanted).await,
+        Server::Orders => orders::serve(wanted).await,
+        Server::Receipts => receipts::serve(wanted).await,
+        Server::Factory => factory::serve(wanted).await,
+    }
+}

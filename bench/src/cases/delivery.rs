@@ -1,0 +1,106 @@
+//! Many production requests at once, and a factory that answers at once.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use tokio_postgres::Client;
+use xtask::{
+    demo,
+    stack::{Service, Want},
+};
+
+use super::{Case, Turns};
+use crate::{
+    baseline::Server,
+    cli::Run,
+    database,
+    results::{CaseResult, Row},
+    stage::{Beside, Stage},
+    statistics::figure,
+};
+
+const UNIT: &str = "requests/s";
+/// At least so many each second.
+const WANTED: f64 = 2_000.0;
+/// Calls at the same time to the one factory.
+const IN_FLIGHT: u32 = 64;
+/// Nobody reads it meanwhile.
+const QUEUE: &str = "sales.production-outcomes";
+
+pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
+    let mut stage = Stage::start(wanted, Case::Delivery, &[]).await?;
+    let mut result = stage.result().await?;
+    let factory = stage.serve(Server::Factory, "", 1).await?;
+    stage.put_factory(demo::FACTORY, &factory.url, IN_FLIGHT).await?;
+    stage.stack.stop_service(Service::Sales).await?;
+    let production = database::connect(&stage.stack.database_url(Service::Production)?).await?;
+
+    let mut turns = Turns::default();
+    let mut expected = 0;
+    // The first turn warms up.
+    for round in 0..=stage.scale.rounds {
+        stage.tell(&format!("{} requests, round {round}", stage.scale.requests));
+        stage.settle(&production).await?;
+        let begun = ask(&production, stage.scale.requests).await?;
+        let open = "SELECT count(*) FROM (SELECT FROM production_requests \
+                    WHERE status IN ('requested', 'sending', 'retrying') LIMIT 1) waiting";
+        database::wait_until_none(&production, open, "requests").await?;
+        if round > 0 {
+            turns.rates.push(figure(stage.scale.requests) / begun.elapsed().as_secs_f64());
+        }
+        expected += stage.scale.requests;
+    }
+    result.rows.push(Row {
+        target: format!(">= {WANTED} {UNIT}"),
+        met: Some(turns.rate().median >= WANTED),
+        ..turns.row(&format!("{} requests to one factory, {IN_FLIGHT} in flight", stage.scale.requests), UNIT)
+    });
+    result.notes.push(
+        "Requests are written into production-service's table set-wise while it runs; measured from their commit to the \
+         last one's outcome. The factory answers 201 at once, as a process of its own. Events of acceptance are published \
+         meanwhile, and stay in the queue of sales-service, which does not run."
+            .to_owned(),
+    );
+    audit(&stage, &production, &factory, expected, &mut result).await?;
+    stage.settle(&production).await?;
+    let (broker, vhost) = stage.stack.broker()?;
+    broker.purge(vhost, QUEUE).await?;
+    stage.stack.start_service(Service::Sales, &[], Want::Ready).await?;
+    stage.audit_services(&mut result).await?;
+    drop(factory);
+    stage.finish().await?;
+    Ok(result)
+}
+
+/// Requests that are due now; answers when they were committed.
+async fn ask(client: &Client, requests: u64) -> anyhow::Result<Instant> {
+    let sql = format!(
+        "INSERT INTO production_requests (id, sku, factory_id, quantity, status, next_attempt_at, reason, traceparent, \
+         event_id, event, requested_at) SELECT gen_random_uuid(), 'HOT-0000', '{}', 10, 'requested', now(), 'bench', \
+         '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', CAST(gen_random_uuid() AS text), \
+         convert_to('{{}}', 'UTF8'), now() FROM generate_series(1, {requests})",
+        demo::FACTORY
+    );
+    client.batch_execute(&sql).await.context("cannot write requests")?;
+    Ok(Instant::now())
+}
+
+/// The factory has each request, and each has its one attempt with an end.
+async fn audit(
+    stage: &Stage,
+    client: &Client,
+    factory: &Beside,
+    expected: u64,
+    result: &mut CaseResult,
+) -> anyhow::Result<()> {
+    let asked: u64 = stage.send(stage.http().get(format!("{}/count", factory.url))).await?.json().await?;
+    let accepted = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
+                    WHERE p.status = 'accepted' AND p.attempt_count = 1 AND a.outcome = 'accepted' AND a.status = 201";
+    let recorded = database::number(client, accepted).await?;
+    ensure!(
+        asked == expected && recorded == expected,
+        "of {expected} requests the factory has {asked}, and {recorded} are recorded as accepted"
+    );
+    result.audit.push(format!("{expected} requests: the factory has each, and each has one attempt with its answer"));
+    Ok(())
+}

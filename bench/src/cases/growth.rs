@@ -1,0 +1,202 @@
+//! With millions of orders stored, for minutes at full load, and with nothing to do.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use testkit::{process::Process, provision::drop_database, servers::choose_ports};
+use xtask::{
+    demo,
+    stack::{Service, Want},
+};
+
+use super::{
+    Case, Turns,
+    memory::{self, Watch},
+};
+use crate::{
+    bounds,
+    cli::Run,
+    database,
+    document::number,
+    machine::memory_mb,
+    results::{CaseResult, Row},
+    shop::{Shop, Turn},
+    stage::Stage,
+    statistics::figure,
+};
+
+const UNIT: &str = "orders/s";
+/// At least so much of what a fresh database gives.
+const SHARE: f64 = 0.9;
+/// Idle services take less than this, MB.
+const IDLE_MB: f64 = 25.0;
+/// Services are ready within this, milliseconds.
+const READY_MS: f64 = 300.0;
+/// An idle service has been idle for so long.
+const IDLE: Duration = Duration::from_secs(10);
+/// How often a starting service is asked.
+const LOOK: Duration = Duration::from_millis(2);
+/// Free space that a full run needs.
+const SPACE_GIB: u64 = 25;
+
+pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
+    let mut stage = Stage::start(wanted, Case::Growth, &[]).await?;
+    let mut result = stage.result().await?;
+    idle(&mut stage, &mut result).await?;
+    start(&mut stage, &mut result).await?;
+    demo::fill(&stage.stack).await?;
+    if stage.scale.is_full {
+        let stats = nix::sys::statvfs::statvfs(stage.stack.dir())?;
+        let free = stats.blocks_available() * stats.fragment_size() / (1 << 30);
+        ensure!(free >= SPACE_GIB, "{free} GiB are free; millions of orders need {SPACE_GIB}");
+    }
+    soak(&stage, &mut result).await?;
+    let mut grown = Shop::of_service(&stage).await?;
+    for stored in stage.scale.stored {
+        step(&stage, &mut grown, *stored, &mut result).await?;
+    }
+    result.notes.push(
+        "Stored orders are written set-wise in SQL with all their rows. The comparison of each step is a second process of \
+         sales-service with a database that is new in this step; at 0 stored orders it tells what noise there is."
+            .to_owned(),
+    );
+    grown.audit(&stage, &mut result).await?;
+    stage.audit_services(&mut result).await?;
+    drop(grown);
+    stage.finish().await?;
+    Ok(result)
+}
+
+/// The same load on the grown database and on a new one.
+async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseResult) -> anyhow::Result<()> {
+    stage.tell(&format!("{} orders stored", count(stored)));
+    grown.fill(stored.saturating_sub(grown.stored().await?)).await?;
+    let fresh = Fresh::start(stage, &format!("bench_fresh_{stored}")).await?;
+    let (mut shop, process) = (fresh.shop, fresh.process);
+    let connections = stage.scale.connections.first().copied().unwrap_or(1);
+    let turn = Turn::hot(connections, stage.turn());
+    let (mut ours, mut theirs) = (Turns::default(), Turns::default());
+    for _ in 0..stage.scale.rounds {
+        for (shop, turns) in [(&mut *grown, &mut ours), (&mut shop, &mut theirs)] {
+            let outcome = shop.turn(stage, turn).await?;
+            turns.add(outcome.per_second(outcome.good()), &outcome);
+        }
+    }
+    let baseline = theirs.as_baseline_of(&ours, "a new database");
+    result.rows.push(Row {
+        target: format!(">= {SHARE}x"),
+        met: Some(baseline.ratio.median >= SHARE),
+        baseline: Some(baseline),
+        ..ours.row(&format!("{} orders stored, {connections} connections", count(stored)), UNIT)
+    });
+    shop.audit(stage, result).await?;
+    Fresh { shop, process }.end(stage, &format!("bench_fresh_{stored}")).await
+}
+
+/// Memory over minutes at full load.
+async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
+    const NAME: &str = "bench_soak";
+    let Fresh { mut shop, process } = Fresh::start(stage, NAME).await?;
+    let connections = stage.scale.connections.first().copied().unwrap_or(1);
+    stage.tell(&format!("{} s at full load", stage.scale.soak.as_secs()));
+    // Memory rises while connections and caches are made; that is no leak.
+    shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
+    let watch = Watch::begin(process.pid());
+    let outcome = shop.turn(stage, Turn::hot(connections, stage.scale.soak)).await?;
+    let seen = watch.end().await?;
+    result.rows.push(memory::row(
+        &format!("memory of sales-service over {} s at full load", stage.scale.soak.as_secs()),
+        &seen,
+    ));
+    result.lines.push(memory::line("Memory of sales-service at full load", seen));
+    result.notes.push(format!(
+        "Full load: {} orders/s over {} connections, p99 {:.1} ms, latest answer {:.0} ms.",
+        number(outcome.per_second(outcome.good())),
+        connections,
+        outcome.p99_ms(),
+        outcome.max_ms()
+    ));
+    shop.audit(stage, result).await?;
+    Fresh { shop, process }.end(stage, NAME).await
+}
+
+/// Memory of each service that has nothing to do.
+async fn idle(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> {
+    let wait = if stage.scale.is_full { IDLE } else { Duration::ZERO };
+    tokio::time::sleep(wait).await;
+    for service in Service::ALL {
+        let seen = memory_mb(stage.stack.process(service)?.pid())?;
+        result.rows.push(Row {
+            target: format!("below {IDLE_MB} MB"),
+            met: Some(seen < IDLE_MB),
+            ..Turns { rates: vec![seen], ..Turns::default() }.row(&format!("idle memory of {service}"), "MB")
+        });
+    }
+    Ok(())
+}
+
+/// From the start of each service's process until it says that it is ready.
+async fn start(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> {
+    for service in Service::ALL {
+        stage.stack.stop_service(service).await?;
+        let mut turns = Turns::default();
+        for _ in 0..stage.scale.rounds {
+            let begun = Instant::now();
+            let mut process = stage.stack.beside(service, "serve", "start-to-ready", &[])?;
+            let ready = async {
+                let url = format!("{}/readyz", stage.stack.urls(service).admin);
+                loop {
+                    if let Ok(answer) = stage.http().get(&url).send().await
+                        && answer.text().await.is_ok_and(|text| text.contains("\"ready\""))
+                    {
+                        return begun.elapsed();
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            let ready = tokio::time::timeout(bounds::START, ready).await;
+            turns.rates.push(ready.with_context(|| format!("{service} was not ready"))?.as_secs_f64() * 1e3);
+            process.terminate(bounds::STOP).await?;
+        }
+        stage.stack.start_service(service, &[], Want::Ready).await?;
+        result.rows.push(Row {
+            target: format!("below {READY_MS} ms"),
+            met: Some(turns.rate().median < READY_MS),
+            ..turns.row(&format!("start to ready of {service}"), "ms")
+        });
+    }
+    Ok(())
+}
+
+/// A process of sales-service with a new database.
+struct Fresh {
+    shop: Shop,
+    process: Process,
+}
+
+impl Fresh {
+    async fn start(stage: &Stage, name: &str) -> anyhow::Result<Self> {
+        let database = database::make(&stage.stack, Service::Sales, name).await?;
+        let [api, public, admin] = choose_ports([0, 0, 0])?;
+        let settings = [
+            ("HTTP__PORT", api.to_string()),
+            ("HTTP__PUBLIC_PORT", public.to_string()),
+            ("HTTP__ADMIN_PORT", admin.to_string()),
+            ("DATABASE__URL", database.clone()),
+        ];
+        let mut process = stage.stack.beside(Service::Sales, "serve", name, &settings)?;
+        process.wait_ok(&format!("http://127.0.0.1:{admin}/readyz"), bounds::START).await?;
+        let url = format!("http://127.0.0.1:{public}");
+        Ok(Self { shop: Shop::of_other_service(stage, url, database).await?, process })
+    }
+
+    async fn end(mut self, stage: &Stage, name: &str) -> anyhow::Result<()> {
+        self.process.terminate(bounds::STOP).await?;
+        drop(self.shop);
+        Ok(drop_database(&stage.stack.postgres_admin_url()?, name, name).await?)
+    }
+}
+
+fn count(orders: u64) -> String {
+    number(figure(orders))
+}

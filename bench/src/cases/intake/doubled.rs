@@ -1,0 +1,50 @@
+//! Every key is sent twice, on a table that grows; beside it the same without repetitions.
+
+use super::{Comparison, Turns, UNIT};
+use crate::{document::number, results::Row, shop::Turn, statistics::figure};
+
+/// At least so much of the rate without repetitions.
+const SHARE: f64 = 0.75;
+/// A rate that has fallen to less than this share has declined.
+const STEADY: f64 = 0.9;
+/// Right after the first, mostly in the same batch; and when that is committed long ago.
+const LAGS: [(u64, &str); 2] = [(0, "right after"), (1000, "1,000 keys later")];
+
+pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
+    let stage = &compared.stage;
+    let connections = stage.scale.connections.first().copied().unwrap_or(1);
+    let once = Turn::hot(connections, stage.turn());
+    let mut first: [Option<Turns>; LAGS.len()] = [None, None];
+    for stored in stage.scale.growing.iter().copied() {
+        let there = compared.ours.stored().await?;
+        stage.tell(&format!("every key twice: {} orders stored before", number(figure(stored.max(there)))));
+        compared.ours.fill(stored.saturating_sub(there)).await?;
+        let mut plain = Turns::default();
+        let mut doubled = [Turns::default(), Turns::default()];
+        for _ in 0..stage.scale.rounds {
+            let outcome = compared.ours.turn(stage, once).await?;
+            plain.add(outcome.per_second(outcome.good()), &outcome);
+            for ((lag, _), turns) in LAGS.into_iter().zip(&mut doubled) {
+                let outcome = compared.ours.turn(stage, Turn { again_after: Some(lag), ..once }).await?;
+                turns.add(outcome.per_second(outcome.good()), &outcome);
+            }
+        }
+        for (place, ((_, when), turns)) in LAGS.into_iter().zip(doubled).enumerate() {
+            let baseline = plain.as_baseline_of(&turns, "each key once");
+            let decline = first[place].get_or_insert_with(|| turns.clone()).rate().median;
+            let is_steady = turns.rate().median >= STEADY * decline;
+            compared.result.rows.push(Row {
+                target: format!(">= {SHARE}x, and >= {STEADY}x of the rate at the first step ({})", number(decline)),
+                met: Some(baseline.ratio.median >= SHARE && is_steady),
+                baseline: Some(baseline),
+                ..turns.row(&format!("each key again {when}, from {} orders on", number(figure(stored))), UNIT)
+            });
+        }
+    }
+    compared.result.notes.push(
+        "Keys sent twice: figures are requests/s, half of them repetitions. Between the steps the table is filled \
+         set-wise in SQL with all rows of an order; nobody analyses it but PostgreSQL itself."
+            .to_owned(),
+    );
+    Ok(())
+}

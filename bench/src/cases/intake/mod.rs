@@ -1,0 +1,109 @@
+//! Orders: everybody wants one product, or many; nothing is there; keys come twice; two replicas; too many at once.
+
+mod doubled;
+mod hot;
+mod overload;
+mod replicas;
+
+use xtask::demo;
+
+use super::{Case, Turns};
+use crate::{
+    baseline::Server,
+    cli::Run,
+    database,
+    results::{CaseResult, Row},
+    shop::{Shop, Turn},
+    stage::{Beside, Stage},
+};
+
+const UNIT: &str = "orders/s";
+const BASELINE: &str = "one transaction per order";
+
+/// Who is compared, and where.
+struct Comparison {
+    stage: Stage,
+    result: CaseResult,
+    ours: Shop,
+    theirs: Shop,
+    // Ends with this.
+    server: Beside,
+}
+
+pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
+    let stage = Stage::start(wanted, Case::Intake, &[]).await?;
+    demo::fill(&stage.stack).await?;
+    let mut result = stage.result().await?;
+    let ours = Shop::of_service(&stage).await?;
+    let url = database::make(&stage.stack, xtask::stack::Service::Sales, "bench_orders").await?;
+    let (theirs, server) = tuned_baseline(&stage, url, &mut result).await?;
+    let mut compared = Comparison { stage, result, ours, theirs, server };
+    hot::measure(&mut compared).await?;
+    doubled::measure(&mut compared).await?;
+    replicas::measure(&mut compared).await?;
+    overload::measure(&mut compared).await?;
+
+    let Comparison { mut stage, mut result, ours, theirs, server } = compared;
+    for shop in [&ours, &theirs] {
+        shop.audit(&stage, &mut result).await?;
+    }
+    stage.audit_services(&mut result).await?;
+    drop((ours, theirs, server));
+    stage.finish().await?;
+    Ok(result)
+}
+
+/// The baseline with the pool that makes it fastest.
+async fn tuned_baseline(stage: &Stage, url: String, result: &mut CaseResult) -> anyhow::Result<(Shop, Beside)> {
+    let mut best: Option<(f64, usize)> = None;
+    let mut told = Vec::new();
+    let first = stage.serve(Server::Empty, "", 1).await?;
+    let mut shop = Shop::of_baseline(stage, first.url.clone(), url.clone()).await?;
+    for pool in stage.scale.pools.iter().copied() {
+        let server = stage.serve(Server::Orders, &url, pool).await?;
+        shop.move_to(server.url.clone());
+        let connections = stage.scale.connections.first().copied().unwrap_or(1);
+        stage.tell(&format!("{BASELINE}, pool of {pool}"));
+        let outcome = shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
+        let rate = outcome.per_second(outcome.good());
+        told.push(format!("{pool}: {}", crate::document::number(rate)));
+        if best.is_none_or(|(fastest, _)| rate > fastest) {
+            best = Some((rate, pool));
+        }
+    }
+    let pool = best.map_or(16, |(_, pool)| pool);
+    result.notes.push(format!(
+        "Baseline: an actix server with the same requests, answers and rows; prepared statements, two round trips and \
+         COMMIT, the hot row locked last. Orders/s on the hot product by size of its pool: {}. Used: {pool}. Nobody \
+         publishes its events; ours are published while it is measured.",
+        told.join(", ")
+    ));
+    let server = stage.serve(Server::Orders, &url, pool).await?;
+    shop.move_to(server.url.clone());
+    Ok((shop, server))
+}
+
+/// Turns of both shops, one after the other.
+async fn in_turns(compared: &mut Comparison, turn: Turn) -> anyhow::Result<[Turns; 2]> {
+    let mut turns = [Turns::default(), Turns::default()];
+    for _ in 0..compared.stage.scale.rounds {
+        for (shop, turns) in [&mut compared.ours, &mut compared.theirs].into_iter().zip(&mut turns) {
+            let outcome = shop.turn(&compared.stage, turn).await?;
+            turns.add(outcome.per_second(outcome.good()), &outcome);
+        }
+    }
+    Ok(turns)
+}
+
+/// A row that must be so many times the baseline, and, where there is one, below a latency.
+fn compared_row(what: &str, [ours, theirs]: &[Turns; 2], times: f64, p99_max_ms: Option<f64>) -> Row {
+    let baseline = theirs.as_baseline_of(ours, BASELINE);
+    let latency = p99_max_ms.map_or_else(String::new, |ms| format!(", p99 below {ms:.0} ms"));
+    let is_quick_enough = p99_max_ms.is_none_or(|ms| ours.p99_ms() < ms);
+    Row {
+        target: format!(">= {times}x{latency}"),
+        met: Some(baseline.ratio.median >= times && is_quick_enough),
+        baseline: Some(baseline),
+        ..ours.row(what, UNIT)
+    }
+}

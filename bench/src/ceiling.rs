@@ -1,0 +1,76 @@
+//! What PostgreSQL itself can write: the same rows, 100 orders a transaction, sent by its own load generator.
+
+use std::fs;
+
+use anyhow::{Context as _, bail, ensure};
+use testkit::process::{Spec, tail};
+use tokio_postgres::Client;
+use xtask::stack::Service;
+
+use crate::{database, shop, stage::Stage, statistics::figure};
+
+/// Orders in one transaction.
+const BATCH: u64 = 100;
+/// Connections: one holds the hot row while the other prepares.
+const CLIENTS: usize = 2;
+
+/// A database that only pgbench writes to.
+pub struct Ceiling {
+    url: String,
+    client: Client,
+    turns: u32,
+}
+
+impl Ceiling {
+    /// With the products of a shop.
+    pub async fn prepare(stage: &Stage) -> anyhow::Result<Self> {
+        let url = database::make(&stage.stack, Service::Sales, "bench_ceiling").await?;
+        let client = database::connect(&url).await?;
+        shop::stock_up(&client, shop::HOT, 1, 1_000_000_000_000).await?;
+        client.batch_execute("CREATE SEQUENCE bench_ids CACHE 100").await?;
+        let [lock, write] = shop::set_wise(BATCH);
+        // An event of a whole batch is about so long. `:word` would be a variable of pgbench.
+        let event = format!(
+            "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
+             VALUES ('m', 'jaego.events', 'order.confirmed', 'application/cloudevents+json', '{{}}', \
+             convert_to(repeat('x', {}), 'UTF8'), false)",
+            BATCH * 110
+        );
+        fs::write(stage.file("ceiling.sql"), format!("BEGIN;\n{lock};\n{write};\n{event};\nCOMMIT;\n"))?;
+        Ok(Self { url, client, turns: 0 })
+    }
+
+    /// Orders each second.
+    pub async fn turn(&mut self, stage: &Stage) -> anyhow::Result<f64> {
+        self.client.batch_execute("TRUNCATE outbox").await?;
+        stage.settle(&self.client).await?;
+        self.turns += 1;
+        let before = database::number(&self.client, "SELECT count(*) FROM orders").await?;
+        let log = stage.file(&format!("pgbench-{}.log", self.turns));
+        let seconds = stage.turn().as_secs();
+        let clients = CLIENTS.to_string();
+        let mut process = Spec::new("pgbench", &stage.pgbench, &log)
+            .clear_env()
+            .args(["-n", "-M", "prepared", "-c", &clients, "-j", &clients, "-T", &seconds.to_string(), "-f"])
+            .arg(stage.file("ceiling.sql"))
+            .arg(&self.url)
+            .spawn()?;
+        let status = process.wait_exit(stage.turn() * 2 + crate::bounds::STOP).await;
+        let words = tail(&log, 30);
+        if !status.is_some_and(|status| status.success()) {
+            bail!("pgbench failed: {words}");
+        }
+        let told = |name: &str| {
+            words
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.split_whitespace().find_map(|word| word.parse().ok()))
+        };
+        let per_second: f64 = told("tps =").with_context(|| format!("pgbench told no rate: {words}"))?;
+        let transactions: f64 = told("number of transactions actually processed:")
+            .with_context(|| format!("pgbench told no count: {words}"))?;
+        let stored = database::number(&self.client, "SELECT count(*) FROM orders").await? - before;
+        let expected = transactions * figure(BATCH);
+        ensure!((figure(stored) - expected).abs() < 0.5, "pgbench told of {expected} orders, {stored} are stored");
+        Ok(per_second * figure(BATCH))
+    }
+}

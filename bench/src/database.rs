@@ -1,0 +1,54 @@
+//! Databases beside the services' own, and what is looked up or prepared in any of them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use testkit::{provision::create_database, servers::random_secret};
+use tokio_postgres::{Client, NoTls};
+use xtask::stack::{Service, Stack};
+
+use crate::bounds;
+
+/// Longest time for migrations of a new database.
+const MIGRATE: Duration = Duration::from_secs(120);
+
+/// A connection that is driven until its client is dropped.
+pub async fn connect(url: &str) -> anyhow::Result<Client> {
+    let connected = tokio::time::timeout(bounds::START, tokio_postgres::connect(url, NoTls)).await;
+    let (client, connection) = connected.context("PostgreSQL took too long to connect")?.context("cannot connect")?;
+    // Ends with the client; its errors come out of the client's calls.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Makes a database with a service's tables, for a baseline; answers its URL.
+pub async fn make(stack: &Stack, service: Service, name: &str) -> anyhow::Result<String> {
+    let url = create_database(&stack.postgres_admin_url()?, name, name, &random_secret()).await?;
+    let log = format!("{name}-migrate");
+    let mut migration = stack.beside(service, "migrate", &log, &[("DATABASE__URL", url.clone())])?;
+    let status = migration.wait_exit(MIGRATE).await;
+    ensure!(status.is_some_and(|status| status.success()), migration.not_ready("failed".to_owned()));
+    Ok(url)
+}
+
+/// One whole number.
+pub async fn number(client: &Client, sql: &str) -> anyhow::Result<u64> {
+    let row = client.query_one(sql, &[]).await.with_context(|| format!("cannot ask {sql}"))?;
+    Ok(u64::try_from(row.get::<_, i64>(0))?)
+}
+
+/// Waits until a query answers 0.
+pub async fn wait_until_none(client: &Client, sql: &str, what: &str) -> anyhow::Result<()> {
+    let waited = tokio::time::timeout(bounds::SETTLE, async {
+        while number(client, sql).await? > 0 {
+            tokio::time::sleep(bounds::POLL).await;
+        }
+        anyhow::Ok(())
+    });
+    waited.await.with_context(|| format!("there were still {what} after {:?}", bounds::SETTLE))?
+}
+
+/// What a turn begins with, on each side alike: no dirty pages of the turn before.
+pub async fn begin_alike(admin: &Client) -> anyhow::Result<()> {
+    admin.batch_execute("CHECKPOINT").await.context("cannot make a checkpoint")
+}

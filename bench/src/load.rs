@@ -1,0 +1,192 @@
+//! The load generator `wrk`, and what it has seen.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+use testkit::process::{Spec, tail};
+
+use crate::statistics::figure;
+
+/// Requests that a load sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// Orders, each under a key of its own, or each key twice.
+    Orders,
+    /// Prepared requests from files.
+    Requests,
+    /// The same request each time.
+    Plain,
+}
+
+impl Script {
+    const ALL: [Self; 3] = [Self::Orders, Self::Requests, Self::Plain];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders.lua",
+            Self::Requests => "requests.lua",
+            Self::Plain => "plain.lua",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Orders => include_str!("lua/orders.lua"),
+            Self::Requests => include_str!("lua/requests.lua"),
+            Self::Plain => include_str!("lua/plain.lua"),
+        }
+    }
+}
+
+/// What every script says at its end.
+const DONE: &str = include_str!("lua/done.lua");
+
+/// Threads of the load generator: they share the cores with the servers.
+pub const THREADS: usize = 2;
+
+/// One load.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Whom.
+    pub url: String,
+    /// With what.
+    pub script: Script,
+    /// The script's arguments.
+    pub args: Vec<String>,
+    /// At once.
+    pub connections: usize,
+    /// How long.
+    pub time: Duration,
+}
+
+/// What came of a load.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outcome {
+    /// Answers, of whatever status.
+    pub requests: u64,
+    /// Of these: with a status from 400 on.
+    pub refused: u64,
+    /// Connections that failed.
+    lost: u64,
+    /// Requests without an answer in time.
+    late: u64,
+    us: u64,
+    p50_us: u64,
+    p99_us: u64,
+    max_us: u64,
+    /// Per thread: requests that were begun.
+    pub sent: Vec<u64>,
+}
+
+impl Outcome {
+    /// Successes.
+    pub fn good(&self) -> u64 {
+        self.requests - self.refused
+    }
+
+    /// Of so many, each second.
+    pub fn per_second(&self, count: u64) -> f64 {
+        figure(count) * 1e6 / figure(self.us.max(1))
+    }
+
+    /// Half of the answers came within this, milliseconds.
+    pub fn p50_ms(&self) -> f64 {
+        figure(self.p50_us) / 1e3
+    }
+
+    /// All but one in a hundred came within this, milliseconds.
+    pub fn p99_ms(&self) -> f64 {
+        figure(self.p99_us) / 1e3
+    }
+
+    /// The latest answer, milliseconds.
+    pub fn max_ms(&self) -> f64 {
+        figure(self.max_us) / 1e3
+    }
+
+    /// An error unless every request was answered over its connection.
+    pub fn is_whole(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.lost == 0 && self.late == 0,
+            "{} connections were lost, {} requests were not answered in time",
+            self.lost,
+            self.late
+        );
+        ensure!(self.requests > 0, "nothing was answered at all");
+        Ok(())
+    }
+}
+
+/// The load generator, with its scripts in a folder.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    dir: PathBuf,
+}
+
+impl Generator {
+    /// Writes the scripts.
+    pub fn prepare(dir: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        for script in Script::ALL {
+            let path = dir.join(script.name());
+            fs::write(&path, [script.text(), DONE].concat())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// Sends a load, and waits for its end.
+    pub async fn run(&self, load: &Load) -> anyhow::Result<Outcome> {
+        ensure!(load.time >= Duration::from_secs(1), "the load generator counts whole seconds");
+        let threads = THREADS.min(load.connections);
+        let log = self.dir.join(format!("{}.log", uuid::Uuid::now_v7()));
+        let seconds = load.time.as_secs();
+        let mut process = Spec::new("wrk", xtask::packages::LOAD_GENERATOR, &log)
+            .clear_env()
+            .args(["-t".to_owned(), threads.to_string(), "-c".to_owned(), load.connections.to_string()])
+            .args(["-d".to_owned(), format!("{seconds}s"), "--timeout".to_owned(), "30s".to_owned(), "-s".to_owned()])
+            .arg(self.dir.join(load.script.name()))
+            .args([load.url.as_str(), "--"])
+            .args(&load.args)
+            .spawn()?;
+        let ended = process.wait_exit(load.time + Duration::from_secs(60)).await;
+        let words = tail(&log, 30);
+        let Some(status) = ended else { bail!("the load generator did not end: {words}") };
+        ensure!(status.success(), "the load generator failed ({status}): {words}");
+        let line = words.lines().rev().find(|line| line.starts_with('{'));
+        let line = line.with_context(|| format!("the load generator told no figures: {words}"))?;
+        fs::remove_file(&log).ok();
+        serde_json::from_str(line).with_context(|| format!("the load generator's figures: {line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLD: &str = r#"{"requests":20,"refused":5,"lost":0,"late":0,"us":2000000,"p50_us":1500,"p99_us":9000,"max_us":9900,"sent":[11,12]}"#;
+
+    #[test]
+    fn figures_are_read_and_divided() {
+        let outcome: Outcome = serde_json::from_str(TOLD).unwrap();
+        assert!(outcome.is_whole().is_ok());
+        assert_eq!((outcome.good(), outcome.sent.len()), (15, 2));
+        assert!((outcome.per_second(outcome.good()) - 7.5).abs() < 1e-9);
+        assert!((outcome.p99_ms() - 9.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_lost_connection_or_no_answer_is_an_error() {
+        for (from, to) in
+            [("\"lost\":0", "\"lost\":1"), ("\"late\":0", "\"late\":1"), ("\"requests\":20", "\"requests\":0")]
+        {
+            let outcome: Outcome = serde_json::from_str(&TOLD.replace(from, to)).unwrap();
+            assert!(outcome.is_whole().is_err(), "{to}");
+        }
+    }
+}

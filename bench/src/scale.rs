@@ -1,0 +1,86 @@
+//! How much is measured: for figures, or only to see that everything runs.
+
+use std::time::Duration;
+
+/// Sizes of all cases.
+#[derive(Debug, Clone)]
+pub struct Scale {
+    /// Whether the figures mean anything.
+    pub is_full: bool,
+    /// Turns of each side.
+    pub rounds: usize,
+    /// How long a side is under load in one turn.
+    pub measure: Duration,
+    /// How long it is under load before that.
+    pub warm_up: Duration,
+    /// Connections of the load generator.
+    pub connections: &'static [usize],
+    /// Pool sizes of the baseline that are tried.
+    pub pools: &'static [usize],
+    /// Products of the case with many.
+    pub products: usize,
+    /// Orders stored at each step of a growing table.
+    pub growing: &'static [u64],
+    /// Keys that are sent again after each turn.
+    pub keys_again: usize,
+    /// Events in the burst for the relay.
+    pub burst: u64,
+    /// Events that the baseline of the relay publishes.
+    pub one_by_one: u64,
+    /// Callbacks that are prepared for each second of load.
+    pub callbacks: u64,
+    /// Production requests for the delivery.
+    pub requests: u64,
+    /// Samples on an idle system.
+    pub samples: usize,
+    /// Orders stored at each step of growth.
+    pub stored: &'static [u64],
+    /// How long memory is watched at full load.
+    pub soak: Duration,
+}
+
+impl Scale {
+    /// For figures.
+    pub fn full() -> Self {
+        Self {
+            is_full: true,
+            rounds: 3,
+            measure: Duration::from_secs(10),
+            warm_up: Duration::from_secs(2),
+            connections: &[64, 256],
+            pools: &[4, 8, 16, 32],
+            products: 1000,
+            growing: &[0, 1_000_000, 2_500_000, 5_000_000],
+            keys_again: 200,
+            burst: 100_000,
+            one_by_one: 5_000,
+            callbacks: 20_000,
+            requests: 20_000,
+            samples: 200,
+            stored: &[0, 1_000_000, 10_000_000],
+            soak: Duration::from_secs(600),
+        }
+    }
+
+    /// To see that everything runs.
+    pub fn quick() -> Self {
+        Self {
+            is_full: false,
+            rounds: 1,
+            measure: Duration::from_secs(1),
+            warm_up: Duration::ZERO,
+            connections: &[16],
+            pools: &[16],
+            products: 100,
+            growing: &[2_000],
+            keys_again: 20,
+            burst: 1_000,
+            one_by_one: 200,
+            callbacks: 500,
+            requests: 200,
+            samples: 5,
+            stored: &[2_000],
+            soak: Duration::from_secs(2),
+        }
+    }
+}

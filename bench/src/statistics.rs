@@ -1,0 +1,75 @@
+//! Few figures of one thing: their median, and how far they spread.
+
+use serde::{Deserialize, Serialize};
+
+/// What several turns have given.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The middle one.
+    pub median: f64,
+    /// The lowest.
+    pub min: f64,
+    /// The highest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these figures; zeros when there are none.
+    pub fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
+        let middle = sorted.len() / 2;
+        let median =
+            if sorted.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) };
+        Self { median, min: at(0), max: at(sorted.len().saturating_sub(1)) }
+    }
+
+    /// Of the quotients, turn by turn: neighbours in time met the same machine.
+    pub fn of_ratios(over: &[f64], under: &[f64]) -> Self {
+        let ratios: Vec<f64> = over.iter().zip(under).filter(|(_, under)| **under > 0.0).map(|(a, b)| a / b).collect();
+        Self::of(&ratios)
+    }
+}
+
+/// The figure that this share (0 to 1) of them does not exceed.
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a short list"
+    )]
+    let place = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
+    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+/// As a figure to divide.
+#[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+pub fn figure(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_and_the_ends() {
+        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of(&[4.0, 2.0]), Spread { median: 3.0, min: 2.0, max: 4.0 });
+        assert_eq!(Spread::of(&[]), Spread { median: 0.0, min: 0.0, max: 0.0 });
+        assert_eq!(Spread::of_ratios(&[10.0, 30.0], &[5.0, 10.0]), Spread { median: 2.5, min: 2.0, max: 3.0 });
+    }
+
+    #[test]
+    fn percentiles_are_figures_that_were_measured() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        let of = |values: &[f64]| format!("{} {}", percentile(values, 0.5), percentile(values, 0.99));
+        assert_eq!(of(&values), "50 99");
+        assert_eq!(of(&[7.0]), "7 7");
+        assert_eq!(of(&[]), "0 0");
+    }
+}

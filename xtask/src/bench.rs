@@ -1,0 +1,99 @@
+//! `cargo xtask bench`: finds or installs what is needed, builds the programs in release mode, and runs
+//! `jaego-bench`, which measures.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use tokio::process::Command;
+
+use crate::{
+    cargo::{built, cargo, end_of, workspace_root},
+    packages,
+    programs::Programs,
+    progress::Progress,
+    signals::Signals,
+};
+
+/// The program that measures, and its package.
+const PROGRAM: &str = "jaego-bench";
+const PACKAGE: &str = "bench";
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Case {
+    /// Orders.
+    Intake,
+    /// From the outbox to the broker.
+    Relay,
+    /// Callbacks of factories.
+    Receipts,
+    /// Requests to a factory.
+    Delivery,
+    /// From a refused order to the factory, and from its callback to stock.
+    EndToEnd,
+    /// With millions of orders stored, and over a longer time.
+    Growth,
+}
+
+/// What was asked for.
+pub(crate) struct Wanted {
+    pub(crate) cases: Vec<Case>,
+    pub(crate) quick: bool,
+    pub(crate) write: bool,
+    pub(crate) programs: Option<PathBuf>,
+    pub(crate) dir: PathBuf,
+}
+
+/// Measures; the exit code is that of the program which does.
+pub(crate) async fn bench(wanted: &Wanted) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen()?;
+    let progress = Progress::new(signals.stop);
+    packages::ensure(&progress).await?;
+    packages::ensure_load_generator(&progress).await?;
+    let folder = match &wanted.programs {
+        Some(folder) => std::path::absolute(folder)?,
+        None => build(&progress).await?,
+    };
+    let program = folder.join(PROGRAM);
+    ensure!(
+        program.is_file(),
+        "there is no program {PROGRAM} in {}; cargo package {PACKAGE} makes it",
+        folder.display()
+    );
+    let mut command = command(&program, wanted);
+    command.arg("--programs").arg(&folder).stdin(Stdio::null());
+    // It hears of Ctrl-C by itself; SIGTERM is handed on to it.
+    let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
+    let status = end_of(&mut child, &progress).await?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn build(progress: &Progress) -> anyhow::Result<PathBuf> {
+    let mut step =
+        progress.begin("Building the services and the benchmark (release build; the first one takes minutes)")?;
+    step.without_spinner();
+    let programs = Programs::build(true, progress).await?;
+    let folder = programs.folder().context("cargo has not told where it puts programs")?.to_owned();
+    built(cargo().args(["build", "--release", "--package", PACKAGE]), progress).await?;
+    step.done("Services and benchmark are built (release build)");
+    Ok(folder)
+}
+
+fn command(program: &Path, wanted: &Wanted) -> Command {
+    let mut command = Command::new(program);
+    command.arg("run").arg("--dir").arg(&wanted.dir).arg("--docs").arg(workspace_root().join("docs"));
+    for case in &wanted.cases {
+        command.args(case.to_possible_value().map(|value| value.get_name().to_owned()));
+    }
+    for (asked, option) in [(wanted.quick, "--quick"), (wanted.write, "--write")] {
+        if asked {
+            command.arg(option);
+        }
+    }
+    command.kill_on_drop(true);
+    command
+}

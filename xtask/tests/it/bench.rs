@@ -1,0 +1,41 @@
+//! `cargo xtask bench --quick`, as it is typed: every case runs, and its audits are clean. What it measures is
+//! for no test to judge.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use tokio::process::Command;
+
+use crate::harness::{Folder, programs, programs_dir};
+
+/// Headings of all cases.
+const CASES: [&str; 6] =
+    ["Intake of orders", "Relay of events", "Receipts of goods", "Delivery to a factory", "End to end, idle", "Growth"];
+
+const END: Duration = Duration::from_secs(500);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_runs_and_its_audit_is_clean() {
+    programs().await;
+    build_benchmark().await;
+    let folder = Folder::new();
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    bench.args(["bench", "--quick"]).arg("--programs").arg(programs_dir()).arg("--dir").arg(folder.path());
+    let run = bench.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(END, run).await.expect("it ends").expect("xtask runs");
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{told}");
+    for case in CASES {
+        assert!(told.contains(&format!("\n{case}")), "{case}: {told}");
+    }
+    let audits = told.matches("audit: `GET /api/v1/audit` of sales-service: ").count();
+    assert_eq!(audits, CASES.len(), "{told}");
+}
+
+/// A run of the whole workspace's tests has just built it; a run of these tests alone has not.
+async fn build_benchmark() {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "bench", "--manifest-path"]).arg(manifest);
+    let status = cargo.kill_on_drop(true).status().await.expect("cargo runs");
+    assert!(status.success(), "the benchmark can be built");
+}
