@@ -39,8 +39,8 @@ impl CallbackMetrics {
     pub(super) fn observe_waiting(&self, waiting: impl Fn() -> u64 + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("jaego_callbacks_waiting");
         let gauge = gauge.with_description("Callbacks that wait for the next batch");
-        // It lives as long as its meter.
-        drop(gauge.with_callback(move |observer| observer.observe(waiting(), &[])).build());
+        // What observes lives with the meter, not with what is answered here.
+        let _ = gauge.with_callback(move |observer| observer.observe(waiting(), &[])).build();
     }
 
     pub(super) fn batch_taken(&self, size: usize, duration: Duration) {
