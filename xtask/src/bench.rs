@@ -76,9 +76,8 @@ async fn build(progress: &Progress) -> anyhow::Result<PathBuf> {
     let mut step =
         progress.begin("Building the services and the benchmark (release build; the first one takes minutes)")?;
     step.without_spinner();
-    let programs = Programs::build(true, progress).await?;
+    let programs = Programs::build(true, &[PACKAGE], progress).await?;
     let folder = programs.folder().context("cargo has not told where it puts programs")?.to_owned();
-    built(cargo().args(["build", "--release", "--package", PACKAGE]), progress).await?;
     step.done("Services and benchmark are built (release build)");
     Ok(folder)
 }

@@ -30,14 +30,15 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds them with cargo, whose own output is shown.
-    pub async fn build(release: bool, progress: &Progress) -> anyhow::Result<Self> {
+    /// Builds them with cargo, whose own output is shown; in one run with `further` packages, because the
+    /// features of what they share are those of all that is built together.
+    pub async fn build(release: bool, further: &[&str], progress: &Progress) -> anyhow::Result<Self> {
         let mut command = cargo();
         command.arg("build");
         if release {
             command.arg("--release");
         }
-        for (package, _) in PROGRAMS {
+        for package in PROGRAMS.map(|(package, _)| package).iter().chain(further) {
             command.args(["--package", package]);
         }
         let paths = built(&mut command, progress).await?;

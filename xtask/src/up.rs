@@ -104,7 +104,7 @@ async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Programs>
     let kind = if wanted.dev { "debug" } else { "release" };
     let mut step = progress.begin(format!("Building the services ({kind} build; the first one takes minutes)"))?;
     step.without_spinner();
-    let programs = Programs::build(!wanted.dev, progress).await?;
+    let programs = Programs::build(!wanted.dev, &[], progress).await?;
     step.done(format!("Services are built ({kind} build)"));
     Ok(programs)
 }

@@ -35,7 +35,7 @@ pub(crate) async fn programs() -> Programs {
     static CURRENT: OnceCell<Programs> = OnceCell::const_new();
     let current = CURRENT.get_or_init(async || match Programs::in_folder(&programs_dir()) {
         Ok(programs) if programs.are_fresh() => programs,
-        _ => Programs::build(false, &Progress::silent()).await.expect("the services can be built"),
+        _ => Programs::build(false, &[], &Progress::silent()).await.expect("the services can be built"),
     });
     current.await.clone()
 }
