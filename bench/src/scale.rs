@@ -45,7 +45,7 @@ impl Scale {
         Self {
             is_full: true,
             rounds: 3,
-            measure: Duration::from_secs(10),
+            measure: Duration::from_secs(6),
             warm_up: Duration::from_secs(2),
             connections: &[64, 256],
             pools: &[4, 8, 16, 32],

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use testkit::{process::Process, provision::drop_database, servers::choose_ports};
 use xtask::{
     demo,
     stack::{Service, Want},
@@ -11,12 +10,12 @@ use xtask::{
 
 use super::{
     Case, Turns,
+    fresh::Fresh,
     memory::{self, Watch},
 };
 use crate::{
     bounds,
     cli::Run,
-    database,
     document::number,
     machine::memory_mb,
     results::{CaseResult, Row},
@@ -37,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How often a starting service is asked.
 const LOOK: Duration = Duration::from_millis(2);
 /// Free space that a full run needs.
-const SPACE_GIB: u64 = 25;
+const SPACE_GIB: u64 = 22;
 
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut stage = Stage::start(wanted, Case::Growth, &[]).await?;
@@ -71,13 +70,12 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
 async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseResult) -> anyhow::Result<()> {
     stage.tell(&format!("{} orders stored", count(stored)));
     grown.fill(stored.saturating_sub(grown.stored().await?)).await?;
-    let fresh = Fresh::start(stage, &format!("bench_fresh_{stored}")).await?;
-    let (mut shop, process) = (fresh.shop, fresh.process);
+    let mut fresh = Fresh::start(stage, &format!("bench_fresh_{stored}")).await?;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let turn = Turn::hot(connections, stage.turn());
     let (mut ours, mut theirs) = (Turns::default(), Turns::default());
     for _ in 0..stage.scale.rounds {
-        for (shop, turns) in [(&mut *grown, &mut ours), (&mut shop, &mut theirs)] {
+        for (shop, turns) in [(&mut *grown, &mut ours), (&mut fresh.shop, &mut theirs)] {
             let outcome = shop.turn(stage, turn).await?;
             turns.add(outcome.per_second(outcome.good()), &outcome);
         }
@@ -89,20 +87,18 @@ async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseRes
         baseline: Some(baseline),
         ..ours.row(&format!("{} orders stored, {connections} connections", count(stored)), UNIT)
     });
-    shop.audit(stage, result).await?;
-    Fresh { shop, process }.end(stage, &format!("bench_fresh_{stored}")).await
+    fresh.end(stage, result).await
 }
 
 /// Memory over minutes at full load.
 async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
-    const NAME: &str = "bench_soak";
-    let Fresh { mut shop, process } = Fresh::start(stage, NAME).await?;
+    let mut fresh = Fresh::start(stage, "bench_soak").await?;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     stage.tell(&format!("{} s at full load", stage.scale.soak.as_secs()));
     // Memory rises while connections and caches are made; that is no leak.
-    shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
-    let watch = Watch::begin(process.pid());
-    let outcome = shop.turn(stage, Turn::hot(connections, stage.scale.soak)).await?;
+    fresh.shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
+    let watch = Watch::begin(fresh.process.pid());
+    let outcome = fresh.shop.turn(stage, Turn::hot(connections, stage.scale.soak)).await?;
     let seen = watch.end().await?;
     result.rows.push(memory::row(
         &format!("memory of sales-service over {} s at full load", stage.scale.soak.as_secs()),
@@ -116,8 +112,7 @@ async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
         outcome.p99_ms(),
         outcome.max_ms()
     ));
-    shop.audit(stage, result).await?;
-    Fresh { shop, process }.end(stage, NAME).await
+    fresh.end(stage, result).await
 }
 
 /// Memory of each service that has nothing to do.
@@ -166,35 +161,6 @@ async fn start(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()>
         });
     }
     Ok(())
-}
-
-/// A process of sales-service with a new database.
-struct Fresh {
-    shop: Shop,
-    process: Process,
-}
-
-impl Fresh {
-    async fn start(stage: &Stage, name: &str) -> anyhow::Result<Self> {
-        let database = database::make(&stage.stack, Service::Sales, name).await?;
-        let [api, public, admin] = choose_ports([0, 0, 0])?;
-        let settings = [
-            ("HTTP__PORT", api.to_string()),
-            ("HTTP__PUBLIC_PORT", public.to_string()),
-            ("HTTP__ADMIN_PORT", admin.to_string()),
-            ("DATABASE__URL", database.clone()),
-        ];
-        let mut process = stage.stack.beside(Service::Sales, "serve", name, &settings)?;
-        process.wait_ok(&format!("http://127.0.0.1:{admin}/readyz"), bounds::START).await?;
-        let url = format!("http://127.0.0.1:{public}");
-        Ok(Self { shop: Shop::of_other_service(stage, url, database).await?, process })
-    }
-
-    async fn end(mut self, stage: &Stage, name: &str) -> anyhow::Result<()> {
-        self.process.terminate(bounds::STOP).await?;
-        drop(self.shop);
-        Ok(drop_database(&stage.stack.postgres_admin_url()?, name, name).await?)
-    }
 }
 
 fn count(orders: u64) -> String {

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod end_to_end;
+mod fresh;
 mod growth;
 mod intake;
 mod memory;

@@ -1,7 +1,7 @@
 //! Every key is sent twice, on a table that grows; beside it the same without repetitions.
 
 use super::{Comparison, Turns, UNIT};
-use crate::{document::number, results::Row, shop::Turn, statistics::figure};
+use crate::{cases::fresh::Fresh, document::number, results::Row, shop::Turn, statistics::figure};
 
 /// At least so much of the rate without repetitions.
 const SHARE: f64 = 0.75;
@@ -14,18 +14,20 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let stage = &compared.stage;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let once = Turn::hot(connections, stage.turn());
+    let mut fresh = Fresh::start(stage, "bench_doubled").await?;
     let mut first: [Option<Turns>; LAGS.len()] = [None, None];
     for stored in stage.scale.growing.iter().copied() {
-        let there = compared.ours.stored().await?;
-        stage.tell(&format!("every key twice: {} orders stored before", number(figure(stored.max(there)))));
-        compared.ours.fill(stored.saturating_sub(there)).await?;
+        let there = fresh.shop.stored().await?;
+        let before = number(figure(stored.max(there)));
+        stage.tell(&format!("every key twice: {before} orders stored before"));
+        fresh.shop.fill(stored.saturating_sub(there)).await?;
         let mut plain = Turns::default();
         let mut doubled = [Turns::default(), Turns::default()];
         for _ in 0..stage.scale.rounds {
-            let outcome = compared.ours.turn(stage, once).await?;
+            let outcome = fresh.shop.turn(stage, once).await?;
             plain.add(outcome.per_second(outcome.good()), &outcome);
             for ((lag, _), turns) in LAGS.into_iter().zip(&mut doubled) {
-                let outcome = compared.ours.turn(stage, Turn { again_after: Some(lag), ..once }).await?;
+                let outcome = fresh.shop.turn(stage, Turn { again_after: Some(lag), ..once }).await?;
                 turns.add(outcome.per_second(outcome.good()), &outcome);
             }
         }
@@ -37,12 +39,13 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
                 target: format!(">= {SHARE}x, and >= {STEADY}x of the rate at the first step ({})", number(decline)),
                 met: Some(baseline.ratio.median >= SHARE && is_steady),
                 baseline: Some(baseline),
-                ..turns.row(&format!("each key again {when}, from {} orders on", number(figure(stored))), UNIT)
+                ..turns.row(&format!("each key again {when}, from {before} orders on"), UNIT)
             });
         }
     }
+    fresh.end(&compared.stage, &mut compared.result).await?;
     compared.result.notes.push(
-        "Keys sent twice: figures are requests/s, half of them repetitions. Between the steps the table is filled \
+        "Keys sent twice: a second process of sales-service, whose database was empty when it began; figures are requests/s, half of them repetitions. Between the steps the table is filled \
          set-wise in SQL with all rows of an order; nobody analyses it but PostgreSQL itself."
             .to_owned(),
     );
