@@ -35,6 +35,10 @@ const STAGE_MS: u64 = 24 * 3600 * 1000;
 /// The books are audited at the end of each case, not by chance in the middle of one turn.
 const AUDIT_EVERY_S: u64 = 86_400;
 
+/// What k8s/postgresql sets, too: with PostgreSQL's defaults a minute of full load is mostly checkpoints.
+const POSTGRES: &[(&str, &str)] =
+    &[("shared_buffers", "2GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "15min"), ("wal_compression", "on")];
+
 /// A running stack, with the tools of a measurement.
 pub struct Stage {
     /// The services and their servers.
@@ -75,7 +79,7 @@ impl Stage {
         let mut stack = Stack::new(Options {
             dir: dir.clone(),
             programs: Programs::in_folder(&wanted.programs)?,
-            servers: ServerChoice::Private(servers),
+            servers: ServerChoice::Private(servers, POSTGRES),
             stage_ms: STAGE_MS,
             settings,
         })?;

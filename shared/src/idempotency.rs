@@ -137,9 +137,14 @@ pub type KeptFor<'a> = (&'a KeyUse, &'a KeptAnswer);
 
 /// Keeps answers. A key that another transaction has just used violates [`PRIMARY_KEY`].
 pub async fn keep(connection: &AsyncPgConnection, answers: &[KeptFor<'_>]) -> Result<(), StoreError> {
-    if answers.is_empty() {
-        return Ok(());
+    if !answers.is_empty() {
+        keeping(answers).run(connection).await?;
     }
+    Ok(())
+}
+
+/// What [`keep`] does, to be done together with other statements.
+pub fn keeping(answers: &[KeptFor<'_>]) -> Statement<impl StatementSql + use<>> {
     let text = |pick: fn(&KeptFor<'_>) -> String| answers.iter().map(pick).collect::<Vec<_>>();
     let statuses = answers.iter().map(|(_, answer)| i16::try_from(answer.status).unwrap_or(500));
     Statement::<Keep>::new()
@@ -149,9 +154,6 @@ pub async fn keep(connection: &AsyncPgConnection, answers: &[KeptFor<'_>]) -> Re
         .bind::<Array<Binary>, _>(answers.iter().map(|(used, _)| used.fingerprint.clone()).collect::<Vec<_>>())
         .bind::<Array<SmallInt>, _>(statuses.collect::<Vec<_>>())
         .bind::<Array<Text>, _>(text(|(_, answer)| answer.body.clone()))
-        .run(connection)
-        .await?;
-    Ok(())
 }
 
 /// For one request in a transaction of its own: waits for another holder of the same key, then

@@ -59,9 +59,14 @@ pub async fn append(
     messages: impl IntoIterator<Item = impl Into<OutgoingMessage>>,
 ) -> Result<(), StoreError> {
     let messages: Vec<OutgoingMessage> = messages.into_iter().map(Into::into).collect();
-    if messages.is_empty() {
-        return Ok(());
+    if !messages.is_empty() {
+        appending(&messages).run(connection).await?;
     }
+    Ok(())
+}
+
+/// What [`append`] does, to be done together with other statements.
+pub fn appending(messages: &[OutgoingMessage]) -> Statement<impl StatementSql + use<>> {
     let column = |pick: fn(&OutgoingMessage) -> String| messages.iter().map(pick).collect::<Vec<_>>();
     let headers: Vec<Value> = messages.iter().map(|message| message.headers.clone()).collect();
     let subscriber_required: Vec<bool> = messages.iter().map(|message| message.subscriber_required).collect();
@@ -73,9 +78,6 @@ pub async fn append(
         .bind::<Array<Jsonb>, _>(headers)
         .bind::<Array<Binary>, _>(messages.iter().map(|message| message.body.clone()).collect::<Vec<_>>())
         .bind::<Array<Bool>, _>(subscriber_required)
-        .run(connection)
-        .await?;
-    Ok(())
 }
 
 /// The outbox as the rest of the process sees it: a bell for the relay, and how much waits.

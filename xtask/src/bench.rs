@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use tokio::process::Command;
 
 use crate::{
-    cargo::{built, cargo, end_of, workspace_root},
+    cargo::{end_of, workspace_root},
     packages,
     programs::Programs,
     progress::Progress,

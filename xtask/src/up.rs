@@ -66,7 +66,7 @@ async fn start_and_wait(wanted: &Wanted, run_dir: &RunDir, signals: &Signals) ->
     let options = Options {
         dir: wanted.dir.clone(),
         programs: build(wanted, &progress).await?,
-        servers: ServerChoice::Private(programs),
+        servers: ServerChoice::Private(programs, &[]),
         stage_ms: wanted.stage_ms,
         settings: Vec::new(),
     };

@@ -70,7 +70,10 @@ async fn each_service_gets_a_database_that_no_other_one_can_open() {
     let (dir, certificates) = (root.path().join("postgres"), Certificates::for_host("localhost").unwrap());
     let ca_file = root.path().join("ca.pem").display().to_string();
     fs::write(&ca_file, &certificates.authority).unwrap();
-    let (binaries, options) = (find_postgres().unwrap(), PostgresOptions { durable: false, tls: Some(certificates) });
+    let (binaries, options) = (
+        find_postgres().unwrap(),
+        PostgresOptions { durable: false, tls: Some(certificates), ..PostgresOptions::default() },
+    );
     let running = PostgresServer::start(&binaries, &dir, &options).await.unwrap();
     let server = Server {
         host: format!("localhost:{}", running.port()),

@@ -74,7 +74,19 @@ pub struct OrderToInsert<'a> {
 struct InsertOrders;
 impl StatementSql for InsertOrders {
     const SQL: &'static str = "INSERT INTO orders (id, status, customer, total, traceparent, created_at) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
+        SELECT id, status, customer, total, traceparent, ? \
+        FROM unnest(?, ?, ?, ?, ?) AS new (id, status, customer, total, traceparent)";
+}
+
+/// Adds orders; their lines are [`inserting_lines`].
+pub fn inserting(new: &[OrderToInsert<'_>], now: DateTime<Utc>) -> Statement<impl StatementSql + use<>> {
+    Statement::<InsertOrders>::new()
+        .bind::<Timestamptz, _>(now)
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|order| order.decided.id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|order| order.decided.status.name()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(new.iter().map(|order| order.customer.map(str::to_owned)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(new.iter().map(|order| order.decided.total()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|order| order.traceparent.clone()).collect::<Vec<_>>())
 }
 
 struct InsertLines;
@@ -85,60 +97,32 @@ impl StatementSql for InsertLines {
         AS new (order_id, sku, quantity, filled, waiting, unit_price, place) ORDER BY place";
 }
 
+/// Adds the lines of orders.
+pub fn inserting_lines(new: &[OrderToInsert<'_>]) -> Statement<impl StatementSql + use<>> {
+    let lines: Vec<_> =
+        new.iter().flat_map(|order| order.decided.lines.iter().map(|line| (order.decided.id.0, line))).collect();
+    Statement::<InsertLines>::new()
+        .bind::<Array<SqlUuid>, _>(lines.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(lines.iter().map(|(_, line)| line.sku.to_string()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.quantity.get()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.filled).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.waiting).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>())
+}
+
 struct InsertOrderReplenishments;
 impl StatementSql for InsertOrderReplenishments {
     const SQL: &'static str = "INSERT INTO order_replenishments (order_id, replenishment_id) \
         SELECT * FROM unnest(?, ?) ON CONFLICT DO NOTHING";
 }
 
-/// Writes orders with their lines, set-wise.
-pub async fn insert(
-    connection: &AsyncPgConnection,
-    new: &[OrderToInsert<'_>],
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    if new.is_empty() {
-        return Ok(());
-    }
-    let customers: Vec<Option<String>> = new.iter().map(|order| order.customer.map(ToOwned::to_owned)).collect();
-    let orders = Statement::<InsertOrders>::new()
-        .bind::<Array<SqlUuid>, _>(new.iter().map(|order| order.decided.id.0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(new.iter().map(|order| order.decided.status.name()).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(customers)
-        .bind::<Array<BigInt>, _>(new.iter().map(|order| order.decided.total()).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(new.iter().map(|order| order.traceparent.clone()).collect::<Vec<_>>())
-        .bind::<Array<Timestamptz>, _>(vec![now; new.len()]);
-    let lines: Vec<_> =
-        new.iter().flat_map(|order| order.decided.lines.iter().map(|line| (order.decided.id.0, line))).collect();
-    let lines = Statement::<InsertLines>::new()
-        .bind::<Array<SqlUuid>, _>(lines.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(lines.iter().map(|(_, line)| line.sku.to_string()).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.quantity.get()).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.filled).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.waiting).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>());
-    let (orders, lines) = futures::join!(orders.run(connection), lines.run(connection));
-    orders?;
-    lines?;
-    Ok(())
-}
-
-/// Writes which replenishments orders caused or wait for; the replenishments are there already.
-pub async fn insert_replenishments(
-    connection: &AsyncPgConnection,
-    new: &[OrderToInsert<'_>],
-) -> Result<(), StoreError> {
-    let pairs: Vec<(Uuid, Uuid)> =
-        new.iter().flat_map(|order| order.decided.replenishments.iter().map(|id| (order.decided.id.0, id.0))).collect();
-    if pairs.is_empty() {
-        return Ok(());
-    }
+/// Adds which replenishments orders caused or wait for.
+pub fn inserting_replenishments(new: &[OrderToInsert<'_>]) -> Statement<impl StatementSql + use<>> {
+    let (orders, replenishments): (Vec<Uuid>, Vec<Uuid>) =
+        new.iter().flat_map(|order| order.decided.replenishments.iter().map(|id| (order.decided.id.0, id.0))).unzip();
     Statement::<InsertOrderReplenishments>::new()
-        .bind::<Array<SqlUuid>, _>(pairs.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
-        .bind::<Array<SqlUuid>, _>(pairs.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-        .run(connection)
-        .await?;
-    Ok(())
+        .bind::<Array<SqlUuid>, _>(orders)
+        .bind::<Array<SqlUuid>, _>(replenishments)
 }
 
 /// One order with all that belongs to it.

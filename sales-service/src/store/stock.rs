@@ -167,27 +167,29 @@ impl StatementSql for WriteFigures {
 
 /// Writes the figures of products whose rows are locked.
 pub async fn write_figures(connection: &AsyncPgConnection, figures: &[(&Sku, Figures)]) -> Result<(), StoreError> {
-    if figures.is_empty() {
-        return Ok(());
+    if !figures.is_empty() {
+        writing_figures(figures).run(connection).await?;
     }
+    Ok(())
+}
+
+/// What [`write_figures`] does, to be done together with other statements.
+pub fn writing_figures(figures: &[(&Sku, Figures)]) -> Statement<impl StatementSql + use<>> {
     let column = |pick: fn(&Figures) -> i64| figures.iter().map(|(_, figures)| pick(figures)).collect::<Vec<_>>();
     Statement::<WriteFigures>::new()
         .bind::<Array<Text>, _>(figures.iter().map(|(sku, _)| sku.to_string()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(column(|figures| figures.on_hand))
         .bind::<Array<BigInt>, _>(column(|figures| figures.backordered))
         .bind::<Array<BigInt>, _>(column(|figures| figures.on_order))
-        .run(connection)
-        .await?;
-    Ok(())
 }
 
 struct InsertMovements;
 impl StatementSql for InsertMovements {
     const SQL: &'static str = "INSERT INTO stock_movements \
         (id, sku, cause, delta, before, after, reference, actor, note, at) \
-        SELECT id, sku, cause, delta, before, after, reference, actor, note, at \
-        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WITH ORDINALITY \
-        AS new (id, sku, cause, delta, before, after, reference, actor, note, at, place) ORDER BY place";
+        SELECT id, sku, cause, delta, before, before + delta, reference, ?, ?, ? \
+        FROM unnest(?, ?, ?, ?, ?, ?) WITH ORDINALITY \
+        AS new (id, sku, cause, delta, before, reference, place) ORDER BY place";
 }
 
 /// Who changed stock, when, and in which words.
@@ -208,26 +210,32 @@ pub async fn insert_movements<R>(
     hand: Hand<'_>,
     reference: impl Fn(&R) -> String,
 ) -> Result<Vec<MovementId>, StoreError> {
-    if movements.is_empty() {
-        return Ok(Vec::new());
+    let (ids, inserting) = inserting_movements(movements, hand, reference);
+    if !ids.is_empty() {
+        inserting.run(connection).await?;
     }
+    Ok(ids)
+}
+
+/// What [`insert_movements`] does, to be done together with other statements.
+pub fn inserting_movements<R, F: Fn(&R) -> String>(
+    movements: &[Movement<R>],
+    hand: Hand<'_>,
+    reference: F,
+) -> (Vec<MovementId>, Statement<impl StatementSql + use<R, F>>) {
     let ids: Vec<MovementId> = movements.iter().map(|_| MovementId::generate()).collect();
     let number = |pick: fn(&Movement<R>) -> i64| movements.iter().map(pick).collect::<Vec<_>>();
-    let text = |value: Option<&str>| vec![value.map(ToOwned::to_owned); movements.len()];
-    Statement::<InsertMovements>::new()
+    let inserting = Statement::<InsertMovements>::new()
+        .bind::<Text, _>(hand.actor.to_owned())
+        .bind::<Nullable<Text>, _>(hand.note.map(ToOwned::to_owned))
+        .bind::<Timestamptz, _>(hand.at)
         .bind::<Array<SqlUuid>, _>(ids.iter().map(|id| id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(movements.iter().map(|entry| entry.sku.to_string()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(movements.iter().map(|entry| entry.cause.name()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(number(|entry| entry.delta))
         .bind::<Array<BigInt>, _>(number(|entry| entry.before))
-        .bind::<Array<BigInt>, _>(number(Movement::after))
-        .bind::<Array<Text>, _>(movements.iter().map(|entry| reference(&entry.reference)).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(text(Some(hand.actor)))
-        .bind::<Array<Nullable<Text>>, _>(text(hand.note))
-        .bind::<Array<Timestamptz>, _>(vec![hand.at; movements.len()])
-        .run(connection)
-        .await?;
-    Ok(ids)
+        .bind::<Array<Text>, _>(movements.iter().map(|entry| reference(&entry.reference)).collect::<Vec<_>>());
+    (ids, inserting)
 }
 
 /// A refusal: nothing is ordered by itself for a while ([`policy::refusal_pause_s`]).

@@ -21,7 +21,7 @@ use secrecy::ExposeSecret;
 pub use connect::{ConnectError, connect};
 pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
 pub use pipeline::Pipeline;
-pub use statement::{Statement, StatementSql};
+pub use statement::{Statement, StatementSql, Together};
 
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::Database;

@@ -59,6 +59,57 @@ impl<S: StatementSql> Statement<S> {
     }
 }
 
+/// Several statements that write, done as one: `WITH a AS (..), b AS (..) ..`. Each is done whole and once, on
+/// the rows that were there before any of them; when one fails, none was done. PostgreSQL is spoken to once.
+pub struct Together<S> {
+    parts: Vec<Box<dyn QueryFragment<Pg> + Send + Sync>>,
+    statements: PhantomData<fn() -> S>,
+}
+
+impl<S: StatementSql> Statement<S> {
+    /// The first of several.
+    #[must_use]
+    pub fn together(self) -> Together<S> {
+        Together { parts: vec![Box::new(self)], statements: PhantomData }
+    }
+}
+
+impl<S: 'static> Together<S> {
+    /// The next one; which they are is part of the type, and so of the cache's key.
+    #[must_use]
+    pub fn and<N: StatementSql>(mut self, next: Statement<N>) -> Together<(S, N)> {
+        self.parts.push(Box::new(next));
+        Together { parts: self.parts, statements: PhantomData }
+    }
+
+    /// Executes all.
+    pub async fn run(self, mut connection: &AsyncPgConnection) -> QueryResult<usize> {
+        diesel_async::RunQueryDsl::execute(self, &mut connection).await
+    }
+}
+
+impl<S> QueryFragment<Pg> for Together<S> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let Some((last, before)) = self.parts.split_last() else { return Ok(()) };
+        for (place, part) in before.iter().enumerate() {
+            pass.push_sql(if place == 0 { "WITH " } else { ", " });
+            pass.push_identifier(&format!("part_{place}"))?;
+            pass.push_sql(" AS (");
+            part.walk_ast(pass.reborrow())?;
+            pass.push_sql(")");
+        }
+        pass.push_sql(" ");
+        last.walk_ast(pass)
+    }
+}
+
+impl<S: 'static> QueryId for Together<S> {
+    type QueryId = Together<S>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<S, C> diesel::RunQueryDsl<C> for Together<S> {}
+
 trait Parameter: Send + Sync {
     fn push<'b>(&'b self, pass: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
 }

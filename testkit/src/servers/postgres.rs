@@ -26,11 +26,13 @@ pub struct PostgresOptions {
     pub durable: bool,
     /// Also speak TLS, with this certificate.
     pub tls: Option<Certificates>,
+    /// Further settings, as in `postgresql.conf`; PostgreSQL's own defaults are for a very small machine.
+    pub settings: &'static [(&'static str, &'static str)],
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { durable: true, tls: None }
+        Self { durable: true, tls: None, settings: &[] }
     }
 }
 
@@ -135,6 +137,7 @@ fn spawn(binaries: &PostgresBinaries, place: &Place, options: &PostgresOptions, 
         "timezone=UTC".to_owned(),
         "log_timezone=UTC".to_owned(),
     ];
+    settings.extend(options.settings.iter().map(|(name, value)| format!("{name}={value}")));
     if !options.durable {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
     }

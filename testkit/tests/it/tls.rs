@@ -80,7 +80,7 @@ async fn postgres_is_verified_by_its_authority_and_name() {
     let certificates = Certificates::for_host(HOST).unwrap();
     let [right, other] = authorities(root.path(), &certificates);
     let (dir, binaries) = (root.path().join("postgres"), find_postgres().unwrap());
-    let options = PostgresOptions { durable: false, tls: Some(certificates) };
+    let options = PostgresOptions { durable: false, tls: Some(certificates), ..PostgresOptions::default() };
     let server = PostgresServer::start(&binaries, &dir, &options).await.unwrap();
     let by_address = server.admin_url();
     let by_name = by_address.replace("127.0.0.1", HOST);

@@ -59,8 +59,8 @@ pub struct Options {
 /// Where PostgreSQL and RabbitMQ come from.
 #[derive(Debug, Clone)]
 pub enum ServerChoice {
-    /// Servers of its own in the stack's folder, whose data stay.
-    Private(ServerPrograms),
+    /// Servers of its own in the stack's folder, whose data stay; PostgreSQL with these settings.
+    Private(ServerPrograms, &'static [(&'static str, &'static str)]),
     /// A vhost and databases on the servers that tests share, gone with the stack.
     Shared,
 }

@@ -45,9 +45,10 @@ impl Servers {
     /// Starts them, with the data that are there.
     pub(super) async fn start(choice: &ServerChoice, dir: &Path) -> anyhow::Result<Self> {
         let kind = match choice {
-            ServerChoice::Private(programs) => {
+            ServerChoice::Private(programs, settings) => {
                 let [rabbit_dir, postgres_dir] = server_dirs(dir);
-                let (postgres_options, rabbit_options) = (PostgresOptions::default(), RabbitOptions::default());
+                let postgres_options = PostgresOptions { settings, ..PostgresOptions::default() };
+                let rabbit_options = RabbitOptions::default();
                 let (postgres, rabbit) = tokio::try_join!(
                     PostgresServer::start(&programs.postgres, &postgres_dir, &postgres_options),
                     RabbitServer::start(&programs.rabbitmq, &rabbit_dir, &rabbit_options),

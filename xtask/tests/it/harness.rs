@@ -121,7 +121,7 @@ impl World {
     /// With PostgreSQL and RabbitMQ of its own, as `up` has them.
     pub(crate) async fn private() -> Self {
         let servers = ServerPrograms::find().expect("PostgreSQL and RabbitMQ are installed");
-        Self::start(ServerChoice::Private(servers), Vec::new()).await
+        Self::start(ServerChoice::Private(servers, &[]), Vec::new()).await
     }
 
     /// On the servers that all tests share.
