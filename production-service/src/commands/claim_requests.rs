@@ -21,7 +21,7 @@ use crate::store::gates::{self, Limits};
 use crate::store::{lock_claims, work};
 
 pub use crate::domain::Tally;
-pub use crate::store::work::Lease;
+pub use crate::store::attempts::Lease;
 
 /// A call to be made.
 pub struct Call {
@@ -204,8 +204,6 @@ async fn claim(
     if rows.is_empty() {
         return Ok(calls);
     }
-    attempts::insert(connection, &rows).await?;
-    let ids = rows.iter().map(|row| row.request_id).collect();
-    work::begin_sending(connection, ids, lease).await?;
+    attempts::begin(connection, &rows, lease).await?;
     Ok(calls)
 }

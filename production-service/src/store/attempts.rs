@@ -1,5 +1,7 @@
 //! Calls to factories.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -8,6 +10,7 @@ use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::RequestId;
 use uuid::Uuid;
 
+use super::milliseconds;
 use super::schema::production_attempts;
 
 /// A call, before it is made.
@@ -25,6 +28,16 @@ pub struct NewAttempt {
     pub started_at: DateTime<Utc>,
     /// The trace it belongs to.
     pub trace_id: String,
+}
+
+/// How long a call is left to the process that makes it: the factory's time-out and `beyond_timeout`, but
+/// never less than `at_least`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Whatever the factory's time-out is.
+    pub at_least: Duration,
+    /// After the factory's time-out.
+    pub beyond_timeout: Duration,
 }
 
 /// A call as it is shown.
@@ -70,22 +83,35 @@ pub struct AttemptEnd {
     pub answer: Option<String>,
 }
 
-struct Insert;
-impl StatementSql for Insert {
-    const SQL: &'static str = "INSERT INTO production_attempts \
-        (request_id, number, factory_id, jti, started_at, trace_id) SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
+struct Begin;
+impl StatementSql for Begin {
+    // The lease begins when the call can begin, not when its transaction did.
+    const SQL: &'static str = "WITH begun AS (INSERT INTO production_attempts \
+            (request_id, number, factory_id, jti, started_at, trace_id) SELECT * FROM unnest(?, ?, ?, ?, ?, ?)) \
+        UPDATE production_requests SET status = 'sending', attempt_count = attempt_count + 1, \
+        next_attempt_at = NULL, updated_at = now(), lease_until = clock_timestamp() + interval '1 millisecond' * \
+        greatest(?, factories.timeout_ms + ?) \
+        FROM factories WHERE factories.id = production_requests.factory_id AND production_requests.id = ANY(?)";
 }
 
-/// Writes calls down before they are made.
-pub async fn insert(connection: &mut AsyncPgConnection, attempts: &[NewAttempt]) -> Result<(), StoreError> {
+/// Writes calls down before they are made, and marks their locked requests as being sent.
+pub async fn begin(
+    connection: &mut AsyncPgConnection,
+    attempts: &[NewAttempt],
+    lease: Lease,
+) -> Result<(), StoreError> {
     let texts = |pick: fn(&NewAttempt) -> &str| attempts.iter().map(|one| pick(one).to_owned()).collect::<Vec<_>>();
-    Statement::<Insert>::new()
-        .bind::<Array<SqlUuid>, _>(attempts.iter().map(|one| one.request_id).collect::<Vec<_>>())
+    let ids: Vec<Uuid> = attempts.iter().map(|one| one.request_id).collect();
+    Statement::<Begin>::new()
+        .bind::<Array<SqlUuid>, _>(ids.clone())
         .bind::<Array<Integer>, _>(attempts.iter().map(|one| one.number).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(texts(|one| &one.factory_id))
         .bind::<Array<Text>, _>(texts(|one| &one.jti))
         .bind::<Array<Timestamptz>, _>(attempts.iter().map(|one| one.started_at).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(texts(|one| &one.trace_id))
+        .bind::<BigInt, _>(milliseconds(lease.at_least))
+        .bind::<BigInt, _>(milliseconds(lease.beyond_timeout))
+        .bind::<Array<SqlUuid>, _>(ids)
         .run(connection)
         .await?;
     Ok(())

@@ -1,7 +1,5 @@
 //! Requests that something is to be done about: found by the clock, and nobody else's until the transaction ends.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
@@ -9,7 +7,6 @@ use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{FactoryId, RequestId};
 use uuid::Uuid;
 
-use super::milliseconds;
 use super::requests::{Row, StoredRequest};
 
 /// What [`Row`] reads, of the table `request`.
@@ -127,34 +124,4 @@ impl StatementSql for Late {
 /// Requests that were accepted and should have been received in full.
 pub async fn lock_late(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
     load(connection, Statement::<Late>::new().bind::<BigInt, _>(limit)).await
-}
-
-/// How long a call is left to the process that makes it: the factory's time-out and `beyond_timeout`, but
-/// never less than `at_least`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// Whatever the factory's time-out is.
-    pub at_least: Duration,
-    /// After the factory's time-out.
-    pub beyond_timeout: Duration,
-}
-
-struct Begin;
-impl StatementSql for Begin {
-    // The lease begins when the call can begin, not when its transaction did.
-    const SQL: &'static str = "UPDATE production_requests SET status = 'sending', attempt_count = attempt_count + 1, \
-        next_attempt_at = NULL, updated_at = now(), lease_until = clock_timestamp() + interval '1 millisecond' * \
-        greatest(?, factories.timeout_ms + ?) \
-        FROM factories WHERE factories.id = production_requests.factory_id AND production_requests.id = ANY(?)";
-}
-
-/// Marks locked requests as being sent.
-pub async fn begin_sending(connection: &mut AsyncPgConnection, ids: Vec<Uuid>, lease: Lease) -> Result<(), StoreError> {
-    Statement::<Begin>::new()
-        .bind::<BigInt, _>(milliseconds(lease.at_least))
-        .bind::<BigInt, _>(milliseconds(lease.beyond_timeout))
-        .bind::<Array<SqlUuid>, _>(ids)
-        .run(connection)
-        .await?;
-    Ok(())
 }
