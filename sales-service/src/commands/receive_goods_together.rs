@@ -46,10 +46,11 @@ async fn apply(connection: &mut AsyncPgConnection, receipts: &[TracedReceipt]) -
     let fresh = note(connection, receipts).await?;
     let requests = fresh.iter().map(|(receipt, _)| receipt.request_id).collect();
     let rows = replenishments::lock_all(connection, &requests).await?;
+    let waiting = waiting_lines(connection, &fresh, &shelves).await?;
     let mut applying = Applying {
         shelves,
         rows: rows.into_iter().map(|row| (row.id, row)).collect(),
-        waiting: waiting_lines(connection, &fresh, &skus).await?,
+        waiting,
         ..Applying::default()
     };
     for (receipt, trace) in fresh {
@@ -81,13 +82,18 @@ async fn note<'a>(
 async fn waiting_lines(
     connection: &mut AsyncPgConnection,
     fresh: &[&TracedReceipt],
-    skus: &BTreeSet<Sku>,
+    shelves: &BTreeMap<Sku, Shelf>,
 ) -> Result<BTreeMap<Sku, Vec<WaitingLine>>, StoreError> {
     let mut waiting = BTreeMap::new();
-    for sku in skus {
+    for (sku, shelf) in shelves {
         let units = |(receipt, _): &&TracedReceipt| if receipt.sku == *sku { receipt.quantity.get() } else { 0 };
         let units: i64 = fresh.iter().map(units).sum();
-        waiting.insert(sku.clone(), orders::waiting_lines(connection, sku, units).await?);
+        let lines = if shelf.figures.backordered > 0 && units > 0 {
+            orders::waiting_lines(connection, sku, units).await?
+        } else {
+            Vec::new()
+        };
+        waiting.insert(sku.clone(), lines);
     }
     Ok(waiting)
 }
