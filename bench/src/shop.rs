@@ -255,7 +255,7 @@ impl Shop {
         }
         result.audit.push(format!(
             "{}: {orders} orders stored, between {} answered and {} with those in flight at the end of a turn; {} keys sent \
-             again, each answered with its first answer",
+             again, each answered as a repetition with an order that is stored",
             self.name, self.least, self.most, self.keys_again
         ));
         Ok(())

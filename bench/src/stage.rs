@@ -87,7 +87,7 @@ impl Stage {
         let admin = database::connect(&stack.postgres_admin_url()?).await?;
         let generator = Generator::prepare(&dir.join("load"))?;
         let scale = if wanted.quick { Scale::quick() } else { Scale::full() };
-        let http = testkit::http::client(bounds::REQUEST);
+        let http = testkit::http::client_of_fresh_connections(bounds::REQUEST);
         Ok(Self { stack, scale, generator, admin, pgbench, case, dir, http, run_dir })
     }
 

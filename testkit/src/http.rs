@@ -13,7 +13,10 @@ pub fn client(timeout: Duration) -> reqwest::Client {
 
 /// The same with a connection of its own for each request: a server that closes an idle connection (some
 /// with a 408) cannot meet a request that is just being sent on it.
-pub(crate) fn client_of_fresh_connections(timeout: Duration) -> reqwest::Client {
+///
+/// # Panics
+/// As [`client`].
+pub fn client_of_fresh_connections(timeout: Duration) -> reqwest::Client {
     build(builder(timeout).pool_max_idle_per_host(0))
 }
 
