@@ -42,7 +42,7 @@ struct Taker {
     name: &'static str,
     url: String,
     database: Client,
-    is_service: bool,
+    is_published: bool,
     least: u64,
     most: u64,
 }
@@ -50,15 +50,17 @@ struct Taker {
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut stage = Stage::start(wanted, Case::Receipts, &[]).await?;
     let mut result = stage.result().await?;
-    // What restock-service makes is measured, not what others make of it.
-    for service in [Service::Sales, Service::Production] {
+    // What restock-service makes is measured, not what others make of it; and first without the broker, as nobody
+    // publishes the baseline's events either.
+    for service in Service::ALL {
         stage.stack.stop_service(service).await?;
     }
+    let no_broker = [("AMQP__URL", "amqp://nobody:nothing@127.0.0.1:1/none".to_owned())];
+    stage.stack.start_service(Service::Restock, &no_broker, Want::ReadyOrDegraded).await?;
     let mut ours = Taker::new(
         "restock-service",
         stage.stack.urls(Service::Restock).public,
         &stage.stack.database_url(Service::Restock)?,
-        true,
     )
     .await?;
     let url = database::make(&stage.stack, Service::Restock, "bench_receipts").await?;
@@ -80,13 +82,26 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
             ..our_turns.row(&format!("callbacks, {connections} connections"), UNIT)
         });
     }
+    drop(server);
+    stage.stack.stop_service(Service::Restock).await?;
+    stage.stack.start_service(Service::Restock, &[], Want::Ready).await?;
+    ours.is_published = true;
+    for connections in stage.scale.connections {
+        stage.tell(&format!("callbacks over {connections} connections, their events published meanwhile"));
+        let mut turns = Turns::default();
+        for _ in 0..stage.scale.rounds {
+            let outcome = ours.turn(&stage, *connections).await?;
+            turns.add(outcome.per_second(outcome.good()), &outcome);
+        }
+        result.rows.push(turns.row(&format!("the same, {connections} connections, with the broker at work"), UNIT));
+    }
     for taker in [&ours, &theirs] {
         taker.audit(&mut result).await?;
     }
-    drop(server);
     result.notes.push(
-        "Tokens are signed beforehand; each is checked by both sides. sales-service and production-service do not run \
-         meanwhile: the events stay in their queues and are taken out after each turn."
+        "Tokens are signed beforehand; each is checked by both sides. In the comparison the broker is away and events stay \
+         in the outbox, on both sides; the last rows are with the relay and the broker, each event in two quorum queues on \
+         the same disk. sales-service and production-service do not run meanwhile."
             .to_owned(),
     );
     for service in [Service::Sales, Service::Production] {
@@ -99,7 +114,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
 }
 
 async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> anyhow::Result<(Taker, Beside)> {
-    let mut theirs = Taker::new(BASELINE, String::new(), url, false).await?;
+    let mut theirs = Taker::new(BASELINE, String::new(), url).await?;
     let (mut told, mut best) = (Vec::new(), (0.0, 16));
     for pool in stage.scale.pools.iter().copied() {
         stage.tell(&format!("{BASELINE}, pool of {pool}"));
@@ -124,13 +139,13 @@ async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> an
 }
 
 impl Taker {
-    async fn new(name: &'static str, url: String, database: &str, is_service: bool) -> anyhow::Result<Self> {
+    async fn new(name: &'static str, url: String, database: &str) -> anyhow::Result<Self> {
         let database = database::connect(database).await?;
-        Ok(Self { name, url, database, is_service, least: 0, most: 0 })
+        Ok(Self { name, url, database, is_published: false, least: 0, most: 0 })
     }
 
     async fn turn(&mut self, stage: &Stage, connections: usize) -> anyhow::Result<Outcome> {
-        if !self.is_service {
+        if !self.is_published {
             self.database.batch_execute("TRUNCATE outbox").await?;
         }
         stage.settle(&self.database).await?;

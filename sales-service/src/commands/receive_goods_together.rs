@@ -47,12 +47,8 @@ async fn apply(connection: &mut AsyncPgConnection, receipts: &[TracedReceipt]) -
     let requests = fresh.iter().map(|(receipt, _)| receipt.request_id).collect();
     let rows = replenishments::lock_all(connection, &requests).await?;
     let waiting = waiting_lines(connection, &fresh, &shelves).await?;
-    let mut applying = Applying {
-        shelves,
-        rows: rows.into_iter().map(|row| (row.id, row)).collect(),
-        waiting,
-        ..Applying::default()
-    };
+    let mut applying =
+        Applying { shelves, rows: rows.into_iter().map(|row| (row.id, row)).collect(), waiting, ..Applying::default() };
     for (receipt, trace) in fresh {
         applying.receive(receipt, *trace)?;
     }

@@ -77,7 +77,9 @@ async fn all_is_written_or_nothing_prepared_or_not() {
         transaction.commit(),
     );
     begun.expect("begun");
-    (unprepared.expect("written"), zero.expect("written"), one.expect("written"));
+    unprepared.expect("written");
+    zero.expect("written");
+    one.expect("written");
     committed.expect("committed");
     assert_eq!(shop.count(NUMBERS).await, 3);
 }

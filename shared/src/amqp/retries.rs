@@ -82,8 +82,8 @@ fn identity(queue: &Queue, message_id: &str, headers: &Map<String, Value>, body:
 
 /// Hands a dead letter to the outbox.
 pub(super) async fn dead_letter(pool: &Pool, letter: OutgoingMessage) -> Result<(), StoreError> {
-    let mut connection = pool.get().await?;
-    outbox::append(&mut connection, [letter]).await
+    let connection = pool.get().await?;
+    outbox::append(&connection, [letter]).await
 }
 
 /// Retries what is due until `stop`.

@@ -103,8 +103,8 @@ impl<'a> Backlog<'a> {
     }
 
     async fn ask<S: StatementSql>(&self) -> Result<Counted, StoreError> {
-        let mut connection = self.pool.get().await?;
-        let counted: Vec<Counted> = Statement::<S>::new().load(&mut connection).await?;
+        let connection = self.pool.get().await?;
+        let counted: Vec<Counted> = Statement::<S>::new().load(&connection).await?;
         counted.into_iter().next().ok_or(StoreError::Query(diesel::result::Error::NotFound))
     }
 }

@@ -155,7 +155,7 @@ pub(super) async fn settle(pool: &Pool, rows: &[(Row, Outcome)]) -> Result<Settl
 
 /// Forgets claims that ran out, of relays that died.
 pub(super) async fn forget_claims(pool: &Pool) -> Result<(), StoreError> {
-    Statement::<ForgetClaims>::new().run(&mut *pool.get().await?).await?;
+    Statement::<ForgetClaims>::new().run(&*pool.get().await?).await?;
     Ok(())
 }
 
