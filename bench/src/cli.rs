@@ -45,6 +45,9 @@ pub struct Run {
     /// Only to see that everything runs.
     #[arg(long)]
     pub quick: bool,
+    /// Tables of a million orders at the most, two minutes of soak.
+    #[arg(long, conflicts_with = "quick")]
+    pub short: bool,
     /// Write the document after a quick run, too.
     #[arg(long)]
     pub write: bool,

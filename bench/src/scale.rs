@@ -5,6 +5,8 @@ use std::time::Duration;
 /// Sizes of all cases.
 #[derive(Debug, Clone)]
 pub struct Scale {
+    /// The option that asks for it.
+    pub option: &'static str,
     /// Whether the figures mean anything.
     pub is_full: bool,
     /// Turns of each side.
@@ -43,6 +45,7 @@ impl Scale {
     /// For figures.
     pub fn full() -> Self {
         Self {
+            option: "",
             is_full: true,
             rounds: 3,
             measure: Duration::from_secs(6),
@@ -62,9 +65,21 @@ impl Scale {
         }
     }
 
+    /// For figures within half an hour: without the tables of many millions and the long soak.
+    pub fn short() -> Self {
+        Self {
+            option: " --short",
+            growing: &[0, 1_000_000],
+            stored: &[0, 1_000_000],
+            soak: Duration::from_secs(120),
+            ..Self::full()
+        }
+    }
+
     /// To see that everything runs.
     pub fn quick() -> Self {
         Self {
+            option: " --quick",
             is_full: false,
             rounds: 1,
             measure: Duration::from_secs(1),

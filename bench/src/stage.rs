@@ -86,15 +86,18 @@ impl Stage {
         stack.start(&Progress::silent()).await?;
         let admin = database::connect(&stack.postgres_admin_url()?).await?;
         let generator = Generator::prepare(&dir.join("load"))?;
-        let scale = if wanted.quick { Scale::quick() } else { Scale::full() };
+        let scale = match (wanted.quick, wanted.short) {
+            (true, _) => Scale::quick(),
+            (_, true) => Scale::short(),
+            _ => Scale::full(),
+        };
         let http = testkit::http::client_of_fresh_connections(bounds::REQUEST);
         Ok(Self { stack, scale, generator, admin, pgbench, case, dir, http, run_dir })
     }
 
     /// An empty result of this case.
     pub async fn result(&self) -> anyhow::Result<CaseResult> {
-        let quick = if self.scale.is_full { "" } else { " --quick" };
-        let command = format!("cargo xtask bench {}{quick}", self.case.name());
+        let command = format!("cargo xtask bench {}{}", self.case.name(), self.scale.option);
         Ok(CaseResult::new(Machine::look(&self.stack, &self.admin).await?, command))
     }
 

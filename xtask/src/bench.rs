@@ -43,6 +43,7 @@ pub(crate) enum Case {
 pub(crate) struct Wanted {
     pub(crate) cases: Vec<Case>,
     pub(crate) quick: bool,
+    pub(crate) short: bool,
     pub(crate) write: bool,
     pub(crate) programs: Option<PathBuf>,
     pub(crate) dir: PathBuf,
@@ -88,7 +89,7 @@ fn command(program: &Path, wanted: &Wanted) -> Command {
     for case in &wanted.cases {
         command.args(case.to_possible_value().map(|value| value.get_name().to_owned()));
     }
-    for (asked, option) in [(wanted.quick, "--quick"), (wanted.write, "--write")] {
+    for (asked, option) in [(wanted.quick, "--quick"), (wanted.short, "--short"), (wanted.write, "--write")] {
         if asked {
             command.arg(option);
         }

@@ -104,6 +104,9 @@ struct Bench {
     /// are not written down.
     #[arg(long)]
     quick: bool,
+    /// Tables of a million orders at the most, not ten, and two minutes of soak, not ten: half an hour instead of two.
+    #[arg(long, conflicts_with = "quick")]
+    short: bool,
     /// Write the figures of a quick run down, too.
     #[arg(long)]
     write: bool,
@@ -159,9 +162,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Reset(args) => down::reset(&args.place.absolute()?, args.yes).await,
             Command::Test(args) => checks::test(&args.filter).await,
             Command::Bench(args) => {
-                let Bench { cases, quick, write, programs, dir } = args;
+                let Bench { cases, quick, short, write, programs, dir } = args;
                 let dir = std::path::absolute(dir.unwrap_or_else(|| workspace_root().join("target/bench")))?;
-                bench::bench(&bench::Wanted { cases, quick, write, programs, dir }).await
+                bench::bench(&bench::Wanted { cases, quick, short, write, programs, dir }).await
             }
             Command::Dist(args) => dist::run(!args.without_sbom).await,
             Command::Image(args) => {

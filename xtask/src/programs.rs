@@ -58,14 +58,8 @@ impl Programs {
 
     /// Are they newer than all that they are made from?
     pub fn are_fresh(&self) -> bool {
-        let folders = PROGRAMS.map(|(package, _)| package).into_iter().chain(["shared"]);
-        let sources = folders.flat_map(|folder| {
-            let folder = workspace_root().join(folder);
-            ["src", "migrations", "config", "Cargo.toml"].map(|part| newest(&folder.join(part)))
-        });
-        let newest_source = sources.chain([newest(&workspace_root().join("Cargo.toml"))]).flatten().max();
-        let oldest_program = self.paths.values().map(|path| modified(path)).min().flatten();
-        oldest_program.is_some() && oldest_program >= newest_source
+        let packages = PROGRAMS.map(|(package, _)| package);
+        self.paths.values().all(|program| is_fresh(program, packages.into_iter().chain(["shared"])))
     }
 
     /// Where a program is; all of them are known.
@@ -79,6 +73,17 @@ impl Programs {
             None => Ok(self),
         }
     }
+}
+
+/// Is a program there, and newer than all that these packages are made from?
+pub fn is_fresh<'a>(program: &Path, packages: impl IntoIterator<Item = &'a str>) -> bool {
+    let sources = packages.into_iter().flat_map(|folder| {
+        let folder = workspace_root().join(folder);
+        ["src", "migrations", "config", "Cargo.toml"].map(|part| newest(&folder.join(part)))
+    });
+    let newest_source = sources.chain([newest(&workspace_root().join("Cargo.toml"))]).flatten().max();
+    let program = modified(program);
+    program.is_some() && program >= newest_source
 }
 
 /// When the newest file in a folder (or the file itself) was changed.

@@ -4,6 +4,7 @@
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use tokio::process::Command;
+use xtask::programs::is_fresh;
 
 use crate::harness::{Folder, programs, programs_dir};
 
@@ -33,6 +34,9 @@ async fn every_case_runs_and_its_audit_is_clean() {
 
 /// A run of the whole workspace's tests has just built it; a run of these tests alone has not.
 async fn build_benchmark() {
+    if is_fresh(&programs_dir().join("jaego-bench"), ["bench", "shared", "testkit", "xtask"]) {
+        return;
+    }
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "bench", "--manifest-path"]).arg(manifest);
