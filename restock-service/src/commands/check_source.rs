@@ -48,7 +48,7 @@ pub(crate) async fn check_source(
     factory_id: &FactoryId,
     address: Option<IpAddr>,
 ) -> Result<bool, StoreError> {
-    let lists = store::factories::callback_sources(&mut *pool.get().await?, &[factory_id]).await?;
+    let lists = store::factories::callback_sources(&*pool.get().await?, &[factory_id]).await?;
     Ok(lists.values().all(|list| Sources::read(list).allow(address)))
 }
 

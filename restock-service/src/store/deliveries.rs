@@ -63,7 +63,7 @@ impl StatementSql for FindFirst {
 
 /// The first deliveries with these identities, and what was booked for them.
 pub(crate) async fn find_first<'a>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     identities: &[Identity<'a>],
 ) -> Result<Vec<(Identity<'a>, Told)>, StoreError> {
     let rows: Vec<Row> = Statement::<FindFirst>::new()
@@ -101,7 +101,7 @@ impl StatementSql for Insert {
 
 /// Keeps first deliveries.
 pub(crate) async fn insert(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     new: &[NewDelivery<'_>],
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {

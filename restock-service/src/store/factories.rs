@@ -36,11 +36,11 @@ pub(crate) async fn apply(
 /// Where the callbacks of these factories may come from; empty (as for one that is left out, which is not
 /// known) allows all.
 pub(crate) async fn callback_sources(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     ids: &[&FactoryId],
 ) -> Result<HashMap<String, Vec<String>>, StoreError> {
     let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
     let rows = dsl::factories.filter(dsl::id.eq_any(ids)).select((dsl::id, dsl::callback_sources));
-    let sources: Vec<(String, Vec<String>)> = rows.load(connection).await?;
+    let sources: Vec<(String, Vec<String>)> = rows.load(&mut connection).await?;
     Ok(sources.into_iter().collect())
 }

@@ -125,7 +125,7 @@ impl StatementSql for Insert {
 }
 
 /// Adds entries that wait to be judged.
-pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &[NewEntry<'_>]) -> Result<(), StoreError> {
+pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>]) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
     }
@@ -172,7 +172,7 @@ impl StatementSql for OfTokens {
 
 /// The entries of these tokens. Their number is bounded, as more are refused.
 pub(crate) async fn of_tokens<'a>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     jtis: &[&'a str],
 ) -> Result<Vec<(&'a str, Entry)>, StoreError> {
     let rows: Vec<OfToken> = Statement::<OfTokens>::new()

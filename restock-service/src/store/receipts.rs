@@ -36,7 +36,7 @@ impl StatementSql for Insert {
 }
 
 /// Adds receipts.
-pub(crate) async fn insert(connection: &mut AsyncPgConnection, rows: &[ReceiptRow]) -> Result<(), StoreError> {
+pub(crate) async fn insert(connection: &AsyncPgConnection, rows: &[ReceiptRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -91,7 +91,7 @@ impl StatementSql for HoldOrSkip {
 /// Locks requests for the rest of the transaction, in the order of the list, which must be that of their
 /// ids. Those that are not known are left out.
 pub(crate) async fn hold(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     ids: &[RequestId],
     if_held: IfHeld,
 ) -> Result<HashMap<RequestId, Held>, StoreError> {
@@ -120,7 +120,7 @@ impl StatementSql for Exist {
 
 /// Which of these requests there are, whoever holds them.
 pub(crate) async fn existing(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     ids: &[RequestId],
 ) -> Result<HashSet<RequestId>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -139,10 +139,7 @@ impl StatementSql for Insert {
 
 /// Adds requests that only their callbacks have told of, with the units booked for them. In the order of
 /// their ids, so that two transactions with the same ones do not wait for each other.
-pub(crate) async fn insert(
-    connection: &mut AsyncPgConnection,
-    new: &[(RequestId, &Order, i64)],
-) -> Result<(), StoreError> {
+pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[(RequestId, &Order, i64)]) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
     }
@@ -165,7 +162,7 @@ impl StatementSql for WriteReceived {
 
 /// Writes the units booked for requests that are locked.
 pub(crate) async fn write_received(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     figures: &[(RequestId, i64)],
 ) -> Result<(), StoreError> {
     if figures.is_empty() {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::db::StoreError;
+use diesel_async::AsyncPgConnection;
+use futures::join;
+use shared::db::{Pipeline, StoreError};
 use shared::ids::{FactoryId, ReceiptId, RequestId};
 use shared::problem::Problem;
 
@@ -59,12 +60,8 @@ pub(super) async fn take(taker: &Taker, callbacks: &[&Callback], if_held: IfHeld
 
 impl Taker {
     async fn take_together(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
-        let mut connection = self.context.pool.get().await?;
         for _ in 0..TRIES_MAX {
-            let taken = connection
-                .transaction(async |connection| self.decide_and_write(connection, callbacks, if_held).await)
-                .await;
-            match taken {
+            match self.decide_and_write(callbacks, if_held).await {
                 Err(error) if error.violates(requests::PRIMARY_KEY) => {}
                 Ok(taken) => {
                     let is_new =
@@ -80,13 +77,12 @@ impl Taker {
         Err(StoreError::Unavailable("requests of these callbacks are added by others all the time".to_owned()))
     }
 
-    async fn decide_and_write(
-        &self,
-        connection: &mut AsyncPgConnection,
-        callbacks: &[&Callback],
-        if_held: IfHeld,
-    ) -> Result<Vec<Taken>, StoreError> {
-        let Loaded { held, held_elsewhere, sources, mut known } = Loaded::read(connection, callbacks, if_held).await?;
+    /// One transaction, two round trips: everything is loaded in the first and written in the second.
+    async fn decide_and_write(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
+        let transaction = Pipeline::new(self.context.pool.get().await?);
+        let (begun, loaded) = join!(transaction.begin(), Loaded::read(transaction.connection(), callbacks, if_held));
+        begun?;
+        let Loaded { held, held_elsewhere, sources, mut known } = loaded?;
         // First who is not decided upon at all: what they tell has no effect.
         let aside = |callback: &Callback| {
             let message = &callback.message;
@@ -112,7 +108,7 @@ impl Taker {
             answers.push(answer_of(outcome)?);
         }
         writes.add_requests(decided(), &held, &known);
-        writes.write(connection).await?;
+        writes.write(&transaction).await?;
 
         let mut answers = answers.into_iter();
         let taken = asides.into_iter().map(|aside| aside.or_else(|| answers.next().map(Taken::Answered)));
@@ -147,7 +143,7 @@ struct Loaded<'a> {
 
 impl<'a> Loaded<'a> {
     async fn read(
-        connection: &mut AsyncPgConnection,
+        connection: &AsyncPgConnection,
         callbacks: &[&'a Callback],
         if_held: IfHeld,
     ) -> Result<Self, StoreError> {
@@ -159,12 +155,17 @@ impl<'a> Loaded<'a> {
             callbacks.iter().map(|callback| callback.arrival().identity()).collect();
         let jtis: HashSet<&'a str> = identities.iter().map(|(jti, _)| *jti).collect();
 
-        // First the locks: what is read after them cannot change any more.
-        let held = requests::hold(connection, &ids, if_held).await?;
-        let sources =
-            store::factories::callback_sources(connection, &factories.into_iter().collect::<Vec<_>>()).await?;
-        let entries = store::quarantine::of_tokens(connection, &jtis.into_iter().collect::<Vec<_>>()).await?;
-        let told = store::deliveries::find_first(connection, &identities.into_iter().collect::<Vec<_>>()).await?;
+        let factories: Vec<&FactoryId> = factories.into_iter().collect();
+        let jtis: Vec<&'a str> = jtis.into_iter().collect();
+        let identities: Vec<Identity<'a>> = identities.into_iter().collect();
+        // Done one after the other, first the locks: what is read after them cannot change any more.
+        let (held, sources, entries, told) = join!(
+            requests::hold(connection, &ids, if_held),
+            store::factories::callback_sources(connection, &factories),
+            store::quarantine::of_tokens(connection, &jtis),
+            store::deliveries::find_first(connection, &identities),
+        );
+        let (held, sources, entries, told) = (held?, sources?, entries?, told?);
         // Seldom asked: mostly every request is known and nobody else holds one. What is added between the
         // locks and here counts as held elsewhere, what is added later makes the insert fail.
         let missing: Vec<RequestId> = ids.into_iter().filter(|id| !held.contains_key(id)).collect();

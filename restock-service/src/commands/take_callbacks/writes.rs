@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use diesel_async::AsyncPgConnection;
+use futures::join;
 use shared::contracts::OutgoingEvent;
-use shared::db::StoreError;
+use shared::db::{Pipeline, StoreError};
 use shared::ids::{Quantity, RequestId};
 use shared::outbox;
 
@@ -139,13 +139,24 @@ impl<'a> Writes<'a> {
         }
     }
 
-    /// Writes all of it; nothing here needs an answer of what is written before it.
-    pub(super) async fn write(self, connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
-        store::requests::insert(connection, &self.new_requests).await?;
-        store::requests::write_received(connection, &self.figures).await?;
-        store::receipts::insert(connection, &self.receipts).await?;
-        store::deliveries::insert(connection, &self.deliveries, self.at).await?;
-        store::quarantine::insert(connection, &self.entries).await?;
-        outbox::append(connection, self.events).await
+    /// Writes all of it and commits; nothing here needs an answer of what is written before it, but its rows.
+    pub(super) async fn write(self, transaction: &Pipeline) -> Result<(), StoreError> {
+        let connection = transaction.connection();
+        let (requests, figures, receipts, deliveries, entries, events, committed) = join!(
+            store::requests::insert(connection, &self.new_requests),
+            store::requests::write_received(connection, &self.figures),
+            store::receipts::insert(connection, &self.receipts),
+            store::deliveries::insert(connection, &self.deliveries, self.at),
+            store::quarantine::insert(connection, &self.entries),
+            outbox::append(connection, self.events),
+            transaction.commit(),
+        );
+        requests?;
+        figures?;
+        receipts?;
+        deliveries?;
+        entries?;
+        events?;
+        committed
     }
 }
