@@ -104,11 +104,12 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
 async fn ends_that_come_while_the_database_is_away_are_all_recorded_and_nobody_is_asked_twice() {
     let world = World::new("1").await;
     let service = world.start().await;
-    let ids = calls_under_way(&world, &service, 700).await;
+    // No answer comes before the outage: the relay could not say that it has published what follows from it.
+    let ids = calls_under_way(&world, &service, 4_000).await;
     let outage = world.begin_outage().await;
     // All answers are in memory by now, and nobody takes them.
     let admin = world.as_admin().await;
-    let answered = "SELECT clock_timestamp() > max(started_at) + interval '1500 milliseconds' FROM production_attempts";
+    let answered = "SELECT clock_timestamp() > max(started_at) + interval '4500 milliseconds' FROM production_attempts";
     wait_until("all answers", SOON, async || {
         admin.query_one(answered, &[]).await.unwrap().get::<_, bool>(0).then_some(())
     })
