@@ -12,7 +12,7 @@ use crate::harness::{Folder, programs, programs_dir};
 const CASES: [&str; 6] =
     ["Intake of orders", "Relay of events", "Receipts of goods", "Delivery to a factory", "End to end, idle", "Growth"];
 
-const END: Duration = Duration::from_secs(500);
+const END: Duration = Duration::from_secs(840);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_runs_and_its_audit_is_clean() {
