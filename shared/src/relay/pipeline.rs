@@ -76,6 +76,7 @@ impl Work {
     ) -> Result<(), Failure> {
         let permits = Arc::new(Semaphore::new(self.relay.settings.windows));
         let poll = self.poll();
+        let pace = Duration::from_millis(self.relay.settings.pace_ms);
         let mut position = Position::new(poll, Instant::now());
         loop {
             let permit = tokio::select! {
@@ -93,7 +94,8 @@ impl Work {
             }
             // Asked before it is looked: what was committed before the stop is published.
             let stopping = stop.is_cancelled();
-            let look = position.look(Instant::now());
+            let begun = Instant::now();
+            let look = position.look(begun);
             let rows = self.claim(look.after, self.relay.settings.window).await.inspect_err(|_| failed.cancel())?;
             let is_full = i64::try_from(rows.len()).is_ok_and(|taken| taken >= self.relay.settings.window);
             position.found(&look, rows.last().map(|row| row.id), is_full, Instant::now());
@@ -106,11 +108,18 @@ impl Work {
             if stopping {
                 return Ok(());
             }
+            // The first event after a pause goes at once. While they come all the time, each look gathers what has
+            // come since the one before, instead of costing a window for every commit.
+            let next = async {
+                tokio::select! {
+                    () = self.relay.outbox.rung() => tokio::time::sleep_until((begun + pace).into()).await,
+                    () = tokio::time::sleep(poll) => {}
+                }
+            };
             tokio::select! {
                 () = failed.cancelled() => {}
                 () = stop.cancelled() => {}
-                () = self.relay.outbox.rung() => {}
-                () = tokio::time::sleep(poll) => {}
+                () = next => {}
             }
         }
     }

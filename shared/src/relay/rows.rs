@@ -2,11 +2,11 @@
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Text};
-use diesel_async::AsyncConnection;
+use futures::join;
 use serde_json::Value;
 
 use super::publish::Outcome;
-use crate::db::{Pool, Statement, StatementSql, StoreError};
+use crate::db::{Pipeline, Pool, Statement, StatementSql, StoreError};
 
 /// What waits for a missing queue is tried again at least so often.
 const HELD_DELAY_MS_MAX: i64 = 5_000;
@@ -84,20 +84,24 @@ impl StatementSql for ForgetClaims {
 
 /// Takes up to `limit` due rows above `after` for `claim_ms`, the first of them first.
 pub(super) async fn claim(pool: &Pool, after: i64, limit: i64, claim_ms: u64) -> Result<Vec<Row>, StoreError> {
-    let mut connection = pool.get().await?;
-    let mut rows: Vec<Row> = connection
-        .transaction(async move |connection| {
-            Statement::<Prepare>::new().run(connection).await?;
-            Statement::<TakeTurns>::new().run(connection).await?;
-            Statement::<Claim>::new()
-                .bind::<BigInt, _>(after)
-                .bind::<BigInt, _>(limit)
-                .bind::<BigInt, _>(i64::try_from(claim_ms).unwrap_or(i64::MAX))
-                .load(connection)
-                .await
-                .map_err(StoreError::from)
-        })
-        .await?;
+    let transaction = Pipeline::new(pool.get().await?);
+    let connection = transaction.connection();
+    let claim = Statement::<Claim>::new()
+        .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(limit)
+        .bind::<BigInt, _>(i64::try_from(claim_ms).unwrap_or(i64::MAX));
+    let (begun, prepared, turn, claimed, committed) = join!(
+        transaction.begin(),
+        Statement::<Prepare>::new().run(connection),
+        Statement::<TakeTurns>::new().run(connection),
+        claim.load(connection),
+        transaction.commit(),
+    );
+    begun?;
+    prepared?;
+    turn?;
+    let mut rows: Vec<Row> = claimed?;
+    committed?;
     rows.sort_unstable_by_key(|row| row.id);
     Ok(rows)
 }
@@ -137,19 +141,24 @@ pub(super) async fn settle(pool: &Pool, rows: &[(Row, Outcome)]) -> Result<Settl
     claims.dedup();
     settled.confirmed = confirmed.len() as u64;
     settled.failed += ids.len() as u64;
-    let mut connection = pool.get().await?;
-    connection
-        .transaction(async move |connection| {
-            Statement::<Prepare>::new().run(connection).await?;
-            let settle = Statement::<Settle>::new()
-                .bind::<Array<BigInt>, _>(confirmed)
-                .bind::<Array<BigInt>, _>(ids)
-                .bind::<Array<Text>, _>(errors)
-                .bind::<Array<BigInt>, _>(delays)
-                .bind::<Array<BigInt>, _>(claims);
-            settle.run(connection).await.map_err(StoreError::from)
-        })
-        .await?;
+    let transaction = Pipeline::new(pool.get().await?);
+    let connection = transaction.connection();
+    let settle = Statement::<Settle>::new()
+        .bind::<Array<BigInt>, _>(confirmed)
+        .bind::<Array<BigInt>, _>(ids)
+        .bind::<Array<Text>, _>(errors)
+        .bind::<Array<BigInt>, _>(delays)
+        .bind::<Array<BigInt>, _>(claims);
+    let (begun, prepared, written, committed) = join!(
+        transaction.begin(),
+        Statement::<Prepare>::new().run(connection),
+        settle.run(connection),
+        transaction.commit(),
+    );
+    begun?;
+    prepared?;
+    written?;
+    committed?;
     Ok(settled)
 }
 

@@ -113,6 +113,8 @@ pub struct Outbox {
     pub window: i64,
     /// Windows on their way at once: claimed, and not yet both confirmed and deleted.
     pub windows: usize,
+    /// The shortest time between two looks that find less than a window, milliseconds.
+    pub pace_ms: u64,
     /// How often the outbox is looked at without a signal, milliseconds.
     pub poll_ms: u64,
     /// Above this many waiting events new work is refused with 503.
@@ -197,6 +199,7 @@ impl Common {
         );
         require((1..=4096).contains(&self.outbox.window), "outbox.window: must be 1 to 4096");
         require((1..=64).contains(&self.outbox.windows), "outbox.windows: must be 1 to 64");
+        require(self.outbox.pace_ms <= 1_000, "outbox.pace_ms: must be 0 to 1000");
         require(self.outbox.poll_ms >= 1, "outbox.poll_ms: must be at least 1");
         require(self.outbox.pending_max >= 1, "outbox.pending_max: must be at least 1");
         require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
