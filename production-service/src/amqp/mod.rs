@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shared::amqp::batch::TracedEvent;
 use shared::amqp::consumer::{HandleError, Handled, Subscription};
 use shared::amqp::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
 use shared::contracts::{DecodeError, ReceivedEvent, production, replenishment, stock};
@@ -17,8 +18,19 @@ use crate::commands::letter_standing::letter_standing;
 
 /// The queues of this service with their handlers.
 pub fn subscriptions(context: &Context) -> [Subscription; 3] {
+    let keeping = context.clone();
+    let in_bursts = move |events: Vec<TracedEvent>| {
+        let context = keeping.clone();
+        async move {
+            let read = |(event, trace): TracedEvent| message_of(event, trace);
+            let messages = events.into_iter().map(read).collect::<Result<Vec<_>, DecodeError>>()?;
+            // How each was handled is of interest to redriven letters only, and none comes in a batch.
+            keep_requests(&context, messages).await?;
+            Ok(())
+        }
+    };
     [
-        Subscription::new(&PRODUCTION_REQUESTS, with(context, on_requested)),
+        Subscription::new(&PRODUCTION_REQUESTS, with(context, on_requested)).with_batches(in_bursts),
         Subscription::new(&PRODUCTION_REPLENISHMENTS_CLOSED, with(context, on_closed)),
         Subscription::new(&PRODUCTION_STOCK_RECEIVED, with(context, on_received)),
     ]

@@ -6,14 +6,16 @@ use chrono::{SubsecRound, Utc};
 use production_service::commands::Context;
 use production_service::commands::keep_requests::{Message, keep_requests};
 use shared::amqp::consumer::Handled;
+use shared::amqp::topology::EVENTS;
 use shared::contracts::production::ProductionRequested;
 use shared::ids::{Quantity, RequestId};
 use shared::outbox::Outbox;
 use shared::settings::Settings as _;
 use shared::trace::TraceContext;
+use testkit::wait_until;
 use tokio::sync::Notify;
 
-use crate::world::{FACTORY, SKU, World};
+use crate::world::{FACTORY, SKU, SOON, World};
 
 /// With a database that knows the factory, and nothing that works on it.
 async fn quiet_world() -> (World, Context) {
@@ -125,4 +127,49 @@ async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
         let kept = results[0].iter().find(|row| row.starts_with(&id)).unwrap();
         assert!(kept.contains(&format!(" 10 {expected} ")), "{expected}: {kept}");
     }
+}
+
+/// Requests to a factory that nobody knows: they are refused when they are kept, and nothing changes them after that.
+async fn ask_for_thirty(world: &World) -> Vec<RequestId> {
+    let mut requests = Vec::new();
+    for _ in 0..30 {
+        requests.push(world.request("FF-unknown", 10).await);
+    }
+    requests
+}
+
+async fn wait_for(what: &str, world: &World, query: &str, expected: i64) {
+    wait_until(what, SOON, || async {
+        let count = world.count(query).await;
+        if count == expected { Ok(()) } else { Err(count) }
+    })
+    .await;
+}
+
+const REFUSED: &str = "SELECT count(*) FROM production_requests WHERE status = 'refused'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_came_in_a_burst_are_kept_in_few_transactions() {
+    let world = World::new("1").await;
+    let requests = ask_for_thirty(&world).await;
+    let service = world.start().await;
+    wait_for("30 requests", &world, REFUSED, 30).await;
+    let transactions = world.count("SELECT count(DISTINCT xmin::text) FROM production_requests").await;
+    assert!(transactions < 30, "30 requests in {transactions} transactions");
+    for request in requests {
+        service.until(request, "refused").await;
+    }
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_message_in_a_burst_fails_alone() {
+    let world = World::new("1").await;
+    ask_for_thirty(&world).await;
+    world.publish_raw(EVENTS, "production.requested", "odd", &TraceContext::new_root().to_string(), b"odd").await;
+    ask_for_thirty(&world).await;
+    let service = world.start().await;
+    wait_for("60 requests", &world, REFUSED, 60).await;
+    wait_for("the dead letter", &world, "SELECT count(*) FROM dead_letters WHERE body = 'odd'", 1).await;
+    world.finish(service).await;
 }
