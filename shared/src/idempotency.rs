@@ -111,8 +111,12 @@ pub async fn find(
     caller: &str,
     keys: &[String],
 ) -> Result<HashMap<String, Kept>, StoreError> {
+    // Key by key: for `key = ANY(..)` the planner, while it knows nothing of the table yet, would rather read all keys
+    // of the endpoint, which are all there are. Planned anew each time: a plan from when the table was empty scans it.
     let rows: Vec<Row> = sql_query(
-        "SELECT key, fingerprint, status, body FROM idempotency_keys WHERE endpoint = $1 AND caller = $2 AND key = ANY($3)",
+        "SELECT kept.* FROM unnest($3) AS wanted (key) CROSS JOIN LATERAL ( \
+            SELECT key, fingerprint, status, body FROM idempotency_keys \
+            WHERE endpoint = $1 AND caller = $2 AND key = wanted.key LIMIT 1) AS kept",
     )
     .bind::<Text, _>(endpoint)
     .bind::<Text, _>(caller)

@@ -10,6 +10,7 @@ mod dead_letters_kept;
 mod faults;
 mod imports;
 mod intake;
+mod keys;
 mod messages;
 mod migrate;
 mod operators;
