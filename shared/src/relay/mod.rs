@@ -14,12 +14,12 @@ mod subscribers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lapin::{Channel, Connection};
+use lapin::Connection;
 use opentelemetry::metrics::Counter;
 use tokio_util::sync::CancellationToken;
 
 use self::backlog::Backlog;
-use self::publish::Outcome;
+use self::publish::{Channels, Outcome};
 use self::subscribers::Subscribers;
 use crate::amqp::connection::{self, Backoff};
 use crate::amqp::health::{BrokerHealth, CONNECTION};
@@ -55,14 +55,14 @@ struct Work {
 /// One connection's worth of relaying.
 struct Session<'a> {
     link: &'a Connection,
-    channel: Channel,
+    channels: Channels,
     subscribers: Subscribers<'a>,
 }
 
 impl Session<'_> {
-    /// The broker has closed the channel, and only that.
+    /// The broker has closed a channel, and only that.
     fn is_refused(&self) -> bool {
-        !self.channel.status().connected() && self.link.status().connected()
+        !self.channels.are_open() && self.link.status().connected()
     }
 }
 
@@ -116,8 +116,8 @@ impl Work {
 
     async fn session(&self, link: &Connection, singly: &mut usize, stop: &CancellationToken) -> anyhow::Result<()> {
         let Relay { name, broker, amqp, .. } = &self.relay;
-        let channel = connection::confirming_channel(link, amqp).await?;
-        let mut session = Session { link, channel, subscribers: Subscribers::new(name, link, self.limit(), broker) };
+        let channels = Channels::open(link, amqp).await?;
+        let mut session = Session { link, channels, subscribers: Subscribers::new(name, link, self.limit(), broker) };
         loop {
             let stopping = stop.is_cancelled();
             let ended = if link.status().blocked() {
@@ -137,7 +137,7 @@ impl Work {
                 Err(Failure::Channel(error)) => {
                     broker.fail(CONNECTION, &format!("{error:#}"));
                     tracing::warn!(error = format!("{error:#}"), "the broker closed the relay's channel");
-                    session.channel = connection::confirming_channel(link, amqp).await?;
+                    session.channels = Channels::open(link, amqp).await?;
                     continue;
                 }
                 Err(Failure::Broker(error)) => return Err(error),

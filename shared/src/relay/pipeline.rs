@@ -89,7 +89,7 @@ impl Work {
             if session.link.status().blocked() {
                 return Ok(());
             }
-            if !session.channel.status().connected() {
+            if !session.channels.are_open() {
                 return Err(Failure::Broker(anyhow::anyhow!("the channel is closed")));
             }
             // Asked before it is looked: what was committed before the stop is published.
@@ -156,7 +156,7 @@ impl Work {
     }
 
     pub(super) async fn publish(&self, session: &Session<'_>, rows: Vec<Row>) -> Vec<(Row, Outcome)> {
-        publish_window(&session.channel, rows, self.limit(), |row| session.subscribers.doubt(row)).await
+        publish_window(&session.channels, rows, self.limit(), |row| session.subscribers.doubt(row)).await
     }
 
     /// Answers the first failure, and how many rows could not be sent.

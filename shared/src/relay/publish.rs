@@ -1,16 +1,42 @@
-//! One message to the broker, and what the broker says to it.
+//! Messages to the broker, and what the broker says to them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::rows::Row;
-use crate::amqp::properties;
+use crate::amqp::{connection, properties};
+use crate::settings::Amqp;
+
+/// Where messages are published. The client hands a message that the broker returns to whichever confirm comes next
+/// on its channel. Returns are usual for events that nobody needs to have subscribed, so the others have a channel of
+/// their own, on which a return means that something is wrong.
+pub(super) struct Channels {
+    needed: Channel,
+    optional: Channel,
+}
+
+impl Channels {
+    pub(super) async fn open(link: &Connection, settings: &Amqp) -> anyhow::Result<Self> {
+        let needed = connection::confirming_channel(link, settings).await?;
+        let optional = connection::confirming_channel(link, settings).await?;
+        Ok(Self { needed, optional })
+    }
+
+    pub(super) fn are_open(&self) -> bool {
+        self.needed.status().connected() && self.optional.status().connected()
+    }
+
+    fn of(&self, row: &Row) -> &Channel {
+        if row.subscriber_required { &self.needed } else { &self.optional }
+    }
+}
 
 /// What became of one attempt to publish.
 #[derive(Debug)]
@@ -28,7 +54,7 @@ pub(super) enum Outcome {
 /// Publishes a window, in order, each without waiting for the one before, and waits for the confirms as long as
 /// `limit`. What `doubt` says of a row holds it.
 pub(super) async fn publish_window(
-    channel: &Channel,
+    channels: &Channels,
     rows: Vec<Row>,
     limit: Duration,
     doubt: impl Fn(&Row) -> Option<String>,
@@ -36,34 +62,59 @@ pub(super) async fn publish_window(
     let deadline = Instant::now() + limit;
     let doubt = &doubt;
     let sends = rows.into_iter().map(|row| async move {
-        let outcome = match doubt(&row) {
-            Some(error) => Outcome::Held(error),
-            None => timeout_at(deadline, publish(channel, &row))
+        let (outcome, returned) = match doubt(&row) {
+            Some(error) => (Outcome::Held(error), None),
+            None => timeout_at(deadline, publish(channels.of(&row), &row))
                 .await
-                .unwrap_or_else(|_| Outcome::Unsent("the broker did not confirm in time".to_owned())),
+                .unwrap_or_else(|_| (Outcome::Unsent("the broker did not confirm in time".to_owned()), None)),
         };
-        (row, outcome)
+        ((row, outcome), returned)
     });
-    join_all(sends).await
+    let (mut rows, returned): (Vec<_>, Vec<Option<Returned>>) = join_all(sends).await.into_iter().unzip();
+    let returned: Vec<Returned> = returned.into_iter().flatten().collect();
+    if !returned.is_empty() {
+        hold_returned(&mut rows, returned);
+    }
+    rows
 }
 
-/// Publishes and waits for the confirm; the caller bounds the wait.
-async fn publish(channel: &Channel, row: &Row) -> Outcome {
+/// The id of a message that came back with a confirm, perhaps with that of another message.
+struct Returned(Option<String>);
+
+/// Holds those that were returned. When one is of another window, nobody knows which of this one's stand in its place:
+/// all of them are published again, which consumers bear.
+fn hold_returned(rows: &mut [(Row, Outcome)], returned: Vec<Returned>) {
+    let own: BTreeSet<String> = rows.iter().map(|(row, _)| row.message_id.clone()).collect();
+    let returned: Option<BTreeSet<String>> =
+        returned.into_iter().map(|Returned(id)| id.filter(|id| own.contains(id))).collect();
+    for (row, outcome) in rows.iter_mut().filter(|(row, _)| row.subscriber_required) {
+        let is_returned = returned.as_ref().is_none_or(|ids| ids.contains(&row.message_id));
+        if is_returned && matches!(outcome, Outcome::Confirmed) {
+            *outcome = Outcome::Held(format!("no queue takes {} on {}", row.routing_key, row.exchange));
+        }
+    }
+}
+
+/// Publishes and waits for the confirm; the caller bounds the wait. What came back counts for events that must have a
+/// subscriber.
+async fn publish(channel: &Channel, row: &Row) -> (Outcome, Option<Returned>) {
     let (properties, exchange, key) = match addressed(row) {
         Ok(addressed) => addressed,
-        Err(error) => return Outcome::Refused(error),
+        Err(error) => return (Outcome::Refused(error), None),
     };
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirmation = async { channel.basic_publish(exchange, key, options, &row.body, properties).await?.await };
-    match confirmation.await {
+    let outcome = match confirmation.await {
         Err(error) => Outcome::Unsent(error.to_string()),
-        Ok(Confirmation::Ack(Some(_))) if row.subscriber_required => {
-            Outcome::Held(format!("no queue takes {} on {}", row.routing_key, row.exchange))
+        Ok(Confirmation::Ack(returned)) => {
+            let id = |properties: &BasicProperties| properties.message_id().as_ref().map(ToString::to_string);
+            let returned = returned.filter(|_| row.subscriber_required);
+            return (Outcome::Confirmed, returned.map(|message| Returned(id(&message.delivery.properties))));
         }
-        Ok(Confirmation::Ack(_)) => Outcome::Confirmed,
         Ok(Confirmation::Nack(_)) => Outcome::Refused("the broker refused it: a queue is full or down".to_owned()),
         Ok(Confirmation::NotRequested) => Outcome::Unsent("publisher confirms are off".to_owned()),
-    }
+    };
+    (outcome, None)
 }
 
 /// What came from outside may be longer than AMQP allows: that is this row's error, nobody else's.
