@@ -137,9 +137,10 @@ impl Applying {
             delta: entry.delta,
             before: entry.before,
         }));
+        // Lines are filled from the first to the last.
+        let mut lines = waiting.iter_mut();
         for fill in taken.fills {
-            // Lines are filled from the first to the last.
-            if let Some(line) = waiting.iter_mut().find(|line| line.line_id == fill.line_id) {
+            if let Some(line) = lines.find(|line| line.line_id == fill.line_id) {
                 line.waiting -= fill.units;
             }
             let units = self.fills.get(&fill.line_id).map_or(0, |(before, _)| before.units) + fill.units;

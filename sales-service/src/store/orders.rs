@@ -1,8 +1,11 @@
 //! Orders and their lines.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
 use shared::ids::{OrderId, Sku};
@@ -127,21 +130,39 @@ pub fn inserting_replenishments(new: &[OrderToInsert<'_>]) -> Statement<impl Sta
 
 /// One order with all that belongs to it.
 pub async fn get(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Option<OrderView>, StoreError> {
-    let order = orders::table.find(id.0).select(OrderRow::as_select()).first(connection).await.optional()?;
-    let Some(order) = order else { return Ok(None) };
-    let lines = order_lines::table
-        .filter(order_lines::order_id.eq(id.0))
+    let rows = orders::table.find(id.0).select(OrderRow::as_select()).load(connection).await?;
+    Ok(with_lines(connection, rows).await?.pop())
+}
+
+/// Orders with all that belongs to them, in the same order.
+async fn with_lines(connection: &mut AsyncPgConnection, rows: Vec<OrderRow>) -> Result<Vec<OrderView>, StoreError> {
+    let ids: Vec<Uuid> = rows.iter().map(|order| order.id).collect();
+    let all: Vec<OrderLineRow> = order_lines::table
+        .filter(order_lines::order_id.eq_any(&ids))
         .order(order_lines::id)
         .select(OrderLineRow::as_select())
         .load(connection)
         .await?;
-    let replenishment_ids = order_replenishments::table
-        .filter(order_replenishments::order_id.eq(id.0))
+    let waits_for: Vec<(Uuid, Uuid)> = order_replenishments::table
+        .filter(order_replenishments::order_id.eq_any(&ids))
         .order(order_replenishments::replenishment_id)
-        .select(order_replenishments::replenishment_id)
+        .select((order_replenishments::order_id, order_replenishments::replenishment_id))
         .load(connection)
         .await?;
-    Ok(Some(OrderView { order, lines, replenishment_ids }))
+    let mut lines: HashMap<Uuid, Vec<OrderLineRow>> = HashMap::new();
+    for line in all {
+        lines.entry(line.order_id).or_default().push(line);
+    }
+    let mut replenishments: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for (order, replenishment) in waits_for {
+        replenishments.entry(order).or_default().push(replenishment);
+    }
+    let view = |order: OrderRow| OrderView {
+        lines: lines.remove(&order.id).unwrap_or_default(),
+        replenishment_ids: replenishments.remove(&order.id).unwrap_or_default(),
+        order,
+    };
+    Ok(rows.into_iter().map(view).collect())
 }
 
 /// The oldest waiting lines of a product, enough to take `units`; the product's figures are locked.
@@ -156,7 +177,8 @@ pub async fn waiting_lines(
     loop {
         let page: Vec<(i64, Uuid, i64)> = order_lines::table
             .filter(order_lines::sku.eq(sku.as_str()))
-            .filter(order_lines::waiting.gt(0))
+            // As the index has it, so that a plan that is kept can use it.
+            .filter(sql::<Bool>("order_lines.waiting > 0"))
             .filter(order_lines::id.gt(after))
             .order(order_lines::id)
             .limit(PAGE)
@@ -212,17 +234,14 @@ pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<
         .load(connection)
         .await?;
     Statement::<ConfirmFilled>::new().bind::<Array<SqlUuid>, _>(waiting.clone()).run(connection).await?;
-    let fulfilled: Vec<Uuid> = orders::table
+    let fulfilled = orders::table
         .filter(orders::id.eq_any(&waiting))
         .filter(orders::status.eq("confirmed"))
-        .select(orders::id)
+        .order(orders::id)
+        .select(OrderRow::as_select())
         .load(connection)
         .await?;
-    let mut views = Vec::new();
-    for id in fulfilled {
-        views.extend(get(connection, OrderId(id)).await?);
-    }
-    Ok(views)
+    with_lines(connection, fulfilled).await
 }
 
 /// Locks an order; answers its status. Its products' figures are locked already.
@@ -285,23 +304,5 @@ pub async fn list(
     }
     let rows: Vec<OrderRow> =
         query.order(orders::id.desc()).limit(limit).select(OrderRow::as_select()).load(connection).await?;
-    let ids: Vec<Uuid> = rows.iter().map(|order| order.id).collect();
-    let lines: Vec<OrderLineRow> = order_lines::table
-        .filter(order_lines::order_id.eq_any(&ids))
-        .order(order_lines::id)
-        .select(OrderLineRow::as_select())
-        .load(connection)
-        .await?;
-    let waits_for: Vec<(Uuid, Uuid)> = order_replenishments::table
-        .filter(order_replenishments::order_id.eq_any(&ids))
-        .order(order_replenishments::replenishment_id)
-        .select((order_replenishments::order_id, order_replenishments::replenishment_id))
-        .load(connection)
-        .await?;
-    let view = |order: OrderRow| OrderView {
-        lines: lines.iter().filter(|line| line.order_id == order.id).cloned().collect(),
-        replenishment_ids: waits_for.iter().filter(|(id, _)| *id == order.id).map(|(_, id)| *id).collect(),
-        order,
-    };
-    Ok(rows.into_iter().map(view).collect())
+    with_lines(connection, rows).await
 }
