@@ -147,6 +147,14 @@ async fn a_rate_holds_for_all_replicas() {
     let world = World::new("1").await;
     let service = world.start_as("one").await;
     let replica = world.start_as("two").await;
+    // Each of them keeps requests, and calls the factory for what it has kept.
+    wait_until("two consumers", SOON, || async {
+        let vhost = &world.surroundings.vhost;
+        let queue =
+            vhost.broker().queue(&vhost.name, "production.requests").await.map_err(|error| error.to_string())?;
+        if queue.consumers == 2 { Ok(()) } else { Err(format!("{} consumers", queue.consumers)) }
+    })
+    .await;
     let limits = json!({"base_url": world.factory.url(), "rate_per_s": 5, "max_in_flight": 100});
     service.put_factory(FACTORY, limits).await;
     for _ in 0..15 {

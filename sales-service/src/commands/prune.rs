@@ -33,17 +33,18 @@ pub async fn prune(context: &Context, settings: &Retention) -> Result<usize, Sto
     let before = |days: u32| -> DateTime<Utc> { write::now() - chrono::Duration::days(i64::from(days)) };
     let mut connection = context.pool.get().await?;
     let mut deleted = 0;
-    if settings.refused_orders_days > 0 {
-        loop {
-            let count = retention::delete_refused_orders(&mut connection, before(settings.refused_orders_days)).await?;
-            deleted += count;
-            if count == 0 {
-                break;
-            }
-        }
-    }
     loop {
         let count = retention::delete_kept_answers(&mut connection, before(settings.kept_answers_days)).await?;
+        deleted += count;
+        if count == 0 {
+            break;
+        }
+    }
+    if settings.refused_orders_days == 0 {
+        return Ok(deleted);
+    }
+    loop {
+        let count = retention::delete_refused_orders(&mut connection, before(settings.refused_orders_days)).await?;
         deleted += count;
         if count == 0 {
             return Ok(deleted);

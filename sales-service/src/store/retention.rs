@@ -15,7 +15,7 @@ pub async fn delete_refused_orders(
     connection
         .transaction(async |connection| {
             const OLD: &str =
-                "SELECT id FROM orders WHERE status = 'rejected' AND created_at < $1 ORDER BY id LIMIT 1000";
+                "SELECT id FROM orders WHERE status = 'rejected' AND created_at < $1 ORDER BY created_at, id LIMIT 1000";
             for table in ["order_replenishments", "order_lines"] {
                 sql_query(format!("DELETE FROM {table} WHERE order_id IN ({OLD})"))
                     .bind::<Timestamptz, _>(cutoff)

@@ -42,7 +42,10 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         shed.add(outcome.per_second(outcome.good()), &outcome);
     }
     let baseline = peak.as_baseline_of(&shed, &format!("{connections} connections"));
-    let what = format!("{TIMES} times the load ({} connections), queue of {queue_max}", connections * TIMES);
+    let refused = crate::statistics::Spread::of(&refused).median;
+    let served = crate::statistics::Spread::of(&shed.rates).median;
+    let offered = (served + refused) / crate::statistics::Spread::of(&peak.rates).median;
+    let what = format!("{TIMES} times the connections ({}), queue of {queue_max}", connections * TIMES);
     compared.result.rows.push(Row {
         target: format!(">= {SHARE}x"),
         met: Some(baseline.ratio.median >= SHARE),
@@ -50,10 +53,10 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         ..shed.row(&what, UNIT)
     });
     compared.result.rows.push(memory::row("memory of sales-service meanwhile", &memory));
-    compared.result.lines.push(memory::line("Memory of sales-service at four times the load", memory));
-    let refused = crate::statistics::Spread::of(&refused).median;
+    compared.result.lines.push(memory::line("Memory of sales-service at four times the connections", memory));
     compared.result.notes.push(format!(
-        "Overload: {} requests/s were answered 503 at once beside those that were served; the latency is of both.",
+        "Overload: {} requests/s were answered 503 at once beside those that were served, so that {offered:.1} times the peak \
+         was offered, which is as much as one generator makes here; the latency is of both.",
         crate::document::number(refused)
     ));
     Ok(())
