@@ -19,7 +19,8 @@ pub use conditional::{IfMatch, etag};
 pub use document::document;
 pub use idempotency_key::IdempotencyKey;
 pub use page::{Page, PageQuery, Paged};
-pub use server::{Listeners, Operations, Routes, listen};
+pub use middleware::{HttpMetrics, observe};
+pub use server::{Door, Listeners, Operations, Routes, listen, malformed, open_door};
 pub use words::check_word;
 
 /// The path that was asked for, without a callback token.
