@@ -11,7 +11,8 @@ use crate::{
     progress::{Progress, say},
     run_dir::{self, Note, RunDir},
     signals::Signals,
-    stack::{Options, ServerChoice, Service, Stack},
+    stack::{Options, ServerChoice, Service, Stack, Want},
+    web::{self, Pages},
 };
 
 /// How often it is looked whether everything still runs.
@@ -63,22 +64,23 @@ async fn start_and_wait(wanted: &Wanted, run_dir: &RunDir, signals: &Signals) ->
     run_dir.note(&note)?;
 
     let programs = packages::ensure(&progress).await?;
+    let (our_programs, pages) = build(wanted, &progress).await?;
     let options = Options {
         dir: wanted.dir.clone(),
-        programs: build(wanted, &progress).await?,
+        programs: our_programs,
         servers: ServerChoice::Private(programs, &[]),
         stage_ms: wanted.stage_ms,
         settings: Vec::new(),
     };
     let mut stack = Stack::new(options)?;
-    if let Err(error) = ready(&mut stack, &progress).await {
+    if let Err(error) = ready(&mut stack, pages, &progress).await {
         stack.stop(&progress).await?;
         return Err(error);
     }
-    note.urls = urls(&stack);
+    note.urls = urls(&stack, pages);
     note.detached = wanted.detach;
     run_dir.note(&note)?;
-    summary(&stack, wanted);
+    summary(&stack, wanted, &note.urls);
     if wanted.detach {
         stack.detach();
         return Ok(ExitCode::SUCCESS);
@@ -96,21 +98,26 @@ async fn start_and_wait(wanted: &Wanted, run_dir: &RunDir, signals: &Signals) ->
     Ok(ExitCode::SUCCESS)
 }
 
-async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Programs> {
+async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<(Programs, Pages)> {
     if let Some(folder) = &wanted.programs {
         progress.note(format!("The programs in {} are used as they are", shown(folder)));
-        return Programs::in_folder(&std::path::absolute(folder)?);
+        return Ok((Programs::in_folder(&std::path::absolute(folder)?)?, Pages::Built));
     }
+    // First, because the frontend holds the pages.
+    let pages = web::build_if_possible(progress).await?;
     let kind = if wanted.dev { "debug" } else { "release" };
     let mut step = progress.begin(format!("Building the services ({kind} build; the first one takes minutes)"))?;
     step.without_spinner();
     let programs = Programs::build(!wanted.dev, &[], progress).await?;
     step.done(format!("Services are built ({kind} build)"));
-    Ok(programs)
+    Ok((programs, pages))
 }
 
-async fn ready(stack: &mut Stack, progress: &Progress) -> anyhow::Result<()> {
+async fn ready(stack: &mut Stack, pages: Pages, progress: &Progress) -> anyhow::Result<()> {
     stack.start(progress).await?;
+    // Without pages it is not all that it could be.
+    let want = if pages == Pages::Built { Want::Ready } else { Want::ReadyOrDegraded };
+    stack.start_frontend(want, progress).await?;
     let step = progress.begin("Looking after the demo data")?;
     let added = demo::fill(stack).await.context("the demo data")?;
     step.done(match added {
@@ -137,16 +144,25 @@ async fn watch(stack: &mut Stack, signals: &Signals) -> anyhow::Result<()> {
     }
 }
 
-fn urls(stack: &Stack) -> Vec<String> {
-    let mut lines: Vec<String> = Service::ALL
-        .into_iter()
-        .map(|service| format!("{:<19} {}   (its API: /docs)", service.program(), stack.urls(service).api))
-        .collect();
+/// Pages first: that is what people look for.
+fn urls(stack: &Stack, pages: Pages) -> Vec<String> {
+    let frontend = stack.frontend_urls().api;
+    let mut lines = match pages {
+        Pages::Built => vec![
+            format!("{:<19} {frontend}", "shop"),
+            format!("{:<19} {frontend}/console   (sign in with the operator token)", "console"),
+        ],
+        Pages::Missing => vec![format!("{:<19} {frontend}   (without pages: see above)", "frontend")],
+    };
+    let services = Service::ALL.into_iter();
+    lines.extend(
+        services.map(|service| format!("{:<19} {}   (its API: /docs)", service.program(), stack.urls(service).api)),
+    );
     lines.push(format!("{:<19} {}", "factory simulator", stack.factory_url()));
     lines
 }
 
-fn summary(stack: &Stack, wanted: &Wanted) {
+fn summary(stack: &Stack, wanted: &Wanted, urls: &[String]) {
     let (sales, production) = (stack.urls(Service::Sales).api, stack.urls(Service::Production).api);
     let token = stack.operator_token();
     let sku = demo::FIRST_SKU;
@@ -161,7 +177,7 @@ fn summary(stack: &Stack, wanted: &Wanted) {
          curl -s {sales}/api/v1/products\n\n  \
          curl -s {sales}/api/v1/orders -H 'Content-Type: application/json' -d '{{\"lines\":[{{\"sku\":\"{sku}\",\"quantity\":1}}]}}'\n\n  \
          curl -s {production}/api/v1/production-requests -H 'Authorization: Bearer {token}'\n\n{end}",
-        urls = urls(stack).join("\n  "),
+        urls = urls.join("\n  "),
         logs = logs(wanted),
         env = shown(&stack.env_file()),
         wait = lead_time(wanted.stage_ms),
