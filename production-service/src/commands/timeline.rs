@@ -72,8 +72,8 @@ fn steps_of(row: &RequestRow) -> Result<Vec<TimelineItem>, StoreError> {
         };
         steps.push(step(row, TimelineKind::ProductionAccepted, at).with(detail));
     }
-    if let (Some(outcome), Some(at)) = (&row.outcome, row.outcome_at) {
-        let kind = match Outcome::of_name(outcome).ok_or_else(|| corrupt("outcome", outcome))? {
+    if let (Some(outcome), Some(at)) = (&row.last_outcome, row.outcome_at) {
+        let kind = match Outcome::of_name(outcome).ok_or_else(|| corrupt("last_outcome", outcome))? {
             // Its own time is kept, of each call that was accepted, too.
             Outcome::Accepted => None,
             Outcome::DeadLettered => Some(TimelineKind::ProductionDeadLettered),

@@ -42,7 +42,7 @@ impl StatementSql for Apply {
         schedule_began_at = CASE WHEN changed.begins THEN now() ELSE request.schedule_began_at END, \
         next_attempt_at = now() + changed.next_in_ms * interval '1 millisecond', lease_until = NULL, \
         attempts_before_schedule = changed.attempts_before, revision = changed.revision, \
-        outcome = coalesce(changed.outcome, request.outcome), \
+        last_outcome = coalesce(changed.outcome, request.last_outcome), \
         outcome_at = CASE WHEN changed.outcome IS NULL THEN request.outcome_at ELSE now() END, \
         outcome_reason = coalesce(changed.reason, request.outcome_reason), updated_at = now(), \
         accepted_by = CASE WHEN changed.accepted_at < coalesce(request.accepted_at, 'infinity') \

@@ -38,7 +38,7 @@ struct Insert;
 impl StatementSql for Insert {
     // All its goods may have come before it.
     const SQL: &'static str = "INSERT INTO production_requests (id, sku, factory_id, quantity, received, status, \
-            next_attempt_at, revision, outcome, outcome_at, outcome_reason, reason, traceparent, event_id, event, \
+            next_attempt_at, revision, last_outcome, outcome_at, outcome_reason, reason, traceparent, event_id, event, \
             requested_at, received_at) \
         SELECT new.id, new.sku, new.factory_id, new.quantity, new.received, new.status, \
             now() + new.next_in_ms * interval '1 millisecond', new.revision, \

@@ -59,7 +59,7 @@ table! {
         schedule_began_at -> Timestamptz,
         has_died -> Bool,
         last_accepted_at -> Nullable<Timestamptz>,
-        outcome -> Nullable<Text>,
+        last_outcome -> Nullable<Text>,
         outcome_at -> Nullable<Timestamptz>,
     }
 }

@@ -38,7 +38,7 @@ pub struct RequestRow {
     /// Why it was asked for.
     pub reason: String,
     /// What everybody was told last.
-    pub outcome: Option<String>,
+    pub last_outcome: Option<String>,
     /// Why.
     pub outcome_reason: Option<String>,
     /// When.

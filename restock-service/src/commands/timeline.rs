@@ -20,6 +20,7 @@ pub(crate) async fn of_requests(pool: &Pool, service: &'static str, ids: &[Reque
 
     let steps = Steps { service };
     let mut items: Vec<TimelineItem> = requests.iter().flat_map(|row| steps.of_request(row)).collect();
+    items.extend(receipts.iter().map(|row| steps.booked(row)));
     let mut next = Vec::new();
     for (row, traceparent) in &kept {
         items.push(steps.kept(row).traced(traceparent));
@@ -29,7 +30,6 @@ pub(crate) async fn of_requests(pool: &Pool, service: &'static str, ids: &[Reque
             Status::Discarded => items.extend(steps.judged(row, TimelineKind::QuarantineDiscarded)),
         }
     }
-    items.extend(receipts.iter().map(|row| steps.booked(row)));
     next.extend(requests.iter().filter_map(|row| steps.open(row)));
     Ok(Timeline::new(items, next))
 }

@@ -20,3 +20,4 @@ mod retries;
 mod schema;
 mod stock_keeping;
 mod support;
+mod timeline;

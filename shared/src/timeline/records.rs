@@ -97,7 +97,7 @@ struct Redriven {
     outcome: String,
 }
 
-/// The dead letters of these messages: when each last died, was sent back and settled, and which of them wait.
+/// The dead letters of these messages: when each last died, was sent back, discarded and settled, and which wait.
 /// Of a letter that died more than once only the first and the last time are on record.
 pub async fn letters(
     connection: &mut AsyncPgConnection,
@@ -117,12 +117,13 @@ pub async fn letters(
     if letters.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
+    let ids: Vec<Uuid> = letters.iter().map(|letter| letter.id).collect();
     let redriven: Vec<Redriven> = sql_query(
         "SELECT one.dead_letter_id, job.created_at AS at, job.actor, one.outcome FROM redrive_letters AS one \
          JOIN redrives AS job ON job.id = one.redrive_id WHERE one.dead_letter_id = ANY($1) \
          ORDER BY job.created_at DESC LIMIT $2",
     )
-    .bind::<Array<SqlUuid>, _>(letters.iter().map(|letter| letter.id).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(&ids)
     .bind::<BigInt, _>(FETCH)
     .load(connection)
     .await?;
@@ -135,6 +136,10 @@ pub async fn letters(
             step(TimelineKind::DeadLetterRedriven, one.at, one.dead_letter_id).with(detail)
         })
         .collect();
+    for action in actions(connection, &ids).await? {
+        let subject = TimelineSubject::dead_letter(action.subject);
+        items.push(action.step(service, TimelineKind::OperatorActed, subject));
+    }
     let mut next = Vec::new();
     for letter in letters {
         let wait = TimelineDetail {
