@@ -12,8 +12,11 @@ const REFETCH_MS = { online: 60_000, connecting: 5_000, offline: 5_000 };
 /** A stream that was refused (503, a deployment) is asked for again after 2 s, 4 s, .. */
 const RECONNECT_MS_MIN = 2_000;
 const RECONNECT_MS_MAX = 30_000;
-/** Events of one moment cause one refetch. */
-const GATHER_MS = 150;
+/** Events of one moment cause one refetch; many browsers do not ask in the same moment. */
+const GATHER_MS = 100;
+const SPREAD_MS = 200;
+/** Least time between two refetches: a rush on the shop must not become a rush of its readers. */
+const GAP_MS = 1_000;
 /** A page that nobody has looked at for so long gives its stream back: browsers open few of them at a time. */
 const HIDDEN_MS = 60_000;
 
@@ -127,17 +130,23 @@ export function useLive(url: string | null, options: LiveOptions): LiveState {
     setState("connecting");
     const stale = new Map<string, QueryKey>();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const flush = () => {
-      timer = undefined;
-      for (const queryKey of stale.values()) void client.invalidateQueries({ queryKey });
+    // The next round waits for the answers of the one before: on a slow line a refetch that each event
+    // cancels would never end.
+    const flush = async () => {
+      const keys = [...stale.values()];
       stale.clear();
+      await Promise.all(keys.map((queryKey) => client.invalidateQueries({ queryKey })));
+      timer = setTimeout(() => {
+        timer = undefined;
+        if (stale.size > 0) void flush();
+      }, GAP_MS);
     };
     const close = openLive(url, {
       events: events.split(","),
       onEvent(name, data) {
         latest.current.onEvent?.(name, data);
         for (const key of latest.current.invalidates(name, data)) stale.set(JSON.stringify(key), key);
-        if (stale.size > 0) timer ??= setTimeout(flush, GATHER_MS);
+        if (stale.size > 0) timer ??= setTimeout(flush, GATHER_MS + Math.random() * SPREAD_MS);
       },
       onLost: () => void client.invalidateQueries(),
       onState: setState,

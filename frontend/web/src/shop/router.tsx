@@ -1,34 +1,37 @@
-import { createRootRoute, createRoute, createRouter, Outlet } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
-import { Announcer } from "../common/ui/Announcer";
-import { LanguageSwitch } from "../common/ui/LanguageSwitch";
-import { ToastRegion } from "../common/ui/Toast";
+import { CartPage } from "./cart/CartPage";
+import { OrderPage } from "./orders/OrderPage";
+import { OrdersPage } from "./orders/OrdersPage";
+import { Catalog } from "./products/Catalog";
+import { Shell } from "./Shell";
+import { useTitle } from "./title";
 
-function Shell() {
-  const { t } = useTranslation();
+function NotFound() {
+  const { t } = useTranslation(["shop", "common"]);
+  useTitle(t("common:error.notFoundTitle"));
   return (
     <>
-      <a className="skip-link" href="#main">
-        {t("skip")}
-      </a>
-      <header>
-        <LanguageSwitch />
-      </header>
-      <main id="main" className="page" tabIndex={-1}>
-        <Outlet />
-      </main>
-      <Announcer />
-      <ToastRegion />
+      <h1>{t("common:error.notFoundTitle")}</h1>
+      <p>
+        {t("common:error.notFound")} <Link to="/">{t("cart.goShopping")}</Link>
+      </p>
     </>
   );
 }
 
-function Home() {
-  const { t } = useTranslation("shop");
-  return <h1>{t("title")}</h1>;
-}
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
+const catalog = createRoute({ getParentRoute: () => root, path: "/", component: Catalog });
+const cart = createRoute({ getParentRoute: () => root, path: "/cart", component: CartPage });
+const orders = createRoute({ getParentRoute: () => root, path: "/orders", component: OrdersPage });
+const order = createRoute({
+  getParentRoute: () => root,
+  path: "/orders/$id",
+  component: function Page() {
+    const { id } = order.useParams();
+    // Another order is another page: nothing of the one before may stay.
+    return <OrderPage key={id} id={id} />;
+  },
+});
 
-const rootRoute = createRootRoute({ component: Shell });
-const home = createRoute({ getParentRoute: () => rootRoute, path: "/", component: Home });
-
-export const router = createRouter({ routeTree: rootRoute.addChildren([home]) });
+export const router = createRouter({ routeTree: root.addChildren([catalog, cart, orders, order]) });
