@@ -15,8 +15,9 @@ use super::schema::{order_replenishments, receipts_applied, replenishments, stoc
 use super::stock::MovementRow;
 use crate::domain::stock::Cause;
 
-/// Ledger entries of a sale are named after the order was decided: at once, but for a wait for locks.
-const NAMED_WITHIN: TimeDelta = TimeDelta::seconds(60);
+/// Ledger entries of a sale are named after the time of their order was taken: at once, or, when the shelves are
+/// locked, after a wait.
+const NAMED_WITHIN: [TimeDelta; 2] = [TimeDelta::seconds(1), TimeDelta::seconds(60)];
 /// Clocks may be set back a little.
 const MARGIN: TimeDelta = TimeDelta::seconds(1);
 /// An order is named when it comes, and decided after its wait in the queue.
@@ -30,27 +31,30 @@ fn first_id_at(at: DateTime<Utc>) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
-/// The entries of an order's sale, of which there are `count`. They have the order's own time, and ids of that
-/// time: the search ends with the last of them, and an index for it would be paid for by every order.
+/// The entries of an order's sale, of which there are `count`. Their ids are of the order's own time, so only
+/// the sales of that time are read: an index by order would be paid for by every order.
 pub async fn sale_entries(
     connection: &mut AsyncPgConnection,
     id: OrderId,
     sold_at: DateTime<Utc>,
     count: usize,
 ) -> Result<Vec<MovementRow>, StoreError> {
-    if count == 0 {
-        return Ok(Vec::new());
+    let mut entries = Vec::new();
+    for within in NAMED_WITHIN {
+        if entries.len() >= count {
+            break;
+        }
+        entries = stock_movements::table
+            .filter(stock_movements::id.ge(first_id_at(sold_at - MARGIN)))
+            .filter(stock_movements::id.lt(first_id_at(sold_at + within)))
+            .filter(stock_movements::reference.eq(id.to_string()))
+            .filter(stock_movements::cause.eq(Cause::Sale.name()))
+            .order(stock_movements::id)
+            .limit(FETCH)
+            .select(MovementRow::as_select())
+            .load(connection)
+            .await?;
     }
-    let entries = stock_movements::table
-        .filter(stock_movements::id.ge(first_id_at(sold_at - MARGIN)))
-        .filter(stock_movements::id.lt(first_id_at(sold_at + NAMED_WITHIN)))
-        .filter(stock_movements::reference.eq(id.to_string()))
-        .filter(stock_movements::cause.eq(Cause::Sale.name()))
-        .order(stock_movements::id)
-        .limit(i64::try_from(count).unwrap_or(FETCH))
-        .select(MovementRow::as_select())
-        .load(connection)
-        .await?;
     Ok(entries)
 }
 
@@ -144,6 +148,6 @@ mod tests {
     fn ids_of_a_time_are_not_before_the_first_of_it() {
         let (before, id) = (Utc::now(), Uuid::now_v7());
         assert!(first_id_at(before) <= id);
-        assert!(id < first_id_at(before + NAMED_WITHIN));
+        assert!(id < first_id_at(before + MARGIN));
     }
 }
