@@ -208,6 +208,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is on record of production requests, in time order: what arrived for them, and what was kept for an
+         *     operator. Orders are not known here: sales-service tells which requests belong to one.
+         */
+        get: operations["getTimeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/callbacks/v1/restocks/{token}": {
         parameters: {
             query?: never;
@@ -519,6 +539,11 @@ export interface components {
          * @enum {string}
          */
         EntryStatus: "waiting" | "accepted" | "discarded";
+        /**
+         * @description What happens next.
+         * @enum {string}
+         */
+        NextStep: "next_attempt" | "answer" | "goods" | "overdue" | "decision";
         /** @description One page of a list. */
         Paged_AuditLogEntry: {
             /** @description The items. */
@@ -886,6 +911,245 @@ export interface components {
         Sku: string;
         /** @description Factories write counts both ways. */
         TextOrNumber: string | number;
+        /** @description A service's part of the chain. */
+        Timeline: {
+            /** @description Oldest first; at most 500. */
+            items: components["schemas"]["TimelineItem"][];
+            /** @description What happens next, the soonest first; what the clock does not decide comes last. */
+            next: components["schemas"]["TimelineNext"][];
+            /**
+             * @description There were more steps: the oldest are left out.
+             * @example false
+             */
+            truncated: boolean;
+        };
+        /**
+         * @description Facts about a step, in the words of the services' own answers. A member that does not apply is left out.
+         * @example {
+         *       "factory_id": "FF-500293",
+         *       "http_status": 201,
+         *       "number": 1,
+         *       "outcome": "accepted"
+         *     }
+         */
+        TimelineDetail: {
+            /** @description What the operator asked for, as the audit log names it. */
+            action?: string | null;
+            /** @description The operator. */
+            actor?: string | null;
+            /**
+             * Format: int64
+             * @description On hand after.
+             */
+            after?: number | null;
+            /** @description The answer's first 2 KiB, callback URLs as `<callback:jti>`. */
+            answer?: string | null;
+            /**
+             * Format: int64
+             * @description Tries of a message that died, redrives included.
+             */
+            attempts?: number | null;
+            /**
+             * Format: int64
+             * @description On hand before.
+             */
+            before?: number | null;
+            /** @description Why on hand changed. */
+            cause?: string | null;
+            /** @description The product that a delivery named, when it is another one. */
+            claimed_sku?: string | null;
+            /** @description The factory's name for the delivery. */
+            delivery_id?: string | null;
+            /** @description Why there was no answer, or what a message died of. */
+            error?: string | null;
+            /** @description Why, with the figures that it was decided on. */
+            explanation?: string | null;
+            /** @description Which factory. */
+            factory_id?: string | null;
+            /** @description The factory's own id for the job. */
+            factory_job_id?: string | null;
+            /** @description The factory that refused, or from which the request was withdrawn, before this one was asked. */
+            fallback_from?: string | null;
+            /**
+             * Format: date-time
+             * @description When a message first died.
+             */
+            first_failed_at?: string | null;
+            /** @description A dead letter's group. */
+            group?: string | null;
+            /**
+             * Format: int32
+             * @description Status of the factory's answer.
+             */
+            http_status?: number | null;
+            /** @description An order's lines. */
+            lines?: components["schemas"]["TimelineLine"][] | null;
+            /**
+             * Format: int32
+             * @description Which call, counted from 1.
+             */
+            number?: number | null;
+            /**
+             * Format: int64
+             * @description What was on order then.
+             */
+            on_order_before?: number | null;
+            /** @description The orders that were decided together with a replenishment and wanted it; at most 20. */
+            order_ids?: string[] | null;
+            /** @description What came of it: a call's `accepted`, `retry`, `refused`, `unknown`; a redrive's `processed`, ... */
+            outcome?: string | null;
+            /**
+             * Format: int64
+             * @description The inventory position that was decided on.
+             */
+            position_before?: number | null;
+            /** @description A dead letter's queue. */
+            queue?: string | null;
+            /** @description Why, in a word or in the words of whoever decided. */
+            reason?: string | null;
+            /**
+             * Format: uuid
+             * @description The goods receipt.
+             */
+            receipt_id?: string | null;
+            /**
+             * Format: int64
+             * @description Units that came so far.
+             */
+            received?: number | null;
+            /**
+             * Format: date-time
+             * @description When restock-service booked it.
+             */
+            received_at?: string | null;
+            /**
+             * Format: uuid
+             * @description The production request.
+             */
+            request_id?: string | null;
+            /** @description The replenishments that an order caused, or waits for. */
+            request_ids?: string[] | null;
+            /**
+             * Format: date-time
+             * @description When sales-service asked for it.
+             */
+            requested_at?: string | null;
+            /** @description Where the thing stands now. */
+            status?: string | null;
+            /** @description What is in the way of the next call: `factory_disabled` or `breaker_open`. */
+            waiting_for?: string | null;
+        };
+        /** @description A step: something that happened. */
+        TimelineItem: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description What is particular to this kind of step. */
+            detail: components["schemas"]["TimelineDetail"];
+            /**
+             * Format: int64
+             * @description How long it took, where it took time.
+             * @example 12
+             */
+            duration_ms: number | null;
+            /** @description What. */
+            kind: components["schemas"]["TimelineKind"];
+            /**
+             * Format: int64
+             * @description Units, where it is about some; signed for a ledger entry.
+             * @example 10
+             */
+            quantity: number | null;
+            /**
+             * @description Who has it on record.
+             * @example production-service
+             */
+            service: string;
+            /**
+             * @description The product, where it is about one.
+             * @example CP-502101
+             */
+            sku: string | null;
+            /** @description To what. */
+            subject: components["schemas"]["TimelineSubject"];
+            /**
+             * @description Its trace, where that is on record.
+             * @example 948201e16e0450bf03af103fe5fca74b
+             */
+            trace_id: string | null;
+        };
+        /**
+         * @description What happened; the part before the dot says to what.
+         * @enum {string}
+         */
+        TimelineKind: "order.confirmed" | "order.backordered" | "order.rejected" | "order.fulfilled" | "order.cancelled" | "stock.moved" | "replenishment.proposed" | "replenishment.ordered" | "replenishment.accepted" | "replenishment.stalled" | "replenishment.complete" | "replenishment.closed_short" | "replenishment.refused" | "replenishment.cancelled" | "production.requested" | "production.attempted" | "production.accepted" | "production.dead_lettered" | "production.refused" | "production.cancelled" | "production.overdue" | "production.received" | "restock.expected" | "restock.called_off" | "receipt.booked" | "receipt.applied" | "quarantine.kept" | "quarantine.accepted" | "quarantine.discarded" | "dead_letter.kept" | "dead_letter.redriven" | "dead_letter.settled" | "operator.acted";
+        /** @description A line of an order. */
+        TimelineLine: {
+            /**
+             * Format: int64
+             * @description Taken from stock when it was ordered.
+             * @example 1
+             */
+            filled: number;
+            /**
+             * Format: int64
+             * @description Ordered.
+             * @example 3
+             */
+            quantity: number;
+            /**
+             * @description What.
+             * @example CP-502101
+             */
+            sku: string;
+        };
+        /** @description Something that has not happened yet. */
+        TimelineNext: {
+            /**
+             * Format: date-time
+             * @description When; null: not by the clock.
+             */
+            at: string | null;
+            /** @description What is particular to it. */
+            detail: components["schemas"]["TimelineDetail"];
+            /**
+             * Format: int64
+             * @description Units, where it is about some.
+             * @example 10
+             */
+            quantity: number | null;
+            /**
+             * @description Who waits for it.
+             * @example production-service
+             */
+            service: string;
+            /**
+             * @description The product, where it is about one.
+             * @example CP-502101
+             */
+            sku: string | null;
+            /** @description To what. */
+            subject: components["schemas"]["TimelineSubject"];
+            /** @description What. */
+            what: components["schemas"]["NextStep"];
+        };
+        /** @description What a step belongs to. */
+        TimelineSubject: {
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description What it is. */
+            type: components["schemas"]["TimelineSubjectType"];
+        };
+        /**
+         * @description What a step belongs to.
+         * @enum {string}
+         */
+        TimelineSubjectType: "order" | "movement" | "replenishment" | "production_request" | "receipt" | "quarantine_entry" | "dead_letter";
     };
     responses: {
         /** @description `forbidden`: This needs a token with role operator. */
@@ -1827,6 +2091,67 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getTimeline: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The order. Not together with `request`.
+                 * @example 01a2051b-cedc-7700-a805-c2579d04fa50
+                 */
+                order?: string;
+                /**
+                 * @description Production requests, which have the ids of their replenishments: 1 to 20, with commas between them.
+                 * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
+                 */
+                request?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The steps; none for an order, or for requests that are not known. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "at": "2026-11-22T21:15:18.298478Z",
+                     *           "detail": {
+                     *             "factory_id": "FF-500293",
+                     *             "request_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3"
+                     *           },
+                     *           "duration_ms": null,
+                     *           "kind": "receipt.booked",
+                     *           "quantity": 10,
+                     *           "service": "restock-service",
+                     *           "sku": "CP-502101",
+                     *           "subject": {
+                     *             "id": "01a2051c-6c1e-7a31-8f53-2b9d7e60c4a1",
+                     *             "type": "receipt"
+                     *           },
+                     *           "trace_id": "948201e16e0450bf03af103fe5fca74b"
+                     *         }
+                     *       ],
+                     *       "next": [],
+                     *       "truncated": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["Unauthorized"];
+            422: components["responses"]["InvalidRequest"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
