@@ -39,7 +39,7 @@ function Header() {
   return (
     <header className="shop-header">
       <div className="shop-header-inner">
-        <Link to="/" className="brand">
+        <Link to="/" className="brand" activeOptions={{ exact: true }}>
           <svg viewBox="0 0 32 32" aria-hidden="true" focusable="false">
             <circle cx="16" cy="16" r="9.5" fill="none" stroke="#d9a05b" strokeWidth="10" />
             <circle cx="16" cy="16" r="9.5" fill="none" stroke="#d6336c" strokeWidth="7" />
@@ -47,7 +47,9 @@ function Header() {
           {t("title")}
         </Link>
         <nav aria-label={t("nav.label")}>
-          <Link to="/orders">{t("nav.orders")}</Link>
+          <Link to="/orders" activeOptions={{ exact: true }}>
+            {t("nav.orders")}
+          </Link>
           <Link to="/cart">
             {t("nav.cart")}{" "}
             <span className="cart-count">

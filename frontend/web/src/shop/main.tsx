@@ -10,12 +10,13 @@ import { checkout } from "./checkout/checkout";
 import { productsQuery } from "./data";
 import en from "./i18n/en.json";
 import ko from "./i18n/ko.json";
-import { router } from "./router";
+import { makeRouter } from "./router";
 import "../common/styles/base.css";
 import "./shop.css";
 
 startI18n({ namespace: "shop", ko, en });
 const client = makeQueryClient();
+const router = makeRouter();
 // Asked for before anything is drawn: the answer is what the page waits for.
 if (location.pathname === "/") void client.prefetchInfiniteQuery(productsQuery);
 checkout.start();

@@ -1,4 +1,4 @@
-import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import { CartPage } from "./cart/CartPage";
 import { OrderPage } from "./orders/OrderPage";
@@ -34,4 +34,10 @@ const order = createRoute({
   },
 });
 
-export const router = createRouter({ routeTree: root.addChildren([catalog, cart, orders, order]) });
+/** The shop's pages; tests give them a history of their own. */
+export function makeRouter(history?: RouterHistory) {
+  return createRouter({
+    routeTree: root.addChildren([catalog, cart, orders, order]),
+    ...(history ? { history } : {}),
+  });
+}

@@ -5,10 +5,9 @@ import { ProblemError } from "../../common/api/problem";
 import { useFormat } from "../../common/format";
 import { useNow } from "../../common/now";
 import { Button } from "../../common/ui/Button";
-import { Dialog, DialogActions } from "../../common/ui/Dialog";
 import { ErrorNotice } from "../../common/ui/ErrorNotice";
 import { Notice } from "../../common/ui/Notice";
-import { keptCart } from "../cart/cart";
+import { add, keptCart, without } from "../cart/cart";
 import { productQuery } from "../data";
 import { cartOf, checkout } from "./checkout";
 import { asBackorder, type OrderBody, type ShortLine, type Submission, whatIsLeft } from "./submission";
@@ -27,12 +26,7 @@ export function Outcome({ submission }: { submission: Submission }) {
     case "short":
       return <Short body={submission.attempt.body} lines={submission.lines} />;
     case "refused":
-      return (
-        <ErrorNotice
-          error={new ProblemError(submission.problem, undefined)}
-          onRetry={() => checkout.leave()}
-        />
-      );
+      return <ErrorNotice error={new ProblemError(submission.problem, undefined)} />;
   }
 }
 
@@ -48,32 +42,29 @@ function Waiting({ submission }: { submission: Extract<Submission, { name: "wait
       {submission.why !== "offline" && (
         <p aria-hidden="true">{t("checkout.waiting.again", { count: seconds })}</p>
       )}
+      {/* Asked in place: a dialog's code could not be fetched while the line is down. */}
+      {isAsking && <p>{t("checkout.waiting.stopText")}</p>}
       <p className="button-row">
-        <Button size="small" onPress={() => checkout.hurry()}>
-          {t("checkout.waiting.now")}
-        </Button>
-        <Button size="small" variant="quiet" onPress={() => setAsking(true)}>
-          {t("checkout.waiting.stop")}
-        </Button>
-      </p>
-      <Dialog
-        title={t("checkout.waiting.stopTitle")}
-        role="alertdialog"
-        isOpen={isAsking}
-        onClose={() => setAsking(false)}
-      >
-        {(close) => (
+        {isAsking ? (
           <>
-            <p>{t("checkout.waiting.stopText")}</p>
-            <DialogActions>
-              <Button onPress={close}>{t("checkout.waiting.goOn")}</Button>
-              <Button variant="danger" onPress={() => checkout.leave()}>
-                {t("checkout.waiting.stop")}
-              </Button>
-            </DialogActions>
+            <Button size="small" variant="danger" onPress={() => checkout.leave()}>
+              {t("checkout.waiting.stop")}
+            </Button>
+            <Button size="small" autoFocus onPress={() => setAsking(false)}>
+              {t("checkout.waiting.goOn")}
+            </Button>
+          </>
+        ) : (
+          <>
+            <Button size="small" onPress={() => checkout.hurry()}>
+              {t("checkout.waiting.now")}
+            </Button>
+            <Button size="small" variant="quiet" onPress={() => setAsking(true)}>
+              {t("checkout.waiting.stop")}
+            </Button>
           </>
         )}
-      </Dialog>
+      </p>
     </Notice>
   );
 }
@@ -83,7 +74,9 @@ function Short({ body, lines }: { body: OrderBody; lines: readonly ShortLine[] }
   const left = whatIsLeft(body, lines);
   const later = asBackorder(body);
   const order = (changed: OrderBody) => {
-    keptCart.set(cartOf(changed));
+    // The cart then says what is ordered now, beside what another tab has put in.
+    const rest = without(keptCart.fresh(), cartOf(body));
+    keptCart.set(cartOf(changed).reduce((cart, line) => add(cart, line.sku, line.quantity), rest));
     checkout.place(changed);
   };
   return (
