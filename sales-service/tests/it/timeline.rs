@@ -37,10 +37,9 @@ impl Told {
 
     /// The only step of this kind.
     fn step(&self, kind: &str) -> &Value {
-        let mut of_kind = self.items.iter().filter(|item| item["kind"] == kind);
-        let step = of_kind.next().unwrap_or_else(|| panic!("no {kind} in {:?}", self.kinds()));
-        assert!(of_kind.next().is_none(), "{kind} comes twice in {:?}", self.kinds());
-        step
+        let of_kind: Vec<&Value> = self.items.iter().filter(|item| item["kind"] == kind).collect();
+        assert_eq!(of_kind.len(), 1, "{kind} in {:?}", self.kinds());
+        of_kind[0]
     }
 
     /// Ledger entries: why, how many, before, after.

@@ -132,7 +132,7 @@ pub async fn letters(
         .into_iter()
         .map(|one| {
             let (actor, outcome) = (Some(one.actor), Some(one.outcome));
-            let detail = TimelineDetail { actor, outcome, ..TimelineDetail::default() };
+            let detail = TimelineDetail { outcome, actor, ..TimelineDetail::default() };
             step(TimelineKind::DeadLetterRedriven, one.at, one.dead_letter_id).with(detail)
         })
         .collect();
