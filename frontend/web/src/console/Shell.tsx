@@ -120,7 +120,7 @@ function SignedIn({ operator }: { operator: Operator }) {
           <span>{operator.name}</span>
           <Badge tone={operator.role === "operator" ? "info" : "neutral"}>{t(`role.${operator.role}`)}</Badge>
           <LanguageSwitch />
-          <Button size="small" variant="quiet" isPending={signOut.isPending} onPress={() => signOut.mutate()}>
+          <Button size="small" variant="quiet" onPress={() => signOut.mutate()}>
             {t("signOut")}
           </Button>
         </span>

@@ -18,7 +18,7 @@ export function SignIn() {
     event.preventDefault();
     const sent = token.trim();
     setToken("");
-    if (sent !== "") signIn.mutate(sent);
+    if (sent !== "" && !signIn.isPending) signIn.mutate(sent);
   };
   const isWrong = signIn.error instanceof ProblemError && signIn.error.status === 401;
   return (
@@ -36,7 +36,8 @@ export function SignIn() {
       />
       {isWrong && <Notice tone="bad" role="alert" title={t("signIn.wrong")} />}
       {signIn.error && !isWrong && <ErrorNotice error={signIn.error} />}
-      <Button type="submit" variant="primary" isPending={signIn.isPending}>
+      {/* Not `isPending`: that is announced by a reference to the button, which is gone by then. */}
+      <Button type="submit" variant="primary" className={signIn.isPending ? "button-busy" : ""}>
         {t("signIn.submit")}
       </Button>
     </form>

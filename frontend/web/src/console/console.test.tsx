@@ -179,7 +179,7 @@ it("follows a redrive until its true outcome is known", async () => {
         : { ...job, pending: 0, processed: 2, failed_again: 1, done: true };
     },
   });
-  fireEvent.click(await screen.findByRole("button", { name: "Send 3 letters back to production.requests" }));
+  fireEvent.click(await screen.findByRole("button", { name: "Send back: 3 letters to production.requests" }));
   fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Send back" }));
   await screen.findByText("Under way");
   await waitFor(

@@ -111,7 +111,8 @@ export function Action(props: ActionProps) {
               type="submit"
               variant={props.danger ? "danger" : "primary"}
               isDisabled={!isReady}
-              isPending={mutation.isPending}
+              // Not `isPending`: that is announced by a reference to the button, which goes with the dialog.
+              className={mutation.isPending ? "button-busy" : ""}
             >
               {props.confirm ?? props.label}
             </Button>

@@ -25,7 +25,11 @@ export function Groups({ service }: { service: Service }) {
         <To
           to="/dead-letters"
           search={{ service, group: group.group }}
-          aria-label={t("deadLetters.show", { count: group.count, queue: group.queue })}
+          aria-label={t("deadLetters.show", {
+            count: group.count,
+            shown: format.number(group.count),
+            queue: group.queue,
+          })}
         >
           {format.number(group.count)}
         </To>
