@@ -127,7 +127,7 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   await page.getByText("misbehaves", { exact: true }).waitFor();
   await replenish(doughnut.sku, 12);
 
-  await page.getByRole("link", { name: "Overview" }).click();
+  await page.locator(".navigation").getByRole("link", { name: "Overview" }).click();
   const needed = page.locator(".attention-needed").filter({ hasText: "Dead letters, production" });
   await needed.waitFor();
   await needed.getByRole("link").click();
@@ -145,7 +145,7 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   await letter.getByText("x-jaego-reason").waitFor();
   await letter.getByRole("button", { name: "Close" }).click();
 
-  await page.getByRole("link", { name: "Demo controls" }).click();
+  await page.locator(".navigation").getByRole("link", { name: "Demo controls" }).click();
   await page.getByRole("button", { name: "Good day again" }).click();
   await page.getByText("works as on a good day", { exact: true }).waitFor();
   await page.locator(".navigation").getByRole("link", { name: "Dead letters" }).click();
@@ -220,7 +220,7 @@ test("a surge is counted by its answers", async (t) => {
   assert.equal((await ordersOf(doughnut.sku)).length, 30);
 });
 
-test("an order is cancelled after a question, and a request by its factory's page can be found again by its address", async (t) => {
+test("an order is cancelled after a question, and its list is found again by its address", async (t) => {
   const doughnut = await product(t, { stock: 5 });
   await order(doughnut.sku, 4);
   const page = await visit(t);

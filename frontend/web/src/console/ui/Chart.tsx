@@ -1,7 +1,7 @@
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { useLanguage } from "../../common/i18n";
+import { type Language, useLanguage } from "../../common/i18n";
 
 const HEIGHT = 260;
 
@@ -20,11 +20,13 @@ export interface ChartProps {
   series: readonly ChartSeries[];
   /** One list for each series. */
   values: readonly (readonly (number | null)[])[];
+  /** Names the time in the legend. */
+  timeLabel: string;
   formatValue(value: number): string;
 }
 
 /** Values over time. It is drawn anew when something changes: a chart has some thousand points at the most. */
-export function Chart({ label, at, series, values, formatValue }: ChartProps) {
+export function Chart({ label, timeLabel, at, series, values, formatValue }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const language = useLanguage();
   useEffect(() => {
@@ -47,9 +49,12 @@ export function Chart({ label, at, series, values, formatValue }: ChartProps) {
         width: element.clientWidth,
         height: HEIGHT,
         scales: { y: { range: (_, low, high) => [Math.min(0, low), Math.max(1, high * 1.05)] } },
-        axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(formatValue) }],
+        axes: [
+          { ...axis, values: (_, ticks, _axis, _space, step) => ticks.map(timeTick(step, language)) },
+          { ...axis, size: 64, values: (_, ticks) => ticks.map(formatValue) },
+        ],
         series: [
-          { label: "", value: (_, second) => (second == null ? "" : time.format(second * 1000)) },
+          { label: timeLabel, value: (_, second) => (second == null ? "" : time.format(second * 1000)) },
           ...series.map((each) => lineOf(each, color(each.color), formatValue)),
         ],
       },
@@ -62,13 +67,29 @@ export function Chart({ label, at, series, values, formatValue }: ChartProps) {
       resize.disconnect();
       chart.destroy();
     };
-  }, [at, series, values, formatValue, language]);
+  }, [at, series, values, formatValue, language, timeLabel]);
   return (
     <figure className="chart">
       <div ref={place} className="chart-place" />
       <figcaption className="soft small">{label}</figcaption>
     </figure>
   );
+}
+
+/** A time on the axis, as exact as the distance between two of them needs. */
+function timeTick(stepS: number, language: Language): (second: number) => string {
+  const day: Intl.DateTimeFormatOptions = { month: "numeric", day: "numeric" };
+  const minute: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const options =
+    stepS >= 86_400
+      ? day
+      : stepS >= 3_600
+        ? { ...day, ...minute }
+        : stepS >= 60
+          ? minute
+          : { ...minute, second: "2-digit" as const };
+  const format = new Intl.DateTimeFormat(language, options);
+  return (second) => format.format(second * 1000);
 }
 
 function lineOf(series: ChartSeries, stroke: string, formatValue: (value: number) => string): uPlot.Series {

@@ -1,4 +1,4 @@
-import { keepPreviousData, type QueryKey, useQuery } from "@tanstack/react-query";
+import { type QueryKey, useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { Button } from "../../common/ui/Button";
 import { ErrorNotice } from "../../common/ui/ErrorNotice";
@@ -33,13 +33,15 @@ export function PagedTable<Row>({
   const { search, goTo } = useFilters();
   const refetchInterval = useLiveInterval();
   const { cursor } = search;
+  const list = JSON.stringify(queryKey);
   const query = useQuery({
     queryKey: [...queryKey, cursor ?? ""],
     queryFn: ({ signal }) => fetchPage(cursor, signal),
-    placeholderData: keepPreviousData,
+    // The page before stays while the next one comes; rows of another filter would be wrong rows.
+    placeholderData: (before, query) =>
+      JSON.stringify(query?.queryKey.slice(0, -1)) === list ? before : undefined,
     refetchInterval,
   });
-  const list = JSON.stringify(queryKey);
   const previous = trail.previous(list, cursor);
   const next = query.data?.next_cursor;
   return (

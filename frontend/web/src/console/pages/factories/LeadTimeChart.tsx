@@ -48,6 +48,7 @@ export function LeadTimeChart({ factory }: { factory: Factory }) {
   return (
     <Chart
       label={t("factory.chartNote")}
+      timeLabel={t("field.at")}
       at={drawn.at}
       series={series}
       values={drawn.values}

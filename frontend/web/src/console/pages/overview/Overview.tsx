@@ -1,7 +1,9 @@
 import { useTranslation } from "react-i18next";
 import { useNow } from "../../../common/now";
+import { Notice } from "../../../common/ui/Notice";
 import { Time } from "../../../common/ui/Time";
 import { useLiveEvents } from "../../live";
+import { useIsOperator, useSettings } from "../../session";
 import { useDocumentTitle } from "../../title";
 import { PageHead, Section } from "../../ui/parts";
 import { To } from "../../ui/To";
@@ -15,10 +17,19 @@ const SHOWN_MAX = 12;
 /** The first page: what flows, what needs a person, what has just happened. */
 export function Overview() {
   const { t } = useTranslation("console");
+  const settings = useSettings();
+  const isOperator = useIsOperator();
   useDocumentTitle(t("nav.overview"));
   return (
     <>
       <PageHead title={t("nav.overview")} intro={t("overview.intro")} />
+      {settings.data?.demo && isOperator && (
+        <Notice tone="info" title={t("overview.newHere")}>
+          <p>
+            {t("overview.newHereWhat")} <To to="/demo">{t("nav.demo")}</To>
+          </p>
+        </Notice>
+      )}
       <Section title={t("flow.title")}>
         <Flow />
       </Section>

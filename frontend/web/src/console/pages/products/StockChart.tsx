@@ -47,6 +47,7 @@ export function StockChart({ stock }: { stock: Stock }) {
   return (
     <Chart
       label={t("chart.stockNote")}
+      timeLabel={t("field.at")}
       at={drawn.at}
       series={series}
       values={drawn.values}
