@@ -46,7 +46,7 @@ test("a viewer sees everything and no button that it may not use", async (t) => 
   await openConsole(page, `/products/${doughnut.sku}`, { token: variable("VIEWER_TOKEN") });
   await loaded(page);
   await page.getByText("viewer: may only look").waitFor();
-  assert.equal(await fact(page, "On hand").innerText(), "5");
+  assert.equal(await fact(page, "On hand").textContent(), "5");
   for (const name of ["Adjust", "Snooze", "Order by hand", "Save policy"]) {
     assert.equal(await page.getByRole("button", { name }).count(), 0, name);
   }
@@ -54,7 +54,7 @@ test("a viewer sees everything and no button that it may not use", async (t) => 
   for (const path of ["/orders", "/replenishments", "/quarantine", "/dead-letters", "/factories"]) {
     await page.goto(`/console${path}`);
     await loaded(page);
-    const buttons = await page.locator("main .table button").allInnerTexts();
+    const buttons = await page.locator("main .table button").allTextContents();
     assert.deepEqual(buttons, [], path);
   }
 });
@@ -88,7 +88,7 @@ test("a policy explains itself as it is typed, is saved, and orders what it said
   );
   await until(
     "the page shows them",
-    () => fact(page, "On hand").innerText(),
+    () => fact(page, "On hand").textContent(),
     (text) => text === "27",
   );
 });
@@ -110,7 +110,7 @@ test("stock is adjusted with a word of what it does, and the ledger and the coun
   await adjust(doughnut.sku, 9);
   await until(
     "the counter follows",
-    () => fact(page, "On hand").innerText(),
+    () => fact(page, "On hand").textContent(),
     (text) => text === "10",
   );
   const download = page.waitForEvent("download");
@@ -215,8 +215,8 @@ test("a surge is counted by its answers", async (t) => {
   await form.getByLabel("Orders").fill("30");
   await form.getByRole("button", { name: "Start the surge" }).click();
   await form.getByText("The surge is over: 30 answers.").waitFor();
-  assert.equal(await fact(page, "Confirmed").innerText(), "20");
-  assert.equal(await fact(page, "Refused").innerText(), "10");
+  assert.equal(await fact(page, "Confirmed").textContent(), "20");
+  assert.equal(await fact(page, "Refused").textContent(), "10");
   assert.equal((await ordersOf(doughnut.sku)).length, 30);
 });
 

@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ok, sales } from "../../../common/api";
@@ -19,11 +20,22 @@ const FIRST_POLICY: PolicyForm = {
 };
 const EMPTY = { sku: "", name: "", price: "", factory_id: "" };
 
+/** An installation has one currency: that of the products that are there. */
+function useCurrency(): string {
+  const products = useQuery({
+    queryKey: [...KEYS.stock, "currency"],
+    queryFn: ({ signal }) => ok(sales.GET("/api/v1/stock", { params: { query: { limit: 1 } }, signal })),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  return products.data?.items[0]?.price.currency ?? "KRW";
+}
+
 /** Adds a product with nothing on hand. */
 export function NewProduct() {
   const { t } = useTranslation("console");
   const [fields, setFields] = useState(EMPTY);
   const [policy, setPolicy] = useState(FIRST_POLICY);
+  const currency = useCurrency();
   const price = wholeNumber(fields.price);
   const isPrice = price >= 0 && price <= PRICE_MAX;
   const faults = policyFaults(policyOfForm(policy));
@@ -55,7 +67,7 @@ export function NewProduct() {
         const body = {
           name,
           factory_id,
-          price: { amount: price, currency: "KRW" },
+          price: { amount: price, currency },
           policy: policyOfForm(policy),
         };
         return ok(sales.PUT("/api/v1/products/{sku}", { params: { path: { sku } }, body }));
@@ -66,7 +78,7 @@ export function NewProduct() {
       <TextField label={t("field.sku")} {...field("sku", !CODE.test(fields.sku), t("products.codeWrong"))} />
       <TextField label={t("field.name")} {...field("name", false, "")} maxLength={200} />
       <TextField
-        label={t("products.priceWon")}
+        label={t("products.priceIn", { currency })}
         inputMode="numeric"
         {...field("price", !isPrice, t("products.priceWrong"))}
       />
