@@ -50,7 +50,7 @@ export function badge(page, sku) {
  */
 export async function fillCart(page, product, quantity = 1) {
   await page.goto("/");
-  const field = card(page, product.sku).getByRole("textbox");
+  const field = card(page, product.sku).getByRole("spinbutton");
   await field.fill(String(quantity));
   await field.press("Tab");
   await card(page, product.sku).locator(".button-primary").click();

@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { useOnline } from "../common/online";
 import { Announcer } from "../common/ui/Announcer";
 import { LanguageSwitch } from "../common/ui/LanguageSwitch";
-import { ToastRegion } from "../common/ui/Toast";
+import { clearToasts, ToastRegion } from "../common/ui/Toast";
 import { keptCart, units } from "./cart/cart";
 import { checkout } from "./checkout/checkout";
 import { useSubmission } from "./checkout/useSubmission";
@@ -44,7 +44,7 @@ function Header() {
             <circle cx="16" cy="16" r="9.5" fill="none" stroke="#d9a05b" strokeWidth="10" />
             <circle cx="16" cy="16" r="9.5" fill="none" stroke="#d6336c" strokeWidth="7" />
           </svg>
-          {t("title")}
+          <span className="brand-name">{t("title")}</span>
         </Link>
         <nav aria-label={t("nav.label")}>
           <Link to="/orders" activeOptions={{ exact: true }}>
@@ -114,6 +114,7 @@ function useFocusAfterNavigation() {
   useEffect(() => {
     if (last.current === path) return;
     last.current = path;
+    clearToasts();
     main.current?.focus({ preventScroll: true });
     scrollTo(0, 0);
   }, [path]);

@@ -1,8 +1,9 @@
 /** What the shop asks of sales-service. */
-import { infiniteQueryOptions, type QueryKey, queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, type QueryClient, type QueryKey, queryOptions } from "@tanstack/react-query";
 import { ok, sales } from "../common/api";
 import { isTemporary } from "../common/api/problem";
 import { type LiveState, refetchInterval } from "../common/live";
+import type { Order } from "./checkout/submission";
 
 const PRODUCTS_PAGE = 60;
 
@@ -32,14 +33,22 @@ export const orderQuery = (id: string) =>
     queryFn: ({ signal }) => ok(sales.GET("/api/v1/orders/{id}", { params: { path: { id } }, signal })),
   });
 
-/** What an event makes stale. A change of stock can change when a waiting order is filled, too. */
-export function staleAfter(name: string, data: unknown): QueryKey[] {
-  const { sku, id } = (data ?? {}) as { sku?: string; id?: string };
-  if (name === "order") return [["orders", id]];
-  return [
-    ["products", "list"],
-    ["products", "one", sku],
-  ];
+/**
+ * What an event makes stale. A change of stock can have filled a part of an order that waits for that product:
+ * orders have events of their own only for what they become in the end.
+ */
+export function staleAfter(client: QueryClient) {
+  return (name: string, data: unknown): QueryKey[] => {
+    const { sku, id } = (data ?? {}) as { sku?: string; id?: string };
+    if (name === "order") return [["orders", id]];
+    const shown = client.getQueryCache().findAll({ queryKey: ["orders"], type: "active" });
+    const waiting = shown.filter((query) => waitsFor(query.state.data as Order | undefined, sku));
+    return [["products", "list"], ["products", "one", sku], ...waiting.map((query) => query.queryKey)];
+  };
+}
+
+function waitsFor(order: Order | undefined, sku: string | undefined): boolean {
+  return order?.lines.some((line) => line.sku === sku && line.filled < line.quantity) ?? false;
 }
 
 /** How often to look again without an event; never for what will not come back. */

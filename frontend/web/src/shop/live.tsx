@@ -1,3 +1,4 @@
+import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext } from "react";
 import { type LiveState, useShopLive } from "../common/live";
 import { staleAfter } from "./data";
@@ -16,7 +17,8 @@ export function LiveProvider({
 }) {
   const own = waiting(useKept(keptOrders));
   const watched = shownOrder ? [shownOrder, ...own.filter((id) => id !== shownOrder)] : own;
-  const state = useShopLive(watched, staleAfter);
+  const client = useQueryClient();
+  const state = useShopLive(watched, staleAfter(client));
   return <Live value={state}>{children}</Live>;
 }
 

@@ -5,7 +5,6 @@ import { createRoot } from "react-dom/client";
 import { startI18n } from "../common/i18n";
 import { makeQueryClient } from "../common/query";
 import { CrashBoundary } from "../common/ui/Crash";
-import { LocaleProvider } from "../common/ui/LocaleProvider";
 import { checkout } from "./checkout/checkout";
 import { productsQuery } from "./data";
 import en from "./i18n/en.json";
@@ -25,13 +24,11 @@ const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(
     <StrictMode>
-      <LocaleProvider>
-        <CrashBoundary>
-          <QueryClientProvider client={client}>
-            <RouterProvider router={router} />
-          </QueryClientProvider>
-        </CrashBoundary>
-      </LocaleProvider>
+      <CrashBoundary>
+        <QueryClientProvider client={client}>
+          <RouterProvider router={router} />
+        </QueryClientProvider>
+      </CrashBoundary>
     </StrictMode>,
   );
 }

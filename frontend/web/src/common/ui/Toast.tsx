@@ -33,6 +33,11 @@ export function toast(text: string): void {
   setTimeout(() => dismiss(id), SHOWN_MS);
 }
 
+/** Takes all away: what they said belongs to a page that was left. */
+export function clearToasts(): void {
+  if (toasts.length > 0) change([]);
+}
+
 function dismiss(id: number) {
   change(toasts.filter((toast) => toast.id !== id));
 }

@@ -3,13 +3,13 @@ import { useTranslation } from "react-i18next";
 import { ProblemError } from "../../common/api/problem";
 import { type Instant, useFormat } from "../../common/format";
 import { Button } from "../../common/ui/Button";
-import { NumberField } from "../../common/ui/NumberField";
 import { Skeleton } from "../../common/ui/Skeleton";
 import { lookAgain, productQuery } from "../data";
 import { useLiveState } from "../live";
 import { Doughnut } from "../products/Doughnut";
 import { StockBadge } from "../products/StockBadge";
-import { type CartLine, keptCart, QUANTITY_MAX, remove, setQuantity } from "./cart";
+import { QuantityField } from "../QuantityField";
+import { type CartLine, keptCart, remove, setQuantity } from "./cart";
 
 /** One line of the cart, with what the shop says about it now. */
 export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Instant; isLocked: boolean }) {
@@ -42,11 +42,8 @@ export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Inst
         </p>
       </div>
       <div className="cart-numbers">
-        <NumberField
+        <QuantityField
           label={t("quantityOf", { name })}
-          hideLabel
-          minValue={1}
-          maxValue={QUANTITY_MAX}
           value={line.quantity}
           isDisabled={isLocked}
           onChange={(quantity) => keptCart.set(setQuantity(keptCart.fresh(), line.sku, quantity))}

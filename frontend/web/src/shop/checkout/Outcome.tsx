@@ -80,7 +80,7 @@ function Short({ body, lines }: { body: OrderBody; lines: readonly ShortLine[] }
     checkout.place(changed);
   };
   return (
-    <Notice tone="bad" role="alert" title={t("checkout.short.title")}>
+    <Notice tone="bad" role="alert" title={t("checkout.short.title")} scrollTo>
       <p>{t("checkout.short.text")}</p>
       <ul className="short-lines">
         <ShortLines lines={lines} />

@@ -6,8 +6,8 @@ export const Doughnut = memo(function Doughnut({ sku }: { sku: string }) {
   const picture = pictureOf(sku);
   const clip = useId();
   return (
-    <svg className="doughnut" viewBox="0 0 200 200" aria-hidden="true" focusable="false">
-      <rect className="doughnut-backdrop" width="200" height="200" fill={picture.backdrop} />
+    <svg className="doughnut" viewBox="-15 -15 230 230" aria-hidden="true" focusable="false">
+      <rect className="doughnut-backdrop" x="-15" y="-15" width="230" height="230" fill={picture.backdrop} />
       <ellipse cx="100" cy="176" rx="66" ry="9" fill="#000" opacity="0.12" />
       {picture.shape === "twist" ? <Twist picture={picture} /> : <Round picture={picture} clip={clip} />}
     </svg>

@@ -2,9 +2,9 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type Instant, useFormat } from "../../common/format";
 import { Button } from "../../common/ui/Button";
-import { NumberField } from "../../common/ui/NumberField";
 import { toast } from "../../common/ui/Toast";
-import { add, keptCart, LINES_MAX, QUANTITY_MAX } from "../cart/cart";
+import { add, keptCart, LINES_MAX } from "../cart/cart";
+import { QuantityField } from "../QuantityField";
 import { isOrderable, type Product } from "./availability";
 import { Doughnut } from "./Doughnut";
 import { StockBadge, StockDetail } from "./StockBadge";
@@ -43,11 +43,8 @@ export function ProductCard({ product, now }: { product: Product; now: Instant }
         </p>
       </div>
       <div className="card-order">
-        <NumberField
+        <QuantityField
           label={t("quantityOf", { name: product.name })}
-          hideLabel
-          minValue={1}
-          maxValue={QUANTITY_MAX}
           value={quantity}
           onChange={setQuantity}
           isDisabled={!orderable}
