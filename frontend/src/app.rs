@@ -8,7 +8,7 @@ use shared::http::auth::OperatorTokens;
 use shared::readiness::Need;
 use shared::service::{Process, Program, Running};
 
-use crate::forward::{Service, Upstream};
+use crate::forward::{self, Service, Upstream};
 use crate::http::{self, Factory, State};
 use crate::live::Hub;
 use crate::live::listener::Listener;
@@ -41,8 +41,6 @@ pub async fn start_with(settings: Settings, site: Site) -> anyhow::Result<Runnin
         pages.fail(NOT_BUILT);
         tracing::warn!("{NOT_BUILT}");
     }
-    let compressing = site.clone();
-    tokio::task::spawn_blocking(move || compressing.compress());
 
     let loops = process.loops("live events");
     let hub = Hub::new(settings.live.clients_max);
@@ -67,7 +65,8 @@ pub async fn start_with(settings: Settings, site: Site) -> anyhow::Result<Runnin
 fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
     let services = &settings.services;
     let wait = Duration::from_millis(services.timeout_ms);
-    let upstream = |name: String| Upstream::new(name, wait, services.in_flight_max).context("no HTTP client");
+    let client = forward::client().context("no HTTP client")?;
+    let upstream = |name: String| Upstream::new(client.clone(), name, wait, services.in_flight_max);
     let sessions = if settings.console.enabled {
         let tokens = OperatorTokens::from_settings(&settings.basics.auth.tokens);
         Some(Sessions::new(&settings.session, tokens).context("session.key")?)
@@ -76,18 +75,17 @@ fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
     };
     let factory_url = &settings.demo.factory_url;
     let factory = if settings.console.enabled && !factory_url.is_empty() {
-        Some(Factory { url: factory_url.clone(), upstream: upstream("the factory simulator".to_owned())? })
+        Some(Factory { url: factory_url.clone(), upstream: upstream("the factory simulator".to_owned()) })
     } else {
         None
     };
-    let [sales, production, restock] = Service::ALL.map(|service| upstream(service.to_string()));
     Ok(State {
         site,
         hub,
         sessions,
         attempts: Attempts::new(settings.session.attempts_per_minute_max),
         services: settings.services.clone(),
-        upstreams: [sales?, production?, restock?],
+        upstreams: Service::ALL.map(|service| upstream(service.to_string())),
         factory,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`site`] | the web application's files: embedded, compressed once, and who may have which |
+//! | [`site`] | the web application's files: embedded in their compressed forms, too, and who may have which |
 //! | [`forward`] | the one table of routes that are handed on to services, and how |
 //! | [`session`] | who has signed in: a sealed cookie, no memory |
 //! | [`live`] | events from the broker to browsers; a slow browser slows nobody |

@@ -64,10 +64,8 @@ impl Surroundings {
     /// When the broker refuses.
     #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
     pub async fn frontend(&self) -> Vec<(String, String)> {
-        let mut env = self
-            .env(User::Frontend)
-            .await
-            .unwrap_or_else(|error| panic!("no surroundings for the frontend: {error}"));
+        let mut env =
+            self.env(User::Frontend).await.unwrap_or_else(|error| panic!("no surroundings for the frontend: {error}"));
         env.push(("JAEGO_FRONTEND__SESSION__KEY".to_owned(), "5a".repeat(64)));
         env
     }

@@ -4,7 +4,7 @@ pub mod table;
 mod upstream;
 
 pub use table::{Route, Who};
-pub use upstream::{Target, Upstream};
+pub use upstream::{Target, Upstream, client};
 
 use std::fmt;
 

@@ -29,6 +29,19 @@ const REQUEST_HEADERS: [&str; 5] = ["idempotency-key", "if-match", "content-type
 const ANSWER_HEADERS: [&str; 6] =
     ["etag", "idempotency-replayed", "retry-after", "content-type", "content-disposition", "cache-control"];
 
+/// What speaks to all of them: each client has a copy of all public authorities. One request is one request: no
+/// redirect is followed, nothing is sent twice, no proxy is used.
+pub fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("jaego-frontend/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .build()
+}
+
 /// Somewhere that requests are sent to.
 pub struct Upstream {
     client: reqwest::Client,
@@ -50,21 +63,12 @@ pub struct Target<'a> {
 
 impl Upstream {
     /// `name` is what people are told when it is away.
-    pub fn new(name: String, wait: Duration, in_flight_max: usize) -> reqwest::Result<Self> {
-        // One request is one request: no redirect is followed, nothing is sent twice, no proxy is used.
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("jaego-frontend/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT.min(wait))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()?;
+    pub fn new(client: reqwest::Client, name: String, wait: Duration, in_flight_max: usize) -> Self {
         let failures = opentelemetry::global::meter("jaego")
             .u64_counter("jaego_forward_failures")
             .with_description("Requests that a service did not answer, by service and reason")
             .build();
-        Ok(Self { client, timeout: wait, in_flight: Arc::new(Semaphore::new(in_flight_max)), name, failures })
+        Self { client, timeout: wait, in_flight: Arc::new(Semaphore::new(in_flight_max)), name, failures }
     }
 
     /// Sends the request on; the answer's body is handed back as it comes.

@@ -9,7 +9,7 @@ use shared::problem::Problem;
 use super::{Face, State, body_of, not_found};
 use crate::forward::Target;
 
-/// Hands one of these on: faults, what the factory was asked for, a callback once more.
+/// Hands one of these on: faults, what the factory was asked for and called back, a callback once more.
 pub(super) async fn forward(
     request: HttpRequest,
     state: Data<State>,
@@ -26,7 +26,7 @@ pub(super) async fn forward(
 
 fn of_simulator(method: &Method, path: &str) -> Option<String> {
     match (method, path) {
-        (&Method::GET | &Method::PUT | &Method::DELETE, "faults") | (&Method::GET, "requests") => {
+        (&Method::GET | &Method::PUT | &Method::DELETE, "faults") | (&Method::GET, "requests" | "callbacks") => {
             Some(format!("/sim/{path}"))
         }
         (&Method::POST, path) => {
@@ -48,6 +48,7 @@ mod tests {
         for (method, path) in [
             (Method::DELETE, "history"),
             (Method::POST, "faults"),
+            (Method::POST, "callbacks"),
             (Method::POST, "callbacks/../repeat"),
             (Method::POST, "callbacks/-1/repeat"),
             (Method::GET, "../api/manufactures"),

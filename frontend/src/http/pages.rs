@@ -30,7 +30,7 @@ pub(super) async fn page(request: HttpRequest, state: Data<State>, face: Data<Fa
     let file = state.site.get(name).filter(|file| !file.is_console_only || **face == Face::Both);
     match file {
         Some(file) => Ok(answer(file, &request)),
-        None if !state.site.is_there() && !is_file(name) => {
+        None if !state.site.is_there() && [SHOP_PAGE, CONSOLE_PAGE].contains(&name) => {
             let detail = format!("There are no pages: {NOT_BUILT}.");
             Err(Problem::new(ProblemKind::Unavailable, detail))
         }
@@ -43,8 +43,9 @@ fn name_of(path: &str, face: Face) -> Option<&str> {
     let name = path.strip_prefix('/')?;
     let is_console = name == "console" || name.starts_with("console/");
     match (is_file(name), is_console, face) {
-        // Pages have one address each.
-        (true, _, _) if name.ends_with(".html") => None,
+        // Pages have one address each, and nothing of ours is hidden.
+        (true, _, _) if [SHOP_PAGE, CONSOLE_PAGE].contains(&name) => None,
+        _ if name.starts_with('.') => None,
         (true, _, _) => Some(name),
         (false, true, Face::Both) => Some(CONSOLE_PAGE),
         (false, true, Face::Shop) => None,
@@ -52,10 +53,10 @@ fn name_of(path: &str, face: Face) -> Option<&str> {
     }
 }
 
-/// Whether a path means a file: its last part has a dot, or it is among the built ones.
+/// Whether a path means a file: it is among the built ones, or has a dot at the top. Further down a dot may be a
+/// product's.
 fn is_file(name: &str) -> bool {
-    let last = name.rsplit('/').next().unwrap_or_default();
-    name.starts_with("assets/") || (last.contains('.') && !name.contains('/'))
+    name.starts_with("assets/") || (name.contains('.') && !name.contains('/'))
 }
 
 fn answer(file: &File, request: &HttpRequest) -> HttpResponse {
@@ -99,6 +100,7 @@ mod tests {
             ("/assets/shop-1.js", Some("assets/shop-1.js"), Some("assets/shop-1.js")),
             ("/assets/none", Some("assets/none"), Some("assets/none")),
             ("/favicon.svg", Some("favicon.svg"), Some("favicon.svg")),
+            ("/.vite/manifest.json", None, None),
         ] {
             assert_eq!(name_of(path, Face::Shop), shop, "{path}");
             assert_eq!(name_of(path, Face::Both), both, "{path}");

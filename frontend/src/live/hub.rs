@@ -70,13 +70,15 @@ impl Hub {
         let overflows = meter
             .u64_counter("jaego_live_overflows")
             .with_description("Times that a browser did not keep up and lost what waited for it");
-        Self(Arc::new(Inner {
+        let hub = Self(Arc::new(Inner {
             clients_max,
             state: Mutex::default(),
             clients: clients.build(),
             events: events.build(),
             overflows: overflows.build(),
-        }))
+        }));
+        hub.count(&hub.lock());
+        hub
     }
 
     /// A shopper who wants to know of all stock, and of these orders.

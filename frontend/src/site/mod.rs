@@ -1,15 +1,12 @@
-//! The web application's files as its build has left them: read once, compressed once, and known by whether the shop
+//! The web application's files as its build has left them: with their compressed forms, and known by whether the shop
 //! needs them.
 
 mod manifest;
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use actix_web::web::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
@@ -24,12 +21,9 @@ const HASHED: &str = "assets/";
 /// What the build tells of itself: read here, served to nobody.
 const BUILD_NOTES: &str = ".vite/";
 const MANIFEST: &str = ".vite/manifest.json";
-
-/// Smaller files gain nothing from being compressed.
-const COMPRESS_BYTES_MIN: usize = 512;
-/// The best that a build for use can do, since it is done once; a debug build would take minutes for that.
-const BROTLI_QUALITY: i32 = if cfg!(debug_assertions) { 4 } else { 11 };
-const BROTLI_WINDOW_BITS: i32 = 20;
+/// Endings of compressed forms.
+const BROTLI: &str = ".br";
+const GZIP: &str = ".gz";
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
@@ -49,13 +43,9 @@ pub struct File {
     pub cache_control: &'static str,
     /// Whether only the console needs it.
     pub is_console_only: bool,
-    compressed: OnceLock<Compressed>,
-}
-
-#[derive(Debug)]
-struct Compressed {
-    brotli: Bytes,
-    gzip: Bytes,
+    /// Where the build found that it is worth it.
+    brotli: Option<Bytes>,
+    gzip: Option<Bytes>,
 }
 
 /// How an answer's body is encoded.
@@ -98,47 +88,36 @@ impl Encoding {
 }
 
 impl File {
-    fn new(path: &str, bytes: Bytes, is_console_only: bool) -> Self {
+    fn new(path: &str, forms: Forms, is_console_only: bool) -> Self {
+        let Forms { bytes, brotli, gzip } = forms;
         let etag = format!("W/\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16]));
         let cache_control = if path.starts_with(HASHED) {
             "public, max-age=31536000, immutable"
-        } else if path.ends_with(".html") {
+        } else if [SHOP_PAGE, CONSOLE_PAGE].contains(&path) {
             "no-cache"
         } else {
             "public, max-age=3600"
         };
-        Self { media_type: media_type(path), etag, cache_control, is_console_only, bytes, compressed: OnceLock::new() }
+        Self { media_type: media_type(path), etag, cache_control, is_console_only, bytes, brotli, gzip }
     }
 
-    /// The body in the wanted encoding, or as it is when that is not (yet) there.
+    /// The body in the wanted encoding, or as it is when there is none.
     pub fn body(&self, wanted: Encoding) -> (Encoding, Bytes) {
-        match (wanted, self.compressed.get()) {
-            (Encoding::Brotli, Some(compressed)) => (Encoding::Brotli, compressed.brotli.clone()),
-            (Encoding::Gzip, Some(compressed)) => (Encoding::Gzip, compressed.gzip.clone()),
-            _ => (Encoding::Identity, self.bytes.clone()),
-        }
-    }
-
-    fn compress(&self) -> std::io::Result<()> {
-        let is_text = self.media_type.starts_with("text/")
-            || ["image/svg+xml", "application/json", "application/manifest+json"].contains(&self.media_type);
-        if !is_text || self.bytes.len() < COMPRESS_BYTES_MIN || self.compressed.get().is_some() {
-            return Ok(());
-        }
-        let mut brotli = Vec::new();
-        let parameters = brotli::enc::BrotliEncoderParams {
-            quality: BROTLI_QUALITY,
-            lgwin: BROTLI_WINDOW_BITS,
-            ..Default::default()
+        let made = match wanted {
+            Encoding::Brotli => self.brotli.as_ref(),
+            Encoding::Gzip => self.gzip.as_ref(),
+            Encoding::Identity => None,
         };
-        brotli::BrotliCompress(&mut self.bytes.as_ref(), &mut brotli, &parameters)?;
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&self.bytes)?;
-        let compressed = Compressed { brotli: brotli.into(), gzip: gzip.finish()?.into() };
-        // Who was quicker has made the same.
-        drop(self.compressed.set(compressed));
-        Ok(())
+        made.map_or_else(|| (Encoding::Identity, self.bytes.clone()), |bytes| (wanted, bytes.clone()))
     }
+}
+
+/// A file as the build has written it.
+#[derive(Default)]
+struct Forms {
+    bytes: Bytes,
+    brotli: Option<Bytes>,
+    gzip: Option<Bytes>,
 }
 
 /// All files, by their paths without the first slash.
@@ -161,16 +140,22 @@ impl Site {
 
     /// Of these files.
     pub fn of(files: impl IntoIterator<Item = (String, Bytes)>) -> Self {
-        let all: Vec<(String, Bytes)> = files.into_iter().collect();
-        let manifest = all.iter().find(|(path, _)| path == MANIFEST).and_then(|(_, bytes)| Manifest::read(bytes));
-        let manifest = manifest.unwrap_or_default();
+        let mut all: HashMap<String, Bytes> = files.into_iter().collect();
+        let manifest = all.get(MANIFEST).and_then(|bytes| Manifest::read(bytes)).unwrap_or_default();
         let for_shop = manifest.reached_from(SHOP_PAGE);
         let for_console = manifest.reached_from(CONSOLE_PAGE);
         let is_console_only =
             |path: &str| path == CONSOLE_PAGE || (for_console.contains(path) && !for_shop.contains(path));
-        let served = all.into_iter().filter(|(path, _)| !path.starts_with(BUILD_NOTES));
-        let files = served.map(|(path, bytes)| {
-            let file = File::new(&path, bytes, is_console_only(&path));
+        all.retain(|path, _| !path.starts_with(BUILD_NOTES));
+        // `a.js.br` is no file of its own when there is `a.js`.
+        let forms: Vec<String> =
+            all.keys().filter(|path| base_of(path).is_some_and(|base| all.contains_key(base))).cloned().collect();
+        let mut compressed: HashMap<String, Bytes> =
+            forms.into_iter().filter_map(|path| all.remove_entry(&path)).collect();
+        let files = all.into_iter().map(|(path, bytes)| {
+            let mut form = |ending: &str| compressed.remove(&format!("{path}{ending}"));
+            let forms = Forms { bytes, brotli: form(BROTLI), gzip: form(GZIP) };
+            let file = File::new(&path, forms, is_console_only(&path));
             (path, file)
         });
         Self(Arc::new(files.collect()))
@@ -190,15 +175,11 @@ impl Site {
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
+}
 
-    /// Makes the compressed forms; until one is there its file is answered as it is.
-    pub fn compress(&self) {
-        for (path, file) in self.0.iter() {
-            if let Err(error) = file.compress() {
-                tracing::warn!(path, %error, "cannot be compressed; it is served as it is");
-            }
-        }
-    }
+/// The file that this is a compressed form of.
+fn base_of(path: &str) -> Option<&str> {
+    path.strip_suffix(BROTLI).or_else(|| path.strip_suffix(GZIP))
 }
 
 fn media_type(path: &str) -> &'static str {
@@ -237,21 +218,22 @@ mod tests {
     }
 
     #[test]
-    fn compressed_forms_are_smaller_and_come_when_they_are_made() {
-        let script = "console.log('jaego');\n".repeat(200);
-        let site = Site::of([
-            ("assets/shop-1.js".to_owned(), Bytes::from(script.clone())),
-            ("assets/font-1.woff2".to_owned(), Bytes::from(vec![1; 4096])),
-        ]);
-        let file = site.get("assets/shop-1.js").expect("a file");
-        assert_eq!(file.body(Encoding::Brotli).0, Encoding::Identity, "not made yet");
-        site.compress();
-        for encoding in [Encoding::Brotli, Encoding::Gzip] {
-            let (made, bytes) = file.body(encoding);
-            assert_eq!(made, encoding);
-            assert!(bytes.len() < script.len() / 10, "{encoding:?}: {}", bytes.len());
-        }
-        let font = site.get("assets/font-1.woff2").expect("a file");
-        assert_eq!(font.body(Encoding::Brotli).0, Encoding::Identity, "compressed already by its format");
+    fn compressed_forms_belong_to_their_file() {
+        let files = [
+            ("assets/shop-1.js", "plain"),
+            ("assets/shop-1.js.br", "brotli"),
+            ("assets/shop-1.js.gz", "gzip"),
+            ("assets/font-1.woff2", "font"),
+            ("archive.gz", "a file of its own"),
+        ];
+        let site = Site::of(files.map(|(path, text)| (path.to_owned(), Bytes::from_static(text.as_bytes()))));
+        let mut paths: Vec<&str> = site.paths().collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["archive.gz", "assets/font-1.woff2", "assets/shop-1.js"]);
+        let body = |path: &str, wanted| site.get(path).expect("a file").body(wanted);
+        assert_eq!(body("assets/shop-1.js", Encoding::Brotli), (Encoding::Brotli, Bytes::from_static(b"brotli")));
+        assert_eq!(body("assets/shop-1.js", Encoding::Gzip), (Encoding::Gzip, Bytes::from_static(b"gzip")));
+        assert_eq!(body("assets/shop-1.js", Encoding::Identity).1, "plain");
+        assert_eq!(body("assets/font-1.woff2", Encoding::Brotli), (Encoding::Identity, Bytes::from_static(b"font")));
     }
 }

@@ -83,7 +83,6 @@ async fn what_is_not_in_the_table_is_nowhere() {
         "/sales/api/v1/factories",
         "/sales/api/v1/products/CP-1/adjustments",
         "/restock/callbacks/v1/restocks/token",
-        "/shipping/api/v1/products.json",
     ] {
         front.get_as(&operator, path).await.is_problem(404, "not-found");
     }
@@ -154,8 +153,10 @@ async fn bodies_are_bounded_and_answers_are_streamed() {
     assert_eq!(parts.chunk().await.expect("a part").as_deref(), Some(b"first,".as_slice()));
     upstream.go_on();
     assert_eq!(parts.chunk().await.expect("a part").as_deref(), Some(b"second".as_slice()));
-    let broken = front.request(Method::GET, "/sales/api/v1/products/broken").send().await.expect("an answer");
-    assert!(broken.bytes().await.is_err(), "an answer that broke off must not look whole");
+    let mut broken = front.request(Method::GET, "/sales/api/v1/products/broken").send().await.expect("an answer");
+    assert_eq!(broken.chunk().await.expect("a part").as_deref(), Some(b"first,".as_slice()));
+    upstream.go_on();
+    assert!(broken.chunk().await.is_err(), "an answer that broke off must not look whole");
     front.stop().await;
 }
 
@@ -210,6 +211,7 @@ async fn the_simulators_controls_are_there_for_operators_where_there_is_one() {
         (Method::PUT, "/demo/faults", "/factory/sim/faults"),
         (Method::DELETE, "/demo/faults", "/factory/sim/faults"),
         (Method::GET, "/demo/requests", "/factory/sim/requests"),
+        (Method::GET, "/demo/callbacks", "/factory/sim/callbacks"),
         (Method::POST, "/demo/callbacks/2/repeat", "/factory/sim/callbacks/2/repeat"),
     ] {
         let request = front.request(method, path).header("cookie", &operator);

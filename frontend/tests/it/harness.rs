@@ -86,6 +86,8 @@ pub fn site() -> Site {
         ("index.html", SHOP_PAGE.to_owned()),
         ("console.html", CONSOLE_PAGE.to_owned()),
         ("assets/shop-1.js", script("shop")),
+        ("assets/shop-1.js.br", "as brotli".to_owned()),
+        ("assets/shop-1.js.gz", "as gzip".to_owned()),
         ("assets/console-1.js", script("console")),
         ("assets/common-1.js", script("common")),
         ("favicon.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>".to_owned()),
@@ -94,9 +96,8 @@ pub fn site() -> Site {
 }
 
 /// Settings by the names of their variables, without the prefix.
-pub async fn settings(surroundings: &Surroundings, changed: &[(&str, &str)]) -> Settings {
+fn settings(mut env: Vec<(String, String)>, changed: &[(&str, &str)]) -> Settings {
     let name = |key: &str| format!("{}__{key}", PROGRAM.env_prefix);
-    let mut env = surroundings.frontend().await;
     for key in ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"] {
         env.push((name(&format!("SERVICES__{key}")), NOWHERE.to_owned()));
     }
@@ -127,7 +128,18 @@ impl Front {
     }
 
     pub async fn open_with(surroundings: Surroundings, site: Site, changed: &[(&str, &str)]) -> Self {
-        let settings = settings(&surroundings, changed).await;
+        let env = surroundings.frontend().await;
+        Self::open_as(surroundings, env, site, changed).await
+    }
+
+    /// As a user of the broker that was made before.
+    pub async fn open_as(
+        surroundings: Surroundings,
+        env: Vec<(String, String)>,
+        site: Site,
+        changed: &[(&str, &str)],
+    ) -> Self {
+        let settings = settings(env, changed);
         let running = start_with(settings, site).await.expect("started");
         let address = |address| format!("http://{address}");
         let listeners = &running.listeners;
@@ -198,23 +210,26 @@ impl Front {
 
     /// An event as a service publishes it.
     pub async fn publish(&self, routing_key: &str, data: &Value) {
-        let event = json!({
-            "specversion": "1.0",
-            "id": uuid::Uuid::now_v7(),
-            "source": "/jaego/test",
-            "type": format!("jaego.{routing_key}.v1"),
-            "time": "2026-01-01T00:00:00Z",
-            "data": data,
-        });
-        let vhost = &self.surroundings.vhost;
-        let properties = json!({ "content_type": "application/cloudevents+json" });
-        let body = event.to_string();
-        vhost
-            .broker()
-            .publish(&vhost.name, "jaego.events", routing_key, &properties, body.as_bytes())
-            .await
-            .expect("published");
+        publish(&self.surroundings, routing_key, data).await;
     }
+}
+
+/// An event as a service publishes it.
+pub async fn publish(surroundings: &Surroundings, routing_key: &str, data: &Value) {
+    let event = json!({
+        "specversion": "1.0",
+        "id": uuid::Uuid::now_v7(),
+        "source": "/jaego/test",
+        "type": format!("jaego.{routing_key}.v1"),
+        "time": "2026-01-01T00:00:00Z",
+        "data": data,
+    });
+    let vhost = &surroundings.vhost;
+    let properties = json!({ "content_type": "application/cloudevents+json" });
+    let body = event.to_string();
+    let published =
+        vhost.broker().publish(&vhost.name, "jaego.events", routing_key, &properties, body.as_bytes()).await;
+    published.expect("published");
 }
 
 /// A browser's stream of events.

@@ -150,7 +150,7 @@ async fn pages_hear_when_the_broker_is_away_and_back() {
     let broker = url.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("a host").to_owned();
     let link = LinkCutter::start(broker).await.expect("a link");
     let through = link.url(&url).expect("a URL");
-    let front = Front::open_with(surroundings, site(), &[("AMQP__URL", &through)]).await;
+    let front = Front::open_as(surroundings, own, site(), &[("AMQP__URL", &through)]).await;
     front.is("ready").await;
     let mut stream = follow(&front, "/live").await;
     link.cut();

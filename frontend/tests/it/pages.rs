@@ -1,11 +1,10 @@
 //! What browsers get to show.
 
-use frontend::site::Site;
+use frontend::site::{Encoding, Site};
 use reqwest::Method;
 use testkit::service::Surroundings;
-use testkit::wait_until;
 
-use crate::harness::{Answer, CONSOLE_PAGE, Front, SHOP_PAGE, SOON};
+use crate::harness::{Answer, CONSOLE_PAGE, Front, SHOP_PAGE};
 
 #[tokio::test]
 async fn each_path_has_its_page_and_every_answer_the_strict_headers() {
@@ -74,19 +73,16 @@ async fn files_are_kept_by_browsers_as_long_as_they_are_good() {
 #[tokio::test]
 async fn files_travel_compressed() {
     let front = Front::open(&[]).await;
-    let plain = front.get("/assets/shop-1.js").await;
-    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "Accept-Encoding"));
-    for (accepted, encoding) in [("gzip, deflate, br", "br"), ("gzip", "gzip")] {
-        // It is done beside the first answers.
-        let answer = wait_until("the file is compressed", SOON, async || {
-            let request = front.request(Method::GET, "/assets/shop-1.js").header("accept-encoding", accepted);
-            let answer = Answer::of(request.send().await.expect("an answer")).await;
-            if answer.header("content-encoding") == encoding { Ok(answer) } else { Err(answer.text()) }
-        })
-        .await;
-        assert!(answer.body.len() * 5 < plain.body.len(), "{encoding}: {}", answer.body.len());
+    for (accepted, encoding, body) in [("gzip, deflate, br", "br", "as brotli"), ("gzip", "gzip", "as gzip")] {
+        let request = front.request(Method::GET, "/assets/shop-1.js").header("accept-encoding", accepted);
+        let answer = Answer::of(request.send().await.expect("an answer")).await;
+        assert_eq!((answer.header("content-encoding"), answer.text().as_str()), (encoding, body));
+        assert_eq!(answer.header("content-type"), "text/javascript; charset=utf-8");
         assert_eq!(answer.header("vary"), "Accept-Encoding");
     }
+    let plain = front.get("/assets/shop-1.js").await;
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "Accept-Encoding"));
+    front.get("/assets/shop-1.js.br").await.is_problem(404, "not-found");
     front.stop().await;
 }
 
@@ -156,6 +152,10 @@ async fn the_built_pages_need_nothing_that_the_policy_forbids() {
         assert!(!text.contains("http://") && !text.contains("https://"), "another origin: {text}");
     }
     assert!(!pages[0].is_console_only && pages[1].is_console_only);
+    let scripts = site.paths().filter(|path| path.rsplit('.').next() == Some("js"));
+    let is_plain = |path: &&str| site.get(path).is_some_and(|file| file.body(Encoding::Brotli).0 == Encoding::Identity);
+    let large = scripts.filter(|path| site.get(path).is_some_and(|file| file.bytes.len() > 1024));
+    assert_eq!(large.filter(is_plain).collect::<Vec<_>>(), [""; 0], "the build has not compressed these");
     let consoles: Vec<&str> = site.paths().filter(|path| path.starts_with("assets/console")).collect();
     let is_kept = |path: &&str| site.get(path).is_some_and(|file| file.is_console_only);
     assert!(!consoles.is_empty() && consoles.iter().all(is_kept), "the build's manifest does not tell: {consoles:?}");

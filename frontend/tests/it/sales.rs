@@ -9,7 +9,8 @@ use testkit::wait_until;
 
 use crate::harness::{Answer, Front, SOON, Stream, site};
 
-#[tokio::test]
+// Migrations block a thread.
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_placed_and_its_page_hears_of_it() {
     let surroundings = Surroundings::new().await;
     let own = surroundings.service(User::Sales).await;

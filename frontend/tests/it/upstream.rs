@@ -95,19 +95,16 @@ async fn answer(request: HttpRequest, state: Data<State>, body: Bytes) -> HttpRe
             state.go_on.notified().await;
             HttpResponse::Ok().json(json!({}))
         }
-        // One part at once, the other when the test says so.
-        "parts" => {
+        // One part at once, the other (or the end of the line) when the test says so.
+        end @ ("parts" | "broken") => {
+            let is_broken = end == "broken";
             let first = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"first,")) });
             let state = state.clone();
             let second = futures::stream::once(async move {
                 state.go_on.notified().await;
-                Ok(Bytes::from_static(b"second"))
+                if is_broken { Err(std::io::Error::other("gone")) } else { Ok(Bytes::from_static(b"second")) }
             });
             HttpResponse::Ok().content_type("text/csv").streaming(Box::pin(first.chain(second)))
-        }
-        "broken" => {
-            let parts = [Ok(Bytes::from_static(b"first,")), Err(std::io::Error::other("gone"))];
-            HttpResponse::Ok().streaming(futures::stream::iter(parts))
         }
         "redirect" => HttpResponse::Found().insert_header(("location", "http://127.0.0.1:1/")).finish(),
         "problem" => HttpResponse::Conflict()
