@@ -55,6 +55,7 @@ struct Stages {
 impl Stages {
     async fn run(&self, filter: &[String], total: &mut Count) -> anyhow::Result<()> {
         packages::ensure(&self.progress).await?;
+        packages::ensure_browser(&self.progress).await?;
         let node = node::ensure(&self.progress).await?;
         // Before the tests: they look at what the frontend serves.
         web::build(&self.progress, &node).await?;

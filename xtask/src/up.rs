@@ -11,8 +11,8 @@ use crate::{
     progress::{Progress, say},
     run_dir::{self, Note, RunDir},
     signals::Signals,
-    stack::{Options, ServerChoice, Service, Stack, Want},
-    web::{self, Pages},
+    stack::{Options, ServerChoice, Service, Stack},
+    web,
 };
 
 /// How often it is looked whether everything still runs.
@@ -64,20 +64,22 @@ async fn start_and_wait(wanted: &Wanted, run_dir: &RunDir, signals: &Signals) ->
     run_dir.note(&note)?;
 
     let programs = packages::ensure(&progress).await?;
-    let (our_programs, pages) = build(wanted, &progress).await?;
     let options = Options {
         dir: wanted.dir.clone(),
-        programs: our_programs,
+        programs: build(wanted, &progress).await?,
         servers: ServerChoice::Private(programs, &[]),
         stage_ms: wanted.stage_ms,
         settings: Vec::new(),
     };
     let mut stack = Stack::new(options)?;
-    if let Err(error) = ready(&mut stack, pages, &progress).await {
-        stack.stop(&progress).await?;
-        return Err(error);
-    }
-    note.urls = urls(&stack, pages);
+    let has_pages = match ready(&mut stack, &progress).await {
+        Ok(has_pages) => has_pages,
+        Err(error) => {
+            stack.stop(&progress).await?;
+            return Err(error);
+        }
+    };
+    note.urls = urls(&stack, has_pages);
     note.detached = wanted.detach;
     run_dir.note(&note)?;
     summary(&stack, wanted, &note.urls);
@@ -98,26 +100,25 @@ async fn start_and_wait(wanted: &Wanted, run_dir: &RunDir, signals: &Signals) ->
     Ok(ExitCode::SUCCESS)
 }
 
-async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<(Programs, Pages)> {
+async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Programs> {
     if let Some(folder) = &wanted.programs {
         progress.note(format!("The programs in {} are used as they are", shown(folder)));
-        return Ok((Programs::in_folder(&std::path::absolute(folder)?)?, Pages::Built));
+        return Programs::in_folder(&std::path::absolute(folder)?);
     }
     // First, because the frontend holds the pages.
-    let pages = web::build_if_possible(progress).await?;
+    web::build_if_possible(progress).await?;
     let kind = if wanted.dev { "debug" } else { "release" };
     let mut step = progress.begin(format!("Building the services ({kind} build; the first one takes minutes)"))?;
     step.without_spinner();
     let programs = Programs::build(!wanted.dev, &[], progress).await?;
     step.done(format!("Services are built ({kind} build)"));
-    Ok((programs, pages))
+    Ok(programs)
 }
 
-async fn ready(stack: &mut Stack, pages: Pages, progress: &Progress) -> anyhow::Result<()> {
+/// Answers whether there are pages.
+async fn ready(stack: &mut Stack, progress: &Progress) -> anyhow::Result<bool> {
     stack.start(progress).await?;
-    // Without pages it is not all that it could be.
-    let want = if pages == Pages::Built { Want::Ready } else { Want::ReadyOrDegraded };
-    stack.start_frontend(want, progress).await?;
+    let has_pages = stack.start_frontend(progress).await?;
     let step = progress.begin("Looking after the demo data")?;
     let added = demo::fill(stack).await.context("the demo data")?;
     step.done(match added {
@@ -127,7 +128,7 @@ async fn ready(stack: &mut Stack, pages: Pages, progress: &Progress) -> anyhow::
     let step = progress.begin("Writing the environment file")?;
     stack.write_env_file()?;
     step.done(format!("Wrote {}", shown(&stack.env_file())));
-    Ok(())
+    Ok(has_pages)
 }
 
 /// Until somebody asks to stop: fine. Until a process ends by itself: an error.
@@ -145,14 +146,15 @@ async fn watch(stack: &mut Stack, signals: &Signals) -> anyhow::Result<()> {
 }
 
 /// Pages first: that is what people look for.
-fn urls(stack: &Stack, pages: Pages) -> Vec<String> {
+fn urls(stack: &Stack, has_pages: bool) -> Vec<String> {
     let frontend = stack.frontend_urls().api;
-    let mut lines = match pages {
-        Pages::Built => vec![
+    let mut lines = if has_pages {
+        vec![
             format!("{:<19} {frontend}", "shop"),
             format!("{:<19} {frontend}/console   (sign in with the operator token)", "console"),
-        ],
-        Pages::Missing => vec![format!("{:<19} {frontend}   (without pages: see above)", "frontend")],
+        ]
+    } else {
+        vec![format!("{:<19} {frontend}   (without pages: they are not built)", "frontend")]
     };
     let services = Service::ALL.into_iter();
     lines.extend(

@@ -36,19 +36,10 @@ const INPUTS: [&str; 10] = [
 /// In `dist`, which a build empties first: so it is there only beside what was made from the inputs that it names.
 const STAMP: &str = ".vite/inputs";
 
-/// Are the pages there for `up`?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pages {
-    /// As new as their sources.
-    Built,
-    /// Why not has been said.
-    Missing,
-}
-
 /// Builds the pages where that is possible. Whoever has no Node.js is told how to get it, and has everything else.
-pub(crate) async fn build_if_possible(progress: &Progress) -> anyhow::Result<Pages> {
+pub(crate) async fn build_if_possible(progress: &Progress) -> anyhow::Result<()> {
     if is_built() {
-        return Ok(Pages::Built);
+        return Ok(());
     }
     let built = match Node::find() {
         Ok(node) => build(progress, &node).await,
@@ -58,14 +49,11 @@ pub(crate) async fn build_if_possible(progress: &Progress) -> anyhow::Result<Pag
             node::NODE
         )),
     };
-    match built {
-        Ok(()) => Ok(Pages::Built),
-        Err(error) => {
-            progress.check()?;
-            progress.note(format!("The shop and the console are left out, everything else runs: {error:#}"));
-            Ok(Pages::Missing)
-        }
+    if let Err(error) = built {
+        progress.check()?;
+        progress.note(format!("The shop and the console are left out, everything else runs: {error:#}"));
     }
+    Ok(())
 }
 
 /// Builds the pages, unless they are as new as their sources.

@@ -55,15 +55,12 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(Shipped, 
         outcome?;
         step.done(format!("{service} from its image became ready, and stopped in order when asked to"));
     }
-    let (_, image, _) =
-        images.iter().find(|(shipped, ..)| shipped.program == FRONTEND).context("no image to start")?;
+    let (_, image, _) = images.iter().find(|(shipped, ..)| shipped.program == FRONTEND).context("no image to start")?;
     let step = progress.begin(format!("Starting {FRONTEND} from its image, on a private broker"))?;
     let container = tool.container(image).await?;
     let mut env = surroundings.frontend().await;
     let addresses = ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"];
-    env.extend(
-        addresses.map(|key| (format!("JAEGO_FRONTEND__SERVICES__{key}"), "http://localhost:1".to_owned())),
-    );
+    env.extend(addresses.map(|key| (format!("JAEGO_FRONTEND__SERVICES__{key}"), "http://localhost:1".to_owned())));
     let outcome = serves(&container, FRONTEND, &env).await;
     container.remove().await?;
     outcome?;

@@ -1,5 +1,7 @@
 //! The frontend of a stack: the shop and the console, in front of the services.
 
+use std::time::Duration;
+
 use testkit::process::Spec;
 
 use super::{Stack, Urls, Want, record, wait_ready};
@@ -9,8 +11,8 @@ use crate::progress::Progress;
 pub(crate) const FRONTEND: &str = "frontend";
 
 impl Stack {
-    /// Starts the frontend. The services run already.
-    pub async fn start_frontend(&mut self, want: Want, progress: &Progress) -> anyhow::Result<()> {
+    /// Starts the frontend; the services run already. Answers whether it has pages: somebody without Node.js has none.
+    pub async fn start_frontend(&mut self, progress: &Progress) -> anyhow::Result<bool> {
         let step = progress.begin("Starting the frontend")?;
         let program = self.options.programs.path(FRONTEND);
         let marker = format!("{} serve", program.display());
@@ -20,10 +22,12 @@ impl Stack {
             .envs(self.frontend_environment()?)
             .record(record(&self.options.dir, FRONTEND), marker)
             .spawn()?;
-        let admin = self.frontend_urls().admin;
-        wait_ready(self.frontend.insert(process), &admin, want, progress).await?;
-        step.done(format!("The frontend is on {}", self.frontend_urls().api));
-        Ok(())
+        let urls = self.frontend_urls();
+        // Without pages it is not all that it could be.
+        wait_ready(self.frontend.insert(process), &urls.admin, Want::ReadyOrDegraded, progress).await?;
+        let page = testkit::http::client(Duration::from_secs(20)).get(&urls.api).send().await?;
+        step.done(format!("The frontend is on {}", urls.api));
+        Ok(page.status().is_success())
     }
 
     /// Where the frontend answers, if it runs.
