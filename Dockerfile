@@ -33,6 +33,13 @@ COPY restock-service /usr/local/bin/restock-service
 ENTRYPOINT ["/usr/local/bin/restock-service"]
 CMD ["serve"]
 
+FROM base AS frontend
+LABEL org.opencontainers.image.title="jaego-frontend" \
+      org.opencontainers.image.description="Jaego: the shop and the console"
+COPY frontend /usr/local/bin/frontend
+ENTRYPOINT ["/usr/local/bin/frontend"]
+CMD ["serve"]
+
 FROM base AS jaegoctl
 LABEL org.opencontainers.image.title="jaego-jaegoctl" \
       org.opencontainers.image.description="Jaego: the operators' command line"

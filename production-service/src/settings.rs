@@ -98,6 +98,8 @@ pub struct LeadTimes {
 }
 
 impl shared::settings::Settings for Settings {
+    type Common = Common;
+
     fn common(&self) -> &Common {
         &self.common
     }

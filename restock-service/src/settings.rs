@@ -72,6 +72,8 @@ impl Callback {
 }
 
 impl shared::settings::Settings for Settings {
+    type Common = Common;
+
     fn common(&self) -> &Common {
         &self.common
     }

@@ -58,6 +58,8 @@ pub struct Replenishment {
 }
 
 impl shared::settings::Settings for Settings {
+    type Common = Common;
+
     fn common(&self) -> &Common {
         &self.common
     }

@@ -11,6 +11,7 @@
 //! | [`patience`] | trying again, within bounds |
 //! | [`tls`] | whose signature on a server's certificate counts |
 //! | [`idempotency`], [`audit_log`], [`audit`] | the first answer again; who did what; whether the books agree |
+//! | [`timeline`] | what is on record of one order or production request |
 //! | [`settings`], [`telemetry`], [`trace`], [`readiness`], [`service`] | how a process is configured, seen, started and stopped |
 
 pub mod amqp;
@@ -33,5 +34,6 @@ pub mod relay;
 pub mod service;
 pub mod settings;
 pub mod telemetry;
+pub mod timeline;
 pub mod tls;
 pub mod trace;

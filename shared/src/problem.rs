@@ -71,6 +71,8 @@ problem_kinds! {
     UnknownProduct = 422, "unknown-product", "Unknown product";
     /// The key was used before with another body.
     IdempotencyKeyReused = 422, "idempotency-key-reused", "The Idempotency-Key was used with another body";
+    /// Too many attempts to log in.
+    TooManyAttempts = 429, "too-many-attempts", "Too many attempts to log in";
     /// Too many quarantine entries for one callback token.
     TooManyQuarantined = 429, "too-many-quarantined", "Too many deliveries are waiting for an operator";
     /// A bug or a broken part; the log has the cause under the trace id.

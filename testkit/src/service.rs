@@ -58,8 +58,20 @@ impl Surroundings {
         self.try_service(user).await.unwrap_or_else(|error| panic!("no surroundings for {}: {error}", user.name()))
     }
 
-    async fn try_service(&self, user: User) -> Result<ServiceSurroundings> {
-        let database = self.lab.database(user.name()).await;
+    /// The settings of a frontend with a broker user of its own; where the services are is not among them.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
+    pub async fn frontend(&self) -> Vec<(String, String)> {
+        let mut env =
+            self.env(User::Frontend).await.unwrap_or_else(|error| panic!("no surroundings for the frontend: {error}"));
+        env.push(("JAEGO_FRONTEND__SESSION__KEY".to_owned(), "5a".repeat(64)));
+        env
+    }
+
+    /// What every program is told.
+    async fn env(&self, user: User) -> Result<Vec<(String, String)>> {
         let amqp_url = self.vhost.user(user.name(), &user.permissions()).await?;
         let prefix = format!("JAEGO_{}", user.name().to_uppercase());
         let mut env = Vec::new();
@@ -68,17 +80,26 @@ impl Surroundings {
         for port in ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"] {
             set(port, "0".to_owned());
         }
-        set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
-        // A machine that also compiles may take long to open a connection: that is not what tests are about.
-        set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
         set("AMQP__URL", amqp_url);
         set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
         set("TELEMETRY__LOG", std::env::var("JAEGO_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()));
         set("TELEMETRY__LOG_FORMAT", "text".to_owned());
-        set("OUTBOX__POLL_MS", "50".to_owned());
         set("SHUTDOWN__DRAIN_MS", "10000".to_owned());
+        Ok(env)
+    }
+
+    async fn try_service(&self, user: User) -> Result<ServiceSurroundings> {
+        let database = self.lab.database(user.name()).await;
+        let prefix = format!("JAEGO_{}", user.name().to_uppercase());
+        let mut env = self.env(user).await?;
+        let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
+        set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
+        // A machine that also compiles may take long to open a connection: that is not what tests are about.
+        set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
+        set("OUTBOX__POLL_MS", "50".to_owned());
         match user {
-            User::Sales => {}
+            // The frontend is no service: it has no database.
+            User::Sales | User::Frontend => {}
             User::Production => {
                 set("CALLBACK__SIGNING_KEY", self.keys.private_pem.clone());
                 // The simulated factories are on this machine.

@@ -4,7 +4,9 @@ mod count;
 mod docs;
 
 use std::{
+    ffi::OsStr,
     io::{IsTerminal as _, Write},
+    path::Path,
     process::{ExitCode, Stdio},
 };
 
@@ -22,6 +24,7 @@ use crate::{
     progress::{Progress, say},
     python,
     signals::Signals,
+    web::{self, WEB},
 };
 
 /// Runs all stages up to the first that fails, or only the tests that a filter names. The last line
@@ -52,12 +55,18 @@ struct Stages {
 impl Stages {
     async fn run(&self, filter: &[String], total: &mut Count) -> anyhow::Result<()> {
         packages::ensure(&self.progress).await?;
-        node::ensure(&self.progress).await?;
+        packages::ensure_browser(&self.progress).await?;
+        let node = node::ensure(&self.progress).await?;
+        // Before the tests: they look at what the frontend serves.
+        web::build(&self.progress, &node).await?;
         python::ensure(&self.progress).await?;
         if filter.is_empty() {
             self.stage("formatting", cargo().args(["fmt", "--all", "--check"])).await?;
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             self.stage("clippy", cargo().args(clippy)).await?;
+            let web = node::package_dir(WEB);
+            self.stage("types and style of the web application", node.npm(&web).args(["run", "check"])).await?;
+            self.counted("tests of the web application", node.npm(&web).arg("test"), total).await?;
         }
         let mut tests = cargo();
         if has("nextest").await {
@@ -116,11 +125,13 @@ impl Stages {
 
     fn begin(&self, name: &str, command: &mut Command) -> anyhow::Result<Child> {
         self.progress.check()?;
-        let args = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned());
-        say(&format!("\n== {name}: cargo {}", args.collect::<Vec<_>>().join(" ")));
+        let program = Path::new(command.as_std().get_program()).file_name().unwrap_or_default();
+        let words = std::iter::once(program).chain(command.as_std().get_args());
+        let words = words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+        say(&format!("\n== {name}: {words}"));
         // A group of its own, because it starts others (`cargo clippy` starts another cargo) that must
         // end with it.
-        command.process_group(0).stdin(Stdio::null()).spawn().context("cannot run cargo")
+        command.process_group(0).stdin(Stdio::null()).spawn().with_context(|| format!("cannot run {words}"))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the whole of Jaego on this machine: private PostgreSQL and RabbitMQ, the factory
-    /// simulator, the three services, demo data. Ctrl-C stops it; the data stay.
+    /// simulator, the three services, the shop and the console, demo data. Ctrl-C stops it; the data stay.
     Up(Up),
     /// Stop what `up` started, wherever it runs.
     Down(Place),

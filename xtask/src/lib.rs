@@ -21,3 +21,4 @@ pub mod run_dir;
 mod signals;
 pub mod stack;
 mod up;
+pub mod web;

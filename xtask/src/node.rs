@@ -1,4 +1,4 @@
-//! Node.js, and the packages of the generated clients and of the chart's checks.
+//! Node.js, and the packages of the web application, of the generated clients and of the chart's checks.
 
 use std::{
     collections::BTreeMap,
@@ -16,16 +16,18 @@ use crate::{
     cargo::{end_of, workspace_root},
     packages::{Hints, MissingPrograms, provide},
     progress::Progress,
+    web::WEB,
 };
 
 /// The oldest that the packages run on: major, minor.
-const NODE_MIN: (u32, u32) = (18, 17);
-const NODE: &str = "Node.js 18.17 or later";
+const NODE_MIN: (u32, u32) = (20, 19);
+/// What is missing when it is.
+pub(crate) const NODE: &str = "Node.js 20.19 or later";
 
 const HINTS: Hints = Hints {
-    elsewhere: "install Node.js 18.17 or later so that `node` and `npm` are on PATH",
+    elsewhere: "install Node.js 20.19 or later so that `node` and `npm` are on PATH",
     newer: "Newer ones: https://nodejs.org/en/download",
-    note: "The tests need them, the services do not.",
+    note: "The tests and the web application's build need them, the services do not.",
 };
 
 /// The package that makes clients and calls every operation with them.
@@ -65,7 +67,8 @@ impl Node {
         Err(NotReady(format!("{stale}: {type_this} `npm ci --prefix {package}`")))
     }
 
-    fn find() -> Result<Self, MissingPrograms> {
+    /// The one on `PATH`.
+    pub(crate) fn find() -> Result<Self, MissingPrograms> {
         let version = find_on_path("node").and_then(|node| version_of(&node));
         let version = version.filter(|version| is_new_enough(version));
         match (version, find_on_path("npm")) {
@@ -89,16 +92,21 @@ pub fn package_dir(package: &str) -> PathBuf {
 }
 
 /// Provides Node.js and the packages: tests themselves use no network.
-pub(crate) async fn ensure(progress: &Progress) -> anyhow::Result<()> {
-    let found = |node: &Node| format!("Node.js {} is installed", node.version);
-    let node = provide(progress, "Node.js", Node::find, found).await?;
-    for package in [API_CLIENT, CHART_CHECKS] {
+pub(crate) async fn ensure(progress: &Progress) -> anyhow::Result<Node> {
+    let node = provide_node(progress).await?;
+    for package in [API_CLIENT, CHART_CHECKS, WEB] {
         install(progress, &node, package).await?;
     }
-    Ok(())
+    Ok(node)
 }
 
-async fn install(progress: &Progress, node: &Node, package: &str) -> anyhow::Result<()> {
+/// Node.js alone, installed where that is possible without asking.
+pub(crate) async fn provide_node(progress: &Progress) -> anyhow::Result<Node> {
+    provide(progress, "Node.js", Node::find, |node| format!("Node.js {} is installed", node.version)).await
+}
+
+/// Installs the packages that a package's lock file names, unless they are there.
+pub(crate) async fn install(progress: &Progress, node: &Node, package: &str) -> anyhow::Result<()> {
     let dir = package_dir(package);
     if are_installed(&dir) {
         return Ok(());
@@ -141,8 +149,8 @@ mod tests {
 
     #[test]
     fn old_ones_are_refused() {
-        assert!(["18.17.0", "18.20.4", "20.0.0", "24.1.0-nightly"].into_iter().all(is_new_enough));
-        assert!(!["12.22.9", "18.16.1", "", "nonsense"].into_iter().any(is_new_enough));
+        assert!(["20.19.0", "20.20.2", "22.0.0", "24.1.0-nightly"].into_iter().all(is_new_enough));
+        assert!(!["12.22.9", "18.20.4", "20.18.3", "", "nonsense"].into_iter().any(is_new_enough));
     }
 
     #[test]

@@ -92,6 +92,28 @@ pub async fn ensure_load_generator(progress: &Progress) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a browser of the Chromium family is called, best first.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+const BROWSER_HINTS: Hints = Hints {
+    elsewhere: "install Chromium so that `chromium` is on PATH",
+    newer: "Others: https://www.chromium.org/getting-involved/download-chromium",
+    note: "The tests of the pages need it; it is run without a window and with a profile of its own.",
+};
+
+/// The browser that pages are tested with. Asks nobody outside.
+pub fn find_browser() -> Option<PathBuf> {
+    BROWSERS.into_iter().find_map(find_on_path)
+}
+
+/// Finds the browser that pages are tested with; installs it where that is possible without asking.
+pub(crate) async fn ensure_browser(progress: &Progress) -> anyhow::Result<()> {
+    let missing = || MissingPrograms { programs: vec!["Chromium"], packages: vec!["chromium"], hints: &BROWSER_HINTS };
+    let find = || find_browser().ok_or_else(missing);
+    provide(progress, "Chromium", find, |path| format!("The browser is {}", path.display())).await?;
+    Ok(())
+}
+
 /// What `find` finds, installed before where it must be.
 pub(crate) async fn provide<T>(
     progress: &Progress,

@@ -15,10 +15,11 @@ use crate::{
 };
 
 /// The packages, and the program that each makes.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("sales-service", "sales-service"),
     ("production-service", "production-service"),
     ("restock-service", "restock-service"),
+    ("frontend", "frontend"),
     ("testkit", "factory-simulator"),
     ("jaegoctl", "jaegoctl"),
 ];

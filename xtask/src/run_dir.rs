@@ -14,7 +14,8 @@ use testkit::{process, servers};
 use crate::{
     progress::Progress,
     stack::{
-        SERVICE_STOP_TIMEOUT, SIMULATOR, SIMULATOR_STOP_TIMEOUT, Service, environment::ENV_FILE, record, server_dirs,
+        FRONTEND, SERVICE_STOP_TIMEOUT, SIMULATOR, SIMULATOR_STOP_TIMEOUT, Service, environment::ENV_FILE, record,
+        server_dirs,
     },
 };
 
@@ -87,12 +88,14 @@ impl RunDir {
             let step = progress.begin_always(format!("Stopping {}", running.join(", ")));
             // First: a callback that is due now would find nobody, and the factory never calls twice.
             process::stop_recorded(&record(&self.dir, SIMULATOR), SIMULATOR_STOP_TIMEOUT).await?;
-            let services = Service::ALL.map(|service| {
-                let path = record(&self.dir, service.program());
+            let programs = Service::ALL.map(Service::program).into_iter().chain([FRONTEND]);
+            let ends = programs.map(|name| {
+                let path = record(&self.dir, name);
                 tokio::spawn(async move { process::stop_recorded(&path, SERVICE_STOP_TIMEOUT).await })
             });
-            for service in services {
-                service.await??;
+            // Each was asked before the first is waited for.
+            for end in ends.collect::<Vec<_>>() {
+                end.await??;
             }
             for server in server_dirs(&self.dir) {
                 servers::stop_recorded(&server).await?;
@@ -140,11 +143,11 @@ pub(crate) fn read_note(dir: &Path) -> Option<Note> {
 
 /// The names of those recorded programs that run.
 pub(crate) fn running(dir: &Path) -> Vec<&'static str> {
-    let programs = Service::ALL.map(Service::program).into_iter().chain([SIMULATOR]);
+    let programs = Service::ALL.map(Service::program).into_iter().chain([FRONTEND, SIMULATOR]);
     let programs = programs.filter(|name| process::is_running(&record(dir, name)));
     let servers = ["RabbitMQ", "PostgreSQL"].into_iter().zip(server_dirs(dir));
     programs.chain(servers.filter(|(_, dir)| servers::is_running(dir)).map(|(name, _)| name)).collect()
 }
 
 /// How many programs a whole stack has.
-pub(crate) const PROGRAMS: usize = Service::ALL.len() + 3;
+pub(crate) const PROGRAMS: usize = Service::ALL.len() + 4;

@@ -12,6 +12,7 @@ use crate::{
     run_dir::{self, Note, RunDir},
     signals::Signals,
     stack::{Options, ServerChoice, Service, Stack},
+    web,
 };
 
 /// How often it is looked whether everything still runs.
@@ -71,14 +72,17 @@ async fn start_and_wait(wanted: &Wanted, run_dir: &RunDir, signals: &Signals) ->
         settings: Vec::new(),
     };
     let mut stack = Stack::new(options)?;
-    if let Err(error) = ready(&mut stack, &progress).await {
-        stack.stop(&progress).await?;
-        return Err(error);
-    }
-    note.urls = urls(&stack);
+    let has_pages = match ready(&mut stack, &progress).await {
+        Ok(has_pages) => has_pages,
+        Err(error) => {
+            stack.stop(&progress).await?;
+            return Err(error);
+        }
+    };
+    note.urls = urls(&stack, has_pages);
     note.detached = wanted.detach;
     run_dir.note(&note)?;
-    summary(&stack, wanted);
+    summary(&stack, wanted, &note.urls);
     if wanted.detach {
         stack.detach();
         return Ok(ExitCode::SUCCESS);
@@ -101,6 +105,8 @@ async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Programs>
         progress.note(format!("The programs in {} are used as they are", shown(folder)));
         return Programs::in_folder(&std::path::absolute(folder)?);
     }
+    // First, because the frontend holds the pages.
+    web::build_if_possible(progress).await?;
     let kind = if wanted.dev { "debug" } else { "release" };
     let mut step = progress.begin(format!("Building the services ({kind} build; the first one takes minutes)"))?;
     step.without_spinner();
@@ -109,8 +115,10 @@ async fn build(wanted: &Wanted, progress: &Progress) -> anyhow::Result<Programs>
     Ok(programs)
 }
 
-async fn ready(stack: &mut Stack, progress: &Progress) -> anyhow::Result<()> {
+/// Answers whether there are pages.
+async fn ready(stack: &mut Stack, progress: &Progress) -> anyhow::Result<bool> {
     stack.start(progress).await?;
+    let has_pages = stack.start_frontend(progress).await?;
     let step = progress.begin("Looking after the demo data")?;
     let added = demo::fill(stack).await.context("the demo data")?;
     step.done(match added {
@@ -120,7 +128,7 @@ async fn ready(stack: &mut Stack, progress: &Progress) -> anyhow::Result<()> {
     let step = progress.begin("Writing the environment file")?;
     stack.write_env_file()?;
     step.done(format!("Wrote {}", shown(&stack.env_file())));
-    Ok(())
+    Ok(has_pages)
 }
 
 /// Until somebody asks to stop: fine. Until a process ends by itself: an error.
@@ -137,16 +145,26 @@ async fn watch(stack: &mut Stack, signals: &Signals) -> anyhow::Result<()> {
     }
 }
 
-fn urls(stack: &Stack) -> Vec<String> {
-    let mut lines: Vec<String> = Service::ALL
-        .into_iter()
-        .map(|service| format!("{:<19} {}   (its API: /docs)", service.program(), stack.urls(service).api))
-        .collect();
+/// Pages first: that is what people look for.
+fn urls(stack: &Stack, has_pages: bool) -> Vec<String> {
+    let frontend = stack.frontend_urls().api;
+    let mut lines = if has_pages {
+        vec![
+            format!("{:<19} {frontend}", "shop"),
+            format!("{:<19} {frontend}/console   (sign in with the operator token)", "console"),
+        ]
+    } else {
+        vec![format!("{:<19} {frontend}   (without pages: they are not built)", "frontend")]
+    };
+    let services = Service::ALL.into_iter();
+    lines.extend(
+        services.map(|service| format!("{:<19} {}   (its API: /docs)", service.program(), stack.urls(service).api)),
+    );
     lines.push(format!("{:<19} {}", "factory simulator", stack.factory_url()));
     lines
 }
 
-fn summary(stack: &Stack, wanted: &Wanted) {
+fn summary(stack: &Stack, wanted: &Wanted, urls: &[String]) {
     let (sales, production) = (stack.urls(Service::Sales).api, stack.urls(Service::Production).api);
     let token = stack.operator_token();
     let sku = demo::FIRST_SKU;
@@ -161,7 +179,7 @@ fn summary(stack: &Stack, wanted: &Wanted) {
          curl -s {sales}/api/v1/products\n\n  \
          curl -s {sales}/api/v1/orders -H 'Content-Type: application/json' -d '{{\"lines\":[{{\"sku\":\"{sku}\",\"quantity\":1}}]}}'\n\n  \
          curl -s {production}/api/v1/production-requests -H 'Authorization: Bearer {token}'\n\n{end}",
-        urls = urls(stack).join("\n  "),
+        urls = urls.join("\n  "),
         logs = logs(wanted),
         env = shown(&stack.env_file()),
         wait = lead_time(wanted.stage_ms),

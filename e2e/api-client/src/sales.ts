@@ -68,11 +68,36 @@ async function sellWhatIsNotThere(clients: Clients): Promise<void> {
   const lines = [{ sku: BY_HAND, quantity: 2 }];
   const order = sales.POST("/api/v1/orders", { body: { lines, customer: "kim", on_shortage: "backorder" } });
   const { id } = await answered(202, order);
-  await requestAndWait(clients, 2, {}, "received");
+  const request = await requestAndWait(clients, 2, {}, "received");
   await until("the order is filled", async () => {
     const { data } = await sales.GET("/api/v1/orders/{id}", { params: { path: { id } } });
     return data?.lines[0]?.filled === 2 ? data : undefined;
   });
+  await fromTheClickToTheShelf(clients, id, request);
+}
+
+/** What each service tells of it, put together. */
+async function fromTheClickToTheShelf({ sales, production, restock }: Clients, order: string, request: string) {
+  const query = { request };
+  const parts = [
+    await answered(200, sales.GET("/api/v1/timeline", { params: { query: { order } } })),
+    await answered(200, sales.GET("/api/v1/timeline", { params: { query } })),
+    await answered(200, production.GET("/api/v1/timeline", { params: { query } })),
+    await answered(200, restock.GET("/api/v1/timeline", { params: { query } })),
+  ];
+  const steps = parts.flatMap(({ items }) => items).sort((one, other) => Date.parse(one.at) - Date.parse(other.at));
+  const kinds = new Set(steps.map(({ kind }) => kind));
+  for (const kind of [
+    "order.backordered",
+    "replenishment.ordered",
+    "production.attempted",
+    "production.accepted",
+    "receipt.booked",
+    "receipt.applied",
+    "order.fulfilled",
+  ] as const) {
+    assert(kinds.has(kind), `${kind} is told of order ${order} and request ${request}: ${[...kinds].join()}`);
+  }
 }
 
 async function decide(clients: Clients): Promise<void> {

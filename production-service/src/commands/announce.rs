@@ -17,6 +17,9 @@ use crate::store::changes::{self, Acceptance, Changed};
 use crate::store::new_requests::NewRequest;
 use crate::store::requests::{self, StoredRequest};
 
+/// Name of this service in its events.
+pub(super) const SOURCE: &str = "production-service";
+
 /// A change of a locked request, to be saved.
 pub(super) struct Saving<'a> {
     /// The request before it.
@@ -111,5 +114,5 @@ fn event(request: &Request, announcement: &Announcement, trace: TraceContext) ->
         at: Utc::now(),
         reason: announcement.reason.clone(),
     };
-    OutgoingEvent::new(kind, "production-service", &request.id.to_string(), trace, &data)
+    OutgoingEvent::new(kind, SOURCE, &request.id.to_string(), trace, &data)
 }

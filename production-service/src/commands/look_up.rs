@@ -45,16 +45,17 @@ pub async fn obstacles(
     let mut connection = context.pool.get().await?;
     let breakers = gates::breakers(&mut connection, &names).await?;
     let factories = factories::find_all(&mut connection, &names).await?;
-    let obstacle = |factory: Factory| {
-        let is_open = breakers.get(&factory.id).is_some_and(|breaker| breaker.position != Position::Closed);
-        let why = match (factory.settings.enabled, is_open) {
-            (false, _) => Some("factory_disabled"),
-            (true, true) => Some("breaker_open"),
-            (true, false) => None,
-        };
-        why.map(|why| (factory.id, why))
-    };
-    Ok(factories.into_iter().filter_map(obstacle).collect())
+    Ok(factories.iter().filter_map(|factory| Some((factory.id.clone(), obstacle(factory, &breakers)?))).collect())
+}
+
+/// Why a factory's requests are not sent.
+pub(super) fn obstacle(factory: &Factory, breakers: &HashMap<FactoryId, Breaker>) -> Option<&'static str> {
+    let is_open = breakers.get(&factory.id).is_some_and(|breaker| breaker.position != Position::Closed);
+    match (factory.settings.enabled, is_open) {
+        (false, _) => Some("factory_disabled"),
+        (true, true) => Some("breaker_open"),
+        (true, false) => None,
+    }
 }
 
 /// The breakers of these factories; none is closed, and nothing bad is known.

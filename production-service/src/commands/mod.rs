@@ -22,6 +22,7 @@ pub mod reclaim_lost;
 pub mod record_attempts;
 pub mod recorder;
 pub mod retry_request;
+pub mod timeline;
 
 pub use crate::domain::{Breaker, BreakerRules, Factory, FactorySettings, Rejection, Status};
 

@@ -71,9 +71,13 @@ impl Factory {
 
     /// From acceptance until goods are overdue: the lead time, measured or else configured, times the factor.
     pub fn overdue_after(&self) -> Duration {
+        self.expected_after().mul_f64(self.settings.overdue_factor)
+    }
+
+    /// From acceptance until goods should be here: the lead time, measured or else configured.
+    pub fn expected_after(&self) -> Duration {
         let lead_time_s = self.lead_time.map_or(self.settings.lead_time_s, |measured| measured.p50_s);
-        let lead_time = Duration::from_secs(u64::try_from(lead_time_s).unwrap_or_default());
-        lead_time.mul_f64(self.settings.overdue_factor)
+        Duration::from_secs(u64::try_from(lead_time_s).unwrap_or_default())
     }
 
     /// With what was measured; None when that is known already.

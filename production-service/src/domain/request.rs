@@ -64,6 +64,27 @@ pub enum Outcome {
     Overdue,
 }
 
+impl Outcome {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [Self::Accepted, Self::DeadLettered, Self::Refused, Self::Cancelled, Self::Overdue];
+
+    /// As it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::DeadLettered => "dead_lettered",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Overdue => "overdue",
+        }
+    }
+
+    /// The one that is stored so.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+}
+
 /// An outcome and why it came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {

@@ -3,6 +3,7 @@
 mod factories;
 mod factory_body;
 mod production_requests;
+mod timeline;
 mod words;
 
 use shared::problem::{Problem, ProblemKind};
@@ -20,7 +21,8 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(production_requests::cancel)
         .service(factories::list)
         .service(factories::get)
-        .service(factories::put);
+        .service(factories::put)
+        .service(timeline::get_timeline);
 }
 
 /// Title and description of the OpenAPI document.

@@ -42,6 +42,8 @@ impl StatementSql for Apply {
         schedule_began_at = CASE WHEN changed.begins THEN now() ELSE request.schedule_began_at END, \
         next_attempt_at = now() + changed.next_in_ms * interval '1 millisecond', lease_until = NULL, \
         attempts_before_schedule = changed.attempts_before, revision = changed.revision, \
+        last_outcome = coalesce(changed.outcome, request.last_outcome), \
+        outcome_at = CASE WHEN changed.outcome IS NULL THEN request.outcome_at ELSE now() END, \
         outcome_reason = coalesce(changed.reason, request.outcome_reason), updated_at = now(), \
         accepted_by = CASE WHEN changed.accepted_at < coalesce(request.accepted_at, 'infinity') \
             THEN changed.accepted_by ELSE request.accepted_by END, \
@@ -50,9 +52,9 @@ impl StatementSql for Apply {
         received_at = coalesce(request.received_at, CASE WHEN changed.received >= request.quantity THEN ( \
             SELECT max(receipts.received_at) FROM receipts WHERE receipts.request_id = request.id \
             AND coalesce(receipts.sku, request.sku) = request.sku) END) \
-        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS changed (id, status, received, factory_id, \
+        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS changed (id, status, received, factory_id, \
             fallback_from, outcome_unknown, has_died, overdue, accepts, begins, next_in_ms, attempts_before, \
-            revision, reason, accepted_at, accepted_by, job_id) \
+            revision, outcome, reason, accepted_at, accepted_by, job_id) \
         WHERE request.id = changed.id";
 }
 
@@ -64,6 +66,8 @@ pub async fn apply(connection: &mut AsyncPgConnection, changes: &[Changed<'_>]) 
     let after: Vec<Request> = changes.iter().map(|one| one.state.after(one.change)).collect();
     let flags = |pick: fn(&Request) -> bool| after.iter().map(pick).collect::<Vec<_>>();
     let numbers = |pick: fn(&Request) -> i64| after.iter().map(pick).collect::<Vec<_>>();
+    let outcome =
+        |one: &Changed<'_>| one.change.announcement.as_ref().map(|announcement| announcement.outcome.as_str());
     let reason = |one: &Changed<'_>| one.change.announcement.as_ref().map(|announcement| announcement.reason.clone());
     let fallback_from = |one: &Request| one.fallback_from.as_ref().map(ToString::to_string);
     Statement::<Apply>::new()
@@ -82,6 +86,7 @@ pub async fn apply(connection: &mut AsyncPgConnection, changes: &[Changed<'_>]) 
         )
         .bind::<Array<Integer>, _>(after.iter().map(|one| one.attempts_before_schedule).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(numbers(|one| one.revision))
+        .bind::<Array<Nullable<Text>>, _>(changes.iter().map(outcome).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(changes.iter().map(reason).collect::<Vec<_>>())
         .bind::<Array<Nullable<Timestamptz>>, _>(
             changes.iter().map(|one| one.acceptance.map(|accepted| accepted.at)).collect::<Vec<_>>(),

@@ -10,6 +10,7 @@ pub mod lead_times;
 pub mod new_requests;
 pub mod requests;
 pub mod schema;
+pub mod timeline;
 pub mod work;
 
 use diesel::sql_types::{Array, Text};
@@ -60,7 +61,7 @@ pub async fn lock_claims(connection: &mut AsyncPgConnection) -> Result<(), Store
 }
 
 /// A row holds what the program never writes.
-fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
+pub(crate) fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Query(diesel::result::Error::DeserializationError(format!("{what}: {error}").into()))
 }
 

@@ -38,15 +38,17 @@ struct Insert;
 impl StatementSql for Insert {
     // All its goods may have come before it.
     const SQL: &'static str = "INSERT INTO production_requests (id, sku, factory_id, quantity, received, status, \
-            next_attempt_at, revision, outcome_reason, reason, traceparent, event_id, event, requested_at, received_at) \
+            next_attempt_at, revision, last_outcome, outcome_at, outcome_reason, reason, traceparent, event_id, event, \
+            requested_at, received_at) \
         SELECT new.id, new.sku, new.factory_id, new.quantity, new.received, new.status, \
-            now() + new.next_in_ms * interval '1 millisecond', new.revision, new.outcome_reason, new.reason, \
+            now() + new.next_in_ms * interval '1 millisecond', new.revision, \
+            new.outcome, CASE WHEN new.outcome IS NOT NULL THEN now() END, new.outcome_reason, new.reason, \
             new.traceparent, new.event_id, new.event, new.requested_at, \
             CASE WHEN new.received >= new.quantity THEN ( \
                 SELECT max(receipts.received_at) FROM receipts WHERE receipts.request_id = new.id \
                 AND coalesce(receipts.sku, new.sku) = new.sku) END \
-        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS new (id, sku, factory_id, quantity, received, status, \
-            next_in_ms, revision, outcome_reason, reason, traceparent, event_id, event, requested_at)";
+        FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS new (id, sku, factory_id, quantity, received, status, \
+            next_in_ms, revision, outcome, outcome_reason, reason, traceparent, event_id, event, requested_at)";
 }
 
 /// Keeps new requests.
@@ -56,6 +58,7 @@ pub async fn insert(connection: &mut AsyncPgConnection, all: &[NewRequest]) -> R
     }
     let texts = |pick: fn(&NewRequest) -> &str| all.iter().map(|one| pick(one).to_owned()).collect::<Vec<_>>();
     let numbers = |pick: fn(&Request) -> i64| all.iter().map(|one| pick(&one.state)).collect::<Vec<_>>();
+    let outcome = |one: &NewRequest| one.change.announcement.as_ref().map(|announcement| announcement.outcome.as_str());
     let told = |one: &NewRequest| one.change.announcement.as_ref().map(|announcement| announcement.reason.clone());
     Statement::<Insert>::new()
         .bind::<Array<SqlUuid>, _>(all.iter().map(|one| one.state.id.0).collect::<Vec<_>>())
@@ -68,6 +71,7 @@ pub async fn insert(connection: &mut AsyncPgConnection, all: &[NewRequest]) -> R
             all.iter().map(|one| one.change.next_attempt_in.map(milliseconds)).collect::<Vec<_>>(),
         )
         .bind::<Array<BigInt>, _>(numbers(|state| state.revision))
+        .bind::<Array<Nullable<Text>>, _>(all.iter().map(outcome).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(all.iter().map(told).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(texts(|one| &one.origin.reason))
         .bind::<Array<Text>, _>(texts(|one| &one.origin.traceparent))

@@ -59,6 +59,8 @@ table! {
         schedule_began_at -> Timestamptz,
         has_died -> Bool,
         last_accepted_at -> Nullable<Timestamptz>,
+        last_outcome -> Nullable<Text>,
+        outcome_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -16,5 +16,6 @@ mod overdue;
 mod production_requests;
 mod recording;
 mod schema;
+mod timeline;
 mod withdrawals;
 mod world;

@@ -25,7 +25,7 @@ pub(crate) fn received(id: RequestId, units: i64) -> OutgoingEvent {
     received_as(id, SKU, units)
 }
 
-fn received_as(id: RequestId, sku: &str, units: i64) -> OutgoingEvent {
+pub(crate) fn received_as(id: RequestId, sku: &str, units: i64) -> OutgoingEvent {
     let data = StockReceived {
         receipt_id: ReceiptId::generate(),
         request_id: id,

@@ -10,6 +10,7 @@ pub(crate) mod keep_request;
 pub(crate) mod list_quarantine;
 pub(crate) mod list_receipts;
 pub(crate) mod take_callbacks;
+pub(crate) mod timeline;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use shared::db::{Pool, Refused};

@@ -5,6 +5,7 @@ mod callbacks;
 mod client_address;
 mod quarantine;
 mod receipts;
+mod timeline;
 mod words;
 
 use std::sync::Arc;
@@ -48,7 +49,8 @@ pub(crate) fn routes(state: State) -> Routes {
                 .service(receipts::book_receipt)
                 .service(quarantine::list_quarantine)
                 .service(quarantine::accept_quarantined)
-                .service(quarantine::discard_quarantined);
+                .service(quarantine::discard_quarantined)
+                .service(timeline::get_timeline);
         }),
         drop_abandoned: false,
         document: document(

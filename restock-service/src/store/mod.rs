@@ -7,6 +7,7 @@ pub(crate) mod quarantine;
 pub(crate) mod receipts;
 pub(crate) mod requests;
 mod schema;
+pub(crate) mod timeline;
 
 use diesel_migrations::embed_migrations;
 use shared::db::{Migrations, StoreError};

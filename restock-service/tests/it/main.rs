@@ -13,3 +13,4 @@ mod intake;
 mod lists;
 mod schema;
 mod secrets;
+mod timeline;

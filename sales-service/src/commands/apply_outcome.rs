@@ -50,7 +50,7 @@ pub async fn apply_outcome(
                     stock::pause_after_refusal(connection, &outcome.sku, now, pause_s, pause_max_s).await?;
                 }
             }
-            row.set(&replenishment);
+            row.set(&replenishment, now);
             if what == Outcome::Accepted {
                 row.accepted_at = row.accepted_at.or(Some(outcome.at));
             }

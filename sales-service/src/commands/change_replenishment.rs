@@ -53,6 +53,7 @@ pub async fn request_replenishment(
                 traceparent: asked.trace.to_string(),
                 created_at: now,
                 updated_at: now,
+                status_since: Some(now),
             };
             replenishments::insert(connection, std::slice::from_ref(&row)).await?;
             let events = place(connection, &shelf, &sku, &row, &asked).await?;
@@ -103,7 +104,7 @@ pub async fn change_replenishment(
                     ("replenishment.close", closed(connection, &shelf, &sku, &row, is_asked, &asked).await?)
                 }
             };
-            row.set(&replenishment);
+            row.set(&replenishment, now);
             replenishments::update(connection, &row).await?;
             outbox::append(connection, events).await?;
             asked.record(connection, action, &id.to_string()).await?;

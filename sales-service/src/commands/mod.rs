@@ -13,6 +13,7 @@ pub mod receive_goods_together;
 pub mod snooze_stock;
 pub mod sweep_stock;
 pub mod take_orders;
+pub mod timeline;
 mod write;
 
 use shared::db::{Pool, Refused};

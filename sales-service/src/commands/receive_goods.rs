@@ -38,7 +38,7 @@ pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: Tra
                 let mut replenishment = row.replenishment()?;
                 replenishment.receive(&mut shelf, units);
                 stock::forget_refusals(connection, &receipt.sku).await?;
-                row.set(&replenishment);
+                row.set(&replenishment, now);
                 replenishments::update(connection, &row).await?;
             }
             let incoming = write::IncomingUnits {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::amqp::consumer::HandleError;
 use shared::contracts::OutgoingEvent;
@@ -50,7 +51,7 @@ async fn apply(connection: &mut AsyncPgConnection, receipts: &[TracedReceipt]) -
     let mut applying =
         Applying { shelves, rows: rows.into_iter().map(|row| (row.id, row)).collect(), waiting, ..Applying::default() };
     for (receipt, trace) in fresh {
-        applying.receive(receipt, *trace)?;
+        applying.receive(receipt, *trace, now)?;
     }
     applying.write(connection, Hand { actor: "factory", at: now, note: None }).await
 }
@@ -112,7 +113,7 @@ struct Applying {
 }
 
 impl Applying {
-    fn receive(&mut self, receipt: &StockReceived, trace: TraceContext) -> Result<(), StoreError> {
+    fn receive(&mut self, receipt: &StockReceived, trace: TraceContext, now: DateTime<Utc>) -> Result<(), StoreError> {
         let (sku, units) = (&receipt.sku, receipt.quantity.get());
         let (Some(shelf), Some(waiting)) = (self.shelves.get_mut(sku), self.waiting.get_mut(sku)) else {
             return Ok(());
@@ -121,7 +122,7 @@ impl Applying {
         if let Some(row) = self.rows.get_mut(&receipt.request_id.0).filter(|row| row.sku == sku.as_str()) {
             let mut replenishment = row.replenishment()?;
             replenishment.receive(shelf, units);
-            row.set(&replenishment);
+            row.set(&replenishment, now);
             self.answered.insert(row.id);
             self.delivered.insert(sku.clone());
         }

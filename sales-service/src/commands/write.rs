@@ -21,7 +21,7 @@ use crate::store::stock::{Hand, Loaded};
 use crate::store::{StoreError, orders, replenishments, stock as stock_store};
 
 /// Name of this service in its events.
-const SOURCE: &str = "sales-service";
+pub(super) const SOURCE: &str = "sales-service";
 
 /// The time as PostgreSQL keeps it, so that an answer and a later look at the same thing agree.
 pub(super) fn now() -> DateTime<Utc> {
@@ -70,6 +70,7 @@ pub(super) fn replenishment_rows(
         traceparent: trace.to_string(),
         created_at: now,
         updated_at: now,
+        status_since: Some(now),
     };
     decided.iter().map(row).collect()
 }

@@ -5,6 +5,7 @@ pub mod orders;
 pub mod products;
 pub mod replenishments;
 pub mod stock;
+pub mod timeline;
 mod words;
 
 use std::sync::Arc;
@@ -58,7 +59,8 @@ pub fn routes(state: &State) -> Routes {
                 .service(replenishments::list_replenishments)
                 .service(replenishments::post_replenishment)
                 .service(replenishments::approve)
-                .service(replenishments::close);
+                .service(replenishments::close)
+                .service(timeline::get_timeline);
         }),
         drop_abandoned: true,
         document: document(

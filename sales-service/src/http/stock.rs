@@ -8,7 +8,7 @@ use futures::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
+use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, etag, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{Sku, UNITS_MAX};
 use shared::problem::Problem;
@@ -17,20 +17,30 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::products::PolicyBody;
-use super::{State, bounded, invalid, no_such_product, sku_in_path, words};
+use super::{Money, State, bounded, invalid, no_such_product, sku_in_path, words};
 use crate::commands::Asked;
 use crate::commands::adjust_stock::{Adjusted, Adjustment, Cause, adjust_stock};
 use crate::commands::look_up::{self, MovementRow, StockFilter, StockView};
+use crate::settings::Shop;
 
 const STOCK: &str = "stock";
 const MOVEMENTS: &str = "movements";
 const NOTE_LENGTH_MAX: usize = 500;
 
-/// A product's figures, units.
+/// A product's figures, units, and what an operator set for it: all that a PUT of the product takes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stock {
     #[schema(example = "CP-502101")]
     sku: String,
+    #[schema(example = "부산도너츠")]
+    name: String,
+    price: Money,
+    /// Who makes it.
+    #[schema(example = "FF-500293")]
+    factory_id: String,
+    /// Whether shoppers see it.
+    #[schema(example = true)]
+    on_sale: bool,
     /// In the warehouse.
     #[schema(example = 3)]
     on_hand: i64,
@@ -50,11 +60,15 @@ pub struct Stock {
     updated_at: DateTime<Utc>,
 }
 
-impl From<StockView> for Stock {
-    fn from(view: StockView) -> Self {
+impl Stock {
+    fn of(shop: &Shop, view: StockView) -> Self {
         let figures = view.stock.figures();
         Self {
             policy: PolicyBody::of_row(&view.product),
+            price: shop.money(view.product.price),
+            name: view.product.name,
+            factory_id: view.product.factory_id,
+            on_sale: view.product.on_sale,
             sku: view.stock.sku,
             on_hand: figures.on_hand,
             backordered: figures.backordered,
@@ -142,7 +156,7 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
     let page = query.page(STOCK)?;
     let filter = StockFilter { after: page.after.as_deref(), ..StockFilter::default() };
     let views = look_up::stock(&state.context, filter, page.fetch()).await?;
-    let rows: Vec<Stock> = views.into_iter().map(Stock::from).collect();
+    let rows: Vec<Stock> = views.into_iter().map(|view| Stock::of(&state.shop, view)).collect();
     Ok(HttpResponse::Ok().json(page.answer(STOCK, rows, |stock| stock.sku.clone())))
 }
 
@@ -153,7 +167,7 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
     security(("operator" = [])),
     params(("sku" = Sku, Path, description = "The product.")),
     responses(
-        (status = 200, description = "Its figures and its policy.", body = Stock),
+        (status = 200, description = "Its figures and its settings.", body = Stock, headers(("ETag" = String, description = "Version of its settings, for a PUT of the product."))),
         (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]
@@ -162,7 +176,8 @@ pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Resu
     let sku = sku_in_path(&sku)?;
     let filter = StockFilter { skus: Some(&[sku.as_str()]), ..StockFilter::default() };
     let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next().ok_or_else(no_such_product)?;
-    Ok(HttpResponse::Ok().json(Stock::from(view)))
+    let version = view.product.version;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(Stock::of(&state.shop, view)))
 }
 
 /// The ledger of a product, newest entry first; with `Accept: text/csv` the whole of it as a table.

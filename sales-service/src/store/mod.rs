@@ -10,6 +10,7 @@ pub mod replenishments;
 pub mod retention;
 mod schema;
 pub mod stock;
+pub mod timeline;
 
 pub use shared::db::StoreError;
 

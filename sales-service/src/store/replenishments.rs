@@ -51,6 +51,8 @@ pub struct ReplenishmentRow {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+    /// Since when it is in its status; None in a row of an earlier release.
+    pub status_since: Option<DateTime<Utc>>,
 }
 
 impl ReplenishmentRow {
@@ -66,9 +68,12 @@ impl ReplenishmentRow {
     }
 
     /// What a decision made of it.
-    pub fn set(&mut self, decided: &Replenishment) {
+    pub fn set(&mut self, decided: &Replenishment, now: DateTime<Utc>) {
         self.received = decided.received;
-        decided.status.name().clone_into(&mut self.status);
+        if self.status != decided.status.name() {
+            decided.status.name().clone_into(&mut self.status);
+            self.status_since = Some(now);
+        }
         self.revision = decided.revision;
     }
 }
@@ -133,8 +138,9 @@ pub async fn lock_all(
 
 struct UpdateReceived;
 impl StatementSql for UpdateReceived {
-    const SQL: &'static str = "UPDATE replenishments SET received = new.received, status = new.status, updated_at = now() \
-        FROM unnest(?, ?, ?) AS new (id, received, status) WHERE replenishments.id = new.id";
+    const SQL: &'static str = "UPDATE replenishments SET received = new.received, status = new.status, \
+        status_since = new.since, updated_at = now() \
+        FROM unnest(?, ?, ?, ?) AS new (id, received, status, since) WHERE replenishments.id = new.id";
 }
 
 /// Writes what goods may change of replenishments.
@@ -146,6 +152,7 @@ pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&Replen
         .bind::<Array<SqlUuid>, _>(rows.iter().map(|row| row.id).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.received).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(rows.iter().map(|row| row.status.clone()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Timestamptz>>, _>(rows.iter().map(|row| row.status_since).collect::<Vec<_>>())
         .run(connection)
         .await?;
     Ok(())
@@ -160,6 +167,7 @@ pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) 
             replenishments::revision.eq(row.revision),
             replenishments::ordered_at.eq(row.ordered_at),
             replenishments::accepted_at.eq(row.accepted_at),
+            replenishments::status_since.eq(row.status_since),
             replenishments::updated_at.eq(Utc::now()),
         ))
         .execute(connection)

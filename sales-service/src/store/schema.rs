@@ -90,6 +90,7 @@ diesel::table! {
         traceparent -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        status_since -> Nullable<Timestamptz>,
     }
 }
 

@@ -21,3 +21,4 @@ mod retries;
 mod schema;
 mod stock_keeping;
 mod support;
+mod timeline;

@@ -26,7 +26,12 @@ async fn a_product_is_changed_only_from_the_version_that_was_seen() {
     assert_eq!((created.status.as_u16(), created.etag.as_deref()), (201, Some("\"1\"")));
     let changed = put("\"1\"", body.clone()).await;
     assert_eq!((changed.status.as_u16(), changed.etag.as_deref()), (200, Some("\"2\"")));
-    assert_eq!(put("\"1\"", body).await.status, 412);
+    assert_eq!(put("\"1\"", body.clone()).await.status, 412);
+    let shown = shop.get("/api/v1/stock/CP-1").await;
+    assert_eq!(shown.etag.as_deref(), Some("\"2\""), "what is shown can be changed with If-Match");
+    for field in ["name", "price", "factory_id"] {
+        assert_eq!(shown.body[field], body[field], "{field}");
+    }
     assert_eq!(shop.count("SELECT count(*) FROM audit_log WHERE action = 'product.put' AND actor = 'kim'").await, 2);
 }
 

@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 pub use crate::patience::Backoff;
-use crate::settings::Amqp;
+use crate::settings::Broker;
 use crate::tls;
 
 /// A connection to the broker. Dropping it ends its socket, and the thread that drives it, at once:
@@ -34,7 +34,7 @@ impl Deref for Link {
 }
 
 /// Connects as the service's own user; `purpose` shows in the broker's list of connections.
-pub async fn connect(settings: &Amqp, service: &str, purpose: &str) -> anyhow::Result<Link> {
+pub async fn connect(settings: &Broker, service: &str, purpose: &str) -> anyhow::Result<Link> {
     let properties = ConnectionProperties::default().with_connection_name(format!("{service}: {purpose}").into());
     let mut uri: lapin::uri::AMQPUri =
         settings.url.expose_secret().parse().map_err(|_| anyhow::anyhow!("amqp.url cannot be read"))?;
@@ -105,7 +105,7 @@ fn lock(opened: &Mutex<Opened>) -> MutexGuard<'_, Opened> {
 }
 
 /// A channel on which every publication is confirmed.
-pub async fn confirming_channel(connection: &Connection, settings: &Amqp) -> anyhow::Result<Channel> {
+pub async fn confirming_channel(connection: &Connection, settings: &Broker) -> anyhow::Result<Channel> {
     timeout(limit(settings), async {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -117,7 +117,7 @@ pub async fn confirming_channel(connection: &Connection, settings: &Amqp) -> any
 }
 
 /// Says goodbye, if the other side still listens.
-pub async fn close(connection: Link, settings: &Amqp) {
+pub async fn close(connection: Link, settings: &Broker) {
     // Nothing is written to a blocked connection: it would be a wait for nothing.
     if connection.status().connected() && !connection.status().blocked() {
         // A connection that cannot be closed is dropped: the broker requeues what is unacknowledged.
@@ -125,6 +125,6 @@ pub async fn close(connection: Link, settings: &Amqp) {
     }
 }
 
-fn limit(settings: &Amqp) -> Duration {
+fn limit(settings: &Broker) -> Duration {
     Duration::from_millis(settings.timeout_ms)
 }

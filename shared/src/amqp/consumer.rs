@@ -176,14 +176,15 @@ impl Consumers {
             .with_description("Messages taken from a queue, by outcome")
             .build();
         let retrying = retries::run(&self.pool, &self.outbox, &self.subscriptions, &self.amqp, &stop);
+        let broker = self.amqp.broker();
         let consuming = async {
             let mut backoff = Backoff::default();
             while !stop.is_cancelled() {
                 let begun = Instant::now();
                 let session = async {
-                    let link = connection::connect(&self.amqp, self.name, "consumers").await?;
+                    let link = connection::connect(&broker, self.name, "consumers").await?;
                     let ended = self.session(&link, &consumed, &stop).await;
-                    connection::close(link, &self.amqp).await;
+                    connection::close(link, &broker).await;
                     ended
                 };
                 if let Err(error) = session.await {

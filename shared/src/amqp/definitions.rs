@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::topology::{User, definitions};
 
 /// Exchanges, queues, bindings, permissions and topic permissions in the virtual host `vhost`. A
-/// service's user is called `prefix` and its name.
+/// program's user is called `prefix` and its name.
 pub fn with_rights(vhost: &str, prefix: &str) -> Value {
     let Value::Object(mut all) = definitions() else { return Value::Null };
     for items in all.values_mut().filter_map(Value::as_array_mut) {
@@ -20,10 +20,10 @@ pub fn with_rights(vhost: &str, prefix: &str) -> Value {
         permissions.push(json!({
             "user": name, "vhost": vhost, "configure": rights.configure, "write": rights.write, "read": rights.read,
         }));
-        for (exchange, keys) in rights.topics {
-            // Nobody binds a queue: bindings are made here.
-            topic_permissions
-                .push(json!({"user": name, "vhost": vhost, "exchange": exchange, "write": keys, "read": "^$"}));
+        for topic in rights.topics {
+            topic_permissions.push(json!({
+                "user": name, "vhost": vhost, "exchange": topic.exchange, "write": topic.write, "read": topic.read,
+            }));
         }
     }
     all.insert("permissions".to_owned(), permissions.into());

@@ -9,7 +9,7 @@ use opentelemetry::metrics::Gauge;
 use crate::readiness::Check;
 
 /// The name of the link itself among a part's problems.
-pub(crate) const CONNECTION: &str = "connection";
+pub const CONNECTION: &str = "connection";
 
 /// Holds a part's problems with the broker, by name (the connection, a queue): it has the broker while
 /// there is none.
@@ -21,7 +21,7 @@ pub struct BrokerHealth {
 }
 
 impl BrokerHealth {
-    /// `part` is the gauge's label: `relay` or `consumers`. Without a connection so far.
+    /// `part` is the gauge's label, such as `relay` or `consumers`. Without a connection so far.
     pub fn new(check: Check, part: &'static str) -> Self {
         let connected = opentelemetry::global::meter("jaego")
             .u64_gauge("jaego_broker_connected")
@@ -33,14 +33,14 @@ impl BrokerHealth {
     }
 
     /// Something is wrong with `what`; no secret in the text.
-    pub(crate) fn fail(&self, what: &str, problem: &str) {
+    pub fn fail(&self, what: &str, problem: &str) {
         self.change(|problems| {
             problems.insert(what.to_owned(), problem.to_owned());
         });
     }
 
     /// All is well with `what`.
-    pub(crate) fn pass(&self, what: &str) {
+    pub fn pass(&self, what: &str) {
         self.change(|problems| {
             problems.remove(what);
         });

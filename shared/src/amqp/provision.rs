@@ -51,14 +51,13 @@ pub fn user(name: &str, password: &SecretString) -> Put {
 /// Gives a user that exists its rights in a virtual host that exists.
 pub fn rights(vhost: &str, user: &str, rights: &Permissions) -> Vec<Put> {
     let (vhost, user) = (segment(vhost), segment(user));
-    // First what narrows: without topic permissions every routing key is allowed. Nobody binds a queue:
-    // bindings are made by whoever applies the topology.
+    // First what narrows: without topic permissions every routing key is allowed.
     let mut puts: Vec<Put> = rights
         .topics
         .iter()
-        .map(|(exchange, keys)| Put {
+        .map(|topic| Put {
             path: format!("/api/topic-permissions/{vhost}/{user}"),
-            body: json!({ "exchange": exchange, "write": keys, "read": "^$" }),
+            body: json!({ "exchange": topic.exchange, "write": topic.write, "read": topic.read }),
         })
         .collect();
     puts.push(Put {

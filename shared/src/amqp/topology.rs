@@ -19,7 +19,13 @@ const QUEUE_LENGTH_MAX: u32 = 1_000_000;
 /// Dead letters are only read and requeued: no limit in practice.
 const DEAD_LETTER_DELIVERY_LIMIT: u32 = 1_000_000;
 
-/// A service as a user of the broker.
+/// Queues of live events: each frontend makes one for itself, and it is gone with its connection. So it is in no
+/// table, and no event needs it.
+pub const LIVE_QUEUES: &str = "frontend.live.";
+/// What such a queue is bound with on [`EVENTS`]: everything, by family.
+pub const LIVE_KEYS: [&str; 5] = ["order.*", "stock.*", "production.*", "replenishment.*", "factory.*"];
+
+/// A program as a user of the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum User {
     /// sales-service.
@@ -28,6 +34,8 @@ pub enum User {
     Production,
     /// restock-service.
     Restock,
+    /// The frontend, which only listens.
+    Frontend,
 }
 
 /// A queue, and with it `<name>.dlq`.
@@ -101,7 +109,7 @@ impl Queue {
 
 impl User {
     /// All users.
-    pub const ALL: [User; 3] = [User::Sales, User::Production, User::Restock];
+    pub const ALL: [User; 4] = [User::Sales, User::Production, User::Restock, User::Frontend];
 
     /// The user's name on the broker.
     pub const fn name(self) -> &'static str {
@@ -109,6 +117,7 @@ impl User {
             User::Sales => "sales",
             User::Production => "production",
             User::Restock => "restock",
+            User::Frontend => "frontend",
         }
     }
 
@@ -131,6 +140,7 @@ impl User {
                 kinds
             }
             User::Restock => vec![&stock::RECEIVED],
+            User::Frontend => Vec::new(),
         };
         kinds.iter().map(|kind| kind.routing_key).collect()
     }
@@ -141,19 +151,38 @@ impl User {
 
     /// What it may do, as RabbitMQ wants it.
     pub fn permissions(self) -> Permissions {
+        if self == User::Frontend {
+            return listening();
+        }
         let own_queues = alternatives(&self.queues());
         Permissions {
-            configure: "^$".to_owned(),
+            configure: NONE.to_owned(),
             write: format!("^({EVENTS}|{DEAD_LETTERS}|{REDRIVE})$").replace('.', r"\."),
             read: format!("^({own_queues})(\\.dlq)?$"),
             topics: vec![
-                (EVENTS, format!("^({})$", alternatives(&self.publishes()))),
-                (DEAD_LETTERS, format!("^({own_queues})$")),
-                (REDRIVE, format!("^({own_queues})$")),
+                TopicRights::publish(EVENTS, format!("^({})$", alternatives(&self.publishes()))),
+                TopicRights::publish(DEAD_LETTERS, format!("^({own_queues})$")),
+                TopicRights::publish(REDRIVE, format!("^({own_queues})$")),
             ],
         }
     }
 }
+
+/// Declares, binds and reads queues of live events, and publishes nothing. Binding takes the right to write to the
+/// queue, to read the exchange, and to read the binding's key.
+fn listening() -> Permissions {
+    let queues = format!("^{}", regex::escape(LIVE_QUEUES));
+    let keys = LIVE_KEYS.map(regex::escape).join("|");
+    Permissions {
+        configure: queues.clone(),
+        write: queues.clone(),
+        read: format!("{queues}|^{}$", regex::escape(EVENTS)),
+        topics: vec![TopicRights { exchange: EVENTS, write: NONE.to_owned(), read: format!("^({keys})$") }],
+    }
+}
+
+/// What matches no name that anything has.
+const NONE: &str = "^$";
 
 fn alternatives(names: &[&str]) -> String {
     names.iter().map(|name| regex::escape(name)).collect::<Vec<_>>().join("|")
@@ -168,8 +197,27 @@ pub struct Permissions {
     pub write: String,
     /// What it may consume.
     pub read: String,
-    /// Per topic exchange: the routing keys that it may publish with.
-    pub topics: Vec<(&'static str, String)>,
+    /// Per topic exchange: which routing keys.
+    pub topics: Vec<TopicRights>,
+}
+
+/// A user's rights on one topic exchange: regular expressions over routing keys. Where a user has none of them on
+/// an exchange every key is allowed, so that there must be one for each exchange that it may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRights {
+    /// The exchange.
+    pub exchange: &'static str,
+    /// What it may publish with.
+    pub write: String,
+    /// What it may bind queues with.
+    pub read: String,
+}
+
+impl TopicRights {
+    /// May publish with `keys` and bind nothing: bindings are made by whoever applies the topology.
+    pub fn publish(exchange: &'static str, keys: String) -> Self {
+        Self { exchange, write: keys, read: NONE.to_owned() }
+    }
 }
 
 /// Exchanges, queues and bindings as RabbitMQ's definitions for one virtual host.
@@ -241,10 +289,37 @@ mod tests {
         let read = regex::Regex::new(&sales.read).expect("regex");
         assert!(read.is_match("sales.stock-received") && read.is_match("sales.stock-received.dlq"));
         assert!(!read.is_match("production.requests") && !read.is_match("sales.stock-received.dlq.x"));
-        let events = regex::Regex::new(&sales.topics[0].1).expect("regex");
+        let events = regex::Regex::new(&sales.topics[0].write).expect("regex");
         assert!(events.is_match("production.requested") && !events.is_match("stock.received"));
         let write = regex::Regex::new(&sales.write).expect("regex");
         assert!(write.is_match(EVENTS) && !write.is_match("amq.topic") && !write.is_match("jaegoXevents"));
         assert_eq!(sales.configure, "^$");
+        assert!(sales.topics.iter().all(|topic| topic.read == "^$"));
+    }
+
+    #[test]
+    fn the_frontend_listens_on_queues_of_its_own_and_says_nothing() {
+        let rights = User::Frontend.permissions();
+        let matches = |pattern: &str, name: &str| regex::Regex::new(pattern).expect("regex").is_match(name);
+        for pattern in [&rights.configure, &rights.write] {
+            assert!(matches(pattern, "frontend.live.5f3a"));
+            for other in ["frontend-live.5f3a", "x.frontend.live.5f3a", "sales.factories", EVENTS, "amq.default", ""] {
+                assert!(!matches(pattern, other), "{other}");
+            }
+        }
+        assert!(matches(&rights.read, EVENTS) && matches(&rights.read, "frontend.live.5f3a"));
+        assert!(!matches(&rights.read, "sales.factories") && !matches(&rights.read, DEAD_LETTERS));
+        let [topic] = rights.topics.as_slice() else { panic!("one exchange") };
+        assert_eq!((topic.exchange, topic.write.as_str()), (EVENTS, "^$"));
+        assert!(LIVE_KEYS.iter().all(|key| matches(&topic.read, key)) && !matches(&topic.read, "#"));
+        assert!(!matches(&topic.read, "orderX*"));
+    }
+
+    #[test]
+    fn live_events_are_all_events() {
+        let families: Vec<&str> = LIVE_KEYS.iter().filter_map(|key| key.strip_suffix('*')).collect();
+        for key in User::ALL.iter().flat_map(|user| user.publishes()) {
+            assert!(families.iter().any(|family| key.starts_with(family)), "{key} is not seen live");
+        }
     }
 }

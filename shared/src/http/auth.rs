@@ -7,13 +7,15 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::problem::{Problem, ProblemKind};
 
 /// What a token's holder may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May look.
     Viewer,
@@ -27,6 +29,18 @@ pub struct OperatorToken {
     name: String,
     role: Role,
     digest: [u8; 32],
+}
+
+impl OperatorToken {
+    /// Its holder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its holder may do.
+    pub fn role(&self) -> Role {
+        self.role
+    }
 }
 
 /// The text is not `name:role:sha256`.
@@ -67,8 +81,8 @@ impl OperatorTokens {
         Self(Arc::new(tokens.iter().filter_map(|token| token.parse().ok()).collect()))
     }
 
-    /// Compares with every token, in constant time each.
-    fn find(&self, token: &str) -> Option<&OperatorToken> {
+    /// Whose token it is. Compares with every token, in constant time each.
+    pub fn find(&self, token: &str) -> Option<&OperatorToken> {
         let digest = Sha256::digest(token.as_bytes());
         let mut found = None;
         for known in self.0.iter() {

@@ -17,17 +17,25 @@ use crate::trace::TraceContext;
 
 /// How long requests took, seconds, by method, route and status.
 #[derive(Clone)]
-pub(super) struct HttpMetrics(Histogram<f64>);
+pub struct HttpMetrics(Histogram<f64>);
+
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl HttpMetrics {
-    pub(super) fn new() -> Self {
+    /// Of the process's meter.
+    pub fn new() -> Self {
         let meter = opentelemetry::global::meter("jaego");
         let histogram = meter.f64_histogram("http.server.request.duration").with_unit("s");
         Self(histogram.with_description("Duration of HTTP requests").build())
     }
 }
 
-pub(super) async fn observe(
+/// Around every request; an application that uses it has [`HttpMetrics`] in its data.
+pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {

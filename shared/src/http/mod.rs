@@ -18,8 +18,9 @@ pub use body::{BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
 pub use conditional::{IfMatch, etag};
 pub use document::document;
 pub use idempotency_key::IdempotencyKey;
+pub use middleware::{HttpMetrics, observe};
 pub use page::{Page, PageQuery, Paged};
-pub use server::{Listeners, Operations, Routes, listen};
+pub use server::{Door, Listeners, Operations, Routes, listen, malformed, open_door};
 pub use words::check_word;
 
 /// The path that was asked for, without a callback token.

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_http::{Request, Response};
+use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, PathConfig, QueryConfig};
@@ -68,6 +71,29 @@ pub struct Listeners {
 }
 
 impl Listeners {
+    /// Of doors that were opened with [`open_door`]; with `admin`, which tells of `readiness`, opened here.
+    pub fn new(api: Door, public: Door, settings: &Http, readiness: Readiness) -> std::io::Result<Self> {
+        let admin = HttpServer::new(move || {
+            App::new()
+                .app_data(Data::new(readiness.clone()))
+                .route("/livez", web::get().to(livez))
+                .route("/readyz", web::get().to(readyz))
+                .route("/metrics", web::get().to(metrics_text))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind((settings.host.as_str(), settings.admin_port))?;
+        let (admin, admin_server) = (first(&admin.addrs())?, admin.run());
+        Ok(Self {
+            api: api.address,
+            public: public.address,
+            admin,
+            doors: vec![api.server.handle(), public.server.handle()],
+            admin_door: admin_server.handle(),
+            tasks: vec![tokio::spawn(api.server), tokio::spawn(public.server), tokio::spawn(admin_server)],
+        })
+    }
+
     /// Closes `api` and `public`: requests in hand are answered first. `admin` stays.
     pub async fn close_doors(&self) {
         futures::future::join_all(self.doors.iter().map(|door| door.stop(true))).await;
@@ -84,6 +110,40 @@ impl Listeners {
     }
 }
 
+/// A listener that is open, and served as soon as it is among a process's [`Listeners`].
+pub struct Door {
+    address: SocketAddr,
+    server: Server,
+}
+
+/// Opens a listener with the limits that every one has; port 0 takes a free one. `drop_abandoned` as in [`Routes`].
+pub fn open_door<F, I, S, B>(
+    server: HttpServer<F, I, S, B>,
+    settings: &Http,
+    port: u16,
+    drop_abandoned: bool,
+    drain: Duration,
+) -> std::io::Result<Door>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request> + 'static,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error>,
+    S::InitError: std::fmt::Debug,
+    S::Response: Into<Response<B>>,
+    B: MessageBody + 'static,
+{
+    let server = server
+        .workers(settings.workers)
+        .h1_allow_half_closed(!drop_abandoned)
+        .max_connections(settings.connections_max)
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(drain.as_secs().max(1))
+        .disable_signals()
+        .bind((settings.host.as_str(), port))?;
+    Ok(Door { address: first(&server.addrs())?, server: server.run() })
+}
+
 /// Opens the listeners; port 0 takes a free one.
 pub fn listen(
     settings: &Http,
@@ -93,7 +153,7 @@ pub fn listen(
     drain: Duration,
 ) -> std::io::Result<Listeners> {
     let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
-    let door = |port: u16, with_operator: bool| -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
+    let door = |port: u16, with_operator: bool| {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
         let server = HttpServer::new(move || {
             let public = routes.public.clone();
@@ -138,44 +198,18 @@ pub fn listen(
                     );
                 }
             })
-        })
-        .workers(settings.workers)
-        .h1_allow_half_closed(!drop_abandoned)
-        .max_connections(settings.connections_max)
-        .client_request_timeout(Duration::from_secs(10))
-        .shutdown_timeout(drain.as_secs().max(1))
-        .disable_signals()
-        .bind((settings.host.as_str(), port))?;
-        Ok((first(&server.addrs())?, server.run()))
+        });
+        open_door(server, settings, port, drop_abandoned, drain)
     };
-    let (api, api_server) = door(settings.port, true)?;
-    let (public, public_server) = door(settings.public_port, false)?;
-    let admin = HttpServer::new(move || {
-        App::new()
-            .app_data(Data::new(readiness.clone()))
-            .route("/livez", web::get().to(livez))
-            .route("/readyz", web::get().to(readyz))
-            .route("/metrics", web::get().to(metrics_text))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind((settings.host.as_str(), settings.admin_port))?;
-    let (admin, admin_server) = (first(&admin.addrs())?, admin.run());
-    Ok(Listeners {
-        api,
-        public,
-        admin,
-        doors: vec![api_server.handle(), public_server.handle()],
-        admin_door: admin_server.handle(),
-        tasks: vec![tokio::spawn(api_server), tokio::spawn(public_server), tokio::spawn(admin_server)],
-    })
+    Listeners::new(door(settings.port, true)?, door(settings.public_port, false)?, settings, readiness)
 }
 
 fn first(addresses: &[SocketAddr]) -> std::io::Result<SocketAddr> {
     addresses.first().copied().ok_or_else(|| std::io::Error::other("no address was bound"))
 }
 
-fn malformed(error: &dyn std::fmt::Display) -> Problem {
+/// A path or query that cannot be read, as a problem.
+pub fn malformed(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::MalformedRequest, format!("{error}."))
 }
 

@@ -25,7 +25,7 @@ use crate::amqp::connection::{self, Backoff};
 use crate::amqp::health::{BrokerHealth, CONNECTION};
 use crate::db::{Pool, StoreError};
 use crate::outbox::Outbox;
-use crate::settings::{Amqp, Outbox as OutboxSettings};
+use crate::settings::{Broker, Outbox as OutboxSettings};
 
 /// What the relay needs.
 pub struct Relay {
@@ -38,7 +38,7 @@ pub struct Relay {
     /// Told how the broker is.
     pub broker: BrokerHealth,
     /// Broker settings.
-    pub amqp: Amqp,
+    pub amqp: Broker,
     /// Outbox settings.
     pub settings: OutboxSettings,
 }

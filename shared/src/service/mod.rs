@@ -1,18 +1,18 @@
-//! What every service is: started in order and stopped within bounds, by a program with a few commands.
+//! What every service is: started in order and stopped within bounds, by a program with a few commands. A program
+//! without a database is a [`Process`] and no more.
 
+mod process;
 mod program;
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use anyhow::Context;
 use diesel_async::RunQueryDsl;
-use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-pub use program::run;
+pub use process::{Loops, Process, Running};
+pub use program::{run, run_without_database};
 
 use crate::amqp::consumer::{Consumers, Subscription};
 use crate::amqp::health::BrokerHealth;
@@ -21,13 +21,12 @@ use crate::audit::{Auditor, Books};
 use crate::db::{self, Migrations, Pool};
 use crate::dead_letters::{DeadLetters, Hooks};
 use crate::http::auth::OperatorTokens;
-use crate::http::{Listeners, Operations, Routes, listen};
+use crate::http::{Operations, Routes, listen};
 use crate::installation::await_topology;
 use crate::outbox::Outbox;
-use crate::readiness::{self, Check, Need, Readiness};
+use crate::readiness::{Check, Need, Readiness};
 use crate::relay::Relay;
 use crate::settings::Common;
-use crate::telemetry;
 
 /// How often the database is asked whether it is well.
 const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -38,6 +37,17 @@ const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// The parts that use the broker, as checks.
 const RELAY: &str = "broker-relay";
 const CONSUMERS: &str = "broker-consumers";
+
+/// What tells one program from another.
+#[derive(Clone, Copy)]
+pub struct Program {
+    /// `sales-service`.
+    pub name: &'static str,
+    /// `JAEGO_SALES`.
+    pub env_prefix: &'static str,
+    /// The embedded `default.toml`.
+    pub defaults: &'static str,
+}
 
 /// What tells one service from another.
 #[derive(Clone, Copy)]
@@ -52,6 +62,13 @@ pub struct Identity {
     pub migrations: fn() -> Migrations,
     /// What its books are held to.
     pub books: Books,
+}
+
+impl Identity {
+    /// The program, whatever it keeps.
+    pub fn program(&self) -> Program {
+        Program { name: self.name, env_prefix: self.env_prefix, defaults: self.defaults }
+    }
 }
 
 /// One TLS provider for the whole process; a second call does nothing.
@@ -73,35 +90,25 @@ pub struct Builder {
     hooks: BTreeMap<&'static str, Hooks>,
     /// Cancelled when the schema is found to be there: nothing works on another one.
     schema: CancellationToken,
-    stop: CancellationToken,
-    stop_relay: CancellationToken,
-    tasks: TaskTracker,
-    relay_task: TaskTracker,
-    tasks_check: Check,
+    process: Process,
+    loops: Loops,
 }
 
 impl Builder {
     /// With the parts that every service has; nothing runs yet.
     pub fn new(identity: Identity, common: &Common) -> anyhow::Result<Self> {
-        install_tls();
-        telemetry::init(identity.name, &common.telemetry)?;
-        let readiness = Readiness::default();
-        let tasks_check = readiness.register(readiness::TASKS, Need::Required);
-        tasks_check.pass();
+        let process = Process::new(identity.name, &common.telemetry)?;
         Ok(Self {
             identity,
-            tasks_check,
             common: common.clone(),
             pool: db::pool(&common.database, identity.name)?,
             outbox: Outbox::new(common.outbox.pending_max),
-            readiness,
+            readiness: process.readiness.clone(),
             subscriptions: Vec::new(),
             hooks: BTreeMap::new(),
             schema: CancellationToken::new(),
-            stop: CancellationToken::new(),
-            stop_relay: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            relay_task: TaskTracker::new(),
+            loops: process.loops("background work"),
+            process,
         })
     }
 
@@ -120,8 +127,8 @@ impl Builder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let work = after(self.schema.clone(), self.stop.clone(), work(self.stop.clone()));
-        self.tasks.spawn(watched("background loop", work, self.stop.clone(), self.tasks_check.clone()));
+        let stop = self.loops.stop();
+        self.loops.spawn("background loop", after(self.schema.clone(), stop.clone(), work(stop)));
     }
 
     /// The same for a loop that answers callers: it does not wait for the schema to be found, so that they
@@ -130,8 +137,7 @@ impl Builder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let work = work(self.stop.clone());
-        self.tasks.spawn(watched("background loop", work, self.stop.clone(), self.tasks_check.clone()));
+        self.loops.spawn("background loop", work(self.loops.stop()));
     }
 
     /// Opens the doors and starts everything.
@@ -142,7 +148,7 @@ impl Builder {
             pool: self.pool.clone(),
             outbox: self.outbox.clone(),
             broker: BrokerHealth::new(self.readiness.register(RELAY, Need::Useful), "relay"),
-            amqp: self.common.amqp.clone(),
+            amqp: self.common.amqp.broker(),
             settings: self.common.outbox.clone(),
         };
         let dead_letters =
@@ -158,59 +164,34 @@ impl Builder {
             dead_letters: dead_letters.clone(),
         };
         let topology = self.readiness.register("topology", Need::Required);
-        let running_check = self.readiness.register("process", Need::Required);
-        running_check.pass();
-        let drain = Duration::from_millis(self.common.shutdown.drain_ms);
-        let tokens = OperatorTokens::from_settings(&self.common.auth.tokens);
         let auditor = Auditor::new(self.pool.clone(), self.identity.books);
         let operations = Operations {
-            tokens,
+            tokens: OperatorTokens::from_settings(&self.common.auth.tokens),
             auditor: auditor.clone(),
             pool: self.pool.clone(),
             dead_letters: dead_letters.clone(),
         };
-        let (pool, readiness, stop) = (self.pool.clone(), self.readiness.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            await_topology(&pool, &readiness, &[RELAY, CONSUMERS], &topology, &stop).await;
+        let loops = self.loops;
+        let stop = || loops.stop();
+        let (pool, readiness, stop_awaiting) = (self.pool.clone(), self.readiness.clone(), stop());
+        loops.spawn_passing(async move {
+            await_topology(&pool, &readiness, &[RELAY, CONSUMERS], &topology, &stop_awaiting).await;
         });
+        let drain = Duration::from_millis(self.common.shutdown.drain_ms);
         let listeners =
             listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
+        let schema = || self.schema.clone();
         let audit_every = Duration::from_secs(self.common.audit.every_s);
-        let auditing = after(self.schema.clone(), self.stop.clone(), auditor.watch(audit_every, self.stop.clone()));
-        self.tasks.spawn(watched("audit", auditing, self.stop.clone(), self.tasks_check.clone()));
-        let watching =
-            watch_database(self.pool, (self.identity.migrations)(), database, self.schema.clone(), self.stop.clone());
-        self.tasks.spawn(watching);
-        let check = self.tasks_check;
-        let consuming = after(self.schema.clone(), self.stop.clone(), consumers.run(self.stop.clone()));
-        self.tasks.spawn(watched("consumers", consuming, self.stop.clone(), check.clone()));
-        let keeping = after(self.schema.clone(), self.stop.clone(), dead_letters.run(queues, self.stop.clone()));
-        self.tasks.spawn(watched("dead letters", keeping, self.stop.clone(), check.clone()));
-        let relaying = after(self.schema.clone(), self.stop_relay.clone(), relay.run(self.stop_relay.clone()));
-        self.relay_task.spawn(watched("relay", relaying, self.stop_relay.clone(), check));
-        self.tasks.close();
-        self.relay_task.close();
+        loops.spawn("audit", after(schema(), stop(), auditor.watch(audit_every, stop())));
+        let migrations = (self.identity.migrations)();
+        loops.spawn_passing(watch_database(self.pool, migrations, database, schema(), stop()));
+        loops.spawn("consumers", after(schema(), stop(), consumers.run(stop())));
+        loops.spawn("dead letters", after(schema(), stop(), dead_letters.run(queues, stop())));
+        // Last, because what ends before it leaves events to publish.
+        let relaying = self.process.loops("the relay; the outbox keeps what is left");
+        relaying.spawn("relay", after(schema(), relaying.stop(), relay.run(relaying.stop())));
         tracing::info!(service = self.identity.name, version = env!("CARGO_PKG_VERSION"), api = %listeners.api, public = %listeners.public, admin = %listeners.admin, "listening");
-        Ok(Running {
-            listeners,
-            process: running_check,
-            pre_stop: Duration::from_millis(self.common.shutdown.pre_stop_ms),
-            drain,
-            stop: self.stop,
-            stop_relay: self.stop_relay,
-            tasks: self.tasks,
-            relay_task: self.relay_task,
-        })
-    }
-}
-
-/// Work that ends before it is asked to (a panic is a bug, but it happens) must not go unnoticed: the
-/// process says that it is neither ready nor alive, so that it is started anew.
-async fn watched(name: &'static str, work: impl Future<Output = ()>, stop: CancellationToken, check: Check) {
-    let ended = AssertUnwindSafe(work).catch_unwind().await;
-    if ended.is_err() || !stop.is_cancelled() {
-        tracing::error!(name, "ended unasked; the process must be started anew");
-        check.fail(&format!("{name} ended unasked"));
+        Ok(self.process.run(listeners, vec![loops, relaying], &self.common.shutdown))
     }
 }
 
@@ -256,43 +237,5 @@ async fn watch_database(
             () = stop.cancelled() => {}
             () = tokio::time::sleep(DATABASE_CHECK_EVERY) => {}
         }
-    }
-}
-
-/// A running service.
-pub struct Running {
-    /// Where it listens.
-    pub listeners: Listeners,
-    process: Check,
-    pre_stop: Duration,
-    drain: Duration,
-    stop: CancellationToken,
-    stop_relay: CancellationToken,
-    tasks: TaskTracker,
-    relay_task: TaskTracker,
-}
-
-impl Running {
-    /// Stops in order: not ready; doors closed, requests in hand answered; consumers and loops end
-    /// with their work whole; the relay publishes what is left. Each step is bounded.
-    pub async fn stop(self) {
-        tracing::info!("stopping");
-        self.process.fail("stopping");
-        tokio::time::sleep(self.pre_stop).await;
-        let bounded = |what: &'static str, work| async move {
-            if tokio::time::timeout(self.drain, work).await.is_err() {
-                tracing::warn!(what, "did not end within shutdown.drain_ms");
-            }
-        };
-        bounded("requests", futures::future::Either::Left(self.listeners.close_doors())).await;
-        self.stop.cancel();
-        bounded("background work", futures::future::Either::Right(self.tasks.wait())).await;
-        self.stop_relay.cancel();
-        if tokio::time::timeout(self.drain, self.relay_task.wait()).await.is_err() {
-            tracing::warn!("the relay did not end within shutdown.drain_ms; the outbox keeps what is left");
-        }
-        self.listeners.close().await;
-        telemetry::flush();
-        tracing::info!("stopped");
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Identity, Running, install_tls};
+use super::{Identity, Program, Running, install_tls};
 use crate::db::{self, ConnectError};
 use crate::patience::try_for;
 use crate::rebuild::{Compared, rebuild_figures};
-use crate::settings::{self, Database, Settings, Sources};
+use crate::settings::{self, Database, Sections as _, Settings, Sources};
 use crate::telemetry;
 
 /// Longest time for one statement while the database is waited for, milliseconds.
@@ -22,14 +22,15 @@ const FIGURES_OFF: u8 = 3;
 
 #[derive(Parser)]
 #[command(version)]
-struct Cli {
+struct Cli<C: Subcommand> {
     /// A TOML file that overrides the built-in defaults; the environment overrides both.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Command,
+    command: C,
 }
 
+/// Of a service.
 #[derive(Subcommand)]
 enum Command {
     /// Run the service until SIGTERM or SIGINT.
@@ -52,64 +53,98 @@ enum Command {
     CheckConfig,
 }
 
-/// The program: reads arguments and settings, runs one command.
+/// Of a program without a database.
+#[derive(Subcommand)]
+enum BasicCommand {
+    /// Run until SIGTERM or SIGINT.
+    Serve,
+    /// Read the configuration, tell every problem, then end.
+    CheckConfig,
+}
+
+/// A service's program: reads arguments and settings, runs one command.
 pub fn run<S: Settings, F>(identity: Identity, start: impl FnOnce(S) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<Running>>,
 {
-    let arguments = Cli::command().name(identity.name).get_matches();
-    let cli = Cli::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
-    match run_command(identity, cli, start) {
+    let program = identity.program();
+    run_command(&program, |command, sources| {
+        let work = match command {
+            Command::CheckConfig => return check_config::<S>(&program, sources),
+            Command::Serve => return serve(&program, sources, start),
+            Command::Migrate { wait_s } => DatabaseWork::Migrate { wait_s },
+            Command::RebuildFigures { write } => DatabaseWork::RebuildFigures { write },
+        };
+        let (database, telemetry) = settings::load_for_database(sources)?;
+        telemetry::init(program.name, &telemetry)?;
+        runtime()?.block_on(work.run(&identity, &database))
+    })
+}
+
+/// The same for a program without a database.
+pub fn run_without_database<S: Settings, F>(program: Program, start: impl FnOnce(S) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    run_command(&program, |command, sources| match command {
+        BasicCommand::CheckConfig => check_config::<S>(&program, sources),
+        BasicCommand::Serve => serve(&program, sources, start),
+    })
+}
+
+fn run_command<C: Subcommand>(
+    program: &Program,
+    run: impl FnOnce(C, Sources<'_>) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let arguments = Cli::<C>::command().name(program.name).get_matches();
+    let cli = Cli::<C>::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
+    let sources = Sources {
+        defaults: program.defaults,
+        file: cli.config.as_deref(),
+        env_prefix: program.env_prefix,
+        env: std::env::vars().collect(),
+    };
+    // Before anything that may speak TLS: the exporter of traces is one.
+    install_tls();
+    match run(cli.command, sources) {
         Ok(code) => code,
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the process ends, and logs may not be set up")]
             {
-                eprintln!("{}: {error:#}", identity.name);
+                eprintln!("{}: {error:#}", program.name);
             }
             ExitCode::FAILURE
         }
     }
 }
 
-fn run_command<S: Settings, F>(identity: Identity, cli: Cli, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
+fn check_config<S: Settings>(program: &Program, sources: Sources<'_>) -> anyhow::Result<ExitCode> {
+    settings::load::<S>(sources)?;
+    #[expect(clippy::print_stdout, reason = "the command's answer")]
+    {
+        println!("{}: the configuration is valid", program.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve<S: Settings, F>(
+    program: &Program,
+    sources: Sources<'_>,
+    start: impl FnOnce(S) -> F,
+) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<Running>>,
 {
-    let sources = Sources {
-        defaults: identity.defaults,
-        file: cli.config.as_deref(),
-        env_prefix: identity.env_prefix,
-        env: std::env::vars().collect(),
-    };
-    // Before anything that may speak TLS: the exporter of traces is one.
-    install_tls();
-    let work = match cli.command {
-        Command::CheckConfig => {
-            settings::load::<S>(sources)?;
-            #[expect(clippy::print_stdout, reason = "the command's answer")]
-            {
-                println!("{}: the configuration is valid", identity.name);
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
-        Command::Serve => {
-            let settings: S = settings::load(sources)?;
-            telemetry::init(identity.name, &settings.common().telemetry)?;
-            return runtime()?.block_on(serve(settings, start));
-        }
-        Command::Migrate { wait_s } => DatabaseWork::Migrate { wait_s },
-        Command::RebuildFigures { write } => DatabaseWork::RebuildFigures { write },
-    };
-    let (database, telemetry) = settings::load_for_database(sources)?;
-    telemetry::init(identity.name, &telemetry)?;
-    runtime()?.block_on(work.run(&identity, &database))
+    let settings: S = settings::load(sources)?;
+    telemetry::init(program.name, settings.common().telemetry())?;
+    runtime()?.block_on(until_told_to_stop(settings, start))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-async fn serve<S: Settings, F>(settings: S, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
+async fn until_told_to_stop<S: Settings, F>(settings: S, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<Running>>,
 {

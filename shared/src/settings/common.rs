@@ -1,4 +1,4 @@
-//! The sections that every service has.
+//! The sections that every service has, and those that a program without a database has.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -16,6 +16,31 @@ pub(super) fn section<T: DeserializeOwned>(
     serde_path_to_error::deserialize(&merged[name])
         .map_err(|error| problems.push(format!("{name}.{}: {}", error.path(), error.inner())))
         .ok()
+}
+
+/// Sections that are told one by one when they do not fit.
+pub trait Sections: Sized {
+    /// All of them, or the problems of those that do not fit.
+    fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self>;
+    /// Adds a sentence for each value that cannot work.
+    fn check(&self, problems: &mut Vec<String>);
+    /// Logs and traces, which every program has.
+    fn telemetry(&self) -> &Telemetry;
+}
+
+/// The sections of a program that keeps nothing: it listens, and hears the broker.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Basics {
+    /// Listeners and limits of HTTP.
+    pub http: Http,
+    /// RabbitMQ.
+    pub amqp: Broker,
+    /// Who may use what operators use.
+    pub auth: Auth,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+    /// How the process ends.
+    pub shutdown: Shutdown,
 }
 
 /// The sections that every service has.
@@ -89,7 +114,18 @@ pub struct Database {
     pub statement_timeout_ms: u64,
 }
 
-/// RabbitMQ.
+/// Where RabbitMQ is, and how long it is waited for.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Broker {
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`.
+    pub url: SecretString,
+    /// A file with the authorities that sign the broker's certificate, PEM; empty: the system's alone.
+    pub ca_file: String,
+    /// Longest wait for a broker's answer, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// RabbitMQ, as a service with queues of its own uses it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Amqp {
     /// `amqp://user:password@host:port/vhost`, or `amqps://`.
@@ -148,9 +184,30 @@ pub struct Shutdown {
     pub drain_ms: u64,
 }
 
-impl Common {
-    /// All common sections, or the problems of those that do not fit.
-    pub(super) fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
+impl Sections for Basics {
+    fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
+        let http = section(merged, "http", problems);
+        let amqp = section(merged, "amqp", problems);
+        let auth = section(merged, "auth", problems);
+        let telemetry = section(merged, "telemetry", problems);
+        let shutdown = section(merged, "shutdown", problems);
+        Some(Self { http: http?, amqp: amqp?, auth: auth?, telemetry: telemetry?, shutdown: shutdown? })
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        self.telemetry.check(problems);
+        self.http.check(problems);
+        self.amqp.check(problems);
+        self.auth.check(problems);
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}
+
+impl Sections for Common {
+    fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
         let http = section(merged, "http", problems);
         let database = section(merged, "database", problems);
         let amqp = section(merged, "amqp", problems);
@@ -173,24 +230,13 @@ impl Common {
         })
     }
 
-    pub(super) fn check(&self, problems: &mut Vec<String>) {
+    fn check(&self, problems: &mut Vec<String>) {
         self.database.check(problems);
         self.telemetry.check(problems);
+        self.http.check(problems);
+        self.amqp.broker().check(problems);
         let mut require = |good, problem| require(good, problem, problems);
-        require(self.http.host.parse::<std::net::IpAddr>().is_ok(), "http.host: must be an IP address");
-        require((1..=1024).contains(&self.http.workers), "http.workers: must be 1 to 1024");
-        require(self.http.connections_max >= 1, "http.connections_max: must be at least 1");
-        let ports = [self.http.port, self.http.public_port, self.http.admin_port];
-        let twice = (0..3).any(|index| ports[index] != 0 && ports[..index].contains(&ports[index]));
-        require(!twice, "http.port, http.public_port, http.admin_port: must differ");
-        let broker = self.amqp.url.expose_secret();
-        require(!broker.is_empty(), "amqp.url: must be set");
-        require(
-            broker.is_empty() || broker.parse::<lapin::uri::AMQPUri>().is_ok(),
-            "amqp.url: must look like amqp://user:password@host:port/vhost",
-        );
         require(self.amqp.prefetch >= 1, "amqp.prefetch: must be at least 1");
-        require(self.amqp.timeout_ms >= 1, "amqp.timeout_ms: must be at least 1");
         require(self.amqp.renew_idle_ms >= 100, "amqp.renew_idle_ms: must be at least 100");
         require(
             !self.amqp.retry_delays_ms.is_empty()
@@ -208,8 +254,43 @@ impl Common {
             (1..=36_500).contains(&self.dead_letters.retention_days),
             "dead_letters.retention_days: must be 1 to 36500",
         );
-        require_authorities("amqp.ca_file", &self.amqp.ca_file, problems);
-        for (index, token) in self.auth.tokens.iter().enumerate() {
+        self.auth.check(problems);
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}
+
+impl Http {
+    fn check(&self, problems: &mut Vec<String>) {
+        let mut require = |good, problem| require(good, problem, problems);
+        require(self.host.parse::<std::net::IpAddr>().is_ok(), "http.host: must be an IP address");
+        require((1..=1024).contains(&self.workers), "http.workers: must be 1 to 1024");
+        require(self.connections_max >= 1, "http.connections_max: must be at least 1");
+        let ports = [self.port, self.public_port, self.admin_port];
+        let twice = (0..3).any(|index| ports[index] != 0 && ports[..index].contains(&ports[index]));
+        require(!twice, "http.port, http.public_port, http.admin_port: must differ");
+    }
+}
+
+impl Broker {
+    fn check(&self, problems: &mut Vec<String>) {
+        let url = self.url.expose_secret();
+        let mut require = |good, problem| require(good, problem, problems);
+        require(!url.is_empty(), "amqp.url: must be set");
+        require(
+            url.is_empty() || url.parse::<lapin::uri::AMQPUri>().is_ok(),
+            "amqp.url: must look like amqp://user:password@host:port/vhost",
+        );
+        require(self.timeout_ms >= 1, "amqp.timeout_ms: must be at least 1");
+        require_authorities("amqp.ca_file", &self.ca_file, problems);
+    }
+}
+
+impl Auth {
+    fn check(&self, problems: &mut Vec<String>) {
+        for (index, token) in self.tokens.iter().enumerate() {
             if token.parse::<OperatorToken>().is_err() {
                 problems.push(format!(
                     "auth.tokens: entry {} must be name:role:sha256 with role viewer or operator and 64 hexadecimal digits",
@@ -265,6 +346,11 @@ fn require_authorities(key: &str, path: &str, problems: &mut Vec<String>) {
 }
 
 impl Amqp {
+    /// The broker itself.
+    pub fn broker(&self) -> Broker {
+        Broker { url: self.url.clone(), ca_file: self.ca_file.clone(), timeout_ms: self.timeout_ms }
+    }
+
     /// The retry delays in order.
     pub fn retry_delays(&self) -> Vec<std::time::Duration> {
         let delays = self.retry_delays_ms.iter().filter_map(|text| text.parse().ok());

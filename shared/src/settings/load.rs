@@ -3,13 +3,13 @@
 use config::{Config, Environment, File, FileFormat, Value, ValueKind};
 
 use super::common::section;
-use super::{Common, Database, InvalidSettings, Settings, Sources, Telemetry, from_files};
+use super::{Database, InvalidSettings, Sections as _, Settings, Sources, Telemetry, from_files};
 
 /// Reads, merges, checks. Errors list every unknown key and every bad value at once.
 pub fn load<S: Settings>(sources: Sources<'_>) -> Result<S, InvalidSettings> {
     let mut problems = Vec::new();
     let merged = merge(sources, &mut problems)?;
-    let common = Common::read(&merged, &mut problems);
+    let common = S::Common::read(&merged, &mut problems);
     if let Some(common) = &common {
         common.check(&mut problems);
     }

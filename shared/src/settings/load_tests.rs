@@ -4,6 +4,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::*;
+use crate::settings::Common;
 
 const DEFAULTS: &str = include_str!("../testdata/common.toml");
 
@@ -13,6 +14,8 @@ struct Only {
     common: Common,
 }
 impl Settings for Only {
+    type Common = Common;
+
     fn common(&self) -> &Common {
         &self.common
     }

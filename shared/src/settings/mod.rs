@@ -12,7 +12,9 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-pub use common::{Amqp, Audit, Auth, Common, Database, DeadLetters, Http, Outbox, Shutdown, Telemetry};
+pub use common::{
+    Amqp, Audit, Auth, Basics, Broker, Common, Database, DeadLetters, Http, Outbox, Sections, Shutdown, Telemetry,
+};
 pub use load::{load, load_for_database};
 
 /// Every problem of a configuration, one line each.
@@ -20,10 +22,12 @@ pub use load::{load, load_for_database};
 #[error("the configuration is not usable:\n{}", .0.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n"))]
 pub struct InvalidSettings(pub Vec<String>);
 
-/// A service's settings: what [`load`] makes and checks.
+/// A program's settings: what [`load`] makes and checks.
 pub trait Settings: DeserializeOwned + Send + 'static {
-    /// The sections that every service has.
-    fn common(&self) -> &Common;
+    /// The sections that it has in common with others: [`Common`] of a service, [`Basics`] without a database.
+    type Common: Sections;
+    /// These sections.
+    fn common(&self) -> &Self::Common;
     /// Adds a sentence for each value that cannot work; keys by their full name.
     fn check(&self, problems: &mut Vec<String>);
 }

@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use serde_json::json;
-use shared::amqp::topology::Permissions;
+use shared::amqp::topology::{Permissions, TopicRights};
 use testkit::{Lab, process, wait_until};
 
 const ANSWER_FILE: &str = "TESTKIT_ANSWER_FILE";
@@ -24,7 +24,7 @@ async fn every_test_has_its_own_database_and_vhost() {
         configure: String::new(),
         write: String::new(),
         read: "^q$".to_owned(),
-        topics: vec![("amq.topic", "^a$".to_owned())],
+        topics: vec![TopicRights::publish("amq.topic", "^a$".to_owned())],
     };
     let url = vhost.user("reader", &rights).await.unwrap();
     vhost.broker().publish(&vhost.name, "amq.default", "q", &json!({}), b"hello").await.unwrap();

@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl as _;
 use shared::{
     amqp::connection::{self, Link},
     db::{self, ConnectError},
-    settings::{Amqp, Database},
+    settings::{Broker, Database},
 };
 use testkit::{
     certificates::Certificates,
@@ -121,14 +121,7 @@ async fn postgres_is_verified_by_its_authority_and_name() {
 }
 
 async fn amqp(url: &str, ca_file: &str) -> anyhow::Result<Link> {
-    let settings = Amqp {
-        url: url.to_owned().into(),
-        ca_file: ca_file.to_owned(),
-        prefetch: 1,
-        timeout_ms: 20_000,
-        renew_idle_ms: 60_000,
-        retry_delays_ms: vec!["1".to_owned()],
-    };
+    let settings = Broker { url: url.to_owned().into(), ca_file: ca_file.to_owned(), timeout_ms: 20_000 };
     connection::connect(&settings, "test", "tls").await
 }
 

@@ -18,7 +18,7 @@ impl Add for Count {
 }
 
 impl Count {
-    /// What one line tells: `Summary` of nextest, `test result:` of libtest, or nothing.
+    /// What one line tells: `Summary` of nextest, `test result:` of libtest, `Tests` of vitest, or nothing.
     pub(super) fn of_line(line: &str) -> Self {
         let line = without_colours(line);
         // Nextest shows, indented, what a failed test's own runner said.
@@ -30,6 +30,8 @@ impl Count {
             line.split_once(" run: ").map_or_else(Self::default, |(_, counts)| Self::of_list(counts, ','))
         } else if let Some(result) = line.strip_prefix("test result: ") {
             result.split_once(". ").map_or_else(Self::default, |(_, counts)| Self::of_list(counts, ';'))
+        } else if let Some(result) = line.strip_prefix("Tests  ") {
+            Self::of_list(result, '|')
         } else {
             Self::default()
         }
@@ -99,6 +101,13 @@ mod tests {
         assert_eq!(Count::of_line(line), Count { passed: 3, failed: 2 });
         let line = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured";
         assert_eq!(Count::of_line(line), Count { passed: 3, failed: 0 });
+    }
+
+    #[test]
+    fn reads_vitest() {
+        let line = "\u{1b}[2m      Tests \u{1b}[22m \u{1b}[1m\u{1b}[31m1 failed\u{1b}[39m\u{1b}[22m | 41 passed | 2 skipped (44)";
+        assert_eq!(Count::of_line(line), Count { passed: 41, failed: 1 });
+        assert_eq!(Count::of_line(" Test Files  3 passed (3)"), Count::default());
     }
 
     #[test]

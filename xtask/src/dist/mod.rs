@@ -21,8 +21,10 @@ use tokio::{process::Command, time::timeout};
 use crate::{
     cargo::{built, cargo, workspace_root},
     cli::{answer, shown},
+    node,
     progress::Progress,
     signals::Signals,
+    web,
 };
 
 /// A program that is shipped, and the package that makes it.
@@ -33,10 +35,11 @@ pub(crate) struct Shipped {
 }
 
 /// All of them.
-pub(crate) const SHIPPED: [Shipped; 5] = [
+pub(crate) const SHIPPED: [Shipped; 6] = [
     Shipped { package: "sales-service", program: "sales-service" },
     Shipped { package: "production-service", program: "production-service" },
     Shipped { package: "restock-service", program: "restock-service" },
+    Shipped { package: "frontend", program: "frontend" },
     Shipped { package: "jaegoctl", program: "jaegoctl" },
     Shipped { package: "testkit", program: "smoke-test" },
 ];
@@ -65,6 +68,9 @@ pub(crate) async fn run(with_sbom: bool) -> anyhow::Result<ExitCode> {
 
 /// Makes them; answers the size of each in bytes.
 pub(crate) async fn dist(progress: &Progress, with_sbom: bool) -> anyhow::Result<Vec<(Shipped, u64)>> {
+    // A frontend without its pages would be nothing to ship.
+    let node = node::provide_node(progress).await?;
+    web::build(progress, &node).await?;
     let built = build(progress).await?;
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;

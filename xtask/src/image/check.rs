@@ -21,7 +21,7 @@ use crate::{
     dist::{Shipped, folder, said},
     packages,
     progress::Progress,
-    stack::SERVICE_STOP_TIMEOUT,
+    stack::{FRONTEND, SERVICE_STOP_TIMEOUT},
 };
 
 /// Nobody in particular, and a member of no group.
@@ -55,6 +55,16 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(Shipped, 
         outcome?;
         step.done(format!("{service} from its image became ready, and stopped in order when asked to"));
     }
+    let (_, image, _) = images.iter().find(|(shipped, ..)| shipped.program == FRONTEND).context("no image to start")?;
+    let step = progress.begin(format!("Starting {FRONTEND} from its image, on a private broker"))?;
+    let container = tool.container(image).await?;
+    let mut env = surroundings.frontend().await;
+    let addresses = ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"];
+    env.extend(addresses.map(|key| (format!("JAEGO_FRONTEND__SERVICES__{key}"), "http://localhost:1".to_owned())));
+    let outcome = serves(&container, FRONTEND, &env).await;
+    container.remove().await?;
+    outcome?;
+    step.done(format!("{FRONTEND} from its image became ready, and stopped in order when asked to"));
     drop(surroundings);
     testkit::Lab::stop_unused().await?;
     Ok(())
@@ -70,24 +80,29 @@ async fn tells_its_version(container: &Container<'_>, program: &str) -> anyhow::
 
 /// The servers are called by name, so that looking names up in an image is tried, too.
 async fn becomes_ready(container: &Container<'_>, service: &str, own: &ServiceSurroundings) -> anyhow::Result<()> {
-    let [api, public, admin] = choose_ports([0; 3])?;
-    let ports = [("HTTP__PORT", api), ("HTTP__PUBLIC_PORT", public), ("HTTP__ADMIN_PORT", admin)];
-    let by_name = own.env.iter().map(|(key, value)| {
-        let port = ports.iter().find(|(name, _)| key.ends_with(&format!("__{name}")));
-        let value = match port {
-            Some((_, port)) => port.to_string(),
-            None if key.ends_with("__URL") => value.replace("@127.0.0.1:", "@localhost:"),
-            None => value.clone(),
-        };
-        (key.clone(), value)
-    });
-    let mut env: Vec<(String, String)> = by_name.collect();
+    let mut env: Vec<(String, String)> = own.env.iter().map(by_name).collect();
     if service == "production-service" {
         env.push(("JAEGO_PRODUCTION__CALLBACK__BASE_URL".to_owned(), "http://localhost:1".to_owned()));
     }
     let migrated = timeout(MIGRATE_TIMEOUT, said(command(&container.run(&env, &["migrate"])))).await;
     migrated.context("the migration did not end")??;
+    serves(container, service, &env).await
+}
 
+fn by_name((key, value): &(String, String)) -> (String, String) {
+    let value = if key.ends_with("__URL") { value.replace("@127.0.0.1:", "@localhost:") } else { value.clone() };
+    (key.clone(), value)
+}
+
+/// The program is started, becomes ready, and stops in order.
+async fn serves(container: &Container<'_>, service: &str, env: &[(String, String)]) -> anyhow::Result<()> {
+    let [api, public, admin] = choose_ports([0; 3])?;
+    let ports = [("HTTP__PORT", api), ("HTTP__PUBLIC_PORT", public), ("HTTP__ADMIN_PORT", admin)];
+    let with_ports = env.iter().map(by_name).map(|(key, value)| {
+        let port = ports.iter().find(|(name, _)| key.ends_with(&format!("__{name}")));
+        (key, port.map_or(value, |(_, port)| port.to_string()))
+    });
+    let env: Vec<(String, String)> = with_ports.collect();
     let words = container.run(&env, &[]);
     let log = folder().with_file_name("image-check.log");
     // Of an earlier check.

@@ -108,7 +108,8 @@ mod tests {
             assert!(stage.contains(&format!("image.title=\"jaego-{program}\"")), "{stage}");
             assert!(stage.contains(&format!("\nCOPY {program} /usr/local/bin/{program}\n")), "{stage}");
             assert!(stage.contains(&format!("\nENTRYPOINT [\"/usr/local/bin/{program}\"]\n")), "{stage}");
-            assert_eq!(stage.contains("CMD [\"serve\"]"), program.ends_with("-service"), "{stage}");
+            let serves = program.ends_with("-service") || program == "frontend";
+            assert_eq!(stage.contains("CMD [\"serve\"]"), serves, "{stage}");
             assert!(!stage.contains("USER"), "{stage}");
         }
         assert!(text.contains("\nFROM scratch AS base\n") && text.contains("\nUSER 65532:65532\n"), "{text}");

@@ -1,4 +1,4 @@
-//! What the services are told by their environment, and what a person's shell is told by the file
+//! What our programs are told by their environment, and what a person's shell is told by the file
 //! `env`.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 use sha2::{Digest as _, Sha256};
 use testkit::servers::write_private;
 
-use super::{DRAIN, Stack, service::Service};
+use super::{
+    DRAIN, Stack,
+    frontend::FRONTEND,
+    service::{Service, Urls},
+};
 
 /// Passed on to services where this process has them: everything else they get is said here.
 const INHERITED: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
@@ -19,28 +23,9 @@ impl Stack {
         service: Service,
         further: &[(&'static str, String)],
     ) -> anyhow::Result<BTreeMap<String, String>> {
-        let prefix = format!("JAEGO_{}__", service.upper());
-        // Logs are files.
-        let mut env = BTreeMap::from([("NO_COLOR".to_owned(), "1".to_owned())]);
+        let (prefix, mut env) = self.common_environment(service.name())?;
         let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
-        set("TELEMETRY__LOG", "info".to_owned());
-        set("TELEMETRY__LOG_FORMAT", "text".to_owned());
-        set("SHUTDOWN__DRAIN_MS", DRAIN.as_millis().to_string());
-        for (name, value) in std::env::vars() {
-            if name.starts_with(&prefix) || INHERITED.contains(&name.as_str()) {
-                env.insert(name, value);
-            }
-        }
-        let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
-        set("HTTP__HOST", "127.0.0.1".to_owned());
-        let listeners = ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"];
-        for (key, port) in listeners.into_iter().zip(self.ports.of(service)) {
-            set(key, port.to_string());
-        }
-        let servers = self.running_servers()?;
-        set("DATABASE__URL", servers.database_url(service));
-        set("AMQP__URL", servers.broker_url(service));
-        set("AUTH__TOKENS", self.token_entries());
+        set("DATABASE__URL", self.running_servers()?.database_url(service));
         match service {
             Service::Sales => {}
             Service::Production => {
@@ -62,6 +47,45 @@ impl Stack {
             set(key, value.clone());
         }
         Ok(env)
+    }
+
+    /// The environment of the frontend: on this machine there is no TLS, and a factory to play with.
+    pub(super) fn frontend_environment(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let (prefix, mut env) = self.common_environment(FRONTEND)?;
+        let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
+        set("SERVICES__SALES_PUBLIC_URL", self.urls(Service::Sales).public);
+        for service in Service::ALL {
+            set(&format!("SERVICES__{}_URL", service.upper()), self.urls(service).api);
+        }
+        set("SESSION__KEY", self.kept.secrets.session_key.clone());
+        set("SESSION__SECURE", "false".to_owned());
+        set("DEMO__FACTORY_URL", self.factory_url());
+        Ok(env)
+    }
+
+    /// What every program of ours is told, and the prefix of its settings.
+    fn common_environment(&self, name: &str) -> anyhow::Result<(String, BTreeMap<String, String>)> {
+        let prefix = format!("JAEGO_{}__", name.to_uppercase());
+        // Logs are files.
+        let mut env = BTreeMap::from([("NO_COLOR".to_owned(), "1".to_owned())]);
+        let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
+        set("TELEMETRY__LOG", "info".to_owned());
+        set("TELEMETRY__LOG_FORMAT", "text".to_owned());
+        set("SHUTDOWN__DRAIN_MS", DRAIN.as_millis().to_string());
+        for (name, value) in std::env::vars() {
+            if name.starts_with(&prefix) || INHERITED.contains(&name.as_str()) {
+                env.insert(name, value);
+            }
+        }
+        let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
+        set("HTTP__HOST", "127.0.0.1".to_owned());
+        let listeners = ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"];
+        for (key, port) in listeners.into_iter().zip(self.ports.of(name)) {
+            set(key, port.to_string());
+        }
+        set("AMQP__URL", self.running_servers()?.broker_url(name));
+        set("AUTH__TOKENS", self.token_entries());
+        Ok((prefix, env))
     }
 
     /// `auth.tokens`: services know digests only.
@@ -86,12 +110,19 @@ impl Stack {
             // Writing to a string cannot fail.
             writeln!(text, "export {name}={}", shell_quoted(value)).ok();
         };
-        for service in Service::ALL {
-            let (urls, upper) = (self.urls(service), service.upper());
+        let mut export_urls = |upper: &str, urls: Urls| {
             export(&format!("{upper}_URL"), &urls.api);
             export(&format!("{upper}_PUBLIC_URL"), &urls.public);
             export(&format!("{upper}_ADMIN_URL"), &urls.admin);
-            export(&format!("{upper}_DATABASE_URL"), &servers.database_url(service));
+        };
+        if self.frontend.is_some() {
+            export_urls("FRONTEND", self.frontend_urls());
+        }
+        for service in Service::ALL {
+            export_urls(&service.upper(), self.urls(service));
+        }
+        for service in Service::ALL {
+            export(&format!("{}_DATABASE_URL", service.upper()), &servers.database_url(service));
         }
         export("FACTORY_URL", &self.factory_url());
         export("OPERATOR_TOKEN", self.operator_token());

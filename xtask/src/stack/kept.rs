@@ -10,7 +10,7 @@ use testkit::{
     servers::{random_secret, write_private},
 };
 
-use super::service::Service;
+use super::{frontend::FRONTEND, service::Service};
 
 const SECRETS: &str = "secrets.json";
 const PRIVATE_KEY: &str = "callback-private.pem";
@@ -33,34 +33,60 @@ impl std::fmt::Debug for Kept {
 pub(super) struct Secrets {
     pub(super) operator_token: String,
     pub(super) viewer_token: String,
+    /// What the frontend seals sessions with.
+    #[serde(default)]
+    pub(super) session_key: String,
     database_passwords: BTreeMap<String, String>,
     broker_passwords: BTreeMap<String, String>,
 }
 
 impl Secrets {
     fn new() -> Self {
-        let passwords = || Service::ALL.map(|service| (service.name().to_owned(), random_secret())).into();
-        Self {
+        let mut secrets = Self {
             operator_token: format!("operator-{}", random_secret()),
             viewer_token: format!("viewer-{}", random_secret()),
-            database_passwords: passwords(),
-            broker_passwords: passwords(),
+            session_key: String::new(),
+            database_passwords: BTreeMap::new(),
+            broker_passwords: BTreeMap::new(),
+        };
+        secrets.complete();
+        secrets
+    }
+
+    /// Makes what is missing, as it is when an earlier version has made them; answers whether anything was.
+    fn complete(&mut self) -> bool {
+        let mut is_changed = false;
+        let mut put = |passwords: &mut BTreeMap<String, String>, user: &str| {
+            passwords.entry(user.to_owned()).or_insert_with(|| {
+                is_changed = true;
+                random_secret()
+            });
+        };
+        for service in Service::ALL {
+            put(&mut self.database_passwords, service.name());
+            put(&mut self.broker_passwords, service.name());
         }
+        put(&mut self.broker_passwords, FRONTEND);
+        if self.session_key.is_empty() {
+            self.session_key = random_key();
+            is_changed = true;
+        }
+        is_changed
     }
 
     pub(super) fn database_password(&self, service: Service) -> &str {
         self.database_passwords.get(service.name()).map_or("", String::as_str)
     }
 
-    pub(super) fn broker_password(&self, service: Service) -> &str {
-        self.broker_passwords.get(service.name()).map_or("", String::as_str)
+    /// Of a user's name.
+    pub(super) fn broker_password(&self, user: &str) -> &str {
+        self.broker_passwords.get(user).map_or("", String::as_str)
     }
+}
 
-    fn is_complete(&self) -> bool {
-        Service::ALL.iter().all(|service| {
-            self.database_passwords.contains_key(service.name()) && self.broker_passwords.contains_key(service.name())
-        })
-    }
+/// 64 random bytes in hexadecimal.
+fn random_key() -> String {
+    std::iter::repeat_with(random_secret).take(4).collect()
 }
 
 impl Kept {
@@ -73,10 +99,13 @@ impl Kept {
 fn load_secrets(dir: &Path) -> anyhow::Result<Secrets> {
     let path = dir.join(SECRETS);
     let known = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Secrets>(&text).ok());
-    if let Some(known) = known.filter(Secrets::is_complete) {
-        return Ok(known);
+    let mut secrets = match known {
+        Some(known) => known,
+        None => Secrets::new(),
+    };
+    if !secrets.complete() && path.is_file() {
+        return Ok(secrets);
     }
-    let secrets = Secrets::new();
     write_private(&path, 0o600, &serde_json::to_string_pretty(&secrets)?)?;
     Ok(secrets)
 }
@@ -102,12 +131,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_an_earlier_version_has_not_made_is_added_and_the_rest_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Kept::load(root.path()).unwrap();
+        let path = root.path().join(SECRETS);
+        let mut kept: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        kept.as_object_mut().unwrap().remove("session_key");
+        kept["broker_passwords"].as_object_mut().unwrap().remove(FRONTEND);
+        fs::write(&path, kept.to_string()).unwrap();
+        let second = Kept::load(root.path()).unwrap();
+        assert_eq!(first.secrets.operator_token, second.secrets.operator_token);
+        assert_eq!(first.secrets.broker_password("sales"), second.secrets.broker_password("sales"));
+        assert_eq!(
+            (second.secrets.session_key.len(), second.secrets.broker_password(FRONTEND).is_empty()),
+            (128, false)
+        );
+        assert_eq!(Kept::load(root.path()).unwrap().secrets.session_key, second.secrets.session_key);
+    }
+
+    #[test]
     fn secrets_and_keys_stay_and_are_private() {
         let root = tempfile::tempdir().unwrap();
         let first = Kept::load(root.path()).unwrap();
         let second = Kept::load(root.path()).unwrap();
         assert_eq!(first.secrets.operator_token, second.secrets.operator_token);
-        assert_eq!(first.secrets.broker_password(Service::Restock), second.secrets.broker_password(Service::Restock));
+        assert_eq!(first.secrets.broker_password("frontend"), second.secrets.broker_password(FRONTEND));
+        assert_eq!(first.secrets.session_key, second.secrets.session_key);
         assert_eq!(first.keys.private_pem, second.keys.private_pem);
         for name in [SECRETS, "keys/callback-private.pem"] {
             assert_eq!(fs::metadata(root.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");

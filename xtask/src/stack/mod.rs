@@ -1,7 +1,8 @@
-//! The local stack: servers, factory simulator, the three services, in a folder of their own. What
-//! `up` starts and what the end-to-end tests start is this, by the same code.
+//! The local stack: servers, factory simulator, the three services, the frontend where it is wanted, in a folder of
+//! their own. What `up` starts and what the end-to-end tests start is this, by the same code.
 
 pub(crate) mod environment;
+mod frontend;
 mod kept;
 mod ports;
 mod servers;
@@ -22,6 +23,7 @@ use testkit::{
     servers::RabbitServer,
 };
 
+pub(crate) use self::frontend::FRONTEND;
 pub use self::service::{Service, Urls, Want};
 use self::{kept::Kept, ports::Ports, servers::Servers};
 use crate::{packages::ServerPrograms, programs::Programs, progress::Progress};
@@ -73,6 +75,7 @@ pub struct Stack {
     kept: Kept,
     ports: Ports,
     services: BTreeMap<Service, Process>,
+    frontend: Option<Process>,
     simulator: Option<Process>,
     servers: Option<Servers>,
 }
@@ -85,7 +88,15 @@ impl Stack {
             fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         }
         let kept = Kept::load(&options.dir)?;
-        Ok(Self { options, kept, ports: Ports::default(), services: BTreeMap::new(), simulator: None, servers: None })
+        Ok(Self {
+            options,
+            kept,
+            ports: Ports::default(),
+            services: BTreeMap::new(),
+            frontend: None,
+            simulator: None,
+            servers: None,
+        })
     }
 
     /// Starts everything, step by step, until all services are ready.
@@ -97,7 +108,7 @@ impl Stack {
 
         let step = progress.begin("Preparing databases, roles, broker users, queues")?;
         servers.provision(&self.kept.secrets).await?;
-        step.done("3 databases with a role each, 3 broker users with their own rights, all queues");
+        step.done("3 databases with a role each, 4 broker users with their own rights, all queues");
 
         let step = progress.begin("Bringing the databases to the newest schema")?;
         self.ports = Ports::choose(&self.options.dir)?;
@@ -174,15 +185,16 @@ impl Stack {
     }
 
     /// Ends all that runs: the simulator (so that it calls nobody who is gone; it goes on at the next
-    /// start), then the services together, then RabbitMQ, PostgreSQL.
+    /// start), then frontend and services together, then RabbitMQ, PostgreSQL.
     pub async fn stop(&mut self, progress: &Progress) -> anyhow::Result<()> {
-        if !self.services.is_empty() || self.simulator.is_some() {
+        if !self.services.is_empty() || self.frontend.is_some() || self.simulator.is_some() {
             let step = progress.begin_always("Stopping the services and the factory simulator");
             if let Some(mut simulator) = self.simulator.take() {
                 simulator.terminate(SIMULATOR_STOP_TIMEOUT).await?;
             }
             let ends = std::mem::take(&mut self.services)
                 .into_values()
+                .chain(self.frontend.take())
                 .map(|mut process| tokio::spawn(async move { process.terminate(SERVICE_STOP_TIMEOUT).await }));
             // Each was asked before the first is waited for.
             for end in ends.collect::<Vec<_>>() {
@@ -200,7 +212,8 @@ impl Stack {
 
     /// Lets everything outlive this process; it is found again by its records.
     pub fn detach(mut self) {
-        for process in std::mem::take(&mut self.services).into_values().chain(self.simulator.take()) {
+        let services = std::mem::take(&mut self.services).into_values();
+        for process in services.chain(self.frontend.take()).chain(self.simulator.take()) {
             process.detach();
         }
         if let Some(servers) = self.servers.take() {
@@ -210,7 +223,7 @@ impl Stack {
 
     /// An error that names the first process that has ended unasked, with its last words.
     pub fn check_alive(&mut self) -> anyhow::Result<()> {
-        for process in self.services.values_mut().chain(self.simulator.as_mut()) {
+        for process in self.services.values_mut().chain(self.frontend.as_mut()).chain(self.simulator.as_mut()) {
             process.check_alive()?;
         }
         self.servers.as_mut().map_or(Ok(()), Servers::check_alive)
@@ -218,7 +231,7 @@ impl Stack {
 
     /// Where a service answers.
     pub fn urls(&self, service: Service) -> Urls {
-        self.ports.urls(service)
+        self.ports.urls(service.name())
     }
 
     /// Where the factory simulator answers.
@@ -243,7 +256,7 @@ impl Stack {
 
     /// The broker, as a service's own user.
     pub fn broker_url(&self, service: Service) -> anyhow::Result<String> {
-        Ok(self.running_servers()?.broker_url(service))
+        Ok(self.running_servers()?.broker_url(service.name()))
     }
 
     /// PostgreSQL, as its administrator.
@@ -332,24 +345,28 @@ impl Stack {
     }
 
     async fn wait(&mut self, service: Service, want: Want, progress: &Progress) -> anyhow::Result<()> {
-        let urls = self.ports.urls(service);
+        let admin = self.urls(service).admin;
         let process = self.services.get_mut(&service).with_context(|| format!("{service} does not run"))?;
-        let client = testkit::http::client(Duration::from_secs(2));
-        let deadline = Instant::now() + READY_TIMEOUT;
-        loop {
-            let seen = service::readiness(&client, &urls.admin).await;
-            if want.is_met_by(seen.as_deref()) {
-                return Ok(());
-            }
-            progress.check()?;
-            process.check_alive()?;
-            if Instant::now() >= deadline {
-                let seen = seen.unwrap_or_else(|| "no answer".to_owned());
-                let reason = format!("was not ready within {READY_TIMEOUT:?}: {}/readyz says {seen}", urls.admin);
-                return Err(process.not_ready(reason).into());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        wait_ready(process, &admin, want, progress).await
+    }
+}
+
+async fn wait_ready(process: &mut Process, admin: &str, want: Want, progress: &Progress) -> anyhow::Result<()> {
+    let client = testkit::http::client(Duration::from_secs(2));
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        let seen = service::readiness(&client, admin).await;
+        if want.is_met_by(seen.as_deref()) {
+            return Ok(());
         }
+        progress.check()?;
+        process.check_alive()?;
+        if Instant::now() >= deadline {
+            let seen = seen.unwrap_or_else(|| "no answer".to_owned());
+            let reason = format!("was not ready within {READY_TIMEOUT:?}: {admin}/readyz says {seen}");
+            return Err(process.not_ready(reason).into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -365,7 +382,7 @@ pub(crate) fn all_records(dir: &Path) -> Vec<PathBuf> {
     Service::ALL
         .map(Service::program)
         .into_iter()
-        .chain([SIMULATOR])
+        .chain([FRONTEND, SIMULATOR])
         .map(|name| record(dir, name))
         .chain(servers)
         .collect()

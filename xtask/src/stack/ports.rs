@@ -5,10 +5,19 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::{Deserialize, Serialize};
 use testkit::servers::{choose_ports, write_private};
 
-use super::service::{Service, Urls};
+use super::{
+    frontend::FRONTEND,
+    service::{Service, Urls},
+};
 
 const FILE: &str = "ports.json";
-const COUNT: usize = 1 + 3 * Service::ALL.len();
+const COUNT: usize = 1 + 3 * LISTENING.len();
+
+/// Programs with three listeners each.
+const LISTENING: [&str; Service::ALL.len() + 1] = {
+    let [sales, production, restock] = Service::ALL;
+    [sales.name(), production.name(), restock.name(), FRONTEND]
+};
 
 /// By name: `factory`, `sales.api`, `sales.public`, `sales.admin`, ..
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,14 +36,15 @@ impl Ports {
         Ok(ports)
     }
 
-    pub(super) fn urls(&self, service: Service) -> Urls {
-        let [api, public, admin] = self.of(service).map(url);
+    /// Of one of [`LISTENING`].
+    pub(super) fn urls(&self, name: &str) -> Urls {
+        let [api, public, admin] = self.of(name).map(url);
         Urls { api, public, admin }
     }
 
     /// `api`, `public`, `admin`.
-    pub(super) fn of(&self, service: Service) -> [u16; 3] {
-        ["api", "public", "admin"].map(|listener| self.get(&format!("{}.{listener}", service.name())))
+    pub(super) fn of(&self, name: &str) -> [u16; 3] {
+        ["api", "public", "admin"].map(|listener| self.get(&format!("{name}.{listener}")))
     }
 
     pub(super) fn factory(&self) -> u16 {
@@ -53,7 +63,7 @@ impl Ports {
 fn names() -> [String; COUNT] {
     std::array::from_fn(|index| match index.checked_sub(1) {
         None => "factory".to_owned(),
-        Some(index) => format!("{}.{}", Service::ALL[index / 3].name(), ["api", "public", "admin"][index % 3]),
+        Some(index) => format!("{}.{}", LISTENING[index / 3], ["api", "public", "admin"][index % 3]),
     })
 }
 
@@ -70,7 +80,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = Ports::choose(root.path()).unwrap();
         assert_eq!(Ports::choose(root.path()).unwrap(), first);
-        let mut all: Vec<u16> = Service::ALL.into_iter().flat_map(|service| first.of(service)).collect();
+        let mut all: Vec<u16> = LISTENING.into_iter().flat_map(|name| first.of(name)).collect();
         all.push(first.factory());
         assert!(all.iter().all(|port| (1024..32768).contains(port)), "{all:?}");
         all.sort_unstable();

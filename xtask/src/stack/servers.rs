@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use shared::amqp::topology;
+use shared::amqp::topology::{self, User};
 use testkit::{
     Lab, TestDatabase, TestVhost,
     provision::{Broker, amqp_url, create_database, url_of},
@@ -18,7 +18,8 @@ const VHOST: &str = "jaego";
 pub(super) struct Servers {
     kind: Kind,
     databases: BTreeMap<Service, String>,
-    brokers: BTreeMap<Service, String>,
+    /// By the user's name.
+    brokers: BTreeMap<&'static str, String>,
 }
 
 #[derive(Debug)]
@@ -79,21 +80,20 @@ impl Servers {
                 broker.create_vhost(VHOST).await?;
                 broker.set_permissions(VHOST, admin, ".*", ".*", ".*").await?;
                 broker.import_definitions(VHOST, &topology::definitions()).await?;
-                for service in Service::ALL {
-                    let (user, password) = (service.user(), secrets.broker_password(service));
-                    let name = user.name();
+                for user in User::ALL {
+                    let (name, password) = (user.name(), secrets.broker_password(user.name()));
                     broker.put_service(VHOST, name, password, &user.permissions()).await?;
-                    self.brokers.insert(service, amqp_url(private.rabbit.amqp_port(), name, password, VHOST));
+                    self.brokers.insert(name, amqp_url(private.rabbit.amqp_port(), name, password, VHOST));
                 }
             }
             Kind::Shared(shared) => {
                 let vhost = &shared.vhost;
                 vhost.import(&topology::definitions()).await?;
+                for user in User::ALL {
+                    self.brokers.insert(user.name(), vhost.user(user.name(), &user.permissions()).await?);
+                }
                 for service in Service::ALL {
-                    let user = service.user();
-                    let url = vhost.user(user.name(), &user.permissions()).await?;
-                    self.brokers.insert(service, url);
-                    let database = shared.lab.database(user.name()).await;
+                    let database = shared.lab.database(service.name()).await;
                     self.databases.insert(service, database.url.clone());
                     shared.databases.insert(service, database);
                 }
@@ -121,9 +121,9 @@ impl Servers {
         format!("{url}?sslmode=disable")
     }
 
-    /// The broker, as the service's own user.
-    pub(super) fn broker_url(&self, service: Service) -> String {
-        self.brokers.get(&service).cloned().unwrap_or_default()
+    /// The broker, as the user of that name.
+    pub(super) fn broker_url(&self, user: &str) -> String {
+        self.brokers.get(user).cloned().unwrap_or_default()
     }
 
     /// PostgreSQL's administrator, in the database `postgres`.

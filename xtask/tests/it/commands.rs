@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{process, wait_until};
 use tokio::process::{Child, Command};
 use xtask::{api::Api, demo::FIRST_SKU, stack::Service};
@@ -35,7 +35,8 @@ async fn a_stack_goes_up_and_down_and_keeps_its_data() {
         refused.text
     );
     let crashed = records(&dir);
-    assert_eq!(crashed.len(), 7, "{crashed:?}");
+    assert_eq!(crashed.len(), 8, "{crashed:?}");
+    the_frontend_serves(&env).await;
     up.kill().await.unwrap();
     assert!(crashed.iter().all(|record| process::is_running(record)));
 
@@ -45,7 +46,13 @@ async fn a_stack_goes_up_and_down_and_keeps_its_data() {
     assert!(crashed.iter().all(|record| !process::is_running(record)), "left behind by the crash");
     assert_eq!(read_env(&dir).unwrap(), env);
     assert_eq!(on_hand(&env).await, 2);
-    assert!(detached.text.contains("Jaego is up") && detached.text.matches("curl").count() == 3, "{}", detached.text);
+    let (_, told) = detached.text.split_once("Jaego is up.").expect("it is up");
+    let first = told.lines().find(|line| line.contains("http://")).expect("an address");
+    assert!(
+        first.ends_with(&env["FRONTEND_URL"]) || first.contains(&format!("{}   (without", env["FRONTEND_URL"])),
+        "{first}"
+    );
+    assert!(detached.text.matches("curl").count() == 3, "{}", detached.text);
     let refused = xtask(&dir, &["up", "--detach"]).await;
     assert!(!refused.ok && refused.text.contains("running already"), "{}", refused.text);
     assert_eq!(on_hand(&env).await, 2);
@@ -123,6 +130,26 @@ fn read_env(dir: &Path) -> Option<BTreeMap<String, String>> {
     Some(exports.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect())
 }
 
+/// As a browser would find it: an operator may sign in, and play with the factory.
+async fn the_frontend_serves(env: &BTreeMap<String, String>) {
+    let client = testkit::http::client(Duration::from_secs(20));
+    let url = |path: &str| format!("{}{path}", env["FRONTEND_URL"]);
+    let settings: Value = client.get(url("/settings.json")).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&settings["console"], &settings["demo"]), (&json!(true), &json!(true)), "{settings}");
+    let products = client.get(format!("{}/sales/api/v1/products", env["FRONTEND_PUBLIC_URL"])).send().await.unwrap();
+    assert_eq!(products.status(), 200);
+    let signing_in = client.post(url("/session")).header("sec-fetch-site", "same-origin");
+    let signed_in = signing_in.json(&json!({ "token": env["OPERATOR_TOKEN"] })).send().await.unwrap();
+    assert_eq!(signed_in.status(), 200);
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap();
+    assert!(!cookie.contains("Secure"), "there is no https on this machine: {cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    for path in ["/production/api/v1/factories", "/restock/api/v1/receipts", "/sales/api/v1/stock", "/demo/faults"] {
+        let answer = client.get(url(path)).header("cookie", &cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+}
+
 async fn order_one(env: &BTreeMap<String, String>) -> u16 {
     let body = json!({ "lines": [{ "sku": FIRST_SKU, "quantity": 1 }] });
     Api::new(&env["SALES_URL"]).post("/api/v1/orders", &[], &body).await.unwrap().status.as_u16()
@@ -138,7 +165,7 @@ async fn on_hand(env: &BTreeMap<String, String>) -> i64 {
 fn records(dir: &Path) -> Vec<PathBuf> {
     let copies = dir.with_extension("records");
     fs::create_dir_all(&copies).unwrap();
-    let programs = Service::ALL.map(Service::program).into_iter().chain(["factory-simulator"]);
+    let programs = Service::ALL.map(Service::program).into_iter().chain(["frontend", "factory-simulator"]);
     let programs = programs.map(|name| dir.join("pids").join(name).with_extension("pid"));
     let servers = ["postgres/server.pid", "rabbitmq/server.pid", "rabbitmq/epmd.pid"].map(|name| dir.join(name));
     let copy = |(index, record): (usize, PathBuf)| {

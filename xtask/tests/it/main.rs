@@ -4,6 +4,7 @@
 
 mod api_client;
 mod bench;
+mod browser;
 mod chart;
 mod commands;
 mod crashes;

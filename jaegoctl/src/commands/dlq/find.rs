@@ -61,11 +61,13 @@ fn queue_name(text: &str) -> Result<&'static str, String> {
 
 fn reader_of(queue: &str) -> Option<Service> {
     let queue = QUEUES.iter().find(|known| known.name == queue)?;
-    Some(match queue.reader {
-        User::Sales => Service::Sales,
-        User::Production => Service::Production,
-        User::Restock => Service::Restock,
-    })
+    match queue.reader {
+        User::Sales => Some(Service::Sales),
+        User::Production => Some(Service::Production),
+        User::Restock => Some(Service::Restock),
+        // It keeps no messages, so none of its can be dead.
+        User::Frontend => None,
+    }
 }
 
 /// The item with the service's name in it: lists of several services are one.

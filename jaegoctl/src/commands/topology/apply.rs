@@ -1,8 +1,10 @@
 //! `jaegoctl topology apply`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use reqwest::Method;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use shared::{
     amqp::{
@@ -18,7 +20,7 @@ use crate::{
     ask::confirm,
     broker::{Broker, BrokerArgs},
     commands::show::text,
-    connection::Connection,
+    connection::{Connection, secret_of_file},
     failure::{Exit, Failure, Result},
     output::{Output, Spinner, say},
     service::Service,
@@ -37,8 +39,8 @@ pub(crate) struct Apply {
     #[arg(long)]
     create_vhost: bool,
     /// Make the services' users, or set their passwords: those in the services' own URLs, which are read
-    /// from SALES_AMQP_URL, PRODUCTION_AMQP_URL and RESTOCK_AMQP_URL or from files; only those that are
-    /// given are made
+    /// from SALES_AMQP_URL, PRODUCTION_AMQP_URL, RESTOCK_AMQP_URL and FRONTEND_AMQP_URL or from files; only
+    /// those that are given are made
     #[arg(long)]
     make_users: bool,
     /// Leave users and rights alone, for who lets something else manage them; needs no administrator but a
@@ -56,7 +58,13 @@ pub(crate) struct Apply {
     broker: BrokerArgs,
     #[command(flatten)]
     urls: ServiceUrls,
+    /// A file with the URL of the frontend
+    #[arg(long, value_name = "FILE", help_heading = "Services' own URLs")]
+    frontend_url_file: Option<PathBuf>,
 }
+
+/// The variable with the URL of the frontend's own user on the broker.
+const FRONTEND_VARIABLE: &str = "FRONTEND_AMQP_URL";
 
 impl Apply {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
@@ -126,22 +134,39 @@ impl Apply {
     /// The users to be made; each must be who the topology says.
     fn logins(&self, broker: &Broker) -> Result<Vec<Login>> {
         let given = self.urls.read(Service::broker_variable)?;
-        let logins = given.iter().map(|ServiceUrl { service, source, url }| {
-            let login = Login::of_url(url.expose_secret()).ok_or_else(|| {
-                Failure::usage(format!("{source}: must look like amqp://user:password@host:port/vhost"))
-            })?;
-            let expected = format!("{}{}", self.names.user_prefix, service.user_name());
-            if login.user != expected {
-                let message = format!("{source}: the user of {service} must be {expected}, not {}", login.user);
-                return Err(Failure::usage(format!("{message} (--user-prefix TEXT puts TEXT before all names)")));
-            }
-            if login.vhost != broker.vhost() {
-                let message = format!("{source}: its virtual host is {}, but --vhost {}", login.vhost, broker.vhost());
-                return Err(Failure::usage(message));
-            }
-            Ok(login)
-        });
-        logins.collect()
+        let mut logins = given
+            .iter()
+            .map(|ServiceUrl { service, source, url }| {
+                self.login(broker, service.name(), service.user_name(), source, url)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (source, url) = match &self.frontend_url_file {
+            Some(path) => (path.display().to_string(), secret_of_file(path)?),
+            None => (FRONTEND_VARIABLE.to_owned(), std::env::var(FRONTEND_VARIABLE).unwrap_or_default()),
+        };
+        if !url.trim().is_empty() {
+            let url = SecretString::from(url.trim().to_owned());
+            logins.push(self.login(broker, "the frontend", User::Frontend.name(), &source, &url)?);
+        } else if self.frontend_url_file.is_some() {
+            return Err(Failure::usage(format!("{source}: holds no URL")));
+        }
+        Ok(logins)
+    }
+
+    /// The user that a URL speaks of, who must be the one of `whose`.
+    fn login(&self, broker: &Broker, whose: &str, user: &str, source: &str, url: &SecretString) -> Result<Login> {
+        let login = Login::of_url(url.expose_secret())
+            .ok_or_else(|| Failure::usage(format!("{source}: must look like amqp://user:password@host:port/vhost")))?;
+        let expected = format!("{}{user}", self.names.user_prefix);
+        if login.user != expected {
+            let message = format!("{source}: the user of {whose} must be {expected}, not {}", login.user);
+            return Err(Failure::usage(format!("{message} (--user-prefix TEXT puts TEXT before all names)")));
+        }
+        if login.vhost != broker.vhost() {
+            let message = format!("{source}: its virtual host is {}, but --vhost {}", login.vhost, broker.vhost());
+            return Err(Failure::usage(message));
+        }
+        Ok(login)
     }
 
     /// A user with a tag is somebody, an administrator most of all, and must not become a service.

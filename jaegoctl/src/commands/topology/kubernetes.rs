@@ -1,9 +1,9 @@
-//! The services' users and rights as objects of RabbitMQ's messaging topology operator (`rabbitmq.com/v1beta1`,
+//! The programs' users and rights as objects of RabbitMQ's messaging topology operator (`rabbitmq.com/v1beta1`,
 //! <https://www.rabbitmq.com/kubernetes/operator/using-topology-operator>). Passwords are in Secrets beside them.
 
 use std::fmt::Write as _;
 
-use shared::amqp::topology::{Permissions, QUEUES, User};
+use shared::amqp::topology::{Permissions, QUEUES, TopicRights, User};
 
 /// The Kubernetes name of the `RabbitmqCluster`.
 const CLUSTER: &str = "jaego-rabbitmq";
@@ -21,10 +21,10 @@ pub(super) fn objects(vhost: &str) -> String {
         let Permissions { configure, write, read, topics } = user.permissions();
         yaml.user(user.name(), "[]");
         yaml.permission(user.name(), vhost, [&configure, &write, &read]);
-        for (exchange, keys) in topics {
+        for TopicRights { exchange, write, read } in topics {
             let name = format!("{}-{}", user.name(), exchange.replace('.', "-"));
             let rights =
-                format!("permissions: {{exchange: {exchange}, write: {}, read: {}}}", quoted(&keys), quoted("^$"));
+                format!("permissions: {{exchange: {exchange}, write: {}, read: {}}}", quoted(&write), quoted(&read));
             yaml.object("TopicPermission", &name, &[&format!("vhost: {vhost}"), &reference(user.name()), &rights]);
         }
     }

@@ -1,0 +1,42 @@
+//! Routes of services.
+
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use shared::http::auth::Role;
+use shared::problem::Problem;
+
+use super::{Face, State, body_of, not_found};
+use crate::forward::{Service, Target, Who, table};
+
+/// Hands a request on when the table has it, and who asks may.
+pub(super) async fn forward(
+    request: HttpRequest,
+    state: Data<State>,
+    face: Data<Face>,
+    path: Path<(String, String)>,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    let (prefix, _) = path.into_inner();
+    let service = Service::ALL.into_iter().find(|service| service.prefix() == prefix).ok_or_else(not_found)?;
+    // As it came, escapes and all: the table reads it itself.
+    let rest = request.path().strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(_, rest)| rest);
+    let (route, path) = table::find(service, request.method(), rest).ok_or_else(not_found)?;
+    let role = match route.who {
+        Who::Shopper => None,
+        // On the shop's own listener such a route is not there.
+        Who::Viewer | Who::Operator if **face == Face::Shop => return Err(not_found()),
+        Who::Viewer => Some(Role::Viewer),
+        Who::Operator => Some(Role::Operator),
+    };
+    let session = role.map(|role| state.need(**face, &request, role)).transpose()?;
+    let services = &state.services;
+    let base_url = match (service, &session) {
+        (Service::Sales, None) => &services.sales_public_url,
+        (Service::Sales, Some(_)) => &services.sales_url,
+        (Service::Production, _) => &services.production_url,
+        (Service::Restock, _) => &services.restock_url,
+    };
+    let target = Target { base_url, path: &path, token: session.as_ref().map(|session| session.token.as_str()) };
+    let upstream = &state.upstreams[service as usize];
+    upstream.send(&request, body_of(&request, body), target).await
+}

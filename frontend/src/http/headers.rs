@@ -1,0 +1,63 @@
+//! What every answer carries: what pages may do, and who may use what is answered.
+
+use std::sync::LazyLock;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+/// The style that react-aria adds to a page itself, so that nothing scrolls behind an open dialog on iOS. (Its other
+/// one, for fingers that press, is in our own style sheets.) Any other text is refused, so that a new one is noticed.
+const ADDED_STYLE: &str = "@layer {\n  * {\n    overscroll-behavior: contain;\n  }\n}";
+
+/// Scripts, styles, pictures, fonts and requests: from here, and nothing else; no page may frame ours. Pictures may
+/// be data, because styles draw small ones.
+static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let added = STANDARD.encode(Sha256::digest(ADDED_STYLE));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{added}'; img-src 'self' data:; font-src 'self'; \
+         connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    // Of letters that a header may have: it can only succeed. Without it nothing at all may be loaded.
+    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+});
+
+const HEADERS: [(&str, &str); 6] = [
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    // For browsers that do not know frame-ancestors.
+    ("x-frame-options", "DENY"),
+];
+
+pub(super) async fn add(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("content-security-policy"), CONTENT_SECURITY_POLICY.clone());
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_the_style_by_its_hash() {
+        let policy = CONTENT_SECURITY_POLICY.to_str().expect("text");
+        // As `openssl dgst -sha256 -binary | base64` says of the text.
+        assert!(policy.contains("'sha256-gYiS/BvZvRcK27JIXTuwhZ3hs2+VJ1X+2gUlE+farlg='"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+}

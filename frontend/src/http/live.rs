@@ -1,0 +1,62 @@
+//! Live events as server-sent events.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use shared::http::auth::Role;
+use shared::problem::{Problem, ProblemKind};
+use uuid::Uuid;
+
+use super::{Face, State};
+use crate::live::{EventStream, Full};
+use crate::session;
+
+/// Most orders that one page follows.
+const ORDERS_MAX: usize = 20;
+/// When there is no place, ask again after so many seconds.
+const RETRY_AFTER_S: u32 = 10;
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    orders: String,
+}
+
+/// For shoppers: which products to look at again, and what becomes of these orders.
+pub(super) async fn shop(state: Data<State>, wanted: Query<Wanted>) -> Result<HttpResponse, Problem> {
+    let ids = wanted.orders.split(',').filter(|id| !id.is_empty());
+    let orders: Result<Vec<Uuid>, _> = ids.map(str::parse).collect();
+    let orders = orders.ok().filter(|orders| orders.len() <= ORDERS_MAX).ok_or_else(|| {
+        let detail = format!("orders: must be at most {ORDERS_MAX} ids of orders, separated by commas.");
+        Problem::new(ProblemKind::InvalidRequest, detail).with("field", "orders")
+    })?;
+    answer(state.hub.follow_shop(orders))
+}
+
+/// For who has signed in: everything, until the session ends.
+pub(super) async fn console(
+    request: HttpRequest,
+    state: Data<State>,
+    face: Data<Face>,
+) -> Result<HttpResponse, Problem> {
+    let session = state.need(**face, &request, Role::Viewer)?;
+    let remaining = Duration::from_secs(session.ends_at.saturating_sub(session::now()));
+    answer(state.hub.follow_all(remaining))
+}
+
+fn answer(stream: Result<EventStream, Full>) -> Result<HttpResponse, Problem> {
+    let stream = stream.map_err(|Full| {
+        Problem::new(ProblemKind::Overloaded, "Too many browsers follow live events now; look again by the clock.")
+            .retry_after(RETRY_AFTER_S)
+    })?;
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        // A proxy must hand on each event when it comes.
+        .insert_header(("x-accel-buffering", "no"));
+    Ok(response.streaming(stream))
+}

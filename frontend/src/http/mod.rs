@@ -1,0 +1,156 @@
+//! The routes, and what every answer carries.
+
+mod demo;
+mod forwarding;
+mod headers;
+mod live;
+mod pages;
+mod same_origin;
+mod session;
+
+use std::time::Duration;
+
+use actix_web::http::{Method, header};
+use actix_web::middleware::from_fn;
+use actix_web::web::{Bytes, Data, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use shared::http::auth::Role;
+use shared::http::{BODY_BYTES_MAX, HttpMetrics, Listeners, malformed, observe, open_door};
+use shared::problem::{Problem, ProblemKind};
+use shared::readiness::Readiness;
+use shared::settings::Basics;
+
+use crate::forward::Upstream;
+use crate::live::Hub;
+use crate::session::attempts::Attempts;
+use crate::session::{Session, Sessions};
+use crate::settings::Services;
+use crate::site::Site;
+
+/// What handlers work with.
+pub(crate) struct State {
+    pub(crate) site: Site,
+    pub(crate) hub: Hub,
+    /// None: there is no console.
+    pub(crate) sessions: Option<Sessions>,
+    pub(crate) attempts: Attempts,
+    pub(crate) services: Services,
+    /// In the order of [`crate::forward::Service::ALL`].
+    pub(crate) upstreams: [Upstream; 3],
+    /// None: there is nothing to play with.
+    pub(crate) factory: Option<Factory>,
+}
+
+/// The factory simulator.
+pub(crate) struct Factory {
+    pub(crate) url: String,
+    pub(crate) upstream: Upstream,
+}
+
+/// Which listener a request came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// The shop alone.
+    Shop,
+    /// The shop and the console.
+    Both,
+}
+
+impl State {
+    /// The session of a request, on a listener that knows sessions.
+    fn session(&self, face: Face, request: &HttpRequest) -> Option<Session> {
+        self.sessions(face)?.of(request)
+    }
+
+    fn sessions(&self, face: Face) -> Option<&Sessions> {
+        self.sessions.as_ref().filter(|_| face == Face::Both)
+    }
+
+    /// The session of a request that needs one, and this role.
+    fn need(&self, face: Face, request: &HttpRequest, role: Role) -> Result<Session, Problem> {
+        let session = self.session(face, request).ok_or_else(|| {
+            Problem::new(ProblemKind::Unauthorized, "Sign in first: POST /session with an operator's token.")
+        })?;
+        if session.role >= role {
+            Ok(session)
+        } else {
+            Err(Problem::new(ProblemKind::Forbidden, "This needs an operator; a viewer may only look."))
+        }
+    }
+}
+
+/// Opens the listeners.
+pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std::io::Result<Listeners> {
+    let (state, metrics) = (Data::new(state), HttpMetrics::new());
+    let drain = Duration::from_millis(basics.shutdown.drain_ms);
+    let door = |port: u16, face: Face| {
+        let (state, metrics) = (state.clone(), metrics.clone());
+        let server = HttpServer::new(move || {
+            let face = if state.sessions.is_some() { face } else { Face::Shop };
+            App::new()
+                .app_data(state.clone())
+                .app_data(Data::new(metrics.clone()))
+                .app_data(Data::new(face))
+                .app_data(PayloadConfig::new(BODY_BYTES_MAX))
+                .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .configure(move |config| routes(config, face))
+                .default_service(web::to(pages::page))
+                // The last is the outermost.
+                .wrap(from_fn(same_origin::check))
+                .wrap(from_fn(observe))
+                .wrap(from_fn(headers::add))
+        });
+        open_door(server, &basics.http, port, true, drain)
+    };
+    let (api, public) = (door(basics.http.port, Face::Both)?, door(basics.http.public_port, Face::Shop)?);
+    Listeners::new(api, public, &basics.http, readiness)
+}
+
+fn routes(config: &mut ServiceConfig, face: Face) {
+    config
+        .service(resource("/settings.json").route(web::get().to(pages::settings)))
+        .service(resource("/live").route(web::get().to(live::shop)))
+        .service(web::resource("/{service:sales|production|restock}/{path:.*}").to(forwarding::forward))
+        // Nothing of these is a page.
+        .service(web::resource("/{service:sales|production|restock}").to(nothing));
+    if face == Face::Both {
+        config
+            .service(
+                resource("/session")
+                    .route(web::get().to(session::get))
+                    .route(web::post().to(session::post))
+                    .route(web::delete().to(session::delete)),
+            )
+            .service(resource("/live/console").route(web::get().to(live::console)))
+            .service(web::resource("/demo/{path:.*}").to(demo::forward));
+    }
+    config.service(web::resource("/{what:session|live|demo}{_:(/.*)?}").to(nothing));
+}
+
+/// A resource that says what it answers when it is asked for something else.
+fn resource(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(method_not_allowed))
+}
+
+async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    let allowed = if request.path() == "/session" { "GET, POST, DELETE" } else { "GET" };
+    let problem = Problem::new(ProblemKind::MethodNotAllowed, format!("This path answers {allowed}."));
+    let mut response = problem.respond_to(&request);
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
+}
+
+/// There is nothing at this path.
+async fn nothing() -> Result<HttpResponse, Problem> {
+    Err(not_found())
+}
+
+fn not_found() -> Problem {
+    Problem::new(ProblemKind::NotFound, "There is nothing at this path.")
+}
+
+/// The body of a request that is handed on, as it came; HEAD and GET have none.
+fn body_of(request: &HttpRequest, body: Bytes) -> Bytes {
+    if matches!(*request.method(), Method::GET | Method::HEAD) { Bytes::new() } else { body }
+}

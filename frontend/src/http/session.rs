@@ -1,0 +1,69 @@
+//! Signing in and out.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::http::StrictJson;
+use shared::problem::{Problem, ProblemKind};
+
+use super::{Face, State, not_found};
+use crate::session::Session;
+
+/// A wrong token is answered after so long: guessing is slow, typing is not.
+const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(300);
+
+#[derive(Deserialize)]
+pub(super) struct SignIn {
+    token: String,
+}
+
+/// Who has signed in; nobody is no error.
+pub(super) async fn get(request: HttpRequest, state: Data<State>, face: Data<Face>) -> HttpResponse {
+    let session = state.session(**face, &request);
+    no_store(&mut HttpResponse::Ok()).json(told(session.as_ref()))
+}
+
+pub(super) async fn post(
+    request: HttpRequest,
+    state: Data<State>,
+    face: Data<Face>,
+    StrictJson(SignIn { token }): StrictJson<SignIn>,
+) -> Result<HttpResponse, Problem> {
+    let sessions = state.sessions(**face).ok_or_else(not_found)?;
+    let address = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    if let Some(seconds) = state.attempts.must_wait_s(address, Instant::now()) {
+        let detail = format!("There were too many wrong tokens; try again in {seconds} s.");
+        return Err(Problem::new(ProblemKind::TooManyAttempts, detail).retry_after(seconds));
+    }
+    // What is pasted often brings a line's end with it.
+    let Some((session, cookie)) = sessions.sign_in(token.trim()) else {
+        state.attempts.failed(address, Instant::now());
+        tracing::warn!(%address, "a wrong token was used to sign in");
+        tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+        return Err(Problem::new(ProblemKind::Unauthorized, "This token is nobody's."));
+    };
+    tracing::info!(operator = session.name, %address, "signed in");
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::SET_COOKIE, cookie));
+    Ok(no_store(&mut response).json(told(Some(&session))))
+}
+
+pub(super) async fn delete(state: Data<State>, face: Data<Face>) -> Result<HttpResponse, Problem> {
+    let sessions = state.sessions(**face).ok_or_else(not_found)?;
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((header::SET_COOKIE, sessions.sign_out()));
+    Ok(no_store(&mut response).finish())
+}
+
+fn told(session: Option<&Session>) -> Value {
+    json!({ "operator": session.map(|session| json!({ "name": session.name, "role": session.role })) })
+}
+
+fn no_store(response: &mut actix_web::HttpResponseBuilder) -> &mut actix_web::HttpResponseBuilder {
+    response.insert_header((header::CACHE_CONTROL, "no-store"))
+}

@@ -1,0 +1,130 @@
+//! What waits for one browser.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use actix_web::web::Bytes;
+
+/// Most events that wait for one browser.
+pub(super) const EVENTS_MAX: usize = 64;
+/// What a browser is told instead of the events that it has missed.
+const LOST: Bytes = Bytes::from_static(b"event: lost\ndata: {}\n\n");
+
+/// Events on their way to one browser. What waits is shared with all other browsers that wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Bytes>,
+    is_closed: bool,
+    waker: Option<Waker>,
+}
+
+impl Buffer {
+    /// Adds an event; true when others had to go for it.
+    pub(super) fn push(&self, event: Bytes) -> bool {
+        let mut state = self.lock();
+        let is_full = state.waiting.len() >= EVENTS_MAX;
+        if is_full {
+            // What is still to come is news for the pages; what has waited is told by looking again.
+            state.waiting.clear();
+            state.waiting.push_back(LOST);
+        }
+        state.waiting.push_back(event);
+        wake(state);
+        is_full
+    }
+
+    /// Adds something that says only that the line is open: who has events to read knows.
+    pub(super) fn push_if_idle(&self, event: &Bytes) {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            state.waiting.push_back(event.clone());
+            wake(state);
+        }
+    }
+
+    /// Nothing more will come: what waits is still read.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        wake(state);
+    }
+
+    /// The next event; None after the last.
+    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.lock();
+        match state.waiting.pop_front() {
+            Some(event) => {
+                // A browser that was slow once does not keep its buffer for ever.
+                if state.waiting.is_empty() {
+                    state.waiting.shrink_to(4);
+                }
+                Poll::Ready(Some(event))
+            }
+            None if state.is_closed => Poll::Ready(None),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Outside the lock, which whoever is woken takes.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(buffer: &Buffer) -> Vec<String> {
+        let context = Context::from_waker(Waker::noop());
+        let mut read = Vec::new();
+        while let Poll::Ready(Some(event)) = buffer.poll_next(&context) {
+            read.push(String::from_utf8_lossy(&event).into_owned());
+        }
+        read
+    }
+
+    #[test]
+    fn who_does_not_keep_up_is_told_once_what_it_lost() {
+        let buffer = Buffer::default();
+        for number in 0..EVENTS_MAX {
+            assert!(!buffer.push(Bytes::from(number.to_string())));
+        }
+        assert!(buffer.push(Bytes::from_static(b"new")));
+        assert_eq!(read(&buffer), ["event: lost\ndata: {}\n\n", "new"]);
+        for number in 0..10 * EVENTS_MAX {
+            buffer.push(Bytes::from(number.to_string()));
+        }
+        let told = read(&buffer);
+        assert!(told.len() <= EVENTS_MAX);
+        assert_eq!(told.iter().filter(|event| event.contains("lost")).count(), 1);
+        assert_eq!(told.last().map(String::as_str), Some("639"));
+    }
+
+    #[test]
+    fn a_ping_does_not_wait_behind_events_and_the_end_comes_last() {
+        let buffer = Buffer::default();
+        let ping = Bytes::from_static(b": ping\n\n");
+        buffer.push_if_idle(&ping);
+        buffer.push_if_idle(&ping);
+        buffer.push(Bytes::from_static(b"event"));
+        buffer.close();
+        assert_eq!(read(&buffer), [": ping\n\n", "event"]);
+        assert_eq!(buffer.poll_next(&Context::from_waker(Waker::noop())), Poll::Ready(None));
+    }
+}

@@ -1,0 +1,248 @@
+//! Hands events to the browsers that asked for them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::web::Bytes;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::buffer::Buffer;
+use super::event::{self, Event};
+use super::shelves::Shelves;
+use super::stream::EventStream;
+
+/// How often it is looked for hints that are due.
+const TICK: Duration = Duration::from_millis(100);
+/// How often a quiet line is shown to be open, so that nothing on the way takes it for dead.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
+
+/// All browsers that follow live events.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+/// There are as many followers as there may be, or the process is stopping.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no more followers now")]
+pub struct Full;
+
+struct Inner {
+    clients_max: usize,
+    state: Mutex<State>,
+    clients: Gauge<u64>,
+    events: Counter<u64>,
+    overflows: Counter<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: u64,
+    shoppers: HashMap<u64, Shopper>,
+    consoles: HashMap<u64, Console>,
+    /// Who follows an order.
+    followers: HashMap<Uuid, Vec<u64>>,
+    shelves: Shelves,
+    is_online: bool,
+    is_closed: bool,
+}
+
+struct Shopper {
+    buffer: Arc<Buffer>,
+    orders: Vec<Uuid>,
+}
+
+struct Console {
+    buffer: Arc<Buffer>,
+    ends_at: Instant,
+}
+
+impl Hub {
+    /// For at most so many browsers at once; the broker is away so far.
+    pub fn new(clients_max: usize) -> Self {
+        let meter = opentelemetry::global::meter("jaego");
+        let clients = meter.u64_gauge("jaego_live_clients").with_description("Browsers that follow live events");
+        let events = meter.u64_counter("jaego_live_events").with_description("Events that were heard from the broker");
+        let overflows = meter
+            .u64_counter("jaego_live_overflows")
+            .with_description("Times that a browser did not keep up and lost what waited for it");
+        let hub = Self(Arc::new(Inner {
+            clients_max,
+            state: Mutex::default(),
+            clients: clients.build(),
+            events: events.build(),
+            overflows: overflows.build(),
+        }));
+        hub.count(&hub.lock());
+        hub
+    }
+
+    /// A shopper who wants to know of all stock, and of these orders.
+    pub fn follow_shop(&self, mut orders: Vec<Uuid>) -> Result<EventStream, Full> {
+        orders.sort_unstable();
+        orders.dedup();
+        self.follow(|state, id, buffer| {
+            for order in &orders {
+                state.followers.entry(*order).or_default().push(id);
+            }
+            state.shoppers.insert(id, Shopper { buffer, orders });
+        })
+    }
+
+    /// Somebody who has signed in and wants to know everything, for so long.
+    pub fn follow_all(&self, remaining: Duration) -> Result<EventStream, Full> {
+        let ends_at = Instant::now() + remaining;
+        self.follow(|state, id, buffer| {
+            state.consoles.insert(id, Console { buffer, ends_at });
+        })
+    }
+
+    fn follow(&self, add: impl FnOnce(&mut State, u64, Arc<Buffer>)) -> Result<EventStream, Full> {
+        let buffer = Arc::new(Buffer::default());
+        let mut state = self.lock();
+        if state.is_closed || state.count() >= self.0.clients_max {
+            return Err(Full);
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        if !state.is_online {
+            buffer.push(event::broker(false));
+        }
+        add(&mut state, id, buffer.clone());
+        self.count(&state);
+        Ok(EventStream::new(self.clone(), id, buffer))
+    }
+
+    /// A browser has gone.
+    pub(super) fn forget(&self, id: u64) {
+        let mut state = self.lock();
+        if let Some(shopper) = state.shoppers.remove(&id) {
+            for order in shopper.orders {
+                if let Some(followers) = state.followers.get_mut(&order) {
+                    followers.retain(|follower| *follower != id);
+                    if followers.is_empty() {
+                        state.followers.remove(&order);
+                    }
+                }
+            }
+        }
+        state.consoles.remove(&id);
+        self.count(&state);
+    }
+
+    /// An event came from the broker.
+    pub(super) fn tell(&self, routing_key: &str, body: &[u8]) {
+        let family = routing_key.split('.').next().unwrap_or_default().to_owned();
+        self.0.events.add(1, &[KeyValue::new("family", family)]);
+        if self.lock().count() == 0 {
+            return;
+        }
+        // Reading and writing JSON needs no lock.
+        let Some(event) = Event::parse(body) else {
+            tracing::debug!(routing_key, "what came is no event");
+            return;
+        };
+        let for_console = event.for_console(routing_key);
+        let now = Instant::now();
+        let mut state = self.lock();
+        for console in state.consoles.values() {
+            self.push(&console.buffer, for_console.clone());
+        }
+        if !state.followers.is_empty() {
+            for order in event.orders() {
+                let Some(followers) = state.followers.get(&order) else { continue };
+                let told = event.for_shopper(order);
+                for shopper in followers.iter().filter_map(|id| state.shoppers.get(id)) {
+                    self.push(&shopper.buffer, told.clone());
+                }
+            }
+        }
+        if let Some((sku, delay)) = event.product(routing_key)
+            && state.shelves.changed(sku, now, delay)
+        {
+            self.tell_shoppers(&state, &event::look_again(sku));
+        }
+    }
+
+    /// Whether events come from the broker now.
+    pub(super) fn set_online(&self, is_online: bool) {
+        let mut state = self.lock();
+        if state.is_online != is_online {
+            state.is_online = is_online;
+            let told = event::broker(is_online);
+            self.tell_shoppers(&state, &told);
+            for console in state.consoles.values() {
+                self.push(&console.buffer, told.clone());
+            }
+        }
+    }
+
+    /// Keeps lines open and ends those whose time is over, until `closing`: then all end, and no more are taken.
+    pub async fn run(self, closing: CancellationToken) {
+        let (mut ticks, mut pings) = (interval(TICK), interval(PING_EVERY));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => break,
+                _ = ticks.tick() => self.tick(),
+                _ = pings.tick() => self.ping(),
+            }
+        }
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.buffers().for_each(Buffer::close);
+    }
+
+    fn tick(&self) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        for sku in state.shelves.due(now) {
+            self.tell_shoppers(&state, &event::look_again(&sku));
+        }
+        for console in state.consoles.values().filter(|console| console.ends_at <= now) {
+            console.buffer.close();
+        }
+    }
+
+    fn ping(&self) {
+        self.lock().buffers().for_each(|buffer| buffer.push_if_idle(&PING));
+    }
+
+    fn tell_shoppers(&self, state: &State, told: &Bytes) {
+        for shopper in state.shoppers.values() {
+            self.push(&shopper.buffer, told.clone());
+        }
+    }
+
+    fn push(&self, buffer: &Buffer, told: Bytes) {
+        if buffer.push(told) {
+            self.0.overflows.add(1, &[]);
+        }
+    }
+
+    fn count(&self, state: &State) {
+        for (face, count) in [("shop", state.shoppers.len()), ("console", state.consoles.len())] {
+            self.0.clients.record(count as u64, &[KeyValue::new("face", face)]);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&self) -> usize {
+        self.shoppers.len() + self.consoles.len()
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        let shoppers = self.shoppers.values().map(|shopper| &*shopper.buffer);
+        shoppers.chain(self.consoles.values().map(|console| &*console.buffer))
+    }
+}

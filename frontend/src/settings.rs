@@ -1,0 +1,204 @@
+//! The settings; `config/default.toml` names and explains every key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use shared::settings::Basics;
+use url::Url;
+
+/// Fewest bytes of `session.key`.
+const KEY_BYTES_MIN: usize = 64;
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// What every program has.
+    #[serde(flatten)]
+    pub basics: Basics,
+    /// Where the services are.
+    pub services: Services,
+    /// The console.
+    pub console: Console,
+    /// Sessions of operators.
+    pub session: Session,
+    /// Live events.
+    pub live: Live,
+    /// What is there for trying Jaego out.
+    pub demo: Demo,
+}
+
+/// Where the services are, and how long they are waited for.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Services {
+    /// Listener `public` of sales-service.
+    pub sales_public_url: String,
+    /// Listener `api` of sales-service.
+    pub sales_url: String,
+    /// Listener `api` of production-service.
+    pub production_url: String,
+    /// Listener `api` of restock-service.
+    pub restock_url: String,
+    /// Longest wait for an answer, milliseconds.
+    pub timeout_ms: u64,
+    /// Requests to one service on their way at once.
+    pub in_flight_max: usize,
+}
+
+/// The console.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Console {
+    /// Whether it is there at all.
+    pub enabled: bool,
+}
+
+/// Sessions of operators.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Session {
+    /// What cookies are sealed with.
+    pub key: SecretString,
+    /// A session ends after so many seconds.
+    pub ttl_s: u32,
+    /// Whether browsers may send the cookie over https only.
+    pub secure: bool,
+    /// Wrong tokens from one address within a minute.
+    pub attempts_per_minute_max: u32,
+}
+
+/// Live events.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Live {
+    /// Browsers that may follow them at once.
+    pub clients_max: usize,
+}
+
+/// What is there for trying Jaego out.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Demo {
+    /// The factory simulator; empty: none.
+    pub factory_url: String,
+}
+
+impl Session {
+    /// The key's bytes, when it is one.
+    pub(crate) fn key_bytes(&self) -> Option<Vec<u8>> {
+        let text = self.key.expose_secret().trim();
+        // Hexadecimal digits are base64, too; whoever has written them means hexadecimal.
+        let bytes = hex::decode(text).or_else(|_| STANDARD.decode(text)).or_else(|_| URL_SAFE.decode(text));
+        bytes.ok().filter(|bytes| bytes.len() >= KEY_BYTES_MIN)
+    }
+}
+
+impl shared::settings::Settings for Settings {
+    type Common = Basics;
+
+    fn common(&self) -> &Basics {
+        &self.basics
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        let mut require = |good: bool, problem: &str| {
+            if !good {
+                problems.push(problem.to_owned());
+            }
+        };
+        let Services { sales_public_url, sales_url, production_url, restock_url, timeout_ms, in_flight_max } =
+            &self.services;
+        require(is_address(sales_public_url), "services.sales_public_url: must be an http(s) URL without a query");
+        require((100..=600_000).contains(timeout_ms), "services.timeout_ms: must be 100 to 600000");
+        require((1..=10_000).contains(in_flight_max), "services.in_flight_max: must be 1 to 10000");
+        if self.console.enabled {
+            for (key, url) in
+                [("sales_url", sales_url), ("production_url", production_url), ("restock_url", restock_url)]
+            {
+                let problem = format!("services.{key}: must be an http(s) URL without a query");
+                require(is_address(url), &problem);
+            }
+            let problem = "session.key: must be at least 64 bytes in hexadecimal or base64 (openssl rand -hex 64)";
+            require(self.session.key_bytes().is_some(), problem);
+        }
+        require((60..=604_800).contains(&self.session.ttl_s), "session.ttl_s: must be 60 to 604800");
+        let attempts = self.session.attempts_per_minute_max;
+        require((1..=10_000).contains(&attempts), "session.attempts_per_minute_max: must be 1 to 10000");
+        require((1..=100_000).contains(&self.live.clients_max), "live.clients_max: must be 1 to 100000");
+        let factory = &self.demo.factory_url;
+        require(factory.is_empty() || is_address(factory), "demo.factory_url: must be empty or an http(s) URL");
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::PROGRAM;
+    use shared::settings::{InvalidSettings, Sources, load};
+
+    fn load_with(changed: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        let mut env = vec![
+            ("AMQP__URL", "amqp://frontend:very-secret@localhost/jaego"),
+            ("SERVICES__SALES_PUBLIC_URL", "http://sales:8081"),
+            ("SERVICES__SALES_URL", "http://sales:8080"),
+            ("SERVICES__PRODUCTION_URL", "http://production:8180"),
+            ("SERVICES__RESTOCK_URL", "http://restock:8280/"),
+        ];
+        env.retain(|(key, _)| !changed.iter().any(|(changed, _)| changed == key));
+        env.extend(changed);
+        let env = env.into_iter().map(|(key, value)| (format!("JAEGO_FRONTEND__{key}"), value.to_owned())).collect();
+        load(Sources { defaults: PROGRAM.defaults, file: None, env_prefix: PROGRAM.env_prefix, env })
+    }
+
+    #[test]
+    fn the_defaults_lack_only_what_must_be_set() {
+        let key = "5a".repeat(64);
+        let settings = load_with(&[("SESSION__KEY", &key)]).expect("valid");
+        assert_eq!((settings.basics.http.port, settings.basics.http.public_port), (8480, 8481));
+        assert!(settings.session.secure && settings.console.enabled && settings.demo.factory_url.is_empty());
+        assert_eq!(settings.session.key_bytes().map(|bytes| bytes.len()), Some(64));
+        assert!(!format!("{settings:?}").contains(&key));
+        let InvalidSettings(problems) = load_with(&[]).expect_err("no key");
+        assert!(problems.len() == 1 && problems[0].starts_with("session.key: "), "{problems:?}");
+    }
+
+    #[test]
+    fn a_key_is_taken_in_either_form_and_never_too_short() {
+        let base64 = STANDARD.encode([7_u8; 64]);
+        assert!(load_with(&[("SESSION__KEY", &base64)]).is_ok());
+        for short in ["5a".repeat(63), STANDARD.encode([7_u8; 32]), "no key at all".to_owned()] {
+            let InvalidSettings(problems) = load_with(&[("SESSION__KEY", &short)]).expect_err("too short");
+            assert!(problems.len() == 1 && !problems[0].contains(&short), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_shop_without_a_console_needs_no_key_and_no_operators_addresses() {
+        let without = [
+            ("CONSOLE__ENABLED", "false"),
+            ("SERVICES__SALES_URL", ""),
+            ("SERVICES__PRODUCTION_URL", ""),
+            ("SERVICES__RESTOCK_URL", ""),
+        ];
+        assert!(load_with(&without).is_ok());
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let InvalidSettings(problems) = load_with(&[
+            ("SERVICES__SALES_PUBLIC_URL", "sales:8081"),
+            ("SERVICES__SALES_URL", "ftp://sales"),
+            ("SERVICES__PRODUCTION_URL", "http://production/?x=1"),
+            ("SERVICES__TIMEOUT_MS", "1"),
+            ("SERVICES__IN_FLIGHT_MAX", "0"),
+            ("SESSION__TTL_S", "1"),
+            ("SESSION__ATTEMPTS_PER_MINUTE_MAX", "0"),
+            ("LIVE__CLIENTS_MAX", "0"),
+            ("DEMO__FACTORY_URL", "here"),
+        ])
+        .expect_err("ten problems");
+        assert_eq!(problems.len(), 10, "{problems:#?}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The frontend through its front doors: a real broker, tiny services where their behaviour must be provoked, and the
+//! real sales-service where the whole must fit.
+
+mod forwarding;
+mod harness;
+mod live;
+mod pages;
+mod process;
+mod sales;
+mod session;
+mod upstream;

@@ -1,0 +1,72 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { retryDelay, shouldRetry } from "../query";
+import { newKey, ok, sales } from "./index";
+import { isTemporary, NoAnswerError, ProblemError, retryAfter } from "./problem";
+
+function answer(status: number, body: unknown, headers: Record<string, string> = {}) {
+  const fetch = vi.fn(async () => new Response(JSON.stringify(body), { status, headers }));
+  vi.stubGlobal("fetch", fetch);
+  return fetch;
+}
+const products = () => ok(sales.GET("/api/v1/products"));
+
+afterEach(() => vi.unstubAllGlobals());
+
+describe("a client", () => {
+  it("answers the body of a success", async () => {
+    answer(200, { items: [], next_cursor: null }, { "Content-Type": "application/json" });
+    expect(await products()).toEqual({ items: [], next_cursor: null });
+  });
+
+  it("throws the problem that was answered, with its time to wait", async () => {
+    const problem = { type: "/problems/overloaded", title: "Overloaded", status: 503, trace_id: "t" };
+    answer(503, problem, { "Retry-After": "3", "Content-Type": "application/problem+json" });
+    const error = await products().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ProblemError);
+    expect(error).toMatchObject({ slug: "overloaded", status: 503, retryAfterS: 3 });
+  });
+
+  it("makes a problem of a page that is none", async () => {
+    vi.stubGlobal("fetch", async () => new Response("<html>", { status: 502, statusText: "Bad Gateway" }));
+    await expect(products()).rejects.toMatchObject({ status: 502, problem: { title: "Bad Gateway" } });
+  });
+
+  it("says when no answer came", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
+    await expect(products()).rejects.toBeInstanceOf(NoAnswerError);
+  });
+});
+
+describe("asking again", () => {
+  const problem = (status: number, retryAfterS?: number) =>
+    new ProblemError({ type: "/problems/x", title: "x", status }, retryAfterS);
+
+  it("helps only where the request was not at fault", () => {
+    expect([500, 502, 503, 408, 429].every((status) => isTemporary(problem(status)))).toBe(true);
+    expect([400, 401, 403, 404, 409, 422].some((status) => shouldRetry(0, problem(status)))).toBe(false);
+    expect(shouldRetry(0, new NoAnswerError("cut"))).toBe(true);
+    expect(shouldRetry(3, new NoAnswerError("cut"))).toBe(false);
+    expect(shouldRetry(0, new TypeError("a bug"))).toBe(false);
+  });
+
+  it("waits as long as was asked for, within reason", () => {
+    expect(retryDelay(0, problem(503, 4))).toBe(4_000);
+    expect(retryDelay(0, problem(503, 4_000))).toBe(30_000);
+    expect(retryDelay(0, problem(503))).toBe(500);
+    expect(retryDelay(2, new NoAnswerError("cut"))).toBe(2_000);
+  });
+
+  it("reads Retry-After in both its forms", () => {
+    expect(retryAfter("2")).toBe(2);
+    expect(retryAfter("Thu, 01 Jan 2026 00:00:10 GMT", Date.parse("2026-01-01T00:00:00Z"))).toBe(10);
+    expect(retryAfter("Thu, 01 Jan 2026 00:00:10 GMT", Date.parse("2026-01-02T00:00:00Z"))).toBe(0);
+    expect([null, "", "soon"].map((header) => retryAfter(header))).toEqual([undefined, undefined, undefined]);
+  });
+});
+
+describe("an idempotency key", () => {
+  it("is new each time", () => {
+    expect(newKey()).toMatch(/^[0-9a-f]{32}$/);
+    expect(newKey()).not.toBe(newKey());
+  });
+});

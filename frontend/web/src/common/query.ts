@@ -1,0 +1,29 @@
+import { QueryClient } from "@tanstack/react-query";
+import { isTemporary, ProblemError } from "./api/problem";
+
+const TRIES_MAX = 3;
+const DELAY_MS_MAX = 30_000;
+
+/** Asks again only when that can help: never after a 4xx that says the request itself is wrong. */
+export function shouldRetry(failures: number, error: unknown): boolean {
+  return failures < TRIES_MAX && isTemporary(error);
+}
+
+/** `Retry-After` when the service named a time, else growing delays. */
+export function retryDelay(failures: number, error: unknown): number {
+  if (error instanceof ProblemError && error.retryAfterS !== undefined) {
+    return Math.min(error.retryAfterS * 1000, DELAY_MS_MAX);
+  }
+  return Math.min(500 * 2 ** failures, DELAY_MS_MAX);
+}
+
+/** The one cache of a page. */
+export function makeQueryClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: { retry: shouldRetry, retryDelay, staleTime: 5_000 },
+      // A change is asked for by a person, who sees the error and decides.
+      mutations: { retry: false },
+    },
+  });
+}

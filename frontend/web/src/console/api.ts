@@ -1,0 +1,168 @@
+/** What several pages ask for. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import {
+  ok,
+  type ProductionComponents,
+  production,
+  type RestockComponents,
+  restock,
+  type SalesComponents,
+  sales,
+} from "../common/api";
+import { useLiveInterval } from "./live";
+import { KEYS } from "./logic/events";
+import { type Count, countOf, filteredPage } from "./logic/paging";
+
+export type Stock = SalesComponents["schemas"]["Stock"];
+export type Movement = SalesComponents["schemas"]["MovementEntry"];
+export type Order = SalesComponents["schemas"]["Order"];
+export type OrderStatus = SalesComponents["schemas"]["OrderStatus"];
+export type Replenishment = SalesComponents["schemas"]["Replenishment"];
+export type ReplenishmentStatus = SalesComponents["schemas"]["ReplenishmentStatus"];
+export type ProductionRequest = ProductionComponents["schemas"]["ProductionRequest"];
+export type ProductionStatus = ProductionComponents["schemas"]["ProductionStatus"];
+export type Factory = ProductionComponents["schemas"]["FactoryBody"];
+export type Receipt = RestockComponents["schemas"]["Receipt"];
+export type QuarantineEntry = RestockComponents["schemas"]["QuarantineEntry"];
+export type DeadLetter = SalesComponents["schemas"]["DeadLetter"];
+export type DeadLetterGroup = SalesComponents["schemas"]["DeadLetterGroup"];
+export type AuditReport = SalesComponents["schemas"]["AuditReport"];
+export type AuditLogEntry = SalesComponents["schemas"]["AuditLogEntry"];
+
+/** The three services: they share the routes of dead letters, audit and timeline. */
+export const SERVICES = ["sales", "production", "restock"] as const;
+export type Service = (typeof SERVICES)[number];
+
+/** Items on a page of the console's lists. */
+export const PAGE = 50;
+/** The largest page of the services: for counts. */
+export const PAGE_MAX = 200;
+
+export function isService(text: string | undefined): text is Service {
+  return SERVICES.some((service) => service === text);
+}
+
+/**
+ * The client of a service, for the routes that all of them have. Their documents agree (they come from one
+ * module of the services), which a union of three clients could not express.
+ */
+export function sharedClient(service: Service): typeof sales {
+  return { sales, production, restock }[service] as unknown as typeof sales;
+}
+
+/** A page of a product's ledger; the same route gives the whole of it as a table of text to who asks for that. */
+export async function fetchMovements(
+  sku: string,
+  query: { limit: number; cursor?: string },
+  signal: AbortSignal,
+) {
+  const page = await ok(
+    sales.GET("/api/v1/stock/{sku}/movements", { params: { path: { sku }, query }, signal }),
+  );
+  return page as Exclude<typeof page, string>;
+}
+
+/** How many production requests pass a filter, and the oldest of them where one page holds them all. */
+export function useRequestCount(filter: { status?: ProductionStatus; overdue?: boolean }, name: string) {
+  const refetchInterval = useLiveInterval();
+  return useQuery({
+    queryKey: [...KEYS.requests, "count", name],
+    queryFn: async ({ signal }): Promise<Count & { oldest: string | undefined }> => {
+      const query = { ...filter, limit: PAGE_MAX };
+      const page = await ok(production.GET("/api/v1/production-requests", { params: { query }, signal }));
+      const oldest = page.next_cursor === null ? page.items.at(-1)?.created_at : undefined;
+      return { ...countOf(page), oldest };
+    },
+    refetchInterval,
+  });
+}
+
+export function useReplenishmentCount(status: ReplenishmentStatus) {
+  const refetchInterval = useLiveInterval();
+  return useQuery({
+    queryKey: [...KEYS.replenishments, "count", status],
+    queryFn: async ({ signal }) =>
+      countOf(
+        await ok(
+          sales.GET("/api/v1/replenishments", { params: { query: { status, limit: PAGE_MAX } }, signal }),
+        ),
+      ),
+    refetchInterval,
+  });
+}
+
+/** Entries of the quarantine that wait for somebody. */
+export function useQuarantineCount() {
+  const refetchInterval = useLiveInterval();
+  return useQuery({
+    queryKey: [...KEYS.quarantine, "count"],
+    queryFn: async ({ signal }): Promise<Count> => {
+      const page = await filteredPage(
+        (cursor) =>
+          ok(
+            restock.GET("/api/v1/quarantine", {
+              params: { query: { limit: PAGE_MAX, ...(cursor ? { cursor } : {}) } },
+              signal,
+            }),
+          ),
+        (entry) => entry.status === "waiting",
+        undefined,
+        PAGE_MAX,
+      );
+      return countOf(page);
+    },
+    refetchInterval,
+  });
+}
+
+/** Letters that wait, by their groups. */
+export function useDeadLetterGroups(service: Service) {
+  const refetchInterval = useLiveInterval();
+  return useQuery({
+    queryKey: [...KEYS.deadLetters, service, "groups"],
+    queryFn: ({ signal }) =>
+      ok(
+        sharedClient(service).GET("/api/v1/dead-letters/groups", {
+          params: { query: { limit: PAGE_MAX } },
+          signal,
+        }),
+      ),
+    refetchInterval,
+  });
+}
+
+/** A whole ledger is added up for it: asked for seldom. */
+const AUDIT_FRESH_MS = 5 * 60_000;
+const AUDIT_LOOK_MS = 30_000;
+
+export function useAudit(service: Service) {
+  const client = useQueryClient();
+  const query = useQuery({
+    queryKey: [...KEYS.audit, service],
+    queryFn: ({ signal }) => ok(sharedClient(service).GET("/api/v1/audit", { signal })),
+    // Only by the clock or by a person: lost events make everything else be looked at again, at once.
+    enabled: false,
+  });
+  const { refetch } = query;
+  useEffect(() => {
+    const look = () => {
+      const at = client.getQueryState([...KEYS.audit, service])?.dataUpdatedAt ?? 0;
+      if (Date.now() - at >= AUDIT_FRESH_MS) void refetch();
+    };
+    look();
+    const timer = setInterval(look, AUDIT_LOOK_MS);
+    return () => clearInterval(timer);
+  }, [client, refetch, service]);
+  return query;
+}
+
+export function useFactories() {
+  const refetchInterval = useLiveInterval();
+  return useQuery({
+    queryKey: [...KEYS.factories, "all"],
+    queryFn: ({ signal }) =>
+      ok(production.GET("/api/v1/factories", { params: { query: { limit: PAGE_MAX } }, signal })),
+    refetchInterval,
+  });
+}

@@ -1,0 +1,211 @@
+import { fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { afterEach, expect, it, vi } from "vitest";
+import { OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
+
+afterEach(() => vi.unstubAllGlobals());
+
+const at = "2026-11-22T10:00:00Z";
+const orders = page([
+  {
+    id: "01a2051b-cedc-7700-a805-c2579d04fa50",
+    status: "backordered",
+    customer: "kim",
+    lines: [{ sku: "CP-502101", quantity: 5, filled: 3, unit_price: { amount: 19_900, currency: "KRW" } }],
+    total: { amount: 99_500, currency: "KRW" },
+    replenishment_ids: [],
+    created_at: at,
+  },
+]);
+const policy = { reorder_point: 5, order_up_to: 20, lot_size: 8, mode: "auto", shortage: "reject" };
+const stock = {
+  sku: "CP-502101",
+  name: "부산도너츠",
+  price: { amount: 19_900, currency: "KRW" },
+  factory_id: "FF-500293",
+  on_sale: true,
+  on_hand: 3,
+  backordered: 0,
+  on_order: 0,
+  position: 3,
+  available: 3,
+  policy,
+  updated_at: at,
+};
+const product = {
+  "GET /sales/api/v1/stock/CP-502101": () => Response.json(stock, { headers: { ETag: '"4"' } }),
+  "GET /sales/api/v1/stock/CP-502101/replenishment-decision": () => ({
+    sku: stock.sku,
+    inputs: { on_hand: 3, on_order: 0, backordered: 0, position: 3, policy, paused_until: null },
+    formula: "f",
+    quantity: 24,
+    answer: "order",
+    explanation: "e",
+  }),
+};
+
+it("asks for a token, says when it is wrong, and forgets what was typed", async () => {
+  const drawn = renderConsole("/orders", null, {
+    "POST /session": ({ body }) =>
+      (body as { token: string }).token === "right"
+        ? { operator: OPERATOR }
+        : problem(401, "unauthorized", "No."),
+    "GET /sales/api/v1/orders": () => orders,
+  });
+  const field = (await screen.findByLabelText(/Operator token/)) as HTMLInputElement;
+  fireEvent.change(field, { target: { value: "wrong" } });
+  fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
+  expect((await screen.findByRole("alert")).textContent).toContain("not known");
+  expect(field.value).toBe("");
+  fireEvent.change(field, { target: { value: " right\n" } });
+  fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
+  // The page that was asked for, not the first one.
+  expect(await screen.findByRole("heading", { name: "Orders" })).toBeTruthy();
+  expect(drawn.of("POST", "/session").map((asked) => asked.body)).toEqual([
+    { token: "wrong" },
+    { token: "right" },
+  ]);
+  expect(JSON.stringify({ ...localStorage })).not.toContain("right");
+});
+
+it("shows a viewer no button that it may not use", async () => {
+  renderConsole("/orders", VIEWER, { "GET /sales/api/v1/orders": () => orders });
+  await screen.findByText("3 of 5");
+  expect(screen.queryByRole("button", { name: /Cancel order/ })).toBeNull();
+  expect(screen.getByText("viewer: may only look")).toBeTruthy();
+});
+
+it("asks before it cancels an order and says what will happen", async () => {
+  const path = "POST /sales/api/v1/orders/01a2051b-cedc-7700-a805-c2579d04fa50/cancel";
+  const drawn = renderConsole("/orders", OPERATOR, {
+    "GET /sales/api/v1/orders": () => orders,
+    [path]: () => problem(409, "conflict", "It was refused, so nothing was sold."),
+  });
+  fireEvent.click(await screen.findByRole("button", { name: /Cancel order/ }));
+  const dialog = await screen.findByRole("alertdialog");
+  expect(dialog.textContent).toContain("3 units go back to stock");
+  expect(dialog.textContent).toContain("2 units are no longer waited for");
+  expect(drawn.of("POST", "/cancel")).toHaveLength(0);
+  fireEvent.click(within(dialog).getByRole("button", { name: "Cancel order" }));
+  const alert = await within(dialog).findByRole("alert");
+  expect(alert.textContent).toContain("nothing was sold");
+  expect(alert.textContent).toContain("948201e16e0450bf03af103fe5fca74b");
+});
+
+it("keeps filters in the address and begins again at the first page", async () => {
+  const drawn = renderConsole("/orders?cursor=abc&sku=CP-502101", VIEWER, {
+    "GET /sales/api/v1/orders": () => orders,
+  });
+  await screen.findByText("3 of 5");
+  expect(Object.fromEntries(drawn.of("GET", "/orders")[0]?.url.searchParams ?? [])).toMatchObject({
+    cursor: "abc",
+    sku: "CP-502101",
+  });
+  fireEvent.change(screen.getByLabelText("Status"), { target: { value: "backordered" } });
+  await waitFor(() =>
+    expect(drawn.router.state.location.search).toEqual({ sku: "CP-502101", status: "backordered" }),
+  );
+});
+
+it("explains a policy while it is typed, and saves it for the version that was seen", async () => {
+  const drawn = renderConsole("/products/CP-502101", OPERATOR, {
+    ...product,
+    "PUT /sales/api/v1/products/CP-502101": () => Response.json(stock, { headers: { ETag: '"5"' } }),
+  });
+  const level = await screen.findByLabelText(/Order-up-to level/);
+  const preview = screen.getByText("With these values, now").parentElement as HTMLElement;
+  expect(preview.textContent).toContain("order 24 (3 × 8) to reach at least 20");
+  fireEvent.change(level, { target: { value: "5" } });
+  expect(preview.textContent).toContain("Put the marked fields right first");
+  fireEvent.change(level, { target: { value: "40" } });
+  expect(preview.textContent).toContain("order 40 (5 × 8) to reach at least 40");
+  fireEvent.click(screen.getByRole("button", { name: "Save policy" }));
+  fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Save policy" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  const [put] = drawn.of("PUT", "/CP-502101");
+  expect(put?.headers.get("If-Match")).toBe('"4"');
+  expect(put?.body).toMatchObject({
+    name: "부산도너츠",
+    factory_id: "FF-500293",
+    policy: { order_up_to: 40, lot_size: 8 },
+  });
+});
+
+it("sends an adjustment again with the same key when no answer came", async () => {
+  let isAway = true;
+  const drawn = renderConsole("/products/CP-502101", OPERATOR, {
+    ...product,
+    "POST /sales/api/v1/products/CP-502101/adjustments": () => (isAway ? new TypeError("no network") : {}),
+  });
+  fireEvent.click(await screen.findByRole("button", { name: "Adjust" }));
+  const dialog = await screen.findByRole("dialog");
+  fireEvent.change(within(dialog).getByLabelText(/Change \(units\)/), { target: { value: "-4" } });
+  expect(dialog.textContent).toContain("may not fall below zero");
+  fireEvent.change(within(dialog).getByLabelText(/Change \(units\)/), { target: { value: "-3" } });
+  expect(dialog.textContent).toContain("from 3 to 0");
+  fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
+  await within(dialog).findByRole("alert");
+  isAway = false;
+  fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  const keys = drawn.of("POST", "/adjustments").map((asked) => asked.headers.get("Idempotency-Key"));
+  expect(keys).toHaveLength(2);
+  expect(keys[0]).toMatch(/^[0-9a-f]{32}$/);
+  expect(keys[1]).toBe(keys[0]);
+});
+
+it("follows a redrive until its true outcome is known", async () => {
+  const job = { id: "j1", actor: "kim", rate_per_s: 50, created_at: at, total: 3, sent: 1, discarded: 0 };
+  let asked = 0;
+  const drawn = renderConsole("/dead-letters", OPERATOR, {
+    "GET /production/api/v1/dead-letters/groups": () =>
+      page([
+        {
+          group: "5f2b6d1c9a3e4f70",
+          queue: "production.requests",
+          reason: "factory-unreachable",
+          cause: "the factory answered <n>",
+          count: 3,
+          redriving: 0,
+          first_failed_at: at,
+          last_failed_at: at,
+        },
+      ]),
+    "POST /production/api/v1/dead-letters/redrive": () =>
+      Response.json({ ...job, pending: 3, processed: 0, failed_again: 0, done: false }, { status: 202 }),
+    "GET /production/api/v1/dead-letters/redrives/j1": () => {
+      asked += 1;
+      return asked < 2
+        ? { ...job, pending: 2, processed: 1, failed_again: 0, done: false }
+        : { ...job, pending: 0, processed: 2, failed_again: 1, done: true };
+    },
+  });
+  fireEvent.click(await screen.findByRole("button", { name: "Send back: 3 letters to production.requests" }));
+  fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Send back" }));
+  await screen.findByText("Under way");
+  await waitFor(
+    () => expect(screen.getAllByText("Some letters were not handled").length).toBeGreaterThan(0),
+    { timeout: 3_000 },
+  );
+  expect(drawn.of("POST", "/redrive")[0]?.body).toEqual({ group: "5f2b6d1c9a3e4f70", rate_per_s: 50 });
+  expect(drawn.router.state.location.search).toMatchObject({ service: "production", job: "j1" });
+});
+
+it("shows a word that it does not know as it came", async () => {
+  const [order] = orders.items as [object];
+  renderConsole("/orders", VIEWER, {
+    "GET /sales/api/v1/orders": () => page([{ ...order, status: "split" }]),
+  });
+  expect(await screen.findByText("split")).toBeTruthy();
+});
+
+it("notices when the session has ended", async () => {
+  let signedIn = true;
+  renderConsole("/orders", OPERATOR, {
+    "GET /session": () => ({ operator: signedIn ? OPERATOR : null }),
+    "GET /sales/api/v1/orders": () => {
+      signedIn = false;
+      return problem(401, "unauthorized", "Not signed in.");
+    },
+  });
+  expect(await screen.findByLabelText(/Operator token/)).toBeTruthy();
+});

@@ -1,0 +1,90 @@
+/** What the live events mean to the console: which lists are old now, and what is counted. */
+import type { QueryKey } from "@tanstack/react-query";
+import type { ConsoleEvent, ConsoleEventName } from "../../common/live";
+
+/** Beginnings of query keys: whatever a page asks for begins with one of them. */
+export const KEYS = {
+  stock: ["stock"],
+  orders: ["orders"],
+  replenishments: ["replenishments"],
+  requests: ["requests"],
+  factories: ["factories"],
+  receipts: ["receipts"],
+  quarantine: ["quarantine"],
+  deadLetters: ["dead-letters"],
+  timeline: ["timeline"],
+  auditLog: ["audit-log"],
+  audit: ["audit"],
+} as const satisfies Record<string, QueryKey>;
+
+/** The stations of the flow that are counted. */
+export type Station =
+  | "ordered"
+  | "backordered"
+  | "rejected"
+  | "changed"
+  | "requested"
+  | "accepted"
+  | "failed"
+  | "received"
+  | "receivedUnits";
+
+export function staleAfter(name: ConsoleEventName): QueryKey[] {
+  const [family] = name.split(".");
+  const { stock, orders, replenishments, requests, factories, receipts, deadLetters, timeline, quarantine } =
+    KEYS;
+  if (name === "stock.changed") return [stock];
+  if (name === "stock.received") return [stock, receipts, quarantine, requests, replenishments, timeline];
+  if (name === "production.dead_lettered")
+    return [deadLetters, requests, replenishments, timeline, factories];
+  if (family === "order") return [orders, timeline];
+  if (family === "factory") return [factories];
+  return [
+    requests,
+    replenishments,
+    timeline,
+    stock,
+    ...(family === "production" ? [deadLetters, factories] : []),
+  ];
+}
+
+/** Orders in an order event: the list is shortened, `count` is not. */
+function ordersIn(event: ConsoleEvent): number {
+  const { count, orders } = event.data;
+  if (typeof count === "number") return count;
+  return Array.isArray(orders) ? orders.length : 1;
+}
+
+/** What an event adds to the counters. */
+export function countedIn(name: ConsoleEventName, event: ConsoleEvent): [Station, number][] {
+  switch (name) {
+    case "order.confirmed":
+      return [["ordered", ordersIn(event)]];
+    case "order.backordered":
+      return [
+        ["ordered", ordersIn(event)],
+        ["backordered", ordersIn(event)],
+      ];
+    case "order.rejected":
+      return [
+        ["ordered", ordersIn(event)],
+        ["rejected", ordersIn(event)],
+      ];
+    case "stock.changed":
+      return [["changed", 1]];
+    case "production.requested":
+      return [["requested", 1]];
+    case "production.accepted":
+      return [["accepted", 1]];
+    case "production.dead_lettered":
+    case "production.refused":
+      return [["failed", 1]];
+    case "stock.received":
+      return [
+        ["received", 1],
+        ["receivedUnits", typeof event.data.quantity === "number" ? event.data.quantity : 0],
+      ];
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,18 @@
+/** How long requests took, as points of a chart. */
+
+interface Took {
+  created_at: string;
+  updated_at: string;
+}
+
+/** By the time when the goods came, rising; requests of one moment are one point: the longest. */
+export function waitsOf(requests: readonly Took[]): { at: number[]; seconds: number[] } {
+  const longest = new Map<number, number>();
+  for (const request of requests) {
+    const end = Date.parse(request.updated_at) / 1000;
+    const took = end - Date.parse(request.created_at) / 1000;
+    longest.set(end, Math.max(took, longest.get(end) ?? 0));
+  }
+  const points = [...longest].sort(([one], [other]) => one - other);
+  return { at: points.map(([at]) => at), seconds: points.map(([, took]) => took) };
+}

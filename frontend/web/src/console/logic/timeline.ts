@@ -1,0 +1,83 @@
+/** One chain out of the parts that the three services tell. */
+import type { SalesComponents } from "../../common/api";
+
+export type Timeline = SalesComponents["schemas"]["Timeline"];
+export type Step = SalesComponents["schemas"]["TimelineItem"];
+export type Next = SalesComponents["schemas"]["TimelineNext"];
+
+/** Most production requests that a service takes in one question. */
+export const REQUESTS_MAX = 20;
+
+/** The production requests that sales' part speaks of, in the order in which it does. */
+export function requestsIn(timeline: Timeline): string[] {
+  const ids = new Set<string>();
+  for (const { subject, detail } of timeline.items) {
+    if (subject.type === "replenishment" || subject.type === "production_request") ids.add(subject.id);
+    for (const id of detail.request_ids ?? []) ids.add(id);
+    if (detail.request_id) ids.add(detail.request_id);
+  }
+  return [...ids].slice(0, REQUESTS_MAX);
+}
+
+/** The orders that wanted a replenishment. */
+export function ordersIn(timeline: Timeline): string[] {
+  return [...new Set(timeline.items.flatMap(({ detail }) => detail.order_ids ?? []))];
+}
+
+export interface ChainStep extends Step {
+  /** Names the step within the chain. */
+  key: string;
+  /** From the end of the step before to this one, milliseconds; null for the first. */
+  waitedMs: number | null;
+}
+
+export interface Chain {
+  steps: ChainStep[];
+  next: Next[];
+  truncated: boolean;
+  /** From the first step to the last. */
+  lastedMs: number;
+}
+
+/** In an equal moment a cause comes before its effect: sales decides, production asks, goods arrive. */
+const RANK: Record<string, number> = { "sales-service": 0, "production-service": 1, "restock-service": 2 };
+
+/** All parts in time order. */
+export function chainOf(parts: readonly Timeline[]): Chain {
+  const all = parts.flatMap((part) => part.items);
+  const rank = (step: Step) => RANK[step.service] ?? 3;
+  const sorted = all
+    .map((step, place) => ({ step, place, ms: Date.parse(step.at) }))
+    .sort((one, other) => one.ms - other.ms || rank(one.step) - rank(other.step) || one.place - other.place);
+  let end: number | undefined;
+  const steps = sorted.map(({ step, ms }, place): ChainStep => {
+    // A call that overlaps the next step leaves no time in which nothing happened.
+    const waitedMs = end === undefined ? null : Math.max(0, ms - end);
+    end = Math.max(end ?? ms, ms + (step.duration_ms ?? 0));
+    return { ...step, key: `${place} ${step.kind}`, waitedMs };
+  });
+  const first = sorted[0]?.ms ?? 0;
+  return {
+    steps,
+    next: parts
+      .flatMap((part) => part.next)
+      .sort(
+        (one, other) =>
+          (one.at ? Date.parse(one.at) : Infinity) - (other.at ? Date.parse(other.at) : Infinity),
+      ),
+    truncated: parts.some((part) => part.truncated),
+    lastedMs: end === undefined ? 0 : end - first,
+  };
+}
+
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** An id as people paste it: with spaces around, or out of an address. */
+export function readId(text: string): string | undefined {
+  const plain =
+    text
+      .trim()
+      .split(/[/=?&\s]/)
+      .at(-1) ?? "";
+  return ID.test(plain) ? plain.toLowerCase() : undefined;
+}

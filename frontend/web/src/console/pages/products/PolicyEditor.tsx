@@ -1,0 +1,170 @@
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { ok, sales } from "../../../common/api";
+import { Button } from "../../../common/ui/Button";
+import { Notice } from "../../../common/ui/Notice";
+import { Select } from "../../../common/ui/Select";
+import { TextField } from "../../../common/ui/TextField";
+import type { Stock } from "../../api";
+import { KEYS } from "../../logic/events";
+import {
+  formOfPolicy,
+  type PolicyField,
+  type PolicyForm,
+  policyFaults,
+  policyOfForm,
+} from "../../logic/policy";
+import { Action } from "../../ui/Action";
+import { useWords } from "../../words";
+import { Explained, useDecision } from "./Decision";
+
+const MODES = ["auto", "manual", "off"] as const;
+const SHORTAGES = ["reject", "backorder"] as const;
+const NUMBERS = [
+  "reorder_point",
+  "order_up_to",
+  "lot_size",
+  "max_backordered",
+] as const satisfies readonly PolicyField[];
+
+interface Base {
+  stock: Stock;
+  etag: string | null;
+}
+
+/** Changes when and how much is ordered, and says as one types what that would do now. */
+export function PolicyEditor({ stock, etag, isOperator }: Base & { isOperator: boolean }) {
+  const { t } = useTranslation("console");
+  const [base, setBase] = useState<Base>({ stock, etag });
+  const [form, setForm] = useState(() => formOfPolicy(stock.policy));
+  const take = (next: Base) => {
+    setBase(next);
+    setForm(formOfPolicy(next.stock.policy));
+  };
+  const isChanged = JSON.stringify(form) !== JSON.stringify(formOfPolicy(base.stock.policy));
+  const isOld = base.etag !== etag;
+  // Nobody types: what somebody else has set is shown at once.
+  if (isOld && !isChanged) take({ stock, etag });
+  return (
+    <div className="stack">
+      {isOld && isChanged && (
+        <Notice tone="warn" role="status" title={t("policy.changedMeanwhile")}>
+          <Button size="small" onPress={() => take({ stock, etag })}>
+            {t("policy.takeTheirs")}
+          </Button>
+        </Notice>
+      )}
+      <PolicyFields form={form} onChange={setForm} isDisabled={!isOperator} />
+      <Preview form={form} stock={stock} />
+      {isOperator && (
+        <div className="row">
+          <Save
+            base={base}
+            form={form}
+            isDisabled={!isChanged}
+            // Nothing is unsaved now: the new version is taken when it is read again.
+            onSaved={() => setBase({ ...base, stock: { ...base.stock, policy: policyOfForm(form) } })}
+          />
+          <Button size="small" variant="quiet" isDisabled={!isChanged} onPress={() => take({ stock, etag })}>
+            {t("policy.reset")}
+          </Button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+export function PolicyFields(props: {
+  form: PolicyForm;
+  onChange(form: PolicyForm): void;
+  isDisabled: boolean;
+}) {
+  const { t } = useTranslation("console");
+  const words = useWords();
+  const { form, onChange, isDisabled } = props;
+  const faults = policyFaults(policyOfForm(form));
+  return (
+    <div className="fields">
+      {NUMBERS.map((field) => {
+        const fault = faults[field];
+        return (
+          <TextField
+            key={field}
+            label={t(`policy.${field}`)}
+            help={t(`policy.${field}_help`)}
+            inputMode="numeric"
+            isDisabled={isDisabled}
+            value={form[field]}
+            onChange={(text) => onChange({ ...form, [field]: text })}
+            isInvalid={fault !== undefined}
+            error={fault && t(`policyFault.${fault}`)}
+          />
+        );
+      })}
+      <Select
+        label={t("field.mode")}
+        value={form.mode}
+        isDisabled={isDisabled}
+        onChange={(mode) => onChange({ ...form, mode })}
+        options={MODES.map((value) => ({ value, label: words("mode", value) }))}
+      />
+      <Select
+        label={t("policy.shortage")}
+        value={form.shortage}
+        isDisabled={isDisabled}
+        onChange={(shortage) => onChange({ ...form, shortage })}
+        options={SHORTAGES.map((value) => ({ value, label: words("shortage", value) }))}
+      />
+    </div>
+  );
+}
+
+function Preview({ form, stock }: { form: PolicyForm; stock: Stock }) {
+  const { t } = useTranslation("console");
+  const isPaused = useDecision(stock.sku).data?.inputs.paused_until != null;
+  const policy = policyOfForm(form);
+  const isSound = Object.keys(policyFaults(policy)).length === 0;
+  return (
+    <div className="preview" aria-live="polite">
+      <h3>{t("policy.preview")}</h3>
+      {isSound ? (
+        <Explained figures={stock} policy={policy} isPaused={isPaused} />
+      ) : (
+        <p className="soft">{t("policy.faulty")}</p>
+      )}
+    </div>
+  );
+}
+
+function Save(props: { base: Base; form: PolicyForm; isDisabled: boolean; onSaved(): void }) {
+  const { t } = useTranslation("console");
+  const { stock, etag } = props.base;
+  const policy = policyOfForm(props.form);
+  const isSound = Object.keys(policyFaults(policy)).length === 0;
+  return (
+    <Action
+      label={t("policy.save")}
+      variant="primary"
+      title={t("policy.saveTitle", { sku: stock.sku })}
+      what={
+        <>
+          <p>{t("policy.saveWhat")}</p>
+          {isSound && <Explained figures={stock} policy={policy} isPaused={false} />}
+        </>
+      }
+      isDisabled={props.isDisabled || !isSound}
+      run={async () => {
+        const { name, price, factory_id, on_sale, sku } = stock;
+        await ok(
+          sales.PUT("/api/v1/products/{sku}", {
+            params: { path: { sku }, header: etag === null ? {} : { "If-Match": etag } },
+            body: { name, price, factory_id, on_sale, policy },
+          }),
+        );
+        props.onSaved();
+      }}
+      done={t("policy.saved")}
+      touches={[KEYS.stock, KEYS.replenishments, KEYS.auditLog]}
+    />
+  );
+}

@@ -1,0 +1,84 @@
+/** Who is signed in. The token goes to the server once and is never kept here: the session is a cookie that scripts cannot read. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { requestJson } from "../common/api/http";
+import { ProblemError } from "../common/api/problem";
+
+export interface Operator {
+  name: string;
+  role: "viewer" | "operator";
+}
+
+interface Session {
+  operator: Operator | null;
+}
+
+export interface Settings {
+  console: boolean;
+  demo: boolean;
+  version: string;
+}
+
+const SESSION = ["session"];
+
+export function useSession() {
+  return useQuery({ queryKey: SESSION, queryFn: () => requestJson<Session>("/session"), staleTime: 60_000 });
+}
+
+/** Whether who is signed in may change things. */
+export function useIsOperator(): boolean {
+  return useSession().data?.operator?.role === "operator";
+}
+
+export function useSettings() {
+  return useQuery({
+    queryKey: ["settings"],
+    queryFn: () => requestJson<Settings>("/settings.json"),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function useSignIn() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (token: string) => requestJson<Session>("/session", "POST", { token }),
+    onSuccess: (session) => client.setQueryData(SESSION, session),
+  });
+}
+
+export function useSignOut() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => requestJson<void>("/session", "DELETE"),
+    onSuccess: () => {
+      client.setQueryData<Session>(SESSION, { operator: null });
+      // What the operator saw is not for who comes next.
+      client.removeQueries({
+        predicate: ({ queryKey }) => !["settings", SESSION[0]].includes(String(queryKey[0])),
+      });
+    },
+  });
+}
+
+const isSignedOut = (error: unknown) => error instanceof ProblemError && error.status === 401;
+
+/** A session that has ended shows itself by a 401 of whatever was asked: then who is signed in is asked anew. */
+export function useSessionWatch(): void {
+  const client = useQueryClient();
+  useEffect(() => {
+    const ask = () => void client.invalidateQueries({ queryKey: SESSION });
+    const ofQueries = client.getQueryCache().subscribe((event) => {
+      if (event.type === "updated" && event.action.type === "error" && isSignedOut(event.action.error)) ask();
+    });
+    const ofMutations = client.getMutationCache().subscribe((event) => {
+      if (event.type !== "updated" || event.action.type !== "error") return;
+      // A wrong token at the sign-in is no ended session.
+      const wasSignedIn = client.getQueryData<Session>(SESSION)?.operator;
+      if (wasSignedIn && isSignedOut(event.action.error)) ask();
+    });
+    return () => {
+      ofQueries();
+      ofMutations();
+    };
+  }, [client]);
+}

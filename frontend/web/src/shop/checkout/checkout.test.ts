@@ -1,0 +1,118 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { NoAnswerError, ProblemError } from "../../common/api/problem";
+import { keptCart } from "../cart/cart";
+import { keptOrders } from "../orders/own-orders";
+import { Checkout, keptAttempt } from "./checkout";
+import type { Attempt, Order } from "./submission";
+
+const body = { lines: [{ sku: "A", quantity: 2 }] };
+const order = { id: "o1", status: "confirmed", created_at: "2026-01-01T00:00:00Z" } as Order;
+
+/** A shop that answers in the order given, and keeps what it was asked. */
+function shop(...answers: (Order | Error)[]) {
+  const asked: Attempt[] = [];
+  const send = async (attempt: Attempt) => {
+    asked.push(attempt);
+    const answer = answers.shift();
+    if (answer === undefined || answer instanceof Error) throw answer ?? new NoAnswerError("none left");
+    return answer;
+  };
+  return { asked, checkout: new Checkout(send) };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  localStorage.clear();
+  keptAttempt.set(null);
+  keptOrders.set([]);
+  keptCart.set([
+    { sku: "A", quantity: 2 },
+    { sku: "B", quantity: 1 },
+  ]);
+});
+afterEach(() => vi.useRealTimers());
+
+describe("checkout", () => {
+  it("sends one request for two presses", async () => {
+    const { asked, checkout } = shop(order);
+    checkout.place(body);
+    checkout.place(body);
+    await vi.runAllTimersAsync();
+    expect(asked).toHaveLength(1);
+    expect(checkout.get()).toMatchObject({ name: "placed", order });
+  });
+
+  it("keeps the attempt before it asks, and forgets it with the answer", async () => {
+    const { checkout } = shop(order);
+    checkout.place(body);
+    const kept = JSON.parse(localStorage.getItem("jaego.shop.attempt") ?? "null");
+    expect(kept).toMatchObject({ body });
+    await vi.runAllTimersAsync();
+    expect(localStorage.getItem("jaego.shop.attempt")).toBe("null");
+    expect(keptCart.get()).toEqual([{ sku: "B", quantity: 1 }]);
+    expect(keptOrders.get()).toEqual([{ id: "o1", placedAt: order.created_at, status: "confirmed" }]);
+  });
+
+  it("asks again with the same key when the answer is lost", async () => {
+    const { asked, checkout } = shop(new NoAnswerError("cut"), new NoAnswerError("cut"), order);
+    checkout.place(body);
+    await vi.runAllTimersAsync();
+    expect(asked).toHaveLength(3);
+    expect(new Set(asked.map(({ key }) => key)).size).toBe(1);
+    expect(checkout.get().name).toBe("placed");
+  });
+
+  it("goes on after a reload, with the same key and body", async () => {
+    const before = shop(new NoAnswerError("cut"));
+    before.checkout.place(body);
+    await vi.advanceTimersByTimeAsync(10);
+
+    const after = shop(order);
+    const stop = after.checkout.start();
+    await vi.advanceTimersByTimeAsync(10);
+    stop();
+    expect(after.asked).toEqual(before.asked);
+    expect(after.checkout.get().name).toBe("placed");
+  });
+
+  it("sends at once when the network is back", async () => {
+    vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
+    const { asked, checkout } = shop(new NoAnswerError("cut"), order);
+    const stop = checkout.start();
+    checkout.place(body);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(checkout.get()).toMatchObject({ name: "waiting", why: "offline" });
+    dispatchEvent(new Event("online"));
+    await vi.advanceTimersByTimeAsync(10);
+    stop();
+    expect(asked).toHaveLength(2);
+    expect(checkout.get().name).toBe("placed");
+  });
+
+  it("orders under another key after a refusal, and leaves the cart as it is until then", async () => {
+    const lines = [{ sku: "A", requested: 2, available: 1, restock_eta: null }];
+    const refusal = new ProblemError(
+      { type: "/problems/out-of-stock", title: "", status: 409, lines },
+      undefined,
+    );
+    const { asked, checkout } = shop(refusal, order);
+    checkout.place(body);
+    await vi.runAllTimersAsync();
+    expect(checkout.get()).toMatchObject({ name: "short", lines });
+    expect(keptCart.get()).toHaveLength(2);
+    checkout.place({ lines: [{ sku: "A", quantity: 1 }] });
+    await vi.runAllTimersAsync();
+    expect(asked[1]?.key).not.toBe(asked[0]?.key);
+    expect(checkout.get().name).toBe("placed");
+  });
+
+  it("leaves the cart alone when another tab has had the answer", async () => {
+    const { checkout } = shop(order);
+    checkout.place(body);
+    // The other tab's hand.
+    localStorage.setItem("jaego.shop.attempt", "null");
+    await vi.runAllTimersAsync();
+    expect(keptCart.get()).toHaveLength(2);
+    expect(keptOrders.get()).toHaveLength(1);
+  });
+});

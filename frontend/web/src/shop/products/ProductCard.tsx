@@ -1,0 +1,88 @@
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { type Instant, useFormat } from "../../common/format";
+import { Button } from "../../common/ui/Button";
+import { toast } from "../../common/ui/Toast";
+import { add, keptCart, LINES_MAX } from "../cart/cart";
+import { QuantityField } from "../QuantityField";
+import { isOrderable, type Product } from "./availability";
+import { Doughnut } from "./Doughnut";
+import { StockBadge, StockDetail } from "./StockBadge";
+
+export function ProductCard({ product, now }: { product: Product; now: Instant }) {
+  const { t } = useTranslation("shop");
+  const format = useFormat();
+  const [quantity, setQuantity] = useState(1);
+  const orderable = isOrderable(product);
+
+  const putIntoCart = () => {
+    const before = keptCart.fresh();
+    const after = add(before, product.sku, quantity);
+    if (after === before) {
+      toast(t("cart.full", { count: LINES_MAX }));
+      return;
+    }
+    keptCart.set(after);
+    setQuantity(1);
+    toast(t("cart.added", { name: product.name, quantity: format.number(quantity) }));
+  };
+
+  return (
+    <li className="card" data-sku={product.sku}>
+      <div className="card-picture" data-gone={!orderable}>
+        <Doughnut sku={product.sku} />
+      </div>
+      <div className="card-text">
+        <h2>{product.name}</h2>
+        <p className="card-price">{format.money(product.price)}</p>
+        <p className="card-stock">
+          <StockBadge product={product} now={now} />
+        </p>
+        <p className="card-detail">
+          <StockDetail product={product} now={now} />
+        </p>
+      </div>
+      <div className="card-order">
+        <QuantityField
+          label={t("quantityOf", { name: product.name })}
+          value={quantity}
+          onChange={setQuantity}
+          isDisabled={!orderable}
+        />
+        <Button
+          variant="primary"
+          isDisabled={!orderable}
+          onPress={putIntoCart}
+          aria-label={t("cart.addLabel", { name: product.name })}
+        >
+          {t("cart.add")}
+        </Button>
+      </div>
+    </li>
+  );
+}
+
+/** A card's place while the products are on their way; its parts are as large as a card's. */
+export function CardSkeleton() {
+  return (
+    <li className="card" aria-hidden="true">
+      <div className="card-picture skeleton" />
+      <div className="card-text">
+        <h2>
+          <span className="skeleton skeleton-title" />
+        </h2>
+        <p className="card-price">
+          <span className="skeleton skeleton-word" />
+        </p>
+        <p className="card-stock">
+          <span className="skeleton skeleton-word" />
+        </p>
+        <p className="card-detail">{"\u00a0"}</p>
+      </div>
+      <div className="card-order">
+        <span className="skeleton card-order-skeleton" />
+        <span className="skeleton card-order-skeleton" />
+      </div>
+    </li>
+  );
+}

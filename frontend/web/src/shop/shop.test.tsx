@@ -1,0 +1,163 @@
+import { QueryClientProvider } from "@tanstack/react-query";
+import { createMemoryHistory, RouterProvider } from "@tanstack/react-router";
+import { fireEvent, render, screen, waitFor, within } from "@testing-library/react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { chooseLanguage, startI18n } from "../common/i18n";
+import { makeQueryClient } from "../common/query";
+import { keptCart } from "./cart/cart";
+import { checkout, keptAttempt } from "./checkout/checkout";
+import en from "./i18n/en.json";
+import ko from "./i18n/ko.json";
+import { keptOrders } from "./orders/own-orders";
+import { makeRouter } from "./router";
+
+const price = { amount: 19_900, currency: "KRW" };
+const later = new Date(Date.now() + 600_000).toISOString();
+const PRODUCTS = [
+  { sku: "A", name: "Apple ring", price, available: 40, status: "in_stock", restock_eta: null },
+  { sku: "B", name: "Berry ring", price, available: 3, status: "low", restock_eta: null },
+  { sku: "C", name: "Cocoa ring", price, available: 0, status: "sold_out", restock_eta: later },
+  { sku: "D", name: "Date ring", price, available: 0, status: "sold_out", restock_eta: null },
+  { sku: "E", name: "Earl grey ring", price, available: 0, status: "backorder", restock_eta: later },
+];
+
+/** Stands in for the server: products as above, orders as the test says. */
+let onOrder: (body: unknown) => Response;
+
+function json(status: number, body: unknown) {
+  return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
+}
+
+async function server(request: Request): Promise<Response> {
+  const path = new URL(request.url, "http://shop").pathname;
+  if (request.method === "POST") return onOrder(await request.json());
+  if (path === "/sales/api/v1/products") return json(200, { items: PRODUCTS, next_cursor: null });
+  const product = PRODUCTS.find(({ sku }) => path.endsWith(`/products/${sku}`));
+  if (product) return json(200, product);
+  if (path.includes("/orders/")) return json(200, order("backordered", 1));
+  return json(404, { type: "/problems/not-found", title: "Not found", status: 404 });
+}
+
+function order(status: string, filled: number) {
+  const lines = [{ sku: "A", quantity: 2, filled, unit_price: price, restock_eta: later }];
+  const total = { ...price, amount: 39_800 };
+  return { id: "o-1", status, customer: null, lines, total, replenishment_ids: [], created_at: later };
+}
+
+function show(path: string) {
+  const router = makeRouter(createMemoryHistory({ initialEntries: [path] }));
+  render(
+    <QueryClientProvider client={makeQueryClient()}>
+      <RouterProvider router={router} />
+    </QueryClientProvider>,
+  );
+}
+
+class NoEvents extends EventTarget {
+  readyState = 0;
+  close() {}
+}
+
+beforeEach(() => {
+  startI18n({ namespace: "shop", ko, en });
+  chooseLanguage("en");
+  vi.stubGlobal("fetch", server);
+  vi.stubGlobal("EventSource", NoEvents);
+  vi.stubGlobal("scrollTo", () => {});
+  keptCart.set([]);
+  keptAttempt.set(null);
+  keptOrders.set([]);
+  checkout.leave();
+});
+afterEach(() => vi.unstubAllGlobals());
+
+function press(name: string | RegExp) {
+  fireEvent.click(screen.getByRole("button", { name }));
+}
+
+describe("the catalog", () => {
+  it("says what is there, and lets nobody order what is not", async () => {
+    show("/");
+    await screen.findByText("Apple ring");
+    const card = (name: string) => within(screen.getByText(name).closest("li") as HTMLElement);
+    expect(card("Apple ring").getByText("In stock")).toBeTruthy();
+    expect(card("Berry ring").getByText("Only 3 left")).toBeTruthy();
+    expect(card("Cocoa ring").getByText(/^Back around \d\d:\d\d|Back around .+ \d\d:\d\d/)).toBeTruthy();
+    expect(card("Date ring").getByText("Sold out")).toBeTruthy();
+    expect(card("Earl grey ring").getByText("On order")).toBeTruthy();
+    const isDisabled = (name: string) =>
+      card(name).getByRole("button", { name: /^Add / }).hasAttribute("disabled");
+    expect(PRODUCTS.map(({ name }) => isDisabled(name))).toEqual([false, false, true, true, false]);
+  });
+
+  it("puts what is wanted into the cart, and says so in the chosen language", async () => {
+    show("/");
+    await screen.findByText("Apple ring");
+    press("Add Apple ring to the cart");
+    press("Add Apple ring to the cart");
+    expect(keptCart.get()).toEqual([{ sku: "A", quantity: 2 }]);
+    chooseLanguage("ko");
+    expect(await screen.findByRole("heading", { level: 1, name: "도너츠" })).toBeTruthy();
+    expect(screen.getAllByText("19,900원")).toHaveLength(PRODUCTS.length);
+  });
+});
+
+describe("ordering", () => {
+  it("shows the order once it is taken", async () => {
+    keptCart.set([{ sku: "A", quantity: 2 }]);
+    onOrder = () => json(202, order("backordered", 1));
+    show("/cart");
+    await screen.findByText("₩39,800", { selector: "strong" });
+    press("Order");
+    await screen.findByText("Ordered, waiting for stock");
+    expect(screen.getByText("1 of 2")).toBeTruthy();
+    expect(keptCart.get()).toEqual([]);
+    expect(keptOrders.get()).toHaveLength(1);
+  });
+
+  it("says what is left when stock was lost, and orders just that with one press", async () => {
+    keptCart.set([
+      { sku: "A", quantity: 2 },
+      { sku: "B", quantity: 5 },
+    ]);
+    const bodies: unknown[] = [];
+    const lines = [{ sku: "B", requested: 5, available: 3, restock_eta: null }];
+    onOrder = (body) => {
+      bodies.push(body);
+      return bodies.length === 1
+        ? json(409, {
+            type: "/problems/out-of-stock",
+            title: "Out of stock",
+            status: 409,
+            order_id: "x",
+            lines,
+          })
+        : json(201, order("confirmed", 2));
+    };
+    show("/cart");
+    await screen.findByRole("button", { name: "Order" });
+    press("Order");
+    await screen.findByText("Somebody was quicker");
+    expect(screen.getByText(/5 wanted, 3 left\. No more is on its way yet\./)).toBeTruthy();
+    press("Order what is left");
+    await waitFor(() => expect(bodies).toHaveLength(2));
+    expect(bodies[1]).toEqual({
+      lines: [
+        { sku: "A", quantity: 2 },
+        { sku: "B", quantity: 3 },
+      ],
+    });
+  });
+
+  it("says why an order was refused", async () => {
+    keptCart.set([{ sku: "A", quantity: 2 }]);
+    const detail = "There is no product A.";
+    onOrder = () =>
+      json(422, { type: "/problems/unknown-product", title: "Unknown product", status: 422, detail });
+    show("/cart");
+    await screen.findByRole("button", { name: "Order" });
+    press("Order");
+    expect(await screen.findByText(detail)).toBeTruthy();
+    expect(keptCart.get()).toHaveLength(1);
+  });
+});

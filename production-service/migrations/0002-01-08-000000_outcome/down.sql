@@ -1,0 +1,3 @@
+ALTER TABLE production_requests
+    DROP COLUMN outcome_at,
+    DROP COLUMN last_outcome;

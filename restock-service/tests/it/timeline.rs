@@ -1,0 +1,152 @@
+//! What is on record of production requests, in time order.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use shared::contracts::production::{self, ProductionOutcome};
+use shared::ids::{OrderId, Quantity, RequestId};
+use shared::trace::TraceContext;
+use testkit::service::VIEWER_TOKEN;
+
+use crate::consumers::requested;
+use crate::harness::{FACTORY, SKU, Service, claims, echo, part};
+
+/// Steps and what comes next, with their order checked.
+async fn told(service: &Service, question: &str) -> (Vec<Value>, Vec<Value>) {
+    let url = format!("{}/api/v1/timeline?{question}", service.doors.api);
+    let answer = service.world.get(&url, Some(VIEWER_TOKEN)).await;
+    assert_eq!((answer.status, &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
+    let list = |name: &str| answer.body[name].as_array().unwrap().clone();
+    let items = list("items");
+    let at = |item: &Value| item["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    assert!(items.is_sorted_by_key(at), "{items:?}");
+    assert!(items.iter().all(|item| item["service"] == "restock-service"));
+    (items, list("next"))
+}
+
+fn kinds(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| item["kind"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let request_id = RequestId::generate();
+    let trace = TraceContext::new_root();
+    let event = requested(request_id, 100);
+    world.publish(&production::REQUESTED, trace, &event).await;
+    world.wait_for_number("SELECT count(*) FROM production_requests", 1).await;
+    let question = format!("request={request_id}");
+    let (items, next) = told(&service, &question).await;
+    assert_eq!(kinds(&items), ["restock.expected"]);
+    assert_eq!(items[0]["subject"], json!({"type": "production_request", "id": request_id}));
+    assert_eq!((&items[0]["quantity"], &items[0]["trace_id"]), (&json!(100), &json!(trace.trace_id())));
+    let asked_at: DateTime<Utc> = items[0]["detail"]["requested_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(asked_at.timestamp_micros(), event.requested_at.timestamp_micros());
+    assert_eq!((&next[0]["what"], &next[0]["quantity"], next.len()), (&json!("goods"), &json!(100), 1));
+
+    let token = world.sign(&claims(request_id, 100));
+    assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
+    let body = json!({"request_id": request_id, "quantity": 10, "reason": "delivery note 4711"});
+    let url = format!("{}/api/v1/receipts", service.doors.api);
+    let by_hand = world.post(&url, testkit::service::OPERATOR_TOKEN, None, &body).await;
+    assert_eq!(by_hand.status, 201, "{by_hand:?}");
+    // 30 are open; the rest is kept.
+    assert_eq!(service.call(&token, &part("b", 50)).await.received(), ("received", 30));
+    let (items, next) = told(&service, &question).await;
+    assert_eq!(
+        kinds(&items),
+        ["restock.expected", "receipt.booked", "receipt.booked", "receipt.booked", "quarantine.kept"]
+    );
+    let first = &items[1];
+    assert_eq!((&first["sku"], &first["quantity"]), (&json!(SKU), &json!(60)));
+    assert_eq!(first["detail"], json!({"request_id": request_id, "factory_id": FACTORY, "delivery_id": "a"}));
+    assert_eq!(first["trace_id"].as_str().map(str::len), Some(32));
+    let second = &items[2];
+    assert_eq!(second["subject"], json!({"type": "receipt", "id": by_hand.body["id"]}));
+    assert_eq!((&second["detail"]["actor"], &second["detail"]["reason"]), (&json!("kim"), &body["reason"]));
+    let kept = &items[4];
+    assert_eq!((&kept["quantity"], &kept["detail"]["reason"]), (&json!(20), &json!("over-delivery")));
+    assert_eq!((&kept["detail"]["status"], &kept["detail"]["delivery_id"]), (&json!("waiting"), &json!("b")));
+    assert_eq!((&next[0]["what"], &next[0]["subject"], next.len()), (&json!("decision"), &kept["subject"], 1));
+
+    let id = kept["subject"]["id"].as_str().unwrap();
+    let reason = json!({"reason": "counted: 20 more in the truck"});
+    let url = format!("{}/api/v1/quarantine/{id}/accept", service.doors.api);
+    let accepted = world.post(&url, testkit::service::OPERATOR_TOKEN, None, &reason).await;
+    assert_eq!(accepted.status, 200, "{accepted:?}");
+    let (items, next) = told(&service, &question).await;
+    let judged = items.iter().find(|item| item["kind"] == "quarantine.accepted").unwrap();
+    assert_eq!(judged["at"], accepted.body["decided_at"]);
+    let detail = json!({
+        "actor": "kim", "reason": reason["reason"], "receipt_id": accepted.body["receipt_id"], "request_id": request_id,
+    });
+    assert_eq!(judged["detail"], detail);
+    assert_eq!(kinds(&items).iter().filter(|kind| **kind == "receipt.booked").count(), 4);
+    assert!(next.is_empty(), "{next:?}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_for_a_request_that_was_called_off_is_told() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let request_id = RequestId::generate();
+    // Only the token tells of it, at first.
+    let token = world.sign(&claims(request_id, 100));
+    service.call(&token, &part("a", 60)).await;
+    let question = format!("request={request_id}");
+    let (items, _) = told(&service, &question).await;
+    let known = items.iter().find(|item| item["kind"] == "restock.expected").unwrap();
+    assert_eq!((items.len(), &known["trace_id"]), (2, &Value::Null));
+    let outcome = ProductionOutcome {
+        request_id,
+        sku: SKU.parse().unwrap(),
+        quantity: Quantity::try_from(100).unwrap(),
+        factory_id: FACTORY.parse().unwrap(),
+        revision: 1,
+        at: Utc::now(),
+        reason: "closed short".to_owned(),
+    };
+    world.publish(&production::CANCELLED, TraceContext::new_root(), &outcome).await;
+    world.wait_for_number("SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL", 1).await;
+    let mut other = echo("40", &token);
+    other["MessageAttributeProductId"] = json!("CP-1");
+    assert_eq!(service.call(&token, &other).await.problem(), "callback-mismatch");
+    let (items, next) = told(&service, &question).await;
+    assert_eq!(kinds(&items)[2..], ["restock.called_off", "quarantine.kept"]);
+    let kept = &items[3];
+    assert_eq!((&kept["detail"]["claimed_sku"], &kept["sku"]), (&json!("CP-1"), &json!(SKU)));
+    assert!(!json!(items).to_string().contains(&token), "no token");
+    assert_eq!((next.len(), &next[0]["what"]), (1, &json!("decision")));
+
+    let id = kept["subject"]["id"].as_str().unwrap();
+    let url = format!("{}/api/v1/quarantine/{id}/discard", service.doors.api);
+    let reason = json!({"reason": "nothing came"});
+    assert_eq!(world.post(&url, testkit::service::OPERATOR_TOKEN, None, &reason).await.status, 200);
+    let (items, next) = told(&service, &question).await;
+    let judged = items.last().unwrap();
+    assert_eq!((&judged["kind"], &judged["detail"]["reason"]), (&json!("quarantine.discarded"), &reason["reason"]));
+    assert!(next.is_empty());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_about_one_order_or_some_requests() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let (order, request) = (OrderId::generate(), RequestId::generate());
+    let url = format!("{}/api/v1/timeline", service.doors.api);
+    for question in [String::new(), "?request=x".to_owned(), format!("?order={order}&request={request}")] {
+        let answer = world.get(&format!("{url}{question}"), Some(VIEWER_TOKEN)).await;
+        assert_eq!((answer.status, answer.problem()), (422, "invalid-request"), "{question}");
+    }
+    for question in [format!("order={order}"), format!("request={request},{order}")] {
+        let (items, next) = told(&service, &question).await;
+        assert!(items.is_empty() && next.is_empty());
+    }
+    assert_eq!(world.get(&format!("{url}?order={order}"), None).await.problem(), "unauthorized");
+    let public = format!("{}/api/v1/timeline?order={order}", service.doors.public);
+    assert_eq!(world.get(&public, Some(VIEWER_TOKEN)).await.problem(), "not-found");
+    service.stop().await;
+}
