@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::rows::Row;
 use crate::amqp::{connection, properties};
-use crate::settings::Amqp;
+use crate::settings::Broker;
 
 /// Where messages are published. The client hands a message that the broker returns to whichever confirm comes next
 /// on its channel. Returns are usual for events that nobody needs to have subscribed, so the others have a channel of
@@ -23,7 +23,7 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub(super) async fn open(link: &Connection, settings: &Amqp) -> anyhow::Result<Self> {
+    pub(super) async fn open(link: &Connection, settings: &Broker) -> anyhow::Result<Self> {
         let needed = connection::confirming_channel(link, settings).await?;
         let optional = connection::confirming_channel(link, settings).await?;
         Ok(Self { needed, optional })
