@@ -47,6 +47,7 @@ for (const language of /** @type {const} */ (["ko", "en"])) {
       await adjust(few.sku, -2);
       await orderButton(page, language).click();
       await shows(page.locator(".notice"), words.quicker);
+      await shows(page.locator(`.cart-line[data-sku="${few.sku}"] .badge`), "1");
       await checkPage(page, "an order that stock could not fill");
       await picture(page, name("short"));
       await page.getByRole("button", { name: words.backorder }).click();

@@ -123,6 +123,33 @@ test("an order placed offline is sent when the network is back", async (t) => {
   assert.equal((await ordersOf(doughnut.sku)).length, 1);
 });
 
+test("an order placed offline may be left alone: whoever looks around is told when it is taken", async (t) => {
+  const doughnut = await product(t, { stock: 10 });
+  const page = await visit(t, { expected: [/ERR_INTERNET_DISCONNECTED/] });
+  await fillCart(page, doughnut);
+  await page.context().setOffline(true);
+  await orderButton(page).click();
+  await shows(page.locator(".notice"), words.offline);
+  await page.locator(".brand").click();
+  await shows(page.locator(".status-bar"), "An order is waiting for its answer.");
+  await page.context().setOffline(false);
+  await shows(page.locator(".status-bar"), "Your order was taken.");
+  await page.getByRole("link", { name: "See it" }).click();
+  await orderShown(page);
+  await shows(page.locator(".order-stage"), words.complete);
+});
+
+test("without live events the page looks again by itself", async (t) => {
+  const doughnut = await product(t, { stock: 2 });
+  const page = await visit(t, { expected: [/\/live/] });
+  await page.route("**/live*", (route) => route.abort("connectionrefused"));
+  await page.goto("/");
+  await shows(page.locator(".shop-footer"), "Not live");
+  await shows(badge(page, doughnut.sku), "Only 2 left");
+  await adjust(doughnut.sku, -2);
+  await shows(badge(page, doughnut.sku), words.soldOut);
+});
+
 test("a busy shop is asked again when it said so", async (t) => {
   const doughnut = await product(t, { stock: 10 });
   const page = await visit(t, { expected: [/status of 503/] });

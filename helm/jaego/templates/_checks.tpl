@@ -12,7 +12,7 @@
 {{- if and (not $entrances.factory.enabled) (not .Values.production.callbackBaseUrl) -}}
 {{- $problems = append $problems "entrances.factory.enabled is false: set production.callbackBaseUrl to the address under which factories reach restock-service's public port." -}}
 {{- end -}}
-{{- range $name := list "shop" "factory" "operations" -}}
+{{- range $name := list "shop" "factory" "operations" "console" -}}
 {{- $entrance := index $entrances $name -}}
 {{- if and $entrance.enabled (eq $entrance.kind "HTTPRoute") (empty $entrance.httpRoute.parentRefs) -}}
 {{- $problems = append $problems (printf "entrances.%s.kind is HTTPRoute: name the Gateway in entrances.%s.httpRoute.parentRefs." $name $name) -}}
@@ -24,7 +24,16 @@
 {{- if and $entrances.shop.enabled $entrances.factory.enabled (eq $entrances.shop.host $entrances.factory.host) -}}
 {{- $problems = append $problems "entrances.factory.host must differ from entrances.shop.host: the Factory has an entrance of its own." -}}
 {{- end -}}
-{{- range $component := list "sales" "production" "restock" -}}
+{{- if and $entrances.console.enabled (not .Values.frontend.enabled) -}}
+{{- $problems = append $problems "entrances.console.enabled is true, but frontend.enabled is false: there is no console to lead to." -}}
+{{- end -}}
+{{- if and $entrances.console.enabled (eq (toString (default dict .Values.frontend.settings.console).enabled) "false") -}}
+{{- $problems = append $problems "entrances.console.enabled is true, but frontend.settings.console.enabled is false: there is no console to lead to." -}}
+{{- end -}}
+{{- if and $entrances.console.enabled (or (and $entrances.shop.enabled (eq $entrances.console.host $entrances.shop.host)) (and $entrances.factory.enabled (eq $entrances.console.host $entrances.factory.host))) -}}
+{{- $problems = append $problems "entrances.console.host must differ from entrances.shop.host and entrances.factory.host: operators have an entrance of their own." -}}
+{{- end -}}
+{{- range $component := (ternary (list "sales" "production" "restock" "frontend") (list "sales" "production" "restock") .Values.frontend.enabled) -}}
 {{- $of := index $.Values $component -}}
 {{- $scale := $of.autoscaling -}}
 {{- $least := $of.replicas | int -}}
@@ -41,9 +50,10 @@
 {{- $problems = append $problems (printf "%s.podDisruptionBudget.minAvailable must be 0 with one replica: otherwise its node could never be drained. Or run 2." $component) -}}
 {{- end -}}
 {{- if not $of.existingSecret -}}
-{{- range $server := list "postgresql" "rabbitmq" -}}
+{{- range $server := (ternary (list "rabbitmq") (list "postgresql" "rabbitmq") (eq $component "frontend")) -}}
 {{- if not (index $.Values $server).bundled -}}
-{{- $problems = append $problems (printf "%s.bundled is false: put %s-service's URLs into a Secret and name it in %s.existingSecret (keys: %s)." $server $component $component (join ", " (include "jaego.facts" (dict "component" $component) | fromYaml).secretKeys)) -}}
+{{- $whose := ternary "the frontend's URL and key" (printf "%s-service's URLs" $component) (eq $component "frontend") -}}
+{{- $problems = append $problems (printf "%s.bundled is false: put %s into a Secret and name it in %s.existingSecret (keys: %s)." $server $whose $component (join ", " (include "jaego.facts" (dict "component" $component) | fromYaml).secretKeys)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

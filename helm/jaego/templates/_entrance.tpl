@@ -1,10 +1,12 @@
 {{/*
 One way in from outside, as Ingress or as HTTPRoute:
 (dict "root" $ "entrance" "factory" "component" "restock" "port" "public" "paths" (list "/callbacks/v1/") "host" "..").
+What other paths lead to, if there are any: "others" (list (dict "component" .. "port" .. "paths" ..)).
 */}}
 {{- define "jaego.entrance" -}}
 {{- $of := index .root.Values.entrances .entrance -}}
-{{- $service := printf "%s-%s" (include "jaego.fullname" .root) .component -}}
+{{- $full := include "jaego.fullname" .root -}}
+{{- $routes := concat (default list .others) (list (dict "component" .component "port" .port "paths" .paths)) -}}
 {{- $name := .name | default .entrance -}}
 {{- if eq $of.kind "Ingress" -}}
 apiVersion: networking.k8s.io/v1
@@ -23,14 +25,15 @@ spec:
     - host: {{ .host | quote }}
       http:
         paths:
-          {{- range .paths }}
+          {{- range $route := $routes }}
+          {{- range $route.paths }}
           - path: {{ . }}
             pathType: Prefix
             backend:
-              service: {name: {{ $service }}, port: {name: {{ $.port }}}}
+              service: {name: {{ $full }}-{{ $route.component }}, port: {name: {{ $route.port }}}}
+          {{- end }}
           {{- end }}
 {{- else -}}
-{{- $ports := (include "jaego.facts" . | fromYaml).ports -}}
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{- include "jaego.metadata" (dict "root" .root "component" .component "name" $name "annotations" $of.httpRoute.annotations) | nindent 2 }}
@@ -38,11 +41,14 @@ spec:
   parentRefs: {{- toYaml $of.httpRoute.parentRefs | nindent 4 }}
   hostnames: [{{ .host | quote }}]
   rules:
+    {{- range $routes }}
+    {{- $ports := (include "jaego.facts" . | fromYaml).ports }}
     - matches:
         {{- range .paths }}
         - path: {type: PathPrefix, value: {{ . }}}
         {{- end }}
       backendRefs:
-        - {name: {{ $service }}, port: {{ index $ports .port }}}
+        - {name: {{ $full }}-{{ .component }}, port: {{ index $ports .port }}}
+    {{- end }}
 {{- end -}}
 {{- end -}}

@@ -47,7 +47,7 @@ spec:
       volumes: {{- .volumes | nindent 8 }}
 {{- end -}}
 
-{{/* One URL of each service's Secret, as files: (dict "root" $ "key" "amqp-url"). */}}
+{{/* One URL of each Secret that has it, as files: (dict "root" $ "key" "amqp-url"). */}}
 {{- define "jaego.urlVolume" -}}
 {{- $root := .root -}}
 {{- $key := .key -}}
@@ -55,7 +55,7 @@ spec:
   projected:
     defaultMode: 0440
     sources:
-      {{- range list "sales" "production" "restock" }}
+      {{- range (ternary (list "sales" "production" "restock" "frontend") (list "sales" "production" "restock") (eq $key "amqp-url")) }}
       - secret:
           name: {{ include "jaego.secretName" (dict "root" $root "component" .) | quote }}
           items: [{key: {{ $key }}, path: {{ . }}}]

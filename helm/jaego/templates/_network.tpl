@@ -9,6 +9,31 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- if $values.entrances.shop.enabled -}}
 {{- $edges = append $edges (dict "fromPeers" $peers.shopEntrance "to" "sales" "ports" (list 8081)) -}}
 {{- end -}}
+{{- if $values.frontend.enabled -}}
+{{- if $values.entrances.shop.enabled -}}
+{{- $edges = append $edges (dict "fromPeers" $peers.shopEntrance "to" "frontend" "ports" (list 8481)) -}}
+{{- end -}}
+{{- if $values.entrances.console.enabled -}}
+{{- $edges = append $edges (dict "fromPeers" $peers.consoleEntrance "to" "frontend" "ports" (list 8480)) -}}
+{{- end -}}
+{{- with $peers.operators -}}
+{{- $edges = append $edges (dict "fromPeers" . "to" "frontend" "ports" (list 8480)) -}}
+{{- end -}}
+{{- with $peers.monitoring -}}
+{{- $edges = append $edges (dict "fromPeers" . "to" "frontend" "ports" (list 9480)) -}}
+{{- end -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "sales" "ports" (list 8080 8081)) -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "production" "ports" (list 8180)) -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "restock" "ports" (list 8280)) -}}
+{{- if $values.rabbitmq.bundled -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "rabbitmq" "ports" (list 5672)) -}}
+{{- else -}}
+{{- $edges = append $edges (dict "from" "frontend" "toPeers" $peers.rabbitmq "ports" (list (int $values.rabbitmq.port))) -}}
+{{- end -}}
+{{- if $values.telemetry.otlpEndpoint -}}
+{{- $edges = append $edges (dict "from" "frontend" "toPeers" $peers.telemetry "ports" (list (include "jaego.urlPort" $values.telemetry.otlpEndpoint | int))) -}}
+{{- end -}}
+{{- end -}}
 {{- if $values.entrances.factory.enabled -}}
 {{- $edges = append $edges (dict "fromPeers" $peers.factoryEntrance "to" "restock" "ports" (list 8281)) -}}
 {{- end -}}
@@ -88,6 +113,7 @@ ports:
 {{/* All components that have pods. */}}
 {{- define "jaego.components" -}}
 {{- $all := list "sales" "production" "restock" "migrate-sales" "migrate-production" "migrate-restock" -}}
+{{- if .Values.frontend.enabled -}}{{- $all = append $all "frontend" -}}{{- end -}}
 {{- if .Values.postgresql.bundled -}}{{- $all = concat $all (list "postgresql" "database") -}}{{- end -}}
 {{- if .Values.rabbitmq.bundled -}}{{- $all = append $all "rabbitmq" -}}{{- end -}}
 {{- if .Values.rabbitmq.topology.enabled -}}{{- $all = append $all "topology" -}}{{- end -}}

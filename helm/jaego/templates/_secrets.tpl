@@ -20,6 +20,17 @@ there is random. All Secrets of the release are worked out together and remember
       "amqp-url" (printf "amqp://%s:%s@%s-rabbitmq:5672/%s" $component $amqp $full $.Values.rabbitmq.vhost)) -}}
 {{- end -}}
 {{- end -}}
+{{- /* Also when it is not installed yet: its user is made with the others'. */ -}}
+{{- if not .Values.frontend.existingSecret -}}
+{{- $old := dict "root" $ "name" (printf "%s-frontend" $full) -}}
+{{- $amqp := include "jaego.kept" (merge (dict "key" "amqp-password") $old) | default (randAlphaNum 32) -}}
+{{- /* 86 letters and digits are more than 64 bytes of base64 need. */ -}}
+{{- $key := include "jaego.kept" (merge (dict "key" "session-key") $old) | default (randAlphaNum 88) -}}
+{{- $_ := set $made "frontend" (dict
+      "amqp-password" $amqp
+      "amqp-url" (printf "amqp://frontend:%s@%s-rabbitmq:5672/%s" $amqp $full $.Values.rabbitmq.vhost)
+      "session-key" $key) -}}
+{{- end -}}
 {{- with $made.production -}}
 {{- $key := include "jaego.kept" (dict "root" $ "name" (printf "%s-production" $full) "key" "callback-signing-key") | default (genPrivateKey "ed25519") | trim -}}
 {{- $_ := set . "callback-signing-key" $key -}}

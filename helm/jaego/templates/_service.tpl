@@ -1,5 +1,5 @@
 {{/*
-One service. Ports, prefixes and key files are the program's, not a choice of who installs it; everything else is in
+One program that serves. Ports, prefixes and key files are the program's, not a choice of who installs it; everything else is in
 the values. Given as (include "jaego.facts" (dict "root" $ "component" "sales") | fromYaml).
 */}}
 {{- define "jaego.facts" -}}
@@ -11,6 +11,10 @@ secretKeys: [database-url, amqp-url]
 prefix: JAEGO_PRODUCTION
 ports: {api: 8180, public: 8181, admin: 9180}
 secretKeys: [database-url, amqp-url, callback-signing-key]
+{{- else if eq .component "frontend" }}
+prefix: JAEGO_FRONTEND
+ports: {api: 8480, public: 8481, admin: 9480}
+secretKeys: [amqp-url, session-key]
 {{- else }}
 prefix: JAEGO_RESTOCK
 ports: {api: 8280, public: 8281, admin: 9280}
@@ -24,7 +28,9 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- $of := index .root.Values .component -}}
 {{- $known := dict "http" (dict "host" "0.0.0.0" "port" $facts.ports.api "public_port" $facts.ports.public "admin_port" $facts.ports.admin) -}}
 {{- if .root.Values.tls.caSecret.name -}}
+{{- if ne .component "frontend" -}}
 {{- $_ := set $known "database" (dict "ca_file" "/etc/jaego/ca/ca.crt") -}}
+{{- end -}}
 {{- $_ := set $known "amqp" (dict "ca_file" "/etc/jaego/ca/ca.crt") -}}
 {{- end -}}
 {{- with .root.Values.telemetry.otlpEndpoint -}}
@@ -39,6 +45,17 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- if eq .component "restock" -}}
 {{- $entrances := .root.Values.entrances -}}
 {{- $_ := set $known "callback" (dict "trusted_proxies" $entrances.trustedProxies "allowed_sources" $entrances.factory.allowedSources) -}}
+{{- end -}}
+{{- if eq .component "frontend" -}}
+{{- $full := include "jaego.fullname" .root -}}
+{{- $_ := set $known "services" (dict
+      "sales_public_url" (printf "http://%s-sales:8081" $full)
+      "sales_url" (printf "http://%s-sales:8080" $full)
+      "production_url" (printf "http://%s-production:8180" $full)
+      "restock_url" (printf "http://%s-restock:8280" $full)) -}}
+{{- /* A cookie that is for https alone does not come back over an entrance without it. */ -}}
+{{- $console := .root.Values.entrances.console -}}
+{{- $_ := set $known "session" (dict "secure" (or (not $console.enabled) $console.tls.enabled)) -}}
 {{- end -}}
 {{- include "jaego.toml" (mergeOverwrite $known (deepCopy $of.settings)) -}}
 {{- end -}}
@@ -121,7 +138,7 @@ spec:
             matchLabels: {{- include "jaego.selectorLabels" $ | nindent 14 }}
         {{- end }}
       containers:
-        - name: {{ .component }}-service
+        - name: {{ ternary .component (printf "%s-service" .component) (eq .component "frontend") }}
           image: {{ include "jaego.image" (dict "root" .root "image" $of.image) }}
           imagePullPolicy: {{ $of.image.pullPolicy }}
           args: [serve, --config, /etc/jaego/config/config.toml]
@@ -152,7 +169,9 @@ spec:
 {{/* The environment tells where the secrets are, nothing else. */}}
 {{- define "jaego.env" -}}
 {{- $facts := include "jaego.facts" . | fromYaml -}}
+{{- if ne .component "frontend" }}
 - {name: {{ $facts.prefix }}__DATABASE__URL_FILE, value: /etc/jaego/secrets/database-url}
+{{- end }}
 - {name: {{ $facts.prefix }}__AMQP__URL_FILE, value: /etc/jaego/secrets/amqp-url}
 - {name: {{ $facts.prefix }}__AUTH__TOKENS_FILE, value: /etc/jaego/auth/tokens}
 {{- if eq .component "production" }}
@@ -160,6 +179,9 @@ spec:
 {{- end }}
 {{- if eq .component "restock" }}
 - {name: {{ $facts.prefix }}__CALLBACK__PUBLIC_KEYS_FILE, value: /etc/jaego/secrets/callback-public-keys}
+{{- end }}
+{{- if eq .component "frontend" }}
+- {name: {{ $facts.prefix }}__SESSION__KEY_FILE, value: /etc/jaego/secrets/session-key}
 {{- end }}
 {{- end -}}
 

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 
 use lapin::{
     BasicProperties, Confirmation, Connection, ConnectionProperties,
-    options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 use testkit::{
@@ -62,7 +62,9 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
         ],
         amqp_port: server.amqp_port(),
     };
-    for (name, user) in [("SALES_AMQP_URL", "sales"), ("PRODUCTION_AMQP_URL", "production")] {
+    for (name, user) in
+        [("SALES_AMQP_URL", "sales"), ("PRODUCTION_AMQP_URL", "production"), ("FRONTEND_AMQP_URL", "frontend")]
+    {
         let url = surroundings.url(user, &format!("{user}-secret"));
         surroundings.set(name, &url);
     }
@@ -93,6 +95,7 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     surroundings.apply(&[]).await.ends_with(0);
 
     oversteps_nothing(&surroundings).await;
+    the_frontend_only_listens(&surroundings).await;
 
     // Again, with another password.
     let changed = surroundings.url("sales", "other-secret");
@@ -138,6 +141,46 @@ async fn oversteps_nothing(surroundings: &Surroundings) {
         let channel = connection.create_channel().await.unwrap();
         let declared = channel.queue_declare(queue.into(), QueueDeclareOptions::default(), FieldTable::default()).await;
         refused(declared.map(drop).unwrap_err());
+    }
+}
+
+/// The frontend makes queues of its own and binds them to events; it reads nobody else's and says nothing.
+async fn the_frontend_only_listens(surroundings: &Surroundings) {
+    let connection = surroundings.connect("frontend", "frontend-secret").await.unwrap();
+    let refused = |error: lapin::Error| assert!(error.to_string().contains("ACCESS_REFUSED"), "{error}");
+    let declare = async |queue: &str| {
+        let channel = connection.create_channel().await.unwrap();
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+        declared.map(|_| channel)
+    };
+    let bind = async |exchange: &str, key: &str| {
+        let channel = declare("frontend.live.test").await.unwrap();
+        let options = QueueBindOptions::default();
+        channel
+            .queue_bind("frontend.live.test".into(), exchange.into(), key.into(), options, FieldTable::default())
+            .await
+    };
+    for key in ["order.*", "stock.*", "production.*", "replenishment.*", "factory.*"] {
+        bind("jaego.events", key).await.unwrap();
+    }
+    refused(bind("jaego.events", "#").await.unwrap_err());
+    refused(bind("jaego.dead-letters", "sales.factories").await.unwrap_err());
+    for queue in ["mine", "sales.live.mine", "frontend-live-mine"] {
+        refused(declare(queue).await.map(drop).unwrap_err());
+    }
+    for queue in ["sales.stock-received", "production.requests.dlq"] {
+        let channel = connection.create_channel().await.unwrap();
+        let options = BasicConsumeOptions::default();
+        let consumed = channel.basic_consume(queue.into(), "test".into(), options, FieldTable::default()).await;
+        refused(consumed.map(drop).unwrap_err());
+    }
+    for (exchange, key) in [("jaego.events", "order.confirmed"), ("", "sales.factories")] {
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish(exchange.into(), key.into(), options, b"{}", BasicProperties::default()).await;
+        refused(timeout(Duration::from_secs(20), sent.unwrap()).await.expect("an answer").unwrap_err());
     }
 }
 

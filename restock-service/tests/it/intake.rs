@@ -13,6 +13,11 @@ const PATIENT: (&str, &str) = ("DATABASE__STATEMENT_TIMEOUT_MS", "60000");
 
 /// While somebody has the table, the worker is busy with the batch that it has, and others gather.
 async fn hold_table(service: &Service) -> Client {
+    // The books are audited at the start, and would wait for the table, too.
+    wait_until("the first audit", SOON, async || {
+        (service.metric("jaego_audit_completed_timestamp_seconds").await > 0.0).then_some(())
+    })
+    .await;
     let holder = connect(&service.world.service.database.url).await;
     holder.batch_execute("BEGIN; LOCK TABLE production_requests IN ACCESS EXCLUSIVE MODE").await.unwrap();
     holder

@@ -207,6 +207,10 @@ fn the_addresses_are_right(engine: &mut Engine, world: &World) {
         check(world.secret(&connections, "amqp-url"), "amqps", rabbit, port("rabbitmq.port"), vhost, &user);
         assert_eq!(world.secret(&user, "username"), service);
     }
+    let url = world.secret("jaego-frontend-connections", "amqp-url");
+    check(url, "amqps", rabbit, port("rabbitmq.port"), vhost, "jaego-frontend-broker");
+    assert_eq!(world.secret("jaego-frontend-broker", "username"), "frontend");
+    assert!(world.secret("jaego-frontend-connections", "session-key").len() >= 128, "hexadecimal");
     let management = port("rabbitmq.managementPort");
     let url = Url::parse(world.secret("jaego-topology", "management-url")).unwrap();
     assert_eq!((url.scheme(), url.host_str(), url.port()), ("https", Some(rabbit), Some(management)));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     engine::{Engine, chart},
     objects::list,
-    values::look,
+    values::{default_toml, look},
 };
 
 const WRITE: &str = "JAEGO_WRITE_DOCS";
@@ -141,7 +141,7 @@ fn set_by_the_release(engine: &mut Engine, service: &str) -> BTreeSet<String> {
 /// The schema of `<service>.settings`: what default.toml has, without what the release sets itself.
 fn settings_schema(engine: &mut Engine, service: &str) -> Value {
     let own = set_by_the_release(engine, service);
-    let defaults = engine.read_one(&format!("{service}-service/config/default.toml"));
+    let defaults = engine.read_one(&default_toml(service));
     let mut sections = Map::new();
     for (section, keys) in defaults.as_object().unwrap() {
         let mut properties = Map::new();
@@ -165,14 +165,14 @@ fn settings_schema(engine: &mut Engine, service: &str) -> Value {
             );
         }
     }
-    let description = format!("As in {service}-service/config/default.toml, without what the release sets itself.");
+    let description = format!("As in {}, without what the release sets itself.", default_toml(service));
     json!({ "type": "object", "additionalProperties": false, "description": description, "properties": sections })
 }
 
 #[test]
 fn the_schema_knows_the_services_settings() {
     let mut engine = Engine::start();
-    for service in ["sales", "production", "restock"] {
+    for service in ["sales", "production", "restock", "frontend"] {
         let wanted = settings_schema(&mut engine, service);
         let name = format!("{service}Settings");
         let kept = engine.read_one("helm/jaego/values.schema.json")["$defs"][&name].clone();
@@ -181,7 +181,8 @@ fn the_schema_knows_the_services_settings() {
         } else {
             assert!(
                 kept == wanted,
-                "$defs.{name} of values.schema.json is not what {service}-service/config/default.toml has; {WRITE}=1 writes it anew"
+                "$defs.{name} of values.schema.json is not what {} has; {WRITE}=1 writes it anew",
+                default_toml(service)
             );
         }
     }

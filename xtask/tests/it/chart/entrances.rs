@@ -68,6 +68,7 @@ fn two_entrances_show_exactly_their_paths() {
         set([
             "shop.jaego.local /api/v1/products -> sales public 8081",
             "shop.jaego.local /api/v1/orders -> sales public 8081",
+            "shop.jaego.local / -> frontend public 8481",
             "factory.jaego.local /callbacks/v1/ -> restock public 8281",
         ])
     );
@@ -78,6 +79,7 @@ fn two_entrances_show_exactly_their_paths() {
         set([
             "shop.example.com /api/v1/products -> sales public 8081",
             "shop.example.com /api/v1/orders -> sales public 8081",
+            "shop.example.com / -> frontend public 8481",
             "factory.example.com /callbacks/v1/ -> restock public 8281",
         ])
     );
@@ -96,6 +98,46 @@ fn each_entrance_may_be_off() {
     let hosts: BTreeSet<String> =
         ways(&engine.render(&elsewhere)).iter().map(|way| way.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(hosts, set(["shop.jaego.local"]));
+}
+
+#[test]
+fn without_the_frontend_the_shop_is_products_and_orders() {
+    let mut engine = Engine::start();
+    for kind in ["Ingress", "HTTPRoute"] {
+        let shop = json!({ "kind": kind, "httpRoute": { "parentRefs": [{ "name": "outside" }] } });
+        let rendered = engine.render(&merged(&at("frontend.enabled", json!(false)), &at("entrances.shop", shop)));
+        assert_eq!(
+            ways(&rendered),
+            set([
+                "shop.jaego.local /api/v1/products -> sales public 8081",
+                "shop.jaego.local /api/v1/orders -> sales public 8081",
+                "factory.jaego.local /callbacks/v1/ -> restock public 8281",
+            ])
+        );
+        assert!(rendered.names().iter().all(|name| !name.contains("frontend") || name.starts_with("Secret ")));
+    }
+}
+
+#[test]
+fn the_console_has_an_entrance_only_when_it_is_wanted() {
+    let mut engine = Engine::start();
+    for kind in ["Ingress", "HTTPRoute"] {
+        for (tls, secure) in [(json!({}), false), (json!({ "enabled": true, "endsBefore": true }), true)] {
+            let console = json!({
+                "enabled": true, "kind": kind, "tls": tls, "httpRoute": { "parentRefs": [{ "name": "inside" }] },
+            });
+            let rendered = engine.render(&at("entrances.console", console));
+            let more: BTreeSet<String> =
+                ways(&rendered).difference(&ways(&engine.render(&evaluation()))).cloned().collect();
+            assert_eq!(more, set(["console.jaego.local / -> frontend api 8480"]));
+            // A browser would not send a secure cookie back over http.
+            let config = rendered.get("ConfigMap", "frontend")["data"]["config.toml"].as_str().unwrap();
+            assert_eq!(engine.toml(config)["session"]["secure"], secure);
+        }
+    }
+    let rendered = engine.render(&evaluation());
+    let config = rendered.get("ConfigMap", "frontend")["data"]["config.toml"].as_str().unwrap();
+    assert_eq!(engine.toml(config)["session"]["secure"], true);
 }
 
 #[test]

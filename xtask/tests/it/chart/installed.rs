@@ -86,7 +86,7 @@ impl Places {
                 places.addresses.insert(format!("{name}:{number}"), format!("127.0.0.1:{here}"));
             }
         }
-        for admin in [9080, 9180, 9280] {
+        for admin in [9080, 9180, 9280, 9480] {
             places.ports.insert(admin.to_string(), free_port());
         }
         places
@@ -194,11 +194,35 @@ impl Installed<'_> {
         }
     }
 
+    /// With the rights that the Jobs have made and the addresses and the key that the chart gives it.
+    async fn the_frontend_serves(&self) {
+        wait_until("the frontend hears the broker", SOON, async || {
+            let (code, body) = self.readiness("frontend").await;
+            if code == 200 && body["checks"]["broker-live"] == "ok" { Ok(()) } else { Err((code, body)) }
+        })
+        .await;
+        let client = testkit::http::client(Duration::from_secs(20));
+        let api = format!("http://{}", self.places.addresses["jaego-frontend:8480"]);
+        let public = format!("http://{}", self.places.addresses["jaego-frontend:8481"]);
+        let products = client.get(format!("{public}/sales/api/v1/products")).send().await.unwrap();
+        assert_eq!(products.status(), 200);
+        let token = &decoded(self.release.get("Secret", "operator-token"))["token"];
+        let signing_in = client.post(format!("{api}/session")).header("sec-fetch-site", "same-origin");
+        let signed_in = signing_in.json(&json!({ "token": token })).send().await.unwrap();
+        assert_eq!(signed_in.status(), 200);
+        let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        for path in ["/sales/api/v1/stock", "/production/api/v1/factories", "/restock/api/v1/receipts"] {
+            let answer = client.get(format!("{api}{path}")).header("cookie", &cookie).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+        }
+    }
+
     async fn readiness(&self, service: &str) -> (u16, Value) {
         let admin = match service {
             "sales" => "9080",
             "production" => "9180",
-            _ => "9280",
+            "restock" => "9280",
+            _ => "9480",
         };
         let url = format!("http://127.0.0.1:{}/readyz", self.places.ports[admin]);
         match testkit::http::client(Duration::from_secs(5)).get(url).send().await {
@@ -238,6 +262,8 @@ async fn from_the_chart_alone_the_main_job_runs() {
         })
         .await;
     }
+
+    installed.the_frontend_serves().await;
 
     // An order, a refusal, a production request, the callback, stock again.
     installed.run("Pod").await;

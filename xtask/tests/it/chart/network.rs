@@ -103,8 +103,7 @@ fn inside(rendered: &Rendered, edges: &BTreeSet<String>) -> BTreeSet<String> {
     edges.iter().filter(is_inside).cloned().collect()
 }
 
-const EVERYBODY_IN_EVALUATION: &str =
-    "sales, production, restock, migrate-sales, migrate-production, migrate-restock, database, topology, test";
+const EVERYBODY_IN_EVALUATION: &str = "sales, production, restock, frontend, migrate-sales, migrate-production, migrate-restock, database, topology, test";
 
 #[test]
 fn evaluation_has_these_edges_and_no_other() {
@@ -112,7 +111,10 @@ fn evaluation_has_these_edges_and_no_other() {
     let edges = Edges::of(&rendered);
     let between = table(
         "sales, production, restock -> postgresql tcp/5432
-         sales, production, restock -> rabbitmq tcp/5672
+         sales, production, restock, frontend -> rabbitmq tcp/5672
+         frontend -> sales tcp/8080 tcp/8081
+         frontend -> production tcp/8180
+         frontend -> restock tcp/8280
          migrate-sales, migrate-production, migrate-restock, database -> postgresql tcp/5432
          topology -> rabbitmq tcp/15672
          test -> sales tcp/8080
@@ -126,6 +128,7 @@ fn evaluation_has_these_edges_and_no_other() {
     ));
     let into = table(
         "anyone -> sales tcp/8081
+         anyone -> frontend tcp/8481
          anyone -> restock tcp/8281",
     );
     assert_eq!(edges.out, &between | &out);
@@ -137,22 +140,29 @@ fn production_has_these_edges_and_no_other() {
     let mut engine = Engine::start();
     let production = engine.values("values-production.yaml");
     let edges = Edges::of(&engine.render(&production));
+    let between = table(
+        "frontend -> sales tcp/8080 tcp/8081
+         frontend -> production tcp/8180
+         frontend -> restock tcp/8280",
+    );
     let out = table(
-        "sales, production, restock, migrate-sales, migrate-production, migrate-restock, topology -> [kube-system kube-dns] udp/53 tcp/53
+        "sales, production, restock, frontend, migrate-sales, migrate-production, migrate-restock, topology -> [kube-system kube-dns] udp/53 tcp/53
          sales, production, restock, migrate-sales, migrate-production, migrate-restock -> [jaego-postgresql] tcp/5432
-         sales, production, restock -> [jaego-rabbitmq] tcp/5671
+         sales, production, restock, frontend -> [jaego-rabbitmq] tcp/5671
          topology -> [jaego-rabbitmq] tcp/15671
          production -> [0.0.0.0/0 but 5] tcp/443",
     );
     let into = table(
         "[jaego-gateway] -> sales tcp/8081
+         [jaego-gateway] -> frontend tcp/8481
          [jaego-gateway] -> restock tcp/8281
          [monitoring] -> sales tcp/9080
          [monitoring] -> production tcp/9180
-         [monitoring] -> restock tcp/9280",
+         [monitoring] -> restock tcp/9280
+         [monitoring] -> frontend tcp/9480",
     );
-    assert_eq!(edges.out, out);
-    assert_eq!(edges.into, into);
+    assert_eq!(edges.out, &between | &out);
+    assert_eq!(edges.into, &between | &into);
 }
 
 #[test]
@@ -163,13 +173,13 @@ fn what_is_switched_on_gets_its_edges() {
     for (values, out, into) in [
         (
             json!({ "telemetry": { "otlpEndpoint": "http://collector:4318" } }),
-            "sales, production, restock -> anyone tcp/4318",
+            "sales, production, restock, frontend -> anyone tcp/4318",
             "",
         ),
         (
             json!({ "telemetry": { "otlpEndpoint": "https://collector.example.com/otlp" } }),
             // That one is open to production-service already: factories listen there.
-            "sales, restock -> anyone tcp/443",
+            "sales, restock, frontend -> anyone tcp/443",
             "",
         ),
         (
@@ -184,7 +194,13 @@ fn what_is_switched_on_gets_its_edges() {
             "",
             "[console] -> sales tcp/8080
              [console] -> production tcp/8180
-             [console] -> restock tcp/8280",
+             [console] -> restock tcp/8280
+             [console] -> frontend tcp/8480",
+        ),
+        (
+            json!({ "entrances": { "console": { "enabled": true } }, "networkPolicy": { "peers": { "consoleEntrance": pods("gate") } } }),
+            "",
+            "[gate] -> frontend tcp/8480",
         ),
         (
             json!({ "production": { "autoscaling": { "kind": "KEDA", "keda": { "existingSecret": "keda" } } }, "networkPolicy": { "peers": { "keda": pods("keda") } } }),

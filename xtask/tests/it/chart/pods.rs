@@ -150,7 +150,7 @@ fn passwords(value: &str) -> Vec<String> {
 #[test]
 fn the_environment_tells_files_only() {
     for rendered in modes(&mut Engine::start()) {
-        for component in ["sales", "production", "restock"] {
+        for component in ["sales", "production", "restock", "frontend"] {
             let deployment = rendered.get("Deployment", component);
             let container = &deployment["spec"]["template"]["spec"]["containers"][0];
             let mounts: Vec<&str> =
@@ -161,7 +161,8 @@ fn the_environment_tells_files_only() {
                 assert!(mounts.iter().any(|mount| place.starts_with(&format!("{mount}/"))), "{variable}");
                 names.insert(variable["name"].as_str().unwrap().split_once("__").unwrap().1.to_owned());
             }
-            let mut wanted = BTreeSet::from(["DATABASE__URL_FILE", "AMQP__URL_FILE", "AUTH__TOKENS_FILE"]);
+            let mut wanted = BTreeSet::from(["AMQP__URL_FILE", "AUTH__TOKENS_FILE"]);
+            wanted.insert(if component == "frontend" { "SESSION__KEY_FILE" } else { "DATABASE__URL_FILE" });
             wanted.extend((component == "production").then_some("CALLBACK__SIGNING_KEY_FILE"));
             wanted.extend((component == "restock").then_some("CALLBACK__PUBLIC_KEYS_FILE"));
             assert_eq!(names.iter().map(String::as_str).collect::<BTreeSet<_>>(), wanted);

@@ -101,6 +101,15 @@ fn settings(with_more: bool) -> impl Strategy<Value = Value> {
     })
 }
 
+fn frontend() -> impl Strategy<Value = Value> {
+    (service(&["none", "HPA"]), any::<bool>(), 1..100_i64).prop_map(|(mut values, enabled, clients)| {
+        let log = values["settings"]["telemetry"].clone();
+        values["settings"] = json!({ "telemetry": log, "live": { "clients_max": clients } });
+        values["enabled"] = json!(enabled);
+        values
+    })
+}
+
 fn service(kinds: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let scaling = (select(kinds.to_vec()), 1..20_u32, 0..20_u32, 1..=100_u32);
     let pods = (1..=100_u32, any::<prop::sample::Index>());
@@ -147,14 +156,22 @@ fn entrance(name: &'static str) -> impl Strategy<Value = Value> {
 }
 
 fn values() -> impl Strategy<Value = Value> {
-    let services = (service(&["none", "HPA", "KEDA"]), service(&["none", "HPA", "KEDA"]), service(&["none", "HPA"]));
-    let entrances =
-        (entrance("shop"), entrance("factory"), entrance("operations"), vec(network(), 0..3), vec(network(), 0..3));
+    let services =
+        (service(&["none", "HPA", "KEDA"]), service(&["none", "HPA", "KEDA"]), service(&["none", "HPA"]), frontend());
+    let entrances = (
+        entrance("shop"),
+        entrance("factory"),
+        entrance("operations"),
+        vec(network(), 0..3),
+        vec(network(), 0..3),
+        entrance("console"),
+    );
     let names = vec(
         select(vec![
             "shopEntrance",
             "factoryEntrance",
             "operationsEntrance",
+            "consoleEntrance",
             "operators",
             "monitoring",
             "keda",
@@ -173,8 +190,8 @@ fn values() -> impl Strategy<Value = Value> {
         let [bundled_db, bundled_mq, secrets, operators, topology, tests, ca, telemetry, monitors] = switches;
         let (full, suffix, common, collector, placement) = texts;
         let mut values = json!({
-            "sales": services.0, "production": services.1, "restock": services.2,
-            "entrances": { "shop": entrances.0, "factory": entrances.1, "operations": entrances.2, "trustedProxies": entrances.3 },
+            "sales": services.0, "production": services.1, "restock": services.2, "frontend": services.3,
+            "entrances": { "shop": entrances.0, "factory": entrances.1, "operations": entrances.2, "console": entrances.5, "trustedProxies": entrances.3 },
             "postgresql": merged(&placement, &json!({ "bundled": bundled_db, "port": networks.2[0] })),
             "rabbitmq": merged(&placement, &json!({ "bundled": bundled_mq, "topology": { "enabled": topology } })),
             "jobs": placement,
@@ -191,7 +208,7 @@ fn values() -> impl Strategy<Value = Value> {
         }
         // What some choices need besides.
         if secrets || !bundled_db || !bundled_mq {
-            for service in ["sales", "production", "restock"] {
+            for service in ["sales", "production", "restock", "frontend"] {
                 values[service]["existingSecret"] = json!(format!("{service}-urls"));
             }
         }
@@ -202,6 +219,9 @@ fn values() -> impl Strategy<Value = Value> {
             values["rabbitmq"]["topology"]["existingSecret"] = json!("topology");
         }
         values["production"]["autoscaling"]["keda"]["existingSecret"] = json!("keda");
+        if values["frontend"]["enabled"] == false {
+            values["entrances"]["console"]["enabled"] = json!(false);
+        }
         if values["entrances"]["factory"]["enabled"] == false {
             values["entrances"]["shop"]["enabled"] = json!(true);
             values["production"]["callbackBaseUrl"] = json!("https://factory.example.com:8443/jaego");
@@ -222,7 +242,10 @@ fn random_values_render_and_are_valid() {
         prop_assert_eq!(engine.problems(rendered.all()), Vec::<String>::new());
         prop_assert_eq!(not_in_one_policy(&rendered), vec![]);
         prop_assert_eq!(one_sided(&rendered), BTreeSet::new());
-        for service in ["sales", "production", "restock"] {
+        for service in ["sales", "production", "restock", "frontend"] {
+            if values[service]["enabled"] == false {
+                continue;
+            }
             let component = |one: &&Value| one["metadata"]["labels"]["app.kubernetes.io/component"] == service;
             let map = rendered.of_kind("ConfigMap").into_iter().find(component).expect("a ConfigMap");
             let config = engine.toml(map["data"]["config.toml"].as_str().expect("a text"));

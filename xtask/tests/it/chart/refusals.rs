@@ -83,13 +83,18 @@ fn missing_secrets() {
     refused(
         &mut engine,
         &at("rabbitmq.bundled", json!(false)),
-        &["rabbitmq.topology.existingSecret", "sales.existingSecret"],
+        &[
+            "rabbitmq.topology.existingSecret",
+            "sales.existingSecret",
+            "put the frontend's URL and key into a Secret and name it in frontend.existingSecret (keys: amqp-url, session-key)",
+        ],
     );
     let production = engine.values("values-production.yaml");
     for (path, words) in [
         ("sales.existingSecret", ["put sales-service's URLs into a Secret", "sales.existingSecret"]),
         ("production.existingSecret", ["production.existingSecret", "callback-signing-key"]),
         ("restock.existingSecret", ["restock.existingSecret", "callback-public-keys"]),
+        ("frontend.existingSecret", ["frontend.existingSecret", "amqp-url, session-key"]),
         (
             "rabbitmq.topology.existingSecret",
             ["rabbitmq.topology.existingSecret", "management-url, username, password"],
@@ -135,7 +140,15 @@ fn entrances_that_lead_nowhere() {
         &at("entrances.factory.host", json!("shop.jaego.local")),
         &["entrances.factory.host must differ from entrances.shop.host"],
     );
-    for entrance in ["shop", "factory", "operations"] {
+    let console = at("entrances.console.enabled", json!(true));
+    for (values, told) in [
+        (at("frontend.enabled", json!(false)), "frontend.enabled is false"),
+        (at("frontend.settings.console.enabled", json!(false)), "frontend.settings.console.enabled is false"),
+        (at("entrances.console.host", json!("shop.jaego.local")), "entrances.console.host must differ"),
+    ] {
+        refused(&mut engine, &merged(&console, &values), &[told]);
+    }
+    for entrance in ["shop", "factory", "operations", "console"] {
         let with = |values: Value| {
             merged(
                 &at(&format!("entrances.{entrance}.enabled"), json!(true)),
@@ -152,7 +165,7 @@ fn entrances_that_lead_nowhere() {
 #[test]
 fn numbers_that_contradict_each_other() {
     let mut engine = Engine::start();
-    for service in ["sales", "production", "restock"] {
+    for service in ["sales", "production", "restock", "frontend"] {
         let of = |values: Value| at(service, values);
         let budget = format!("{service}.podDisruptionBudget.minAvailable must be below the number of replicas (3)");
         refused(&mut engine, &of(json!({ "replicas": 3, "podDisruptionBudget": { "minAvailable": 3 } })), &[&budget]);

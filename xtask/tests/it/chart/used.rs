@@ -31,6 +31,8 @@ fn secrets_of_production() -> BTreeMap<String, BTreeMap<String, String>> {
             ]),
         );
     }
+    let amqp = ("amqp-url", "amqps://frontend:p@rabbitmq.example.com:5671/jaego");
+    secrets.insert("jaego-frontend-connections".to_owned(), map(&[amqp, ("session-key", "-")]));
     secrets.insert("jaego-operators".to_owned(), map(&[("tokens", "-"), ("token", "-")]));
     secrets.insert("jaego-ca".to_owned(), map(&[("ca.crt", "-")]));
     let management = ("management-url", "https://rabbitmq.example.com:15671");

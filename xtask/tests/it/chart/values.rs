@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+/// Where a component's settings have their defaults.
+pub(super) fn default_toml(component: &str) -> String {
+    let folder = if component == "frontend" { component.to_owned() } else { format!("{component}-service") };
+    format!("{folder}/config/default.toml")
+}
+
 /// The default: everything included.
 pub(super) fn evaluation() -> Value {
     json!({})
@@ -69,6 +75,7 @@ fn needs(path: &str, value: &Value) -> Value {
             "sales": { "existingSecret": "sales-urls" },
             "production": { "existingSecret": "production-urls" },
             "restock": { "existingSecret": "restock-urls" },
+            "frontend": { "existingSecret": "frontend-urls" },
         })
     };
     match (path, value) {

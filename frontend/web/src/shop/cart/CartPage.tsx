@@ -1,4 +1,4 @@
-import { useQueries } from "@tanstack/react-query";
+import { useQueries, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
@@ -28,6 +28,7 @@ export function CartPage() {
   const isLocked = pending(submission) !== undefined;
   useTitle(t("cart.title"));
   useGoToOrder();
+  useFreshProducts(submission.name === "short");
 
   if (cart.length === 0) {
     return (
@@ -77,6 +78,14 @@ function useTotal(cart: Cart): Money | undefined {
   if (!first || prices.includes(undefined)) return undefined;
   const amount = cart.reduce((sum, line, number) => sum + line.quantity * (prices[number]?.amount ?? 0), 0);
   return { ...first, amount };
+}
+
+/** A refusal tells that what the cart says about stock is old. */
+function useFreshProducts(isRefused: boolean): void {
+  const client = useQueryClient();
+  useEffect(() => {
+    if (isRefused) void client.invalidateQueries({ queryKey: ["products"] });
+  }, [isRefused, client]);
 }
 
 /** Once the order is taken its page is what the shopper wants to see. */
