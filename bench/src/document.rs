@@ -24,6 +24,9 @@ and vacuums nothing; the first two seconds under load do not count. Each case en
 what is in the database. A latency is the median of the turns' own.
 ";
 
+/// What the browser tests have measured is a section written by hand, kept in this file of the charts' folder.
+const PAGES: &str = "pages.md";
+
 /// Writes everything that is known.
 pub fn write(results: &Results, docs: &Path) -> anyhow::Result<()> {
     let folder = docs.join("benchmarks");
@@ -36,6 +39,10 @@ pub fn write(results: &Results, docs: &Path) -> anyhow::Result<()> {
         for (name, svg) in all_charts(case, result) {
             fs::write(folder.join(&name), svg).with_context(|| format!("cannot write {name}"))?;
         }
+    }
+    if let Ok(pages) = fs::read_to_string(folder.join(PAGES)) {
+        text.push('\n');
+        text.push_str(&pages);
     }
     let path = docs.join("benchmarks.md");
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
