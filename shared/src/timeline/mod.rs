@@ -309,8 +309,7 @@ mod tests {
         assert!(all.truncated && all.items.len() == STEPS_MAX);
         assert!(all.items.is_sorted_by_key(|item| item.at));
         assert_eq!(all.items.last().map(|item| item.at), Some(start + TimeDelta::seconds(500)));
-        let next =
-            |at: Option<DateTime<Utc>>| TimelineNext::new("sales-service", NextStep::Goods, at, subject.clone());
+        let next = |at: Option<DateTime<Utc>>| TimelineNext::new("sales-service", NextStep::Goods, at, subject.clone());
         let later = Timeline::new(vec![step(1)], vec![next(None), next(Some(start))]);
         assert!(!later.truncated && later.next[0].at.is_some());
     }
