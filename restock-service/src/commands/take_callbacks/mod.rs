@@ -92,7 +92,8 @@ impl Intake {
                 let detail = "The store is too slow now: the callback was not taken; send it again.";
                 return Err(Problem::new(ProblemKind::Unavailable, detail));
             }
-            // The worker has it: what becomes of it is bounded by the time-outs of the database.
+            // The worker has it: what becomes of it is bounded by the time-outs of the database, its own and, when its
+            // request is held, those of the held ones before it. A factory may never ask again: it is not given up.
             Err(_) => answer.await,
         };
         answered.map_err(|_| stopped())?
