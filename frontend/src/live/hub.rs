@@ -62,7 +62,7 @@ struct Console {
 }
 
 impl Hub {
-    /// For at most so many browsers at once; the broker is away so far.
+    /// For at most so many browsers at once on each face; the broker is away so far.
     pub fn new(clients_max: usize) -> Self {
         let meter = opentelemetry::global::meter("jaego");
         let clients = meter.u64_gauge("jaego_live_clients").with_description("Browsers that follow live events");
@@ -85,7 +85,7 @@ impl Hub {
     pub fn follow_shop(&self, mut orders: Vec<Uuid>) -> Result<EventStream, Full> {
         orders.sort_unstable();
         orders.dedup();
-        self.follow(|state, id, buffer| {
+        self.follow(|state| state.shoppers.len(), |state, id, buffer| {
             for order in &orders {
                 state.followers.entry(*order).or_default().push(id);
             }
@@ -96,15 +96,20 @@ impl Hub {
     /// Somebody who has signed in and wants to know everything, for so long.
     pub fn follow_all(&self, remaining: Duration) -> Result<EventStream, Full> {
         let ends_at = Instant::now() + remaining;
-        self.follow(|state, id, buffer| {
+        self.follow(|state| state.consoles.len(), |state, id, buffer| {
             state.consoles.insert(id, Console { buffer, ends_at });
         })
     }
 
-    fn follow(&self, add: impl FnOnce(&mut State, u64, Arc<Buffer>)) -> Result<EventStream, Full> {
+    /// Shoppers and consoles are counted apart: however many shoppers there are, an operator finds a place.
+    fn follow(
+        &self,
+        count: impl FnOnce(&State) -> usize,
+        add: impl FnOnce(&mut State, u64, Arc<Buffer>),
+    ) -> Result<EventStream, Full> {
         let buffer = Arc::new(Buffer::default());
         let mut state = self.lock();
-        if state.is_closed || state.count() >= self.0.clients_max {
+        if state.is_closed || count(&state) >= self.0.clients_max {
             return Err(Full);
         }
         state.last_id += 1;

@@ -48,14 +48,14 @@ async fn a_product_that_changes_all_the_time_is_told_of_once_a_second() {
     for number in 0..30 {
         front.publish("stock.changed", &json!({ "sku": "CP-1", "on_hand": number })).await;
     }
-    let published_for = begun.elapsed();
-    let mut hints = 0;
+    let (mut hints, mut told_for) = (0, Duration::ZERO);
     while let Ok(Some((name, _))) = stream.next_within(Duration::from_millis(2500)).await {
         assert_eq!(name, "stock");
         hints += 1;
+        told_for = begun.elapsed();
     }
-    let most = 2 + published_for.as_secs();
-    assert!((2..=most).contains(&hints), "{hints} hints for 30 changes in {published_for:?}");
+    let most = 2 + told_for.as_secs();
+    assert!((2..=most).contains(&hints), "{hints} hints for 30 changes within {told_for:?}");
     for number in 0..30 {
         let (name, event) = all.next().await.expect("an event");
         assert_eq!((name.as_str(), &event["data"]["on_hand"]), ("stock.changed", &json!(number)));
@@ -129,6 +129,8 @@ async fn places_are_bounded_and_given_back() {
     let refused = front.get("/live").await;
     refused.is_problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), "10");
+    // However many shoppers there are, an operator finds a place.
+    drop(follow_all(&front).await);
     drop(first);
     let third = wait_until("a place is free", SOON, async || {
         let response = front.request(Method::GET, "/live").send().await.expect("an answer");
