@@ -85,20 +85,26 @@ impl Hub {
     pub fn follow_shop(&self, mut orders: Vec<Uuid>) -> Result<EventStream, Full> {
         orders.sort_unstable();
         orders.dedup();
-        self.follow(|state| state.shoppers.len(), |state, id, buffer| {
-            for order in &orders {
-                state.followers.entry(*order).or_default().push(id);
-            }
-            state.shoppers.insert(id, Shopper { buffer, orders });
-        })
+        self.follow(
+            |state| state.shoppers.len(),
+            |state, id, buffer| {
+                for order in &orders {
+                    state.followers.entry(*order).or_default().push(id);
+                }
+                state.shoppers.insert(id, Shopper { buffer, orders });
+            },
+        )
     }
 
     /// Somebody who has signed in and wants to know everything, for so long.
     pub fn follow_all(&self, remaining: Duration) -> Result<EventStream, Full> {
         let ends_at = Instant::now() + remaining;
-        self.follow(|state| state.consoles.len(), |state, id, buffer| {
-            state.consoles.insert(id, Console { buffer, ends_at });
-        })
+        self.follow(
+            |state| state.consoles.len(),
+            |state, id, buffer| {
+                state.consoles.insert(id, Console { buffer, ends_at });
+            },
+        )
     }
 
     /// Shoppers and consoles are counted apart: however many shoppers there are, an operator finds a place.
