@@ -26,7 +26,7 @@ async fn down_undoes_up() {
     let installation = include_str!("../../../shared/migrations/0001-01-05-000000_installation/down.sql");
     let unchecked = include_str!("../../migrations/2026-11-28-000001_no_row_by_row_checks/down.sql");
     let claims = include_str!("../../../shared/migrations/0001-01-06-000000_outbox_claims/down.sql");
-    let timeline = include_str!("../../migrations/2026-12-05-000001_timeline/down.sql");
+    let timeline = include_str!("../../migrations/2026-11-28-000003_timeline/down.sql");
     let looked_up = include_str!("../../../shared/migrations/0001-01-07-000000_timeline/down.sql");
     for down in [
         timeline,
