@@ -120,17 +120,31 @@ pub(crate) async fn install(progress: &Progress, node: &Node, package: &str) -> 
     Ok(())
 }
 
-/// Is what npm says it has installed what the lock file names?
+/// Is what npm says it has installed what the lock file names? Of what is optional (a program for each kind of machine,
+/// say) only what fits this machine is installed.
 fn are_installed(dir: &Path) -> bool {
-    let named = versions(&dir.join("package-lock.json"));
-    named.is_some() && named == versions(&dir.join("node_modules/.package-lock.json"))
+    let named = packages(&dir.join("package-lock.json"));
+    let there = packages(&dir.join("node_modules/.package-lock.json"));
+    let (Some(named), Some(there)) = (named, there) else { return false };
+    let is_as_named = |(place, own): (&String, &Package)| named.get(place).is_some_and(|it| it.version == own.version);
+    let is_missing = |(place, it): (&String, &Package)| !it.is_optional && !there.contains_key(place);
+    there.iter().all(is_as_named) && !named.iter().any(is_missing)
 }
 
-/// Places of packages and their versions in a lock file.
-fn versions(lock_file: &Path) -> Option<BTreeMap<String, String>> {
+struct Package {
+    version: String,
+    is_optional: bool,
+}
+
+/// What a lock file names, by its place.
+fn packages(lock_file: &Path) -> Option<BTreeMap<String, Package>> {
     let lock: Value = serde_json::from_str(&fs::read_to_string(lock_file).ok()?).ok()?;
     let packages = lock["packages"].as_object()?.iter().filter(|(place, _)| !place.is_empty());
-    Some(packages.map(|(place, package)| (place.clone(), package["version"].to_string())).collect())
+    let read = |(place, package): (&String, &Value)| {
+        let (version, is_optional) = (package["version"].to_string(), package["optional"] == true);
+        (place.clone(), Package { version, is_optional })
+    };
+    Some(packages.map(read).collect())
 }
 
 fn version_of(node: &Path) -> Option<String> {
@@ -168,5 +182,26 @@ mod tests {
         assert!(are_installed(dir.path()));
         write("package-lock.json", "1.0.1");
         assert!(!are_installed(dir.path()), "the lock file has changed");
+    }
+
+    #[test]
+    fn packages_for_other_machines_need_not_be_there() {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        fs::create_dir_all(dir.path().join("node_modules")).expect("a folder");
+        let write = |name: &str, packages: &str| {
+            let lock = format!(r#"{{"packages":{{"":{{}},"node_modules/a":{{"version":"1"}}{packages}}}}}"#);
+            fs::write(dir.path().join(name), lock).expect("written");
+        };
+        let (here, there) = ("node_modules/.package-lock.json", r#","node_modules/b":{"version":"1","optional":true}"#);
+        write("package-lock.json", there);
+        write(here, "");
+        assert!(are_installed(dir.path()), "for another machine");
+        write(here, there);
+        assert!(are_installed(dir.path()), "for this machine");
+        write("package-lock.json", r#","node_modules/b":{"version":"2","optional":true}"#);
+        assert!(!are_installed(dir.path()), "an older one");
+        write("package-lock.json", r#","node_modules/c":{"version":"1"}"#);
+        write(here, "");
+        assert!(!are_installed(dir.path()), "this one must be there");
     }
 }
