@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, test } from "node:test";
-import { checkPage, closeBrowser, picture, seenBy, visit } from "./harness.js";
+import { checkPage, closeBrowser, picture, seenBy, until, visit } from "./harness.js";
 import { badge, card, fillCart, orderButton, orderShown, shows, WORDS } from "./shop-page.js";
 import { adjust, product } from "./stack.js";
 
@@ -10,9 +10,8 @@ after(closeBrowser);
 
 /** What the first load may weigh, everything but the products themselves. */
 const FIRST_LOAD_BYTES_MAX = 180 * 1024;
+/** Held where times are measured; elsewhere the machine has other work, which says nothing of the page. */
 const LCP_MS_MAX = 1_000;
-/** More of the page than this may not move while it loads. */
-const CLS_MAX = 0.01;
 
 for (const language of /** @type {const} */ (["ko", "en"])) {
   for (const device of /** @type {const} */ (["desktop", "phone"])) {
@@ -120,11 +119,12 @@ test("the first load is light, quick, and nothing jumps", async (t) => {
     slow4g: { lcpMs: slow.lcp, cls: slow.cls },
   };
   t.diagnostic(JSON.stringify(figures));
-  if (process.env.MEASUREMENTS)
-    await writeFile(process.env.MEASUREMENTS, `${JSON.stringify(figures, null, 2)}\n`);
   assert.ok(fast.bytes.app <= FIRST_LOAD_BYTES_MAX, `${fast.bytes.app} bytes`);
-  assert.ok(fast.lcp <= LCP_MS_MAX, `largest contentful paint after ${fast.lcp} ms`);
-  for (const { cls } of [fast, slow]) assert.ok(cls <= CLS_MAX, `layout shift ${cls}`);
+  for (const { cls } of [fast, slow]) assert.equal(cls, 0, "something jumps");
+  if (process.env.MEASUREMENTS) {
+    await writeFile(process.env.MEASUREMENTS, `${JSON.stringify(figures, null, 2)}\n`);
+    assert.ok(fast.lcp <= LCP_MS_MAX, `largest contentful paint after ${fast.lcp} ms`);
+  }
 });
 
 /**
@@ -140,17 +140,32 @@ async function firstLoad(t, sku, line) {
   if (line) await network.send("Network.emulateNetworkConditions", { offline: false, ...line });
   /** @type {Map<string, string>} */
   const paths = new Map();
+  /** @type {Set<string>} */
+  const loading = new Set();
   const bytes = { app: 0, products: 0 };
-  network.on("Network.responseReceived", ({ requestId, response }) => {
-    paths.set(requestId, new URL(response.url).pathname);
+  network.on("Network.requestWillBeSent", ({ requestId, request }) => {
+    const path = new URL(request.url).pathname;
+    paths.set(requestId, path);
+    // The stream of events has no end.
+    if (path !== "/live") loading.add(requestId);
   });
+  network.on("Network.loadingFailed", ({ requestId }) => loading.delete(requestId));
   network.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+    loading.delete(requestId);
     const isApi = paths.get(requestId)?.startsWith("/sales/");
     bytes[isApi ? "products" : "app"] += encodedDataLength;
   });
   await page.goto("/");
   await card(page, sku).waitFor();
-  await page.waitForTimeout(500);
-  const { cls, lcp } = await seenBy(page);
+  await until(
+    "all is loaded",
+    async () => [...loading].map((id) => paths.get(id)),
+    (left) => left.length === 0,
+  );
+  const { cls, lcp } = await until(
+    "a largest contentful paint",
+    () => seenBy(page),
+    (seen) => seen.lcp > 0,
+  );
   return { bytes, cls: Math.round(cls * 10_000) / 10_000, lcp: Math.round(lcp) };
 }

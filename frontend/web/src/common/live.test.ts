@@ -1,5 +1,8 @@
+import { QueryClient, QueryClientProvider, useQuery } from "@tanstack/react-query";
+import { renderHook } from "@testing-library/react";
+import { createElement, type ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type LiveHandlers, openLive } from "./live";
+import { type LiveHandlers, openLive, useLive } from "./live";
 
 /** An EventSource that the test speaks through. */
 class Source extends EventTarget {
@@ -61,12 +64,12 @@ describe("a live stream", () => {
       ["stock", { sku: "A" }],
       ["stock", undefined],
     ]);
-    expect(told.onLost).not.toHaveBeenCalled();
+    expect(told.onLost).toHaveBeenCalledTimes(1);
     close();
     expect(newest().readyState).toBe(Source.CLOSED);
   });
 
-  it("counts everything as changed when events were lost, after a new connection, and when the broker is back", () => {
+  it("counts everything as changed when it opens, when events were lost, and when the broker is back", () => {
     const told = handlers();
     const close = openLive("/live", told);
     newest().open();
@@ -75,7 +78,7 @@ describe("a live stream", () => {
     newest().open();
     newest().say("offline");
     newest().say("online");
-    expect(told.onLost).toHaveBeenCalledTimes(3);
+    expect(told.onLost).toHaveBeenCalledTimes(4);
     expect(told.onState.mock.calls.flat()).toEqual(["online", "offline", "online", "offline", "online"]);
     close();
   });
@@ -102,5 +105,82 @@ describe("a live stream", () => {
     vi.advanceTimersByTime(60_000);
     expect(Source.all).toHaveLength(2);
     close();
+  });
+});
+
+describe("a page with a live stream", () => {
+  /** A page that shows one product, at a shop whose answers take `answerMs`. */
+  function page({ answerMs = 10 } = {}) {
+    const client = new QueryClient();
+    let read = 0;
+    const queryFn = () => {
+      const answer = ++read;
+      return new Promise<number>((resolve) => setTimeout(() => resolve(answer), answerMs));
+    };
+    const invalidates = (_: string, data: unknown) => [["product", (data as { sku: string }).sku]];
+    const shown = renderHook(
+      ({ url }: { url: string }) => {
+        useLive(url, { events: ["stock"], invalidates });
+        return useQuery({ queryKey: ["product", "A"], queryFn }).data;
+      },
+      {
+        initialProps: { url: "/live" },
+        wrapper: ({ children }: { children: ReactNode }) =>
+          createElement(QueryClientProvider, { client }, children),
+      },
+    );
+    return { ...shown, reads: () => read };
+  }
+
+  it("reads again what it has read before the stream was open, once", async () => {
+    const { reads } = page();
+    await vi.advanceTimersByTimeAsync(50);
+    expect(reads()).toBe(1);
+    newest().open();
+    expect(reads()).toBe(1);
+    await vi.advanceTimersByTimeAsync(1_200);
+    expect(reads()).toBe(2);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(reads()).toBe(2);
+  });
+
+  it("lets an answer come that was asked for before, and then reads again", async () => {
+    const { reads, result } = page({ answerMs: 5_000 });
+    newest().open();
+    await vi.advanceTimersByTimeAsync(4_900);
+    expect(reads()).toBe(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(result.current).toBe(1);
+    await vi.advanceTimersByTimeAsync(6_100);
+    expect(result.current).toBe(2);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(reads()).toBe(2);
+  });
+
+  it("reads again once for many gaps", async () => {
+    const { reads } = page();
+    newest().open();
+    await vi.advanceTimersByTimeAsync(5_000);
+    const before = reads();
+    for (let gap = 0; gap < 10; gap += 1) newest().say("lost");
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(reads()).toBe(before + 1);
+  });
+
+  it("counts a stream of another address as a gap, and forgets nothing that the one before told", async () => {
+    const { reads, rerender, unmount } = page();
+    newest().open();
+    await vi.advanceTimersByTimeAsync(5_000);
+    const before = reads();
+    newest().say("stock", '{"sku":"A"}');
+    rerender({ url: "/live?orders=1" });
+    await vi.advanceTimersByTimeAsync(50);
+    expect(reads()).toBe(before + 1);
+    newest().open();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(reads()).toBe(before + 2);
+    unmount();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(reads()).toBe(before + 2);
   });
 });

@@ -15,6 +15,8 @@ const RECONNECT_MS_MAX = 30_000;
 /** Events of one moment cause one refetch; many browsers do not ask in the same moment. */
 const GATHER_MS = 100;
 const SPREAD_MS = 200;
+/** After a gap everything is asked for again, and a deployment is a gap for all browsers at once. */
+const LOST_SPREAD_MS = 1_000;
 /** Least time between two refetches: a rush on the shop must not become a rush of its readers. */
 const GAP_MS = 1_000;
 /** A page that nobody has looked at for so long gives its stream back: browsers open few of them at a time. */
@@ -30,7 +32,7 @@ export interface LiveHandlers {
   /** Names of the events to listen for. */
   events: readonly string[];
   onEvent(name: string, data: unknown): void;
-  /** Events were lost (slow browser, new connection, broker back): everything may have changed. */
+  /** Events were lost (slow browser, any new connection, broker back): everything may have changed. */
   onLost(): void;
   onState(state: LiveState): void;
 }
@@ -40,15 +42,14 @@ export function openLive(url: string, handlers: LiveHandlers): () => void {
   let source: EventSource | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let failures = 0;
-  let hasBeenOpen = false;
 
   const connect = () => {
     source = new EventSource(url);
     source.onopen = () => {
       failures = 0;
       handlers.onState("online");
-      if (hasBeenOpen) handlers.onLost();
-      hasBeenOpen = true;
+      // The first time, too: what the page shows may have been read before anybody listened.
+      handlers.onLost();
     };
     source.onerror = () => {
       handlers.onState("offline");
@@ -117,6 +118,9 @@ interface LiveOptions {
   onEvent?: ((name: string, data: unknown) => void) | undefined;
 }
 
+/** The key that all keys begin with. */
+const EVERYTHING: QueryKey = [];
+
 /** Keeps the cache fresh by the events of `url`; nothing is opened while it is null. */
 export function useLive(url: string | null, options: LiveOptions): LiveState {
   const [state, setState] = useState<LiveState>("connecting");
@@ -130,30 +134,42 @@ export function useLive(url: string | null, options: LiveOptions): LiveState {
     setState("connecting");
     const stale = new Map<string, QueryKey>();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    // The next round waits for the answers of the one before: on a slow line a refetch that each event
-    // cancels would never end.
-    const flush = async () => {
+    const add = (key: QueryKey) => stale.set(JSON.stringify(key), key);
+    const flush = () => {
       const keys = [...stale.values()];
       stale.clear();
-      await Promise.all(keys.map((queryKey) => client.invalidateQueries({ queryKey })));
+      const all = new Set(keys.flatMap((queryKey) => client.getQueryCache().findAll({ queryKey })));
+      for (const { queryKey, state } of all) {
+        // Whoever is being answered may be told what was before: that query is asked in a later round. Cut off
+        // by each event, a refetch on a slow line would never end.
+        if (state.fetchStatus === "fetching") add(queryKey);
+        else void client.invalidateQueries({ queryKey, exact: true });
+      }
       timer = setTimeout(() => {
         timer = undefined;
-        if (stale.size > 0) void flush();
+        if (stale.size > 0) flush();
       }, GAP_MS);
     };
     const close = openLive(url, {
       events: events.split(","),
       onEvent(name, data) {
         latest.current.onEvent?.(name, data);
-        for (const key of latest.current.invalidates(name, data)) stale.set(JSON.stringify(key), key);
+        for (const key of latest.current.invalidates(name, data)) add(key);
         if (stale.size > 0) timer ??= setTimeout(flush, GATHER_MS + Math.random() * SPREAD_MS);
       },
-      onLost: () => void client.invalidateQueries(),
+      onLost() {
+        add(EVERYTHING);
+        timer ??= setTimeout(flush, GATHER_MS + Math.random() * LOST_SPREAD_MS);
+      },
       onState: setState,
     });
     return () => {
       clearTimeout(timer);
       close();
+      // What the stream has told of is stale for who comes after it, too; who leaves with it asks no more.
+      setTimeout(() => {
+        for (const queryKey of stale.values()) void client.invalidateQueries({ queryKey });
+      });
     };
   }, [url, events, client]);
   return state;

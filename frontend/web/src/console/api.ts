@@ -12,6 +12,7 @@ import {
 } from "../common/api";
 import { useLiveInterval } from "./live";
 import { KEYS } from "./logic/events";
+import type { Waiting } from "./logic/flow";
 import { type Count, countOf, filteredPage } from "./logic/paging";
 
 export type Stock = SalesComponents["schemas"]["Stock"];
@@ -68,7 +69,7 @@ export function useRequestCount(filter: { status?: ProductionStatus; overdue?: b
   const refetchInterval = useLiveInterval();
   return useQuery({
     queryKey: [...KEYS.requests, "count", name],
-    queryFn: async ({ signal }): Promise<Count & { oldest: string | undefined }> => {
+    queryFn: async ({ signal }): Promise<Waiting> => {
       const query = { ...filter, limit: PAGE_MAX };
       const page = await ok(production.GET("/api/v1/production-requests", { params: { query }, signal }));
       const oldest = page.next_cursor === null ? page.items.at(-1)?.created_at : undefined;

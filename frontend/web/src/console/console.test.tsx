@@ -1,8 +1,13 @@
-import { fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, expect, it, vi } from "vitest";
 import { OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
 
-afterEach(() => vi.unstubAllGlobals());
+afterEach(async () => {
+  // A stream that ends looks once more at what it told of: that, too, must not reach the network.
+  cleanup();
+  await new Promise((resolve) => setTimeout(resolve));
+  vi.unstubAllGlobals();
+});
 
 const at = "2026-11-22T10:00:00Z";
 const orders = page([
@@ -91,6 +96,61 @@ it("asks before it cancels an order and says what will happen", async () => {
   expect(alert.textContent).toContain("948201e16e0450bf03af103fe5fca74b");
 });
 
+it("keeps a dialog open whose row has left the list, until it is closed", async () => {
+  let isGone = false;
+  const drawn = renderConsole("/orders", OPERATOR, {
+    "GET /sales/api/v1/orders": () => (isGone ? page([]) : orders),
+    "POST /sales/api/v1/orders/01a2051b-cedc-7700-a805-c2579d04fa50/cancel": () => {
+      isGone = true;
+      return problem(409, "conflict", "Somebody else was quicker.");
+    },
+  });
+  fireEvent.click(await screen.findByRole("button", { name: /Cancel order/ }));
+  const dialog = await screen.findByRole("alertdialog");
+  fireEvent.click(within(dialog).getByRole("button", { name: "Cancel order" }));
+  expect((await within(dialog).findByRole("alert")).textContent).toContain("Somebody else was quicker");
+  await waitFor(() => expect(drawn.of("GET", "/orders").length).toBeGreaterThan(1));
+  // Long enough for a list that does not wait to be drawn without the row.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(dialog.isConnected).toBe(true);
+  fireEvent.click(within(dialog).getByRole("button", { name: "Cancel" }));
+  await waitFor(() => expect(screen.queryByText("3 of 5")).toBeNull());
+  expect(screen.queryByRole("alertdialog")).toBeNull();
+});
+
+it("shows what a slow list answers though events do not end", async () => {
+  const [order] = orders.items as [object];
+  let asked = 0;
+  const drawn = renderConsole("/orders", VIEWER, {
+    "GET /sales/api/v1/orders": async () => {
+      asked += 1;
+      if (asked === 1) return orders;
+      await new Promise((resolve) => setTimeout(resolve, 1_300));
+      return page([{ ...order, customer: "park" }]);
+    },
+  });
+  await screen.findByText("3 of 5");
+  const surge = setInterval(() => drawn.say("order.confirmed", { count: 1, orders: [] }), 100);
+  try {
+    expect(await screen.findByText("park", {}, { timeout: 4_000 })).toBeTruthy();
+  } finally {
+    clearInterval(surge);
+  }
+});
+
+it("says nothing of the oldest when more wait than one page tells", async () => {
+  const waiting = page(
+    Array.from({ length: 200 }, () => ({ created_at: at, updated_at: at })),
+    "next",
+  );
+  renderConsole("/", VIEWER, {
+    "GET /production/api/v1/production-requests": ({ url }) =>
+      url.searchParams.get("status") === "requested" ? waiting : page([]),
+  });
+  expect(await screen.findAllByText("200+ waiting")).not.toHaveLength(0);
+  expect(screen.queryByText("nothing waits")).toBeNull();
+});
+
 it("keeps filters in the address and begins again at the first page", async () => {
   const drawn = renderConsole("/orders?cursor=abc&sku=CP-502101", VIEWER, {
     "GET /sales/api/v1/orders": () => orders,
@@ -130,11 +190,15 @@ it("explains a policy while it is typed, and saves it for the version that was s
   });
 });
 
-it("sends an adjustment again with the same key when no answer came", async () => {
-  let isAway = true;
+it("sends an adjustment again with the same key until an answer has come whole", async () => {
+  const answers = [
+    () => new TypeError("no network"),
+    () => new Response('{"seq', { status: 201, headers: { "Content-Type": "application/json" } }),
+    () => ({}),
+  ];
   const drawn = renderConsole("/products/CP-502101", OPERATOR, {
     ...product,
-    "POST /sales/api/v1/products/CP-502101/adjustments": () => (isAway ? new TypeError("no network") : {}),
+    "POST /sales/api/v1/products/CP-502101/adjustments": () => answers.shift()?.(),
   });
   fireEvent.click(await screen.findByRole("button", { name: "Adjust" }));
   const dialog = await screen.findByRole("dialog");
@@ -144,13 +208,15 @@ it("sends an adjustment again with the same key when no answer came", async () =
   expect(dialog.textContent).toContain("from 3 to 0");
   fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
   await within(dialog).findByRole("alert");
-  isAway = false;
+  fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
+  await waitFor(() => expect(drawn.of("POST", "/adjustments")).toHaveLength(2));
+  await within(dialog).findByRole("alert");
   fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
   await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
   const keys = drawn.of("POST", "/adjustments").map((asked) => asked.headers.get("Idempotency-Key"));
-  expect(keys).toHaveLength(2);
+  expect(keys).toHaveLength(3);
   expect(keys[0]).toMatch(/^[0-9a-f]{32}$/);
-  expect(keys[1]).toBe(keys[0]);
+  expect(new Set(keys).size).toBe(1);
 });
 
 it("follows a redrive until its true outcome is known", async () => {

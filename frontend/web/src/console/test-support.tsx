@@ -41,14 +41,16 @@ export function problem(status: number, slug: string, detail: string, more: obje
 export const OPERATOR: Operator = { name: "kim", role: "operator" };
 export const VIEWER: Operator = { name: "lee", role: "viewer" };
 
-/** An event stream that is open and says nothing. */
+/** An event stream that is open and says nothing by itself. */
 class QuietEventSource extends EventTarget {
+  static newest: QuietEventSource | undefined;
   static readonly CLOSED = 2;
   readyState = 1;
   onopen: (() => void) | null = null;
   onerror: (() => void) | null = null;
   constructor() {
     super();
+    QuietEventSource.newest = this;
     queueMicrotask(() => this.onopen?.());
   }
   close() {
@@ -97,6 +99,11 @@ export function renderConsole(path: string, operator: Operator | null, handlers:
     ...view,
     router,
     asked,
+    /** Lets the live stream tell of something. */
+    say: (name: string, data: object = {}) => {
+      const event = { type: name, id: "e", time: "2026-11-22T10:00:00Z", data };
+      QuietEventSource.newest?.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(event) }));
+    },
     of: (method: string, ending: string) =>
       asked.filter((one) => one.method === method && one.url.pathname.endsWith(ending)),
   };

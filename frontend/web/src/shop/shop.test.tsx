@@ -149,15 +149,17 @@ describe("ordering", () => {
     });
   });
 
-  it("says why an order was refused", async () => {
+  it("says why an order was refused, in the shopper's words", async () => {
+    chooseLanguage("ko");
     keptCart.set([{ sku: "A", quantity: 2 }]);
     const detail = "There is no product A.";
     onOrder = () =>
       json(422, { type: "/problems/unknown-product", title: "Unknown product", status: 422, detail });
     show("/cart");
-    await screen.findByRole("button", { name: "Order" });
-    press("Order");
-    expect(await screen.findByText(detail)).toBeTruthy();
+    await screen.findByRole("button", { name: "주문하기" });
+    press("주문하기");
+    expect(await screen.findByText("없는 상품입니다")).toBeTruthy();
+    expect(screen.queryByText(detail)).toBeNull();
     expect(keptCart.get()).toHaveLength(1);
   });
 });

@@ -3,14 +3,17 @@ import { NoAnswerError, ProblemError } from "./problem";
 /** Longest wait for an answer. */
 export const TIMEOUT_MS = 20_000;
 
-/** `fetch` that throws: `NoAnswerError` when nothing came, `ProblemError` when the answer is no success. */
+/**
+ * `fetch` that throws: `NoAnswerError` when no whole answer came, `ProblemError` when the answer is no success.
+ * The body is read here: an answer that breaks off in it says no more than none.
+ */
 export async function request(input: Request | string, init?: RequestInit): Promise<Response> {
   const given = init?.signal ?? (input instanceof Request ? input.signal : undefined);
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const signal = given ? AbortSignal.any([given, timeout]) : timeout;
   let response: Response;
   try {
-    response = await fetch(input, { ...init, signal });
+    response = await whole(await fetch(input, { ...init, signal }));
   } catch (cause) {
     // Who has cancelled a request wants no error shown for it.
     if (given?.aborted) throw cause;
@@ -18,6 +21,19 @@ export async function request(input: Request | string, init?: RequestInit): Prom
   }
   if (!response.ok) throw await ProblemError.of(response);
   return response;
+}
+
+async function whole(response: Response): Promise<Response> {
+  return response.body === null ? response : new Response(await response.arrayBuffer(), response);
+}
+
+/** Answers what `read` makes of a success; what is not JSON is no answer of ours, but of something on the way. */
+export async function understood<T>(read: Promise<T>): Promise<T> {
+  try {
+    return await read;
+  } catch (error) {
+    throw error instanceof SyntaxError ? new NoAnswerError(error) : error;
+  }
 }
 
 /** The frontend server's own routes (`/session`, `/settings.json`, `/demo/..`), which have no OpenAPI document. */
@@ -28,6 +44,9 @@ export async function requestJson<T>(path: string, method = "GET", body?: unknow
       ? {}
       : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
   });
-  const text = await response.text();
-  return (text === "" ? undefined : JSON.parse(text)) as T;
+  const read = async () => {
+    const text = await response.text();
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  };
+  return understood(read());
 }

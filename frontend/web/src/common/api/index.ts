@@ -5,7 +5,7 @@
  *     const { items } = await ok(sales.GET("/api/v1/products", { params: { query: { limit: 200 } } }));
  */
 import createClient from "openapi-fetch";
-import { request } from "./http";
+import { request, understood } from "./http";
 import type { paths as ProductionPaths } from "./production";
 import type { paths as RestockPaths } from "./restock";
 import type { components as SalesComponents, paths as SalesPaths } from "./sales";
@@ -26,7 +26,7 @@ export const restock = createClient<RestockPaths>(options("/restock"));
 
 /** The body of a success: errors were thrown before. */
 export async function ok<T>(call: Promise<{ data?: T; response: Response }>): Promise<T> {
-  const { data } = await call;
+  const { data } = await understood(call);
   return data as T;
 }
 
@@ -34,7 +34,7 @@ export async function ok<T>(call: Promise<{ data?: T; response: Response }>): Pr
 export async function answered<T>(
   call: Promise<{ data?: T; response: Response }>,
 ): Promise<{ data: T; response: Response }> {
-  const { data, response } = await call;
+  const { data, response } = await understood(call);
   return { data: data as T, response };
 }
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { retryDelay, shouldRetry } from "../query";
-import { newKey, ok, sales } from "./index";
+import { requestJson } from "./http";
+import { answered, newKey, ok, sales } from "./index";
 import { isTemporary, NoAnswerError, ProblemError, retryAfter } from "./problem";
 
 function answer(status: number, body: unknown, headers: Record<string, string> = {}) {
@@ -35,6 +36,46 @@ describe("a client", () => {
     vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
     await expect(products()).rejects.toBeInstanceOf(NoAnswerError);
   });
+
+  const brokenOff = (status: number) => () => {
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode('{"items":['));
+        controller.error(new TypeError("network error"));
+      },
+    });
+    return new Response(body, { status, headers: { "Content-Length": "100" } });
+  };
+  it.each([
+    ["breaks off", brokenOff(200)],
+    ["breaks off in a problem", brokenOff(409)],
+    ["is a page of something on the way", () => new Response("<html>Sign in</html>")],
+    ["is half of one", () => new Response('{"items":[', { headers: { "Content-Length": "10" } })],
+  ])("takes an answer that %s for none", async (_, make) => {
+    vi.stubGlobal("fetch", async () => make());
+    const calls = [products, () => answered(sales.GET("/api/v1/products")), () => requestJson("/session")];
+    for (const call of calls) {
+      const error = await call().catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(NoAnswerError);
+      expect(shouldRetry(0, error)).toBe(true);
+    }
+  });
+
+  it("shows no error to who has cancelled, in the body neither", async () => {
+    const cancel = new AbortController();
+    vi.stubGlobal("fetch", async () => {
+      cancel.abort();
+      return brokenOff(200)();
+    });
+    const call = ok(sales.GET("/api/v1/products", { signal: cancel.signal }));
+    const error = await call.catch((thrown: unknown) => thrown);
+    expect(error).not.toBeInstanceOf(NoAnswerError);
+  });
+
+  it("hands on a success without a body", async () => {
+    vi.stubGlobal("fetch", async () => new Response(null, { status: 204 }));
+    expect(await requestJson("/session", "DELETE")).toBeUndefined();
+  });
 });
 
 describe("asking again", () => {
@@ -44,6 +85,8 @@ describe("asking again", () => {
   it("helps only where the request was not at fault", () => {
     expect([500, 502, 503, 408, 429].every((status) => isTemporary(problem(status)))).toBe(true);
     expect([400, 401, 403, 404, 409, 422].some((status) => shouldRetry(0, problem(status)))).toBe(false);
+    const foreign = new ProblemError({ type: "about:blank", title: "Not Found", status: 404 }, undefined);
+    expect(isTemporary(foreign)).toBe(true);
     expect(shouldRetry(0, new NoAnswerError("cut"))).toBe(true);
     expect(shouldRetry(3, new NoAnswerError("cut"))).toBe(false);
     expect(shouldRetry(0, new TypeError("a bug"))).toBe(false);

@@ -28,6 +28,11 @@ export class ProblemError extends Error {
     return this.problem.status;
   }
 
+  /** Whether one of our services has said it, and not a proxy or a portal on the way. */
+  get isOurs(): boolean {
+    return this.problem.type.startsWith("/problems/");
+  }
+
   /** The stable last part of the problem's type, such as `out-of-stock`. */
   get slug(): string {
     return this.problem.type.replace(/^.*\/problems\//, "");
@@ -47,7 +52,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** No answer came: the line is down, or it took too long. Whether the request arrived is not known. */
+/** No whole answer came: the line is down, or it took too long. Whether the request arrived is not known. */
 export class NoAnswerError extends Error {
   override readonly name = "NoAnswerError";
 
@@ -56,10 +61,14 @@ export class NoAnswerError extends Error {
   }
 }
 
-/** Whether asking again later can help: no answer, or an answer that says so. */
+/**
+ * Whether asking again later can help: no answer, one that says so, or one that is not ours. After the last, too,
+ * it is not known what became of the request.
+ */
 export function isTemporary(error: unknown): boolean {
   if (error instanceof NoAnswerError) return true;
-  return error instanceof ProblemError && (error.status >= 500 || [408, 425, 429].includes(error.status));
+  if (!(error instanceof ProblemError)) return false;
+  return !error.isOurs || error.status >= 500 || [408, 425, 429].includes(error.status);
 }
 
 /** `Retry-After` in seconds: a number, or a date. */

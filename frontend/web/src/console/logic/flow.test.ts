@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { flowLayout } from "./flow";
+import { flowLayout, oldestOf } from "./flow";
 
 it.each(["row", "column"] as const)(
   "keeps every station of a %s within the picture, one after the other",
@@ -19,3 +19,15 @@ it.each(["row", "column"] as const)(
     }
   },
 );
+
+it("says that nothing waits only when that is known", () => {
+  const at = "2026-11-22T10:00:00Z";
+  const nothing = { value: 0, more: false, oldest: undefined };
+  const some = { value: 2, more: false, oldest: at };
+  const many = { value: 200, more: true, oldest: undefined };
+  expect(oldestOf(undefined, nothing)).toBe("loading");
+  expect(oldestOf(nothing, nothing)).toBe("none");
+  expect(oldestOf(some, { ...some, oldest: "2026-11-22T10:00:01Z" })).toEqual({ ms: Date.parse(at) });
+  // The oldest of the many may be older than the oldest that is known.
+  expect(oldestOf(some, many)).toBe("hidden");
+});

@@ -1,4 +1,5 @@
-/** Where the stations of the flow picture stand: in a row on wide screens, below each other on phones. */
+/** The flow picture: where its stations stand, and what they say of what waits. */
+import type { Count } from "./paging";
 
 export interface Box {
   x: number;
@@ -20,6 +21,7 @@ const HEIGHT = 104;
 const GAP = 36;
 const BACK = 44;
 
+/** In a row on wide screens, below each other on phones. */
 export function flowLayout(stations: number, direction: "row" | "column"): FlowLayout {
   const boxes = Array.from({ length: stations }, (_, place) =>
     direction === "row"
@@ -52,4 +54,20 @@ export function flowLayout(stations: number, direction: "row" | "column"): FlowL
 
 function middle(box: Box) {
   return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+}
+
+/** What waits, of one kind; the oldest of it where one page holds them all. */
+export interface Waiting extends Count {
+  oldest: string | undefined;
+}
+
+/** Since when the oldest of all waits: not known yet, not known because there are too many, or nothing waits. */
+export type Oldest = "loading" | "hidden" | "none" | { ms: number };
+
+export function oldestOf(...counts: (Waiting | undefined)[]): Oldest {
+  const known = counts.filter((count) => count !== undefined);
+  if (known.length < counts.length) return "loading";
+  if (known.some((count) => count.more)) return "hidden";
+  const times = known.flatMap(({ oldest }) => (oldest === undefined ? [] : [Date.parse(oldest)]));
+  return times.length === 0 ? "none" : { ms: Math.min(...times) };
 }

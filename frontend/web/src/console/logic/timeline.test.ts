@@ -1,5 +1,14 @@
 import { expect, it } from "vitest";
-import { chainOf, type Next, ordersIn, readId, requestsIn, type Step, type Timeline } from "./timeline";
+import {
+  chainOf,
+  type Next,
+  ordersIn,
+  questionsAbout,
+  readId,
+  requestsIn,
+  type Step,
+  type Timeline,
+} from "./timeline";
 
 const start = Date.parse("2026-11-22T10:00:00Z");
 const step = (service: string, ms: number, kind: Step["kind"], changes: Partial<Step> = {}): Step => ({
@@ -75,6 +84,21 @@ it("finds the requests of an order and the orders of a request", () => {
   ]);
   expect(requestsIn(timeline)).toEqual(["a", "b", "c"]);
   expect(ordersIn(timeline)).toEqual(["o1", "o2"]);
+});
+
+it("asks about many requests in groups, and says when some were left out", () => {
+  const ids = Array.from({ length: 61 }, (_, place) => `r${place}`);
+  expect(requestsIn(part([step("s", 0, "order.confirmed", { detail: { request_ids: ids } })]))).toEqual(ids);
+  const asked = (count: number) => {
+    const { questions, truncated } = questionsAbout(ids.slice(0, count));
+    return [questions.map((question) => question.length), truncated];
+  };
+  expect(asked(0)).toEqual([[], false]);
+  expect(asked(20)).toEqual([[20], false]);
+  expect(asked(21)).toEqual([[20, 1], false]);
+  expect(asked(60)).toEqual([[20, 20, 20], false]);
+  expect(asked(61)).toEqual([[20, 20, 20], true]);
+  expect(questionsAbout(ids).questions.flat()).toEqual(ids.slice(1));
 });
 
 it("is empty without steps", () => {

@@ -6,7 +6,9 @@ export type Step = SalesComponents["schemas"]["TimelineItem"];
 export type Next = SalesComponents["schemas"]["TimelineNext"];
 
 /** Most production requests that a service takes in one question. */
-export const REQUESTS_MAX = 20;
+const REQUESTS_MAX = 20;
+/** Most questions to one service for one chain. */
+const QUESTIONS_MAX = 3;
 
 /** The production requests that sales' part speaks of, in the order in which it does. */
 export function requestsIn(timeline: Timeline): string[] {
@@ -16,7 +18,17 @@ export function requestsIn(timeline: Timeline): string[] {
     for (const id of detail.request_ids ?? []) ids.add(id);
     if (detail.request_id) ids.add(detail.request_id);
   }
-  return [...ids].slice(0, REQUESTS_MAX);
+  return [...ids];
+}
+
+/** Requests as they are asked about: the last ones, in questions that a service takes. */
+export function questionsAbout(requests: readonly string[]): { questions: string[][]; truncated: boolean } {
+  const asked = requests.slice(-QUESTIONS_MAX * REQUESTS_MAX);
+  const questions: string[][] = [];
+  for (let from = 0; from < asked.length; from += REQUESTS_MAX) {
+    questions.push(asked.slice(from, from + REQUESTS_MAX));
+  }
+  return { questions, truncated: asked.length < requests.length };
 }
 
 /** The orders that wanted a replenishment. */

@@ -1,13 +1,14 @@
 import { type QueryKey, useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { isTemporary } from "../../common/api/problem";
+import { isTemporary, ProblemError } from "../../common/api/problem";
 import { Button, type ButtonProps } from "../../common/ui/Button";
 import { Dialog, DialogActions } from "../../common/ui/Dialog";
 import { ErrorNotice } from "../../common/ui/ErrorNotice";
 import { TextField } from "../../common/ui/TextField";
 import { toast } from "../../common/ui/Toast";
 import { KeyKeeper } from "../logic/keys";
+import { useHold } from "./Held";
 
 /** Longest reason that the services take, characters. */
 const REASON_LENGTH_MAX = 500;
@@ -45,6 +46,7 @@ export function Action(props: ActionProps) {
   const { t } = useTranslation("console");
   const { t: common } = useTranslation();
   const [isOpen, setIsOpen] = useState(false);
+  useHold(isOpen);
   const [reason, setReason] = useState("");
   const keys = useRef(new KeyKeeper());
   const client = useQueryClient();
@@ -56,8 +58,8 @@ export function Action(props: ActionProps) {
       toast(props.done);
     },
     onError: (error) => {
-      // After a final answer another try is another wish; without an answer it is the same one.
-      if (!isTemporary(error)) keys.current.answered();
+      // Only a final refusal ends the wish: an answer that was cut in its body may have been a success.
+      if (error instanceof ProblemError && !isTemporary(error)) keys.current.answered();
     },
     // After an error, too: it often says that what is shown is old.
     onSettled: () => Promise.all(props.touches.map((queryKey) => client.invalidateQueries({ queryKey }))),

@@ -6,6 +6,7 @@ import { Notice } from "../../common/ui/Notice";
 import { type Column, Table } from "../../common/ui/Table";
 import { useLiveInterval } from "../live";
 import { type Page, Trail } from "../logic/paging";
+import { Held } from "./Held";
 import { useFilters } from "./To";
 
 const trail = new Trail();
@@ -48,13 +49,17 @@ export function PagedTable<Row>({
     <>
       {query.error && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
       {(query.data || !query.error) && (
-        <Table
-          label={label}
-          columns={columns}
-          rows={query.data?.items}
-          rowKey={rowKey}
-          {...(empty ? { empty } : {})}
-        />
+        <Held name={`${list} ${cursor ?? ""}`} value={query.data?.items}>
+          {(rows) => (
+            <Table
+              label={label}
+              columns={columns}
+              rows={rows}
+              rowKey={rowKey}
+              {...(empty ? { empty } : {})}
+            />
+          )}
+        </Held>
       )}
       {query.data?.exhausted === false && <Notice tone="info" title={t("paging.lookedThrough")} />}
       {(cursor !== undefined || next) && (

@@ -17,7 +17,7 @@ export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Inst
   const format = useFormat();
   const live = useLiveState();
   const { data: product, error } = useQuery({ ...productQuery(line.sku), refetchInterval: lookAgain(live) });
-  const isGone = error instanceof ProblemError && error.status === 404;
+  const isGone = error instanceof ProblemError && error.isOurs && error.status === 404;
   const name = product?.name ?? line.sku;
   const isShort = product?.status === "low" && line.quantity > product.available;
 

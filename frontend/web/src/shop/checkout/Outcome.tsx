@@ -26,7 +26,7 @@ export function Outcome({ submission }: { submission: Submission }) {
     case "short":
       return <Short body={submission.attempt.body} lines={submission.lines} />;
     case "refused":
-      return <ErrorNotice error={new ProblemError(submission.problem, undefined)} />;
+      return <ErrorNotice error={new ProblemError(submission.problem, undefined)} showsDetail={false} />;
   }
 }
 

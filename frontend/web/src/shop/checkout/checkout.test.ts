@@ -30,7 +30,10 @@ beforeEach(() => {
     { sku: "B", quantity: 1 },
   ]);
 });
-afterEach(() => vi.useRealTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 describe("checkout", () => {
   it("sends one request for two presses", async () => {
@@ -104,6 +107,47 @@ describe("checkout", () => {
     await vi.runAllTimersAsync();
     expect(asked[1]?.key).not.toBe(asked[0]?.key);
     expect(checkout.get().name).toBe("placed");
+  });
+
+  it("forgets nothing that another tab keeps when it is left", async () => {
+    const first = shop(order);
+    first.checkout.place(body);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(first.checkout.get().name).toBe("placed");
+    const second = shop(new NoAnswerError("cut"));
+    second.checkout.place(body);
+    await vi.advanceTimersByTimeAsync(10);
+
+    first.checkout.leave();
+    expect(first.checkout.get().name).toBe("idle");
+    expect(keptAttempt.fresh()).toEqual(second.asked[0]);
+    const reloaded = shop(order);
+    reloaded.checkout.start()();
+    expect(reloaded.asked).toEqual(second.asked);
+
+    second.checkout.leave();
+    expect(keptAttempt.fresh()).toBeNull();
+  });
+
+  it.each([
+    ["a page of something on the way", 200, "<html>Sign in to the network</html>"],
+    ["a success without an order", 200, ""],
+    ["the 404 of something on the way", 404, "<html>not found</html>"],
+    ["another's problem", 403, '{"type":"about:blank","title":"Blocked","status":403}'],
+  ])("asks again with the same key after %s", async (_, status, text) => {
+    const answers = [new Response(text, { status }), new Response(JSON.stringify(order), { status: 201 })];
+    const keys: (string | null)[] = [];
+    vi.stubGlobal("fetch", async (request: Request) => {
+      keys.push(request.headers.get("Idempotency-Key"));
+      return answers.shift();
+    });
+    const checkout = new Checkout();
+    checkout.place(body);
+    await vi.waitFor(() => expect(checkout.get()).toMatchObject({ name: "waiting", why: "noAnswer" }));
+    checkout.hurry();
+    await vi.waitFor(() => expect(checkout.get()).toMatchObject({ name: "placed", order }));
+    expect(keys).toHaveLength(2);
+    expect(new Set(keys).size).toBe(1);
   });
 
   it("leaves the cart alone when another tab has had the answer", async () => {

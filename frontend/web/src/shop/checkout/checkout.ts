@@ -1,5 +1,6 @@
 /** Runs the submission machine: sends, waits, keeps what must survive a reload. One for the whole page. */
 import { newKey, ok, sales } from "../../common/api";
+import { NoAnswerError } from "../../common/api/problem";
 import { type Cart, keptCart, without } from "../cart/cart";
 import { Kept } from "../kept";
 import { rememberOrder } from "../orders/own-orders";
@@ -21,8 +22,13 @@ type Send = (attempt: Attempt) => Promise<Order>;
 export const keptAttempt = new Kept<Attempt | null>("jaego.shop.attempt", parseAttempt);
 
 /** Asks the shop; the same key and body each time. */
-const send: Send = ({ key, body }) =>
-  ok(sales.POST("/api/v1/orders", { body, params: { header: { "Idempotency-Key": key } } }));
+const send: Send = async ({ key, body }) => {
+  const params = { header: { "Idempotency-Key": key } };
+  const order = await ok(sales.POST("/api/v1/orders", { body, params }));
+  // A success that holds no order comes from something on the way: the shop itself has not answered.
+  if (typeof order?.id !== "string") throw new NoAnswerError("no order in the answer");
+  return order;
+};
 
 export class Checkout {
   private state: Submission = { name: "idle" };
@@ -66,7 +72,9 @@ export class Checkout {
 
   /** The shopper has read what became of it, or no longer waits for an answer. */
   leave(): void {
-    keptAttempt.set(null);
+    // Another tab's order may be on its way: what is kept for that is not this one's to forget.
+    const own = this.state.name === "idle" ? undefined : this.state.attempt.key;
+    if (own !== undefined && keptAttempt.fresh()?.key === own) keptAttempt.set(null);
     this.apply({ type: "left" });
   }
 

@@ -79,6 +79,24 @@ describe("a submission", () => {
     expect(mayPlace(refused)).toBe(true);
   });
 
+  it("goes on after a refusal that is not the shop's", () => {
+    for (const status of [302, 400, 403, 404, 409, 422]) {
+      const foreign = new ProblemError({ type: "about:blank", title: "Not Found", status }, undefined);
+      const state = fail(sending, foreign);
+      expect(state).toMatchObject({ name: "waiting", why: "noAnswer" });
+      expect(pending(state)).toBe(attempt);
+    }
+    const elsewhere = {
+      type: "https://example.org/problems/out-of-stock",
+      title: "",
+      status: 409,
+      lines: [],
+    };
+    expect(fail(sending, new ProblemError(elsewhere, undefined)).name).toBe("waiting");
+    const gateway = new ProblemError({ type: "about:blank", title: "Bad Gateway", status: 502 }, undefined);
+    expect(fail(sending, gateway)).toMatchObject({ name: "waiting", why: "busy" });
+  });
+
   it("may be left, and resumed by another page", () => {
     expect(next(sending, { type: "left" })).toEqual({ name: "idle" });
     expect(next({ name: "idle" }, { type: "resumed", attempt })).toEqual(sending);

@@ -3,8 +3,8 @@
  *
  * An attempt has one Idempotency-Key for its whole life and is kept until an answer says what became of it.
  * A lost answer, a reload or a closed lid only lead to the same question being asked again: the shop answers
- * it as it did the first time. Only a refusal (409, 422, ..) ends an attempt; what the shopper orders after
- * that is another attempt with another key.
+ * it as it did the first time. Only a refusal by the shop itself (409, 422, ..) ends an attempt, not that of a
+ * proxy or a portal on the way; what the shopper orders after that is another attempt with another key.
  */
 import type { SalesComponents } from "../../common/api";
 import { isTemporary, type Problem, ProblemError } from "../../common/api/problem";
@@ -88,9 +88,14 @@ function failed(
     name: "waiting",
     attempt,
     failures: failures + 1,
-    why: online ? (error instanceof ProblemError ? "busy" : "noAnswer") : "offline",
+    why: online ? (isBusy(error) ? "busy" : "noAnswer") : "offline",
     retryAt: now + Math.max(grown, (asked ?? 0) * 1000),
   };
+}
+
+/** Whether the shop, or what stands before it, asks for patience; another's 404 tells nothing of the shop. */
+function isBusy(error: unknown): boolean {
+  return error instanceof ProblemError && (error.isOurs || error.status >= 500);
 }
 
 /** The order with no more of each product than the refusal said is left; undefined when that is nothing. */

@@ -30,13 +30,14 @@ export function OrderPage({ id }: { id: string }) {
     if (order) noteStatus(order);
   }, [order]);
 
-  const isUnknown = query.error instanceof ProblemError && [400, 404].includes(query.error.status);
+  const { error } = query;
+  const isUnknown = error instanceof ProblemError && error.isOurs && [400, 404].includes(error.status);
   return (
     <>
       <h1>{t("order.title", { number: shortNumber(id) })}</h1>
       {isUnknown && <Notice tone="warn" title={t("order.unknown")} />}
       {query.isError && !isUnknown && !order && (
-        <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />
+        <ErrorNotice error={error} showsDetail={false} onRetry={() => void query.refetch()} />
       )}
       {query.isPending && <OrderSkeleton />}
       {order && <OrderView order={order} />}

@@ -29,7 +29,9 @@ export function Catalog() {
     <>
       <h1>{t("catalog.title")}</h1>
       <p className="lead">{t("catalog.lead")}</p>
-      {query.isError && !products && <ErrorNotice error={query.error} onRetry={() => void query.refetch()} />}
+      {query.isError && !products && (
+        <ErrorNotice error={query.error} showsDetail={false} onRetry={() => void query.refetch()} />
+      )}
       {products?.length === 0 && <Notice tone="info" title={t("catalog.empty")} />}
       <ul className="cards" aria-busy={query.isPending} aria-label={t("catalog.title")}>
         {products?.map((product) => (

@@ -5,6 +5,7 @@ import { type Column, Table } from "../../../common/ui/Table";
 import { Time } from "../../../common/ui/Time";
 import { type DeadLetterGroup, type Service, useDeadLetterGroups } from "../../api";
 import { useIsOperator } from "../../session";
+import { Held } from "../../ui/Held";
 import { To } from "../../ui/To";
 import { useWords } from "../../words";
 import { DiscardGroup, Redrive } from "./LetterActions";
@@ -80,15 +81,23 @@ export function Groups({ service }: { service: Service }) {
         ]
       : []),
   ];
-  if (groups.error) return <ErrorNotice error={groups.error} onRetry={() => void groups.refetch()} />;
   return (
-    <Table
-      label={t("deadLetters.groupsOf", { service: t(`service.${service}`) })}
-      columns={columns}
-      rows={groups.data?.items}
-      rowKey={(group) => group.group}
-      empty={t("deadLetters.none")}
-      skeletonRows={1}
-    />
+    <>
+      {groups.error && <ErrorNotice error={groups.error} onRetry={() => void groups.refetch()} />}
+      {(groups.data || !groups.error) && (
+        <Held name={service} value={groups.data?.items}>
+          {(rows) => (
+            <Table
+              label={t("deadLetters.groupsOf", { service: t(`service.${service}`) })}
+              columns={columns}
+              rows={rows}
+              rowKey={(group) => group.group}
+              empty={t("deadLetters.none")}
+              skeletonRows={1}
+            />
+          )}
+        </Held>
+      )}
+    </>
   );
 }

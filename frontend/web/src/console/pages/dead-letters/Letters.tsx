@@ -12,6 +12,7 @@ import { Time } from "../../../common/ui/Time";
 import { type DeadLetter, PAGE, type Service, sharedClient } from "../../api";
 import { KEYS } from "../../logic/events";
 import { useIsOperator } from "../../session";
+import { useHold } from "../../ui/Held";
 import { PagedTable } from "../../ui/PagedTable";
 import { Facts, FilterSelect, Filters, Json, Status } from "../../ui/parts";
 import { useFilters } from "../../ui/To";
@@ -118,6 +119,7 @@ function Content({ service, letter }: { service: Service; letter: DeadLetter }) 
   const { t: common } = useTranslation();
   const format = useFormat();
   const [isOpen, setIsOpen] = useState(false);
+  useHold(isOpen);
   const query = useQuery({
     queryKey: [...KEYS.deadLetters, service, "one", letter.id],
     queryFn: ({ signal }) =>

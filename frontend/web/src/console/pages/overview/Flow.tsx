@@ -3,7 +3,7 @@ import { useFormat } from "../../../common/format";
 import { useNow } from "../../../common/now";
 import { useFactories, useRequestCount } from "../../api";
 import { useLiveEvents } from "../../live";
-import { flowLayout } from "../../logic/flow";
+import { flowLayout, oldestOf } from "../../logic/flow";
 import type { Count } from "../../logic/paging";
 import { type ConsolePath, type Search, To } from "../../ui/To";
 
@@ -121,9 +121,13 @@ function useStations(): Station[] {
   const count = (name: Parameters<typeof meter.total>[0]) => meter.total(name, now);
   const perMinute = (value: number) => t("flow.perMinute", { formatted: format.number(value) });
 
-  const waitingSince = [requested.data?.oldest, retrying.data?.oldest]
-    .filter((at) => at !== undefined)
-    .sort()[0];
+  const oldest = oldestOf(requested.data, retrying.data);
+  const waits = {
+    loading: ["…"],
+    none: [t("flow.none")],
+    // The oldest is on a page that was not asked for: nothing is said rather than something wrong.
+    hidden: [],
+  };
   const broken = factories.data?.items.filter((factory) => factory.breaker.state !== "closed") ?? [];
   const rejected = count("rejected");
   return [
@@ -149,9 +153,9 @@ function useStations(): Station[] {
       to: "/requests",
       figure: t("flow.waiting", { value: shown(requested.data, retrying.data) }),
       lines: [
-        waitingSince
-          ? t("flow.oldest", { age: format.duration(Math.max(0, now - Date.parse(waitingSince))) })
-          : t("flow.none"),
+        ...(typeof oldest === "string"
+          ? waits[oldest]
+          : [t("flow.oldest", { age: format.duration(Math.max(0, now - oldest.ms)) })]),
         perMinute(count("requested")),
       ],
       isFlowing: count("accepted") > 0,

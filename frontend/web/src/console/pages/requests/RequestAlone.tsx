@@ -12,6 +12,7 @@ import { useLiveInterval } from "../../live";
 import { KEYS } from "../../logic/events";
 import { useIsOperator } from "../../session";
 import { useDocumentTitle } from "../../title";
+import { Held } from "../../ui/Held";
 import { Facts, Json, PageHead, Section, Status } from "../../ui/parts";
 import { To } from "../../ui/To";
 import { RequestActions } from "./RequestActions";
@@ -52,7 +53,11 @@ function Found({ request }: { request: RequestWithAttempts }) {
   const isOperator = useIsOperator();
   return (
     <>
-      {isOperator && <RequestActions request={request} />}
+      {isOperator && (
+        <Held name={request.id} value={request}>
+          {(held) => <RequestActions request={held} />}
+        </Held>
+      )}
       <Facts
         facts={[
           [

@@ -4,7 +4,14 @@ import { ok, production, restock, sales } from "../../../common/api";
 import type { Service } from "../../api";
 import { useLiveInterval } from "../../live";
 import { KEYS } from "../../logic/events";
-import { type Chain, chainOf, ordersIn, requestsIn, type Timeline } from "../../logic/timeline";
+import {
+  type Chain,
+  chainOf,
+  ordersIn,
+  questionsAbout,
+  requestsIn,
+  type Timeline,
+} from "../../logic/timeline";
 
 export type About = { order: string } | { request: string };
 
@@ -12,6 +19,7 @@ interface Told {
   /** Undefined until the first part has come. */
   chain: Chain | undefined;
   orders: string[];
+  /** Those that were asked about. */
   requests: string[];
   /** Parts that could not be had: the others are shown all the same. */
   errors: { service: Service; error: Error }[];
@@ -28,18 +36,24 @@ export function useChain(about: About): Told {
     refetchInterval,
   });
   const found = useMemo(() => (own.data ? requestsIn(own.data) : []), [own.data]);
-  const requests = "request" in about ? [about.request] : found;
-  const query = { request: requests.join() };
-  const isAsked = requests.length > 0;
+  const { questions, truncated } = questionsAbout("request" in about ? [about.request] : found);
+  const asked = questions.map((ids) => ids.join());
+  const isAsked = asked.length > 0;
   const making = useQuery({
-    queryKey: [...KEYS.timeline, "production", query.request],
-    queryFn: ({ signal }) => ok(production.GET("/api/v1/timeline", { params: { query }, signal })),
+    queryKey: [...KEYS.timeline, "production", ...asked],
+    queryFn: ({ signal }) =>
+      inTurn(asked, (request) =>
+        ok(production.GET("/api/v1/timeline", { params: { query: { request } }, signal })),
+      ),
     enabled: isAsked,
     refetchInterval,
   });
   const arriving = useQuery({
-    queryKey: [...KEYS.timeline, "restock", query.request],
-    queryFn: ({ signal }) => ok(restock.GET("/api/v1/timeline", { params: { query }, signal })),
+    queryKey: [...KEYS.timeline, "restock", ...asked],
+    queryFn: ({ signal }) =>
+      inTurn(asked, (request) =>
+        ok(restock.GET("/api/v1/timeline", { params: { query: { request } }, signal })),
+      ),
     enabled: isAsked,
     refetchInterval,
   });
@@ -48,23 +62,30 @@ export function useChain(about: About): Told {
     ["production", making],
     ["restock", arriving],
   ] as const;
-  const told: (Timeline | undefined)[] = parts.map(([, part]) => part.data);
-  const chain = useMemo(
-    () => {
-      const known = told.filter((part) => part !== undefined);
-      return known.length === 0 ? undefined : chainOf(known);
-    },
-    // biome-ignore lint/correctness/useExhaustiveDependencies: the list is new each time, its members are not.
-    told,
-  );
+  const chain = useMemo(() => {
+    const told = [own.data, making.data, arriving.data].flat().filter((part) => part !== undefined);
+    if (told.length === 0) return undefined;
+    const whole = chainOf(told);
+    return { ...whole, truncated: whole.truncated || truncated };
+  }, [own.data, making.data, arriving.data, truncated]);
   return {
     chain,
     orders: own.data ? ordersIn(own.data) : [],
-    requests: found,
+    requests: questions.flat(),
     errors: parts.flatMap(([service, { error }]) => (error ? [{ service, error }] : [])),
     isPending: parts.some(([, part]) => part.isLoading),
     retry: () => {
       for (const [, part] of parts) if (part.isError) void part.refetch();
     },
   };
+}
+
+/** The answers to several questions: one after the other, they come out of one bounded pool of the service. */
+async function inTurn(
+  questions: readonly string[],
+  ask: (question: string) => Promise<Timeline>,
+): Promise<Timeline[]> {
+  const answers: Timeline[] = [];
+  for (const question of questions) answers.push(await ask(question));
+  return answers;
 }
