@@ -145,3 +145,40 @@ fn header_table(headers: &Value) -> Result<FieldTable, String> {
     }
     Ok(table)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that were confirmed, the last of which nobody need subscribe; which of them are held when these came back.
+    fn held(returned: &[Option<&str>]) -> Vec<bool> {
+        let row = |(id, (name, subscriber_required)): (i64, (&str, bool))| Row {
+            claim_id: 1,
+            id,
+            message_id: name.to_owned(),
+            exchange: "e".to_owned(),
+            routing_key: "k".to_owned(),
+            content_type: String::new(),
+            headers: Value::Null,
+            body: Vec::new(),
+            subscriber_required,
+            attempts: 0,
+        };
+        let rows = (1..).zip([("a", true), ("b", true), ("c", false)]);
+        let mut rows: Vec<_> = rows.map(|named| (row(named), Outcome::Confirmed)).collect();
+        hold_returned(&mut rows, returned.iter().map(|id| Returned(id.map(str::to_owned))).collect());
+        rows.iter().map(|(_, outcome)| matches!(outcome, Outcome::Held(_))).collect()
+    }
+
+    #[test]
+    fn what_came_back_is_held_whichever_confirm_it_came_with() {
+        assert_eq!(held(&[Some("b")]), [false, true, false]);
+        assert_eq!(held(&[Some("b"), Some("a")]), [true, true, false]);
+    }
+
+    #[test]
+    fn all_that_need_a_subscriber_are_held_when_nobody_knows_what_came_back() {
+        assert_eq!(held(&[Some("of another window")]), [true, true, false]);
+        assert_eq!(held(&[Some("a"), None]), [true, true, false]);
+    }
+}

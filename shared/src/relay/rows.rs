@@ -15,7 +15,7 @@ const HELD_DELAY_MS_MAX: i64 = 5_000;
 pub(super) struct Row {
     /// Of the claim that it came with.
     #[diesel(sql_type = BigInt)]
-    claim_id: i64,
+    pub(super) claim_id: i64,
     #[diesel(sql_type = BigInt)]
     pub(super) id: i64,
     #[diesel(sql_type = Text)]
