@@ -5,6 +5,7 @@ mod breaker;
 mod breaker_tests;
 mod factory;
 mod lead_time;
+mod outcome;
 mod request;
 #[cfg(test)]
 mod request_tests;
@@ -14,8 +15,9 @@ mod verdict;
 pub use self::breaker::{Breaker, BreakerRules, Position, Tally, share_out};
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
 pub use self::lead_time::LeadTime;
+pub use self::outcome::Outcome;
 pub use self::request::{
-    Announcement, Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Fallback, Options, Outcome, Rejection, Request,
+    Announcement, Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Fallback, Options, Rejection, Request,
     UNKNOWN_FACTORY,
 };
 pub use self::status::{Status, UnknownStatus};
