@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
 use shared::ids::{OrderId, Sku};
@@ -165,6 +164,23 @@ async fn with_lines(connection: &mut AsyncPgConnection, rows: Vec<OrderRow>) -> 
     Ok(rows.into_iter().map(view).collect())
 }
 
+struct FindWaiting;
+impl StatementSql for FindWaiting {
+    // `waiting > 0` as the index has it, so that a plan that is kept can use it.
+    const SQL: &'static str = "SELECT id, order_id, waiting FROM order_lines \
+        WHERE sku = ? AND waiting > 0 AND id > ? ORDER BY id LIMIT ?";
+}
+
+#[derive(QueryableByName)]
+struct WaitingRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = SqlUuid)]
+    order_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    waiting: i64,
+}
+
 /// The oldest waiting lines of a product, enough to take `units`; the product's figures are locked.
 pub async fn waiting_lines(
     connection: &mut AsyncPgConnection,
@@ -175,22 +191,18 @@ pub async fn waiting_lines(
     let mut lines: Vec<WaitingLine> = Vec::new();
     let mut after = 0;
     loop {
-        let page: Vec<(i64, Uuid, i64)> = order_lines::table
-            .filter(order_lines::sku.eq(sku.as_str()))
-            // As the index has it, so that a plan that is kept can use it.
-            .filter(sql::<Bool>("order_lines.waiting > 0"))
-            .filter(order_lines::id.gt(after))
-            .order(order_lines::id)
-            .limit(PAGE)
-            .select((order_lines::id, order_lines::order_id, order_lines::waiting))
+        let page: Vec<WaitingRow> = Statement::<FindWaiting>::new()
+            .bind::<Text, _>(sku.to_string())
+            .bind::<BigInt, _>(after)
+            .bind::<BigInt, _>(PAGE)
             .load(connection)
             .await?;
         let is_last = i64::try_from(page.len()).unwrap_or(PAGE) < PAGE;
-        after = page.last().map_or(after, |(id, ..)| *id);
-        lines.extend(page.into_iter().map(|(line_id, order_id, waiting)| WaitingLine {
-            order_id: OrderId(order_id),
-            line_id,
-            waiting,
+        after = page.last().map_or(after, |row| row.id);
+        lines.extend(page.into_iter().map(|row| WaitingLine {
+            order_id: OrderId(row.order_id),
+            line_id: row.id,
+            waiting: row.waiting,
         }));
         if is_last || lines.iter().map(|line| line.waiting).sum::<i64>() >= units {
             return Ok(lines);

@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
 use shared::ids::RequestId;
 use uuid::Uuid;
 
-use super::schema::{factories, receipts_applied, replenishments};
+use super::schema::{receipts_applied, replenishments};
 use super::{StoreError, corrupt};
 use crate::domain::replenishment::{Replenishment, Status};
 
@@ -176,16 +175,23 @@ pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) 
 }
 
 /// A replenishment that is proposed, open or stalled.
-#[derive(Debug, Queryable)]
+#[derive(Debug, QueryableByName)]
 pub struct UnderWay {
     /// What.
+    #[diesel(sql_type = Text)]
     pub sku: String,
     /// Its id.
+    #[diesel(sql_type = SqlUuid)]
     pub id: Uuid,
+    #[diesel(sql_type = Text)]
     status: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
     ordered_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
     accepted_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<BigInt>)]
     lead_time_s: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
     lead_time_p50_s: Option<i64>,
 }
 
@@ -210,26 +216,21 @@ pub fn restock_eta(from: DateTime<Utc>, lead_time_s: i64, now: DateTime<Utc>) ->
     from.checked_add_signed(lead_time).filter(|eta| *eta > now)
 }
 
+struct FindUnderWay;
+impl StatementSql for FindUnderWay {
+    // The statuses as the index has them, and product by product: the plan is kept, and one that was made while the
+    // table was empty, or for a list of products, reads all that ever were.
+    const SQL: &'static str = "SELECT mine.*, factories.lead_time_s, factories.lead_time_p50_s \
+        FROM unnest(?) AS wanted (sku) CROSS JOIN LATERAL ( \
+            SELECT sku, id, status, ordered_at, accepted_at, factory_id FROM replenishments \
+            WHERE sku = wanted.sku AND status IN ('proposed', 'open', 'stalled')) AS mine \
+        LEFT JOIN factories ON factories.factory_id = mine.factory_id ORDER BY mine.id";
+}
+
 /// What is under way for these products, with its factory's lead time, oldest first.
-pub async fn under_way(mut connection: &AsyncPgConnection, skus: &[&str]) -> Result<Vec<UnderWay>, StoreError> {
-    let under_way = replenishments::table
-        .left_join(factories::table.on(factories::factory_id.eq(replenishments::factory_id)))
-        .filter(replenishments::sku.eq_any(skus))
-        // As the index has it: with parameters a plan that is kept could not use it, and would read all that ever were.
-        .filter(sql::<Bool>("replenishments.status IN ('proposed', 'open', 'stalled')"))
-        .order(replenishments::id)
-        .select((
-            replenishments::sku,
-            replenishments::id,
-            replenishments::status,
-            replenishments::ordered_at,
-            replenishments::accepted_at,
-            factories::lead_time_s.nullable(),
-            factories::lead_time_p50_s.nullable(),
-        ))
-        .load(&mut connection)
-        .await?;
-    Ok(under_way)
+pub async fn under_way(connection: &AsyncPgConnection, skus: &[&str]) -> Result<Vec<UnderWay>, StoreError> {
+    let keys: Vec<String> = skus.iter().map(|sku| (*sku).to_owned()).collect();
+    Ok(Statement::<FindUnderWay>::new().bind::<Array<Text>, _>(keys).load(connection).await?)
 }
 
 /// Which replenishments to show.
