@@ -14,7 +14,7 @@ use crate::domain::order::{NotSold, OrderStatus};
 use crate::domain::stock::Cause;
 use crate::store::orders::{self, OrderView};
 use crate::store::stock::Hand;
-use crate::store::{StoreError, corrupt, stock};
+use crate::store::{StoreError, corrupt, shelves};
 
 /// Cancels a confirmed or backordered order. One that is cancelled already is answered as it is;
 /// 409 for a refused one.
@@ -28,7 +28,7 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
             let skus = view.lines.iter().map(|line| parse(&line.sku)).collect::<Result<BTreeSet<Sku>, _>>()?;
             let now = write::now();
             // Products first, in key order, then the order: the order of locks everywhere.
-            let mut loaded = stock::lock_shelves(connection, &skus, now).await?;
+            let mut loaded = shelves::lock(connection, &skus, now).await?;
             let Some(status) = orders::lock_status(connection, id).await? else { return Err(unknown().into()) };
             match OrderStatus::of_name(&status).ok_or_else(|| corrupt("an order's status"))?.cancel() {
                 Ok(true) => {}

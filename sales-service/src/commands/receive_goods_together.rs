@@ -19,7 +19,8 @@ use crate::domain::stock::{Cause, Movement};
 use crate::store::StoreError;
 use crate::store::orders;
 use crate::store::replenishments::{self, AppliedReceipt, ReplenishmentRow};
-use crate::store::stock::{self, Hand, Loaded};
+use crate::store::shelves::{self, Loaded};
+use crate::store::stock::{self, Hand};
 
 /// A receipt and the trace that it belongs to.
 pub type TracedReceipt = (StockReceived, TraceContext);
@@ -36,7 +37,7 @@ pub async fn receive_goods_together(context: &Context, receipts: Vec<TracedRecei
 async fn apply(connection: &mut AsyncPgConnection, receipts: &[TracedReceipt]) -> Result<(), HandleError> {
     let now = write::now();
     let skus: BTreeSet<Sku> = receipts.iter().map(|(receipt, _)| receipt.sku.clone()).collect();
-    let Loaded { shelves, .. } = stock::lock_shelves(connection, &skus, now).await?;
+    let Loaded { shelves, .. } = shelves::lock(connection, &skus, now).await?;
     if let Some(missing) = skus.iter().find(|sku| !shelves.contains_key(*sku)) {
         return Err(HandleError::Failed(format!("there is no product {missing}")));
     }

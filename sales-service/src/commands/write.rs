@@ -17,7 +17,8 @@ use crate::domain::shelf::{NewReplenishment, Shelf};
 use crate::domain::stock::Figures;
 use crate::store::orders::OrderView;
 use crate::store::replenishments::ReplenishmentRow;
-use crate::store::stock::{Hand, Loaded};
+use crate::store::shelves::{self, Loaded};
+use crate::store::stock::Hand;
 use crate::store::{StoreError, orders, replenishments, stock as stock_store};
 
 /// Name of this service in its events.
@@ -34,7 +35,7 @@ pub(super) async fn lock_shelf(
     sku: &Sku,
     now: DateTime<Utc>,
 ) -> Result<Option<Shelf>, StoreError> {
-    let Loaded { mut shelves, .. } = stock_store::lock_shelves(connection, &BTreeSet::from([sku.clone()]), now).await?;
+    let Loaded { mut shelves, .. } = shelves::lock(connection, &BTreeSet::from([sku.clone()]), now).await?;
     Ok(shelves.remove(sku))
 }
 

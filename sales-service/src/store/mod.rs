@@ -9,6 +9,7 @@ pub mod products;
 pub mod replenishments;
 pub mod retention;
 mod schema;
+pub mod shelves;
 pub mod stock;
 pub mod timeline;
 

@@ -157,19 +157,25 @@ pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&Replen
     Ok(())
 }
 
-/// Writes what may change of a replenishment.
+struct Update;
+impl StatementSql for Update {
+    // Its product's row is written, too: whoever knows the shelf sees by it that it is another ([`super::shelves`]).
+    const SQL: &'static str = "WITH changed AS (UPDATE replenishments SET received = ?, status = ?, revision = ?, \
+        ordered_at = ?, accepted_at = ?, status_since = ?, updated_at = now() WHERE id = ? RETURNING sku) \
+        UPDATE stock SET on_hand = on_hand FROM changed WHERE stock.sku = changed.sku";
+}
+
+/// Writes what may change of a replenishment; its product's figures are locked.
 pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) -> Result<(), StoreError> {
-    diesel::update(replenishments::table.find(row.id))
-        .set((
-            replenishments::received.eq(row.received),
-            replenishments::status.eq(&row.status),
-            replenishments::revision.eq(row.revision),
-            replenishments::ordered_at.eq(row.ordered_at),
-            replenishments::accepted_at.eq(row.accepted_at),
-            replenishments::status_since.eq(row.status_since),
-            replenishments::updated_at.eq(Utc::now()),
-        ))
-        .execute(connection)
+    Statement::<Update>::new()
+        .bind::<BigInt, _>(row.received)
+        .bind::<Text, _>(row.status.clone())
+        .bind::<BigInt, _>(row.revision)
+        .bind::<Nullable<Timestamptz>, _>(row.ordered_at)
+        .bind::<Nullable<Timestamptz>, _>(row.accepted_at)
+        .bind::<Nullable<Timestamptz>, _>(row.status_since)
+        .bind::<SqlUuid, _>(row.id)
+        .run(connection)
         .await?;
     Ok(())
 }

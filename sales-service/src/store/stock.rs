@@ -1,22 +1,21 @@
 //! Figures and ledger.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
-use shared::ids::{FactoryId, MovementId, RequestId, Sku};
+use shared::ids::{FactoryId, MovementId, Sku};
 use uuid::Uuid;
 
 use super::products::ProductRow;
 use super::replenishments::UnderWay;
-use super::schema::{self, factories, products, stock, stock_movements};
+use super::schema::{self, products, stock, stock_movements};
 use super::{StoreError, corrupt, replenishments};
 use crate::domain::policy::{self, Mode};
 use crate::domain::replenishment::Status;
-use crate::domain::shelf::{Shelf, Shelves};
 use crate::domain::stock::{Figures, Movement};
 
 /// A product's figures as they are stored.
@@ -79,83 +78,6 @@ pub struct MovementRow {
     pub note: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
-}
-
-/// When goods that are under way should be here.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Expected {
-    /// The earliest receipt that is still to be expected; None when nothing is under way in time.
-    pub restock_eta: Option<DateTime<Utc>>,
-    /// The factory's lead time, seconds, if the factory is known.
-    pub lead_time_s: Option<i64>,
-}
-
-/// What a batch works on: shelves with their rows locked, and when goods are expected.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// For the decision.
-    pub shelves: Shelves,
-    /// For the answer.
-    pub expected: BTreeMap<Sku, Expected>,
-}
-
-/// Locks the figures of these products in key order, then reads their policies and what is under
-/// way, in one round trip. Unknown SKUs are left out.
-pub async fn lock_shelves(
-    connection: &AsyncPgConnection,
-    skus: &BTreeSet<Sku>,
-    now: DateTime<Utc>,
-) -> Result<Loaded, StoreError> {
-    let keys: Vec<&str> = skus.iter().map(Sku::as_str).collect();
-    // Done one after the other: what is read after the lock is what was committed before it was had.
-    let (figures, products, under_way) = futures::join!(
-        lock_figures(connection, &keys),
-        products_and_lead_times(connection, &keys),
-        replenishments::under_way(connection, &keys),
-    );
-    let (figures, products, under_way) = (figures?, products?, under_way?);
-    let mut products: BTreeMap<String, _> = products
-        .into_iter()
-        .map(|(product, lead_time_s, p50_s)| (product.sku.clone(), (product, p50_s.or(lead_time_s))))
-        .collect();
-    let mut loaded = Loaded::default();
-    for row in figures {
-        let Some((product, lead_time_s)) = products.remove(&row.sku) else { continue };
-        let sku: Sku = row.sku.parse().map_err(|_| corrupt("a SKU"))?;
-        let mine = || under_way.iter().filter(|replenishment| replenishment.sku == row.sku);
-        let shelf = Shelf {
-            figures: row.figures(),
-            policy: product.policy()?,
-            factory_id: product.factory()?,
-            unit_price: product.price,
-            on_sale: product.on_sale,
-            open_replenishments: mine().map(|replenishment| RequestId(replenishment.id)).collect(),
-            has_proposal: mine().any(UnderWay::is_proposal),
-            is_paused: row.paused_until(now).is_some(),
-        };
-        let restock_eta = mine().filter_map(|replenishment| replenishment.restock_eta(now)).min();
-        loaded.expected.insert(sku.clone(), Expected { restock_eta, lead_time_s });
-        loaded.shelves.insert(sku, shelf);
-    }
-    Ok(loaded)
-}
-
-async fn lock_figures(mut connection: &AsyncPgConnection, skus: &[&str]) -> Result<Vec<StockRow>, StoreError> {
-    let rows = stock::table.filter(stock::sku.eq_any(skus)).order(stock::sku).select(StockRow::as_select());
-    Ok(rows.for_update().load(&mut connection).await?)
-}
-
-type ProductAndLeadTimes = (ProductRow, Option<i64>, Option<i64>);
-
-async fn products_and_lead_times(
-    mut connection: &AsyncPgConnection,
-    skus: &[&str],
-) -> Result<Vec<ProductAndLeadTimes>, StoreError> {
-    let rows = products::table
-        .left_join(factories::table.on(factories::factory_id.eq(products::factory_id)))
-        .filter(products::sku.eq_any(skus))
-        .select((ProductRow::as_select(), factories::lead_time_s.nullable(), factories::lead_time_p50_s.nullable()));
-    Ok(rows.load(&mut connection).await?)
 }
 
 struct WriteFigures;

@@ -11,6 +11,7 @@ mod faults;
 mod imports;
 mod intake;
 mod keys;
+mod known;
 mod messages;
 mod migrate;
 mod operators;

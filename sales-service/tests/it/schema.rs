@@ -28,9 +28,11 @@ async fn down_undoes_up() {
     let claims = include_str!("../../../shared/migrations/0001-01-06-000000_outbox_claims/down.sql");
     let timeline = include_str!("../../migrations/2026-11-28-000003_timeline/down.sql");
     let looked_up = include_str!("../../../shared/migrations/0001-01-07-000000_timeline/down.sql");
+    let known = include_str!("../../migrations/2026-11-28-000004_known_shelves/down.sql");
     let refused = include_str!("../../migrations/2026-11-28-000002_old_refused_orders/down.sql");
     let by_id = include_str!("../../../shared/migrations/0001-01-08-000000_outbox_by_id/down.sql");
     for down in [
+        known,
         timeline,
         refused,
         unchecked,

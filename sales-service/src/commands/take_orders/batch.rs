@@ -14,14 +14,16 @@ use shared::outbox::{self, OutgoingMessage};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 
+use super::known::{KnownShelves, Written};
 use super::{Decided, OrderRequest, Render, restock_eta};
 use crate::commands::{Answered, Context, write};
 use crate::domain::intake::{BatchDecision, DecidedOrder, UnknownProducts, decide_orders};
 use crate::domain::order::OrderStatus;
 use crate::domain::stock::Figures;
 use crate::store::orders::OrderToInsert;
-use crate::store::stock::{Hand, Loaded};
-use crate::store::{StoreError, orders, replenishments, stock};
+use crate::store::shelves::{self, Loaded};
+use crate::store::stock::{self, Hand};
+use crate::store::{StoreError, orders, replenishments};
 
 type Answer = Result<Answered, Problem>;
 
@@ -32,7 +34,7 @@ pub(super) async fn take(
     render: &Render,
     requests: &[OrderRequest],
     new_id: &mut (dyn FnMut() -> RequestId + Send),
-    repeats: &mut Repeats,
+    memory: &mut Memory,
 ) -> Vec<Answer> {
     let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
     let mut waiting: Vec<usize> = (0..requests.len()).collect();
@@ -40,7 +42,7 @@ pub(super) async fn take(
     // or, with another body, are looked at in the next round, when its answer is kept.
     while !waiting.is_empty() {
         let (leaders, followers) = by_key(requests, &waiting);
-        decide_round(context, render, requests, leaders, &mut answers, new_id, repeats).await;
+        decide_round(context, render, requests, leaders, &mut answers, new_id, memory).await;
         waiting.clear();
         for (index, leader) in followers {
             if requests[index].fingerprint() == requests[leader].fingerprint() {
@@ -70,10 +72,23 @@ fn by_key(requests: &[OrderRequest], waiting: &[usize]) -> (Vec<usize>, Vec<(usi
     (leaders, followers)
 }
 
+/// What one batch leaves to the next.
+#[derive(Debug)]
+pub(super) struct Memory {
+    repeats: Repeats,
+    shelves: KnownShelves,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { repeats: Repeats::default(), shelves: KnownShelves::new() }
+    }
+}
+
 /// Whether kept answers are looked for before orders are decided. Most requests are new, and a look-up of each
 /// would be waste; a client that asks again seldom does so alone.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
+struct Repeats {
     /// Batches that still look first.
     look_first_in: u32,
 }
@@ -95,7 +110,8 @@ impl Repeats {
     }
 }
 
-/// So often a round is decided anew because another replica has just used one of its keys.
+/// So often a round is decided anew because another replica has just used one of its keys, or somebody has written
+/// what was known.
 const ROUNDS_MAX: u32 = 10;
 
 /// Decides requests with distinct keys and puts their answers in their places.
@@ -106,26 +122,31 @@ async fn decide_round(
     mut undecided: Vec<usize>,
     answers: &mut [Option<Answer>],
     new_id: &mut (dyn FnMut() -> RequestId + Send),
-    repeats: &mut Repeats,
+    memory: &mut Memory,
 ) {
     let mut rounds = 0;
     let result = loop {
         rounds += 1;
-        let look_first = repeats.are_expected();
+        let look_first = memory.repeats.are_expected();
         let round = Round { context, render, requests, look_first };
-        match round.decide_and_write(&mut undecided, answers, new_id).await {
+        match round.decide_and_write(&mut undecided, answers, new_id, &mut memory.shelves).await {
             // Nothing was written: with the kept answers at hand, the rest is decided again.
-            Err(error) if error.violates(idempotency::PRIMARY_KEY) && rounds < ROUNDS_MAX => repeats.found(),
-            Ok(decided) => {
+            Err(error) if error.violates(idempotency::PRIMARY_KEY) && rounds < ROUNDS_MAX => memory.repeats.found(),
+            Ok(None) if rounds < ROUNDS_MAX => {}
+            Ok(None) => break Err(StoreError::Unavailable("shelves were changed all the time".to_owned())),
+            Ok(Some(decided)) => {
                 if decided.found_kept {
-                    repeats.found();
+                    memory.repeats.found();
                 }
                 break Ok(decided.answers);
             }
-            Err(error) => break Err(error),
+            Err(error) => {
+                memory.shelves.forget();
+                break Err(error);
+            }
         }
     };
-    repeats.batch_ended();
+    memory.repeats.batch_ended();
     match result {
         Ok(decided) => {
             context.outbox.wake();
@@ -158,23 +179,57 @@ struct RoundDecided {
 }
 
 impl Round<'_> {
-    /// One transaction, two round trips: everything is loaded in the first and written in the second.
-    /// Requests whose answer is kept already get it, and leave `undecided`.
+    /// One transaction. Where its shelves are known it is one round trip, which locks them as they are known and
+    /// writes; otherwise two: everything is loaded in the first and written in the second.
+    /// Requests whose answer is kept already get it, and leave `undecided`. None when somebody else has written what
+    /// was known: then nothing came of it.
     async fn decide_and_write(
         &self,
         undecided: &mut Vec<usize>,
         answers: &mut [Option<Answer>],
         new_id: &mut (dyn FnMut() -> RequestId + Send),
-    ) -> Result<RoundDecided, StoreError> {
+        shelves: &mut KnownShelves,
+    ) -> Result<Option<RoundDecided>, StoreError> {
         let now = write::now();
         let skus: BTreeSet<Sku> = undecided.iter().flat_map(|index| self.requests[*index].skus()).cloned().collect();
         let transaction = Pipeline::new(self.context.pool.get().await?);
+        let known = if self.look_first { None } else { shelves.take(&skus, now) };
+        let is_known = known.is_some();
+        let (loaded, found_kept) = match known {
+            Some(known) => (known, false),
+            None => self.load(&transaction, &skus, undecided, answers, now).await?,
+        };
+        let requests: Vec<&OrderRequest> = undecided.iter().map(|index| &self.requests[*index]).collect();
+        let batch = Batch::decide(loaded, requests, now, new_id);
+        let decided = batch.answers(self.render);
+        let held = batch.write(&transaction, &decided, is_known).await?;
+        let Some(transaction) = held else {
+            shelves.disappoint();
+            return Ok(None);
+        };
+        if is_known {
+            shelves.confirm();
+        } else {
+            shelves.have_looked();
+        }
+        shelves.keep(batch.written(transaction));
+        Ok(Some(RoundDecided { answers: decided, found_kept }))
+    }
+
+    /// The first of two round trips: begins, locks and looks. Whether answers were kept already, too.
+    async fn load(
+        &self,
+        transaction: &Pipeline,
+        skus: &BTreeSet<Sku>,
+        undecided: &mut Vec<usize>,
+        answers: &mut [Option<Answer>],
+        now: DateTime<Utc>,
+    ) -> Result<(Loaded, bool), StoreError> {
         let connection = transaction.connection();
         let (begun, loaded, kept) =
-            join!(transaction.begin(), stock::lock_shelves(connection, &skus, now), self.kept(connection, undecided));
+            join!(transaction.begin(), shelves::lock(connection, skus, now), self.kept(connection, undecided));
         begun?;
         let (loaded, mut kept) = (loaded?, kept?);
-
         let found_kept = !kept.is_empty();
         undecided.retain(|index| {
             let Some(used) = &self.requests[*index].key else { return true };
@@ -183,11 +238,7 @@ impl Round<'_> {
             answers[*index] = Some(answer.map(|answer| Answered { answer, is_replay: true }));
             false
         });
-        let requests: Vec<&OrderRequest> = undecided.iter().map(|index| &self.requests[*index]).collect();
-        let batch = Batch::decide(loaded, requests, now, new_id);
-        let answers = batch.answers(self.render);
-        batch.write(&transaction, &answers).await?;
-        Ok(RoundDecided { answers, found_kept })
+        Ok((loaded, found_kept))
     }
 
     async fn kept(
@@ -210,7 +261,9 @@ struct Batch<'a> {
     loaded: Loaded,
     decision: BatchDecision,
     /// Shelves whose figures are others now.
-    changed: Vec<Sku>,
+    changed: BTreeSet<Sku>,
+    /// Shelves for which more was ordered or proposed.
+    replenished: BTreeSet<Sku>,
     now: DateTime<Utc>,
 }
 
@@ -225,7 +278,8 @@ impl<'a> Batch<'a> {
         let decision = decide_orders(&mut loaded.shelves, requests.iter().map(|request| &request.order), new_id);
         let changed = loaded.shelves.iter().zip(before).filter(|((_, shelf), before)| shelf.figures != *before);
         let changed = changed.map(|((sku, _), _)| sku.clone()).collect();
-        Self { requests, loaded, decision, changed, now }
+        let replenished = decision.replenishments.iter().map(|new| new.sku.clone()).collect();
+        Self { requests, loaded, decision, changed, replenished, now }
     }
 
     fn answers(&self, render: &Render) -> Vec<Answer> {
@@ -243,7 +297,14 @@ impl<'a> Batch<'a> {
         self.requests.iter().zip(&self.decision.orders).map(answer).collect()
     }
 
-    async fn write(&self, transaction: &Pipeline, answers: &[Answer]) -> Result<(), StoreError> {
+    /// Writes everything and commits; shelves that are only known are locked before. Answers the transaction, None
+    /// when they are others by now ([`shelves::hold`]).
+    async fn write(
+        &self,
+        transaction: &Pipeline,
+        answers: &[Answer],
+        is_known: bool,
+    ) -> Result<Option<i64>, StoreError> {
         let (decision, now, connection) = (&self.decision, self.now, transaction.connection());
         let traces = traces_of_replenishments(&self.requests, decision);
         let replenishments: Vec<_> = decision.replenishments.iter().zip(traces).collect();
@@ -260,13 +321,16 @@ impl<'a> Batch<'a> {
             .filter_map(|(request, answer)| Some((request.key.as_ref()?, &answer.as_ref().ok()?.answer)))
             .collect();
         let hand = Hand { actor: "shop", at: now, note: None };
+        // With a proposal no figure changes, yet the shelf does, and others must see it.
+        let written = self.changed.union(&self.replenished);
         let figures: Vec<(&Sku, Figures)> =
-            self.changed.iter().filter_map(|sku| Some((sku, self.loaded.shelves.get(sku)?.figures))).collect();
+            written.filter_map(|sku| Some((sku, self.loaded.shelves.get(sku)?.figures))).collect();
+        let changed = figures.iter().filter(|(sku, _)| self.changed.contains(*sku));
 
         let batch_trace = self.requests.first().map_or_else(TraceContext::new_root, |request| request.trace);
         let mut events = write::replenishment_events(&replenishments, now);
         events.extend(order_events(decision, batch_trace));
-        events.extend(figures.iter().map(|(sku, figures)| write::stock_changed(sku, figures, now, batch_trace)));
+        events.extend(changed.map(|(sku, figures)| write::stock_changed(sku, figures, now, batch_trace)));
 
         let messages: Vec<OutgoingMessage> = events.into_iter().map(Into::into).collect();
         let rows = write::replenishment_rows(&replenishments, now);
@@ -280,11 +344,27 @@ impl<'a> Batch<'a> {
             .and(movements)
             .and(stock::writing_figures(&figures))
             .and(outbox::appending(&messages));
-        let (replenishments, written, committed) =
-            join!(replenishments::insert(connection, &rows), all.run(connection), transaction.commit());
+        let begin = async {
+            if !is_known {
+                return Ok(Some(self.loaded.transaction));
+            }
+            let (begun, held) = join!(transaction.begin(), shelves::hold(connection, &self.loaded.versions));
+            begun?;
+            held
+        };
+        let (held, replenishments, written, committed) =
+            join!(begin, replenishments::insert(connection, &rows), all.run(connection), transaction.commit());
+        let Some(transaction) = held? else { return Ok(None) };
         replenishments?;
         written?;
-        committed
+        committed?;
+        Ok(Some(transaction))
+    }
+
+    /// What is known after `transaction` has written it.
+    fn written(self, transaction: i64) -> Written {
+        let loaded = Loaded { transaction, ..self.loaded };
+        Written { loaded, changed: self.changed, replenished: self.replenished }
     }
 }
 

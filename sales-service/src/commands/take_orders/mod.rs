@@ -5,6 +5,7 @@
 //! instead of hundreds. There is no timer: while one batch is written the next one gathers.
 
 mod batch;
+mod known;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ pub use crate::domain::intake::{DecidedLine, DecidedOrder, NewOrder};
 pub use crate::domain::order::OrderStatus;
 pub use crate::domain::policy::Shortage;
 use crate::settings::Intake as IntakeSettings;
-use crate::store::stock::Expected;
+use crate::store::shelves::Expected;
 
 /// One shopper's order.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ pub struct IntakeWorker {
     queue: mpsc::Receiver<Waiter>,
     batch_max: usize,
     wait_max: Duration,
-    repeats: batch::Repeats,
+    memory: batch::Memory,
     metrics: Metrics,
 }
 
@@ -121,9 +122,9 @@ impl Intake {
                 .build(),
         };
         let (sender, receiver) = mpsc::channel(settings.queue_max);
-        let (batch_max, repeats) = (settings.batch_max, batch::Repeats::default());
+        let (batch_max, memory) = (settings.batch_max, batch::Memory::new());
         let wait_max = Duration::from_millis(settings.wait_max_ms);
-        let worker = IntakeWorker { context, render, queue: receiver, batch_max, wait_max, repeats, metrics };
+        let worker = IntakeWorker { context, render, queue: receiver, batch_max, wait_max, memory, metrics };
         (Self { queue: sender }, worker)
     }
 
@@ -199,7 +200,7 @@ impl IntakeWorker {
         let (requests, replies): (Vec<_>, Vec<_>) =
             waiters.into_iter().map(|waiter| (waiter.request, waiter.reply)).unzip();
         let answers =
-            batch::take(&self.context, &self.render, &requests, &mut RequestId::generate, &mut self.repeats).await;
+            batch::take(&self.context, &self.render, &requests, &mut RequestId::generate, &mut self.memory).await;
         self.metrics.batch_size.record(requests.len() as u64, &[]);
         self.metrics.batch_duration.record(begun.elapsed().as_secs_f64(), &[]);
         for (reply, answer) in replies.into_iter().zip(answers) {

@@ -1,0 +1,1 @@
+DROP FUNCTION serialization_failure_unless(boolean);
