@@ -104,25 +104,46 @@ struct Row {
     body: String,
 }
 
-/// What is kept under these keys of one endpoint and caller.
+struct PlanAnew;
+impl StatementSql for PlanAnew {
+    const SQL: &'static str = "SET LOCAL plan_cache_mode = force_custom_plan";
+}
+
+struct PlanAsUsual;
+impl StatementSql for PlanAsUsual {
+    const SQL: &'static str = "SET LOCAL plan_cache_mode = DEFAULT";
+}
+
+struct Find;
+impl StatementSql for Find {
+    // Key by key: for `key = ANY(..)` the planner, while it knows nothing of the table yet, would rather read all keys
+    // of the endpoint, which are all there are.
+    const SQL: &'static str = "SELECT kept.* FROM unnest(?) AS wanted (key) CROSS JOIN LATERAL ( \
+        SELECT key, fingerprint, status, body FROM idempotency_keys \
+        WHERE endpoint = ? AND caller = ? AND key = wanted.key LIMIT 1) AS kept";
+}
+
+/// What is kept under these keys of one endpoint and caller; in a transaction.
 pub async fn find(
-    mut connection: &AsyncPgConnection,
+    connection: &AsyncPgConnection,
     endpoint: &str,
     caller: &str,
     keys: &[String],
 ) -> Result<HashMap<String, Kept>, StoreError> {
-    // Key by key: for `key = ANY(..)` the planner, while it knows nothing of the table yet, would rather read all keys
-    // of the endpoint, which are all there are. Planned anew each time: a plan from when the table was empty scans it.
-    let rows: Vec<Row> = sql_query(
-        "SELECT kept.* FROM unnest($3) AS wanted (key) CROSS JOIN LATERAL ( \
-            SELECT key, fingerprint, status, body FROM idempotency_keys \
-            WHERE endpoint = $1 AND caller = $2 AND key = wanted.key LIMIT 1) AS kept",
-    )
-    .bind::<Text, _>(endpoint)
-    .bind::<Text, _>(caller)
-    .bind::<Array<Text>, _>(keys)
-    .load(&mut connection)
-    .await?;
+    let find = Statement::<Find>::new()
+        .bind::<Array<Text>, _>(keys.to_vec())
+        .bind::<Text, _>(endpoint.to_owned())
+        .bind::<Text, _>(caller.to_owned());
+    // Planned each time: a plan from when the table was empty scans it. Prepared all the same, and asked for in one
+    // round trip with what is sent before and after.
+    let (anew, rows, as_usual) = futures::join!(
+        Statement::<PlanAnew>::new().run(connection),
+        find.load::<Row>(connection),
+        Statement::<PlanAsUsual>::new().run(connection),
+    );
+    anew?;
+    let rows = rows?;
+    as_usual?;
     let kept = |row: Row| {
         let status = u16::try_from(row.status).unwrap_or(500);
         (row.key, Kept { fingerprint: row.fingerprint, answer: KeptAnswer { status, body: row.body } })

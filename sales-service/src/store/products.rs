@@ -106,7 +106,7 @@ pub async fn lock(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Optio
         .bind::<diesel::sql_types::Text, _>(format!("product/{sku}"))
         .execute(connection)
         .await?;
-    let query = products::table.find(sku.as_str()).select(ProductRow::as_select()).for_update();
+    let query = products::table.find(sku.as_str()).select(ProductRow::as_select()).for_no_key_update();
     Ok(query.first(connection).await.optional()?)
 }
 

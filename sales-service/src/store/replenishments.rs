@@ -84,7 +84,8 @@ impl StatementSql for Insert {
         updated_at) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Writes new replenishments: as arrays, so that there may be any number.
+/// Writes new replenishments: as arrays, so that there may be any number. The caller writes the figures of their
+/// products, too ([`super::shelves`]).
 pub async fn insert(connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
     fn column<T>(rows: &[ReplenishmentRow], pick: impl Fn(&ReplenishmentRow) -> T) -> Vec<T> {
         rows.iter().map(pick).collect()
@@ -142,7 +143,8 @@ impl StatementSql for UpdateReceived {
         FROM unnest(?, ?, ?, ?) AS new (id, received, status, since) WHERE replenishments.id = new.id";
 }
 
-/// Writes what goods may change of replenishments.
+/// Writes what goods may change of replenishments; the caller writes the figures of their products, too
+/// ([`super::shelves`]).
 pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&ReplenishmentRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());

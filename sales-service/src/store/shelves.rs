@@ -2,7 +2,7 @@
 //!
 //! Whoever has just written them knows what is in them. [`hold`] locks them on the condition that nobody else wrote
 //! since, so that a batch of orders needs no look at them before. For that, every change of what is loaded here
-//! (figures, product, factory, replenishments under way) writes the row of `stock`, `products` or `factories`.
+//! (figures, pauses, product, replenishments under way) writes the row of `stock` or `products`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,7 @@ use super::stock::StockRow;
 use super::{StoreError, corrupt, replenishments};
 use crate::domain::shelf::{Shelf, Shelves};
 
-/// What its rows do not tell of a shelf is never older, such as the lead time of a factory that made the product
-/// before.
+/// What its rows do not tell of a shelf, a factory's lead time, is never older.
 const KNOWN_FOR: TimeDelta = TimeDelta::seconds(5);
 
 /// When goods that are under way should be here.
@@ -40,9 +39,10 @@ pub struct Expected {
 /// By what the rows of a shelf are known again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// The transaction that wrote its figures ([`Loaded::transaction`]).
+    /// The transaction that wrote its row of `stock` ([`Loaded::transaction`]).
     pub figures: i64,
-    /// Those that wrote its product, and the product's factory.
+    /// The one that wrote its product; and the server's start: another server, to which everybody turns when this one
+    /// has failed, may give the numbers of lost transactions to others.
     pub terms: String,
     /// From then on it may be another shelf without its rows being written: a pause has ended, goods are late, or
     /// [`KNOWN_FOR`] has passed.
@@ -130,7 +130,7 @@ macro_rules! fixed_sql {
 }
 
 fixed_sql!(FiguresVersion, BigInt, "stock.xmin::text::bigint");
-fixed_sql!(TermsVersion, Text, "concat_ws(':', products.xmin, factories.xmin)");
+fixed_sql!(TermsVersion, Text, "concat_ws(':', products.xmin, pg_postmaster_start_time())");
 fixed_sql!(ThisTransaction, BigInt, "pg_current_xact_id()::xid::text::bigint");
 
 async fn lock_figures(
@@ -171,9 +171,8 @@ impl StatementSql for Hold {
         AS each (sku, figures, terms) ORDER BY sku) AS known \
         LEFT JOIN LATERAL ( \
             SELECT true AS is_so FROM stock JOIN products ON products.sku = stock.sku \
-            LEFT JOIN factories ON factories.factory_id = products.factory_id \
             WHERE stock.sku = known.sku AND stock.xmin::text::bigint = known.figures \
-            AND concat_ws(':', products.xmin, factories.xmin) = known.terms \
+            AND concat_ws(':', products.xmin, pg_postmaster_start_time()) = known.terms \
             FOR UPDATE OF stock) AS held ON true";
 }
 

@@ -53,7 +53,8 @@ impl Pipeline {
         connection.unwrap_or_else(|| unreachable!("a connection is given away only by drop"))
     }
 
-    /// The first statement.
+    /// The first statement. Where others are sent before it was answered they rest on it: without it each would be
+    /// done for itself. PostgreSQL refuses a `BEGIN` only to who is being cut off, or is cancelled in that instant.
     pub async fn begin(&self) -> Result<(), StoreError> {
         self.is_open.store(true, Ordering::Relaxed);
         Statement::<Begin>::new().run(self.connection()).await?;

@@ -1,4 +1,4 @@
-//! One batch: load and lock, decide, write set-wise, commit; then the answers.
+//! One batch: load and lock, or what is known, decide, write set-wise, commit; then the answers.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -110,8 +110,7 @@ impl Repeats {
     }
 }
 
-/// So often a round is decided anew because another replica has just used one of its keys, or somebody has written
-/// what was known.
+/// So often a round is decided anew because another replica has just used one of its keys.
 const ROUNDS_MAX: u32 = 10;
 
 /// Decides requests with distinct keys and puts their answers in their places.
@@ -132,18 +131,15 @@ async fn decide_round(
         match round.decide_and_write(&mut undecided, answers, new_id, &mut memory.shelves).await {
             // Nothing was written: with the kept answers at hand, the rest is decided again.
             Err(error) if error.violates(idempotency::PRIMARY_KEY) && rounds < ROUNDS_MAX => memory.repeats.found(),
-            Ok(None) if rounds < ROUNDS_MAX => {}
-            Ok(None) => break Err(StoreError::Unavailable("shelves were changed all the time".to_owned())),
+            // The next round looks.
+            Ok(None) => {}
             Ok(Some(decided)) => {
                 if decided.found_kept {
                     memory.repeats.found();
                 }
                 break Ok(decided.answers);
             }
-            Err(error) => {
-                memory.shelves.forget();
-                break Err(error);
-            }
+            Err(error) => break Err(error),
         }
     };
     memory.repeats.batch_ended();
@@ -297,8 +293,8 @@ impl<'a> Batch<'a> {
         self.requests.iter().zip(&self.decision.orders).map(answer).collect()
     }
 
-    /// Writes everything and commits; shelves that are only known are locked before. Answers the transaction, None
-    /// when they are others by now ([`shelves::hold`]).
+    /// Writes everything and commits; shelves that are only known are locked before. Answers the transaction; None
+    /// when somebody has written those shelves since ([`shelves::hold`]).
     async fn write(
         &self,
         transaction: &Pipeline,
