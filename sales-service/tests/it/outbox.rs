@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+use shared::ids::{ReceiptId, RequestId};
 use testkit::{LinkCutter, wait_until};
 use tokio_postgres::NoTls;
 
-use crate::support::{SOON, Shop};
+use crate::messages::{publish, received_of};
+use crate::support::{SOON, Shop, policy};
 
 /// One of its queues is `production.replenishments-closed`, its only one.
 const CLOSED: &str = "replenishment.closed";
@@ -55,6 +58,31 @@ async fn windows_that_are_on_their_way_at_once_keep_their_order() {
     let expected: Vec<String> = (1..=400).map(|number| format!("e-{number}")).collect();
     assert_eq!(queued(&shop, CLOSED_QUEUE, 1_000).await, expected, "each once, in order");
     assert_eq!(shop.count("SELECT count(*) FROM outbox_claims").await, 0, "no claim outlives its window");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_longer_than_many_frames_goes_out_and_comes_in_whole() {
+    let shop = Shop::open().await;
+    let sql = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
+        SELECT 'long', 'jaego.events', 'replenishment.closed', 'text/plain', '{}', \
+        convert_to(string_agg(n::text, ','), 'UTF8'), true FROM generate_series(1, 30000) AS n";
+    execute(&shop, sql).await;
+    wait_for_waiting(&shop, "true", 0).await;
+    let vhost = &shop.surroundings.vhost;
+    let messages = vhost.broker().get_messages(&vhost.name, CLOSED_QUEUE, 10).await.expect("messages");
+    let numbers: Vec<String> = (1..=30_000).map(|number| number.to_string()).collect();
+    assert_eq!(messages.iter().map(|message| &message.payload).collect::<Vec<_>>(), [&numbers.join(",")]);
+
+    shop.product("CP-1", 0, policy()).await;
+    let goods = received_of("CP-1", ReceiptId::generate(), RequestId::generate(), 7);
+    let mut goods: Value = serde_json::from_slice(&goods).expect("json");
+    goods["data"]["note"] = json!("x".repeat(200_000));
+    publish(&shop, "stock.received", goods.to_string().as_bytes()).await;
+    wait_until("the goods", SOON, || async {
+        let (on_hand, ..) = shop.figures("CP-1").await;
+        if on_hand == 7 { Ok(()) } else { Err(on_hand) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,12 +33,17 @@ impl Deref for Link {
     }
 }
 
+/// Longest frame, bytes; a longer message goes in several. The client holds, and writes to, buffers of 64 frames for
+/// each connection: 8 MB of an idle process with what the broker would allow, 128 KiB.
+const FRAME_MAX: u32 = 16 * 1024;
+
 /// Connects as the service's own user; `purpose` shows in the broker's list of connections.
 pub async fn connect(settings: &Broker, service: &str, purpose: &str) -> anyhow::Result<Link> {
     let properties = ConnectionProperties::default().with_connection_name(format!("{service}: {purpose}").into());
     let mut uri: lapin::uri::AMQPUri =
         settings.url.expose_secret().parse().map_err(|_| anyhow::anyhow!("amqp.url cannot be read"))?;
     uri.query.heartbeat.get_or_insert(5);
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
     let tls = OwnedTLSConfig { cert_chain: tls::authorities(&settings.ca_file)?, ..OwnedTLSConfig::default() };
     let socket = Socket::default();
     let (opened, limit) = (socket.0.clone(), limit(settings));
