@@ -12,6 +12,7 @@ use shared::db::pool;
 use shared::ids::{ReceiptId, RequestId};
 use shared::settings::Settings as _;
 use testkit::wait_until;
+use tokio_postgres::NoTls;
 
 use crate::messages::{publish, received_of};
 use crate::support::{Answer, SOON, Shop, one, policy, product_body, settings};
@@ -179,14 +180,18 @@ async fn who_waits_for_a_shelf_sees_what_was_written_meanwhile() {
     let shop = Shop::open().await;
     shop.product("CP-1", 1000, off()).await;
     order_until_known(&shop, "CP-1").await;
-    shop.database.batch_execute("BEGIN; UPDATE stock SET on_hand = 0 WHERE sku = 'CP-1'").await.expect("written");
+    // A connection of its own: within one transaction PostgreSQL tells of the others only what it told at first.
+    let (other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+    tokio::spawn(connection);
+    other.batch_execute("BEGIN; UPDATE stock SET on_hand = 0 WHERE sku = 'CP-1'").await.expect("written");
     let waits = async {
-        let locks = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%stock%'";
+        let locks = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+            AND datname = current_database()";
         wait_until("an order that waits", SOON, || async {
             if shop.count(locks).await == 1 { Ok(()) } else { Err("nobody waits") }
         })
         .await;
-        shop.database.batch_execute("COMMIT").await.expect("committed");
+        other.batch_execute("COMMIT").await.expect("committed");
     };
     let (answer, ()) = futures::join!(shop.order(one("CP-1", 1)), waits);
     assert_eq!((answer.status.as_u16(), batches(&shop, "changed").await), (409, 1), "{answer:?}");
