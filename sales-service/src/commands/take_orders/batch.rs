@@ -15,6 +15,7 @@ use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 
 use super::known::{KnownShelves, Written};
+use super::repeats::Repeats;
 use super::{Decided, OrderRequest, Render, restock_eta};
 use crate::commands::{Answered, Context, write};
 use crate::domain::intake::{BatchDecision, DecidedOrder, UnknownProducts, decide_orders};
@@ -82,31 +83,6 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new() -> Self {
         Self { repeats: Repeats::default(), shelves: KnownShelves::new() }
-    }
-}
-
-/// Whether kept answers are looked for before orders are decided. Most requests are new, and a look-up of each
-/// would be waste; a client that asks again seldom does so alone.
-#[derive(Debug, Default)]
-struct Repeats {
-    /// Batches that still look first.
-    look_first_in: u32,
-}
-
-impl Repeats {
-    /// After a repeated request so many batches look for others.
-    const BATCHES: u32 = 64;
-
-    fn found(&mut self) {
-        self.look_first_in = Self::BATCHES;
-    }
-
-    fn are_expected(&self) -> bool {
-        self.look_first_in > 0
-    }
-
-    fn batch_ended(&mut self) {
-        self.look_first_in = self.look_first_in.saturating_sub(1);
     }
 }
 

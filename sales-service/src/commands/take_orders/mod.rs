@@ -6,6 +6,7 @@
 
 mod batch;
 mod known;
+mod repeats;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
