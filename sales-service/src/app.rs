@@ -8,7 +8,7 @@ use shared::service::{Builder, Identity, Running};
 
 use crate::amqp;
 use crate::commands::take_orders::Intake;
-use crate::commands::{Context, prune, sweep_stock};
+use crate::commands::{Context, hand_out, prune, sweep_stock};
 use crate::http::{self, State};
 use crate::settings::Settings;
 use crate::store::books::BOOKS;
@@ -32,12 +32,16 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         pool: builder.pool.clone(),
         outbox: builder.outbox.clone(),
         replenishment: settings.replenishment.clone(),
+        hand_out: Arc::default(),
     };
-    let render = http::orders::renderer(&settings.shop);
-    let (intake, worker) = Intake::new(context.clone(), &settings.intake, Arc::new(render));
-    builder.spawn(|stop| worker.run(stop));
+    let intake_pool = shared::db::pool(&settings.intake_database(), IDENTITY.name)?;
+    let renderer = Arc::new(http::orders::Renderer(settings.shop.clone()));
+    let (intake, worker) = Intake::new(context.clone(), intake_pool, &settings.intake, renderer);
+    // Shoppers are answered while the database is away, too.
+    builder.spawn_at_once(|stop| worker.run(stop));
     let every = Duration::from_secs(settings.replenishment.sweep_every_s);
     builder.spawn(|stop| sweep_stock::run(context.clone(), every, stop));
+    builder.spawn(|stop| hand_out::run(context.clone(), every, stop));
     builder.spawn(|stop| prune::run(context.clone(), settings.retention.clone(), stop));
     for subscription in amqp::subscriptions(&context) {
         builder.consume(subscription);

@@ -1,7 +1,11 @@
 //! What can be set; `config/default.toml` explains each key.
 
 use serde::Deserialize;
-use shared::settings::Common;
+use shared::settings::{Common, Database};
+
+use crate::commands::take_orders::CONNECTIONS;
+use crate::domain::replenishment::RefusalPause;
+use crate::domain::shelf::Limits;
 
 /// The settings of sales-service.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,8 +39,12 @@ pub struct Intake {
     pub queue_max: usize,
     /// Most orders in one transaction.
     pub batch_max: usize,
-    /// Longest wait in the queue, milliseconds; then 503.
+    /// Longest wait for an answer, milliseconds; then 503.
     pub wait_max_ms: u64,
+    /// Longest wait for a product's row, milliseconds; then its orders wait apart from all others.
+    pub lock_wait_ms: u64,
+    /// Orders of one held product that may wait; more are answered 503.
+    pub lane_max: usize,
 }
 
 /// The shop.
@@ -55,6 +63,34 @@ pub struct Replenishment {
     pub refusal_pause_max_s: i64,
     /// How often the policy of every product is asked, seconds.
     pub sweep_every_s: u64,
+    /// Automatic requests that may be open for one product.
+    pub open_max: usize,
+    /// Units that may be on order for one product without a person's approval.
+    pub auto_units_max: i64,
+}
+
+impl Replenishment {
+    /// Bounds of what is ordered automatically.
+    pub fn limits(&self) -> Limits {
+        Limits { open_max: self.open_max, auto_units_max: self.auto_units_max }
+    }
+
+    /// Pauses after refusals.
+    pub fn refusal_pause(&self) -> RefusalPause {
+        RefusalPause { base_s: self.refusal_pause_s, max_s: self.refusal_pause_max_s }
+    }
+}
+
+impl Settings {
+    /// The database as the intake uses it: nothing there waits for longer than an order may.
+    pub fn intake_database(&self) -> Database {
+        Database {
+            pool_size: CONNECTIONS,
+            lock_timeout_ms: self.intake.lock_wait_ms,
+            statement_timeout_ms: self.intake.wait_max_ms,
+            ..self.common.database.clone()
+        }
+    }
 }
 
 impl shared::settings::Settings for Settings {
@@ -73,6 +109,17 @@ impl shared::settings::Settings for Settings {
         require((1..=1_000_000).contains(&self.intake.queue_max), "intake.queue_max: must be 1 to 1000000");
         require((1..=10_000).contains(&self.intake.batch_max), "intake.batch_max: must be 1 to 10000");
         require((1..=600_000).contains(&self.intake.wait_max_ms), "intake.wait_max_ms: must be 1 to 600000");
+        require((1..=60_000).contains(&self.intake.lock_wait_ms), "intake.lock_wait_ms: must be 1 to 60000");
+        require(
+            self.intake.lock_wait_ms <= self.intake.wait_max_ms,
+            "intake.lock_wait_ms: must not be above intake.wait_max_ms",
+        );
+        require((1..=1_000_000).contains(&self.intake.lane_max), "intake.lane_max: must be 1 to 1000000");
+        require((1..=1000).contains(&self.replenishment.open_max), "replenishment.open_max: must be 1 to 1000");
+        require(
+            (0..=1_000_000_000).contains(&self.replenishment.auto_units_max),
+            "replenishment.auto_units_max: must be 0 to 1000000000",
+        );
         let currency = &self.shop.currency;
         let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
         require(is_code, "shop.currency: must be three capital letters (ISO 4217)");

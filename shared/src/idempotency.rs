@@ -104,16 +104,6 @@ struct Row {
     body: String,
 }
 
-struct PlanAnew;
-impl StatementSql for PlanAnew {
-    const SQL: &'static str = "SET LOCAL plan_cache_mode = force_custom_plan";
-}
-
-struct PlanAsUsual;
-impl StatementSql for PlanAsUsual {
-    const SQL: &'static str = "SET LOCAL plan_cache_mode = DEFAULT";
-}
-
 struct Find;
 impl StatementSql for Find {
     // Key by key: for `key = ANY(..)` the planner, while it knows nothing of the table yet, would rather read all keys
@@ -134,16 +124,8 @@ pub async fn find(
         .bind::<Array<Text>, _>(keys.to_vec())
         .bind::<Text, _>(endpoint.to_owned())
         .bind::<Text, _>(caller.to_owned());
-    // Planned each time: a plan from when the table was empty scans it. Prepared all the same, and asked for in one
-    // round trip with what is sent before and after.
-    let (anew, rows, as_usual) = futures::join!(
-        Statement::<PlanAnew>::new().run(connection),
-        find.load::<Row>(connection),
-        Statement::<PlanAsUsual>::new().run(connection),
-    );
-    anew?;
-    let rows = rows?;
-    as_usual?;
+    // A plan from when the table was empty scans it.
+    let rows: Vec<Row> = find.load_planned_anew(connection).await?;
     let kept = |row: Row| {
         let status = u16::try_from(row.status).unwrap_or(500);
         (row.key, Kept { fingerprint: row.fingerprint, answer: KeptAnswer { status, body: row.body } })

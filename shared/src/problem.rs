@@ -79,6 +79,8 @@ problem_kinds! {
     Internal = 500, "internal", "Internal error";
     /// More work than can be queued.
     Overloaded = 503, "overloaded", "Overloaded";
+    /// It cannot be said now whether the request was carried out.
+    OutcomeUnknown = 503, "outcome-unknown", "Outcome unknown";
     /// The store, or another part that is needed, does not answer now.
     Unavailable = 503, "unavailable", "Temporarily unavailable";
 }

@@ -33,6 +33,7 @@ pub async fn create_database(admin_url: &str, name: &str, role: &str, password: 
         pool_size: 1,
         wait_timeout_ms: 0,
         statement_timeout_ms: 0,
+        lock_timeout_ms: 0,
     };
     let invalid = |error: ProvisionError| Error::Invalid(format!("PostgreSQL: {error}"));
     let owned = Owned::new(name, role, password.into()).map_err(invalid)?;

@@ -111,6 +111,7 @@ impl Apply {
             pool_size: 1,
             wait_timeout_ms: 5000,
             statement_timeout_ms: 60_000,
+            lock_timeout_ms: 0,
         })
     }
 }

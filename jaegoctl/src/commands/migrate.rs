@@ -56,6 +56,7 @@ impl Migrate {
             pool_size: 1,
             wait_timeout_ms: 5000,
             statement_timeout_ms: STATEMENT_TIMEOUT_MS,
+            lock_timeout_ms: 0,
         };
         let place = place(settings.url.expose_secret())?;
         // Told apart from a migration that fails.

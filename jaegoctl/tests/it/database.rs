@@ -46,6 +46,7 @@ impl Server {
             pool_size: 1,
             wait_timeout_ms: 1000,
             statement_timeout_ms: 1000,
+            lock_timeout_ms: 0,
         };
         db::connect(&settings, "test", 1000).await.map(drop).map_err(|error| error.to_string())
     }

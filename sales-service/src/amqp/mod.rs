@@ -10,7 +10,6 @@ use crate::commands::Context;
 use crate::commands::apply_outcome::apply_outcome;
 use crate::commands::note_factory::note_factory;
 use crate::commands::receive_goods::receive_goods;
-use crate::commands::receive_goods_together::receive_goods_together;
 
 /// What this service reads.
 pub fn subscriptions(context: &Context) -> Vec<Subscription> {
@@ -24,12 +23,12 @@ pub fn subscriptions(context: &Context) -> Vec<Subscription> {
         async move {
             let decode = |(event, trace): TracedEvent| Ok((event.decode(&stock::RECEIVED)?, trace));
             let receipts = events.into_iter().map(decode).collect::<Result<Vec<_>, HandleError>>()?;
-            receive_goods_together(&context, receipts).await
+            receive_goods(&context, receipts).await
         }
     };
     vec![
         bind(&topology::SALES_STOCK_RECEIVED, |context, event, trace| {
-            Box::pin(async move { receive_goods(&context, event.decode(&stock::RECEIVED)?, trace).await })
+            Box::pin(async move { receive_goods(&context, vec![(event.decode(&stock::RECEIVED)?, trace)]).await })
         })
         .with_batches(in_bursts),
         bind(&topology::SALES_PRODUCTION_OUTCOMES, |context, event, trace| {

@@ -7,10 +7,10 @@ use shared::ids::{MovementId, Sku};
 use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
-use super::{Answered, Asked, Context, Refused, write};
+use super::stock_change::StockChange;
+use super::{Answered, Asked, Context, Refused};
 use crate::domain::goods::Arrival;
 pub use crate::domain::stock::Cause;
-use crate::store::stock::Hand;
 use crate::store::{StoreError, corrupt};
 
 /// A change of on hand.
@@ -55,12 +55,12 @@ pub async fn adjust_stock(
             if let Some(known) = asked.known_answer(connection).await? {
                 return Ok::<_, Refused>(known);
             }
-            let now = write::now();
-            let Some(mut shelf) = write::lock_shelf(connection, &adjustment.sku, now).await? else {
+            let Some(mut change) = StockChange::lock_one(connection, &adjustment.sku).await? else {
                 return Err(no_such_product(&adjustment.sku).into());
             };
-            let before = shelf.figures.on_hand;
-            let Ok(arrival) = Arrival::of_adjustment(&shelf.figures, adjustment.cause, adjustment.delta) else {
+            let figures = change.shelf(&adjustment.sku).map(|shelf| shelf.figures).unwrap_or_default();
+            let (before, at) = (figures.on_hand, change.at);
+            let Ok(arrival) = Arrival::of_adjustment(&figures, adjustment.cause, adjustment.delta) else {
                 let detail = format!("Only {before} on hand: the adjustment may take away at most {before}.");
                 let problem = Problem::new(ProblemKind::Conflict, detail).with("on_hand", before);
                 // Refused for good under this key: units that come later must not change the answer.
@@ -68,22 +68,18 @@ pub async fn adjust_stock(
                 return Ok(asked.keep(connection, answer).await?);
             };
             let reference = format!("adjustment by {}", asked.actor);
-            let hand = Hand { actor: asked.actor, at: now, note: adjustment.note.as_deref() };
-            let incoming = write::IncomingUnits {
-                sku: &adjustment.sku,
-                arrival,
-                reference: reference.clone(),
-                hand,
-                trace: asked.trace,
-            };
-            let taken = write::take_in(connection, &mut shelf, incoming).await?;
-            let mut events = taken.events;
-            events.extend(write::fill(connection, &taken.fills, asked.trace).await?);
-            let movement_id = taken.first_movement.ok_or_else(|| corrupt("an adjustment's ledger entry"))?;
-            outbox::append(connection, events).await?;
+            change.look_who_waits(connection).await?;
+            change.take_in(&adjustment.sku, arrival, &reference, asked.trace);
+            let limits = context.replenishment.limits();
+            let saved = change.save(connection, limits, asked.actor, adjustment.note.as_deref()).await?;
+            let movement_id =
+                saved.movements.first().copied().ok_or_else(|| corrupt("an adjustment's ledger entry"))?;
+            outbox::append(connection, saved.events).await?;
+            if saved.has_left {
+                context.hand_out.notify_one();
+            }
             asked.record(connection, "stock.adjust", adjustment.sku.as_str()).await?;
-            let adjusted =
-                Adjusted { adjustment: &adjustment, movement_id, reference, before, actor: asked.actor, at: now };
+            let adjusted = Adjusted { adjustment: &adjustment, movement_id, reference, before, actor: asked.actor, at };
             Ok(asked.keep(connection, render(&adjusted)).await?)
         })
         .await?;

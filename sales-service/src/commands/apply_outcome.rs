@@ -7,9 +7,10 @@ use shared::contracts::production::{self, ProductionOutcome};
 use shared::outbox;
 use shared::trace::TraceContext;
 
-use super::{Context, write};
-use crate::domain::replenishment::{Outcome, Sequel};
-use crate::store::{StoreError, replenishments, stock};
+use super::Context;
+use super::stock_change::StockChange;
+use crate::domain::replenishment::Outcome;
+use crate::store::{StoreError, replenishments, shelves};
 
 /// Applies an outcome unless a later one was applied before it.
 pub async fn apply_outcome(
@@ -27,39 +28,30 @@ pub async fn apply_outcome(
     } else {
         Outcome::Accepted
     };
-    let pauses = context.replenishment.clone();
+    let pause = context.replenishment.refusal_pause();
+    let limits = context.replenishment.limits();
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
         .transaction(async move |connection| {
-            let now = write::now();
-            let Some(mut shelf) = write::lock_shelf(connection, &outcome.sku, now).await? else {
+            let Some(mut change) = StockChange::lock_one(connection, &outcome.sku).await? else {
                 return Err(HandleError::Failed(format!("there is no product {}", outcome.sku)));
             };
             let Some(mut row) = replenishments::lock(connection, outcome.request_id).await? else {
                 return Err(HandleError::Failed(format!("there is no replenishment {}", outcome.request_id)));
             };
             let mut replenishment = row.replenishment()?;
-            let Some(sequel) = replenishment.apply_outcome(&mut shelf, outcome.revision, what) else {
+            let at = change.at;
+            let Some(shelf) = change.touch(&outcome.sku, trace, false) else { return Ok(()) };
+            if !replenishment.apply_outcome(shelf, outcome.revision, what, shelves::moment(at), pause) {
                 return Ok(());
-            };
-            match sequel {
-                Sequel::Nothing | Sequel::Ask => {}
-                Sequel::ForgetRefusals => stock::forget_refusals(connection, &outcome.sku).await?,
-                Sequel::Pause => {
-                    let (pause_s, pause_max_s) = (pauses.refusal_pause_s, pauses.refusal_pause_max_s);
-                    stock::pause_after_refusal(connection, &outcome.sku, now, pause_s, pause_max_s).await?;
-                }
             }
-            row.set(&replenishment, now);
+            row.set(&replenishment, at);
             if what == Outcome::Accepted {
                 row.accepted_at = row.accepted_at.or(Some(outcome.at));
             }
             replenishments::update(connection, &row).await?;
-            if matches!(sequel, Sequel::Nothing | Sequel::ForgetRefusals) {
-                return Ok(());
-            }
-            let events = write::settle_shelf(connection, &outcome.sku, &mut shelf, now, trace).await?;
-            Ok(outbox::append(connection, events).await?)
+            let saved = change.save(connection, limits, "factory", None).await?;
+            Ok(outbox::append(connection, saved.events).await?)
         })
         .await?;
     context.outbox.wake();

@@ -8,13 +8,13 @@ use shared::ids::{OrderId, Sku};
 use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
+use super::stock_change::StockChange;
 use super::{Asked, Context, Refused, write};
 use crate::domain::goods::Arrival;
 use crate::domain::order::{NotSold, OrderStatus};
 use crate::domain::stock::Cause;
 use crate::store::orders::{self, OrderView};
-use crate::store::stock::Hand;
-use crate::store::{StoreError, corrupt, shelves};
+use crate::store::{StoreError, corrupt};
 
 /// Cancels a confirmed or backordered order. One that is cancelled already is answered as it is;
 /// 409 for a refused one.
@@ -26,9 +26,8 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
             let view = orders::get(connection, id).await?.ok_or_else(unknown)?;
             let parse = |sku: &str| sku.parse::<Sku>().map_err(|_| corrupt("an order's SKU"));
             let skus = view.lines.iter().map(|line| parse(&line.sku)).collect::<Result<BTreeSet<Sku>, _>>()?;
-            let now = write::now();
             // Products first, in key order, then the order: the order of locks everywhere.
-            let mut loaded = shelves::lock(connection, &skus, now).await?;
+            let mut change = StockChange::lock(connection, &skus).await?;
             let Some(status) = orders::lock_status(connection, id).await? else { return Err(unknown().into()) };
             match OrderStatus::of_name(&status).ok_or_else(|| corrupt("an order's status"))?.cancel() {
                 Ok(true) => {}
@@ -45,22 +44,17 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
                 *filled += line.filled;
                 *waiting += line.waiting;
             }
-            let (mut events, mut fills) = (Vec::new(), Vec::new());
+            change.look_who_waits(connection).await?;
             for (sku, (filled, waiting)) in &taken {
-                let Some(shelf) = loaded.shelves.get_mut(sku) else { continue };
-                let incoming = write::IncomingUnits {
-                    sku,
-                    arrival: Arrival { cause: Cause::Cancellation, units: *filled, given_up: *waiting },
-                    reference: id.to_string(),
-                    hand: Hand { actor: asked.actor, at: now, note: asked.reason },
-                    trace: asked.trace,
-                };
-                let taken = write::take_in(connection, shelf, incoming).await?;
-                events.extend(taken.events);
-                fills.extend(taken.fills);
+                let arrival = Arrival { cause: Cause::Cancellation, units: *filled, given_up: *waiting };
+                change.take_in(sku, arrival, &id.to_string(), asked.trace);
             }
-            // All at once: orders are locked in the order of their ids, whoever locks several.
-            events.extend(write::fill(connection, &fills, asked.trace).await?);
+            let limits = context.replenishment.limits();
+            let saved = change.save(connection, limits, asked.actor, asked.reason).await?;
+            let mut events = saved.events;
+            if saved.has_left {
+                context.hand_out.notify_one();
+            }
             let view = orders::get(connection, id).await?.ok_or_else(unknown)?;
             let summary: Vec<OrderSummary> = vec![write::summary(&view)];
             events.extend(write::orders_changed(&order::CANCELLED, summary, asked.trace));

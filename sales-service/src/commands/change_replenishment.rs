@@ -1,6 +1,7 @@
 //! Replenishments by an operator's hand: asked for, approved, closed short.
 
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncConnection;
 use shared::contracts::OutgoingEvent;
 use shared::contracts::production::ProductionRequested;
 use shared::contracts::replenishment::{self, ReplenishmentClosed};
@@ -10,11 +11,12 @@ use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
 use super::adjust_stock::no_such_product;
+use super::stock_change::StockChange;
 use super::{Answered, Asked, Context, Refused, write};
 use crate::domain::replenishment::{Refusal, Replenishment};
 use crate::domain::shelf::Shelf;
-use crate::store::replenishments::{self, ReplenishmentRow};
-use crate::store::{StoreError, corrupt, stock};
+use crate::store::replenishments::{self, BY_HAND, ReplenishmentRow};
+use crate::store::{StoreError, corrupt};
 
 /// Orders `quantity` units now, whatever the policy says.
 pub async fn request_replenishment(
@@ -30,20 +32,22 @@ pub async fn request_replenishment(
             if let Some(known) = asked.known_answer(connection).await? {
                 return Ok::<_, Refused>(known);
             }
-            let now = write::now();
-            let Some(mut shelf) = write::lock_shelf(connection, &sku, now).await? else {
+            let Some(mut change) = StockChange::lock_one(connection, &sku).await? else {
                 return Err(no_such_product(&sku).into());
             };
+            let now = change.at;
+            let shelf = change.touch(&sku, asked.trace, false).ok_or_else(|| no_such_product(&sku))?;
             let (position, on_order) = (shelf.figures.position(), shelf.figures.on_order);
-            let new = Replenishment::by_hand(&mut shelf, RequestId::generate(), quantity.get());
+            let factory_id = shelf.factory_id.to_string();
+            let new = Replenishment::by_hand(shelf, RequestId::generate(), quantity.get());
             let row = ReplenishmentRow {
                 id: new.id.0,
                 sku: sku.to_string(),
-                factory_id: shelf.factory_id.to_string(),
+                factory_id,
                 quantity: new.quantity,
                 received: new.received,
                 status: new.status.name().to_owned(),
-                reason: "manual".to_owned(),
+                reason: BY_HAND.to_owned(),
                 explanation: format!("{quantity} ordered by hand by {}", asked.actor),
                 revision: new.revision,
                 position_before: Some(position),
@@ -56,7 +60,9 @@ pub async fn request_replenishment(
                 status_since: Some(now),
             };
             replenishments::insert(connection, std::slice::from_ref(&row)).await?;
-            let events = place(connection, &shelf, &sku, &row, &asked).await?;
+            let limits = context.replenishment.limits();
+            let mut events = change.save(connection, limits, asked.actor, None).await?.events;
+            events.push(requested(&sku, &row, now, &asked)?);
             outbox::append(connection, events).await?;
             asked.record(connection, "replenishment.request", &row.id.to_string()).await?;
             Ok(asked.keep(connection, render(&row)).await?)
@@ -88,24 +94,29 @@ pub async fn change_replenishment(
             let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no replenishment {id}."));
             let sku = replenishments::sku_of(connection, id).await?.ok_or_else(unknown)?;
             let sku: Sku = sku.parse().map_err(|_| corrupt("a replenishment's SKU"))?;
-            let now = write::now();
             // The product's figures first, then the replenishment: the order of locks everywhere.
-            let mut shelf = write::lock_shelf(connection, &sku, now).await?.ok_or_else(unknown)?;
+            let mut change_of_stock = StockChange::lock_one(connection, &sku).await?.ok_or_else(unknown)?;
+            let now = change_of_stock.at;
+            let shelf = change_of_stock.touch(&sku, asked.trace, false).ok_or_else(unknown)?;
             let mut row = replenishments::lock(connection, id).await?.ok_or_else(unknown)?;
             let mut replenishment = row.replenishment()?;
-            let (action, events) = match change {
+            let (action, event) = match change {
                 Change::Approve => {
-                    replenishment.approve(&mut shelf).map_err(|refusal| refused(refusal, &shelf))?;
+                    replenishment.approve(shelf).map_err(|refusal| refused(refusal, shelf))?;
+                    row.set(&replenishment, now);
                     row.ordered_at = Some(now);
-                    ("replenishment.approve", place(connection, &shelf, &sku, &row, &asked).await?)
+                    ("replenishment.approve", Some(requested(&sku, &row, now, &asked)?))
                 }
                 Change::Close => {
-                    let is_asked = replenishment.close(&mut shelf).map_err(|refusal| refused(refusal, &shelf))?;
-                    ("replenishment.close", closed(connection, &shelf, &sku, &row, is_asked, &asked).await?)
+                    let is_asked = replenishment.close(shelf).map_err(|refusal| refused(refusal, shelf))?;
+                    row.set(&replenishment, now);
+                    ("replenishment.close", is_asked.then(|| closed(&sku, &row, now, &asked)))
                 }
             };
-            row.set(&replenishment, now);
             replenishments::update(connection, &row).await?;
+            let limits = context.replenishment.limits();
+            let mut events = change_of_stock.save(connection, limits, asked.actor, asked.reason).await?.events;
+            events.extend(event);
             outbox::append(connection, events).await?;
             asked.record(connection, action, &id.to_string()).await?;
             Ok::<_, Refused>(row)
@@ -115,51 +126,29 @@ pub async fn change_replenishment(
     Ok(row)
 }
 
-/// Tells production to stop asking, if it was asked.
-async fn closed(
-    connection: &mut AsyncPgConnection,
-    shelf: &Shelf,
-    sku: &Sku,
-    row: &ReplenishmentRow,
-    is_asked: bool,
-    asked: &Asked<'_>,
-) -> Result<Vec<OutgoingEvent>, StoreError> {
-    if !is_asked {
-        return Ok(Vec::new());
-    }
-    let now = write::now();
-    stock::write_figures(connection, &[(sku, shelf.figures)]).await?;
+/// Production is told to stop asking.
+fn closed(sku: &Sku, row: &ReplenishmentRow, now: DateTime<Utc>, asked: &Asked<'_>) -> OutgoingEvent {
     let reason = asked.reason.unwrap_or_default().to_owned();
     let closed = ReplenishmentClosed { request_id: RequestId(row.id), sku: sku.clone(), reason, closed_at: now };
-    Ok(vec![
-        write::event(&replenishment::CLOSED, &row.id.to_string(), asked.trace, &closed),
-        write::stock_changed(sku, &shelf.figures, now, asked.trace),
-    ])
+    write::event(&replenishment::CLOSED, &row.id.to_string(), asked.trace, &closed)
 }
 
-/// Asks for the production of a replenishment that counts as on order from now on.
-async fn place(
-    connection: &mut AsyncPgConnection,
-    shelf: &Shelf,
+/// Production is asked for a replenishment that counts as on order from now on.
+fn requested(
     sku: &Sku,
     row: &ReplenishmentRow,
+    now: DateTime<Utc>,
     asked: &Asked<'_>,
-) -> Result<Vec<OutgoingEvent>, StoreError> {
-    let now = write::now();
-    stock::write_figures(connection, &[(sku, shelf.figures)]).await?;
-    let quantity = Quantity::try_from(row.quantity).map_err(|_| corrupt("a replenishment's quantity"))?;
+) -> Result<OutgoingEvent, StoreError> {
     let requested = ProductionRequested {
         request_id: RequestId(row.id),
         sku: sku.clone(),
-        quantity,
+        quantity: Quantity::try_from(row.quantity).map_err(|_| corrupt("a replenishment's quantity"))?,
         factory_id: row.factory_id.parse().map_err(|_| corrupt("a replenishment's factory"))?,
         reason: row.explanation.clone(),
         requested_at: now,
     };
-    Ok(vec![
-        write::production_requested(requested, asked.trace),
-        write::stock_changed(sku, &shelf.figures, now, asked.trace),
-    ])
+    Ok(write::production_requested(requested, asked.trace))
 }
 
 fn refused(refusal: Refusal, shelf: &Shelf) -> Problem {

@@ -1,14 +1,15 @@
 //! Questions: nothing changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use shared::ids::{OrderId, Sku};
+use uuid::Uuid;
 
 use super::Context;
-use crate::domain::policy;
-use crate::store::{orders, products, replenishments, stock};
+use crate::store::replenishments::OpenRow;
+use crate::store::{orders, products, replenishments, shelves, stock};
 
 pub use crate::domain::policy::Stance;
 pub use crate::store::StoreError;
@@ -16,8 +17,8 @@ pub use crate::store::orders::{Filter as OrderFilter, OrderLineRow, OrderView};
 pub use crate::store::replenishments::{Filter as ReplenishmentFilter, ReplenishmentRow};
 pub use crate::store::stock::{MovementRow, StockFilter, StockView};
 
-/// When more should be here, by SKU; a product that is not in it has nothing under way in time.
-pub type RestockEtas = BTreeMap<String, DateTime<Utc>>;
+/// When what a line waits for should be here, by order and SKU; nobody knows it of a line that is not in it.
+pub type RestockEtas = HashMap<(Uuid, String), DateTime<Utc>>;
 
 /// One order with its lines, and when what it waits for should be here.
 pub async fn order(context: &Context, id: OrderId) -> Result<Option<(OrderView, RestockEtas)>, StoreError> {
@@ -27,16 +28,25 @@ pub async fn order(context: &Context, id: OrderId) -> Result<Option<(OrderView, 
     Ok(Some((view, etas)))
 }
 
+/// A line that waits gets the date of the requests that cover its place in the queue; of the last of them. None when
+/// nobody knows one of them any more.
 async fn restock_etas(connection: &mut AsyncPgConnection, orders: &[OrderView]) -> Result<RestockEtas, StoreError> {
-    let lines = orders.iter().flat_map(|view| &view.lines);
-    let waiting: BTreeSet<&str> = lines.filter(|line| line.waiting > 0).map(|line| line.sku.as_str()).collect();
-    if waiting.is_empty() {
-        return Ok(RestockEtas::new());
+    let is_waiting = |view: &&OrderView| view.lines.iter().any(|line| line.waiting > 0);
+    let waiting: Vec<&OrderView> = orders.iter().filter(is_waiting).collect();
+    let ids: Vec<Uuid> = waiting.iter().flat_map(|view| view.replenishment_ids.iter().copied()).collect();
+    let now = Utc::now();
+    let rows = if ids.is_empty() { Vec::new() } else { replenishments::open_of(connection, &ids).await? };
+    let open: HashMap<Uuid, OpenRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let mut etas = RestockEtas::new();
+    for view in waiting {
+        for line in view.lines.iter().filter(|line| line.waiting > 0) {
+            let covering = view.replenishment_ids.iter().filter_map(|id| open.get(id));
+            let dates = covering.filter(|row| row.sku == line.sku).map(|row| row.due().filter(|due| *due > now));
+            let last = dates.collect::<Option<Vec<_>>>().and_then(|dates| dates.into_iter().max());
+            etas.extend(last.map(|eta| ((view.order.id, line.sku.clone()), eta)));
+        }
     }
-    let waiting: Vec<&str> = waiting.into_iter().collect();
-    let filter = StockFilter { skus: Some(&waiting), ..StockFilter::default() };
-    let views = stock::list(connection, filter, i64::try_from(waiting.len()).unwrap_or(i64::MAX)).await?;
-    Ok(views.into_iter().filter_map(|view| Some((view.product.sku, view.restock_eta?))).collect())
+    Ok(etas)
 }
 
 /// Products with their figures, in the order of their SKU.
@@ -87,9 +97,6 @@ pub async fn replenishment_decision(
 ) -> Result<Option<(StockView, Stance)>, StoreError> {
     let filter = StockFilter { skus: Some(&[sku]), ..StockFilter::default() };
     let Some(view) = stock(context, filter, 1).await?.into_iter().next() else { return Ok(None) };
-    let stance = {
-        let is_paused = view.stock.paused_until(now).is_some();
-        policy::stance(&view.stock.figures(), &view.product.policy()?, is_paused, view.has_proposal)
-    };
+    let stance = view.shelf.stance(context.replenishment.limits(), shelves::moment(now));
     Ok(Some((view, stance)))
 }

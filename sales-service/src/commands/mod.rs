@@ -4,21 +4,25 @@ pub mod adjust_stock;
 pub mod apply_outcome;
 pub mod cancel_order;
 pub mod change_replenishment;
+pub mod hand_out;
 pub mod look_up;
 pub mod note_factory;
 pub mod prune;
 pub mod put_product;
 pub mod receive_goods;
-pub mod receive_goods_together;
 pub mod snooze_stock;
+mod stock_change;
 pub mod sweep_stock;
 pub mod take_orders;
 pub mod timeline;
 mod write;
 
+use std::sync::Arc;
+
 use shared::db::{Pool, Refused};
 pub use shared::operation::{Answered, Asked};
 use shared::outbox::Outbox;
+use tokio::sync::Notify;
 
 use crate::settings::Replenishment;
 
@@ -29,6 +33,8 @@ pub struct Context {
     pub pool: Pool,
     /// Rung after each commit that wrote events.
     pub outbox: Outbox,
-    /// Pauses after refusals.
+    /// Bounds and pauses of what is ordered automatically.
     pub replenishment: Replenishment,
+    /// Notified when units are left to be handed out.
+    pub hand_out: Arc<Notify>,
 }

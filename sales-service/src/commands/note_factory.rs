@@ -5,7 +5,8 @@ use shared::amqp::consumer::HandleError;
 use shared::contracts::factory::FactoryChanged;
 
 use super::Context;
-use crate::store::{StoreError, factories, stock};
+use crate::store::factories::FactoryTerms;
+use crate::store::{StoreError, factories, shelves, stock};
 
 /// Writes the factory down unless a later revision is already there. What held back its products,
 /// because nobody knew it or it was disabled, holds them back no longer.
@@ -13,10 +14,19 @@ pub async fn note_factory(context: &Context, factory: FactoryChanged) -> Result<
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
         .transaction(async move |connection| {
-            let was_enabled = factories::is_enabled(connection, &factory.factory_id).await?;
-            let is_newer = factories::upsert(connection, &factory).await?;
-            if is_newer && factory.enabled && was_enabled != Some(true) {
+            let before = factories::lock(connection, &factory.factory_id).await?;
+            if !factories::upsert(connection, &factory).await? {
+                return Ok(());
+            }
+            if factory.enabled && !before.is_some_and(|before| before.enabled) {
                 stock::forget_refusals_by(connection, &factory.factory_id).await?;
+            }
+            let lead_times = |terms: FactoryTerms| (terms.lead_time_s, terms.lead_time_p50_s);
+            if before.map(lead_times) != Some((factory.lead_time_s, factory.lead_time_p50_s)) {
+                // Dates that are promised depend on it.
+                let skus = factories::products_of(connection, &factory.factory_id).await?;
+                shelves::lock_rows(connection, &skus).await?;
+                shelves::raise_versions(connection, &skus).await?;
             }
             Ok::<_, StoreError>(())
         })

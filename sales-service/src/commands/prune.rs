@@ -44,7 +44,12 @@ pub async fn prune(context: &Context, settings: &Retention) -> Result<usize, Sto
         return Ok(deleted);
     }
     loop {
-        let count = retention::delete_refused_orders(&mut connection, before(settings.refused_orders_days)).await?;
+        let count = retention::delete_refused_orders(
+            &mut connection,
+            before(settings.refused_orders_days),
+            before(settings.kept_answers_days),
+        )
+        .await?;
         deleted += count;
         if count == 0 {
             return Ok(deleted);

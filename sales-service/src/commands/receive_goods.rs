@@ -1,59 +1,86 @@
 //! Goods arrived: stock rises by them exactly once, however often and in whatever order it is told.
 
-use diesel_async::AsyncConnection;
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::amqp::consumer::HandleError;
 use shared::contracts::stock::StockReceived;
+use shared::ids::Sku;
 use shared::outbox;
 use shared::trace::TraceContext;
+use uuid::Uuid;
 
-use super::{Context, write};
+use super::Context;
+use super::stock_change::StockChange;
 use crate::domain::goods::Arrival;
 use crate::domain::stock::Cause;
-use crate::store::replenishments::{self, AppliedReceipt};
-use crate::store::stock::{self, Hand};
+use crate::store::StoreError;
+use crate::store::replenishments::{self, AppliedReceipt, ReplenishmentRow};
 
-/// Applies a receipt, whatever became of its replenishment.
-pub async fn receive_goods(context: &Context, receipt: StockReceived, trace: TraceContext) -> Result<(), HandleError> {
-    let mut connection = context.pool.get().await.map_err(crate::store::StoreError::from)?;
-    connection
+/// A receipt and the trace that it belongs to.
+pub type TracedReceipt = (StockReceived, TraceContext);
+
+/// Applies receipts in their order, whatever became of their replenishments; all of them or none. What waiting orders
+/// are not given here, because there are too many of them, [`super::hand_out`] gives them.
+pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> Result<(), HandleError> {
+    let mut connection = context.pool.get().await.map_err(StoreError::from)?;
+    let limits = context.replenishment.limits();
+    let has_left = connection
         .transaction(async move |connection| {
-            let now = write::now();
-            let units = receipt.quantity.get();
-            let Some(mut shelf) = write::lock_shelf(connection, &receipt.sku, now).await? else {
-                return Err(HandleError::Failed(format!("there is no product {}", receipt.sku)));
-            };
-            let applied = AppliedReceipt {
-                receipt_id: receipt.receipt_id.0,
-                request_id: receipt.request_id.0,
-                sku: receipt.sku.as_str(),
-                quantity: units,
-                received_at: receipt.received_at,
-            };
-            if !replenishments::note_receipt(connection, &applied).await? {
-                return Ok(());
+            let skus: BTreeSet<Sku> = receipts.iter().map(|(receipt, _)| receipt.sku.clone()).collect();
+            let mut change = StockChange::lock(connection, &skus).await?;
+            if let Some(missing) = skus.iter().find(|sku| change.shelf(sku).is_none()) {
+                return Err(HandleError::Failed(format!("there is no product {missing}")));
             }
-            // An operator may accept goods for another product than was asked for: they settle nothing.
-            let row = replenishments::lock(connection, receipt.request_id).await?;
-            if let Some(mut row) = row.filter(|row| row.sku == receipt.sku.as_str()) {
-                let mut replenishment = row.replenishment()?;
-                replenishment.receive(&mut shelf, units);
-                stock::forget_refusals(connection, &receipt.sku).await?;
-                row.set(&replenishment, now);
-                replenishments::update(connection, &row).await?;
+            let fresh = note(connection, &receipts).await?;
+            let requests = fresh.iter().map(|(receipt, _)| receipt.request_id).collect();
+            let rows = replenishments::lock_all(connection, &requests).await?;
+            let mut rows: BTreeMap<Uuid, ReplenishmentRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+            let mut answered = BTreeSet::new();
+            change.look_who_waits(connection).await?;
+            for (receipt, trace) in fresh {
+                let (units, at) = (receipt.quantity.get(), change.at);
+                // An operator may accept goods for another product than was asked for: they settle nothing.
+                if let Some(row) = rows.get_mut(&receipt.request_id.0).filter(|row| row.sku == receipt.sku.as_str())
+                    && let Some(shelf) = change.touch(&receipt.sku, *trace, true)
+                {
+                    let mut replenishment = row.replenishment()?;
+                    replenishment.receive(shelf, units);
+                    row.set(&replenishment, at);
+                    answered.insert(row.id);
+                }
+                let arrival = Arrival { cause: Cause::Receipt, units, given_up: 0 };
+                change.take_in(&receipt.sku, arrival, &receipt.receipt_id.to_string(), *trace);
             }
-            let incoming = write::IncomingUnits {
-                sku: &receipt.sku,
-                arrival: Arrival { cause: Cause::Receipt, units, given_up: 0 },
-                reference: receipt.receipt_id.to_string(),
-                hand: Hand { actor: "factory", at: now, note: None },
-                trace,
-            };
-            let taken = write::take_in(connection, &mut shelf, incoming).await?;
-            let mut events = taken.events;
-            events.extend(write::fill(connection, &taken.fills, trace).await?);
-            Ok(outbox::append(connection, events).await?)
+            let answered: Vec<_> = rows.values().filter(|row| answered.contains(&row.id)).collect();
+            replenishments::update_received(connection, &answered).await?;
+            let saved = change.save(connection, limits, "factory", None).await?;
+            outbox::append(connection, saved.events).await?;
+            Ok(saved.has_left)
         })
         .await?;
     context.outbox.wake();
+    if has_left {
+        context.hand_out.notify_one();
+    }
     Ok(())
+}
+
+/// Notes receipts; answers those that were not applied before, each once, in their order.
+async fn note<'a>(
+    connection: &mut AsyncPgConnection,
+    receipts: &'a [TracedReceipt],
+) -> Result<Vec<&'a TracedReceipt>, StoreError> {
+    let applied: Vec<AppliedReceipt<'_>> = receipts
+        .iter()
+        .map(|(receipt, _)| AppliedReceipt {
+            receipt_id: receipt.receipt_id.0,
+            request_id: receipt.request_id.0,
+            sku: receipt.sku.as_str(),
+            quantity: receipt.quantity.get(),
+            received_at: receipt.received_at,
+        })
+        .collect();
+    let mut noted: BTreeSet<Uuid> = replenishments::note_receipts(connection, &applied).await?.into_iter().collect();
+    Ok(receipts.iter().filter(|(receipt, _)| noted.remove(&receipt.receipt_id.0)).collect())
 }

@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use diesel_async::AsyncConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::ids::{RequestId, Sku};
 use shared::outbox;
 use shared::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
 
+use super::stock_change::StockChange;
 use super::{Context, write};
-use crate::store::{StoreError, stock};
+use crate::domain::shelf::Shelf;
+use crate::store::{StoreError, shelves, stock};
 
 /// Sweeps every `every` until `stop`.
 pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
@@ -31,7 +33,7 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     let low = stock::low(&mut connection, write::now()).await?;
     let count = low.len();
     for sku in low {
-        let evaluated = connection.transaction(async |connection| evaluate(connection, &sku).await).await;
+        let evaluated = connection.transaction(async |connection| evaluate(context, connection, &sku).await).await;
         match evaluated {
             Ok(()) => context.outbox.wake(),
             Err(error) if error.is_unavailable() => return Err(error),
@@ -42,13 +44,15 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-async fn evaluate(connection: &mut diesel_async::AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
-    let now = write::now();
-    let Some(mut shelf) = write::lock_shelf(connection, sku, now).await? else { return Ok(()) };
+async fn evaluate(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
+    let Some(mut change) = StockChange::lock_one(connection, sku).await? else { return Ok(()) };
+    let (limits, now) = (context.replenishment.limits(), shelves::moment(change.at));
+    let asks = |shelf: &Shelf| !shelf.clone().replenish(sku, false, limits, now, &mut RequestId::generate).is_empty();
     // Figures that do not change are not written, and nobody needs to hear of them.
-    if shelf.clone().replenish(sku, false, &mut RequestId::generate).is_none() {
+    if !change.shelf(sku).is_some_and(asks) {
         return Ok(());
     }
-    let events = write::settle_shelf(connection, sku, &mut shelf, now, TraceContext::new_root()).await?;
-    outbox::append(connection, events).await
+    change.touch(sku, TraceContext::new_root(), true);
+    let saved = change.save(connection, limits, "sweep", None).await?;
+    outbox::append(connection, saved.events).await
 }

@@ -39,7 +39,7 @@ pub async fn of_order(context: &Context, id: OrderId) -> Result<Option<Timeline>
     for action in timeline::actions(&mut connection, &[id.0]).await? {
         record.items.push(action.step(SOURCE, TimelineKind::OrderCancelled, TimelineSubject::order(id.0)));
     }
-    record.replenishments(&mut connection, &view.replenishment_ids).await?;
+    record.replenishments(&mut connection, &view.all_replenishments()).await?;
     Ok(Some(record.into_timeline()))
 }
 
@@ -118,7 +118,7 @@ impl Record {
         let detail = TimelineDetail {
             status: Some(view.order.status.clone()),
             lines: Some(lines.collect()),
-            request_ids: Some(view.replenishment_ids.clone()),
+            request_ids: Some(view.all_replenishments()),
             ..TimelineDetail::default()
         };
         let taken = TimelineItem::new(SOURCE, kind, view.order.created_at, subject()).with(detail);
@@ -150,13 +150,10 @@ impl Record {
             return Ok(Vec::new());
         }
         let rows = store::replenishments(connection, ids).await?;
-        let mut skus: Vec<&str> = rows.iter().map(|row| row.sku.as_str()).collect();
-        skus.sort_unstable();
-        skus.dedup();
         let now = Utc::now();
-        let under_way = replenishment_store::under_way(connection, &skus).await?;
+        let open = replenishment_store::open_of(connection, ids).await?;
         let etas: HashMap<Uuid, DateTime<Utc>> =
-            under_way.iter().filter_map(|one| Some((one.id, one.restock_eta(now)?))).collect();
+            open.iter().filter_map(|one| Some((one.id, one.due().filter(|due| *due > now)?))).collect();
         for row in &rows {
             let order_ids = store::orders_behind(connection, row).await?;
             self.items.extend(decided(row, order_ids));

@@ -1,5 +1,6 @@
 //! Units that come in: receipts, returns, corrections. Waiting orders take them first, the oldest
-//! before the younger; what is left goes on hand.
+//! before the younger; what is left goes on hand. While more lines wait than are filled at once, the rest of the
+//! units stays on order until its turn.
 
 use shared::ids::{OrderId, Sku};
 
@@ -43,6 +44,8 @@ pub struct Incoming {
     pub fills: Vec<Fill>,
     /// Ledger entries, in order.
     pub movements: Vec<Movement<Source>>,
+    /// Units that are still to be handed out: more lines wait than were looked at. They count as on order.
+    pub left: i64,
 }
 
 /// Units that come in (or, with a negative count, go out) for another reason than a sale.
@@ -70,16 +73,23 @@ impl Arrival {
     }
 }
 
-/// Puts the units in stock, then lets `waiting` lines (oldest first) take theirs.
+/// Puts the units in stock, then lets `waiting` lines (oldest first; of many only the first) take theirs.
 pub fn take_in(sku: &Sku, figures: &mut Figures, arrival: Arrival, waiting: &[WaitingLine]) -> Incoming {
     figures.backordered -= arrival.given_up;
     let mut incoming = Incoming::default();
+    let takes: i64 = waiting.iter().map(|line| line.waiting).sum();
+    // On hand and backordered are never both above zero, so what these lines do not take waits for the next ones.
+    if takes < figures.backordered {
+        incoming.left = (arrival.units - takes).max(0);
+        figures.on_order += incoming.left;
+    }
     let mut enter = |figures: &mut Figures, cause, delta, reference| {
         incoming.movements.push(Movement { sku: sku.clone(), cause, delta, before: figures.on_hand, reference });
         figures.on_hand += delta;
     };
-    if arrival.units != 0 {
-        enter(figures, arrival.cause, arrival.units, Source::Incoming);
+    let units = arrival.units - incoming.left;
+    if units != 0 {
+        enter(figures, arrival.cause, units, Source::Incoming);
     }
     let mut fills = Vec::new();
     for line in waiting {
@@ -123,5 +133,19 @@ mod tests {
         }
         assert_eq!(filled, [(1, 3), (2, 1), (2, 2), (3, 2), (3, 1), (4, 3), (5, 3)]);
         assert_eq!((figures.on_hand, figures.backordered), (7, 0));
+    }
+
+    #[test]
+    fn what_a_slice_of_the_queue_does_not_take_stays_on_order() {
+        let sku: Sku = "CP-1".parse().expect("sku");
+        let mut figures = Figures { backordered: 15, ..Figures::default() };
+        let lines: Vec<WaitingLine> = (1..=5).map(|id| line(id, 3)).collect();
+        let arrival = |units| Arrival { cause: Cause::Receipt, units, given_up: 0 };
+        let first = take_in(&sku, &mut figures, arrival(20), &lines[..2]);
+        assert_eq!((first.left, figures), (14, Figures { on_hand: 0, backordered: 9, on_order: 14 }));
+        assert_eq!(first.movements[0].delta, 6, "the ledger has what was handed out");
+        figures.on_order -= first.left;
+        let last = take_in(&sku, &mut figures, arrival(first.left), &lines[2..]);
+        assert_eq!((last.left, figures), (0, Figures { on_hand: 5, backordered: 0, on_order: 0 }));
     }
 }

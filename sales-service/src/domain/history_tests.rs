@@ -13,6 +13,7 @@ use self::model::Model;
 use self::shop::Shop;
 use super::policy::{Mode, Shortage};
 use super::replenishment::Outcome;
+use super::shelf::Limits;
 use super::stock::Cause;
 
 const PRODUCTS: usize = 3;
@@ -31,8 +32,14 @@ enum Step {
     Approve { replenishment: usize },
     ByHand { product: usize, quantity: i64 },
     Pause { product: usize, is_paused: bool },
+    HandOut { product: usize },
     Sweep { product: usize },
 }
+
+/// Low enough to be met.
+const LIMITS: Limits = Limits { open_max: 3, auto_units_max: 40 };
+/// Lines that are filled at once.
+const FILLED_MAX: usize = 2;
 
 fn step() -> impl Strategy<Value = Step> {
     let any = 0_usize..100;
@@ -61,6 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any.prop_map(|replenishment| Step::Approve { replenishment }),
         1 => (product.clone(), 1_i64..20).prop_map(|(product, quantity)| Step::ByHand { product, quantity }),
         1 => (product.clone(), any_bool()).prop_map(|(product, is_paused)| Step::Pause { product, is_paused }),
+        4 => product.clone().prop_map(|product| Step::HandOut { product }),
         1 => product.prop_map(|product| Step::Sweep { product }),
     ]
 }

@@ -1,10 +1,13 @@
-//! Combined intake: many orders decided together, exactly as if they had come one by one.
+//! Combined intake: many orders decided together. Each gets what it would have got alone, in the order of arrival;
+//! what is short in a product is answered by one decision for all of them.
+
+use std::collections::BTreeMap;
 
 use shared::ids::{OrderId, Quantity, RequestId, Sku};
 
 use super::order::OrderStatus;
 use super::policy::Shortage;
-use super::shelf::{NewReplenishment, Shelf, Shelves};
+use super::shelf::{Limits, Moment, NewReplenishment, Shelf, Shelves};
 use super::stock::{Cause, Movement};
 
 /// An order to be decided. Its SKUs are distinct.
@@ -31,8 +34,19 @@ pub struct DecidedLine {
     pub waiting: i64,
     /// On hand when the line was looked at.
     pub available: i64,
+    /// Units that others waited for then.
+    pub ahead: i64,
+    /// For a line that was short: when what it lacked should be here, behind those who waited before.
+    pub restock_eta: Option<Moment>,
     /// Price of a unit, minor units.
     pub unit_price: i64,
+}
+
+impl DecidedLine {
+    /// Units that were not on hand.
+    fn missing(&self) -> i64 {
+        (self.quantity.get() - self.available).max(0)
+    }
 }
 
 /// A decided order.
@@ -44,7 +58,7 @@ pub struct DecidedOrder {
     pub status: OrderStatus,
     /// Its lines, as ordered.
     pub lines: Vec<DecidedLine>,
-    /// The replenishments that it caused, and for lines that were short those that answer them.
+    /// The replenishments that cover the units it waits for.
     pub replenishments: Vec<RequestId>,
 }
 
@@ -59,6 +73,15 @@ impl DecidedOrder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownProducts(pub Vec<Sku>);
 
+/// A decided replenishment, and the first order of the batch that made it necessary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CausedReplenishment {
+    /// The replenishment.
+    pub new: NewReplenishment,
+    /// The order's place in the batch.
+    pub cause: usize,
+}
+
 /// Everything that a batch changes, beside the shelves.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct BatchDecision {
@@ -67,19 +90,37 @@ pub struct BatchDecision {
     /// Ledger entries, in order.
     pub movements: Vec<Movement<OrderId>>,
     /// Replenishments, in order.
-    pub replenishments: Vec<NewReplenishment>,
+    pub replenishments: Vec<CausedReplenishment>,
 }
 
-/// Decides orders in the order of their arrival; `shelves` holds the figures before and after.
+/// A product that asks for more.
+struct Asking {
+    cause: usize,
+    is_short: bool,
+}
+
+/// Decides orders in the order of their arrival; `shelves` holds the figures before and after. Then each product is
+/// asked once for all that is short in it.
 pub fn decide_orders<'a>(
     shelves: &mut Shelves,
     orders: impl IntoIterator<Item = &'a NewOrder>,
+    limits: Limits,
+    now: Moment,
     new_id: &mut dyn FnMut() -> RequestId,
 ) -> BatchDecision {
     let mut decision = BatchDecision::default();
-    for order in orders {
-        let decided = decide_order(shelves, order, new_id, &mut decision);
+    let mut asking = BTreeMap::new();
+    for (place, order) in orders.into_iter().enumerate() {
+        let decided = decide_order(shelves, order, place, &mut asking, &mut decision.movements);
         decision.orders.push(decided);
+    }
+    for (sku, Asking { cause, is_short }) in asking {
+        let Some(shelf) = shelves.get_mut(&sku) else { continue };
+        let decided = shelf.replenish(&sku, is_short, limits, now, new_id);
+        decision.replenishments.extend(decided.into_iter().map(|new| CausedReplenishment { new, cause }));
+    }
+    for order in decision.orders.iter_mut().flatten() {
+        promise(shelves, order, now);
     }
     decision
 }
@@ -87,8 +128,9 @@ pub fn decide_orders<'a>(
 fn decide_order(
     shelves: &mut Shelves,
     order: &NewOrder,
-    new_id: &mut dyn FnMut() -> RequestId,
-    decision: &mut BatchDecision,
+    place: usize,
+    asking: &mut BTreeMap<Sku, Asking>,
+    movements: &mut Vec<Movement<OrderId>>,
 ) -> Result<DecidedOrder, UnknownProducts> {
     let is_known = |sku: &Sku| shelves.get(sku).is_some_and(|shelf| shelf.on_sale);
     let unknown: Vec<Sku> = order.lines.iter().map(|(sku, _)| sku).filter(|sku| !is_known(sku)).cloned().collect();
@@ -100,46 +142,50 @@ fn decide_order(
         .iter()
         .any(|(sku, quantity)| shelves.get(sku).is_none_or(|shelf| !can_sell(shelf, *quantity, order.on_shortage)));
     let mut lines = Vec::with_capacity(order.lines.len());
-    let mut replenishments = Vec::new();
     for (sku, quantity) in &order.lines {
         let Some(shelf) = shelves.get_mut(sku) else { continue };
-        let available = shelf.figures.on_hand;
+        let (available, ahead) = (shelf.figures.on_hand, shelf.figures.backordered);
         let is_short = quantity.get() > available;
         let filled = if must_reject { 0 } else { quantity.get().min(available) };
         let waiting = if must_reject { 0 } else { quantity.get() - filled };
         if filled > 0 {
-            let movement = Movement {
-                sku: sku.clone(),
-                cause: Cause::Sale,
-                delta: -filled,
-                before: available,
-                reference: order.id,
-            };
-            decision.movements.push(movement);
+            let (cause, reference) = (Cause::Sale, order.id);
+            movements.push(Movement { sku: sku.clone(), cause, delta: -filled, before: available, reference });
         }
         shelf.figures.on_hand -= filled;
         shelf.figures.backordered += waiting;
         // A refused order that this line had no part in changes nothing here.
-        let replenishment = if must_reject && !is_short { None } else { shelf.replenish(sku, is_short, new_id) };
-        if is_short {
-            replenishments.extend(&shelf.open_replenishments);
-        } else {
-            replenishments.extend(replenishment.as_ref().map(|replenishment| replenishment.id));
+        if (is_short || filled > 0) && shelf.is_low(is_short) {
+            let asks = asking.entry(sku.clone()).or_insert(Asking { cause: place, is_short });
+            asks.is_short |= is_short;
         }
-        decision.replenishments.extend(replenishment);
-        let line = DecidedLine {
+        let (unit_price, restock_eta) = (shelf.unit_price, None);
+        let quantity = *quantity;
+        lines.push(DecidedLine {
             sku: sku.clone(),
-            quantity: *quantity,
+            quantity,
             filled,
             waiting,
             available,
-            unit_price: shelf.unit_price,
-        };
-        lines.push(line);
+            ahead,
+            restock_eta,
+            unit_price,
+        });
     }
     let waiting = lines.iter().map(|line| line.waiting).sum();
     let status = if must_reject { OrderStatus::Rejected } else { OrderStatus::of_sold(waiting) };
-    Ok(DecidedOrder { id: order.id, status, lines, replenishments })
+    Ok(DecidedOrder { id: order.id, status, lines, replenishments: Vec::new() })
+}
+
+/// Dates and requests of the lines that were short, once all that the batch asks for is on order.
+fn promise(shelves: &Shelves, order: &mut DecidedOrder, now: Moment) {
+    for line in order.lines.iter_mut().filter(|line| line.missing() > 0) {
+        let Some(shelf) = shelves.get(&line.sku) else { continue };
+        line.restock_eta = shelf.promised_at(line.ahead, line.missing(), now);
+        if line.waiting > 0 {
+            order.replenishments.extend(shelf.covering(line.ahead, line.waiting, now));
+        }
+    }
 }
 
 fn can_sell(shelf: &Shelf, quantity: Quantity, on_shortage: Option<Shortage>) -> bool {

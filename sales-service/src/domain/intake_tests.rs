@@ -6,11 +6,14 @@ use proptest::prelude::*;
 use shared::ids::{OrderId, Quantity, RequestId, Sku};
 use uuid::Uuid;
 
-use super::intake::{NewOrder, decide_orders};
+use super::intake::{BatchDecision, DecidedOrder, NewOrder, decide_orders};
 use super::order::OrderStatus;
 use super::policy::{Mode, Policy, Shortage};
-use super::shelf::{Shelf, Shelves};
+use super::shelf::{Limits, Pauses, Shelf, Shelves};
 use super::stock::Figures;
+
+/// Far away: what they bound is tested beside them.
+const LIMITS: Limits = Limits { open_max: 1_000, auto_units_max: 1_000_000 };
 
 fn sku(index: usize) -> Sku {
     format!("SKU-{index}").parse().expect("sku")
@@ -36,9 +39,12 @@ prop_compose! {
             factory_id: "FF-1".parse().expect("factory"),
             unit_price,
             on_sale,
-            open_replenishments: Vec::new(),
+            lead_time_s: Some(40),
+            open: Vec::new(),
+            automatic_open: 0,
             has_proposal: false,
-            is_paused,
+            pauses: Pauses { snoozed_until: is_paused.then_some(1), ..Pauses::default() },
+            changed_at: 0,
         }
     }
 }
@@ -81,7 +87,7 @@ proptest! {
     #[test]
     fn stock_is_conserved_and_never_below_zero(before in shelves(), orders in orders()) {
         let mut after = before.clone();
-        let decision = decide_orders(&mut after, &orders, &mut ids());
+        let decision = decide_orders(&mut after, &orders, LIMITS, 0, &mut ids());
         prop_assert_eq!(decision.orders.len(), orders.len());
         for (sku, shelf) in &after {
             let figures = shelf.figures;
@@ -95,8 +101,8 @@ proptest! {
             let moved: i64 = decision.movements.iter().filter(|entry| &entry.sku == sku).map(|entry| entry.delta).sum();
             prop_assert_eq!(moved, -sold, "the ledger tells the same");
             let ordered: i64 = decision.replenishments.iter()
-                .filter(|replenishment| &replenishment.sku == sku && !replenishment.is_proposal)
-                .map(|replenishment| replenishment.need.quantity.get()).sum();
+                .filter(|caused| &caused.new.sku == sku && !caused.new.is_proposal)
+                .map(|caused| caused.new.need.quantity.get()).sum();
             prop_assert_eq!(ordered, figures.on_order);
         }
         for order in decision.orders.iter().flatten() {
@@ -117,26 +123,63 @@ proptest! {
         }
     }
 
-    /// However arrivals are cut into batches, every answer is the same.
+    /// However arrivals are cut into batches, every order gets the same units.
     #[test]
     fn a_batch_is_the_same_as_one_by_one(before in shelves(), orders in orders(), cut in 1_usize..8) {
+        let sold = |decision: &BatchDecision| -> Vec<_> {
+            let units = |order: &DecidedOrder| order.lines.iter().map(|line| (line.filled, line.waiting)).collect();
+            let sold = |order: &DecidedOrder| -> (OrderStatus, Vec<(i64, i64)>) { (order.status, units(order)) };
+            decision.orders.iter().map(|order| order.as_ref().map(sold).map_err(Clone::clone)).collect()
+        };
         let mut together = before.clone();
-        let whole = decide_orders(&mut together, &orders, &mut ids());
+        let whole = decide_orders(&mut together, &orders, LIMITS, 0, &mut ids());
         for size in [1, cut] {
             let mut shelves = before.clone();
             let mut new_id = ids();
-            let (mut answers, mut movements, mut replenishments) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut answers, mut movements) = (Vec::new(), Vec::new());
             for batch in orders.chunks(size) {
-                let decision = decide_orders(&mut shelves, batch, &mut new_id);
-                answers.extend(decision.orders);
+                let decision = decide_orders(&mut shelves, batch, LIMITS, 0, &mut new_id);
+                answers.extend(sold(&decision));
                 movements.extend(decision.movements);
-                replenishments.extend(decision.replenishments);
             }
-            prop_assert_eq!(&answers, &whole.orders);
+            prop_assert_eq!(answers, sold(&whole));
             prop_assert_eq!(&movements, &whole.movements);
-            prop_assert_eq!(&replenishments, &whole.replenishments);
-            prop_assert_eq!(&shelves, &together);
+            for (sku, shelf) in &shelves {
+                let (one_by_one, at_once) = (shelf.figures, together[sku].figures);
+                prop_assert_eq!((one_by_one.on_hand, one_by_one.backordered), (at_once.on_hand, at_once.backordered));
+            }
         }
+    }
+
+    /// One decision answers all that a batch is short of, and each waiting order is told the requests that cover its
+    /// own place in the queue: so many links as there are orders and requests, not one for each pair of them.
+    #[test]
+    fn what_a_batch_is_short_of_is_asked_for_once(mut shelf in shelf(), count in 1_usize..200, units in 1_i64..20) {
+        shelf.policy = Policy::new(0, 10, 7, Mode::Auto, Shortage::Backorder, None).expect("valid");
+        shelf.on_sale = true;
+        shelf.pauses = Pauses::default();
+        let mut shelves = Shelves::from([(sku(0), shelf)]);
+        let quantity = Quantity::try_from(units).expect("in range");
+        let orders: Vec<NewOrder> = (0..count).map(|number| NewOrder {
+            id: OrderId(Uuid::from_u128(number as u128)),
+            lines: vec![(sku(0), quantity)],
+            on_shortage: None,
+        }).collect();
+        let mut new_id = ids();
+        let (mut links, mut requests) = (0, 0);
+        for batch in orders.chunks(10) {
+            let decision = decide_orders(&mut shelves, batch, LIMITS, 0, &mut new_id);
+            prop_assert!(decision.replenishments.len() <= 1);
+            requests += decision.replenishments.len();
+            for order in decision.orders.into_iter().flatten() {
+                let waiting: i64 = order.lines.iter().map(|line| line.waiting).sum();
+                prop_assert_eq!(order.replenishments.is_empty(), waiting == 0);
+                // All that was asked for is due at once here; what waits is promised that date.
+                prop_assert_eq!(order.lines[0].restock_eta.is_some(), waiting > 0);
+                links += order.replenishments.len();
+            }
+        }
+        prop_assert!(links <= count + requests, "{} links of {} orders to {} requests", links, count, requests);
     }
 
     /// Rule 5: refused orders on an empty shelf make at most one request among them.
@@ -151,9 +194,9 @@ proptest! {
             lines: vec![(sku(0), one)],
             on_shortage: Some(Shortage::Reject),
         }).collect();
-        let decision = decide_orders(&mut shelves, &orders, &mut ids());
+        let decision = decide_orders(&mut shelves, &orders, LIMITS, 0, &mut ids());
         prop_assert!(decision.replenishments.len() <= 1);
-        let can_order = shelves[&sku(0)].policy.mode() != Mode::Off && !shelves[&sku(0)].is_paused;
+        let can_order = shelves[&sku(0)].policy.mode() != Mode::Off && !shelves[&sku(0)].pauses.hold(0);
         prop_assert_eq!(decision.replenishments.len(), usize::from(can_order));
         prop_assert!(decision.movements.is_empty());
     }

@@ -110,6 +110,12 @@ impl Policy {
         Ok(Self { reorder_point, order_up_to, lot_size, mode, shortage, max_backordered })
     }
 
+    /// For a product that is not sold any more: only what orders wait for is still made.
+    #[must_use]
+    pub fn withdrawn(&self) -> Self {
+        Self { reorder_point: -1, order_up_to: 0, ..self.clone() }
+    }
+
     /// Order when the position is at or below it.
     pub fn reorder_point(&self) -> i64 {
         self.reorder_point
@@ -168,30 +174,46 @@ pub struct Need {
     pub position: i64,
     /// What was on order then.
     pub on_order: i64,
+    /// Whether this reaches the level; otherwise a bound has cut it.
+    pub is_whole: bool,
 }
 
-/// Whether these figures ask for more under this policy; `short` when a line just could not be
-/// sold in full. Mode and pauses are the caller's to heed.
-pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
+/// Why these figures ask for more under this policy, if they do; `short` when a line just could not be sold in full.
+pub fn reason(figures: &Figures, policy: &Policy, short: bool) -> Option<Reason> {
     let position = figures.position();
-    let reason = if position <= policy.reorder_point {
-        Reason::ReorderPoint
+    if position <= policy.reorder_point {
+        Some(Reason::ReorderPoint)
     } else if short && figures.on_order == 0 && position < policy.order_up_to {
-        Reason::Shortage
+        Some(Reason::Shortage)
     } else {
-        return None;
-    };
+        None
+    }
+}
+
+/// How much more these figures ask for under this policy; `short` when a line just could not be sold in full. Mode
+/// and pauses are the caller's to heed.
+pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
+    need_within(figures, policy, short, UNITS_MAX)
+}
+
+/// The same, at most `most` units, in whole lots; None when not even one lot fits.
+pub fn need_within(figures: &Figures, policy: &Policy, short: bool, most: i64) -> Option<Need> {
+    let reason = reason(figures, policy, short)?;
+    let position = figures.position();
     let missing = policy.order_up_to - position;
     // Whole lots, as many as one replenishment may have; what is still missing is asked for next time.
     let lots = (missing + policy.lot_size - 1) / policy.lot_size;
-    let lots = lots.min(UNITS_MAX / policy.lot_size);
+    let lots = lots.min(most.clamp(0, UNITS_MAX) / policy.lot_size);
     let quantity = Quantity::try_from(lots * policy.lot_size).ok()?;
+    let is_whole = position + quantity.get() >= policy.order_up_to;
     let why = match reason {
         Reason::ReorderPoint => format!("at or below {}", policy.reorder_point),
         Reason::Shortage => "an order could not be filled and nothing was on order".to_owned(),
     };
-    let aim = if position + quantity.get() >= policy.order_up_to {
+    let aim = if is_whole {
         format!("to reach at least {}", policy.order_up_to)
+    } else if most < UNITS_MAX {
+        format!("as many as may be ordered without approval, toward {}", policy.order_up_to)
     } else {
         format!("as many as one replenishment may have, toward {}", policy.order_up_to)
     };
@@ -204,7 +226,7 @@ pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
         if lots == 1 { "lot" } else { "lots" },
         policy.lot_size,
     );
-    Some(Need { quantity, reason, explanation, position, on_order: figures.on_order })
+    Some(Need { quantity, reason, explanation, position, on_order: figures.on_order, is_whole })
 }
 
 /// How long nothing is ordered by itself after a refusal, seconds: `base_s`, doubled with each of the
@@ -222,30 +244,6 @@ pub struct Stance {
     pub quantity: i64,
     /// Why, in words.
     pub explanation: String,
-}
-
-/// What would be done now, and why; `has_proposal` when one waits for an operator already.
-pub fn stance(figures: &Figures, policy: &Policy, is_paused: bool, has_proposal: bool) -> Stance {
-    let Some(need) = need(figures, policy, false) else {
-        let explanation = format!(
-            "position {} = {} on hand + {} on order - {} backordered, above {}: nothing to order",
-            figures.position(),
-            figures.on_hand,
-            figures.on_order,
-            figures.backordered,
-            policy.reorder_point,
-        );
-        return Stance { answer: "none", quantity: 0, explanation };
-    };
-    let held_back =
-        |why: &str| Stance { answer: "none", quantity: 0, explanation: format!("{}; but {why}", need.explanation) };
-    match policy.mode {
-        Mode::Off => held_back("the mode is off"),
-        Mode::Auto | Mode::Manual if is_paused => held_back("nothing is ordered by itself for now"),
-        Mode::Manual if has_proposal => held_back("a proposal waits for approval already"),
-        Mode::Manual => Stance { answer: "propose", quantity: need.quantity.get(), explanation: need.explanation },
-        Mode::Auto => Stance { answer: "order", quantity: need.quantity.get(), explanation: need.explanation },
-    }
 }
 
 #[cfg(test)]
@@ -287,33 +285,6 @@ mod tests {
         let need = need(&figures, &policy(0, 1_000_000, 300_000), false).expect("needed");
         assert_eq!(need.quantity.get(), 900_000);
         assert!(need.explanation.ends_with("as many as one replenishment may have, toward 1000000"), "{need:?}");
-    }
-
-    #[test]
-    fn the_answer_says_what_holds_an_order_back() {
-        let low = Figures { on_hand: 2, ..Figures::default() };
-        let with = |mode| Policy::new(5, 12, 10, mode, Shortage::Reject, None).expect("valid");
-        let words = |mode, is_paused| {
-            let stance = stance(&low, &with(mode), is_paused, false);
-            (stance.answer, stance.quantity, stance.explanation.split_once("; but ").map(|(_, why)| why.to_owned()))
-        };
-        let held_back = |why: &str| ("none", 0, Some(why.to_owned()));
-        assert_eq!(words(Mode::Auto, false), ("order", 10, None));
-        assert_eq!(words(Mode::Manual, false), ("propose", 10, None));
-        for mode in [Mode::Auto, Mode::Manual] {
-            assert_eq!(words(mode, true), held_back("nothing is ordered by itself for now"));
-        }
-        for is_paused in [false, true] {
-            assert_eq!(words(Mode::Off, is_paused), held_back("the mode is off"));
-        }
-        let waits = |mode| stance(&low, &with(mode), false, true).quantity;
-        assert_eq!((waits(Mode::Auto), waits(Mode::Manual)), (10, 0), "one proposal is enough");
-        let enough = stance(&Figures { on_hand: 6, ..low }, &with(Mode::Auto), false, false);
-        assert_eq!((enough.answer, enough.quantity), ("none", 0));
-        assert_eq!(
-            enough.explanation,
-            "position 6 = 6 on hand + 0 on order - 0 backordered, above 5: nothing to order"
-        );
     }
 
     #[test]

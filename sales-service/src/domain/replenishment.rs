@@ -4,7 +4,7 @@
 use shared::ids::RequestId;
 
 use super::policy;
-use super::shelf::Shelf;
+use super::shelf::{Moment, OpenRequest, Shelf};
 
 /// How far a replenishment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ pub struct Replenishment {
     pub status: Status,
     /// The last change of its production request that was applied.
     pub revision: i64,
+    /// Whether the policy asked for it, not a person.
+    pub is_automatic: bool,
 }
 
 /// What became of its production request, short of goods.
@@ -90,17 +92,13 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What an outcome or goods mean for asking again.
+/// Pauses after refusals, seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sequel {
-    /// Nothing.
-    Nothing,
-    /// The position has changed: the policy must be asked.
-    Ask,
-    /// The factory works: earlier refusals count no more.
-    ForgetRefusals,
-    /// Nothing is ordered by itself for a while, longer with each refusal in a row.
-    Pause,
+pub struct RefusalPause {
+    /// After the first refusal; doubled with each in a row.
+    pub base_s: i64,
+    /// The longest.
+    pub max_s: i64,
 }
 
 /// Why an operator's wish is not followed.
@@ -123,49 +121,55 @@ impl Replenishment {
         (self.quantity - self.received).max(0)
     }
 
-    /// Applies an outcome of its production request. None when this or a later one was applied
-    /// before: outcomes may come twice and in any order.
-    pub fn apply_outcome(&mut self, shelf: &mut Shelf, revision: i64, outcome: Outcome) -> Option<Sequel> {
+    /// Applies an outcome of its production request; false when this or a later one was applied before: outcomes
+    /// may come twice and in any order.
+    ///
+    /// What is given back is asked for again by the next sweep, as after [`Self::close`].
+    pub fn apply_outcome(
+        &mut self,
+        shelf: &mut Shelf,
+        revision: i64,
+        outcome: Outcome,
+        now: Moment,
+        pause: RefusalPause,
+    ) -> bool {
         if revision <= self.revision {
-            return None;
+            return false;
         }
         self.revision = revision;
-        if !self.status.is_on_order() {
-            // It has ended, by goods that were quicker, say; that a factory works is news all the same.
-            return Some(if outcome == Outcome::Accepted { Sequel::ForgetRefusals } else { Sequel::Nothing });
+        // That a factory works is news even of a request that has ended, by goods that were quicker, say.
+        if outcome == Outcome::Accepted {
+            shelf.pauses.forget_refusals();
         }
-        Some(match outcome {
-            Outcome::Accepted => {
-                self.status = Status::Open;
-                Sequel::ForgetRefusals
+        if self.status.is_on_order() {
+            match outcome {
+                Outcome::Accepted => self.status = Status::Open,
+                Outcome::DeadLettered => self.status = Status::Stalled,
+                Outcome::Cancelled => self.end(shelf, Status::Cancelled),
+                Outcome::Refused => {
+                    self.end(shelf, Status::Refused);
+                    shelf.pauses.refuse(now, pause.base_s, pause.max_s);
+                }
             }
-            Outcome::DeadLettered => {
-                self.status = Status::Stalled;
-                Sequel::Nothing
-            }
-            Outcome::Refused => {
-                self.end(shelf, Status::Refused);
-                shelf.is_paused = true;
-                Sequel::Pause
-            }
-            Outcome::Cancelled => {
-                self.end(shelf, Status::Cancelled);
-                Sequel::Ask
-            }
-        })
+        }
+        true
     }
 
     /// One that an operator orders now, whatever the policy says.
     pub fn by_hand(shelf: &mut Shelf, id: RequestId, quantity: i64) -> Self {
         shelf.figures.on_order += quantity;
-        shelf.open_replenishments.push(id);
-        Self { id, quantity, received: 0, status: Status::Open, revision: 0 }
+        Self { id, quantity, received: 0, status: Status::Open, revision: 0, is_automatic: false }
     }
 
     /// Books `units` that came for it, whatever became of it before. Goods show that a factory works.
     pub fn receive(&mut self, shelf: &mut Shelf, units: i64) {
+        shelf.pauses.forget_refusals();
         if self.status.is_on_order() {
-            shelf.figures.release_on_order(units.min(self.open_quantity()));
+            let open = units.min(self.open_quantity());
+            shelf.figures.release_on_order(open);
+            if let Some(request) = self.open_in(shelf) {
+                request.units -= open;
+            }
         }
         self.received += units;
         if self.status == Status::Stalled {
@@ -176,26 +180,28 @@ impl Replenishment {
         }
     }
 
-    /// An operator says yes to a proposal: it is on order from now on, unless what it was to answer
-    /// has been answered meanwhile.
+    /// An operator says yes to a proposal: it is on order from now on. Only what is still missing is: stock may have
+    /// come in since it was proposed. Refused when nothing is.
     pub fn approve(&mut self, shelf: &mut Shelf) -> Result<(), Refusal> {
         if self.status != Status::Proposed {
             let rule = "Only a proposed replenishment can be approved";
             return Err(Refusal::NotInStatus { status: self.status, rule });
         }
-        if policy::need(&shelf.figures, &shelf.policy, true).is_none() {
+        let Some(need) = policy::need(&shelf.figures, &shelf.policy_now(), true) else {
             return Err(Refusal::NotNeeded);
-        }
+        };
+        self.quantity = self.quantity.min(need.quantity.get());
         self.status = Status::Open;
         shelf.has_proposal = false;
+        shelf.automatic_open += 1;
         shelf.figures.on_order += self.open_quantity();
         Ok(())
     }
 
     /// An operator ends it before all goods came. Answers whether production had been asked.
     ///
-    /// The policy is not asked here: an operator who closes something may want to snooze the
-    /// product, too. The sweep asks it soon enough.
+    /// The policy is not asked here: an operator who closes something may want to snooze the product, too. The
+    /// sweep asks it soon enough.
     pub fn close(&mut self, shelf: &mut Shelf) -> Result<bool, Refusal> {
         let was_on_order = self.status.is_on_order();
         if self.status == Status::Proposed {
@@ -212,8 +218,13 @@ impl Replenishment {
     fn end(&mut self, shelf: &mut Shelf, status: Status) {
         if self.status.is_on_order() {
             shelf.figures.release_on_order(self.open_quantity());
+            shelf.automatic_open = shelf.automatic_open.saturating_sub(usize::from(self.is_automatic));
         }
+        shelf.open.retain(|request| request.id != self.id);
         self.status = status;
-        shelf.open_replenishments.retain(|id| *id != self.id);
+    }
+
+    fn open_in<'a>(&self, shelf: &'a mut Shelf) -> Option<&'a mut OpenRequest> {
+        shelf.open.iter_mut().find(|request| request.id == self.id)
     }
 }

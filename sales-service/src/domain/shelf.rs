@@ -1,11 +1,17 @@
-//! A product with its figures and its policy: what every decision about stock begins with.
+//! A product with its figures, its policy and what is on order for it: what every decision about stock begins with.
 
 use std::collections::BTreeMap;
 
 use shared::ids::{FactoryId, RequestId, Sku};
 
-use super::policy::{self, Mode, Need, Policy};
+use super::policy::{self, Mode, Need, Policy, Stance};
 use super::stock::Figures;
+
+/// A point in time, microseconds since 1970 UTC.
+pub type Moment = i64;
+
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
 
 /// A product with its figures, while they are changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,20 +22,57 @@ pub struct Shelf {
     pub policy: Policy,
     /// Who makes it.
     pub factory_id: FactoryId,
+    /// From acceptance to receipt, seconds; None for a factory that is not known.
+    pub lead_time_s: Option<i64>,
     /// Price of a unit, minor units of the shop's currency.
     pub unit_price: i64,
     /// Whether shoppers may order it.
     pub on_sale: bool,
-    /// Replenishments that are under way, or proposed.
-    pub open_replenishments: Vec<RequestId>,
+    /// Requests that are on order, the oldest first; of very many only the first.
+    pub open: Vec<OpenRequest>,
+    /// Requests on order that nobody asked for by hand.
+    pub automatic_open: usize,
     /// A proposal waits for an operator: there is no second one.
     pub has_proposal: bool,
-    /// Cooling down after a refusal, or snoozed: nothing is ordered by itself.
-    pub is_paused: bool,
+    /// Pauses of what is ordered automatically.
+    pub pauses: Pauses,
+    /// When its figures last changed: the ledger's times never run backwards.
+    pub changed_at: Moment,
+}
+
+/// Why nothing is ordered automatically for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pauses {
+    /// Refusals since a factory last accepted.
+    pub refusals_in_a_row: u32,
+    /// A factory has refused: not before this.
+    pub refused_until: Option<Moment>,
+    /// An operator wants none before this.
+    pub snoozed_until: Option<Moment>,
+}
+
+/// A request whose goods are still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenRequest {
+    /// The replenishment's id, and the production request's.
+    pub id: RequestId,
+    /// Units still to come.
+    pub units: i64,
+    /// When they should be here; None when nobody knows.
+    pub due: Option<Moment>,
 }
 
 /// Products by their SKU.
 pub type Shelves = BTreeMap<Sku, Shelf>;
+
+/// Bounds of what is ordered without a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Automatic requests that may be open for one product.
+    pub open_max: usize,
+    /// Units that may be on order for one product; beyond that a person approves.
+    pub auto_units_max: i64,
+}
 
 /// More is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,37 +83,256 @@ pub struct NewReplenishment {
     pub sku: Sku,
     /// Who makes it.
     pub factory_id: FactoryId,
-    /// Only proposed (mode manual), or ordered at once.
+    /// It waits for a person's approval, or is ordered at once.
     pub is_proposal: bool,
     /// How many and why.
     pub need: Need,
 }
 
+impl Pauses {
+    /// Whether nothing is ordered automatically now.
+    pub fn hold(&self, now: Moment) -> bool {
+        self.refused_until.max(self.snoozed_until).is_some_and(|until| now < until)
+    }
+
+    /// A factory has refused: a pause of `base_s` seconds, doubled with each refusal in a row, at most `max_s`.
+    pub fn refuse(&mut self, now: Moment, base_s: i64, max_s: i64) {
+        let pause_s = policy::refusal_pause_s(self.refusals_in_a_row, base_s, max_s);
+        self.refused_until = pause_s.checked_mul(SECOND).and_then(|pause| now.checked_add(pause));
+        self.refusals_in_a_row = self.refusals_in_a_row.saturating_add(1);
+    }
+
+    /// A factory works: the next refusal pauses for the shortest time again.
+    pub fn forget_refusals(&mut self) {
+        (self.refusals_in_a_row, self.refused_until) = (0, None);
+    }
+}
+
 impl Shelf {
-    /// Asks the policy after a change; `is_short` when a line just could not be sold in full. What
-    /// is ordered counts in the figures at once, so one shortfall is answered once.
+    /// The policy as it holds now: a withdrawn product is only made for orders that wait already.
+    pub fn policy_now(&self) -> Policy {
+        if self.on_sale { self.policy.clone() } else { self.policy.withdrawn() }
+    }
+
+    /// Whether the figures ask for more; `is_short` when a line just could not be sold in full.
+    pub fn is_low(&self, is_short: bool) -> bool {
+        policy::reason(&self.figures, &self.policy_now(), is_short).is_some()
+    }
+
+    /// Asks the policy after a change; `is_short` when a line just could not be sold in full. What is ordered counts
+    /// in the figures at once, so one shortfall is answered once. The part that exceeds the automatic limit in units
+    /// becomes a proposal.
     pub fn replenish(
         &mut self,
         sku: &Sku,
         is_short: bool,
+        limits: Limits,
+        now: Moment,
         new_id: &mut dyn FnMut() -> RequestId,
-    ) -> Option<NewReplenishment> {
-        let is_proposal = match self.policy.mode() {
-            Mode::Auto => false,
-            Mode::Manual if !self.has_proposal => true,
-            Mode::Manual | Mode::Off => return None,
-        };
-        if self.is_paused {
-            return None;
+    ) -> Vec<NewReplenishment> {
+        let mut decided = Vec::new();
+        if self.pauses.hold(now) {
+            return decided;
         }
-        let need = policy::need(&self.figures, &self.policy, is_short)?;
-        let id = new_id();
-        if is_proposal {
+        let policy = self.policy_now();
+        let may_order = policy.mode() == Mode::Auto && self.automatic_open < limits.open_max;
+        let room = limits.auto_units_max - self.figures.on_order;
+        let mut is_within_limit = false;
+        if may_order && let Some(need) = policy::need_within(&self.figures, &policy, is_short, room) {
+            is_within_limit = need.is_whole;
+            let new = self.decided(sku, need, false, new_id());
+            self.open.push(OpenRequest { id: new.id, units: new.need.quantity.get(), due: self.due_if_ordered(now) });
+            self.automatic_open += 1;
+            self.figures.on_order += new.need.quantity.get();
+            decided.push(new);
+        }
+        let may_propose = policy.mode() == Mode::Manual || (may_order && !is_within_limit);
+        if may_propose
+            && !self.has_proposal
+            && let Some(need) = policy::need(&self.figures, &policy, is_short)
+        {
+            decided.push(self.decided(sku, need, true, new_id()));
             self.has_proposal = true;
-        } else {
-            self.figures.on_order += need.quantity.get();
         }
-        self.open_replenishments.push(id);
-        Some(NewReplenishment { id, sku: sku.clone(), factory_id: self.factory_id.clone(), is_proposal, need })
+        decided
+    }
+
+    fn decided(&self, sku: &Sku, need: Need, is_proposal: bool, id: RequestId) -> NewReplenishment {
+        NewReplenishment { id, sku: sku.clone(), factory_id: self.factory_id.clone(), is_proposal, need }
+    }
+
+    fn due_if_ordered(&self, now: Moment) -> Option<Moment> {
+        self.lead_time_s?.checked_mul(SECOND)?.checked_add(now)
+    }
+
+    /// What [`Self::replenish`] would do now, and why, for people.
+    pub fn stance(&self, limits: Limits, now: Moment) -> Stance {
+        let policy = self.policy_now();
+        let Some(need) = policy::need(&self.figures, &policy, false) else {
+            let explanation = format!(
+                "position {} = {} on hand + {} on order - {} backordered, above {}: nothing to order",
+                self.figures.position(),
+                self.figures.on_hand,
+                self.figures.on_order,
+                self.figures.backordered,
+                policy.reorder_point(),
+            );
+            return Stance { answer: "none", quantity: 0, explanation };
+        };
+        let held_back =
+            |why: &str| Stance { answer: "none", quantity: 0, explanation: format!("{}; but {why}", need.explanation) };
+        let answer = |answer, need: &Need| {
+            let explanation = need.explanation.clone();
+            Stance { answer, quantity: need.quantity.get(), explanation }
+        };
+        let room = limits.auto_units_max - self.figures.on_order;
+        match policy.mode() {
+            Mode::Off => held_back("the mode is off"),
+            Mode::Auto | Mode::Manual if self.pauses.hold(now) => held_back("nothing is ordered by itself for now"),
+            Mode::Auto if self.automatic_open >= limits.open_max => {
+                held_back(&format!("{} automatic requests are open already", self.automatic_open))
+            }
+            Mode::Auto if let Some(need) = policy::need_within(&self.figures, &policy, false, room) => {
+                answer("order", &need)
+            }
+            Mode::Auto | Mode::Manual if self.has_proposal => held_back("a proposal waits for approval already"),
+            Mode::Auto | Mode::Manual => answer("propose", &need),
+        }
+    }
+
+    /// The requests that cover `units` units behind `ahead` others in the queue. Goods that are due earlier are
+    /// promised first; those that are late, or that nobody knows a date of, last.
+    pub fn covering(&self, ahead: i64, units: i64, now: Moment) -> Vec<RequestId> {
+        self.promised(ahead, units, now).map(|request| request.id).collect()
+    }
+
+    /// When `units` units behind `ahead` others in the queue should be here; None when nobody knows.
+    pub fn promised_at(&self, ahead: i64, units: i64, now: Moment) -> Option<Moment> {
+        let last = self.promised(ahead + units - 1, 1, now).next()?;
+        last.due.filter(|due| *due > now)
+    }
+
+    fn promised(&self, ahead: i64, units: i64, now: Moment) -> impl Iterator<Item = OpenRequest> {
+        let mut queue = self.open.clone();
+        queue.sort_by_key(|request| request.due.filter(|due| *due > now).unwrap_or(Moment::MAX));
+        let mut until = 0;
+        queue
+            .into_iter()
+            .map(move |request| {
+                until += request.units;
+                (request, until)
+            })
+            .filter(move |(request, until)| *until > ahead && until - request.units < ahead + units)
+            .map(|(request, _)| request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::RequestId;
+    use uuid::Uuid;
+
+    use super::super::policy::Shortage;
+    use super::*;
+
+    fn id(number: u128) -> RequestId {
+        RequestId(Uuid::from_u128(number))
+    }
+
+    fn shelf(figures: Figures, mode: Mode) -> Shelf {
+        Shelf {
+            figures,
+            policy: Policy::new(5, 20, 8, mode, Shortage::Backorder, None).expect("valid"),
+            factory_id: "FF-1".parse().expect("a factory"),
+            lead_time_s: Some(40),
+            unit_price: 1,
+            on_sale: true,
+            open: Vec::new(),
+            automatic_open: 0,
+            has_proposal: false,
+            pauses: Pauses::default(),
+            changed_at: 0,
+        }
+    }
+
+    fn decide(shelf: &mut Shelf, limits: Limits) -> Vec<(i64, bool)> {
+        let mut last = 100;
+        let mut new_id = || {
+            last += 1;
+            id(last)
+        };
+        let decided = shelf.replenish(&"SKU".parse().expect("sku"), false, limits, 0, &mut new_id);
+        decided.iter().map(|new| (new.need.quantity.get(), new.is_proposal)).collect()
+    }
+
+    #[test]
+    fn goods_that_are_due_first_are_promised_to_who_waits_longest() {
+        let mut shelf = shelf(Figures { backordered: 30, on_order: 35, ..Figures::default() }, Mode::Auto);
+        let request = |number, units, due| OpenRequest { id: id(number), units, due };
+        // The second was ordered later and comes earlier; the third is late, so nobody knows when it comes.
+        shelf.open = vec![request(1, 10, Some(300)), request(2, 10, Some(200)), request(3, 15, Some(50))];
+        let now = 100;
+        assert_eq!(shelf.covering(0, 10, now), [id(2)]);
+        assert_eq!(shelf.covering(5, 10, now), [id(2), id(1)]);
+        assert_eq!(shelf.covering(20, 30, now), [id(3)], "what nobody has asked for covers nothing");
+        assert_eq!(shelf.covering(35, 5, now), []);
+        let dates: Vec<_> = [0, 9, 10, 19, 20].map(|ahead| shelf.promised_at(ahead, 1, now)).into();
+        assert_eq!(dates, [Some(200), Some(200), Some(300), Some(300), None]);
+        assert_eq!(shelf.promised_at(5, 10, now), Some(300), "the last unit's date is the line's");
+    }
+
+    #[test]
+    fn automatic_requests_are_bounded_in_number_and_units() {
+        let short = Figures { backordered: 100, ..Figures::default() };
+        let limits = Limits { open_max: 2, auto_units_max: 1000 };
+        let mut full = Shelf { automatic_open: 2, ..shelf(short, Mode::Auto) };
+        assert_eq!(decide(&mut full, limits), [], "the next receipt or sweep asks again");
+        let mut one = shelf(short, Mode::Auto);
+        assert_eq!(decide(&mut one, limits), [(120, false)]);
+        // 50 units: six lots of eight at once, the rest when a person says so, and only once.
+        let mut limited = shelf(short, Mode::Auto);
+        let limits = Limits { open_max: 20, auto_units_max: 50 };
+        assert_eq!(decide(&mut limited, limits), [(48, false), (72, true)]);
+        assert_eq!(decide(&mut limited, limits), []);
+        assert_eq!(decide(&mut shelf(short, Mode::Manual), limits), [(120, true)]);
+        assert_eq!(decide(&mut shelf(short, Mode::Off), limits), []);
+    }
+
+    #[test]
+    fn a_withdrawn_product_is_made_for_who_waits_and_not_for_the_shelf() {
+        let limits = Limits { open_max: 20, auto_units_max: 1000 };
+        let mut withdrawn = Shelf { on_sale: false, ..shelf(Figures::default(), Mode::Auto) };
+        assert_eq!(decide(&mut withdrawn, limits), []);
+        withdrawn.figures.backordered = 9;
+        assert_eq!(decide(&mut withdrawn, limits), [(16, false)]);
+    }
+
+    #[test]
+    fn the_answer_says_what_holds_an_order_back() {
+        let limits = Limits { open_max: 2, auto_units_max: 1000 };
+        let low = Figures { on_hand: 2, ..Figures::default() };
+        let words = |shelf: Shelf| {
+            let stance = shelf.stance(limits, 0);
+            (stance.answer, stance.quantity, stance.explanation.split_once("; but ").map(|(_, why)| why.to_owned()))
+        };
+        let held_back = |why: &str| ("none", 0, Some(why.to_owned()));
+        assert_eq!(words(shelf(low, Mode::Auto)), ("order", 24, None));
+        assert_eq!(words(shelf(low, Mode::Manual)), ("propose", 24, None));
+        assert_eq!(words(shelf(low, Mode::Off)), held_back("the mode is off"));
+        for mode in [Mode::Auto, Mode::Manual] {
+            let paused = Pauses { snoozed_until: Some(1), ..Pauses::default() };
+            let paused = Shelf { pauses: paused, ..shelf(low, mode) };
+            assert_eq!(words(paused), held_back("nothing is ordered by itself for now"));
+        }
+        let busy = Shelf { automatic_open: 2, ..shelf(low, Mode::Auto) };
+        assert_eq!(words(busy), held_back("2 automatic requests are open already"));
+        let has_proposal = |mode| words(Shelf { has_proposal: true, ..shelf(low, mode) });
+        assert_eq!(has_proposal(Mode::Auto), ("order", 24, None));
+        assert_eq!(has_proposal(Mode::Manual), held_back("a proposal waits for approval already"));
+        let much = Shelf { figures: Figures { backordered: 2_000, ..low }, ..shelf(low, Mode::Auto) };
+        assert_eq!(words(much).1, 1_000, "the rest is for a person");
+        let enough = shelf(Figures { on_hand: 6, ..low }, Mode::Auto).stance(limits, 0);
+        let expected = "position 6 = 6 on hand + 0 on order - 0 backordered, above 5: nothing to order";
+        assert_eq!((enough.answer, enough.explanation.as_str()), ("none", expected));
     }
 }

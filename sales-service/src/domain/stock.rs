@@ -59,6 +59,11 @@ impl Cause {
         Cause::Correction,
     ];
 
+    /// The one of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.name() == name)
+    }
+
     /// Its name in the ledger.
     pub fn name(self) -> &'static str {
         match self {

@@ -17,7 +17,7 @@ use super::{Money, State, bounded, invalid, words};
 use crate::commands::Asked;
 use crate::commands::cancel_order::cancel_order;
 use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView, RestockEtas};
-use crate::commands::take_orders::{Decided, DecidedLine, NewOrder, OrderRequest, OrderStatus, Shortage};
+use crate::commands::take_orders::{Decided, DecidedLine, NewOrder, OrderRequest, OrderStatus, Render, Shortage};
 use crate::settings::Shop;
 
 const ENDPOINT: &str = "POST /api/v1/orders";
@@ -65,7 +65,7 @@ pub struct Order {
     customer: Option<String>,
     lines: Vec<OrderLine>,
     total: Money,
-    /// The replenishments that this order caused, or waits for.
+    /// The replenishments that cover the units that this order waits for, or has waited for.
     replenishment_ids: Vec<Uuid>,
     created_at: DateTime<Utc>,
 }
@@ -102,7 +102,7 @@ struct ShortLine {
 #[derive(ToSchema)]
 #[schema(example = json!({
     "type": "/problems/out-of-stock", "title": "Out of stock", "status": 409,
-    "detail": "Not enough on hand; no stock was taken. Order less, or again when there is more.",
+    "detail": "Not enough stock, so nothing was reserved. Order fewer units, or try again after restocking.",
     "instance": "/api/v1/orders", "trace_id": "948201e16e0450bf03af103fe5fca74b",
     "order_id": "01a2051b-cedc-7700-a805-c2579d04fa50",
     "lines": [{"sku": "CP-502101", "requested": 1, "available": 0, "restock_eta": "2026-11-22T21:14:38.220599Z"}],
@@ -134,7 +134,7 @@ struct OutOfStock {
         })),
         (status = 409, description = "`out-of-stock`: Refused, no stock was taken.", body = OutOfStock, content_type = "application/problem+json"),
         (status = 422, description = "`unknown-product`, `invalid-request` or `idempotency-key-reused`."),
-        (status = 503, description = "`overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds."),
+        (status = 503, description = "`overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds. `outcome-unknown`, with `order_id`: Repeat the request with the same key, or ask for the order."),
     ),
 )]
 #[post("/api/v1/orders")]
@@ -144,11 +144,19 @@ pub async fn post_order(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    // Before it costs anything.
     state.intake.admit()?;
-    state.context.outbox.admit()?;
     let order: OrderBody = parse_strict(&body.0)?;
     let key =
         key.0.map(|key| KeyUse { endpoint: ENDPOINT, caller: String::new(), key, fingerprint: fingerprint(&body.0) });
+    if let Err(full) = state.context.outbox.admit() {
+        // An answer that was given before needs no room.
+        let known = match &key {
+            Some(used) => state.intake.known_answer(used).await?,
+            None => None,
+        };
+        return known.map(|answered| answered.respond(&request)).ok_or(full);
+    }
     let order_request = OrderRequest {
         customer: bounded("customer", order.customer, CUSTOMER_LENGTH_MAX)?,
         order: NewOrder {
@@ -268,7 +276,7 @@ pub async fn cancel(
 impl Order {
     fn of_view(shop: &Shop, view: OrderView, etas: &RestockEtas) -> Self {
         let line = |line: OrderLineRow| OrderLine {
-            restock_eta: etas.get(&line.sku).filter(|_| line.waiting > 0).copied(),
+            restock_eta: etas.get(&(view.order.id, line.sku.clone())).copied(),
             sku: line.sku,
             quantity: line.quantity,
             filled: line.filled,
@@ -286,8 +294,8 @@ impl Order {
     }
 
     fn of_decided(shop: &Shop, decided: &Decided<'_>) -> Self {
-        let line = |(line, eta): (&DecidedLine, &Option<DateTime<Utc>>)| OrderLine {
-            restock_eta: eta.filter(|_| line.waiting > 0),
+        let line = |line: &DecidedLine| OrderLine {
+            restock_eta: eta(line).filter(|_| line.waiting > 0),
             sku: line.sku.to_string(),
             quantity: line.quantity.get(),
             filled: line.filled,
@@ -297,43 +305,62 @@ impl Order {
             id: decided.order.id.0,
             status: decided.order.status.name().to_owned(),
             customer: decided.request.customer.clone(),
-            lines: decided.order.lines.iter().zip(&decided.restock_etas).map(line).collect(),
+            lines: decided.order.lines.iter().map(line).collect(),
             total: shop.money(decided.order.total()),
             replenishment_ids: decided.order.replenishments.iter().map(|id| id.0).collect(),
             created_at: decided.at,
         }
     }
-}
 
-/// Writes the answer to a decided order.
-pub fn renderer(shop: &Shop) -> impl Fn(&Decided<'_>) -> KeptAnswer + Send + Sync + use<> {
-    let shop = shop.clone();
-    move |decided| {
-        if decided.order.status == OrderStatus::Rejected {
-            return KeptAnswer { status: 409, body: out_of_stock(decided).to_value().to_string() };
-        }
-        let status = if decided.order.status == OrderStatus::Backordered { 202 } else { 201 };
-        let order = Order::of_decided(&shop, decided);
-        // The type holds texts, numbers and times only: writing it cannot fail.
-        KeptAnswer { status, body: serde_json::to_string(&order).unwrap_or_default() }
+    /// As it was when it was confirmed at once, whatever became of it since.
+    fn as_confirmed(shop: &Shop, view: OrderView) -> Self {
+        let mut order = Self::of_view(shop, view, &RestockEtas::new());
+        OrderStatus::Confirmed.name().clone_into(&mut order.status);
+        order.lines.iter_mut().for_each(|line| line.filled = line.quantity);
+        order
     }
 }
 
+fn eta(line: &DecidedLine) -> Option<DateTime<Utc>> {
+    line.restock_eta.and_then(DateTime::from_timestamp_micros)
+}
+
+/// Writes the answers to decided orders.
+pub struct Renderer(pub Shop);
+
+impl Render for Renderer {
+    fn decided(&self, decided: &Decided<'_>) -> KeptAnswer {
+        let status = match decided.order.status {
+            OrderStatus::Rejected => {
+                return KeptAnswer { status: 409, body: out_of_stock(decided).to_value().to_string() };
+            }
+            OrderStatus::Backordered => 202,
+            OrderStatus::Confirmed | OrderStatus::Cancelled => 201,
+        };
+        kept(status, &Order::of_decided(&self.0, decided))
+    }
+
+    fn confirmed(&self, order: OrderView) -> KeptAnswer {
+        kept(201, &Order::as_confirmed(&self.0, order))
+    }
+}
+
+fn kept(status: u16, order: &Order) -> KeptAnswer {
+    // The type holds texts, numbers and times only: writing it cannot fail.
+    KeptAnswer { status, body: serde_json::to_string(order).unwrap_or_default() }
+}
+
 fn out_of_stock(decided: &Decided<'_>) -> Problem {
-    let lines: Vec<ShortLine> = decided
-        .order
-        .lines
-        .iter()
-        .zip(&decided.restock_etas)
-        .filter(|(line, _)| line.quantity.get() > line.available)
-        .map(|(line, restock_eta)| ShortLine {
+    let short = decided.order.lines.iter().filter(|line| line.quantity.get() > line.available);
+    let lines: Vec<ShortLine> = short
+        .map(|line| ShortLine {
             sku: line.sku.to_string(),
             requested: line.quantity.get(),
             available: line.available,
-            restock_eta: *restock_eta,
+            restock_eta: eta(line),
         })
         .collect();
-    let detail = "Not enough on hand; no stock was taken. Order less, or again when there is more.";
+    let detail = "Not enough stock, so nothing was reserved. Order fewer units, or try again after restocking.";
     Problem::new(ProblemKind::OutOfStock, detail).with("order_id", decided.order.id).with("lines", lines)
 }
 

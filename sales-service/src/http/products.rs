@@ -174,7 +174,7 @@ impl ProductBody {
 
 impl Product {
     fn of(shop: &Shop, view: StockView) -> Self {
-        let available = view.stock.on_hand;
+        let (available, restock_eta) = (view.stock.on_hand, view.restock_eta(Utc::now()));
         let status = match available {
             0 if view.product.shortage == "backorder" => "backorder",
             0 => "sold_out",
@@ -187,7 +187,7 @@ impl Product {
             price: shop.money(view.product.price),
             available,
             status,
-            restock_eta: view.restock_eta,
+            restock_eta,
         }
     }
 }

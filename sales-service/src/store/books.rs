@@ -12,8 +12,8 @@ const FIGURES: &str = "UPDATE stock SET on_hand = said.on_hand, backordered = sa
     coalesce(l.units, 0)::bigint AS backordered, coalesce(r.units, 0)::bigint AS on_order FROM stock s \
     LEFT JOIN (SELECT sku, sum(delta) AS units FROM stock_movements GROUP BY sku) m ON m.sku = s.sku \
     LEFT JOIN (SELECT sku, sum(waiting) AS units FROM order_lines WHERE waiting > 0 GROUP BY sku) l ON l.sku = s.sku \
-    LEFT JOIN (SELECT sku, sum(quantity - received) AS units FROM replenishments \
-    WHERE status IN ('open', 'stalled') GROUP BY sku) r ON r.sku = s.sku) said WHERE said.sku = stock.sku \
+    LEFT JOIN (SELECT sku, sum(units) AS units FROM (SELECT sku, quantity - received AS units FROM replenishments \
+    WHERE status IN ('open', 'stalled') UNION ALL SELECT sku, units FROM incoming) o GROUP BY sku) r ON r.sku = s.sku) said WHERE said.sku = stock.sku \
     AND (stock.on_hand, stock.backordered, stock.on_order) <> (said.on_hand, said.backordered, said.on_order) \
     AND (said.on_hand = 0 OR said.backordered = 0) AND said.on_hand >= 0";
 const REBUILT: Option<Mend> = Some(Mend { lock: LOCK, sql: FIGURES });
@@ -67,9 +67,10 @@ pub const BOOKS: Books = Books {
         },
         Rule {
             name: "on-order-is-in-replenishments",
-            sql: "SELECT format('%s: on order is %s, open replenishments wait for %s', s.sku, s.on_order, coalesce(r.units, 0)) \
-                  AS off FROM stock s LEFT JOIN (SELECT sku, sum(quantity - received) AS units FROM replenishments \
-                  WHERE status IN ('open', 'stalled') GROUP BY sku) r ON r.sku = s.sku \
+            sql: "SELECT format('%s: on order is %s, %s are to come or to be handed out', s.sku, s.on_order, \
+                  coalesce(r.units, 0)) AS off FROM stock s LEFT JOIN (SELECT sku, sum(units) AS units FROM \
+                  (SELECT sku, quantity - received AS units FROM replenishments WHERE status IN ('open', 'stalled') \
+                  UNION ALL SELECT sku, units FROM incoming) o GROUP BY sku) r ON r.sku = s.sku \
                   WHERE s.on_order <> coalesce(r.units, 0) ORDER BY s.sku",
             mend: REBUILT,
         },
@@ -78,8 +79,9 @@ pub const BOOKS: Books = Books {
             sql: "SELECT format('%s: receipts of %s units were applied, the ledger has %s', s.sku, coalesce(r.units, 0), \
                   coalesce(m.units, 0)) AS off FROM stock s \
                   LEFT JOIN (SELECT sku, sum(quantity) AS units FROM receipts_applied GROUP BY sku) r ON r.sku = s.sku \
-                  LEFT JOIN (SELECT sku, sum(delta) AS units FROM stock_movements WHERE cause = 'receipt' GROUP BY sku) m \
-                  ON m.sku = s.sku WHERE coalesce(r.units, 0) <> coalesce(m.units, 0) ORDER BY s.sku",
+                  LEFT JOIN (SELECT sku, sum(delta) AS units FROM (SELECT sku, delta FROM stock_movements \
+                  WHERE cause = 'receipt' UNION ALL SELECT sku, units FROM incoming WHERE cause = 'receipt') e \
+                  GROUP BY sku) m ON m.sku = s.sku WHERE coalesce(r.units, 0) <> coalesce(m.units, 0) ORDER BY s.sku",
             mend: None,
         },
         Rule {
@@ -87,7 +89,9 @@ pub const BOOKS: Books = Books {
             sql: "SELECT format('%s: receipt %s of %s units was applied, the ledger has %s under it', \
                   coalesce(a.sku, m.sku), coalesce(a.id, m.reference), coalesce(a.quantity, 0), coalesce(m.delta, 0)) AS off \
                   FROM (SELECT sku, receipt_id::text AS id, quantity FROM receipts_applied) a \
-                  FULL JOIN (SELECT sku, reference, delta FROM stock_movements WHERE cause = 'receipt') m \
+                  FULL JOIN (SELECT sku, reference, sum(delta) AS delta FROM (SELECT sku, reference, delta \
+                  FROM stock_movements WHERE cause = 'receipt' UNION ALL SELECT sku, reference, units FROM incoming \
+                  WHERE cause = 'receipt') e GROUP BY sku, reference) m \
                   ON m.reference = a.id AND m.sku = a.sku AND m.delta = a.quantity \
                   WHERE a.id IS NULL OR m.reference IS NULL ORDER BY 1",
             mend: None,
@@ -152,11 +156,13 @@ pub const BOOKS: Books = Books {
         },
     ],
     totals: "SELECT jsonb_build_object('sku', s.sku, 'on_hand', s.on_hand, 'backordered', s.backordered, \
-             'on_order', s.on_order, 'received', coalesce(m.received, 0), 'adjusted', coalesce(m.adjusted, 0), \
+             'on_order', s.on_order, 'received', coalesce(m.received, 0) + coalesce(i.received, 0), 'adjusted', coalesce(m.adjusted, 0), \
              'cancelled', coalesce(m.cancelled, 0), 'sold', coalesce(m.sold, 0)) AS total FROM stock s \
              LEFT JOIN (SELECT sku, sum(delta) FILTER (WHERE cause = 'receipt') AS received, \
              sum(delta) FILTER (WHERE cause IN ('cycle_count', 'damage', 'return', 'correction')) AS adjusted, \
              sum(delta) FILTER (WHERE cause = 'cancellation') AS cancelled, \
              -sum(delta) FILTER (WHERE cause IN ('sale', 'backorder_fill')) AS sold \
-             FROM stock_movements GROUP BY sku) m ON m.sku = s.sku ORDER BY s.sku",
+             FROM stock_movements GROUP BY sku) m ON m.sku = s.sku \
+             LEFT JOIN (SELECT sku, sum(units) AS received FROM incoming WHERE cause = 'receipt' GROUP BY sku) i \
+             ON i.sku = s.sku ORDER BY s.sku",
 };

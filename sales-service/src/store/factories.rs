@@ -1,19 +1,39 @@
 //! What sales knows of factories.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::contracts::factory::FactoryChanged;
-use shared::ids::FactoryId;
+use shared::ids::{FactoryId, Sku};
 
-use super::StoreError;
-use super::schema::factories;
+use super::schema::{factories, products};
+use super::{StoreError, corrupt};
 
-/// Whether a factory is enabled; None when nobody has told of it.
-pub async fn is_enabled(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<Option<bool>, StoreError> {
-    let row = factories::table.find(id.as_str()).select(factories::enabled).for_update().first(connection).await;
-    Ok(row.optional()?)
+/// What decisions depend on of a factory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
+pub struct FactoryTerms {
+    /// Whether it takes requests.
+    pub enabled: bool,
+    /// As it was told, seconds.
+    pub lead_time_s: i64,
+    /// As it was measured, seconds.
+    pub lead_time_p50_s: Option<i64>,
+}
+
+/// One factory, locked; None when nobody has told of it.
+pub async fn lock(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<Option<FactoryTerms>, StoreError> {
+    let terms = (factories::enabled, factories::lead_time_s, factories::lead_time_p50_s);
+    Ok(factories::table.find(id.as_str()).select(terms).for_update().first(connection).await.optional()?)
+}
+
+/// The products that it makes.
+pub async fn products_of(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<BTreeSet<Sku>, StoreError> {
+    let made = products::table.filter(products::factory_id.eq(id.as_str())).select(products::sku);
+    let skus: Vec<String> = made.load(connection).await?;
+    skus.into_iter().map(|sku| sku.parse().map_err(|_| corrupt("a SKU"))).collect()
 }
 
 /// Writes a factory down unless this revision, or a later one, is already there; answers whether it did.

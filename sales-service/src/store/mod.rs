@@ -4,6 +4,7 @@
 
 pub mod books;
 pub mod factories;
+pub mod incoming;
 pub mod orders;
 pub mod products;
 pub mod replenishments;

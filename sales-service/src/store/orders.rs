@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use sha2::{Digest as _, Sha256};
 use shared::db::{Statement, StatementSql};
-use shared::ids::{OrderId, Sku};
+use shared::idempotency::{KeptAnswer, KeyUse};
+use shared::ids::{OrderId, RequestId, Sku};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -58,8 +60,17 @@ pub struct OrderView {
     pub order: OrderRow,
     /// Its lines, as ordered.
     pub lines: Vec<OrderLineRow>,
-    /// The replenishments that it caused or waits for.
+    /// The replenishments that cover the units it waits for, or has waited for.
     pub replenishment_ids: Vec<Uuid>,
+    /// Others that it set off: its sale made them necessary.
+    pub set_off: Vec<Uuid>,
+}
+
+impl OrderView {
+    /// All replenishments that have to do with it.
+    pub fn all_replenishments(&self) -> Vec<Uuid> {
+        self.replenishment_ids.iter().chain(&self.set_off).copied().collect()
+    }
 }
 
 /// A decided order with what the request said beside its lines.
@@ -71,16 +82,36 @@ pub struct OrderToInsert<'a> {
     pub customer: Option<&'a str>,
     /// The trace of its request.
     pub traceparent: String,
+    /// Its Idempotency-Key, with the answer as far as that cannot be written again from the order.
+    pub key: Option<OrderKey<'a>>,
+}
+
+/// What an order keeps of its request's Idempotency-Key.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderKey<'a> {
+    /// The key.
+    pub key: &'a KeyUse,
+    /// The answer. None for a confirmed order: it can be written again, whatever becomes of the order.
+    pub answer: Option<&'a KeptAnswer>,
+}
+
+/// By what a key is found again: its digest, with its endpoint and caller.
+pub fn key_hash(used: &KeyUse) -> Vec<u8> {
+    Sha256::digest(format!("{}\n{}\n{}", used.endpoint, used.caller, used.key)).to_vec()
 }
 
 struct InsertOrders;
 impl StatementSql for InsertOrders {
-    const SQL: &'static str = "INSERT INTO orders (id, status, customer, total, traceparent, created_at) \
-        SELECT id, status, customer, total, traceparent, ? \
-        FROM unnest(?, ?, ?, ?, ?) AS new (id, status, customer, total, traceparent)";
+    // part_0 is Holding.
+    const SQL: &'static str = "INSERT INTO orders \
+        (id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer, created_at) \
+        SELECT id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer, ? \
+        FROM part_0, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        AS new (id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer) WHERE part_0.is_held";
 }
 
-/// Adds orders; their lines are [`inserting_lines`].
+/// Adds orders together with [`super::shelves::holding`], which must be the first part; their lines are
+/// [`inserting_lines`]. A key that another order has violates [`KEY`].
 pub fn inserting(new: &[OrderToInsert<'_>], now: DateTime<Utc>) -> Statement<impl StatementSql + use<>> {
     Statement::<InsertOrders>::new()
         .bind::<Timestamptz, _>(now)
@@ -89,6 +120,78 @@ pub fn inserting(new: &[OrderToInsert<'_>], now: DateTime<Utc>) -> Statement<imp
         .bind::<Array<Nullable<Text>>, _>(new.iter().map(|order| order.customer.map(str::to_owned)).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(new.iter().map(|order| order.decided.total()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|order| order.traceparent.clone()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Binary>>, _>(keyed(new, |key| key_hash(key.key)))
+        .bind::<Array<Nullable<Binary>>, _>(keyed(new, |key| key.key.fingerprint.clone()))
+        .bind::<Array<Nullable<SmallInt>>, _>(answers(new, |answer| i16::try_from(answer.status).unwrap_or(500)))
+        .bind::<Array<Nullable<Text>>, _>(answers(new, |answer| answer.body.clone()))
+}
+
+fn answers<T>(new: &[OrderToInsert<'_>], pick: impl Fn(&KeptAnswer) -> T) -> Vec<Option<T>> {
+    new.iter().map(|order| order.key?.answer.map(&pick)).collect()
+}
+
+fn keyed<T>(new: &[OrderToInsert<'_>], pick: impl Fn(OrderKey<'_>) -> T) -> Vec<Option<T>> {
+    new.iter().map(|order| order.key.map(&pick)).collect()
+}
+
+/// The unique index on keys.
+pub const KEY: &str = "orders_key";
+
+struct FindKept;
+impl StatementSql for FindKept {
+    const SQL: &'static str = "SELECT kept.* FROM unnest(?) AS wanted (key_hash) CROSS JOIN LATERAL ( \
+        SELECT id, key_hash, fingerprint, answer_status, answer FROM orders WHERE key_hash = wanted.key_hash LIMIT 1) AS kept";
+}
+
+/// An order that was placed with a key.
+#[derive(Debug, QueryableByName)]
+pub struct KeptOrder {
+    /// Its id.
+    #[diesel(sql_type = SqlUuid)]
+    pub id: Uuid,
+    /// By what its key is found ([`key_hash`]).
+    #[diesel(sql_type = Binary)]
+    pub key_hash: Vec<u8>,
+    /// Digest of its request's body.
+    #[diesel(sql_type = Binary)]
+    pub fingerprint: Vec<u8>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    answer_status: Option<i16>,
+    #[diesel(sql_type = Nullable<Text>)]
+    answer: Option<String>,
+}
+
+impl KeptOrder {
+    /// The answer that was given. None for one that was confirmed at once: it is written again from the order.
+    pub fn answer(&self) -> Option<KeptAnswer> {
+        let (status, body) = self.answer_status.zip(self.answer.clone())?;
+        Some(KeptAnswer { status: u16::try_from(status).unwrap_or(500), body })
+    }
+}
+
+/// The orders that were placed with these keys; in a transaction.
+pub async fn kept(connection: &AsyncPgConnection, hashes: Vec<Vec<u8>>) -> Result<Vec<KeptOrder>, StoreError> {
+    // A plan from when the table was empty would read it whole.
+    let find = Statement::<FindKept>::new().bind::<Array<Binary>, _>(hashes);
+    Ok(find.load_planned_anew(connection).await?)
+}
+
+struct FindAny;
+impl StatementSql for FindAny {
+    const SQL: &'static str = "SELECT id FROM orders WHERE id = ANY(?) LIMIT 1";
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    #[expect(dead_code, reason = "whether there is a row is the answer")]
+    id: Uuid,
+}
+
+/// Whether one of these orders is there; those of one batch are all there, or none.
+pub async fn exists(connection: &AsyncPgConnection, ids: Vec<Uuid>) -> Result<bool, StoreError> {
+    let rows: Vec<IdRow> = Statement::<FindAny>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
+    Ok(!rows.is_empty())
 }
 
 struct InsertLines;
@@ -114,17 +217,28 @@ pub fn inserting_lines(new: &[OrderToInsert<'_>]) -> Statement<impl StatementSql
 
 struct InsertOrderReplenishments;
 impl StatementSql for InsertOrderReplenishments {
-    const SQL: &'static str = "INSERT INTO order_replenishments (order_id, replenishment_id) \
-        SELECT * FROM unnest(?, ?) ON CONFLICT DO NOTHING";
+    const SQL: &'static str = "INSERT INTO order_replenishments (order_id, replenishment_id, covers) \
+        SELECT * FROM unnest(?, ?, ?) ON CONFLICT DO NOTHING";
 }
 
-/// Adds which replenishments orders caused or wait for.
-pub fn inserting_replenishments(new: &[OrderToInsert<'_>]) -> Statement<impl StatementSql + use<>> {
-    let (orders, replenishments): (Vec<Uuid>, Vec<Uuid>) =
-        new.iter().flat_map(|order| order.decided.replenishments.iter().map(|id| (order.decided.id.0, id.0))).unzip();
+/// Adds the replenishments that cover what orders wait for, and those that they set off.
+pub fn inserting_replenishments(
+    new: &[OrderToInsert<'_>],
+    set_off: &[(OrderId, RequestId)],
+) -> Statement<impl StatementSql + use<>> {
+    let covering = new.iter().flat_map(|order| order.decided.replenishments.iter().map(|id| (order.decided.id, *id)));
+    let covering = covering.map(|link| (link, true));
+    let links: Vec<_> = covering.chain(set_off.iter().map(|link| (*link, false))).collect();
     Statement::<InsertOrderReplenishments>::new()
-        .bind::<Array<SqlUuid>, _>(orders)
-        .bind::<Array<SqlUuid>, _>(replenishments)
+        .bind::<Array<SqlUuid>, _>(links.iter().map(|((order, _), _)| order.0).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(links.iter().map(|((_, request), _)| request.0).collect::<Vec<_>>())
+        .bind::<Array<Bool>, _>(links.iter().map(|(_, covers)| *covers).collect::<Vec<_>>())
+}
+
+/// These orders with all that belongs to them.
+pub async fn all(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<OrderView>, StoreError> {
+    let rows = orders::table.filter(orders::id.eq_any(ids)).select(OrderRow::as_select()).load(connection).await?;
+    with_lines(connection, rows).await
 }
 
 /// One order with all that belongs to it.
@@ -142,23 +256,26 @@ async fn with_lines(connection: &mut AsyncPgConnection, rows: Vec<OrderRow>) -> 
         .select(OrderLineRow::as_select())
         .load(connection)
         .await?;
-    let waits_for: Vec<(Uuid, Uuid)> = order_replenishments::table
+    let links: Vec<(Uuid, Uuid, bool)> = order_replenishments::table
         .filter(order_replenishments::order_id.eq_any(&ids))
         .order(order_replenishments::replenishment_id)
-        .select((order_replenishments::order_id, order_replenishments::replenishment_id))
+        .select(order_replenishments::all_columns)
         .load(connection)
         .await?;
     let mut lines: HashMap<Uuid, Vec<OrderLineRow>> = HashMap::new();
     for line in all {
         lines.entry(line.order_id).or_default().push(line);
     }
-    let mut replenishments: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    for (order, replenishment) in waits_for {
-        replenishments.entry(order).or_default().push(replenishment);
+    let mut covering: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    let mut set_off: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for (order, replenishment, covers) in links {
+        let list = if covers { &mut covering } else { &mut set_off };
+        list.entry(order).or_default().push(replenishment);
     }
     let view = |order: OrderRow| OrderView {
         lines: lines.remove(&order.id).unwrap_or_default(),
-        replenishment_ids: replenishments.remove(&order.id).unwrap_or_default(),
+        replenishment_ids: covering.remove(&order.id).unwrap_or_default(),
+        set_off: set_off.remove(&order.id).unwrap_or_default(),
         order,
     };
     Ok(rows.into_iter().map(view).collect())
@@ -168,7 +285,7 @@ struct FindWaiting;
 impl StatementSql for FindWaiting {
     // `waiting > 0` as the index has it, so that a plan that is kept can use it.
     const SQL: &'static str = "SELECT id, order_id, waiting FROM order_lines \
-        WHERE sku = ? AND waiting > 0 AND id > ? ORDER BY id LIMIT ?";
+        WHERE sku = ? AND waiting > 0 ORDER BY id LIMIT ?";
 }
 
 #[derive(QueryableByName)]
@@ -181,39 +298,25 @@ struct WaitingRow {
     waiting: i64,
 }
 
-/// The oldest waiting lines of a product, enough to take `units`; the product's figures are locked.
-pub async fn waiting_lines(
-    connection: &mut AsyncPgConnection,
-    sku: &Sku,
-    units: i64,
-) -> Result<Vec<WaitingLine>, StoreError> {
-    const PAGE: i64 = 1000;
-    let mut lines: Vec<WaitingLine> = Vec::new();
-    let mut after = 0;
-    loop {
-        let page: Vec<WaitingRow> = Statement::<FindWaiting>::new()
-            .bind::<Text, _>(sku.to_string())
-            .bind::<BigInt, _>(after)
-            .bind::<BigInt, _>(PAGE)
-            .load(connection)
-            .await?;
-        let is_last = i64::try_from(page.len()).unwrap_or(PAGE) < PAGE;
-        after = page.last().map_or(after, |row| row.id);
-        lines.extend(page.into_iter().map(|row| WaitingLine {
-            order_id: OrderId(row.order_id),
-            line_id: row.id,
-            waiting: row.waiting,
-        }));
-        if is_last || lines.iter().map(|line| line.waiting).sum::<i64>() >= units {
-            return Ok(lines);
-        }
-    }
+/// Most lines that one transaction fills: it holds the product's row for some tens of milliseconds at the most.
+pub const FILLED_MAX: i64 = 1000;
+
+/// The oldest waiting lines of a product, at most [`FILLED_MAX`]; the product's figures are locked.
+pub async fn waiting_lines(connection: &AsyncPgConnection, sku: &Sku) -> Result<Vec<WaitingLine>, StoreError> {
+    let rows: Vec<WaitingRow> = Statement::<FindWaiting>::new()
+        .bind::<Text, _>(sku.to_string())
+        .bind::<BigInt, _>(FILLED_MAX)
+        .load(connection)
+        .await?;
+    let line = |row: WaitingRow| WaitingLine { order_id: OrderId(row.order_id), line_id: row.id, waiting: row.waiting };
+    Ok(rows.into_iter().map(line).collect())
 }
 
 struct FillLines;
 impl StatementSql for FillLines {
     const SQL: &'static str = "UPDATE order_lines SET filled = filled + fill.units, waiting = waiting - fill.units \
-        FROM unnest(?, ?) AS fill (id, units) WHERE order_lines.id = fill.id";
+        FROM unnest(?, ?, ?) AS fill (order_id, id, units) \
+        WHERE order_lines.order_id = fill.order_id AND order_lines.id = fill.id";
 }
 
 struct ConfirmFilled;
@@ -228,6 +331,7 @@ pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<
         return Ok(Vec::new());
     }
     Statement::<FillLines>::new()
+        .bind::<Array<SqlUuid>, _>(fills.iter().map(|fill| fill.order_id.0).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(fills.iter().map(|fill| fill.line_id).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(fills.iter().map(|fill| fill.units).collect::<Vec<_>>())
         .run(connection)

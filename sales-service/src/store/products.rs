@@ -10,7 +10,7 @@ use super::{StoreError, corrupt};
 use crate::domain::policy::{Mode, Policy, Shortage};
 
 /// A product as it is stored.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = products, treat_none_as_null = true)]
 pub struct ProductRow {
     /// Its SKU.

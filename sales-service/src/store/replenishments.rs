@@ -14,6 +14,9 @@ use super::schema::{receipts_applied, replenishments};
 use super::{StoreError, corrupt};
 use crate::domain::replenishment::{Replenishment, Status};
 
+/// The reason of a replenishment that a person asked for; the indices have it, too.
+pub const BY_HAND: &str = "manual";
+
 /// A replenishment as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = replenishments)]
@@ -63,12 +66,13 @@ impl ReplenishmentRow {
             received: self.received,
             status: Status::of_name(&self.status).ok_or_else(|| corrupt("a replenishment's status"))?,
             revision: self.revision,
+            is_automatic: self.reason != BY_HAND,
         })
     }
 
     /// What a decision made of it.
     pub fn set(&mut self, decided: &Replenishment, now: DateTime<Utc>) {
-        self.received = decided.received;
+        (self.quantity, self.received) = (decided.quantity, decided.received);
         if self.status != decided.status.name() {
             decided.status.name().clone_into(&mut self.status);
             self.status_since = Some(now);
@@ -84,14 +88,18 @@ impl StatementSql for Insert {
         updated_at) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Writes new replenishments: as arrays, so that there may be any number. The caller writes the figures of their
-/// products, too ([`super::shelves`]).
+/// Writes new replenishments. The caller writes the figures of their products, too ([`super::shelves`]).
 pub async fn insert(connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
+    if !rows.is_empty() {
+        inserting(rows).run(connection).await?;
+    }
+    Ok(())
+}
+
+/// What [`insert`] does, to be done together with other statements: as arrays, so that there may be any number.
+pub fn inserting(rows: &[ReplenishmentRow]) -> Statement<impl StatementSql + use<>> {
     fn column<T>(rows: &[ReplenishmentRow], pick: impl Fn(&ReplenishmentRow) -> T) -> Vec<T> {
         rows.iter().map(pick).collect()
-    }
-    if rows.is_empty() {
-        return Ok(());
     }
     Statement::<Insert>::new()
         .bind::<Array<SqlUuid>, _>(column(rows, |row| row.id))
@@ -110,9 +118,6 @@ pub async fn insert(connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -
         .bind::<Array<Text>, _>(column(rows, |row| row.traceparent.clone()))
         .bind::<Array<Timestamptz>, _>(column(rows, |row| row.created_at))
         .bind::<Array<Timestamptz>, _>(column(rows, |row| row.updated_at))
-        .run(connection)
-        .await?;
-    Ok(())
 }
 
 /// Which product a replenishment is for: to lock the product's figures before it.
@@ -161,15 +166,15 @@ pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&Replen
 
 struct Update;
 impl StatementSql for Update {
-    // Its product's row is written, too: whoever knows the shelf sees by it that it is another ([`super::shelves`]).
-    const SQL: &'static str = "WITH changed AS (UPDATE replenishments SET received = ?, status = ?, revision = ?, \
-        ordered_at = ?, accepted_at = ?, status_since = ?, updated_at = now() WHERE id = ? RETURNING sku) \
-        UPDATE stock SET on_hand = on_hand FROM changed WHERE stock.sku = changed.sku";
+    const SQL: &'static str = "UPDATE replenishments SET quantity = ?, received = ?, status = ?, revision = ?, \
+        ordered_at = ?, accepted_at = ?, status_since = ?, updated_at = now() WHERE id = ?";
 }
 
-/// Writes what may change of a replenishment; its product's figures are locked.
+/// Writes what may change of a replenishment. The caller writes the figures of its product, too
+/// ([`super::shelves`]).
 pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) -> Result<(), StoreError> {
     Statement::<Update>::new()
+        .bind::<BigInt, _>(row.quantity)
         .bind::<BigInt, _>(row.received)
         .bind::<Text, _>(row.status.clone())
         .bind::<BigInt, _>(row.revision)
@@ -182,15 +187,18 @@ pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) 
     Ok(())
 }
 
-/// A replenishment that is proposed, open or stalled.
+/// A replenishment whose goods are still to come, with its factory's lead time.
 #[derive(Debug, QueryableByName)]
-pub struct UnderWay {
+pub struct OpenRow {
     /// What.
     #[diesel(sql_type = Text)]
     pub sku: String,
     /// Its id.
     #[diesel(sql_type = SqlUuid)]
     pub id: Uuid,
+    /// Units still to come.
+    #[diesel(sql_type = BigInt)]
+    pub units: i64,
     #[diesel(sql_type = Text)]
     status: String,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -199,46 +207,46 @@ pub struct UnderWay {
     accepted_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<BigInt>)]
     lead_time_s: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    lead_time_p50_s: Option<i64>,
 }
 
-impl UnderWay {
-    /// Whether it waits for an operator.
-    pub fn is_proposal(&self) -> bool {
-        self.status == Status::Proposed.name()
-    }
-
-    /// When its goods should be here; None when that has passed, or nobody knows. The lead time runs from
-    /// the acceptance; until then, from the order.
-    pub fn restock_eta(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let is_open = self.status == Status::Open.name();
-        let from = self.accepted_at.or(self.ordered_at).filter(|_| is_open)?;
-        restock_eta(from, self.lead_time_p50_s.or(self.lead_time_s)?, now)
+impl OpenRow {
+    /// When its goods should be here; None when nobody knows. The lead time runs from the acceptance; until then,
+    /// from the order.
+    pub fn due(&self) -> Option<DateTime<Utc>> {
+        let from = self.accepted_at.or(self.ordered_at).filter(|_| self.status == Status::Open.name())?;
+        from.checked_add_signed(TimeDelta::try_seconds(self.lead_time_s?)?)
     }
 }
 
-/// When goods whose lead time runs from `from` should be here; None when that has passed: nobody knows then.
-pub fn restock_eta(from: DateTime<Utc>, lead_time_s: i64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let lead_time = TimeDelta::try_seconds(lead_time_s)?;
-    from.checked_add_signed(lead_time).filter(|eta| *eta > now)
-}
-
-struct FindUnderWay;
-impl StatementSql for FindUnderWay {
+struct FindOpen;
+impl StatementSql for FindOpen {
     // The statuses as the index has them, and product by product: the plan is kept, and one that was made while the
-    // table was empty, or for a list of products, reads all that ever were.
-    const SQL: &'static str = "SELECT mine.*, factories.lead_time_s, factories.lead_time_p50_s \
+    // table was empty, or for a list of products, reads all that ever were. So many requests cover what a shop can
+    // promise a date for; a product may have any number of them by hand.
+    const SQL: &'static str = "SELECT mine.*, coalesce(factories.lead_time_p50_s, factories.lead_time_s) AS lead_time_s \
         FROM unnest(?) AS wanted (sku) CROSS JOIN LATERAL ( \
-            SELECT sku, id, status, ordered_at, accepted_at, factory_id FROM replenishments \
-            WHERE sku = wanted.sku AND status IN ('proposed', 'open', 'stalled')) AS mine \
+            SELECT sku, id, quantity - received AS units, status, ordered_at, accepted_at, factory_id \
+            FROM replenishments WHERE sku = wanted.sku AND status IN ('open', 'stalled') \
+            ORDER BY id LIMIT 64) AS mine \
         LEFT JOIN factories ON factories.factory_id = mine.factory_id ORDER BY mine.id";
 }
 
-/// What is under way for these products, with its factory's lead time, oldest first.
-pub async fn under_way(connection: &AsyncPgConnection, skus: &[&str]) -> Result<Vec<UnderWay>, StoreError> {
-    let keys: Vec<String> = skus.iter().map(|sku| (*sku).to_owned()).collect();
-    Ok(Statement::<FindUnderWay>::new().bind::<Array<Text>, _>(keys).load(connection).await?)
+/// What is on order for these products, the oldest first; of very many only the first 64 of each.
+pub async fn open(connection: &AsyncPgConnection, skus: &[String]) -> Result<Vec<OpenRow>, StoreError> {
+    Ok(Statement::<FindOpen>::new().bind::<Array<Text>, _>(skus.to_vec()).load(connection).await?)
+}
+
+struct FindDue;
+impl StatementSql for FindDue {
+    const SQL: &'static str = "SELECT sku, id, quantity - received AS units, status, ordered_at, accepted_at, \
+        coalesce(factories.lead_time_p50_s, factories.lead_time_s) AS lead_time_s \
+        FROM replenishments LEFT JOIN factories USING (factory_id) \
+        WHERE id = ANY(?) AND status IN ('open', 'stalled')";
+}
+
+/// Of these replenishments, those whose goods are still to come.
+pub async fn open_of(connection: &AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<OpenRow>, StoreError> {
+    Ok(Statement::<FindDue>::new().bind::<Array<SqlUuid>, _>(ids.to_vec()).load(connection).await?)
 }
 
 /// Which replenishments to show.
@@ -315,18 +323,4 @@ pub async fn note_receipts(
         .load(connection)
         .await?;
     Ok(noted.into_iter().map(|row| row.receipt_id).collect())
-}
-
-/// Notes a receipt; false when it was applied before.
-pub async fn note_receipt(
-    connection: &mut AsyncPgConnection,
-    receipt: &AppliedReceipt<'_>,
-) -> Result<bool, StoreError> {
-    let inserted = diesel::insert_into(receipts_applied::table)
-        .values(receipt)
-        .on_conflict(receipts_applied::receipt_id)
-        .do_nothing()
-        .execute(connection)
-        .await?;
-    Ok(inserted == 1)
 }

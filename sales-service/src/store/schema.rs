@@ -29,6 +29,7 @@ diesel::table! {
         refusals_in_a_row -> Integer,
         updated_at -> Timestamptz,
         snoozed_until -> Nullable<Timestamptz>,
+        version -> BigInt,
     }
 }
 
@@ -56,11 +57,29 @@ diesel::table! {
         total -> BigInt,
         traceparent -> Text,
         created_at -> Timestamptz,
+        key_hash -> Nullable<Binary>,
+        fingerprint -> Nullable<Binary>,
+        answer_status -> Nullable<SmallInt>,
+        answer -> Nullable<Text>,
     }
 }
 
 diesel::table! {
-    order_lines (id) {
+    incoming (id) {
+        id -> BigInt,
+        sku -> Text,
+        cause -> Text,
+        units -> BigInt,
+        reference -> Text,
+        actor -> Text,
+        note -> Nullable<Text>,
+        traceparent -> Text,
+        arrived_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    order_lines (order_id, id) {
         id -> BigInt,
         order_id -> Uuid,
         sku -> Text,
@@ -98,6 +117,7 @@ diesel::table! {
     order_replenishments (order_id, replenishment_id) {
         order_id -> Uuid,
         replenishment_id -> Uuid,
+        covers -> Bool,
     }
 }
 
@@ -134,4 +154,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     order_replenishments,
     factories,
     receipts_applied,
+    incoming,
 );

@@ -1,21 +1,21 @@
 //! Figures and ledger.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
 use shared::ids::{FactoryId, MovementId, Sku};
 use uuid::Uuid;
 
 use super::products::ProductRow;
-use super::replenishments::UnderWay;
 use super::schema::{self, products, stock, stock_movements};
-use super::{StoreError, corrupt, replenishments};
-use crate::domain::policy::{self, Mode};
+use super::{StoreError, corrupt, shelves};
+use crate::domain::policy::Mode;
 use crate::domain::replenishment::Status;
+use crate::domain::shelf::Shelf;
 use crate::domain::stock::{Figures, Movement};
 
 /// A product's figures as they are stored.
@@ -38,6 +38,8 @@ pub struct StockRow {
     pub updated_at: DateTime<Utc>,
     /// An operator wants nothing ordered by itself before this.
     pub snoozed_until: Option<DateTime<Utc>>,
+    /// Raised with every change of what a decision depends on.
+    pub version: i64,
 }
 
 impl StockRow {
@@ -80,29 +82,58 @@ pub struct MovementRow {
     pub at: DateTime<Utc>,
 }
 
-struct WriteFigures;
-impl StatementSql for WriteFigures {
+struct WriteShelves;
+impl StatementSql for WriteShelves {
+    // part_0 is Holding: no row is touched before all of them are held, in key order.
     const SQL: &'static str = "UPDATE stock SET on_hand = new.on_hand, backordered = new.backordered, \
-        on_order = new.on_order, updated_at = now() \
-        FROM unnest(?, ?, ?, ?) AS new (sku, on_hand, backordered, on_order) WHERE stock.sku = new.sku";
+        on_order = new.on_order, refusals_in_a_row = new.refusals, replenish_not_before = new.refused_until, \
+        version = new.version, updated_at = new.at \
+        FROM part_0, unnest(?, ?, ?, ?, ?, ?, ?, ?) \
+        AS new (sku, on_hand, backordered, on_order, refusals, refused_until, version, at) \
+        WHERE part_0.is_held AND stock.sku = new.sku";
 }
 
-/// Writes the figures of products whose rows are locked.
-pub async fn write_figures(connection: &AsyncPgConnection, figures: &[(&Sku, Figures)]) -> Result<(), StoreError> {
-    if !figures.is_empty() {
-        writing_figures(figures).run(connection).await?;
+/// A product as a decision leaves it.
+#[derive(Debug, Clone, Copy)]
+pub struct Changed<'a> {
+    /// Which product.
+    pub sku: &'a Sku,
+    /// As it is now.
+    pub shelf: &'a Shelf,
+    /// The version of its row from now on.
+    pub version: i64,
+}
+
+/// Writes products together with [`shelves::holding`], which must be the first part.
+pub fn writing(changed: &[Changed<'_>]) -> Statement<impl StatementSql + use<>> {
+    fn column<T>(changed: &[Changed<'_>], pick: impl Fn(&Shelf) -> T) -> Vec<T> {
+        changed.iter().map(|changed| pick(changed.shelf)).collect()
+    }
+    Statement::<WriteShelves>::new()
+        .bind::<Array<Text>, _>(changed.iter().map(|changed| changed.sku.to_string()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(column(changed, |shelf| shelf.figures.on_hand))
+        .bind::<Array<BigInt>, _>(column(changed, |shelf| shelf.figures.backordered))
+        .bind::<Array<BigInt>, _>(column(changed, |shelf| shelf.figures.on_order))
+        .bind::<Array<Integer>, _>(column(changed, |shelf| {
+            i32::try_from(shelf.pauses.refusals_in_a_row).unwrap_or(i32::MAX)
+        }))
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |shelf| {
+            shelf.pauses.refused_until.and_then(shelves::time)
+        }))
+        .bind::<Array<BigInt>, _>(changed.iter().map(|changed| changed.version).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |shelf| shelves::time(shelf.changed_at)))
+}
+
+/// Writes products whose rows are locked.
+pub async fn write(
+    connection: &AsyncPgConnection,
+    held: &BTreeMap<Sku, i64>,
+    changed: &[Changed<'_>],
+) -> Result<(), StoreError> {
+    if !changed.is_empty() {
+        shelves::holding(held).together().and(writing(changed)).run(connection).await?;
     }
     Ok(())
-}
-
-/// What [`write_figures`] does, to be done together with other statements.
-pub fn writing_figures(figures: &[(&Sku, Figures)]) -> Statement<impl StatementSql + use<>> {
-    let column = |pick: fn(&Figures) -> i64| figures.iter().map(|(_, figures)| pick(figures)).collect::<Vec<_>>();
-    Statement::<WriteFigures>::new()
-        .bind::<Array<Text>, _>(figures.iter().map(|(sku, _)| sku.to_string()).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(column(|figures| figures.on_hand))
-        .bind::<Array<BigInt>, _>(column(|figures| figures.backordered))
-        .bind::<Array<BigInt>, _>(column(|figures| figures.on_order))
 }
 
 struct InsertMovements;
@@ -160,44 +191,14 @@ pub fn inserting_movements<R, F: Fn(&R) -> String>(
     (ids, inserting)
 }
 
-/// A refusal: nothing is ordered by itself for a while ([`policy::refusal_pause_s`]).
-pub async fn pause_after_refusal(
-    connection: &mut AsyncPgConnection,
-    sku: &Sku,
-    now: DateTime<Utc>,
-    pause_s: i64,
-    pause_max_s: i64,
-) -> Result<(), StoreError> {
-    let row = stock::table.find(sku.as_str());
-    let refusals: i32 = row.select(stock::refusals_in_a_row).first(connection).await?;
-    let pause_s = policy::refusal_pause_s(u32::try_from(refusals).unwrap_or_default(), pause_s, pause_max_s);
-    let until = chrono::Duration::try_seconds(pause_s).and_then(|pause| now.checked_add_signed(pause));
-    diesel::update(row)
-        .set((stock::refusals_in_a_row.eq(refusals.saturating_add(1)), stock::replenish_not_before.eq(until)))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// A factory works for this product: nothing is held back, and the next refusal pauses for the
-/// shortest time again.
+/// Another factory refused, not the one that makes this product now.
 pub async fn forget_refusals(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
-    let refused = stock::table.filter(stock::sku.eq(sku.as_str())).filter(stock::refusals_in_a_row.gt(0));
     let none = (stock::refusals_in_a_row.eq(0), stock::replenish_not_before.eq(None::<DateTime<Utc>>));
-    diesel::update(refused).set(none).execute(connection).await?;
+    diesel::update(stock::table.find(sku.as_str())).set(none).execute(connection).await?;
     Ok(())
 }
 
-/// The same for several products; their rows are locked already.
-pub async fn forget_refusals_of(connection: &mut AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<(), StoreError> {
-    let keys: Vec<&str> = skus.iter().map(Sku::as_str).collect();
-    let refused = stock::table.filter(stock::sku.eq_any(keys)).filter(stock::refusals_in_a_row.gt(0));
-    let none = (stock::refusals_in_a_row.eq(0), stock::replenish_not_before.eq(None::<DateTime<Utc>>));
-    diesel::update(refused).set(none).execute(connection).await?;
-    Ok(())
-}
-
-/// The same for all products of a factory; their rows are locked in key order.
+/// A factory works: nothing of what it makes is held back by its refusals any more. Rows are locked in key order.
 pub async fn forget_refusals_by(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
     let its_own = products::table.filter(products::factory_id.eq(factory.as_str())).select(products::sku);
     let skus: Vec<String> = stock::table
@@ -220,10 +221,16 @@ pub struct StockView {
     pub product: ProductRow,
     /// Its figures.
     pub stock: StockRow,
-    /// When more should be here.
-    pub restock_eta: Option<DateTime<Utc>>,
-    /// A proposal waits for an operator.
-    pub has_proposal: bool,
+    /// What is decided on.
+    pub shelf: Shelf,
+}
+
+impl StockView {
+    /// When a unit that is ordered now should be here, if none is on hand.
+    pub fn restock_eta(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let eta = self.shelf.promised_at(self.shelf.figures.backordered, 1, shelves::moment(now));
+        eta.and_then(shelves::time)
+    }
 }
 
 /// Which products to show.
@@ -259,16 +266,14 @@ pub async fn list(
         .select((ProductRow::as_select(), StockRow::as_select()))
         .load(connection)
         .await?;
-    let skus: Vec<&str> = rows.iter().map(|(product, _)| product.sku.as_str()).collect();
-    let under_way = replenishments::under_way(connection, &skus).await?;
-    let now = Utc::now();
-    let view = |(product, stock): (ProductRow, StockRow)| {
-        let mine = || under_way.iter().filter(|replenishment| replenishment.sku == stock.sku);
-        let restock_eta = mine().filter_map(|replenishment| replenishment.restock_eta(now)).min();
-        let has_proposal = mine().any(UnderWay::is_proposal);
-        StockView { product, stock, restock_eta, has_proposal }
-    };
-    Ok(rows.into_iter().map(view).collect())
+    let skus = rows.iter().map(|(product, _)| product.sku.parse().map_err(|_| corrupt("a SKU")));
+    let skus: Vec<Sku> = skus.collect::<Result<_, StoreError>>()?;
+    let mut shelves = shelves::read(connection, &skus.iter().cloned().collect()).await?.shelves;
+    let views = rows.into_iter().zip(skus).filter_map(|((product, stock), sku)| {
+        let shelf = shelves.remove(&sku)?;
+        Some(StockView { product, stock, shelf })
+    });
+    Ok(views.collect())
 }
 
 /// Ledger entries of a product, newest first.
@@ -296,13 +301,15 @@ pub async fn snooze(connection: &mut AsyncPgConnection, sku: &Sku, until: DateTi
 /// Most products that one sweep looks at.
 const SWEEP_MAX: i64 = 10_000;
 
-/// Products whose position is at or below the reorder point and which nothing holds back.
+/// Products whose position is at or below the reorder point and which nothing holds back; withdrawn ones only when
+/// orders wait for more than is on order.
 pub async fn low(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<Sku>, StoreError> {
     let position = stock::on_hand + stock::on_order - stock::backordered;
     let skus: Vec<String> = stock::table
         .inner_join(products::table.on(products::sku.eq(stock::sku)))
         .filter(products::mode.ne(Mode::Off.name()))
         .filter(position.le(products::reorder_point))
+        .filter(products::on_sale.or(position.lt(0)))
         .filter(diesel::dsl::not(
             products::mode.eq(Mode::Manual.name()).and(diesel::dsl::exists(
                 schema::replenishments::table

@@ -54,7 +54,7 @@ async fn what_is_known_is_sold_without_a_look_and_the_books_agree() {
         sold += i64::from(order.await.status == 201);
     }
     assert_eq!((sold, shop.figures("CP-1").await), (10, (0, 0, 0)));
-    assert_eq!((batches(&shop, "read").await, batches(&shop, "known").await), (1, 11), "only the first had to look");
+    assert_eq!((batches(&shop, "read").await, batches(&shop, "known").await), (2, 10), "nobody else wrote meanwhile");
     assert_eq!(batches(&shop, "changed").await, 0);
     shop.assert_books_agree().await;
 }
@@ -215,7 +215,6 @@ async fn a_proposal_of_one_replica_is_seen_by_the_other() {
     assert_eq!(shop.order(one("CP-1", 5)).await.status, 409);
     let proposed = shop.get("/api/v1/replenishments?sku=CP-1&status=proposed").await;
     assert_eq!(proposed.body["items"].as_array().map(Vec::len), Some(1), "{proposed:?}");
-    assert_eq!(batches(&shop, "changed").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +236,7 @@ async fn two_replicas_that_know_the_same_shelf_sell_each_unit_once() {
     }
     assert_eq!((sold, shop.figures("CP-1").await), (40, (0, 0, 0)));
     let changed = batches(&shop, "changed").await;
-    assert!((1..=5).contains(&changed), "{changed} of 30 batches began again: it looks first while others write");
+    assert!(changed <= 1, "{changed} of 30 batches began again: it looks first while others write");
     shop.assert_books_agree().await;
 }
 
@@ -260,8 +259,8 @@ async fn one_shelf_is_held_by_its_key_with_a_plan_from_before_anything_was_known
     let in_transaction = async |sql: &str| sql_query(sql).execute(&mut &*connection).await.expect("done");
     let held = async || {
         in_transaction("BEGIN").await;
-        let loaded = shelves::lock(&connection, &skus, chrono::Utc::now()).await.expect("loaded");
-        assert!(shelves::hold(&connection, &loaded.versions).await.expect("asked").is_some());
+        let loaded = shelves::lock(&connection, &skus).await.expect("loaded");
+        shelves::holding(&loaded.versions).run(&connection).await.expect("held");
         let read = "SELECT sum(seq_tup_read)::bigint AS rows FROM pg_stat_xact_user_tables \
             WHERE relname IN ('stock', 'products', 'factories')";
         let read: Read = sql_query(read).get_result(&mut &*connection).await.expect("counted");

@@ -78,9 +78,9 @@ async fn a_shortage_reaches_the_broker_with_its_trace() {
 async fn a_receipt_raises_stock_once_however_often_it_comes() {
     let shop = Shop::open().await;
     shop.product("CP-1", 0, policy()).await;
-    let refused = shop.order(one("CP-1", 1)).await;
-    let order = shop.get(&format!("/api/v1/orders/{}", refused.body["order_id"].as_str().expect("id"))).await;
-    let request: RequestId = order.body["replenishment_ids"][0].as_str().expect("id").parse().expect("uuid");
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
+    let asked = shop.get("/api/v1/replenishments?sku=CP-1").await;
+    let request: RequestId = asked.body["items"][0]["id"].as_str().expect("id").parse().expect("uuid");
     let receipt = ReceiptId::generate();
     for _ in 0..5 {
         publish(&shop, "stock.received", &received(receipt, request, 4)).await;
@@ -296,7 +296,7 @@ async fn goods_are_expected_a_lead_time_after_the_acceptance() {
     let seen = shop.get(&path).await.body["lines"][0]["restock_eta"].clone();
     assert_eq!(seen.as_str().map(|at| at.parse::<DateTime<Utc>>().expect("a time")), eta().await);
     // One that is late hides nothing that is still to come.
-    shop.operate(reqwest::Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 1})).await;
+    shop.operate(reqwest::Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 2})).await;
     shop.database
         .batch_execute("UPDATE replenishments SET accepted_at = now() - interval '1 hour' WHERE reason <> 'manual'")
         .await

@@ -230,22 +230,29 @@ async fn an_order_that_two_cancel_at_once_is_cancelled_for_both() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_refused_orders_are_pruned_and_their_answers_survive() {
-    let mut shop = Shop::open().await;
+    let mut shop = Shop::open_with(&[("JAEGO_SALES__RETENTION__REFUSED_ORDERS_DAYS", "5")]).await;
     shop.product("CP-1", 1, policy()).await;
     let sold = shop.order(one("CP-1", 1)).await;
     let refused = shop.order_with_key("key-1", one("CP-1", 1)).await;
-    assert_eq!((sold.status.as_u16(), refused.status.as_u16()), (201, 409));
-    shop.stop().await;
-    shop.database.execute("UPDATE orders SET created_at = now() - interval '401 days'", &[]).await.expect("aged");
-    shop.start().await;
-    wait_until("the pruning", SOON, || async {
-        let left = shop.count("SELECT count(*) FROM orders").await;
-        if left == 1 { Ok(()) } else { Err(left) }
-    })
-    .await;
-    assert_eq!(shop.count("SELECT count(*) FROM orders WHERE status = 'confirmed'").await, 1);
+    let without_key = shop.order(one("CP-1", 1)).await;
+    let statuses = [&sold, &refused, &without_key].map(|answer| answer.status.as_u16());
+    assert_eq!(statuses, [201, 409, 409]);
+    let age = async |shop: &mut Shop, days: i32, left: i64| {
+        shop.stop().await;
+        let aged = "UPDATE orders SET created_at = now() - make_interval(days => $1)";
+        shop.database.execute(aged, &[&days]).await.expect("aged");
+        shop.start().await;
+        wait_until("the pruning", SOON, || async {
+            let orders = shop.count("SELECT count(*) FROM orders").await;
+            if orders == left { Ok(()) } else { Err(orders) }
+        })
+        .await;
+    };
+    age(&mut shop, 10, 2).await;
     let again = shop.order_with_key("key-1", one("CP-1", 1)).await;
     assert!(again.replayed && again.body["order_id"] == refused.body["order_id"], "{again:?}");
+    age(&mut shop, 61, 1).await;
+    assert_eq!(shop.count("SELECT count(*) FROM orders WHERE status = 'confirmed'").await, 1);
     shop.assert_books_agree().await;
 }
 

@@ -44,6 +44,10 @@ pub struct StockChanged {
     pub on_order: i64,
     /// On hand + on order - backordered.
     pub position: i64,
+    /// Rises with every change of the product: what has a lower one than was seen before is older. 0 from a release
+    /// that did not count.
+    #[serde(default)]
+    pub revision: i64,
     /// When.
     pub at: DateTime<Utc>,
 }

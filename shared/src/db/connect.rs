@@ -75,7 +75,10 @@ async fn open(
     let mut config: Config = settings.url.expose_secret().parse().map_err(unusable)?;
     config
         .application_name(application)
-        .options(format!("-c statement_timeout={statement_timeout_ms} -c TimeZone=UTC {SERVER_OPTIONS}"))
+        .options(format!(
+            "-c statement_timeout={statement_timeout_ms} -c lock_timeout={} -c TimeZone=UTC {SERVER_OPTIONS}",
+            settings.lock_timeout_ms
+        ))
         .connect_timeout(ADDRESS_LIMIT)
         // A link over which nothing arrives any more would else be waited for for a quarter of an hour.
         .tcp_user_timeout(SILENCE_MAX)

@@ -37,6 +37,10 @@ pub enum StoreError {
     /// It cannot be reached, is too busy, or broke off: nothing was committed for sure; try later.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// It works, but this statement waited too long or collided with another one: trying it again may help, and is an
+    /// attempt of its own. Nothing was committed.
+    #[error("the database was busy: {0}")]
+    Busy(String),
     /// It answered with an error.
     #[error("{0}")]
     Query(DieselError),
@@ -68,7 +72,8 @@ impl From<DieselError> for StoreError {
                 | DatabaseErrorKind::UnableToSendCommand
                 | DatabaseErrorKind::SerializationFailure
                 | DatabaseErrorKind::ReadOnlyTransaction => Self::Unavailable(error.to_string()),
-                // What diesel has no kind for: statement time-out, shutdown, start-up, deadlock, disk full.
+                DatabaseErrorKind::Unknown if is_busy(info.message()) => Self::Busy(error.to_string()),
+                // What diesel has no kind for: shutdown, start-up, disk full.
                 DatabaseErrorKind::Unknown if is_passing(info.message()) => Self::Unavailable(error.to_string()),
                 _ => Self::Query(error),
             },
@@ -77,13 +82,16 @@ impl From<DieselError> for StoreError {
     }
 }
 
+/// A row or a table is held by something else for too long, or each of two waited for the other.
+fn is_busy(message: &str) -> bool {
+    ["statement timeout", "lock timeout", "deadlock detected"].iter().any(|busy| message.contains(busy))
+}
+
 /// Diesel keeps PostgreSQL's text but not its SQLSTATE; see `language.rs` for which language that is in.
 fn is_passing(message: &str) -> bool {
     [
-        "statement timeout",
         "terminating connection",
         "the database system is",
-        "deadlock detected",
         "connection closed",
         "No space left",
         "too many clients",
@@ -106,6 +114,11 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(cause) => {
                 tracing::warn!(error = %cause, "the database is unavailable");
                 Problem::new(ProblemKind::Unavailable, "The database does not answer now; send the request again.")
+            }
+            StoreError::Busy(cause) => {
+                tracing::warn!(error = %cause, "a statement waited for too long");
+                let detail = "What this needs is held by something else now; send the request again.";
+                Problem::new(ProblemKind::Unavailable, detail)
             }
             StoreError::Query(error) => Problem::internal(&error),
         }

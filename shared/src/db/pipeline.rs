@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use diesel::result::QueryResult;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 
@@ -53,6 +54,14 @@ impl Pipeline {
         connection.unwrap_or_else(|| unreachable!("a connection is given away only by drop"))
     }
 
+    /// A statement that is a transaction of its own. While it is not answered, nobody else is lent its connection.
+    pub async fn single<T>(&self, statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+        self.is_open.store(true, Ordering::Relaxed);
+        let answer = statement.await;
+        self.is_open.store(false, Ordering::Relaxed);
+        answer
+    }
+
     /// The first statement. Where others are sent before it was answered they rest on it: without it each would be
     /// done for itself. PostgreSQL refuses a `BEGIN` only to who is being cut off, or is cancelled in that instant.
     pub async fn begin(&self) -> Result<(), StoreError> {
@@ -64,7 +73,7 @@ impl Pipeline {
     /// The last statement. PostgreSQL answers a `COMMIT` with success even when it rolled back because a
     /// statement before had failed: all is written only when every one of them succeeded, too. Look at
     /// them first, in the order in which they were sent: those after a failed one only say that it failed.
-    pub async fn commit(&self) -> Result<(), StoreError> {
+    pub async fn commit(&self) -> QueryResult<()> {
         Statement::<Commit>::new().run(self.connection()).await?;
         self.is_open.store(false, Ordering::Relaxed);
         Ok(())

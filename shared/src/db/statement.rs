@@ -59,6 +59,35 @@ impl<S: StatementSql> Statement<S> {
     }
 }
 
+struct PlanAnew;
+impl StatementSql for PlanAnew {
+    const SQL: &'static str = "SET LOCAL plan_cache_mode = force_custom_plan";
+}
+
+struct PlanAsUsual;
+impl StatementSql for PlanAsUsual {
+    const SQL: &'static str = "SET LOCAL plan_cache_mode = DEFAULT";
+}
+
+impl<S: StatementSql> Statement<S> {
+    /// The same as [`Self::load`] for a table whose size changes much: it is planned for what it asks for, though it
+    /// stays prepared. Needs a transaction; one round trip with what is sent before and after.
+    pub async fn load_planned_anew<R>(self, connection: &AsyncPgConnection) -> QueryResult<Vec<R>>
+    where
+        R: QueryableByName<Pg> + Send + 'static,
+    {
+        let (anew, rows, as_usual) = futures::join!(
+            Statement::<PlanAnew>::new().run(connection),
+            self.load::<R>(connection),
+            Statement::<PlanAsUsual>::new().run(connection),
+        );
+        anew?;
+        let rows = rows?;
+        as_usual?;
+        Ok(rows)
+    }
+}
+
 /// Several statements that write, done as one: `WITH a AS (..), b AS (..) ..`. Each is done whole and once, on
 /// the rows that were there before any of them; when one fails, none was done. PostgreSQL is spoken to once.
 pub struct Together<S> {

@@ -112,6 +112,8 @@ pub struct Database {
     pub wait_timeout_ms: u64,
     /// Longest time for one statement, milliseconds.
     pub statement_timeout_ms: u64,
+    /// Longest wait for a row that something else holds, milliseconds; 0 waits as long as a statement may.
+    pub lock_timeout_ms: u64,
 }
 
 /// Where RabbitMQ is, and how long it is waited for.

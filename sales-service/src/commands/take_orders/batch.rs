@@ -1,366 +1,482 @@
-//! One batch: load and lock, or what is known, decide, write set-wise, commit; then the answers.
+//! One batch: decide on what is known or was read under its locks, write set-wise, commit; then the answers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use diesel_async::AsyncPgConnection;
 use futures::join;
-use shared::contracts::order;
-use shared::contracts::order::{OrderLineSummary, OrderSummary};
+use opentelemetry::KeyValue;
+use shared::contracts::OutgoingEvent;
+use shared::contracts::order::{self, OrderLineSummary, OrderSummary};
 use shared::db::Pipeline;
-use shared::idempotency::{self, Kept, KeptFor};
+use shared::idempotency::{self, KeyUse};
 use shared::ids::{OrderId, RequestId, Sku};
 use shared::outbox::{self, OutgoingMessage};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
+use uuid::Uuid;
 
-use super::known::{KnownShelves, Written};
-use super::repeats::Repeats;
-use super::{Decided, OrderRequest, Render, restock_eta};
-use crate::commands::{Answered, Context, write};
-use crate::domain::intake::{BatchDecision, DecidedOrder, UnknownProducts, decide_orders};
+use super::known::{KnownShelves, Remembered};
+use super::queues::{Answer, Lane, Waiter};
+use super::settle::was_written;
+use super::worker::Desk;
+use super::{Decided, OrderRequest};
+use crate::commands::{Answered, write};
+use crate::domain::intake::{BatchDecision, CausedReplenishment, DecidedOrder, UnknownProducts, decide_orders};
 use crate::domain::order::OrderStatus;
-use crate::domain::stock::Figures;
-use crate::store::orders::OrderToInsert;
-use crate::store::shelves::{self, Loaded};
-use crate::store::stock::{self, Hand};
-use crate::store::{StoreError, orders, replenishments};
-
-type Answer = Result<Answered, Problem>;
-
-/// Decides all requests; one answer each, in their order. Nothing is half done: either a round is
-/// committed, or every answer in it is a problem that says to try again.
-pub(super) async fn take(
-    context: &Context,
-    render: &Render,
-    requests: &[OrderRequest],
-    new_id: &mut (dyn FnMut() -> RequestId + Send),
-    memory: &mut Memory,
-) -> Vec<Answer> {
-    let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
-    let mut waiting: Vec<usize> = (0..requests.len()).collect();
-    // Mostly one round. A key that comes twice in one batch is decided once: the others follow it,
-    // or, with another body, are looked at in the next round, when its answer is kept.
-    while !waiting.is_empty() {
-        let (leaders, followers) = by_key(requests, &waiting);
-        decide_round(context, render, requests, leaders, &mut answers, new_id, memory).await;
-        waiting.clear();
-        for (index, leader) in followers {
-            if requests[index].fingerprint() == requests[leader].fingerprint() {
-                let answer = answers[leader].clone();
-                answers[index] = answer.map(|first| first.map(|first| Answered { is_replay: true, ..first }));
-            } else {
-                waiting.push(index);
-            }
-        }
-    }
-    let unanswered = || Err(Problem::internal("an order was left without an answer"));
-    answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
-}
-
-/// Of these requests: the first with each key (and those without one), and the others with their first.
-fn by_key(requests: &[OrderRequest], waiting: &[usize]) -> (Vec<usize>, Vec<(usize, usize)>) {
-    let mut first: HashMap<&str, usize> = HashMap::new();
-    let (mut leaders, mut followers) = (Vec::new(), Vec::new());
-    for index in waiting.iter().copied() {
-        let leader = requests[index].key.as_ref().map_or(index, |used| *first.entry(&used.key).or_insert(index));
-        if leader == index {
-            leaders.push(index);
-        } else {
-            followers.push((index, leader));
-        }
-    }
-    (leaders, followers)
-}
+use crate::store::orders::{KEY, OrderKey, OrderToInsert};
+use crate::store::stock::{self, Changed, Hand};
+use crate::store::{StoreError, corrupt, orders, replenishments, shelves};
 
 /// What one batch leaves to the next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory {
-    repeats: Repeats,
-    shelves: KnownShelves,
+    known: KnownShelves,
+    /// Batches that look for kept answers before they decide. Most requests are new, and a look-up of each would be
+    /// waste; a client that asks again seldom does so alone.
+    repeats_expected: u32,
 }
 
-impl Memory {
-    pub(super) fn new() -> Self {
-        Self { repeats: Repeats::default(), shelves: KnownShelves::new() }
-    }
+/// After a repeated request so many batches look for others.
+const REPEATS_EXPECTED: u32 = 64;
+/// A batch is begun again at most so often: its keys or products were used by another replica each time, or it
+/// collided with somebody.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// Why a batch was not written.
+enum Failure {
+    /// A product was changed since it was known: look at it.
+    Stale,
+    /// Another order has one of the keys: look for its answer.
+    KeyUsed,
+    /// It waited for a row, or for something else in the database, for too long.
+    Busy(StoreError),
+    /// The database said no, or was not reached.
+    Refused(StoreError),
+    /// The database did not say what became of it.
+    Lost(Box<Batch>),
 }
 
-/// So often a round is decided anew because another replica has just used one of its keys.
-const ROUNDS_MAX: u32 = 10;
-
-/// Decides requests with distinct keys and puts their answers in their places.
-async fn decide_round(
-    context: &Context,
-    render: &Render,
-    requests: &[OrderRequest],
-    mut undecided: Vec<usize>,
-    answers: &mut [Option<Answer>],
-    new_id: &mut (dyn FnMut() -> RequestId + Send),
-    memory: &mut Memory,
-) {
-    let mut rounds = 0;
-    let result = loop {
-        rounds += 1;
-        let look_first = memory.repeats.are_expected();
-        let round = Round { context, render, requests, look_first };
-        match round.decide_and_write(&mut undecided, answers, new_id, &mut memory.shelves).await {
-            // Nothing was written: with the kept answers at hand, the rest is decided again.
-            Err(error) if error.violates(idempotency::PRIMARY_KEY) && rounds < ROUNDS_MAX => memory.repeats.found(),
-            // The next round looks.
-            Ok(None) => {}
-            Ok(Some(decided)) => {
-                if decided.found_kept {
-                    memory.repeats.found();
+/// Decides these orders of a queue and answers them. Nothing is half done: a round is written whole or not at all.
+pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, memory: &mut Memory) {
+    let mut waiting = waiters;
+    let mut look = memory.repeats_expected > 0;
+    memory.repeats_expected = memory.repeats_expected.saturating_sub(1);
+    for attempt in 1.. {
+        if waiting.is_empty() {
+            return;
+        }
+        // Mostly one round. A key that comes twice in one batch is decided once: the others follow it, or, with another
+        // body, are looked at in the next round, when its answer is kept.
+        let mut round = Round::new(std::mem::take(&mut waiting));
+        match round.decide_and_write(desk, lane, memory, look).await {
+            Ok(()) => {
+                desk.context.outbox.wake();
+                waiting = round.answer(desk);
+                look = true;
+            }
+            Err(Failure::Stale) if attempt < ATTEMPTS_MAX => (waiting, look) = (round.into_waiters(), true),
+            Err(Failure::KeyUsed) if attempt < ATTEMPTS_MAX => {
+                memory.repeats_expected = REPEATS_EXPECTED;
+                (waiting, look) = (round.into_waiters(), true);
+            }
+            Err(Failure::Busy(error)) => match held(desk, &round.skus()).await {
+                Ok(held) if !held.is_empty() => {
+                    desk.open_lanes(held);
+                    return desk.push_back_first(round.into_waiters());
                 }
-                break Ok(decided.answers);
+                _ if attempt < ATTEMPTS_MAX => (waiting, look) = (round.into_waiters(), true),
+                _ => return round.refuse(&error.into()),
+            },
+            Err(Failure::Stale | Failure::KeyUsed) => return round.refuse(&busy()),
+            Err(Failure::Refused(error)) => return round.refuse(&error.into()),
+            Err(Failure::Lost(batch)) => {
+                let desk = desk.clone();
+                desk.tasks.clone().spawn(async move { settle(&desk, round, &batch).await });
+                return;
             }
-            Err(error) => break Err(error),
         }
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(ProblemKind::Unavailable, "The same products are changed all the time; send the request again.")
+}
+
+/// Of these products, those whose rows something else holds now.
+async fn held(desk: &Desk, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
+    let connection = desk.pool.get().await?;
+    shelves::held(&connection, skus).await
+}
+
+/// Answers a batch as it is, once that is known; orders that were not written wait again. Those for whom it cannot be
+/// found out in time hear that.
+async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
+    let Some(deadline) = round.waiters.iter().map(|waiter| waiter.deadline).max() else { return };
+    match was_written(&desk.pool, &batch.ids(), &round.skus(), deadline).await {
+        Some(true) => {
+            desk.context.outbox.wake();
+            round.decided(batch);
+            desk.push_back_first(round.answer(desk));
+        }
+        Some(false) => desk.push_back_first(round.into_waiters()),
+        None => tracing::error!(orders = round.waiters.len(), "it is not known whether these orders were taken"),
+    }
+}
+
+/// Answers that were given under these keys, by key.
+pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap<String, Answer>, StoreError> {
+    let transaction = Pipeline::new(desk.pool.get().await?);
+    let mut kept = HashMap::new();
+    let (begun, found) = join!(transaction.begin(), find_kept(transaction.connection(), keys));
+    begun?;
+    let found = found?;
+    transaction.commit().await?;
+    for (used, order) in keys.iter().zip(found) {
+        if let Some(order) = order {
+            kept.insert(used.key.clone(), replay(desk, used, order).await?);
+        }
+    }
+    Ok(kept)
+}
+
+async fn find_kept(
+    connection: &diesel_async::AsyncPgConnection,
+    keys: &[KeyUse],
+) -> Result<Vec<Option<orders::KeptOrder>>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hashes: Vec<Vec<u8>> = keys.iter().map(orders::key_hash).collect();
+    let found = orders::kept(connection, hashes.clone()).await?;
+    let mut found: HashMap<Vec<u8>, orders::KeptOrder> =
+        found.into_iter().map(|order| (order.key_hash.clone(), order)).collect();
+    Ok(hashes.iter().map(|hash| found.remove(hash)).collect())
+}
+
+/// The first answer again, or the problem that says that the key was used for something else.
+async fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer, StoreError> {
+    if kept.fingerprint != used.fingerprint {
+        return Ok(Err(idempotency::reused()));
+    }
+    let answer = if let Some(answer) = kept.answer() {
+        answer
+    } else {
+        let mut connection = desk.pool.get().await?;
+        let order = orders::get(&mut connection, OrderId(kept.id)).await?;
+        desk.render.confirmed(order.ok_or_else(|| corrupt("an order with a key"))?)
     };
-    memory.repeats.batch_ended();
-    match result {
-        Ok(decided) => {
-            context.outbox.wake();
-            for (index, answer) in undecided.iter().zip(decided) {
-                answers[*index] = Some(answer);
-            }
+    Ok(Ok(Answered { answer, is_replay: true }))
+}
+
+/// Orders on their way through the database.
+#[derive(Default)]
+struct Round {
+    waiters: Vec<Waiter>,
+    answers: Vec<Option<Answer>>,
+    /// Of the waiters: the first with each key, and those without one.
+    leaders: Vec<usize>,
+    /// The others, with their first.
+    followers: Vec<(usize, usize)>,
+    first_with_key: HashMap<String, usize>,
+}
+
+impl Round {
+    fn new(waiters: Vec<Waiter>) -> Self {
+        let mut round = Self::default();
+        for waiter in waiters {
+            round.add(waiter);
         }
-        Err(error) => {
-            let problem = Problem::from(error);
-            for index in undecided {
-                answers[index] = Some(Err(problem.clone()));
-            }
-        }
+        round
     }
-}
 
-/// What a round works with.
-struct Round<'a> {
-    context: &'a Context,
-    render: &'a Render,
-    requests: &'a [OrderRequest],
-    look_first: bool,
-}
+    fn add(&mut self, waiter: Waiter) {
+        let index = self.waiters.len();
+        let key = waiter.request.key.as_ref().map(|used| used.key.clone());
+        match key.map_or(index, |key| *self.first_with_key.entry(key).or_insert(index)) {
+            leader if leader == index => self.leaders.push(index),
+            leader => self.followers.push((index, leader)),
+        }
+        self.waiters.push(waiter);
+        self.answers.push(None);
+    }
 
-/// What became of a round.
-struct RoundDecided {
-    /// Of what was left undecided, in its order.
-    answers: Vec<Answer>,
-    found_kept: bool,
-}
+    fn request(&self, index: usize) -> &OrderRequest {
+        &self.waiters[index].request
+    }
 
-impl Round<'_> {
-    /// One transaction. Where its shelves are known it is one round trip, which locks them as they are known and
-    /// writes; otherwise two: everything is loaded in the first and written in the second.
-    /// Requests whose answer is kept already get it, and leave `undecided`. None when somebody else has written what
-    /// was known: then nothing came of it.
+    /// What its orders are of.
+    fn skus(&self) -> BTreeSet<Sku> {
+        self.leaders.iter().flat_map(|index| self.request(*index).skus()).cloned().collect()
+    }
+
+    fn into_waiters(self) -> Vec<Waiter> {
+        self.waiters
+    }
+
+    fn refuse(self, problem: &Problem) {
+        self.waiters.into_iter().for_each(|waiter| waiter.answer(Err(problem.clone())));
+    }
+
+    /// One transaction. Where its products are known it is one statement, which holds their rows on the condition that
+    /// they are as they are known, and writes; otherwise everything is read under locks first. Requests whose answer is
+    /// kept already get it.
     async fn decide_and_write(
-        &self,
-        undecided: &mut Vec<usize>,
-        answers: &mut [Option<Answer>],
-        new_id: &mut (dyn FnMut() -> RequestId + Send),
-        shelves: &mut KnownShelves,
-    ) -> Result<Option<RoundDecided>, StoreError> {
-        let now = write::now();
-        let skus: BTreeSet<Sku> = undecided.iter().flat_map(|index| self.requests[*index].skus()).cloned().collect();
-        let transaction = Pipeline::new(self.context.pool.get().await?);
-        let known = if self.look_first { None } else { shelves.take(&skus, now) };
-        let is_known = known.is_some();
-        let (loaded, found_kept) = match known {
-            Some(known) => (known, false),
-            None => self.load(&transaction, &skus, undecided, answers, now).await?,
+        &mut self,
+        desk: &Desk,
+        lane: Lane<'_>,
+        memory: &mut Memory,
+        look: bool,
+    ) -> Result<(), Failure> {
+        let skus = self.skus();
+        let remembered = if look { None } else { memory.known.take(&skus) };
+        let is_known = remembered.is_some();
+        let connection = desk.pool.get().await.map_err(|error| Failure::Refused(error.into()))?;
+        let transaction = Pipeline::new(connection);
+        let remembered = match remembered {
+            Some(remembered) => remembered,
+            None => self.look(desk, lane, &transaction, &skus, memory).await?,
         };
-        let requests: Vec<&OrderRequest> = undecided.iter().map(|index| &self.requests[*index]).collect();
-        let batch = Batch::decide(loaded, requests, now, new_id);
-        let decided = batch.answers(self.render);
-        let held = batch.write(&transaction, &decided, is_known).await?;
-        let Some(transaction) = held else {
-            shelves.disappoint();
-            return Ok(None);
-        };
-        if is_known {
-            shelves.confirm();
-        } else {
-            shelves.have_looked();
+        let batch = Batch::decide(remembered, self, desk);
+        let writing =
+            async { if is_known { batch.write_alone(&transaction).await } else { batch.write(&transaction).await } };
+        let written = tokio::time::timeout(desk.wait_max, writing).await;
+        let count = |shelves| desk.metrics.batches.add(1, &[KeyValue::new("shelves", shelves)]);
+        match written {
+            Ok(Ok(())) => {
+                count(if is_known { "known" } else { "read" });
+                self.decided(&batch);
+                memory.known.keep(batch.remembered);
+                Ok(())
+            }
+            Ok(Err(error)) if shelves::is_stale(&error) => {
+                count("changed");
+                Err(Failure::Stale)
+            }
+            Ok(Err(error)) => match StoreError::from(error) {
+                error if error.violates(KEY) => Err(Failure::KeyUsed),
+                error @ StoreError::Busy(_) => Err(Failure::Busy(error)),
+                StoreError::Unavailable(cause) => {
+                    tracing::warn!(%cause, "a batch's answer was lost; what became of it is looked up");
+                    Err(Failure::Lost(Box::new(batch)))
+                }
+                error @ StoreError::Query(_) => Err(Failure::Refused(error)),
+            },
+            Err(_) => {
+                tracing::warn!("the database does not answer in time; what became of a batch is looked up");
+                Err(Failure::Lost(Box::new(batch)))
+            }
         }
-        shelves.keep(batch.written(transaction));
-        Ok(Some(RoundDecided { answers: decided, found_kept }))
     }
 
-    /// The first of two round trips: begins, locks and looks. Whether answers were kept already, too.
-    async fn load(
-        &self,
+    /// Begins, locks and reads; then the batch takes along what came for the same products while it waited for their
+    /// rows.
+    async fn look(
+        &mut self,
+        desk: &Desk,
+        lane: Lane<'_>,
         transaction: &Pipeline,
         skus: &BTreeSet<Sku>,
-        undecided: &mut Vec<usize>,
-        answers: &mut [Option<Answer>],
-        now: DateTime<Utc>,
-    ) -> Result<(Loaded, bool), StoreError> {
+        memory: &mut Memory,
+    ) -> Result<Remembered, Failure> {
+        let keys: Vec<KeyUse> = self.leaders.iter().filter_map(|index| self.request(*index).key.clone()).collect();
         let connection = transaction.connection();
-        let (begun, loaded, kept) =
-            join!(transaction.begin(), shelves::lock(connection, skus, now), self.kept(connection, undecided));
-        begun?;
-        let (loaded, mut kept) = (loaded?, kept?);
-        let found_kept = !kept.is_empty();
-        undecided.retain(|index| {
-            let Some(used) = &self.requests[*index].key else { return true };
-            let Some(kept) = kept.remove(&used.key) else { return true };
-            let answer = kept.for_body(&used.fingerprint);
-            answers[*index] = Some(answer.map(|answer| Answered { answer, is_replay: true }));
-            false
-        });
-        Ok((loaded, found_kept))
+        let reading = async {
+            let (begun, loaded, kept) =
+                join!(transaction.begin(), shelves::lock(connection, skus), find_kept(connection, &keys));
+            begun?;
+            Ok::<_, StoreError>((loaded?, kept?))
+        };
+        let read = tokio::time::timeout(desk.wait_max, reading).await;
+        let late = |_| Err(StoreError::Unavailable("no answer in time".to_owned()));
+        let (loaded, kept) = read.unwrap_or_else(late).map_err(|error| match error {
+            error @ StoreError::Busy(_) => Failure::Busy(error),
+            error => Failure::Refused(error),
+        })?;
+        for (used, kept) in keys.iter().zip(kept) {
+            let Some(kept) = kept else { continue };
+            memory.repeats_expected = REPEATS_EXPECTED;
+            let answer = replay(desk, used, kept).await.map_err(Failure::Refused)?;
+            if let Some(index) = self.first_with_key.get(&used.key) {
+                self.answers[*index] = Some(answer);
+            }
+        }
+        self.leaders.retain(|index| self.answers[*index].is_none());
+        let room = desk.batch_max.saturating_sub(self.waiters.len());
+        for waiter in desk.take_of(lane, skus, room) {
+            self.add(waiter);
+        }
+        Ok(memory.known.compare(loaded))
     }
 
-    async fn kept(
-        &self,
-        connection: &AsyncPgConnection,
-        undecided: &[usize],
-    ) -> Result<HashMap<String, Kept>, StoreError> {
-        let used = undecided.iter().filter_map(|index| self.requests[*index].key.as_ref());
-        let keys: Vec<String> = used.clone().map(|used| used.key.clone()).collect();
-        match used.map(|used| used.endpoint).next() {
-            Some(endpoint) if self.look_first => idempotency::find(connection, endpoint, "", &keys).await,
-            _ => Ok(HashMap::new()),
+    /// A batch of its leaders was written.
+    fn decided(&mut self, batch: &Batch) {
+        for (index, answer) in batch.leaders.iter().zip(&batch.answers) {
+            self.answers[*index] = Some(answer.clone());
         }
+    }
+
+    /// Sends the answers. What is left are requests that repeat a key of this round with another body.
+    fn answer(mut self, desk: &Desk) -> Vec<Waiter> {
+        for (index, leader) in std::mem::take(&mut self.followers) {
+            if self.request(index).fingerprint() == self.request(leader).fingerprint() {
+                let first = self.answers[leader].clone();
+                self.answers[index] = first.map(|first| first.map(|first| Answered { is_replay: true, ..first }));
+            }
+        }
+        let mut rest = Vec::new();
+        for (waiter, answer) in self.waiters.into_iter().zip(self.answers) {
+            let Some(answer) = answer else {
+                rest.push(waiter);
+                continue;
+            };
+            if let Ok(answer) = answer.as_ref()
+                && !answer.is_replay
+            {
+                let status = KeyValue::new("status", i64::from(answer.answer.status));
+                desk.metrics.decided.add(1, &[status]);
+            }
+            waiter.answer(answer);
+        }
+        rest
     }
 }
 
 /// Decided orders, before they are written.
-struct Batch<'a> {
-    requests: Vec<&'a OrderRequest>,
-    loaded: Loaded,
-    decision: BatchDecision,
-    /// Shelves whose figures are others now.
+struct Batch {
+    /// Their places in the round.
+    leaders: Vec<usize>,
+    requests: Vec<OrderRequest>,
+    /// The products as the orders leave them.
+    remembered: Remembered,
+    /// The versions that they were decided on.
+    held: BTreeMap<Sku, i64>,
     changed: BTreeSet<Sku>,
-    /// Shelves for which more was ordered or proposed.
-    replenished: BTreeSet<Sku>,
-    now: DateTime<Utc>,
+    decision: BatchDecision,
+    answers: Vec<Answer>,
+    at: DateTime<Utc>,
 }
 
-impl<'a> Batch<'a> {
-    fn decide(
-        mut loaded: Loaded,
-        requests: Vec<&'a OrderRequest>,
-        now: DateTime<Utc>,
-        new_id: &mut dyn FnMut() -> RequestId,
-    ) -> Self {
-        let before: Vec<Figures> = loaded.shelves.values().map(|shelf| shelf.figures).collect();
-        let decision = decide_orders(&mut loaded.shelves, requests.iter().map(|request| &request.order), new_id);
+impl Batch {
+    fn decide(mut remembered: Remembered, round: &Round, desk: &Desk) -> Self {
+        let loaded = &mut remembered.loaded;
+        let at = write::not_before(write::now(), &loaded.shelves);
+        let requests: Vec<OrderRequest> = round.leaders.iter().map(|index| round.request(*index).clone()).collect();
+        let before: Vec<_> = loaded.shelves.values().map(|shelf| shelf.figures).collect();
+        let decision = decide_orders(
+            &mut loaded.shelves,
+            requests.iter().map(|request| &request.order),
+            desk.context.replenishment.limits(),
+            shelves::moment(at),
+            &mut RequestId::generate,
+        );
         let changed = loaded.shelves.iter().zip(before).filter(|((_, shelf), before)| shelf.figures != *before);
-        let changed = changed.map(|((sku, _), _)| sku.clone()).collect();
-        let replenished = decision.replenishments.iter().map(|new| new.sku.clone()).collect();
-        Self { requests, loaded, decision, changed, replenished, now }
-    }
-
-    fn answers(&self, render: &Render) -> Vec<Answer> {
-        let ordered_now: BTreeSet<&Sku> =
-            self.decision.replenishments.iter().filter(|new| !new.is_proposal).map(|new| &new.sku).collect();
-        let eta = |sku: &Sku| restock_eta(self.loaded.expected.get(sku), ordered_now.contains(sku), self.now);
-        let answer = |(request, decided): (&&OrderRequest, &Result<DecidedOrder, UnknownProducts>)| match decided {
+        let mut changed: BTreeSet<Sku> = changed.map(|((sku, _), _)| sku.clone()).collect();
+        // With a proposal no figure changes, yet others must see it.
+        changed.extend(decision.replenishments.iter().map(|caused| caused.new.sku.clone()));
+        let held = loaded.versions.clone();
+        for sku in &changed {
+            let (shelf, version) = (loaded.shelves.get_mut(sku), loaded.versions.get_mut(sku));
+            if let (Some(shelf), Some(version)) = (shelf, version) {
+                shelf.changed_at = shelves::moment(at);
+                *version += 1;
+            }
+        }
+        let answer = |(request, decided): (&OrderRequest, &Result<DecidedOrder, UnknownProducts>)| match decided {
             Ok(order) => {
-                let restock_etas = order.lines.iter().map(|line| eta(&line.sku)).collect();
-                let decided = Decided { request, order, restock_etas, at: self.now };
-                Ok(Answered { answer: render(&decided), is_replay: false })
+                let answer = desk.render.decided(&Decided { request, order, at });
+                Ok(Answered { answer, is_replay: false })
             }
             Err(UnknownProducts(skus)) => Err(unknown_products(skus)),
         };
-        self.requests.iter().zip(&self.decision.orders).map(answer).collect()
+        let answers = requests.iter().zip(&decision.orders).map(answer).collect();
+        Self { leaders: round.leaders.clone(), requests, remembered, held, changed, decision, answers, at }
     }
 
-    /// Writes everything and commits; shelves that are only known are locked before. Answers the transaction; None
-    /// when somebody has written those shelves since ([`shelves::hold`]).
-    async fn write(
-        &self,
-        transaction: &Pipeline,
-        answers: &[Answer],
-        is_known: bool,
-    ) -> Result<Option<i64>, StoreError> {
-        let (decision, now, connection) = (&self.decision, self.now, transaction.connection());
-        let traces = traces_of_replenishments(&self.requests, decision);
-        let replenishments: Vec<_> = decision.replenishments.iter().zip(traces).collect();
-        let orders: Vec<OrderToInsert<'_>> = self
-            .requests
-            .iter()
-            .zip(&decision.orders)
-            .filter_map(|(request, decided)| to_insert(request, decided))
-            .collect();
-        let keys: Vec<KeptFor<'_>> = self
-            .requests
-            .iter()
-            .zip(answers)
-            .filter_map(|(request, answer)| Some((request.key.as_ref()?, &answer.as_ref().ok()?.answer)))
-            .collect();
-        let hand = Hand { actor: "shop", at: now, note: None };
-        // With a proposal no figure changes, yet the shelf does, and others must see it.
-        let written = self.changed.union(&self.replenished);
-        let figures: Vec<(&Sku, Figures)> =
-            written.filter_map(|sku| Some((sku, self.loaded.shelves.get(sku)?.figures))).collect();
-        let changed = figures.iter().filter(|(sku, _)| self.changed.contains(*sku));
+    /// Ids of the orders that are written: all of them, or none.
+    fn ids(&self) -> Vec<Uuid> {
+        self.decision.orders.iter().flatten().map(|order| order.id.0).collect()
+    }
 
-        let batch_trace = self.requests.first().map_or_else(TraceContext::new_root, |request| request.trace);
-        let mut events = write::replenishment_events(&replenishments, now);
-        events.extend(order_events(decision, batch_trace));
-        events.extend(changed.map(|(sku, figures)| write::stock_changed(sku, figures, now, batch_trace)));
+    fn is_empty(&self) -> bool {
+        self.decision.orders.iter().all(Result::is_err)
+    }
 
-        let messages: Vec<OutgoingMessage> = events.into_iter().map(Into::into).collect();
-        let rows = write::replenishment_rows(&replenishments, now);
-        let (_, movements) = stock::inserting_movements(&decision.movements, hand, OrderId::to_string);
-        // Each statement costs its own way there and back between two processes: one is cheaper than seven.
-        let all = idempotency::keeping(&keys)
-            .together()
-            .and(orders::inserting(&orders, now))
-            .and(orders::inserting_lines(&orders))
-            .and(orders::inserting_replenishments(&orders))
-            .and(movements)
-            .and(stock::writing_figures(&figures))
-            .and(outbox::appending(&messages));
-        let begin = async {
-            if !is_known {
-                return Ok(Some(self.loaded.transaction));
-            }
-            let (begun, held) = join!(transaction.begin(), shelves::hold(connection, &self.loaded.versions));
-            begun?;
-            held
-        };
-        let (held, replenishments, written, committed) =
-            join!(begin, replenishments::insert(connection, &rows), all.run(connection), transaction.commit());
-        let Some(transaction) = held? else { return Ok(None) };
-        replenishments?;
+    /// As one statement, which is a transaction of its own: nothing of it can be written without the rest.
+    async fn write_alone(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        transaction.single(self.statement(transaction)).await
+    }
+
+    /// As the last of a transaction that has locked the products.
+    async fn write(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
+        if self.is_empty() {
+            return transaction.commit().await;
+        }
+        let (written, committed) = join!(self.statement(transaction), transaction.commit());
         written?;
-        committed?;
-        Ok(Some(transaction))
+        committed
     }
 
-    /// What is known after `transaction` has written it.
-    fn written(self, transaction: i64) -> Written {
-        let loaded = Loaded { transaction, ..self.loaded };
-        Written { loaded, changed: self.changed, replenished: self.replenished }
+    /// Each statement costs its own way there and back between two processes: one is cheaper than eight.
+    async fn statement(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
+        let Self { decision, at, .. } = self;
+        let trace_of = |order: usize| self.requests.get(order).map_or_else(TraceContext::new_root, |order| order.trace);
+        let replenishments: Vec<_> =
+            decision.replenishments.iter().map(|caused| (&caused.new, trace_of(caused.cause))).collect();
+        let orders: Vec<OrderToInsert<'_>> = self.orders_to_insert();
+        let hand = Hand { actor: "shop", at: *at, note: None };
+        let loaded = &self.remembered.loaded;
+        let changed = self.changed.iter().filter_map(|sku| {
+            Some(Changed { sku, shelf: loaded.shelves.get(sku)?, version: *loaded.versions.get(sku)? })
+        });
+        let changed: Vec<Changed<'_>> = changed.collect();
+
+        let batch_trace = trace_of(0);
+        let mut events = write::replenishment_events(&replenishments, *at);
+        events.extend(order_events(decision, batch_trace));
+        events.extend(changed.iter().map(|changed| write::stock_changed(*changed, *at, batch_trace)));
+        let messages: Vec<OutgoingMessage> = events.into_iter().map(Into::into).collect();
+        let (_, movements) = stock::inserting_movements(&decision.movements, hand, OrderId::to_string);
+        let all = shelves::holding(&self.held)
+            .together()
+            .and(replenishments::inserting(&write::replenishment_rows(&replenishments, *at)))
+            .and(orders::inserting(&orders, *at))
+            .and(orders::inserting_lines(&orders))
+            .and(orders::inserting_replenishments(&orders, &self.set_off()))
+            .and(movements)
+            .and(stock::writing(&changed))
+            .and(outbox::appending(&messages));
+        all.run(transaction.connection()).await.map(drop)
+    }
+
+    /// The replenishments that an order of this batch made necessary.
+    fn set_off(&self) -> Vec<(OrderId, RequestId)> {
+        let link = |caused: &CausedReplenishment| Some((self.requests.get(caused.cause)?.order.id, caused.new.id));
+        self.decision.replenishments.iter().filter_map(link).collect()
+    }
+
+    fn orders_to_insert(&self) -> Vec<OrderToInsert<'_>> {
+        let all = self.requests.iter().zip(&self.decision.orders).zip(&self.answers);
+        all.filter_map(|((request, decided), answer)| {
+            let decided = decided.as_ref().ok()?;
+            let answer = answer.as_ref().ok().map(|answered| &answered.answer);
+            // A confirmed order's answer can be written again from what is stored of it.
+            let answer = answer.filter(|_| decided.status != OrderStatus::Confirmed);
+            Some(OrderToInsert {
+                decided,
+                customer: request.customer.as_deref(),
+                traceparent: request.trace.to_string(),
+                key: request.key.as_ref().map(|key| OrderKey { key, answer }),
+            })
+        })
+        .collect()
     }
 }
 
-fn to_insert<'a>(
-    request: &'a OrderRequest,
-    decided: &'a Result<DecidedOrder, UnknownProducts>,
-) -> Option<OrderToInsert<'a>> {
-    let decided = decided.as_ref().ok()?;
-    Some(OrderToInsert { decided, customer: request.customer.as_deref(), traceparent: request.trace.to_string() })
-}
-
-/// Each replenishment belongs to the trace of the first order that names it.
-fn traces_of_replenishments(requests: &[&OrderRequest], decision: &BatchDecision) -> Vec<TraceContext> {
-    let trace_of = |id: RequestId| {
-        let named = |decided: &Result<DecidedOrder, UnknownProducts>| {
-            decided.as_ref().is_ok_and(|order| order.replenishments.contains(&id))
-        };
-        let mut pairs = requests.iter().zip(&decision.orders);
-        pairs.find(|(_, decided)| named(decided)).map_or_else(TraceContext::new_root, |(request, _)| request.trace)
-    };
-    decision.replenishments.iter().map(|new| trace_of(new.id)).collect()
-}
-
-fn order_events(decision: &BatchDecision, trace: TraceContext) -> Vec<shared::contracts::OutgoingEvent> {
+fn order_events(decision: &BatchDecision, trace: TraceContext) -> Vec<OutgoingEvent> {
     let kinds = [
         (OrderStatus::Confirmed, &order::CONFIRMED),
         (OrderStatus::Backordered, &order::BACKORDERED),

@@ -1,32 +1,38 @@
-//! Combined intake: requests wait in memory, one worker takes what is there, one transaction
-//! decides and writes them all, then every request gets its own answer.
+//! Combined intake: orders wait in memory, one worker takes what is there, one transaction decides and writes them
+//! all, then every order gets its own answer.
 //!
-//! One hot product is one locked row: taking its orders together costs one lock and one commit
-//! instead of hundreds. There is no timer: while one batch is written the next one gathers.
+//! One hot product is one locked row: taking its orders together costs one lock and one commit instead of hundreds.
+//! There is no timer: while one batch is written the next one gathers. Orders of a product whose row something else
+//! holds wait apart from all others ([`queues`]), and every order is answered in time, whatever the database does.
 
 mod batch;
 mod known;
-mod repeats;
+mod queues;
+mod settle;
+mod worker;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram};
 use shared::idempotency::{KeptAnswer, KeyUse};
-use shared::ids::{RequestId, Sku};
+use shared::ids::{OrderId, Sku};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 
+use self::queues::{Progress, Waiter};
+use self::worker::Desk;
+pub use self::worker::{CONNECTIONS, IntakeWorker};
 use super::{Answered, Context};
 pub use crate::domain::intake::{DecidedLine, DecidedOrder, NewOrder};
 pub use crate::domain::order::OrderStatus;
 pub use crate::domain::policy::Shortage;
 use crate::settings::Intake as IntakeSettings;
-use crate::store::shelves::Expected;
+use crate::store::orders::OrderView;
+
+/// An order is answered at the latest so long after `intake.wait_max_ms`.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// One shopper's order.
 #[derive(Debug, Clone)]
@@ -59,90 +65,67 @@ pub struct Decided<'a> {
     pub request: &'a OrderRequest,
     /// What became of it.
     pub order: &'a DecidedOrder,
-    /// Per line: when more of its product is expected.
-    pub restock_etas: Vec<Option<DateTime<Utc>>>,
     /// When it was decided.
-    pub at: DateTime<Utc>,
+    pub at: chrono::DateTime<chrono::Utc>,
 }
 
-/// Writes the answer to a decided order; given by the HTTP edge, as it is kept with the order.
-pub type Render = Arc<dyn Fn(&Decided<'_>) -> KeptAnswer + Send + Sync>;
-
-/// A request with who waits for its answer.
-struct Waiter {
-    request: OrderRequest,
-    reply: oneshot::Sender<Result<Answered, Problem>>,
-    queued_at: Instant,
+/// Writes answers; given by the HTTP edge, as they are kept with their orders.
+pub trait Render: Send + Sync {
+    /// The answer to an order that was just decided.
+    fn decided(&self, decided: &Decided<'_>) -> KeptAnswer;
+    /// The answer that an order was given which was confirmed at once, whatever became of it since.
+    fn confirmed(&self, order: OrderView) -> KeptAnswer;
 }
 
-/// The way into the intake queue.
+/// The way into the intake queues.
 #[derive(Clone)]
 pub struct Intake {
-    queue: mpsc::Sender<Waiter>,
-}
-
-/// The worker behind the queue; there is one per process.
-pub struct IntakeWorker {
-    context: Context,
-    render: Render,
-    queue: mpsc::Receiver<Waiter>,
-    batch_max: usize,
+    desk: Arc<Desk>,
+    /// Places of all that wait.
+    places: Arc<Semaphore>,
     wait_max: Duration,
-    memory: batch::Memory,
-    metrics: Metrics,
-}
-
-struct Metrics {
-    batch_size: Histogram<u64>,
-    batch_duration: Histogram<f64>,
-    decided: Counter<u64>,
-    dropped: Counter<u64>,
 }
 
 impl Intake {
-    /// The queue and its worker.
-    pub fn new(context: Context, settings: &IntakeSettings, render: Render) -> (Self, IntakeWorker) {
-        let meter = opentelemetry::global::meter("jaego");
-        let metrics = Metrics {
-            batch_size: meter
-                .u64_histogram("jaego_intake_batch_size")
-                .with_description("Orders decided together")
-                .with_boundaries(vec![1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0])
-                .build(),
-            batch_duration: meter
-                .f64_histogram("jaego_intake_batch_duration")
-                .with_unit("s")
-                .with_description("From taking a batch to its commit")
-                .build(),
-            decided: meter.u64_counter("jaego_orders_decided").with_description("Orders by status").build(),
-            dropped: meter
-                .u64_counter("jaego_intake_dropped")
-                .with_description(
-                    "Orders that waited for nothing: gone (their client has), late (they waited too long)",
-                )
-                .build(),
-        };
-        let (sender, receiver) = mpsc::channel(settings.queue_max);
-        let (batch_max, memory) = (settings.batch_max, batch::Memory::new());
+    /// The queues and the worker behind them; there is one per process. `pool` is the worker's own: its connections
+    /// wait for a lock for `intake.lock_wait_ms`.
+    pub fn new(
+        context: Context,
+        pool: shared::db::Pool,
+        settings: &IntakeSettings,
+        render: Arc<dyn Render>,
+    ) -> (Self, IntakeWorker) {
+        let desk = Arc::new(Desk::new(context, pool, settings, render));
+        let places = Arc::new(Semaphore::new(settings.queue_max));
         let wait_max = Duration::from_millis(settings.wait_max_ms);
-        let worker = IntakeWorker { context, render, queue: receiver, batch_max, wait_max, memory, metrics };
-        (Self { queue: sender }, worker)
+        (Self { desk: desk.clone(), places, wait_max }, IntakeWorker::new(desk))
     }
 
-    /// Refuses a request before it costs anything, while the queue is full.
+    /// Refuses a request before it costs anything, while there is no place for it.
     pub fn admit(&self) -> Result<(), Problem> {
-        if self.queue.capacity() > 0 || self.queue.is_closed() { Ok(()) } else { Err(overloaded()) }
+        if self.places.available_permits() > 0 { Ok(()) } else { Err(overloaded()) }
     }
 
-    /// Queues a request and waits for its answer. 503 `overloaded` when the queue is full, or the request
-    /// waited there for too long: nothing came of it then.
+    /// Queues an order and waits for its answer, at most `intake.wait_max_ms` and half a second. 503 `overloaded` when
+    /// nothing was done by then, `outcome-unknown` when the database has not said what became of it.
     pub async fn take(&self, request: OrderRequest) -> Result<Answered, Problem> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| overloaded())?;
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Waiter { request, reply, queued_at: Instant::now() }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => overloaded(),
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
-        answer.await.map_err(|_| stopped())?
+        let (id, progress, deadline) = (request.order.id, Progress::default(), Instant::now() + self.wait_max);
+        let waiter = Waiter { request, reply, progress: progress.clone(), deadline, _place: place };
+        self.desk.push(waiter)?;
+        match tokio::time::timeout_at(deadline + ANSWERED_WITHIN, answer).await {
+            Ok(Ok(answer)) => answer,
+            Err(_) if progress.give_up() => Err(overloaded()),
+            Ok(Err(_)) if progress.give_up() => Err(stopped()),
+            Ok(Err(_)) | Err(_) => Err(outcome_unknown(id)),
+        }
+    }
+
+    /// The answer that was given to the same request before, if there was one: it needs no place in any queue.
+    pub async fn known_answer(&self, used: &KeyUse) -> Result<Option<Answered>, Problem> {
+        let answers = batch::kept_answers(&self.desk, std::slice::from_ref(used)).await?;
+        answers.into_iter().next().map(|(_, answer)| answer).transpose()
     }
 }
 
@@ -154,72 +137,8 @@ fn stopped() -> Problem {
     Problem::new(ProblemKind::Unavailable, "The service is stopping; send the same request again.")
 }
 
-impl IntakeWorker {
-    /// Takes batches until `stop`, then what is still queued.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut waiters = Vec::with_capacity(self.batch_max);
-        loop {
-            let taken = tokio::select! {
-                taken = self.queue.recv_many(&mut waiters, self.batch_max) => taken,
-                () = stop.cancelled(), if !self.queue.is_closed() => {
-                    self.queue.close();
-                    continue;
-                }
-            };
-            if taken == 0 {
-                // The doors are closed, nobody can order any more. The work ends when it is told to.
-                return stop.cancelled().await;
-            }
-            let waiting = self.still_waiting(&mut waiters);
-            self.answer(waiting).await;
-        }
-    }
-
-    /// Who has gone away before the decision has not ordered; who has waited for too long is told so. Neither
-    /// costs a row: that is what lets a surge pass.
-    fn still_waiting(&self, waiters: &mut Vec<Waiter>) -> Vec<Waiter> {
-        let drop_one = |reason: &'static str| self.metrics.dropped.add(1, &[KeyValue::new("reason", reason)]);
-        let mut waiting = Vec::with_capacity(waiters.len());
-        for waiter in waiters.drain(..) {
-            if waiter.reply.is_closed() {
-                drop_one("gone");
-            } else if waiter.queued_at.elapsed() > self.wait_max {
-                drop_one("late");
-                drop(waiter.reply.send(Err(overloaded())));
-            } else {
-                waiting.push(waiter);
-            }
-        }
-        waiting
-    }
-
-    async fn answer(&mut self, waiters: Vec<Waiter>) {
-        if waiters.is_empty() {
-            return;
-        }
-        let begun = Instant::now();
-        let (requests, replies): (Vec<_>, Vec<_>) =
-            waiters.into_iter().map(|waiter| (waiter.request, waiter.reply)).unzip();
-        let answers =
-            batch::take(&self.context, &self.render, &requests, &mut RequestId::generate, &mut self.memory).await;
-        self.metrics.batch_size.record(requests.len() as u64, &[]);
-        self.metrics.batch_duration.record(begun.elapsed().as_secs_f64(), &[]);
-        for (reply, answer) in replies.into_iter().zip(answers) {
-            if let Ok(answer) = &answer
-                && !answer.is_replay
-            {
-                let status = KeyValue::new("status", i64::from(answer.answer.status));
-                self.metrics.decided.add(1, &[status]);
-            }
-            // A client that has gone can ask again with its key.
-            drop(reply.send(answer));
-        }
-    }
-}
-
-/// When more is expected: what is under way already, else what was just ordered.
-fn restock_eta(expected: Option<&Expected>, is_ordered_now: bool, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let expected = expected?;
-    let ordered_now = || crate::store::replenishments::restock_eta(now, expected.lead_time_s?, now);
-    expected.restock_eta.or_else(|| if is_ordered_now { ordered_now() } else { None })
+fn outcome_unknown(id: OrderId) -> Problem {
+    let detail = "The database has not said in time whether the order was taken. Send the same request again with the \
+                  same Idempotency-Key, or ask for the order by its id; without a key, ask before you order again.";
+    Problem::new(ProblemKind::OutcomeUnknown, detail).with("order_id", id)
 }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::super::order::OrderStatus;
 use super::super::policy::{Mode, Shortage};
 use super::super::replenishment::Outcome;
+use super::super::stock::Cause;
 use super::shop::Made;
-use super::{Rules, Step};
+use super::{FILLED_MAX, LIMITS, Rules, Step};
 
 pub(super) struct Product {
     rules: Rules,
-    is_paused: bool,
+    is_snoozed: bool,
+    is_refused: bool,
     pub(super) on_hand: i64,
     /// Orders, once for each unit that they wait for, in the order of their coming.
     queue: VecDeque<usize>,
@@ -21,6 +23,10 @@ pub(super) struct Product {
     /// Units still to come for each replenishment that counts.
     to_come: BTreeMap<usize, i64>,
     proposals: BTreeMap<usize, i64>,
+    /// Of those that count: asked for by hand.
+    by_hand: BTreeSet<usize>,
+    /// Units that have come and are still to be handed out.
+    left: VecDeque<(Cause, i64)>,
 }
 
 impl Product {
@@ -38,7 +44,20 @@ impl Product {
     }
 
     pub(super) fn on_order(&self) -> i64 {
-        self.to_come.values().sum()
+        self.to_come.values().sum::<i64>() + self.left.iter().map(|(_, units)| units).sum::<i64>()
+    }
+
+    /// Whole lots, until there is enough.
+    fn missing(&self) -> i64 {
+        let mut units = 0;
+        while self.position() + units < self.rules.order_up_to {
+            units += self.rules.lot_size;
+        }
+        units
+    }
+
+    fn automatic_open(&self) -> usize {
+        self.to_come.keys().filter(|place| !self.by_hand.contains(place)).count()
     }
 }
 
@@ -64,7 +83,8 @@ impl Model {
     pub(super) fn new(rules: Vec<Rules>) -> Self {
         let product = |rules| Product {
             rules,
-            is_paused: false,
+            is_snoozed: false,
+            is_refused: false,
             on_hand: 0,
             queue: VecDeque::new(),
             received: 0,
@@ -73,6 +93,8 @@ impl Model {
             sold: 0,
             to_come: BTreeMap::new(),
             proposals: BTreeMap::new(),
+            by_hand: BTreeSet::new(),
+            left: VecDeque::new(),
         };
         Self {
             products: rules.into_iter().map(product).collect(),
@@ -97,11 +119,11 @@ impl Model {
                     self.cancel(order, &mut wanted);
                 }
             }
-            Step::Adjust { product, delta, .. } if self.products[*product].on_hand + delta >= 0 => {
-                self.products[*product].adjusted += delta;
+            Step::Adjust { product, cause, delta } if self.products[*product].on_hand + delta >= 0 => {
                 if *delta > 0 {
-                    self.come_in(*product, *delta);
+                    self.come_in(*product, *cause, *delta, false);
                 } else {
+                    self.products[*product].adjusted += delta;
                     self.products[*product].on_hand += delta;
                 }
                 self.ask(*product, false, &mut wanted);
@@ -131,10 +153,10 @@ impl Model {
                         self.products[product].to_come.remove(&place);
                     }
                     if counts && *outcome == Outcome::Refused {
-                        self.products[product].is_paused = true;
+                        self.products[product].is_refused = true;
                     }
-                    if counts && *outcome == Outcome::Cancelled {
-                        self.ask(product, false, &mut wanted);
+                    if *outcome == Outcome::Accepted {
+                        self.products[product].is_refused = false;
                     }
                 }
             }
@@ -147,15 +169,22 @@ impl Model {
             Step::Approve { replenishment } if asked > 0 => {
                 let place = replenishment % asked;
                 let product = &mut self.products[self.asked[place]];
-                // Unless what it was to answer is answered already.
+                // What has been answered since is not asked for again.
                 let is_needed = product.position() <= product.rules.reorder_point
                     || (product.on_order() == 0 && product.position() < product.rules.order_up_to);
+                let missing = product.missing();
                 if is_needed && let Some(units) = product.proposals.remove(&place) {
-                    product.to_come.insert(place, units);
+                    product.to_come.insert(place, units.min(missing));
                 }
             }
             Step::ByHand { product, quantity } => wanted.push((*product, *quantity, false)),
-            Step::Pause { product, is_paused } => self.products[*product].is_paused = *is_paused,
+            Step::Pause { product, is_paused } => self.products[*product].is_snoozed = *is_paused,
+            Step::HandOut { product } => {
+                if let Some((cause, units)) = self.products[*product].left.pop_front() {
+                    self.come_in(*product, cause, units, true);
+                    self.ask(*product, false, &mut wanted);
+                }
+            }
             Step::Sweep { product } => self.ask(*product, false, &mut wanted),
             _ => {}
         }
@@ -165,6 +194,9 @@ impl Model {
             let product = &mut self.products[*product];
             let list = if *is_proposal { &mut product.proposals } else { &mut product.to_come };
             list.insert(new.place, *units);
+            if matches!(step, Step::ByHand { .. }) {
+                product.by_hand.insert(new.place);
+            }
         }
         wanted
     }
@@ -211,8 +243,7 @@ impl Model {
             let waited = self.products[place].waiting();
             self.products[place].queue.retain(|order| *order != number);
             let units = filled.get(&place).copied().unwrap_or_default();
-            self.products[place].cancelled += units;
-            self.come_in(place, units);
+            self.come_in(place, Cause::Cancellation, units, false);
             if units > 0 || self.products[place].waiting() < waited {
                 self.ask(place, false, wanted);
             }
@@ -225,7 +256,9 @@ impl Model {
         }
         let (place, replenishment, units) = self.receipts[receipt];
         let product = &mut self.products[place];
-        product.received += units;
+        if replenishment.is_some() {
+            product.is_refused = false;
+        }
         if let Some(replenishment) = replenishment
             && let Some(left) = product.to_come.get_mut(&replenishment)
         {
@@ -234,44 +267,80 @@ impl Model {
                 product.to_come.remove(&replenishment);
             }
         }
-        self.come_in(place, units);
+        self.come_in(place, Cause::Receipt, units, false);
         self.ask(place, false, wanted);
     }
 
-    /// Unit by unit: to who waits longest, else on the shelf.
-    fn come_in(&mut self, place: usize, units: i64) {
-        for _ in 0..units {
+    /// Unit by unit: to who waits longest, a few orders at once, else on the shelf. What more orders wait for is left.
+    fn come_in(&mut self, place: usize, cause: Cause, units: i64, is_first: bool) {
+        let mut served = BTreeSet::new();
+        let mut left = units;
+        while left > 0 {
             let product = &mut self.products[place];
-            let Some(number) = product.queue.pop_front() else {
-                product.on_hand += 1;
-                continue;
+            let Some(number) = product.queue.front().copied() else {
+                product.on_hand += left;
+                left = 0;
+                break;
             };
+            served.insert(number);
+            if served.len() > FILLED_MAX {
+                break;
+            }
+            product.queue.pop_front();
+            left -= 1;
             product.sold += 1;
             *self.orders[number].filled.entry(place).or_default() += 1;
             if self.products.iter().all(|product| !product.queue.contains(&number)) {
                 self.orders[number].status = OrderStatus::Confirmed;
             }
         }
+        let product = &mut self.products[place];
+        match cause {
+            Cause::Receipt => product.received += units - left,
+            Cause::Cancellation => product.cancelled += units - left,
+            _ => product.adjusted += units - left,
+        }
+        match left {
+            0 => {}
+            _ if is_first => product.left.push_front((cause, left)),
+            _ => product.left.push_back((cause, left)),
+        }
     }
 
-    /// Lot by lot, until there is enough.
+    /// Lot by lot, until there is enough, or no more may be asked for without a person.
     fn ask(&self, place: usize, is_short: bool, wanted: &mut Wanted) {
         let product = &self.products[place];
         let rules = &product.rules;
-        let is_proposal = rules.mode == Mode::Manual;
-        if rules.mode == Mode::Off || product.is_paused || (is_proposal && !product.proposals.is_empty()) {
+        if rules.mode == Mode::Off || product.is_snoozed || product.is_refused {
             return;
         }
-        let position = product.position();
-        let is_low = position <= rules.reorder_point;
-        let is_sold_out = is_short && product.on_order() == 0 && position < rules.order_up_to;
-        if !is_low && !is_sold_out {
+        let asks = |position: i64, on_order: i64| {
+            position <= rules.reorder_point || (is_short && on_order == 0 && position < rules.order_up_to)
+        };
+        let (position, on_order) = (product.position(), product.on_order());
+        if !asks(position, on_order) {
             return;
         }
-        let mut units = 0;
-        while position + units < rules.order_up_to {
-            units += rules.lot_size;
+        let (mut units, mut is_cut) = (0, false);
+        if rules.mode == Mode::Auto {
+            if product.automatic_open() >= LIMITS.open_max {
+                return;
+            }
+            while position + units < rules.order_up_to && !is_cut {
+                is_cut = on_order + units + rules.lot_size > LIMITS.auto_units_max;
+                units += if is_cut { 0 } else { rules.lot_size };
+            }
+            if units > 0 {
+                wanted.push((place, units, false));
+            }
         }
-        wanted.push((place, units, is_proposal));
+        let is_for_a_person = is_cut || rules.mode == Mode::Manual;
+        if is_for_a_person && product.proposals.is_empty() && asks(position + units, on_order + units) {
+            let mut rest = 0;
+            while position + units + rest < rules.order_up_to {
+                rest += rules.lot_size;
+            }
+            wanted.push((place, rest, true));
+        }
     }
 }

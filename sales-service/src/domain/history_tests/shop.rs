@@ -9,10 +9,10 @@ use super::super::goods::{Arrival, Source, WaitingLine, take_in};
 use super::super::intake::{NewOrder, decide_orders};
 use super::super::order::OrderStatus;
 use super::super::policy::Policy;
-use super::super::replenishment::{Replenishment, Sequel, Status};
-use super::super::shelf::{NewReplenishment, Shelf, Shelves};
+use super::super::replenishment::{RefusalPause, Replenishment, Status};
+use super::super::shelf::{NewReplenishment, Pauses, Shelf, Shelves};
 use super::super::stock::{Cause, Figures, Movement};
-use super::{PRODUCTS, Rules, Step, quantity, sku};
+use super::{FILLED_MAX, LIMITS, PRODUCTS, Rules, Step, quantity, sku};
 
 /// A replenishment that a step made.
 pub(super) struct Made {
@@ -44,6 +44,8 @@ pub(super) struct Shop {
     /// Receipts as they were told: product, replenishment, units.
     receipts: Vec<(usize, Option<usize>, i64)>,
     applied: BTreeSet<usize>,
+    /// Units that are still to be handed out, by product, in the order in which they came.
+    left: Vec<Vec<(Cause, i64)>>,
     last_id: u128,
 }
 
@@ -59,9 +61,12 @@ impl Shop {
             factory_id: "FF-1".parse().expect("a factory"),
             unit_price: 1,
             on_sale: true,
-            open_replenishments: Vec::new(),
+            lead_time_s: None,
+            open: Vec::new(),
+            automatic_open: 0,
             has_proposal: false,
-            is_paused: false,
+            pauses: Pauses::default(),
+            changed_at: 0,
         };
         let shelves = rules.iter().enumerate().map(|(product, rules)| (sku(product), shelf(rules))).collect();
         Self {
@@ -71,15 +76,19 @@ impl Shop {
             replenishments: Vec::new(),
             receipts: Vec::new(),
             applied: BTreeSet::new(),
+            left: vec![Vec::new(); rules.len()],
             last_id: 0,
         }
     }
 
-    /// Places of the replenishments that an order may wait for.
+    /// Places of the replenishments that are under way, or proposed.
     pub(super) fn under_way(&self, product: usize) -> BTreeSet<usize> {
-        let open = &self.shelves[&sku(product)].open_replenishments;
+        let is_under_way = |replenishment: &Replenishment| {
+            replenishment.status.is_on_order() || replenishment.status == Status::Proposed
+        };
         let places = self.replenishments.iter().enumerate();
-        places.filter(|(_, (_, replenishment))| open.contains(&replenishment.id)).map(|(place, _)| place).collect()
+        let mine = places.filter(|(_, (of, replenishment))| *of == product && is_under_way(replenishment));
+        mine.map(|(place, _)| place).collect()
     }
 
     /// Answers what was asked for, in order.
@@ -116,10 +125,8 @@ impl Shop {
                 let (product, replenishment) = &mut self.replenishments[replenishment % before];
                 let product = *product;
                 let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
-                let sequel = replenishment.apply_outcome(shelf, *revision, *outcome);
-                if matches!(sequel, Some(Sequel::Ask | Sequel::Pause)) {
-                    self.settle(product);
-                }
+                let pause = RefusalPause { base_s: 1_000, max_s: 1_000 };
+                replenishment.apply_outcome(shelf, *revision, *outcome, 0, pause);
             }
             Step::Close { replenishment } if before > 0 => {
                 let (product, replenishment) = &mut self.replenishments[replenishment % before];
@@ -136,8 +143,10 @@ impl Shop {
                 self.replenishments.push((*product, new));
             }
             Step::Pause { product, is_paused } => {
-                self.shelves.get_mut(&sku(*product)).expect("a shelf").is_paused = *is_paused;
+                let shelf = self.shelves.get_mut(&sku(*product)).expect("a shelf");
+                shelf.pauses.snoozed_until = is_paused.then_some(1);
             }
+            Step::HandOut { product } => self.hand_out(*product),
             Step::Sweep { product } => self.settle(*product),
             _ => {}
         }
@@ -162,7 +171,7 @@ impl Shop {
             last_id += 1;
             RequestId(Uuid::from_u128(last_id))
         };
-        let decision = decide_orders(&mut self.shelves, std::slice::from_ref(&order), &mut new_id);
+        let decision = decide_orders(&mut self.shelves, std::slice::from_ref(&order), LIMITS, 0, &mut new_id);
         self.last_id = last_id;
         self.ledger.extend(decision.movements.into_iter().map(forget_reference));
         for decided in decision.orders.into_iter().flatten() {
@@ -176,14 +185,15 @@ impl Shop {
             self.orders.push(Order { id: decided.id, status: decided.status, lines });
         }
         for new in decision.replenishments {
-            self.keep(&new);
+            self.keep(&new.new);
         }
     }
 
     fn keep(&mut self, new: &NewReplenishment) {
         let status = if new.is_proposal { Status::Proposed } else { Status::Open };
+        let quantity = new.need.quantity.get();
         let replenishment =
-            Replenishment { id: new.id, quantity: new.need.quantity.get(), received: 0, status, revision: 0 };
+            Replenishment { id: new.id, quantity, received: 0, status, revision: 0, is_automatic: true };
         self.replenishments.push((place_of(&new.sku), replenishment));
     }
 
@@ -217,6 +227,11 @@ impl Shop {
     }
 
     fn take_in(&mut self, product: usize, arrival: Arrival) {
+        self.take_in_as(product, arrival, false);
+    }
+
+    /// `is_first` for units that had come before all others that are left.
+    fn take_in_as(&mut self, product: usize, arrival: Arrival, is_first: bool) {
         let waits = |order: &Order, line: &Line| {
             (line.product == product && line.waiting > 0).then_some(WaitingLine {
                 order_id: order.id,
@@ -224,8 +239,8 @@ impl Shop {
                 waiting: line.waiting,
             })
         };
-        let waiting: Vec<WaitingLine> =
-            self.orders.iter().flat_map(|order| order.lines.iter().filter_map(|line| waits(order, line))).collect();
+        let waiting = self.orders.iter().flat_map(|order| order.lines.iter().filter_map(|line| waits(order, line)));
+        let waiting: Vec<WaitingLine> = waiting.take(FILLED_MAX).collect();
         let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
         let incoming = take_in(&sku(product), &mut shelf.figures, arrival, &waiting);
         assert!(incoming.movements.iter().skip(1).all(|entry| matches!(entry.reference, Source::Order(_))));
@@ -237,14 +252,33 @@ impl Shop {
             line.waiting -= fill.units;
             order.status = OrderStatus::of_sold(order.lines.iter().map(|line| line.waiting).sum());
         }
+        if incoming.left > 0 {
+            let place = if is_first { 0 } else { self.left[product].len() };
+            self.left[product].insert(place, (arrival.cause, incoming.left));
+        }
         self.settle(product);
     }
 
+    fn hand_out(&mut self, product: usize) {
+        if self.left[product].is_empty() {
+            return;
+        }
+        let (cause, units) = self.left[product].remove(0);
+        self.shelves.get_mut(&sku(product)).expect("a shelf").figures.release_on_order(units);
+        self.take_in_as(product, Arrival { cause, units, given_up: 0 }, true);
+    }
+
     fn settle(&mut self, product: usize) {
-        let id = RequestId(self.next_id());
+        let mut last_id = self.last_id;
+        let mut new_id = || {
+            last_id += 1;
+            RequestId(Uuid::from_u128(last_id))
+        };
         let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
-        if let Some(new) = shelf.replenish(&sku(product), false, &mut || id) {
-            self.keep(&new);
+        let decided = shelf.replenish(&sku(product), false, LIMITS, 0, &mut new_id);
+        self.last_id = last_id;
+        for new in &decided {
+            self.keep(new);
         }
     }
 }

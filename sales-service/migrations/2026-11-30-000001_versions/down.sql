@@ -1,0 +1,10 @@
+ALTER TABLE order_replenishments DROP COLUMN covers;
+DROP INDEX replenishments_automatic;
+DROP INDEX replenishments_proposed;
+DROP INDEX replenishments_open;
+DROP TABLE incoming;
+DROP TRIGGER products_raise_stock_version ON products;
+DROP FUNCTION raise_stock_version();
+DROP TRIGGER stock_version ON stock;
+DROP FUNCTION raise_version();
+ALTER TABLE stock DROP COLUMN version;

@@ -1,0 +1,200 @@
+//! A change of products under their locks: what a command decides is gathered here, and written together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
+use shared::contracts::OutgoingEvent;
+use shared::contracts::order;
+use shared::ids::{MovementId, RequestId, Sku};
+use shared::trace::TraceContext;
+
+use super::write;
+use crate::domain::goods::{self, Arrival, Fill, Source, WaitingLine};
+use crate::domain::shelf::{Limits, NewReplenishment, Shelf, Shelves};
+use crate::domain::stock::{Cause, Movement};
+use crate::store::incoming::{self, NewIncoming};
+use crate::store::shelves::{self, Loaded};
+use crate::store::stock::{Changed, Hand};
+use crate::store::{StoreError, orders, replenishments, stock};
+
+/// Products whose rows are locked, and what is decided on them.
+pub(super) struct StockChange {
+    shelves: Shelves,
+    /// As they were when they were locked.
+    versions: BTreeMap<Sku, i64>,
+    /// When it happens: after the locks were had, and not before the last change of any of these products, whichever
+    /// replica's clock that came from.
+    pub(super) at: DateTime<Utc>,
+    touched: BTreeMap<Sku, Touched>,
+    waiting: BTreeMap<Sku, Vec<WaitingLine>>,
+    movements: Vec<Movement<String>>,
+    fills: BTreeMap<i64, Fill>,
+    left: Vec<Left>,
+}
+
+/// How a product was changed.
+struct Touched {
+    /// The trace of what changed it last.
+    trace: TraceContext,
+    /// Its position may be another one: the policy is asked.
+    asks: bool,
+}
+
+/// Units to be handed out later.
+struct Left {
+    sku: Sku,
+    cause: Cause,
+    units: i64,
+    reference: String,
+    trace: TraceContext,
+}
+
+/// What was written.
+pub(super) struct Saved {
+    /// For the outbox.
+    pub(super) events: Vec<OutgoingEvent>,
+    /// Of the ledger entries, in order.
+    pub(super) movements: Vec<MovementId>,
+    /// Units are left that waiting orders still have to be given: [`super::hand_out`] must be woken.
+    pub(super) has_left: bool,
+}
+
+impl StockChange {
+    /// Locks these products in key order; those that do not exist are left out.
+    pub(super) async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Self, StoreError> {
+        let Loaded { shelves, versions } = shelves::lock(connection, skus).await?;
+        let at = write::not_before(write::now(), &shelves);
+        Ok(Self {
+            shelves,
+            versions,
+            at,
+            touched: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            movements: Vec::new(),
+            fills: BTreeMap::new(),
+            left: Vec::new(),
+        })
+    }
+
+    /// One product; None when there is none.
+    pub(super) async fn lock_one(connection: &AsyncPgConnection, sku: &Sku) -> Result<Option<Self>, StoreError> {
+        let change = Self::lock(connection, &BTreeSet::from([sku.clone()])).await?;
+        Ok(change.shelves.contains_key(sku).then_some(change))
+    }
+
+    /// A product as it is now.
+    pub(super) fn shelf(&self, sku: &Sku) -> Option<&Shelf> {
+        self.shelves.get(sku)
+    }
+
+    /// A product that is being changed. `asks` when its position may be another one, so that the policy is asked.
+    pub(super) fn touch(&mut self, sku: &Sku, trace: TraceContext, asks: bool) -> Option<&mut Shelf> {
+        let shelf = self.shelves.get_mut(sku)?;
+        let touched = self.touched.entry(sku.clone()).or_insert(Touched { trace, asks });
+        (touched.trace, touched.asks) = (trace, touched.asks || asks);
+        Some(shelf)
+    }
+
+    /// Looks who waits for these products: before [`Self::take_in`].
+    pub(super) async fn look_who_waits(&mut self, connection: &AsyncPgConnection) -> Result<(), StoreError> {
+        for (sku, _) in self.shelves.iter().filter(|(_, shelf)| shelf.figures.backordered > 0) {
+            self.waiting.insert(sku.clone(), orders::waiting_lines(connection, sku).await?);
+        }
+        Ok(())
+    }
+
+    /// Units come in: waiting orders take theirs. `reference` is what the ledger names for them.
+    pub(super) fn take_in(&mut self, sku: &Sku, arrival: Arrival, reference: &str, trace: TraceContext) {
+        let mut none = Vec::new();
+        let Some(shelf) = self.touch(sku, trace, true) else { return };
+        let mut figures = shelf.figures;
+        let waiting = self.waiting.get_mut(sku).unwrap_or(&mut none);
+        let taken = goods::take_in(sku, &mut figures, arrival, waiting);
+        if let Some(shelf) = self.shelves.get_mut(sku) {
+            shelf.figures = figures;
+        }
+        self.movements.extend(taken.movements.into_iter().map(|entry| Movement {
+            reference: match entry.reference {
+                Source::Incoming => reference.to_owned(),
+                Source::Order(id) => id.to_string(),
+            },
+            sku: entry.sku,
+            cause: entry.cause,
+            delta: entry.delta,
+            before: entry.before,
+        }));
+        // Lines are filled from the first to the last.
+        let mut lines = waiting.iter_mut();
+        for fill in taken.fills {
+            if let Some(line) = lines.find(|line| line.line_id == fill.line_id) {
+                line.waiting -= fill.units;
+            }
+            self.fills.entry(fill.line_id).and_modify(|before| before.units += fill.units).or_insert(fill);
+        }
+        waiting.retain(|line| line.waiting > 0);
+        if taken.left > 0 {
+            let (reference, cause) = (reference.to_owned(), arrival.cause);
+            self.left.push(Left { sku: sku.clone(), cause, units: taken.left, reference, trace });
+        }
+    }
+
+    /// Units of [`Self::take_in`] that are still to be handed out: the caller keeps them where they were kept before.
+    pub(super) fn take_left(&mut self) -> i64 {
+        self.left.drain(..).map(|left| left.units).sum()
+    }
+
+    /// Asks the policies, and writes everything but what the command has of its own.
+    pub(super) async fn save(
+        mut self,
+        connection: &mut AsyncPgConnection,
+        limits: Limits,
+        actor: &str,
+        note: Option<&str>,
+    ) -> Result<Saved, StoreError> {
+        let (at, moment) = (self.at, shelves::moment(self.at));
+        let mut decided: Vec<(NewReplenishment, TraceContext)> = Vec::new();
+        for (sku, touched) in &self.touched {
+            let Some(shelf) = self.shelves.get_mut(sku) else { continue };
+            shelf.changed_at = moment;
+            if touched.asks {
+                let new = shelf.replenish(sku, false, limits, moment, &mut RequestId::generate);
+                decided.extend(new.into_iter().map(|new| (new, touched.trace)));
+            }
+        }
+        let decided: Vec<_> = decided.iter().map(|(new, trace)| (new, *trace)).collect();
+        replenishments::insert(connection, &write::replenishment_rows(&decided, at)).await?;
+        let hand = Hand { actor, at, note };
+        let movements = stock::insert_movements(connection, &self.movements, hand, String::clone).await?;
+        let left = self.left.iter().map(|left| NewIncoming {
+            sku: left.sku.as_str(),
+            cause: left.cause.name(),
+            units: left.units,
+            reference: &left.reference,
+            actor,
+            note,
+            traceparent: left.trace.to_string(),
+            arrived_at: at,
+        });
+        incoming::keep(connection, &left.collect::<Vec<_>>()).await?;
+        let changed = self.touched.keys().filter_map(|sku| {
+            let (shelf, version) = (self.shelves.get(sku)?, self.versions.get(sku)? + 1);
+            Some(Changed { sku, shelf, version })
+        });
+        let changed: Vec<Changed<'_>> = changed.collect();
+        stock::write(connection, &self.versions, &changed).await?;
+
+        let mut events = write::replenishment_events(&decided, at);
+        for changed in &changed {
+            let trace = self.touched.get(changed.sku).map_or_else(TraceContext::new_root, |touched| touched.trace);
+            events.push(write::stock_changed(*changed, at, trace));
+        }
+        // An order is told of in the trace of what came last.
+        let trace = self.touched.values().next_back().map_or_else(TraceContext::new_root, |touched| touched.trace);
+        let fills: Vec<Fill> = self.fills.values().copied().collect();
+        let fulfilled = orders::fill(connection, &fills).await?;
+        let fulfilled = fulfilled.iter().map(write::summary).collect();
+        events.extend(write::orders_changed(&order::FULFILLED, fulfilled, trace));
+        Ok(Saved { events, movements, has_left: !self.left.is_empty() })
+    }
+}

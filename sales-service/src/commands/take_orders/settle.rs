@@ -1,0 +1,47 @@
+//! What became of a batch whose answer from the database was lost. It is looked up; and when it was not written, it
+//! is made sure that it never will be.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::join;
+use shared::db::{Pipeline, Pool};
+use shared::ids::Sku;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::store::{StoreError, orders, shelves};
+
+/// Pause between two looks.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Whether these orders of one batch, of these products, were written; None when that cannot be found out until
+/// `deadline`.
+pub(super) async fn was_written(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>, deadline: Instant) -> Option<bool> {
+    loop {
+        match tokio::time::timeout_at(deadline, look(pool, ids, skus)).await {
+            Ok(Ok(is_written)) => return Some(is_written),
+            Ok(Err(error)) => tracing::warn!(%error, "it is not known yet whether a batch of orders was written"),
+            Err(_) => return None,
+        }
+        if tokio::time::timeout_at(deadline, tokio::time::sleep(AGAIN)).await.is_err() {
+            return None;
+        }
+    }
+}
+
+/// The rows are locked first: a transaction that still works on them is waited for. Then either the orders are there,
+/// or the versions are raised: a statement that is still on its way to the server finds them changed, and writes nothing.
+async fn look(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>) -> Result<bool, StoreError> {
+    let transaction = Pipeline::new(pool.get().await?);
+    let connection = transaction.connection();
+    let (begun, locked) = join!(transaction.begin(), shelves::lock_rows(connection, skus));
+    begun?;
+    locked?;
+    let is_written = orders::exists(connection, ids.to_vec()).await?;
+    if !is_written {
+        shelves::raise_versions(connection, skus).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_written)
+}

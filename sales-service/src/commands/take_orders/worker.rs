@@ -1,0 +1,233 @@
+//! The worker behind the queues: it takes what waits, batch by batch. Each held product has a lane of its own beside it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use shared::db::Pool;
+use shared::ids::Sku;
+use shared::problem::Problem;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::batch::{self, Memory};
+use super::queues::{Answer, Lane, Queues, Waiter};
+use super::{Render, stopped};
+use crate::commands::Context;
+use crate::settings::Intake as IntakeSettings;
+use crate::store::{StoreError, shelves};
+
+/// Lanes that speak to the database at once; the others take turns with them.
+const LANES_AT_WORK_MAX: usize = 4;
+/// Connections that the intake needs: one for the common queue, one to settle what was lost, one for each lane.
+pub const CONNECTIONS: usize = 2 + LANES_AT_WORK_MAX;
+
+/// Where orders wait, and what every batch of them needs.
+pub(super) struct Desk {
+    pub(super) context: Context,
+    pub(super) pool: Pool,
+    pub(super) render: Arc<dyn Render>,
+    pub(super) batch_max: usize,
+    pub(super) wait_max: Duration,
+    pub(super) metrics: Metrics,
+    queues: Mutex<Queues>,
+    arrived: Notify,
+    /// Lanes, and what is looked up after a lost answer.
+    pub(super) tasks: TaskTracker,
+    lanes_at_work: Semaphore,
+}
+
+/// What is measured.
+pub(super) struct Metrics {
+    pub(super) batch_size: Histogram<u64>,
+    pub(super) batch_duration: Histogram<f64>,
+    pub(super) decided: Counter<u64>,
+    pub(super) batches: Counter<u64>,
+    dropped: Counter<u64>,
+    lanes: Gauge<u64>,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let meter = opentelemetry::global::meter("jaego");
+        Self {
+            batch_size: meter
+                .u64_histogram("jaego_intake_batch_size")
+                .with_description("Orders decided together")
+                .with_boundaries(vec![1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0])
+                .build(),
+            batch_duration: meter
+                .f64_histogram("jaego_intake_batch_duration")
+                .with_unit("s")
+                .with_description("From taking a batch to its commit")
+                .build(),
+            decided: meter.u64_counter("jaego_orders_decided").with_description("Orders by status").build(),
+            batches: meter
+                .u64_counter("jaego_intake_batches")
+                .with_description(
+                    "Batches of orders by their products: known, read (a round trip more), changed by others since \
+                     they were known (begun again)",
+                )
+                .build(),
+            dropped: meter
+                .u64_counter("jaego_intake_dropped")
+                .with_description(
+                    "Orders that were not looked at: gone (their client left), late (they waited too long)",
+                )
+                .build(),
+            lanes: meter
+                .u64_gauge("jaego_intake_lanes")
+                .with_description("Products whose orders wait apart, because something else holds their rows")
+                .build(),
+        }
+    }
+}
+
+impl Desk {
+    pub(super) fn new(context: Context, pool: Pool, settings: &IntakeSettings, render: Arc<dyn Render>) -> Self {
+        Self {
+            context,
+            pool,
+            render,
+            batch_max: settings.batch_max,
+            wait_max: Duration::from_millis(settings.wait_max_ms),
+            metrics: Metrics::new(),
+            queues: Mutex::new(Queues::new(settings.lane_max)),
+            arrived: Notify::new(),
+            tasks: TaskTracker::new(),
+            lanes_at_work: Semaphore::new(LANES_AT_WORK_MAX),
+        }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an order.
+    pub(super) fn push(&self, waiter: Waiter) -> Result<(), Problem> {
+        let mut queues = self.queues();
+        if queues.is_closed() {
+            return Err(stopped());
+        }
+        queues.push(waiter);
+        drop(queues);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Orders that were not written wait again, before all others.
+    pub(super) fn push_back_first(&self, waiters: Vec<Waiter>) {
+        waiters.iter().for_each(Waiter::wait_again);
+        self.queues().push_back_first(waiters);
+        self.arrived.notify_one();
+    }
+
+    /// The next batch of a queue.
+    fn take(&self, lane: Lane<'_>) -> Vec<Waiter> {
+        let waiters = self.queues().take(lane, self.batch_max);
+        self.started(waiters)
+    }
+
+    /// More for a batch whose rows are locked already.
+    pub(super) fn take_of(&self, lane: Lane<'_>, skus: &BTreeSet<Sku>, most: usize) -> Vec<Waiter> {
+        let waiters = self.queues().take_of(lane, skus, most);
+        self.started(waiters)
+    }
+
+    fn started(&self, waiters: Vec<Waiter>) -> Vec<Waiter> {
+        let mut started = Vec::with_capacity(waiters.len());
+        for waiter in waiters {
+            match waiter.start() {
+                Ok(waiter) => started.push(waiter),
+                Err(reason) => self.metrics.dropped.add(1, &[KeyValue::new("reason", reason)]),
+            }
+        }
+        started
+    }
+
+    /// Something else holds these products' rows: their orders wait apart from now on.
+    pub(super) fn open_lanes(self: &Arc<Self>, held: BTreeSet<Sku>) {
+        let new = self.queues().open(held);
+        for sku in new {
+            tracing::info!(%sku, "its row is held by something else; its orders wait apart");
+            let desk = self.clone();
+            self.tasks.spawn(async move { desk.run_lane(sku).await });
+        }
+        self.count_lanes();
+    }
+
+    fn count_lanes(&self) {
+        self.metrics.lanes.record(self.queues().lanes() as u64, &[]);
+    }
+
+    /// Until nobody waits in it.
+    async fn run_lane(self: Arc<Self>, sku: Sku) {
+        loop {
+            let Ok(turn) = self.lanes_at_work.acquire().await else { return };
+            match self.wait_until_free(&sku).await {
+                Ok(()) => {
+                    let waiters = self.take(Some(&sku));
+                    batch::run(&self, Some(&sku), waiters, &mut Memory::default()).await;
+                }
+                Err(StoreError::Busy(_)) => {}
+                Err(error) => {
+                    let problem = Problem::from(error);
+                    for waiter in self.take(Some(&sku)) {
+                        waiter.answer(Answer::Err(problem.clone()));
+                    }
+                }
+            }
+            drop(turn);
+            if self.queues().close_lane(&sku) {
+                return self.count_lanes();
+            }
+        }
+    }
+
+    /// Alone, so that an order of several products holds none of the others meanwhile.
+    async fn wait_until_free(&self, sku: &Sku) -> Result<(), StoreError> {
+        let waiting = async {
+            let connection = self.pool.get().await?;
+            shelves::wait_until_free(&connection, sku).await
+        };
+        let away = |_| StoreError::Unavailable("no answer in time".to_owned());
+        tokio::time::timeout(self.wait_max, waiting).await.unwrap_or_else(|elapsed| Err(away(elapsed)))
+    }
+}
+
+/// The worker behind the queues.
+pub struct IntakeWorker {
+    desk: Arc<Desk>,
+}
+
+impl IntakeWorker {
+    pub(super) fn new(desk: Arc<Desk>) -> Self {
+        Self { desk }
+    }
+
+    /// Takes batches until `stop`, then what is still queued.
+    pub async fn run(self, stop: CancellationToken) {
+        let desk = self.desk;
+        let mut memory = Memory::default();
+        loop {
+            let waiters = desk.take(None);
+            if !waiters.is_empty() {
+                let begun = Instant::now();
+                desk.metrics.batch_size.record(waiters.len() as u64, &[]);
+                batch::run(&desk, None, waiters, &mut memory).await;
+                desk.metrics.batch_duration.record(begun.elapsed().as_secs_f64(), &[]);
+            } else if desk.queues().is_closed() && desk.tasks.is_empty() {
+                return stop.cancelled().await;
+            } else {
+                tokio::select! {
+                    () = desk.arrived.notified() => {}
+                    () = stop.cancelled(), if !desk.queues().is_closed() => desk.queues().close(),
+                    () = tokio::time::sleep(Duration::from_millis(20)), if desk.queues().is_closed() => {}
+                }
+            }
+        }
+    }
+}
