@@ -31,7 +31,8 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let context = Context {
         pool: builder.pool.clone(),
         outbox: builder.outbox.clone(),
-        replenishment: settings.replenishment.clone(),
+        limits: settings.limits(),
+        refusal_pause: settings.replenishment.refusal_pause(),
         hand_out: Arc::default(),
     };
     let intake_pool = shared::db::pool(&settings.intake_database(), IDENTITY.name)?;

@@ -52,6 +52,12 @@ pub struct Intake {
 pub struct Shop {
     /// ISO 4217 code of all prices.
     pub currency: String,
+    /// Most units of a product in one order of a shopper, where the product does not say.
+    pub max_per_order: i64,
+    /// The highest that a product may say.
+    pub max_per_order_ceiling: i64,
+    /// Most units of a product that may wait, where its policy does not say.
+    pub max_backordered: i64,
 }
 
 /// Replenishment.
@@ -70,11 +76,6 @@ pub struct Replenishment {
 }
 
 impl Replenishment {
-    /// Bounds of what is ordered automatically.
-    pub fn limits(&self) -> Limits {
-        Limits { open_max: self.open_max, auto_units_max: self.auto_units_max }
-    }
-
     /// Pauses after refusals.
     pub fn refusal_pause(&self) -> RefusalPause {
         RefusalPause { base_s: self.refusal_pause_s, max_s: self.refusal_pause_max_s }
@@ -82,6 +83,16 @@ impl Replenishment {
 }
 
 impl Settings {
+    /// What decisions are bounded by.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            open_max: self.replenishment.open_max,
+            auto_units_max: self.replenishment.auto_units_max,
+            max_backordered: self.shop.max_backordered,
+            max_per_order: self.shop.max_per_order,
+        }
+    }
+
     /// The database as the intake uses it: nothing there waits for longer than an order may.
     pub fn intake_database(&self) -> Database {
         Database {
@@ -122,6 +133,13 @@ impl shared::settings::Settings for Settings {
         );
         let currency = &self.shop.currency;
         let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
+        let ceiling = self.shop.max_per_order_ceiling;
+        require((1..=1_000_000).contains(&ceiling), "shop.max_per_order_ceiling: must be 1 to 1000000");
+        require(
+            (1..=ceiling).contains(&self.shop.max_per_order),
+            "shop.max_per_order: must be 1 to shop.max_per_order_ceiling",
+        );
+        require((0..=1_000_000).contains(&self.shop.max_backordered), "shop.max_backordered: must be 0 to 1000000");
         require(is_code, "shop.currency: must be three capital letters (ISO 4217)");
         require(self.retention.refused_orders_days <= 36_500, "retention.refused_orders_days: must be 0 to 36500");
         require(

@@ -108,7 +108,7 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Tables that `shared` brings, and diesel's own.
-const SHARED_TABLES: [&str; 10] = [
+const SHARED_TABLES: [&str; 11] = [
     "outbox",
     "outbox_claims",
     "message_retries",
@@ -117,6 +117,7 @@ const SHARED_TABLES: [&str; 10] = [
     "dead_letters",
     "redrives",
     "installation",
+    "heartbeats",
     "redrive_letters",
     "__diesel_schema_migrations",
 ];

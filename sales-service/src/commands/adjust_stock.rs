@@ -70,7 +70,7 @@ pub async fn adjust_stock(
             let reference = format!("adjustment by {}", asked.actor);
             change.look_who_waits(connection).await?;
             change.take_in(&adjustment.sku, arrival, &reference, asked.trace);
-            let limits = context.replenishment.limits();
+            let limits = context.limits;
             let saved = change.save(connection, limits, asked.actor, adjustment.note.as_deref()).await?;
             let movement_id =
                 saved.movements.first().copied().ok_or_else(|| corrupt("an adjustment's ledger entry"))?;

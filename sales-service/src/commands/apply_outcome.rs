@@ -28,8 +28,8 @@ pub async fn apply_outcome(
     } else {
         Outcome::Accepted
     };
-    let pause = context.replenishment.refusal_pause();
-    let limits = context.replenishment.limits();
+    let pause = context.refusal_pause;
+    let limits = context.limits;
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
         .transaction(async move |connection| {

@@ -49,7 +49,7 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
                 let arrival = Arrival { cause: Cause::Cancellation, units: *filled, given_up: *waiting };
                 change.take_in(sku, arrival, &id.to_string(), asked.trace);
             }
-            let limits = context.replenishment.limits();
+            let limits = context.limits;
             let saved = change.save(connection, limits, asked.actor, asked.reason).await?;
             let mut events = saved.events;
             if saved.has_left {

@@ -60,7 +60,7 @@ pub async fn request_replenishment(
                 status_since: Some(now),
             };
             replenishments::insert(connection, std::slice::from_ref(&row)).await?;
-            let limits = context.replenishment.limits();
+            let limits = context.limits;
             let mut events = change.save(connection, limits, asked.actor, None).await?.events;
             events.push(requested(&sku, &row, now, &asked)?);
             outbox::append(connection, events).await?;
@@ -114,7 +114,7 @@ pub async fn change_replenishment(
                 }
             };
             replenishments::update(connection, &row).await?;
-            let limits = context.replenishment.limits();
+            let limits = context.limits;
             let mut events = change_of_stock.save(connection, limits, asked.actor, asked.reason).await?.events;
             events.extend(event);
             outbox::append(connection, events).await?;

@@ -70,7 +70,7 @@ async fn slice(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku)
         return Ok(false);
     }
     incoming::set_left(connection, row.id, left).await?;
-    let saved = change.save(connection, context.replenishment.limits(), &row.actor, row.note.as_deref()).await?;
+    let saved = change.save(connection, context.limits, &row.actor, row.note.as_deref()).await?;
     outbox::append(connection, saved.events).await?;
     Ok(true)
 }

@@ -97,6 +97,6 @@ pub async fn replenishment_decision(
 ) -> Result<Option<(StockView, Stance)>, StoreError> {
     let filter = StockFilter { skus: Some(&[sku]), ..StockFilter::default() };
     let Some(view) = stock(context, filter, 1).await?.into_iter().next() else { return Ok(None) };
-    let stance = view.shelf.stance(context.replenishment.limits(), shelves::moment(now));
+    let stance = view.shelf.stance(context.limits, shelves::moment(now));
     Ok(Some((view, stance)))
 }

@@ -24,7 +24,8 @@ pub use shared::operation::{Answered, Asked};
 use shared::outbox::Outbox;
 use tokio::sync::Notify;
 
-use crate::settings::Replenishment;
+use crate::domain::replenishment::RefusalPause;
+use crate::domain::shelf::Limits;
 
 /// What every command needs.
 #[derive(Clone)]
@@ -33,8 +34,10 @@ pub struct Context {
     pub pool: Pool,
     /// Rung after each commit that wrote events.
     pub outbox: Outbox,
-    /// Bounds and pauses of what is ordered automatically.
-    pub replenishment: Replenishment,
+    /// What decisions are bounded by.
+    pub limits: Limits,
+    /// Pauses after refusals.
+    pub refusal_pause: RefusalPause,
     /// Notified when units are left to be handed out.
     pub hand_out: Arc<Notify>,
 }

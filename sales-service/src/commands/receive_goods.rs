@@ -24,7 +24,7 @@ pub type TracedReceipt = (StockReceived, TraceContext);
 /// are not given here, because there are too many of them, [`super::hand_out`] gives them.
 pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> Result<(), HandleError> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
-    let limits = context.replenishment.limits();
+    let limits = context.limits;
     let has_left = connection
         .transaction(async move |connection| {
             let skus: BTreeSet<Sku> = receipts.iter().map(|(receipt, _)| receipt.sku.clone()).collect();

@@ -46,7 +46,7 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
 
 async fn evaluate(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
     let Some(mut change) = StockChange::lock_one(connection, sku).await? else { return Ok(()) };
-    let (limits, now) = (context.replenishment.limits(), shelves::moment(change.at));
+    let (limits, now) = (context.limits, shelves::moment(change.at));
     let asks = |shelf: &Shelf| !shelf.clone().replenish(sku, false, limits, now, &mut RequestId::generate).is_empty();
     // Figures that do not change are not written, and nobody needs to hear of them.
     if !change.shelf(sku).is_some_and(asks) {

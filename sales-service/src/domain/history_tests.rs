@@ -11,6 +11,7 @@ use shared::ids::{Quantity, Sku};
 
 use self::model::Model;
 use self::shop::Shop;
+use super::order::OnShortage;
 use super::policy::{Mode, Shortage};
 use super::replenishment::Outcome;
 use super::shelf::Limits;
@@ -21,7 +22,7 @@ const PRODUCTS: usize = 3;
 /// What may happen to a shop. Numbers choose among what is there, round and round.
 #[derive(Debug, Clone)]
 enum Step {
-    Order { lines: Vec<(usize, i64)>, on_shortage: Option<Shortage> },
+    Order { lines: Vec<(usize, i64)>, on_shortage: Option<OnShortage> },
     Cancel { order: usize },
     Adjust { product: usize, cause: Cause, delta: i64 },
     Receive { replenishment: usize, units: i64 },
@@ -37,14 +38,14 @@ enum Step {
 }
 
 /// Low enough to be met.
-const LIMITS: Limits = Limits { open_max: 3, auto_units_max: 40 };
+const LIMITS: Limits = Limits { open_max: 3, auto_units_max: 40, max_backordered: 30, max_per_order: 1_000 };
 /// Lines that are filled at once.
 const FILLED_MAX: usize = 2;
 
 fn step() -> impl Strategy<Value = Step> {
     let any = 0_usize..100;
     let product = 0_usize..PRODUCTS;
-    let shortage = prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder)];
+    let shortage = prop_oneof![Just(OnShortage::Reject), Just(OnShortage::Backorder)];
     let lines = prop::collection::btree_map(product.clone(), 1_i64..12, 1..=PRODUCTS);
     let outcome = prop_oneof![
         2 => Just(Outcome::Accepted),
@@ -90,7 +91,7 @@ struct Rules {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let mode = prop_oneof![4 => Just(Mode::Auto), 2 => Just(Mode::Manual), 1 => Just(Mode::Off)];
-    let shortage = prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder)];
+    let shortage = prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder), Just(Shortage::Choice)];
     (0_i64..8, 1_i64..20, 1_i64..9, mode, shortage, prop::option::of(0_i64..15)).prop_map(
         |(reorder_point, above, lot_size, mode, shortage, max_backordered)| {
             let order_up_to = reorder_point + above;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use shared::ids::{OrderId, Quantity, RequestId, Sku};
 
-use super::order::OrderStatus;
-use super::policy::Shortage;
+use super::order::{OnShortage, OrderStatus};
 use super::shelf::{Limits, Moment, NewReplenishment, Shelf, Shelves};
 use super::stock::{Cause, Movement};
 
@@ -18,7 +17,9 @@ pub struct NewOrder {
     /// What, and how many.
     pub lines: Vec<(Sku, Quantity)>,
     /// What to do when stock is short; None for each product's policy.
-    pub on_shortage: Option<Shortage>,
+    pub on_shortage: Option<OnShortage>,
+    /// Whether it may have no more than `max_per_order` of a product: not where operators order.
+    pub is_limited: bool,
 }
 
 /// A line of a decided order.
@@ -69,9 +70,14 @@ impl DecidedOrder {
     }
 }
 
-/// An order that names products which are not there; it leaves no trace.
+/// Why an order is not looked at further; it leaves no trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownProducts(pub Vec<Sku>);
+pub enum Unacceptable {
+    /// These products are not there.
+    UnknownProducts(Vec<Sku>),
+    /// More of these products than one order may have, and how many it may.
+    TooMany(Vec<(Sku, i64)>),
+}
 
 /// A decided replenishment, and the first order of the batch that made it necessary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +92,7 @@ pub struct CausedReplenishment {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct BatchDecision {
     /// One result per order, in the order of their arrival.
-    pub orders: Vec<Result<DecidedOrder, UnknownProducts>>,
+    pub orders: Vec<Result<DecidedOrder, Unacceptable>>,
     /// Ledger entries, in order.
     pub movements: Vec<Movement<OrderId>>,
     /// Replenishments, in order.
@@ -111,7 +117,7 @@ pub fn decide_orders<'a>(
     let mut decision = BatchDecision::default();
     let mut asking = BTreeMap::new();
     for (place, order) in orders.into_iter().enumerate() {
-        let decided = decide_order(shelves, order, place, &mut asking, &mut decision.movements);
+        let decided = decide_order(shelves, order, place, limits, &mut asking, &mut decision.movements);
         decision.orders.push(decided);
     }
     for (sku, Asking { cause, is_short }) in asking {
@@ -129,18 +135,27 @@ fn decide_order(
     shelves: &mut Shelves,
     order: &NewOrder,
     place: usize,
+    limits: Limits,
     asking: &mut BTreeMap<Sku, Asking>,
     movements: &mut Vec<Movement<OrderId>>,
-) -> Result<DecidedOrder, UnknownProducts> {
+) -> Result<DecidedOrder, Unacceptable> {
     let is_known = |sku: &Sku| shelves.get(sku).is_some_and(|shelf| shelf.on_sale);
     let unknown: Vec<Sku> = order.lines.iter().map(|(sku, _)| sku).filter(|sku| !is_known(sku)).cloned().collect();
     if !unknown.is_empty() {
-        return Err(UnknownProducts(unknown));
+        return Err(Unacceptable::UnknownProducts(unknown));
+    }
+    let excess = |(sku, quantity): &(Sku, Quantity)| {
+        let most = shelves.get(sku)?.max_per_order.unwrap_or(limits.max_per_order);
+        (quantity.get() > most).then(|| (sku.clone(), most))
+    };
+    let too_many: Vec<(Sku, i64)> = order.lines.iter().filter(|_| order.is_limited).filter_map(excess).collect();
+    if !too_many.is_empty() {
+        return Err(Unacceptable::TooMany(too_many));
     }
     let must_reject = order
         .lines
         .iter()
-        .any(|(sku, quantity)| shelves.get(sku).is_none_or(|shelf| !can_sell(shelf, *quantity, order.on_shortage)));
+        .any(|(sku, quantity)| !shelves.get(sku).is_some_and(|shelf| can_sell(shelf, *quantity, order, limits)));
     let mut lines = Vec::with_capacity(order.lines.len());
     for (sku, quantity) in &order.lines {
         let Some(shelf) = shelves.get_mut(sku) else { continue };
@@ -188,12 +203,7 @@ fn promise(shelves: &Shelves, order: &mut DecidedOrder, now: Moment) {
     }
 }
 
-fn can_sell(shelf: &Shelf, quantity: Quantity, on_shortage: Option<Shortage>) -> bool {
+fn can_sell(shelf: &Shelf, quantity: Quantity, order: &NewOrder, limits: Limits) -> bool {
     let missing = quantity.get() - shelf.figures.on_hand;
-    if missing <= 0 {
-        return true;
-    }
-    let may_wait = on_shortage.unwrap_or(shelf.policy.shortage()) == Shortage::Backorder;
-    let fits = shelf.policy.max_backordered().is_none_or(|most| shelf.figures.backordered + missing <= most);
-    may_wait && fits
+    missing <= 0 || (shelf.policy.shortage().may_wait(order.on_shortage) && missing <= shelf.backorder_room(limits))
 }

@@ -7,13 +7,14 @@ use shared::ids::{OrderId, Quantity, RequestId, Sku};
 use uuid::Uuid;
 
 use super::intake::{BatchDecision, DecidedOrder, NewOrder, decide_orders};
-use super::order::OrderStatus;
+use super::order::{OnShortage, OrderStatus};
 use super::policy::{Mode, Policy, Shortage};
 use super::shelf::{Limits, Pauses, Shelf, Shelves};
 use super::stock::Figures;
 
 /// Far away: what they bound is tested beside them.
-const LIMITS: Limits = Limits { open_max: 1_000, auto_units_max: 1_000_000 };
+const LIMITS: Limits =
+    Limits { open_max: 1_000, auto_units_max: 1_000_000, max_backordered: 1_000_000, max_per_order: 10 };
 
 fn sku(index: usize) -> Sku {
     format!("SKU-{index}").parse().expect("sku")
@@ -26,7 +27,7 @@ prop_compose! {
         above in 1_i64..30,
         lot_size in 1_i64..12,
         mode in prop_oneof![4 => Just(Mode::Auto), 1 => Just(Mode::Manual), 1 => Just(Mode::Off)],
-        shortage in prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder)],
+        shortage in prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder), Just(Shortage::Choice)],
         max_backordered in prop::option::of(0_i64..20),
         unit_price in 0_i64..1000,
         on_sale in prop::bool::weighted(0.95),
@@ -39,6 +40,7 @@ prop_compose! {
             factory_id: "FF-1".parse().expect("factory"),
             unit_price,
             on_sale,
+            max_per_order: None,
             lead_time_s: Some(40),
             open: Vec::new(),
             automatic_open: 0,
@@ -57,16 +59,19 @@ fn shelves() -> impl Strategy<Value = Shelves> {
 fn orders() -> impl Strategy<Value = Vec<NewOrder>> {
     let order = (
         prop::collection::btree_map(0_usize..4, 1_i64..15, 1..4),
-        prop::option::of(prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder)]),
+        prop::option::of(prop_oneof![Just(OnShortage::Reject), Just(OnShortage::Backorder)]),
+        prop::bool::weighted(0.2),
     );
     prop::collection::vec(order, 0..40).prop_map(|orders| {
-        let build = |(number, (lines, on_shortage)): (usize, (BTreeMap<usize, i64>, Option<Shortage>))| NewOrder {
+        type Wish = (BTreeMap<usize, i64>, Option<OnShortage>, bool);
+        let build = |(number, (lines, on_shortage, is_limited)): (usize, Wish)| NewOrder {
             id: OrderId(Uuid::from_u128(number as u128)),
             lines: lines
                 .into_iter()
                 .map(|(index, units)| (sku(index), Quantity::try_from(units).expect("in range")))
                 .collect(),
             on_shortage,
+            is_limited,
         };
         orders.into_iter().enumerate().map(build).collect()
     })
@@ -164,6 +169,7 @@ proptest! {
             id: OrderId(Uuid::from_u128(number as u128)),
             lines: vec![(sku(0), quantity)],
             on_shortage: None,
+            is_limited: false,
         }).collect();
         let mut new_id = ids();
         let (mut links, mut requests) = (0, 0);
@@ -192,7 +198,8 @@ proptest! {
         let orders: Vec<NewOrder> = (0..count).map(|number| NewOrder {
             id: OrderId(Uuid::from_u128(number as u128)),
             lines: vec![(sku(0), one)],
-            on_shortage: Some(Shortage::Reject),
+            on_shortage: Some(OnShortage::Reject),
+            is_limited: true,
         }).collect();
         let decision = decide_orders(&mut shelves, &orders, LIMITS, 0, &mut ids());
         prop_assert!(decision.replenishments.len() <= 1);

@@ -18,7 +18,7 @@ macro_rules! names {
 fn names_are_the_contracts_and_read_back() {
     assert_eq!(names!(OrderStatus), ["confirmed", "backordered", "rejected", "cancelled"]);
     assert_eq!(names!(Mode), ["auto", "manual", "off"]);
-    assert_eq!(names!(Shortage), ["reject", "backorder"]);
+    assert_eq!(names!(Shortage), ["reject", "backorder", "choice"]);
     assert_eq!(names!(Status), ["proposed", "open", "stalled", "complete", "closed_short", "refused", "cancelled"]);
     let causes = ["sale", "cancellation", "receipt", "backorder_fill", "cycle_count", "damage", "return", "correction"];
     assert_eq!(Cause::ALL.map(Cause::name), causes);

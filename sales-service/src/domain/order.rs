@@ -1,5 +1,14 @@
 //! What can become of an order.
 
+/// What an order wants done when stock is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnShortage {
+    /// Nothing of it is sold.
+    Reject,
+    /// What is missing waits for stock.
+    Backorder,
+}
+
 /// What became of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderStatus {

@@ -2,6 +2,7 @@
 
 use shared::ids::{Quantity, UNITS_MAX};
 
+use super::order::OnShortage;
 use super::stock::Figures;
 
 /// Who orders more.
@@ -39,25 +40,37 @@ impl Mode {
 pub enum Shortage {
     /// It is refused.
     Reject,
-    /// It waits.
+    /// It waits, unless the order says that it does not want to.
     Backorder,
+    /// It waits if the order says so, and is refused otherwise.
+    Choice,
 }
 
 impl Shortage {
     /// All of them.
-    pub const ALL: [Shortage; 2] = [Shortage::Reject, Shortage::Backorder];
+    pub const ALL: [Shortage; 3] = [Shortage::Reject, Shortage::Backorder, Shortage::Choice];
 
     /// Its name, in the database and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Shortage::Reject => "reject",
             Shortage::Backorder => "backorder",
+            Shortage::Choice => "choice",
         }
     }
 
     /// The one of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|shortage| shortage.name() == name)
+    }
+
+    /// Whether an order may wait; `wish` is what the order says of it.
+    pub fn may_wait(self, wish: Option<OnShortage>) -> bool {
+        match self {
+            Shortage::Reject => false,
+            Shortage::Backorder => wish != Some(OnShortage::Reject),
+            Shortage::Choice => wish == Some(OnShortage::Backorder),
+        }
     }
 }
 
@@ -136,7 +149,7 @@ impl Policy {
     pub fn shortage(&self) -> Shortage {
         self.shortage
     }
-    /// Most units that may wait at once; None for no bound.
+    /// Most units that may wait at once; None for the bound of all products.
     pub fn max_backordered(&self) -> Option<i64> {
         self.max_backordered
     }

@@ -28,6 +28,8 @@ pub struct Shelf {
     pub unit_price: i64,
     /// Whether shoppers may order it.
     pub on_sale: bool,
+    /// Most units of it in one order of a shopper; None for the bound of all products.
+    pub max_per_order: Option<i64>,
     /// Requests that are on order, the oldest first; of very many only the first.
     pub open: Vec<OpenRequest>,
     /// Requests on order that nobody asked for by hand.
@@ -65,13 +67,17 @@ pub struct OpenRequest {
 /// Products by their SKU.
 pub type Shelves = BTreeMap<Sku, Shelf>;
 
-/// Bounds of what is ordered without a person.
+/// Bounds of what is ordered without a person, and of what shoppers order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Automatic requests that may be open for one product.
     pub open_max: usize,
     /// Units that may be on order for one product; beyond that a person approves.
     pub auto_units_max: i64,
+    /// Units of a product that may wait, where its policy does not say.
+    pub max_backordered: i64,
+    /// Units of a product in one order of a shopper, where the product does not say.
+    pub max_per_order: i64,
 }
 
 /// More is to be made.
@@ -112,6 +118,11 @@ impl Shelf {
     /// The policy as it holds now: a withdrawn product is only made for orders that wait already.
     pub fn policy_now(&self) -> Policy {
         if self.on_sale { self.policy.clone() } else { self.policy.withdrawn() }
+    }
+
+    /// Units that may still be sold without being there.
+    pub fn backorder_room(&self, limits: Limits) -> i64 {
+        (self.policy.max_backordered().unwrap_or(limits.max_backordered) - self.figures.backordered).max(0)
     }
 
     /// Whether the figures ask for more; `is_short` when a line just could not be sold in full.
@@ -235,6 +246,8 @@ mod tests {
     use super::super::policy::Shortage;
     use super::*;
 
+    const LIMITS: Limits = Limits { open_max: 20, auto_units_max: 1000, max_backordered: 10_000, max_per_order: 1_000 };
+
     fn id(number: u128) -> RequestId {
         RequestId(Uuid::from_u128(number))
     }
@@ -247,6 +260,7 @@ mod tests {
             lead_time_s: Some(40),
             unit_price: 1,
             on_sale: true,
+            max_per_order: None,
             open: Vec::new(),
             automatic_open: 0,
             has_proposal: false,
@@ -284,14 +298,14 @@ mod tests {
     #[test]
     fn automatic_requests_are_bounded_in_number_and_units() {
         let short = Figures { backordered: 100, ..Figures::default() };
-        let limits = Limits { open_max: 2, auto_units_max: 1000 };
+        let limits = Limits { open_max: 2, ..LIMITS };
         let mut full = Shelf { automatic_open: 2, ..shelf(short, Mode::Auto) };
         assert_eq!(decide(&mut full, limits), [], "the next receipt or sweep asks again");
         let mut one = shelf(short, Mode::Auto);
         assert_eq!(decide(&mut one, limits), [(120, false)]);
         // 50 units: six lots of eight at once, the rest when a person says so, and only once.
         let mut limited = shelf(short, Mode::Auto);
-        let limits = Limits { open_max: 20, auto_units_max: 50 };
+        let limits = Limits { auto_units_max: 50, ..LIMITS };
         assert_eq!(decide(&mut limited, limits), [(48, false), (72, true)]);
         assert_eq!(decide(&mut limited, limits), []);
         assert_eq!(decide(&mut shelf(short, Mode::Manual), limits), [(120, true)]);
@@ -300,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_withdrawn_product_is_made_for_who_waits_and_not_for_the_shelf() {
-        let limits = Limits { open_max: 20, auto_units_max: 1000 };
+        let limits = LIMITS;
         let mut withdrawn = Shelf { on_sale: false, ..shelf(Figures::default(), Mode::Auto) };
         assert_eq!(decide(&mut withdrawn, limits), []);
         withdrawn.figures.backordered = 9;
@@ -309,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_answer_says_what_holds_an_order_back() {
-        let limits = Limits { open_max: 2, auto_units_max: 1000 };
+        let limits = Limits { open_max: 2, ..LIMITS };
         let low = Figures { on_hand: 2, ..Figures::default() };
         let words = |shelf: Shelf| {
             let stance = shelf.stance(limits, 0);

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, check_word, parse_strict};
+use shared::http::{IdempotencyKey, Listener, PageQuery, Paged, RawJson, check_word, parse_strict};
 use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use shared::ids::{OrderId, Quantity, Sku};
 use shared::problem::{Problem, ProblemBody, ProblemKind};
@@ -17,7 +17,9 @@ use super::{Money, State, bounded, invalid, words};
 use crate::commands::Asked;
 use crate::commands::cancel_order::cancel_order;
 use crate::commands::look_up::{self, OrderFilter, OrderLineRow, OrderView, RestockEtas};
-use crate::commands::take_orders::{Decided, DecidedLine, NewOrder, OrderRequest, OrderStatus, Render, Shortage};
+use crate::commands::take_orders::{
+    Decided, DecidedLine, NewOrder, OnShortage as Wish, OrderRequest, OrderStatus, Render,
+};
 use crate::settings::Shop;
 
 const ENDPOINT: &str = "POST /api/v1/orders";
@@ -141,6 +143,7 @@ struct OutOfStock {
 pub async fn post_order(
     state: Data<State>,
     key: IdempotencyKey,
+    listener: Listener,
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -163,9 +166,10 @@ pub async fn post_order(
             id: OrderId::generate(),
             lines: distinct_lines(order.lines)?,
             on_shortage: order.on_shortage.map(|wish| match wish {
-                OnShortage::Reject => Shortage::Reject,
-                OnShortage::Backorder => Shortage::Backorder,
+                OnShortage::Reject => Wish::Reject,
+                OnShortage::Backorder => Wish::Backorder,
             }),
+            is_limited: listener == Listener::Public,
         },
         key,
         trace: TraceContext::of(&request),

@@ -37,9 +37,14 @@ pub struct Product {
     available: i64,
     #[schema(value_type = words::ProductStatus)]
     status: &'static str,
-    /// When more should be here; null when nothing is on its way or nobody knows.
+    /// When a unit that is ordered now should be here, if none is on hand; null when nobody knows.
     #[schema(required)]
     restock_eta: Option<DateTime<Utc>>,
+    /// Most units of it in one order.
+    #[schema(example = 1000)]
+    max_per_order: i64,
+    /// What becomes of an order that stock cannot fill.
+    shortage: ShortageWord,
 }
 
 /// A product as an operator sends it.
@@ -54,6 +59,9 @@ pub struct ProductBody {
     #[serde(default = "yes")]
     #[schema(example = true)]
     on_sale: bool,
+    /// Most units of it in one order of a shopper; without it the shop's bound of all products.
+    #[schema(minimum = 1, maximum = 10_000, example = 20)]
+    max_per_order: Option<i64>,
     policy: PolicyBody,
 }
 
@@ -75,7 +83,8 @@ pub struct PolicyBody {
     lot_size: i64,
     mode: ModeWord,
     shortage: ShortageWord,
-    /// Most units that may wait; without it there is no bound.
+    /// Most units that may wait; without it the shop's bound of all products.
+    #[schema(minimum = 0, maximum = 1_000_000, example = 500)]
     max_backordered: Option<i64>,
 }
 
@@ -95,10 +104,22 @@ enum ModeWord {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ShortageWord {
-    /// Refused.
+    /// Refused, whatever the order says.
     Reject,
-    /// Sold, to be delivered when there is stock.
+    /// Sold, to be delivered when there is stock, unless the order says `reject`.
     Backorder,
+    /// Sold only when the order says `backorder`.
+    Choice,
+}
+
+impl From<Shortage> for ShortageWord {
+    fn from(shortage: Shortage) -> Self {
+        match shortage {
+            Shortage::Reject => Self::Reject,
+            Shortage::Backorder => Self::Backorder,
+            Shortage::Choice => Self::Choice,
+        }
+    }
 }
 
 /// A product as operators see it.
@@ -114,6 +135,9 @@ pub struct ProductDetails {
     /// Whether shoppers see it.
     #[schema(example = true)]
     on_sale: bool,
+    /// Most units of it in one order of a shopper; null for the shop's bound of all products.
+    #[schema(required, example = 20)]
+    max_per_order: Option<i64>,
     policy: PolicyBody,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -129,6 +153,7 @@ impl PolicyBody {
         let shortage = match self.shortage {
             ShortageWord::Reject => Shortage::Reject,
             ShortageWord::Backorder => Shortage::Backorder,
+            ShortageWord::Choice => Shortage::Choice,
         };
         Policy::new(self.reorder_point, self.order_up_to, self.lot_size, mode, shortage, self.max_backordered)
             .map_err(|error| invalid(&format!("policy.{}", error.field), error.must))
@@ -145,10 +170,7 @@ impl PolicyBody {
                 Some(Mode::Manual) => ModeWord::Manual,
                 Some(Mode::Off) | None => ModeWord::Off,
             },
-            shortage: match Shortage::of_name(&row.shortage) {
-                Some(Shortage::Backorder) => ShortageWord::Backorder,
-                Some(Shortage::Reject) | None => ShortageWord::Reject,
-            },
+            shortage: Shortage::of_name(&row.shortage).unwrap_or(Shortage::Reject).into(),
             max_backordered: row.max_backordered,
         }
     }
@@ -166,17 +188,22 @@ impl ProductBody {
         if !(0..=PRICE_MAX).contains(&self.price.amount) {
             return Err(invalid("price.amount", "must be 0 to 1000000000 minor units"));
         }
-        let policy = self.policy.parse()?;
+        let ceiling = shop.max_per_order_ceiling;
+        if self.max_per_order.is_some_and(|most| !(1..=ceiling).contains(&most)) {
+            return Err(invalid("max_per_order", &format!("must be 1 to {ceiling}, or absent")));
+        }
+        let (max_per_order, policy) = (self.max_per_order, self.policy.parse()?);
         let (price, factory_id) = (self.price.amount, self.factory_id.clone());
-        Ok(NewProduct { sku, name, price, factory_id, on_sale: self.on_sale, policy })
+        Ok(NewProduct { sku, name, price, factory_id, on_sale: self.on_sale, max_per_order, policy })
     }
 }
 
 impl Product {
-    fn of(shop: &Shop, view: StockView) -> Self {
+    fn of(state: &State, view: StockView) -> Self {
+        let (shortage, limits) = (view.shelf.policy.shortage(), state.context.limits);
         let (available, restock_eta) = (view.stock.on_hand, view.restock_eta(Utc::now()));
         let status = match available {
-            0 if view.product.shortage == "backorder" => "backorder",
+            0 if shortage != Shortage::Reject && view.shelf.backorder_room(limits) > 0 => "backorder",
             0 => "sold_out",
             units if units <= LOW.max(view.product.reorder_point) => "low",
             _ => "in_stock",
@@ -184,7 +211,9 @@ impl Product {
         Self {
             sku: view.product.sku,
             name: view.product.name,
-            price: shop.money(view.product.price),
+            price: state.shop.money(view.product.price),
+            max_per_order: view.product.max_per_order.unwrap_or(limits.max_per_order),
+            shortage: shortage.into(),
             available,
             status,
             restock_eta,
@@ -204,7 +233,7 @@ pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Resul
     let page = query.page(LIST)?;
     let filter = StockFilter { only_on_sale: true, after: page.after.as_deref(), ..StockFilter::default() };
     let views = look_up::stock(&state.context, filter, page.fetch()).await?;
-    let products: Vec<Product> = views.into_iter().map(|view| Product::of(&state.shop, view)).collect();
+    let products: Vec<Product> = views.into_iter().map(|view| Product::of(&state, view)).collect();
     Ok(HttpResponse::Ok().json(page.answer(LIST, products, |product| product.sku.clone())))
 }
 
@@ -223,7 +252,7 @@ pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpRe
     let sku = sku_in_path(&sku)?;
     let filter = StockFilter { skus: Some(&[sku.as_str()]), only_on_sale: true, ..StockFilter::default() };
     let view = look_up::stock(&state.context, filter, 1).await?.into_iter().next().ok_or_else(no_such_product)?;
-    Ok(HttpResponse::Ok().json(Product::of(&state.shop, view)))
+    Ok(HttpResponse::Ok().json(Product::of(&state, view)))
 }
 
 /// Add a product with nothing on hand, or change one. Stock is not touched.
@@ -264,6 +293,7 @@ pub async fn put_product(
         name: put.row.name,
         factory_id: put.row.factory_id,
         on_sale: put.row.on_sale,
+        max_per_order: put.row.max_per_order,
         created_at: put.row.created_at,
         updated_at: put.row.updated_at,
     };

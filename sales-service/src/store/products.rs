@@ -41,6 +41,8 @@ pub struct ProductRow {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+    /// Most units of it in one order of a shopper; None for the bound of all products.
+    pub max_per_order: Option<i64>,
 }
 
 /// A product to be written.
@@ -56,6 +58,8 @@ pub struct Product {
     pub factory_id: FactoryId,
     /// Whether shoppers see it.
     pub on_sale: bool,
+    /// Most units of it in one order of a shopper; None for the bound of all products.
+    pub max_per_order: Option<i64>,
     /// When and how much to order.
     pub policy: Policy,
 }
@@ -96,6 +100,7 @@ impl From<&Product> for ProductRow {
             version: 1,
             created_at: now,
             updated_at: now,
+            max_per_order: product.max_per_order,
         }
     }
 }

@@ -16,6 +16,7 @@ diesel::table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        max_per_order -> Nullable<BigInt>,
     }
 }
 

@@ -84,6 +84,7 @@ fn assemble(figures: Vec<StockRow>, terms: Vec<Terms>, open: Vec<OpenRow>) -> Re
             lead_time_s: terms.lead_time_s,
             unit_price: terms.product.price,
             on_sale: terms.product.on_sale,
+            max_per_order: terms.product.max_per_order,
             open: requests.remove(&row.sku).unwrap_or_default(),
             automatic_open: usize::try_from(terms.automatic_open).unwrap_or_default(),
             has_proposal: terms.has_proposal,

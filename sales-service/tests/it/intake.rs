@@ -50,8 +50,10 @@ async fn the_walk_through_of_a_product_with_three_units() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_several_lines_is_all_or_none() {
     let shop = Shop::open().await;
-    shop.product("A", 5, policy()).await;
-    shop.product("B", 1, policy()).await;
+    let mut choice = policy();
+    choice["shortage"] = json!("choice");
+    shop.product("A", 5, choice.clone()).await;
+    shop.product("B", 1, choice).await;
     let lines = json!([{"sku": "A", "quantity": 2}, {"sku": "B", "quantity": 2}]);
     let refused = shop.order(json!({"lines": lines, "on_shortage": "reject"})).await;
     assert_eq!(refused.status, 409);

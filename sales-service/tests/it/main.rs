@@ -20,6 +20,7 @@ mod pipeline;
 mod replicas;
 mod retries;
 mod schema;
+mod stalls;
 mod stock_keeping;
 mod support;
 mod timeline;

@@ -30,13 +30,16 @@ async fn down_undoes_up() {
     let looked_up = include_str!("../../../shared/migrations/0001-01-07-000000_timeline/down.sql");
     let known = include_str!("../../migrations/2026-11-28-000004_known_shelves/down.sql");
     let refused = include_str!("../../migrations/2026-11-28-000002_old_refused_orders/down.sql");
+    let heartbeat = include_str!("../../../shared/migrations/0001-01-09-000000_heartbeat/down.sql");
     let by_id = include_str!("../../../shared/migrations/0001-01-08-000000_outbox_by_id/down.sql");
     let versions = include_str!("../../migrations/2026-11-30-000001_versions/down.sql");
+    let limits = include_str!("../../migrations/2026-11-30-000002_order_limits/down.sql");
     let keys = include_str!("../../migrations/2026-11-30-000003_order_keys/down.sql");
     let lines = include_str!("../../migrations/2026-11-30-000004_order_lines_key/down.sql");
     for down in [
         lines,
         keys,
+        limits,
         versions,
         known,
         timeline,
@@ -45,6 +48,7 @@ async fn down_undoes_up() {
         facts,
         snooze,
         own,
+        heartbeat,
         by_id,
         looked_up,
         claims,

@@ -176,7 +176,8 @@ impl Shop {
                     (SELECT coalesce(-sum(delta), 0) FROM stock_movements m \
                      WHERE m.sku = s.sku AND m.cause IN ('sale', 'backorder_fill', 'cancellation')) \
                  OR s.on_order <> (SELECT coalesce(sum(quantity - received), 0) FROM replenishments r \
-                     WHERE r.sku = s.sku AND r.status IN ('open', 'stalled'))",
+                     WHERE r.sku = s.sku AND r.status IN ('open', 'stalled')) \
+                     + (SELECT coalesce(sum(units), 0) FROM incoming i WHERE i.sku = s.sku)",
                 &[],
             )
             .await

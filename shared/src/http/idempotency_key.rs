@@ -6,6 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use utoipa::IntoParams;
 
+use super::Listener;
 use crate::problem::{Problem, ProblemKind};
 
 /// The request's key, 1 to 255 visible ASCII characters, if it sent one.
@@ -17,6 +18,9 @@ pub struct IdempotencyKey(
     pub Option<String>,
 );
 
+/// Shortest key on the public listener.
+const PUBLIC_LENGTH_MIN: usize = 20;
+
 /// Name of the header.
 pub(super) const HEADER: &str = "Idempotency-Key";
 
@@ -26,6 +30,11 @@ impl FromRequest for IdempotencyKey {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let Some(value) = request.headers().get(HEADER) else { return ready(Ok(Self(None))) };
         let visible = (1..=255).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+        // Callers that nobody knows share one namespace: a short key would be somebody else's, too.
+        if visible && Listener::of(request) == Listener::Public && value.len() < PUBLIC_LENGTH_MIN {
+            let detail = format!("Idempotency-Key must have at least {PUBLIC_LENGTH_MIN} characters here; use a UUID.");
+            return ready(Err(Problem::new(ProblemKind::MalformedRequest, detail)));
+        }
         ready(match value.to_str() {
             Ok(text) if visible => Ok(Self(Some(text.to_owned()))),
             _ => Err(Problem::new(

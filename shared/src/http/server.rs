@@ -18,6 +18,7 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::Listener;
 use super::auth::OperatorTokens;
 use super::document::complete;
 use super::middleware::{HttpMetrics, observe};
@@ -161,6 +162,7 @@ pub fn listen(
             let (app, document) = App::new()
                 .into_utoipa_app()
                 .openapi(routes.document.clone())
+                .app_data(if with_operator { Listener::Api } else { Listener::Public })
                 .app_data(Data::new(operations.tokens.clone()))
                 .app_data(Data::new(operations.auditor.clone()))
                 .app_data(Data::new(operations.pool.clone()))

@@ -31,6 +31,10 @@ use crate::settings::Common;
 /// How often the database is asked whether it is well.
 const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// Reads may be answered while no commit is, such as when a standby that must confirm it is away.
+const HEARTBEAT: &str =
+    "INSERT INTO heartbeats (id, at) VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
+
 /// A database that does not answer for so long is not there, though its connection may look whole.
 const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
 
@@ -222,7 +226,7 @@ async fn watch_database(
                     return Err(format!("the schema lacks {}: run `migrate`", missing.join(", ")));
                 }
             }
-            diesel::sql_query("SELECT 1").execute(&mut connection).await.map_err(|error| error.to_string())
+            diesel::sql_query(HEARTBEAT).execute(&mut connection).await.map_err(|error| error.to_string())
         };
         let answer = tokio::time::timeout(DATABASE_CHECK_LIMIT, asked).await;
         match answer.unwrap_or_else(|_| Err("the database does not answer in time".to_owned())) {

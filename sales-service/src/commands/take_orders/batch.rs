@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::join;
 use opentelemetry::KeyValue;
+use serde_json::{Value, json};
 use shared::contracts::OutgoingEvent;
 use shared::contracts::order::{self, OrderLineSummary, OrderSummary};
 use shared::db::Pipeline;
@@ -22,7 +23,7 @@ use super::settle::was_written;
 use super::worker::Desk;
 use super::{Decided, OrderRequest};
 use crate::commands::{Answered, write};
-use crate::domain::intake::{BatchDecision, CausedReplenishment, DecidedOrder, UnknownProducts, decide_orders};
+use crate::domain::intake::{BatchDecision, CausedReplenishment, DecidedOrder, Unacceptable, decide_orders};
 use crate::domain::order::OrderStatus;
 use crate::store::orders::{KEY, OrderKey, OrderToInsert};
 use crate::store::stock::{self, Changed, Hand};
@@ -366,7 +367,7 @@ impl Batch {
         let decision = decide_orders(
             &mut loaded.shelves,
             requests.iter().map(|request| &request.order),
-            desk.context.replenishment.limits(),
+            desk.context.limits,
             shelves::moment(at),
             &mut RequestId::generate,
         );
@@ -382,12 +383,13 @@ impl Batch {
                 *version += 1;
             }
         }
-        let answer = |(request, decided): (&OrderRequest, &Result<DecidedOrder, UnknownProducts>)| match decided {
+        let answer = |(request, decided): (&OrderRequest, &Result<DecidedOrder, Unacceptable>)| match decided {
             Ok(order) => {
                 let answer = desk.render.decided(&Decided { request, order, at });
                 Ok(Answered { answer, is_replay: false })
             }
-            Err(UnknownProducts(skus)) => Err(unknown_products(skus)),
+            Err(Unacceptable::UnknownProducts(skus)) => Err(unknown_products(skus)),
+            Err(Unacceptable::TooMany(lines)) => Err(too_many(lines)),
         };
         let answers = requests.iter().zip(&decision.orders).map(answer).collect();
         Self { leaders: round.leaders.clone(), requests, remembered, held, changed, decision, answers, at }
@@ -501,4 +503,11 @@ fn unknown_products(skus: &[Sku]) -> Problem {
     let list: Vec<&str> = skus.iter().map(Sku::as_str).collect();
     let detail = format!("Not on sale here: {}. Take them out of the order.", list.join(", "));
     Problem::new(ProblemKind::UnknownProduct, detail).with("skus", list)
+}
+
+fn too_many(lines: &[(Sku, i64)]) -> Problem {
+    let list: Vec<String> = lines.iter().map(|(sku, most)| format!("at most {most} of {sku}")).collect();
+    let detail = format!("One order may have {}. Order fewer units.", list.join(", "));
+    let lines: Vec<Value> = lines.iter().map(|(sku, most)| json!({"sku": sku, "max_per_order": most})).collect();
+    Problem::new(ProblemKind::InvalidRequest, detail).with("lines", lines)
 }

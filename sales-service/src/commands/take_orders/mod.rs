@@ -26,8 +26,7 @@ use self::worker::Desk;
 pub use self::worker::{CONNECTIONS, IntakeWorker};
 use super::{Answered, Context};
 pub use crate::domain::intake::{DecidedLine, DecidedOrder, NewOrder};
-pub use crate::domain::order::OrderStatus;
-pub use crate::domain::policy::Shortage;
+pub use crate::domain::order::{OnShortage, OrderStatus};
 use crate::settings::Intake as IntakeSettings;
 use crate::store::orders::OrderView;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::order::OrderStatus;
+use super::super::order::{OnShortage, OrderStatus};
 use super::super::policy::{Mode, Shortage};
 use super::super::replenishment::Outcome;
 use super::super::stock::Cause;
@@ -201,13 +201,16 @@ impl Model {
         wanted
     }
 
-    fn order(&mut self, lines: &[(usize, i64)], on_shortage: Option<Shortage>, wanted: &mut Wanted) {
+    fn order(&mut self, lines: &[(usize, i64)], on_shortage: Option<OnShortage>, wanted: &mut Wanted) {
         let number = self.orders.len();
         let is_sold = lines.iter().all(|(product, units)| {
             let product = &self.products[*product];
             let missing = units - product.on_hand;
-            let may_wait = on_shortage.unwrap_or(product.rules.shortage) == Shortage::Backorder;
-            let room = product.rules.max_backordered.unwrap_or(i64::MAX) - product.waiting();
+            let may_wait = match (product.rules.shortage, on_shortage) {
+                (Shortage::Reject, _) | (_, Some(OnShortage::Reject)) | (Shortage::Choice, None) => false,
+                (Shortage::Backorder, _) | (Shortage::Choice, Some(OnShortage::Backorder)) => true,
+            };
+            let room = product.rules.max_backordered.unwrap_or(LIMITS.max_backordered) - product.waiting();
             missing <= 0 || (may_wait && missing <= room)
         });
         let mut order = Order { status: OrderStatus::Rejected, filled: BTreeMap::new() };

@@ -61,6 +61,7 @@ impl Shop {
             factory_id: "FF-1".parse().expect("a factory"),
             unit_price: 1,
             on_sale: true,
+            max_per_order: None,
             lead_time_s: None,
             open: Vec::new(),
             automatic_open: 0,
@@ -97,7 +98,8 @@ impl Shop {
         match step {
             Step::Order { lines, on_shortage } => {
                 let lines = lines.iter().map(|(product, units)| (sku(*product), quantity(*units))).collect();
-                let order = NewOrder { id: OrderId(self.next_id()), lines, on_shortage: *on_shortage };
+                let order =
+                    NewOrder { id: OrderId(self.next_id()), lines, on_shortage: *on_shortage, is_limited: false };
                 self.take(order);
             }
             Step::Cancel { order } if !self.orders.is_empty() => self.cancel(order % self.orders.len()),
