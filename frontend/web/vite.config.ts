@@ -138,5 +138,8 @@ export default defineConfig(({ mode }) => ({
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/common/test-setup.ts"],
     restoreMocks: true,
+    // Only a broken page takes as long: files are tested side by side, on any machine.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 }));

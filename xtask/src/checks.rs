@@ -10,7 +10,7 @@ use std::{
     process::{ExitCode, Stdio},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
@@ -27,7 +27,7 @@ use crate::{
     web::{self, WEB},
 };
 
-/// Runs all stages up to the first that fails, or only the tests that a filter names. The last line
+/// Runs all stages, whatever an earlier one found, or only the tests that a filter names. The last line
 /// is `N passed, N failed`: tests, and one for each failed stage that is no test.
 pub(crate) async fn test(filter: &[String]) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
@@ -36,7 +36,7 @@ pub(crate) async fn test(filter: &[String]) -> anyhow::Result<ExitCode> {
     let outcome = Stages { progress }.run(filter, &mut total).await;
     if let Err(error) = outcome {
         say(&format!("\nfailed: {error:#}"));
-        total.failed = total.failed.max(1);
+        total.failed += 1;
     }
     // Quicker than waiting until the servers notice that nobody needs them.
     match testkit::Lab::stop_unused().await {
@@ -58,14 +58,16 @@ impl Stages {
         packages::ensure_browser(&self.progress).await?;
         let node = node::ensure(&self.progress).await?;
         // Before the tests: they look at what the frontend serves.
-        web::build(&self.progress, &node).await?;
+        if let Err(error) = web::build(&self.progress, &node).await {
+            failed(&format!("building the web application: {error:#}"), total);
+        }
         python::ensure(&self.progress).await?;
         if filter.is_empty() {
-            self.stage("formatting", cargo().args(["fmt", "--all", "--check"])).await?;
+            self.stage("formatting", cargo().args(["fmt", "--all", "--check"]), total).await?;
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-            self.stage("clippy", cargo().args(clippy)).await?;
+            self.stage("clippy", cargo().args(clippy), total).await?;
             let web = node::package_dir(WEB);
-            self.stage("types and style of the web application", node.npm(&web).args(["run", "check"])).await?;
+            self.stage("types and style of the web application", node.npm(&web).args(["run", "check"]), total).await?;
             self.counted("tests of the web application", node.npm(&web).arg("test"), total).await?;
         }
         let mut tests = cargo();
@@ -89,17 +91,19 @@ impl Stages {
         }
         if has("deny").await {
             let deny = ["deny", "check", "licenses", "bans", "sources"];
-            self.stage("licences, bans, sources", cargo().args(deny)).await?;
+            self.stage("licences, bans, sources", cargo().args(deny), total).await?;
         } else {
             say("\n== licences, bans, sources: skipped, cargo-deny is not installed");
         }
         Ok(())
     }
 
-    /// A stage that passes or fails as a whole; it uses the terminal itself.
-    async fn stage(&self, name: &str, command: &mut Command) -> anyhow::Result<()> {
+    /// A stage that passes or fails as a whole; it uses the terminal itself. An error only when it could not be run.
+    async fn stage(&self, name: &str, command: &mut Command, total: &mut Count) -> anyhow::Result<()> {
         let status = end_of(&mut self.begin(name, command)?, &self.progress).await?;
-        ensure!(status.success(), "{name}");
+        if !status.success() {
+            failed(name, total);
+        }
         Ok(())
     }
 
@@ -114,12 +118,13 @@ impl Stages {
             show_and_count(stderr, std::io::stderr()),
             end_of(&mut child, &self.progress),
         );
-        let (status, mut count) = (status?, from_stdout + from_stderr);
-        if !status.success() && count.failed == 0 {
-            count.failed = 1; // It did not even compile, say.
-        }
+        let (status, count) = (status?, from_stdout + from_stderr);
         *total = *total + count;
-        ensure!(count.failed == 0, "{name}: {} of them", count.failed);
+        if count.failed > 0 {
+            say(&format!("\nfailed: {name}: {} of them", count.failed));
+        } else if !status.success() {
+            failed(name, total); // It did not even compile, say.
+        }
         Ok(())
     }
 
@@ -133,6 +138,12 @@ impl Stages {
         // end with it.
         command.process_group(0).stdin(Stdio::null()).spawn().with_context(|| format!("cannot run {words}"))
     }
+}
+
+/// Counts a failed stage.
+fn failed(name: &str, total: &mut Count) {
+    say(&format!("\nfailed: {name}"));
+    total.failed += 1;
 }
 
 /// Is `cargo <name>` there?
@@ -153,4 +164,29 @@ async fn show_and_count(from: Option<impl AsyncRead + Unpin>, mut to: impl Write
         line.clear();
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[tokio::test]
+    async fn every_stage_runs_and_is_counted_whatever_an_earlier_one_found() {
+        let stages = Stages { progress: Progress::new(CancellationToken::new()) };
+        let mut total = Count::default();
+        stages.stage("breaks", &mut shell("exit 1"), &mut total).await.expect("run");
+        stages.stage("holds", &mut shell("exit 0"), &mut total).await.expect("run");
+        let tests = "echo '     Summary [   0.1s] 3 tests run: 2 passed, 1 failed, 0 skipped'; exit 100";
+        stages.counted("tests", &mut shell(tests), &mut total).await.expect("run");
+        stages.counted("does not compile", &mut shell("exit 101"), &mut total).await.expect("run");
+        assert_eq!((total.passed, total.failed), (2, 3));
+    }
 }

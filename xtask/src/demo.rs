@@ -48,9 +48,9 @@ struct Product {
 const PRODUCTS: [Product; 9] = [
     product(FIRST_SKU, "부산도너츠", 19_900, 3, (0, 10, 10), "auto", "reject", None),
     product("CP-502102", "크림도너츠", 21_900, 60, (20, 100, 10), "auto", "reject", None),
-    product("CP-502103", "초코도너츠", 22_900, 48, (30, 120, 12), "auto", "backorder", Some(50)),
+    product("CP-502103", "초코도너츠", 22_900, 48, (30, 120, 12), "auto", "choice", Some(50)),
     product("CP-502104", "꽈배기", 12_900, 24, (10, 60, 6), "manual", "reject", None),
-    product("CP-502105", "찹쌀도너츠", 14_900, 12, (5, 40, 20), "manual", "backorder", Some(20)),
+    product("CP-502105", "찹쌀도너츠", 14_900, 12, (5, 40, 20), "manual", "choice", Some(20)),
     product("CP-502106", "한정판 딸기도너츠", 25_900, 40, (0, 1, 1), "off", "reject", None),
     product("CP-502107", "도너츠 선물세트", 49_900, 5, (2, 20, 1), "off", "backorder", Some(10)),
     Product {

@@ -76,8 +76,15 @@ export async function impatientProduct(test, wish) {
   await operate("PUT", `/api/v1/factories/${factory}`, settings, "PRODUCTION_URL");
   const made = await product(test, wish);
   const known = await operate("GET", `/api/v1/stock/${made.sku}`);
-  const { name, price, on_sale, policy } = known;
-  await operate("PUT", `/api/v1/products/${made.sku}`, { name, price, on_sale, policy, factory_id: factory });
+  const { name, price, on_sale, max_per_order, policy } = known;
+  await operate("PUT", `/api/v1/products/${made.sku}`, {
+    name,
+    price,
+    on_sale,
+    max_per_order,
+    policy,
+    factory_id: factory,
+  });
   return { ...made, factory };
 }
 

@@ -189,8 +189,18 @@ test("stock that was lost meanwhile: take what is left", async (t) => {
   assert.deepEqual(orders.map((order) => order.status).sort(), ["confirmed", "rejected"]);
 });
 
-test("stock that was lost meanwhile: order as backorder", async (t) => {
+test("stock that was lost meanwhile: nothing waits where the policy forbids it", async (t) => {
   const doughnut = await product(t, { stock: 5 });
+  const page = await visit(t, { expected: [/status of 409/] });
+  await fillCart(page, doughnut, 5);
+  await adjust(doughnut.sku, -5);
+  await orderButton(page).click();
+  await shows(page.locator(".short-lines"), "5 wanted, none left.");
+  assert.equal(await page.getByRole("button", { name: words.backorder }).count(), 0);
+});
+
+test("stock that was lost meanwhile: order as backorder", async (t) => {
+  const doughnut = await product(t, { stock: 5, policy: { shortage: "choice" } });
   const page = await visit(t, { expected: [/status of 409/] });
   await fillCart(page, doughnut, 5);
   await adjust(doughnut.sku, -5);

@@ -41,6 +41,9 @@ pub struct Stock {
     /// Whether shoppers see it.
     #[schema(example = true)]
     on_sale: bool,
+    /// Most units of it in one order of a shopper; null for the shop's bound of all products.
+    #[schema(required, example = 20)]
+    max_per_order: Option<i64>,
     /// In the warehouse.
     #[schema(example = 3)]
     on_hand: i64,
@@ -69,6 +72,7 @@ impl Stock {
             name: view.product.name,
             factory_id: view.product.factory_id,
             on_sale: view.product.on_sale,
+            max_per_order: view.product.max_per_order,
             sku: view.stock.sku,
             on_hand: figures.on_hand,
             backordered: figures.backordered,

@@ -34,6 +34,7 @@ fn database(url: &str, ca_file: &str) -> Database {
         pool_size: 1,
         wait_timeout_ms: 20_000,
         statement_timeout_ms: 10_000,
+        lock_timeout_ms: 0,
     }
 }
 

@@ -1,6 +1,6 @@
 import { cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, expect, it, vi } from "vitest";
-import { OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
+import { held, OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
 
 afterEach(async () => {
   // A stream that ends looks once more at what it told of: that, too, must not reach the network.
@@ -28,6 +28,7 @@ const stock = {
   price: { amount: 19_900, currency: "KRW" },
   factory_id: "FF-500293",
   on_sale: true,
+  max_per_order: null,
   on_hand: 3,
   backordered: 0,
   on_order: 0,
@@ -121,18 +122,27 @@ it("keeps a dialog open whose row has left the list, until it is closed", async 
 it("shows what a slow list answers though events do not end", async () => {
   const [order] = orders.items as [object];
   let asked = 0;
+  const slow = held(page([{ ...order, customer: "park" }]));
   const drawn = renderConsole("/orders", VIEWER, {
-    "GET /sales/api/v1/orders": async () => {
+    "GET /sales/api/v1/orders": () => {
       asked += 1;
       if (asked === 1) return orders;
-      await new Promise((resolve) => setTimeout(resolve, 1_300));
-      return page([{ ...order, customer: "park" }]);
+      // Whoever asks again before this one has answered waits for ever.
+      return asked === 2 ? slow.answer : new Promise(() => {});
     },
   });
   await screen.findByText("3 of 5");
-  const surge = setInterval(() => drawn.say("order.confirmed", { count: 1, orders: [] }), 100);
+  let said = 0;
+  const surge = setInterval(() => {
+    drawn.say("order.confirmed", { count: 1, orders: [] });
+    said += 1;
+  }, 100);
   try {
-    expect(await screen.findByText("park", {}, { timeout: 4_000 })).toBeTruthy();
+    await waitFor(() => expect(asked).toBeGreaterThan(1));
+    const before = said;
+    await waitFor(() => expect(said).toBeGreaterThan(before + 10));
+    slow.release();
+    expect(await screen.findByText("park")).toBeTruthy();
   } finally {
     clearInterval(surge);
   }
@@ -221,6 +231,7 @@ it("sends an adjustment again with the same key until an answer has come whole",
 
 it("follows a redrive until its true outcome is known", async () => {
   const job = { id: "j1", actor: "kim", rate_per_s: 50, created_at: at, total: 3, sent: 1, discarded: 0 };
+  const outcome = held({ ...job, pending: 0, processed: 2, failed_again: 1, done: true });
   let asked = 0;
   const drawn = renderConsole("/dead-letters", OPERATOR, {
     "GET /production/api/v1/dead-letters/groups": () =>
@@ -240,18 +251,14 @@ it("follows a redrive until its true outcome is known", async () => {
       Response.json({ ...job, pending: 3, processed: 0, failed_again: 0, done: false }, { status: 202 }),
     "GET /production/api/v1/dead-letters/redrives/j1": () => {
       asked += 1;
-      return asked < 2
-        ? { ...job, pending: 2, processed: 1, failed_again: 0, done: false }
-        : { ...job, pending: 0, processed: 2, failed_again: 1, done: true };
+      return asked < 2 ? { ...job, pending: 2, processed: 1, failed_again: 0, done: false } : outcome.answer;
     },
   });
   fireEvent.click(await screen.findByRole("button", { name: "Send back: 3 letters to production.requests" }));
   fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Send back" }));
   await screen.findByText("Under way");
-  await waitFor(
-    () => expect(screen.getAllByText("Some letters were not handled").length).toBeGreaterThan(0),
-    { timeout: 3_000 },
-  );
+  outcome.release();
+  await waitFor(() => expect(screen.getAllByText("Some letters were not handled").length).toBeGreaterThan(0));
   expect(drawn.of("POST", "/redrive")[0]?.body).toEqual({ group: "5f2b6d1c9a3e4f70", rate_per_s: 50 });
   expect(drawn.router.state.location.search).toMatchObject({ service: "production", job: "j1" });
 });

@@ -23,6 +23,15 @@ export type Handlers = Record<string, Handler>;
 
 export const page = (items: unknown[], next_cursor: string | null = null) => ({ items, next_cursor });
 
+/** An answer that comes when the test releases it: what is shown until then stays. */
+export function held<T>(body: T): { answer: Promise<T>; release(): void } {
+  let release = () => {};
+  const answer = new Promise<T>((resolve) => {
+    release = () => resolve(body);
+  });
+  return { answer, release: () => release() };
+}
+
 export function problem(status: number, slug: string, detail: string, more: object = {}): Response {
   const body = {
     type: `/problems/${slug}`,

@@ -12,26 +12,29 @@ interface QuantityFieldProps {
   value: number;
   onChange(value: number): void;
   isDisabled?: boolean;
+  /** Most of it that one order may have. */
+  max?: number;
 }
 
 /**
  * How many: the browser's own number field between two buttons. It has its keys (up, down) and its role by
  * itself, and weighs a tenth of a made one: the shop's first load counts every kilobyte.
  */
-export function QuantityField({ label, value, onChange, isDisabled = false }: QuantityFieldProps) {
+export function QuantityField({ label, value, onChange, isDisabled = false, max }: QuantityFieldProps) {
   const { t } = useTranslation();
   const format = useFormat();
   // While somebody types, an empty field is no quantity yet, and none is forced into it.
+  const most = Math.min(max ?? QUANTITY_MAX, QUANTITY_MAX);
   const [draft, setDraft] = useState<string>();
 
   const step = (by: number) => {
-    const next = Math.min(Math.max(value + by, 1), QUANTITY_MAX);
+    const next = Math.min(Math.max(value + by, 1), most);
     onChange(next);
     announce(`${label}: ${format.number(next)}`);
   };
   const type = (text: string) => {
     const typed = Number(text);
-    const isQuantity = Number.isInteger(typed) && typed >= 1 && typed <= QUANTITY_MAX;
+    const isQuantity = Number.isInteger(typed) && typed >= 1 && typed <= most;
     setDraft(isQuantity ? undefined : text);
     if (isQuantity) onChange(typed);
   };
@@ -52,7 +55,7 @@ export function QuantityField({ label, value, onChange, isDisabled = false }: Qu
           type="number"
           inputMode="numeric"
           min={1}
-          max={QUANTITY_MAX}
+          max={most}
           step={1}
           aria-label={label}
           disabled={isDisabled}
@@ -63,7 +66,7 @@ export function QuantityField({ label, value, onChange, isDisabled = false }: Qu
         <Button
           aria-label={`${t("action.increase")}: ${label}`}
           excludeFromTabOrder
-          isDisabled={isDisabled || value >= QUANTITY_MAX}
+          isDisabled={isDisabled || value >= most}
           onPress={() => step(1)}
         >
           +

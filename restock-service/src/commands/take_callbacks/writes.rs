@@ -157,6 +157,6 @@ impl<'a> Writes<'a> {
         deliveries?;
         entries?;
         events?;
-        committed
+        Ok(committed?)
     }
 }

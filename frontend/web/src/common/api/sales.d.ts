@@ -805,7 +805,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             lines: components["schemas"]["OrderLine"][];
-            /** @description The replenishments that this order caused, or waits for. */
+            /** @description The replenishments that cover the units that this order waits for, or has waited for. */
             replenishment_ids: string[];
             status: components["schemas"]["OrderStatus"];
             total: components["schemas"]["Money"];
@@ -859,7 +859,7 @@ export interface components {
         /**
          * @description The order was refused: stock could not fill it.
          * @example {
-         *       "detail": "Not enough on hand; no stock was taken. Order less, or again when there is more.",
+         *       "detail": "Not enough stock, so nothing was reserved. Order fewer units, or try again after restocking.",
          *       "instance": "/api/v1/orders",
          *       "lines": [
          *         {
@@ -972,7 +972,8 @@ export interface components {
             lot_size: number;
             /**
              * Format: int64
-             * @description Most units that may wait; without it there is no bound.
+             * @description Most units that may wait; without it the shop's bound of all products.
+             * @example 500
              */
             max_backordered?: number | null;
             mode: components["schemas"]["ModeWord"];
@@ -1035,12 +1036,14 @@ export interface components {
          * @description A product as shoppers see it.
          * @example {
          *       "available": 3,
+         *       "max_per_order": 1000,
          *       "name": "부산도너츠",
          *       "price": {
          *         "amount": 19900,
          *         "currency": "KRW"
          *       },
          *       "restock_eta": null,
+         *       "shortage": "reject",
          *       "sku": "CP-502101",
          *       "status": "low"
          *     }
@@ -1052,14 +1055,22 @@ export interface components {
              * @example 3
              */
             available: number;
+            /**
+             * Format: int64
+             * @description Most units of it in one order.
+             * @example 1000
+             */
+            max_per_order: number;
             /** @example 부산도너츠 */
             name: string;
             price: components["schemas"]["Money"];
             /**
              * Format: date-time
-             * @description When more should be here; null when nothing is on its way or nobody knows.
+             * @description When a unit that is ordered now should be here, if none is on hand; null when nobody knows.
              */
             restock_eta: string | null;
+            /** @description What becomes of an order that stock cannot fill. */
+            shortage: components["schemas"]["ShortageWord"];
             /** @example CP-502101 */
             sku: string;
             status: components["schemas"]["ProductStatus"];
@@ -1068,6 +1079,12 @@ export interface components {
         ProductBody: {
             /** @description Who makes it; need not be known yet. */
             factory_id: components["schemas"]["FactoryId"];
+            /**
+             * Format: int64
+             * @description Most units of it in one order of a shopper; without it the shop's bound of all products.
+             * @example 20
+             */
+            max_per_order?: number | null;
             /** @example 부산도너츠 */
             name: string;
             /**
@@ -1084,6 +1101,12 @@ export interface components {
             created_at: string;
             /** @example FF-500293 */
             factory_id: string;
+            /**
+             * Format: int64
+             * @description Most units of it in one order of a shopper; null for the shop's bound of all products.
+             * @example 20
+             */
+            max_per_order: number | null;
             /** @example 부산도너츠 */
             name: string;
             /**
@@ -1293,7 +1316,7 @@ export interface components {
          * @description What becomes of an order that stock cannot fill.
          * @enum {string}
          */
-        ShortageWord: "reject" | "backorder";
+        ShortageWord: "reject" | "backorder" | "choice";
         /**
          * @description Stock keeping unit: opaque text of the shop (both `CP-502101` and a UUID occur).
          * @example CP-502101
@@ -1332,6 +1355,12 @@ export interface components {
              * @example FF-500293
              */
             factory_id: string;
+            /**
+             * Format: int64
+             * @description Most units of it in one order of a shopper; null for the shop's bound of all products.
+             * @example 20
+             */
+            max_per_order: number | null;
             /** @example 부산도너츠 */
             name: string;
             /**
@@ -2367,7 +2396,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "detail": "Not enough on hand; no stock was taken. Order less, or again when there is more.",
+                     *       "detail": "Not enough stock, so nothing was reserved. Order fewer units, or try again after restocking.",
                      *       "instance": "/api/v1/orders",
                      *       "lines": [
                      *         {
@@ -2399,7 +2428,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["Internal"];
-            /** @description `overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds. */
+            /** @description `overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds. `outcome-unknown`, with `order_id`: Repeat the request with the same key, or ask for the order. */
             503: {
                 headers: {
                     /** @description Seconds to wait. */
@@ -2584,12 +2613,14 @@ export interface operations {
                      *       "items": [
                      *         {
                      *           "available": 3,
+                     *           "max_per_order": 1000,
                      *           "name": "부산도너츠",
                      *           "price": {
                      *             "amount": 19900,
                      *             "currency": "KRW"
                      *           },
                      *           "restock_eta": null,
+                     *           "shortage": "reject",
                      *           "sku": "CP-502101",
                      *           "status": "low"
                      *         }
@@ -2630,12 +2661,14 @@ export interface operations {
                     /**
                      * @example {
                      *       "available": 3,
+                     *       "max_per_order": 1000,
                      *       "name": "부산도너츠",
                      *       "price": {
                      *         "amount": 19900,
                      *         "currency": "KRW"
                      *       },
                      *       "restock_eta": null,
+                     *       "shortage": "reject",
                      *       "sku": "CP-502101",
                      *       "status": "low"
                      *     }
@@ -2711,11 +2744,12 @@ export interface operations {
                      * @example {
                      *       "created_at": "2026-11-22T21:14:38.298478Z",
                      *       "factory_id": "FF-500293",
+                     *       "max_per_order": 20,
                      *       "name": "부산도너츠",
                      *       "on_sale": true,
                      *       "policy": {
                      *         "lot_size": 10,
-                     *         "max_backordered": null,
+                     *         "max_backordered": 500,
                      *         "mode": "auto",
                      *         "order_up_to": 10,
                      *         "reorder_point": 0,
@@ -2744,11 +2778,12 @@ export interface operations {
                      * @example {
                      *       "created_at": "2026-11-22T21:14:38.298478Z",
                      *       "factory_id": "FF-500293",
+                     *       "max_per_order": 20,
                      *       "name": "부산도너츠",
                      *       "on_sale": true,
                      *       "policy": {
                      *         "lot_size": 10,
-                     *         "max_backordered": null,
+                     *         "max_backordered": 500,
                      *         "mode": "auto",
                      *         "order_up_to": 10,
                      *         "reorder_point": 0,
@@ -3186,13 +3221,14 @@ export interface operations {
                      *           "available": 3,
                      *           "backordered": 0,
                      *           "factory_id": "FF-500293",
+                     *           "max_per_order": 20,
                      *           "name": "부산도너츠",
                      *           "on_hand": 3,
                      *           "on_order": 10,
                      *           "on_sale": true,
                      *           "policy": {
                      *             "lot_size": 10,
-                     *             "max_backordered": null,
+                     *             "max_backordered": 500,
                      *             "mode": "auto",
                      *             "order_up_to": 10,
                      *             "reorder_point": 0,
@@ -3248,13 +3284,14 @@ export interface operations {
                      *       "available": 3,
                      *       "backordered": 0,
                      *       "factory_id": "FF-500293",
+                     *       "max_per_order": 20,
                      *       "name": "부산도너츠",
                      *       "on_hand": 3,
                      *       "on_order": 10,
                      *       "on_sale": true,
                      *       "policy": {
                      *         "lot_size": 10,
-                     *         "max_backordered": null,
+                     *         "max_backordered": 500,
                      *         "mode": "auto",
                      *         "order_up_to": 10,
                      *         "reorder_point": 0,
@@ -3395,7 +3432,7 @@ export interface operations {
                      *         "paused_until": null,
                      *         "policy": {
                      *           "lot_size": 10,
-                     *           "max_backordered": null,
+                     *           "max_backordered": 500,
                      *           "mode": "auto",
                      *           "order_up_to": 10,
                      *           "reorder_point": 0,

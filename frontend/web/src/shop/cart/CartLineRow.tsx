@@ -45,6 +45,7 @@ export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Inst
         <QuantityField
           label={t("quantityOf", { name })}
           value={line.quantity}
+          max={product?.max_per_order}
           isDisabled={isLocked}
           onChange={(quantity) => keptCart.set(setQuantity(keptCart.fresh(), line.sku, quantity))}
         />

@@ -10,7 +10,14 @@ import { Notice } from "../../common/ui/Notice";
 import { add, keptCart, without } from "../cart/cart";
 import { productQuery } from "../data";
 import { cartOf, checkout } from "./checkout";
-import { asBackorder, type OrderBody, type ShortLine, type Submission, whatIsLeft } from "./submission";
+import {
+  asBackorder,
+  mayWait,
+  type OrderBody,
+  type ShortLine,
+  type Submission,
+  whatIsLeft,
+} from "./submission";
 
 /** What became of the press of the order button, as far as it is known, and what can be done now. */
 export function Outcome({ submission }: { submission: Submission }) {
@@ -72,7 +79,9 @@ function Waiting({ submission }: { submission: Extract<Submission, { name: "wait
 function Short({ body, lines }: { body: OrderBody; lines: readonly ShortLine[] }) {
   const { t } = useTranslation("shop");
   const left = whatIsLeft(body, lines);
-  const later = asBackorder(body);
+  const products = useQueries({ queries: lines.map((line) => productQuery(line.sku)) });
+  const policies = products.map((product) => product.data?.shortage);
+  const later = mayWait(policies) ? asBackorder(body) : undefined;
   const order = (changed: OrderBody) => {
     // The cart then says what is ordered now, beside what another tab has put in.
     const rest = without(keptCart.fresh(), cartOf(body));
@@ -85,7 +94,7 @@ function Short({ body, lines }: { body: OrderBody; lines: readonly ShortLine[] }
       <ul className="short-lines">
         <ShortLines lines={lines} />
       </ul>
-      {!later && <p>{t("checkout.short.noMoreWaiting")}</p>}
+      {body.on_shortage === "backorder" && <p>{t("checkout.short.noMoreWaiting")}</p>}
       <p className="button-row">
         {left && (
           <Button variant="primary" onPress={() => order(left)}>

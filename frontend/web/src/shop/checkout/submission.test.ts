@@ -4,6 +4,7 @@ import {
   type Attempt,
   asBackorder,
   mayPlace,
+  mayWait,
   next,
   type Order,
   parseAttempt,
@@ -139,6 +140,20 @@ describe("a kept attempt", () => {
     expect(parseAttempt(JSON.parse(JSON.stringify(attempt)))).toEqual(attempt);
     for (const found of [undefined, null, 7, {}, { key: "", body: attempt.body }, { key: "k", body: {} }]) {
       expect(parseAttempt(found)).toBeNull();
+    }
+  });
+
+  it("offers to wait only where the products' policies leave it to the order", () => {
+    expect(mayWait(["choice"])).toBe(true);
+    expect(mayWait(["choice", "backorder"])).toBe(true);
+    for (const policies of [
+      ["reject"],
+      ["choice", "reject"],
+      ["backorder"],
+      [undefined],
+      ["choice", undefined],
+    ]) {
+      expect(mayWait(policies)).toBe(false);
     }
   });
 });

@@ -108,6 +108,16 @@ export function whatIsLeft(body: OrderBody, short: readonly ShortLine[]): OrderB
   return lines.length > 0 ? { lines } : undefined;
 }
 
+/**
+ * Whether an order that was refused for these products' lack of stock is taken when it says that it waits: their
+ * policies leave it to the order. A product that always waits was refused because too many wait for it.
+ */
+export function mayWait(policies: readonly (string | undefined)[]): boolean {
+  return (
+    policies.includes("choice") && policies.every((policy) => policy === "choice" || policy === "backorder")
+  );
+}
+
 /** The same order, to be delivered when there is stock. Undefined when just that was refused. */
 export function asBackorder(body: OrderBody): OrderBody | undefined {
   return body.on_shortage === "backorder" ? undefined : { ...body, on_shortage: "backorder" };

@@ -46,6 +46,7 @@ export function ProductCard({ product, now }: { product: Product; now: Instant }
         <QuantityField
           label={t("quantityOf", { name: product.name })}
           value={quantity}
+          max={product.max_per_order}
           onChange={setQuantity}
           isDisabled={!orderable}
         />

@@ -6,7 +6,17 @@ const later = "2026-11-22T12:05:00Z";
 const earlier = "2026-11-22T11:59:00Z";
 
 function product(status: Product["status"], available: number, restock_eta: string | null = null): Product {
-  return { sku: "A", name: "a", price: { amount: 1, currency: "KRW" }, available, status, restock_eta };
+  const price = { amount: 1, currency: "KRW" };
+  return {
+    sku: "A",
+    name: "a",
+    price,
+    available,
+    status,
+    restock_eta,
+    max_per_order: 1_000,
+    shortage: "reject",
+  };
 }
 
 describe("what a card says", () => {

@@ -19,7 +19,7 @@ import { useWords } from "../../words";
 import { Explained, useDecision } from "./Decision";
 
 const MODES = ["auto", "manual", "off"] as const;
-const SHORTAGES = ["reject", "backorder"] as const;
+const SHORTAGES = ["reject", "choice", "backorder"] as const;
 const NUMBERS = [
   "reorder_point",
   "order_up_to",
@@ -154,11 +154,11 @@ function Save(props: { base: Base; form: PolicyForm; isDisabled: boolean; onSave
       }
       isDisabled={props.isDisabled || !isSound}
       run={async () => {
-        const { name, price, factory_id, on_sale, sku } = stock;
+        const { name, price, factory_id, on_sale, max_per_order, sku } = stock;
         await ok(
           sales.PUT("/api/v1/products/{sku}", {
             params: { path: { sku }, header: etag === null ? {} : { "If-Match": etag } },
-            body: { name, price, factory_id, on_sale, policy },
+            body: { name, price, factory_id, on_sale, max_per_order, policy },
           }),
         );
         props.onSaved();
