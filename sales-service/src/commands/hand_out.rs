@@ -1,6 +1,7 @@
 //! Units that more orders wait for than one transaction fills are handed out slice by slice: no product's row is held
 //! for long, and a process that dies leaves the rest to the next slice.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
@@ -12,7 +13,7 @@ use super::Context;
 use super::stock_change::StockChange;
 use crate::domain::goods::Arrival;
 use crate::domain::stock::Cause;
-use crate::store::{StoreError, corrupt, incoming};
+use crate::store::{StoreError, corrupt, incoming, shelves};
 
 /// Hands out whenever units are left, and looks every `every` for those of other replicas, until `stop`.
 pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
@@ -35,11 +36,14 @@ pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
 pub async fn hand_out(context: &Context, stop: &CancellationToken) -> Result<usize, StoreError> {
     let mut connection = context.pool.get().await?;
     let mut slices = 0;
-    for sku in incoming::skus(&mut connection).await? {
+    let skus: BTreeSet<Sku> = incoming::skus(&mut connection).await?.into_iter().collect();
+    // Nobody waits here for a product that something else holds.
+    let held = shelves::held(&connection, &skus).await?;
+    for sku in skus.difference(&held) {
         if stop.is_cancelled() {
             break;
         }
-        match connection.transaction(async |connection| slice(context, connection, &sku).await).await {
+        match connection.transaction(async |connection| slice(context, connection, sku).await).await {
             Ok(true) => {
                 slices += 1;
                 context.outbox.wake();

@@ -1,6 +1,7 @@
 //! The periodic sweep: asks the policy of every product whose position is low, to catch what
 //! events missed, and what a pause held back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
@@ -32,8 +33,11 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     let mut connection = context.pool.get().await?;
     let low = stock::low(&mut connection, write::now()).await?;
     let count = low.len();
-    for sku in low {
-        let evaluated = connection.transaction(async |connection| evaluate(context, connection, &sku).await).await;
+    let low: BTreeSet<Sku> = low.into_iter().collect();
+    // Nobody waits here for a product that something else holds: the next sweep asks.
+    let held = shelves::held(&connection, &low).await?;
+    for sku in low.difference(&held) {
+        let evaluated = connection.transaction(async |connection| evaluate(context, connection, sku).await).await;
         match evaluated {
             Ok(()) => context.outbox.wake(),
             Err(error) if error.is_unavailable() => return Err(error),

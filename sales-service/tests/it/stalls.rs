@@ -108,6 +108,16 @@ async fn orders_of_a_held_product_are_answered_when_their_time_is_over() {
         assert_eq!((answer.status.as_u16(), &answer.body["type"]), (503, &json!("/problems/overloaded")));
     }
     assert_eq!(shop.count("SELECT count(*) FROM orders").await, 0, "nothing was promised");
+    // They leave the lane though the product is still held: others find a place in it.
+    wait_until("the lane to be empty", SOON, || async {
+        let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
+        let text = metrics.text().await.expect("a body");
+        let late = text
+            .lines()
+            .find(|line| line.starts_with("jaego_intake_dropped_total") && line.contains("reason=\"late\""));
+        late.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).filter(|late| *late >= 4).map(drop)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

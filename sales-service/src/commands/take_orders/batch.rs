@@ -64,6 +64,9 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
     let mut look = memory.repeats_expected > 0;
     memory.repeats_expected = memory.repeats_expected.saturating_sub(1);
     for attempt in 1.. {
+        if attempt > 1 {
+            waiting = desk.still_in_time(waiting);
+        }
         if waiting.is_empty() {
             return;
         }

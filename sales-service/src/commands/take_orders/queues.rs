@@ -66,6 +66,11 @@ impl Waiter {
         Ok(self)
     }
 
+    /// Whether nobody waits for its answer any more.
+    pub(super) fn is_late(&self) -> bool {
+        self.reply.is_closed() || Instant::now() >= self.deadline
+    }
+
     /// It was certainly not written, and waits again.
     pub(super) fn wait_again(&self) {
         self.progress.wait_again();
@@ -153,6 +158,18 @@ impl Queues {
             self.push(waiter);
         }
         new
+    }
+
+    /// Answers those of a lane whose time is over, so that they take no place of others; counts them.
+    pub(super) fn drop_late(&mut self, sku: &Sku) -> u64 {
+        let Some(lane) = self.lanes.get_mut(sku) else { return 0 };
+        let (late, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(lane).into_iter().partition(Waiter::is_late);
+        *lane = waiting;
+        let count = late.len() as u64;
+        for waiter in late {
+            waiter.answer(Err(overloaded()));
+        }
+        count
     }
 
     /// Closes a lane in which nobody waits; false when somebody does.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::batch::{self, Memory};
 use super::queues::{Answer, Lane, Queues, Waiter};
-use super::{Render, stopped};
+use super::{Render, overloaded, stopped};
 use crate::commands::Context;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::{StoreError, shelves};
@@ -148,6 +148,16 @@ impl Desk {
         started
     }
 
+    /// Of orders that were not written, those that still wait; the others are answered.
+    pub(super) fn still_in_time(&self, waiters: Vec<Waiter>) -> Vec<Waiter> {
+        let (late, waiting): (Vec<_>, Vec<_>) = waiters.into_iter().partition(Waiter::is_late);
+        self.metrics.dropped.add(late.len() as u64, &[KeyValue::new("reason", "late")]);
+        for waiter in late {
+            waiter.answer(Err(overloaded()));
+        }
+        waiting
+    }
+
     /// Something else holds these products' rows: their orders wait apart from now on.
     pub(super) fn open_lanes(self: &Arc<Self>, held: BTreeSet<Sku>) {
         let new = self.queues().open(held);
@@ -172,7 +182,10 @@ impl Desk {
                     let waiters = self.take(Some(&sku));
                     batch::run(&self, Some(&sku), waiters, &mut Memory::default()).await;
                 }
-                Err(StoreError::Busy(_)) => {}
+                Err(StoreError::Busy(_)) => {
+                    let late = self.queues().drop_late(&sku);
+                    self.metrics.dropped.add(late, &[KeyValue::new("reason", "late")]);
+                }
                 Err(error) => {
                     let problem = Problem::from(error);
                     for waiter in self.take(Some(&sku)) {
