@@ -1,4 +1,8 @@
 //! The running check of a service's own books: rules as SQL, over one snapshot.
+//!
+//! One replica at a time checks them. Where history is long, most checks go on from what was proven before
+//! ([`Increments`]): their cost is that of what is new. All rules over all rows are checked once a day, and whenever
+//! somebody asks; only that finds rows which were changed after they had been proven.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +11,7 @@ use std::time::Duration;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Jsonb, Text};
+use diesel::sql_types::{BigInt, Bool, Jsonb, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use opentelemetry::KeyValue;
@@ -46,6 +50,30 @@ pub struct Books {
     pub rules: &'static [Rule],
     /// Answers a jsonb column `total`: an object with `sku` for each product.
     pub totals: &'static str,
+    /// What is checked between two full checks; None checks everything each time.
+    pub increments: Option<Increments>,
+}
+
+/// Rules whose cost does not grow with history.
+#[derive(Debug, Clone, Copy)]
+pub struct Increments {
+    /// The rules, over what is new since the last of these checks that found nothing.
+    pub rules: &'static [Rule],
+    /// Notes that everything up to this snapshot is proven.
+    pub advance: &'static str,
+}
+
+/// What one turn checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Increment,
+    Full,
+}
+
+#[derive(QueryableByName)]
+struct Claimed {
+    #[diesel(sql_type = Bool)]
+    is_full: bool,
 }
 
 /// One rule's result.
@@ -120,12 +148,12 @@ impl Auditor {
         Self { pool, books: Arc::new(books), broken, completed }
     }
 
-    /// Every `every` until `stop`; what is broken is logged and measured.
-    pub async fn watch(self, every: Duration, stop: CancellationToken) {
+    /// Whenever it is this process's turn, until `stop`; what is broken is logged and measured.
+    pub async fn watch(self, every: Duration, full_every: Duration, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            match self.run().await {
-                Ok(report) => {
-                    for check in report.checks.iter().filter(|check| !check.ok) {
+            match self.take_turn(every, full_every).await {
+                Ok(checks) => {
+                    for check in checks.iter().filter(|check| !check.ok) {
                         tracing::error!(rule = check.name, detail = check.detail, "the books do not agree");
                     }
                 }
@@ -138,6 +166,60 @@ impl Auditor {
         }
     }
 
+    /// Checks what is due; nothing when another replica has done so.
+    async fn take_turn(&self, every: Duration, full_every: Duration) -> Result<Vec<AuditCheck>, StoreError> {
+        let increments = self.books.increments;
+        match (self.claim(every, full_every).await?, increments) {
+            (None, _) => Ok(Vec::new()),
+            (Some(Turn::Increment), Some(increments)) => self.run_increment(increments).await,
+            (Some(Turn::Increment | Turn::Full), _) => {
+                let report = self.run().await?;
+                let mut connection = self.pool.get().await?;
+                sql_query("UPDATE audit_turns SET full_at = now()").execute(&mut connection).await?;
+                Ok(report.checks)
+            }
+        }
+    }
+
+    /// The next turn is `every` later, whoever takes it; one that is lost with its process is as well.
+    async fn claim(&self, every: Duration, full_every: Duration) -> Result<Option<Turn>, StoreError> {
+        let mut connection = self.pool.get().await?;
+        let claimed: Vec<Claimed> = sql_query(
+            "UPDATE audit_turns SET next_at = now() + $1 * interval '1 second' WHERE next_at <= now() \
+             RETURNING full_at IS NULL OR full_at <= now() - $2 * interval '1 second' AS is_full",
+        )
+        .bind::<BigInt, _>(seconds(every))
+        .bind::<BigInt, _>(seconds(full_every))
+        .load(&mut connection)
+        .await?;
+        Ok(claimed.into_iter().next().map(|claimed| if claimed.is_full { Turn::Full } else { Turn::Increment }))
+    }
+
+    async fn run_increment(&self, increments: Increments) -> Result<Vec<AuditCheck>, StoreError> {
+        let mut connection = self.pool.get().await?;
+        let checks = connection
+            .build_transaction()
+            .repeatable_read()
+            .run(async move |connection| {
+                sql_query(RULE_TIMEOUT).execute(connection).await?;
+                let checks = check(connection, increments.rules).await?;
+                if checks.iter().all(|check| check.ok) {
+                    sql_query(increments.advance).execute(connection).await?;
+                }
+                Ok::<_, StoreError>(checks)
+            })
+            .await?;
+        self.measure(&checks, Utc::now());
+        Ok(checks)
+    }
+
+    fn measure(&self, checks: &[AuditCheck], as_of: DateTime<Utc>) {
+        for check in checks {
+            self.broken.record(u64::from(!check.ok), &[KeyValue::new("rule", check.name.clone())]);
+        }
+        self.completed.record(u64::try_from(as_of.timestamp()).unwrap_or_default(), &[]);
+    }
+
     /// Checks every rule over one snapshot.
     pub async fn run(&self) -> Result<AuditReport, StoreError> {
         let mut connection = self.pool.get().await?;
@@ -148,10 +230,7 @@ impl Auditor {
             .read_only()
             .run(async move |connection| audit(connection, &books).await)
             .await?;
-        for check in &report.checks {
-            self.broken.record(u64::from(!check.ok), &[KeyValue::new("rule", check.name.clone())]);
-        }
-        self.completed.record(u64::try_from(report.as_of.timestamp()).unwrap_or_default(), &[]);
+        self.measure(&report.checks, report.as_of);
         Ok(report)
     }
 }
@@ -162,10 +241,13 @@ pub(crate) async fn off(connection: &mut AsyncPgConnection, rule: &Rule) -> Resu
     Ok(rows.into_iter().map(|row| row.off).collect())
 }
 
-async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<AuditReport, StoreError> {
-    sql_query(RULE_TIMEOUT).execute(connection).await?;
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+async fn check(connection: &mut AsyncPgConnection, rules: &[Rule]) -> Result<Vec<AuditCheck>, StoreError> {
     let mut checks = Vec::new();
-    for rule in books.rules {
+    for rule in rules {
         let off = off(connection, rule).await?;
         let told: Vec<&str> = off.iter().take(TOLD_MAX).map(String::as_str).collect();
         let detail = match off.len() {
@@ -175,6 +257,12 @@ async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<Audi
         };
         checks.push(AuditCheck { name: rule.name.to_owned(), ok: off.is_empty(), detail });
     }
+    Ok(checks)
+}
+
+async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<AuditReport, StoreError> {
+    sql_query(RULE_TIMEOUT).execute(connection).await?;
+    let checks = check(connection, books.rules).await?;
     let totals: Vec<Total> = sql_query(books.totals).load(connection).await?;
     Ok(AuditReport {
         as_of: Utc::now(),

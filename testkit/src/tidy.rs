@@ -108,7 +108,7 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Tables that `shared` brings, and diesel's own.
-const SHARED_TABLES: [&str; 11] = [
+const SHARED_TABLES: [&str; 12] = [
     "outbox",
     "outbox_claims",
     "message_retries",
@@ -118,6 +118,7 @@ const SHARED_TABLES: [&str; 11] = [
     "redrives",
     "installation",
     "heartbeats",
+    "audit_turns",
     "redrive_letters",
     "__diesel_schema_migrations",
 ];

@@ -36,4 +36,5 @@ pub const BOOKS: Books = Books {
              FROM (SELECT coalesce(r.sku, p.sku) AS sku, r.quantity FROM receipts r \
              LEFT JOIN production_requests p ON p.id = r.request_id) kept \
              WHERE sku IS NOT NULL GROUP BY sku ORDER BY sku",
+    increments: None,
 };

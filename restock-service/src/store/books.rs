@@ -49,4 +49,5 @@ pub(crate) const BOOKS: Books = Books {
     ],
     totals: "SELECT jsonb_build_object('sku', sku, 'received', sum(quantity)) AS total \
              FROM receipts GROUP BY sku ORDER BY sku",
+    increments: None,
 };

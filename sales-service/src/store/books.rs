@@ -1,6 +1,6 @@
 //! The rules of the books, as SQL over the rows themselves.
 
-use shared::audit::{Books, Rule};
+use shared::audit::{Books, Increments, Rule};
 use shared::rebuild::Mend;
 
 /// Whoever changes stock locks its row first: nobody is half done when this is held.
@@ -18,21 +18,75 @@ const FIGURES: &str = "UPDATE stock SET on_hand = said.on_hand, backordered = sa
     AND (said.on_hand = 0 OR said.backordered = 0) AND said.on_hand >= 0";
 const REBUILT: Option<Mend> = Some(Mend { lock: LOCK, sql: FIGURES });
 
+const NEVER_BELOW_ZERO: Rule = Rule {
+    name: "never-below-zero",
+    sql: "SELECT format('%s: %s on hand, %s backordered, %s on order', sku, on_hand, backordered, on_order) AS off \
+          FROM stock WHERE on_hand < 0 OR backordered < 0 OR on_order < 0 ORDER BY sku",
+    mend: None,
+};
+const WAITS_OR_IS_THERE: Rule = Rule {
+    name: "waits-or-is-there",
+    sql: "SELECT format('%s: %s on hand while %s wait', sku, on_hand, backordered) AS off \
+          FROM stock WHERE on_hand > 0 AND backordered > 0 ORDER BY sku",
+    mend: None,
+};
+const BACKORDERED_IS_IN_ORDERS: Rule = Rule {
+    name: "backordered-is-in-orders",
+    sql: "SELECT format('%s: backordered is %s, orders wait for %s', s.sku, s.backordered, coalesce(l.units, 0)) AS off \
+          FROM stock s LEFT JOIN (SELECT sku, sum(waiting) AS units FROM order_lines WHERE waiting > 0 \
+          GROUP BY sku) l ON l.sku = s.sku WHERE s.backordered <> coalesce(l.units, 0) ORDER BY s.sku",
+    mend: REBUILT,
+};
+const ON_ORDER_IS_IN_REPLENISHMENTS: Rule = Rule {
+    name: "on-order-is-in-replenishments",
+    sql: "SELECT format('%s: on order is %s, %s are to come or to be handed out', s.sku, s.on_order, \
+          coalesce(r.units, 0)) AS off FROM stock s LEFT JOIN (SELECT sku, sum(units) AS units FROM \
+          (SELECT sku, quantity - received AS units FROM replenishments WHERE status IN ('open', 'stalled') \
+          UNION ALL SELECT sku, units FROM incoming) o GROUP BY sku) r ON r.sku = s.sku \
+          WHERE s.on_order <> coalesce(r.units, 0) ORDER BY s.sku",
+    mend: REBUILT,
+};
+
+/// Between two full checks: what is cheap whatever the history, and the ledger from where it was proven. Within a product
+/// entries are given out under its lock, so what was proven is complete.
+const INCREMENTS: Increments = Increments {
+    rules: &[
+        NEVER_BELOW_ZERO,
+        WAITS_OR_IS_THERE,
+        BACKORDERED_IS_IN_ORDERS,
+        ON_ORDER_IS_IN_REPLENISHMENTS,
+        Rule {
+            name: "ledger-adds-up",
+            sql: "SELECT format('%s: on hand is %s, the ledger says %s', s.sku, s.on_hand, \
+                  coalesce(a.on_hand, 0) + new.units) AS off \
+                  FROM stock s LEFT JOIN audited a ON a.sku = s.sku CROSS JOIN LATERAL \
+                  (SELECT coalesce(sum(m.delta), 0) AS units FROM stock_movements m \
+                  WHERE m.sku = s.sku AND m.entry > coalesce(a.entry, 0)) new \
+                  WHERE s.on_hand <> coalesce(a.on_hand, 0) + new.units ORDER BY s.sku",
+            mend: None,
+        },
+        Rule {
+            name: "ledger-chains",
+            sql: "SELECT format('%s: entry %s begins at %s, the one before ended at %s', s.sku, new.entry, new.before, \
+                  new.previous) AS off FROM stock s LEFT JOIN audited a ON a.sku = s.sku CROSS JOIN LATERAL \
+                  (SELECT m.entry, m.before, lag(m.after, 1, coalesce(a.on_hand, 0)) OVER (ORDER BY m.entry) AS previous \
+                  FROM stock_movements m WHERE m.sku = s.sku AND m.entry > coalesce(a.entry, 0)) new \
+                  WHERE new.before <> new.previous ORDER BY s.sku, new.entry",
+            mend: None,
+        },
+    ],
+    advance: "INSERT INTO audited (sku, entry, on_hand) SELECT s.sku, new.entry, s.on_hand \
+              FROM stock s LEFT JOIN audited a ON a.sku = s.sku CROSS JOIN LATERAL \
+              (SELECT max(m.entry) AS entry FROM stock_movements m \
+              WHERE m.sku = s.sku AND m.entry > coalesce(a.entry, 0)) new WHERE new.entry IS NOT NULL \
+              ON CONFLICT (sku) DO UPDATE SET entry = excluded.entry, on_hand = excluded.on_hand",
+};
+
 /// What must always hold between stock, ledger, orders, replenishments and receipts.
 pub const BOOKS: Books = Books {
     rules: &[
-        Rule {
-            name: "never-below-zero",
-            sql: "SELECT format('%s: %s on hand, %s backordered, %s on order', sku, on_hand, backordered, on_order) AS off \
-                  FROM stock WHERE on_hand < 0 OR backordered < 0 OR on_order < 0 ORDER BY sku",
-            mend: None,
-        },
-        Rule {
-            name: "waits-or-is-there",
-            sql: "SELECT format('%s: %s on hand while %s wait', sku, on_hand, backordered) AS off \
-                  FROM stock WHERE on_hand > 0 AND backordered > 0 ORDER BY sku",
-            mend: None,
-        },
+        NEVER_BELOW_ZERO,
+        WAITS_OR_IS_THERE,
         Rule {
             name: "ledger-adds-up",
             sql: "SELECT format('%s: on hand is %s, the ledger says %s (%s off)', s.sku, s.on_hand, coalesce(m.units, 0), \
@@ -58,22 +112,8 @@ pub const BOOKS: Books = Books {
                   WHERE coalesce(l.units, 0) <> coalesce(m.units, 0) ORDER BY s.sku",
             mend: None,
         },
-        Rule {
-            name: "backordered-is-in-orders",
-            sql: "SELECT format('%s: backordered is %s, orders wait for %s', s.sku, s.backordered, coalesce(l.units, 0)) AS off \
-                  FROM stock s LEFT JOIN (SELECT sku, sum(waiting) AS units FROM order_lines WHERE waiting > 0 \
-                  GROUP BY sku) l ON l.sku = s.sku WHERE s.backordered <> coalesce(l.units, 0) ORDER BY s.sku",
-            mend: REBUILT,
-        },
-        Rule {
-            name: "on-order-is-in-replenishments",
-            sql: "SELECT format('%s: on order is %s, %s are to come or to be handed out', s.sku, s.on_order, \
-                  coalesce(r.units, 0)) AS off FROM stock s LEFT JOIN (SELECT sku, sum(units) AS units FROM \
-                  (SELECT sku, quantity - received AS units FROM replenishments WHERE status IN ('open', 'stalled') \
-                  UNION ALL SELECT sku, units FROM incoming) o GROUP BY sku) r ON r.sku = s.sku \
-                  WHERE s.on_order <> coalesce(r.units, 0) ORDER BY s.sku",
-            mend: REBUILT,
-        },
+        BACKORDERED_IS_IN_ORDERS,
+        ON_ORDER_IS_IN_REPLENISHMENTS,
         Rule {
             name: "receipts-count-once",
             sql: "SELECT format('%s: receipts of %s units were applied, the ledger has %s', s.sku, coalesce(r.units, 0), \
@@ -165,4 +205,5 @@ pub const BOOKS: Books = Books {
              FROM stock_movements GROUP BY sku) m ON m.sku = s.sku \
              LEFT JOIN (SELECT sku, sum(units) AS received FROM incoming WHERE cause = 'receipt' GROUP BY sku) i \
              ON i.sku = s.sku ORDER BY s.sku",
+    increments: Some(INCREMENTS),
 };

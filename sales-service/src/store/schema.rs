@@ -66,6 +66,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    audited (sku) {
+        sku -> Text,
+        entry -> BigInt,
+        on_hand -> BigInt,
+    }
+}
+
+diesel::table! {
     incoming (id) {
         id -> BigInt,
         sku -> Text,

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a broken surrounding must stop the test with a sentence")]
 
 mod admission;
+mod audit;
 mod bad_input;
 mod bursts;
 mod dead_letters;

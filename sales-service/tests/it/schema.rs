@@ -30,6 +30,8 @@ async fn down_undoes_up() {
     let looked_up = include_str!("../../../shared/migrations/0001-01-07-000000_timeline/down.sql");
     let known = include_str!("../../migrations/2026-11-28-000004_known_shelves/down.sql");
     let refused = include_str!("../../migrations/2026-11-28-000002_old_refused_orders/down.sql");
+    let audit_turns = include_str!("../../../shared/migrations/0001-01-10-000000_audit_turns/down.sql");
+    let audited = include_str!("../../migrations/2026-11-30-000005_audited/down.sql");
     let heartbeat = include_str!("../../../shared/migrations/0001-01-09-000000_heartbeat/down.sql");
     let by_id = include_str!("../../../shared/migrations/0001-01-08-000000_outbox_by_id/down.sql");
     let versions = include_str!("../../migrations/2026-11-30-000001_versions/down.sql");
@@ -37,6 +39,7 @@ async fn down_undoes_up() {
     let keys = include_str!("../../migrations/2026-11-30-000003_order_keys/down.sql");
     let lines = include_str!("../../migrations/2026-11-30-000004_order_lines_key/down.sql");
     for down in [
+        audited,
         lines,
         keys,
         limits,
@@ -48,6 +51,7 @@ async fn down_undoes_up() {
         facts,
         snooze,
         own,
+        audit_turns,
         heartbeat,
         by_id,
         looked_up,

@@ -186,7 +186,8 @@ impl Builder {
             listen(&self.common.http, routes, operations, self.readiness, drain).context("cannot listen")?;
         let schema = || self.schema.clone();
         let audit_every = Duration::from_secs(self.common.audit.every_s);
-        loops.spawn("audit", after(schema(), stop(), auditor.watch(audit_every, stop())));
+        let full_every = Duration::from_secs(self.common.audit.full_every_s);
+        loops.spawn("audit", after(schema(), stop(), auditor.watch(audit_every, full_every, stop())));
         let migrations = (self.identity.migrations)();
         loops.spawn_passing(watch_database(self.pool, migrations, database, schema(), stop()));
         loops.spawn("consumers", after(schema(), stop(), consumers.run(stop())));

@@ -69,8 +69,10 @@ pub struct Common {
 /// The running check of the books.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Audit {
-    /// How often the books are checked, seconds.
+    /// How often the books are checked, by one replica, seconds.
     pub every_s: u64,
+    /// How often all rules are checked from the first row on, seconds.
+    pub full_every_s: u64,
 }
 
 /// Messages that need a person.
@@ -251,6 +253,10 @@ impl Sections for Common {
         require(self.outbox.poll_ms >= 1, "outbox.poll_ms: must be at least 1");
         require(self.outbox.pending_max >= 1, "outbox.pending_max: must be at least 1");
         require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
+        require(
+            (self.audit.every_s..=31_536_000).contains(&self.audit.full_every_s),
+            "audit.full_every_s: must be audit.every_s to 31536000 (a year)",
+        );
         require(self.dead_letters.waiting_max >= 1, "dead_letters.waiting_max: must be at least 1");
         require(
             (1..=36_500).contains(&self.dead_letters.retention_days),

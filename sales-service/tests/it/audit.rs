@@ -1,0 +1,80 @@
+//! The running check of the books goes on from what was proven, and one replica at a time does it.
+
+use std::time::Duration;
+
+use testkit::wait_until;
+
+use crate::support::{SOON, Shop, one, policy};
+
+const EACH_SECOND: (&str, &str) = ("JAEGO_SALES__AUDIT__EVERY_S", "1");
+
+/// Whether a rule is said to be broken; None before it was checked.
+async fn is_broken(shop: &Shop, rule: &str) -> Option<bool> {
+    let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
+    let text = metrics.text().await.expect("a body");
+    let label = format!("rule=\"{rule}\"");
+    let line = text.lines().find(|line| line.starts_with("jaego_audit_broken_rules") && line.contains(&label))?;
+    Some(line.ends_with(" 1"))
+}
+
+/// Until an increment has proven the whole ledger.
+async fn wait_until_proven(shop: &Shop) {
+    let unproven = "SELECT count(*) FROM stock_movements m LEFT JOIN audited a ON a.sku = m.sku \
+                    WHERE m.entry > coalesce(a.entry, 0)";
+    wait_until("the ledger to be proven", SOON, || async {
+        let left = shop.count(unproven).await;
+        if left == 0 { Ok(()) } else { Err(left) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn increments_read_what_is_new_and_a_full_check_reads_everything() {
+    if !testkit::is_alone("audit::increments_read_what_is_new_and_a_full_check_reads_everything").await {
+        return;
+    }
+    let shop = Shop::open_with(&[EACH_SECOND]).await;
+    for sku in ["OLD", "NEW"] {
+        shop.product(sku, 10, policy()).await;
+        assert_eq!(shop.order(one(sku, 1)).await.status, 201);
+    }
+    wait_until_proven(&shop).await;
+    // A row that was proven is changed: only who reads it again can know.
+    let spoil =
+        "UPDATE stock_movements SET before = before + 1, after = after + 1 WHERE sku = 'OLD' AND cause = 'sale'";
+    shop.database.execute(spoil, &[]).await.expect("spoilt");
+    assert_eq!(shop.order(one("OLD", 1)).await.status, 201);
+    wait_until_proven(&shop).await;
+    assert_eq!(is_broken(&shop, "ledger-chains").await, Some(false));
+    let full = shop.get("/api/v1/audit").await;
+    let chains = full.body["checks"].as_array().expect("checks").iter().find(|check| check["name"] == "ledger-chains");
+    assert_eq!(chains.expect("the rule")["ok"], false, "{full:?}");
+
+    // What is new is read: an entry that is lost, and a figure that nobody entered.
+    assert_eq!(shop.order(one("NEW", 1)).await.status, 201);
+    shop.database.execute("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'NEW'", &[]).await.expect("spoilt");
+    wait_until("the alarm", SOON, || async { (is_broken(&shop, "ledger-adds-up").await == Some(true)).then_some(()) })
+        .await;
+    // Nothing is called proven while a rule is broken.
+    let unproven = "SELECT count(*) FROM stock_movements m JOIN audited a ON a.sku = m.sku WHERE m.entry > a.entry";
+    assert_eq!(shop.count(unproven).await, 1);
+    shop.database.execute("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'NEW'", &[]).await.expect("put right");
+    wait_until_proven(&shop).await;
+    assert_eq!(is_broken(&shop, "ledger-adds-up").await, Some(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_at_a_time_checks_the_books() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__AUDIT__EVERY_S", "3600")]).await;
+    let taken = "SELECT count(*) FROM audit_turns WHERE next_at > now() AND full_at IS NOT NULL";
+    wait_until("the first check", SOON, || async { (shop.count(taken).await == 1).then_some(()) }).await;
+    let full_at = "SELECT extract(epoch FROM full_at)::bigint FROM audit_turns";
+    let first = shop.count(full_at).await;
+    let second = shop.replica();
+    let ready = async || {
+        let order = shop.http.post(format!("{}/api/v1/orders", second.api)).json(&one("NONE", 1)).send().await;
+        order.expect("an answer").status() == 422
+    };
+    tokio::time::timeout(Duration::from_secs(60), async { while !ready().await {} }).await.expect("it is at work");
+    assert_eq!(shop.count(full_at).await, first, "the second has found the turn taken");
+}
