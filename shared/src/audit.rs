@@ -170,7 +170,13 @@ impl Auditor {
     async fn take_turn(&self, every: Duration, full_every: Duration) -> Result<Vec<AuditCheck>, StoreError> {
         let increments = self.books.increments;
         match (self.claim(every, full_every).await?, increments) {
-            (None, _) => Ok(Vec::new()),
+            (None, _) => {
+                // Another replica tells what it found: what this one found before is old.
+                for rule in self.books.rules {
+                    self.broken.record(0, &[KeyValue::new("rule", rule.name)]);
+                }
+                Ok(Vec::new())
+            }
             (Some(Turn::Increment), Some(increments)) => self.run_increment(increments).await,
             (Some(Turn::Increment | Turn::Full), _) => {
                 let report = self.run().await?;
