@@ -535,3 +535,43 @@ async fn processes_that_prune_at_once_leave_no_orphans() {
     .await;
     assert_eq!(shop.count("SELECT count(*) FROM order_lines").await, 0, "lines without their order");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_survives_a_kill_under_load() {
+    const CLIENTS: usize = 32;
+    let shop = Shop::open().await;
+    shop.product("CP-1", 100_000, policy()).await;
+    let replica = shop.replica();
+    let taken = std::sync::Arc::new(std::sync::Mutex::new(HashSet::new()));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (http, url, taken) = (shop.http.clone(), format!("{}/api/v1/orders", replica.api), taken.clone());
+            tokio::spawn(async move {
+                while let Ok(response) = http.post(&url).json(&one("CP-1", 1)).send().await {
+                    let (status, body) = (response.status(), response.json::<Value>().await);
+                    if let (true, Ok(body)) = (status == 201, body) {
+                        let id = body["id"].as_str().expect("an id").to_owned();
+                        taken.lock().expect("a list").insert(id);
+                    }
+                }
+            })
+        })
+        .collect();
+    wait_until("orders under load", SOON, || async {
+        let count = taken.lock().expect("a list").len();
+        if count >= 500 { Ok(()) } else { Err(count) }
+    })
+    .await;
+    // SIGKILL, in the middle of whatever it does.
+    drop(replica);
+    for client in clients {
+        client.await.expect("ended");
+    }
+    let stored = shop.database.query("SELECT id::text FROM orders", &[]).await.expect("orders");
+    let stored: HashSet<String> = stored.iter().map(|row| row.get(0)).collect();
+    let taken = taken.lock().expect("a list").clone();
+    assert!(taken.is_subset(&stored), "{} answered orders are lost", taken.difference(&stored).count());
+    let unanswered = stored.len() - taken.len();
+    assert!(unanswered <= CLIENTS, "{unanswered} orders were taken of which {CLIENTS} clients were not told");
+    shop.assert_books_agree().await;
+}
