@@ -141,10 +141,10 @@ impl Shop {
         Ok(outcome)
     }
 
-    /// Each turn has keys of its own.
+    /// Each turn has keys of its own, long enough for anybody's.
     pub fn next_prefix(&mut self) -> String {
         self.turns += 1;
-        format!("t{}-", self.turns)
+        format!("turn-{:016}-", self.turns)
     }
 
     /// What the load generator is told.

@@ -100,7 +100,9 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
 async fn refuse(stage: &Stage, sku: &str) -> anyhow::Result<Instant> {
     let url = format!("{}/api/v1/orders", stage.stack.urls(Service::Sales).public);
     let body = json!({"lines": [{"sku": sku, "quantity": 1}]});
-    let answer = stage.send(stage.http().post(url).header("Idempotency-Key", sku).json(&body)).await?;
+    let answer = stage
+        .send(stage.http().post(url).header("Idempotency-Key", format!("first-order-of-{sku}")).json(&body))
+        .await?;
     let at = Instant::now();
     ensure!(answer.status() == StatusCode::CONFLICT, "an order of nothing was answered {}", answer.status());
     Ok(at)

@@ -17,7 +17,7 @@ use testkit::wait_until;
 use crate::upstream::Upstream;
 
 /// Longest wait for an effect.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(120);
 /// Nobody listens here.
 pub const NOWHERE: &str = "http://127.0.0.1:1";
 

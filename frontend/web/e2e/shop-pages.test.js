@@ -20,7 +20,7 @@ for (const language of /** @type {const} */ (["ko", "en"])) {
       const name = (/** @type {string} */ what) =>
         `shop-${what}-${language}${device === "phone" ? "-phone" : ""}`;
       const plenty = await product(t, { stock: 60, name: "말차 도너츠", price: 21_900 });
-      const few = await product(t, { stock: 3, name: "레몬 도너츠" });
+      const few = await product(t, { stock: 3, name: "레몬 도너츠", policy: { shortage: "choice" } });
       const later = await product(t, {
         name: "얼그레이 도너츠",
         price: 22_900,
@@ -77,7 +77,7 @@ for (const language of /** @type {const} */ (["ko", "en"])) {
 }
 
 test("the pages in the dark", async (t) => {
-  const few = await product(t, { stock: 3, name: "레몬 도너츠" });
+  const few = await product(t, { stock: 3, name: "레몬 도너츠", policy: { shortage: "choice" } });
   await product(t, { name: "옥수수 도너츠" });
   const page = await visit(t, { language: "ko", scheme: "dark" });
   await page.goto("/");

@@ -113,7 +113,8 @@ async fn retry_after_is_waited_for_in_both_forms_up_to_its_bound() {
         let asked = world.factory.requests().split_off(asked_before);
         asked_before += asked.len();
         let waited = (asked[1].at - asked[0].at).num_milliseconds();
-        assert!((at_least_ms..at_least_ms + 2000).contains(&waited), "{retry_after}: {waited} ms");
+        // Far below the day that the last one asks for, whatever else this machine does.
+        assert!((at_least_ms..60_000).contains(&waited), "{retry_after}: {waited} ms");
     }
     world.finish(service).await;
 }

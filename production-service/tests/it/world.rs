@@ -19,7 +19,7 @@ use testkit::provision::Message;
 use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings, VIEWER_TOKEN};
 use testkit::{FactorySimulator, wait_until};
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 pub(crate) const SKU: &str = "CP-502101";
 pub(crate) const FACTORY: &str = "FF-500293";
 pub(crate) const CALLBACK_BASE: &str = "https://restock.example";

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 
 /// Longest wait for an effect.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 pub(crate) const SKU: &str = "CP-502101";
 pub(crate) const FACTORY: &str = "FF-500293";
 /// Nobody listens here.

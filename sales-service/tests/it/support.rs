@@ -14,7 +14,7 @@ use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings};
 use tokio_postgres::{NoTls, Row};
 
 /// How long an effect may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// A service under test. Drop it last; [`Shop::stop`] stops it in order.
 pub struct Shop {

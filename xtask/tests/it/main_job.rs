@@ -101,15 +101,9 @@ fn assert_is_the_contract(world: &World, asked: &Value, request_id: &str) {
 /// The order that set it off, the call that the Factory saw, the recorded attempt and the receipt
 /// are parts of one trace.
 async fn assert_one_trace(world: &World, orders: &[(u8, Value)], asked: &Value, request_id: &str) {
-    let mut cause = None;
-    for (number, id) in orders {
-        let path = format!("/api/v1/orders/{}", id.as_str().unwrap());
-        let order = world.api(Service::Sales).get(&path).await.unwrap().ok("look at an order").unwrap();
-        let replenishments = order["replenishment_ids"].as_array().unwrap();
-        if cause.is_none() && replenishments.iter().any(|id| id == request_id) {
-            cause = Some(*number);
-        }
-    }
+    let set_off = "SELECT string_agg(order_id::text, ',') FROM order_replenishments";
+    let set_off: String = world.sql(Service::Sales, set_off).await;
+    let cause = orders.iter().find(|(_, id)| id.as_str().unwrap() == set_off).map(|(number, _)| *number);
     let trace = trace_id(cause.expect("one of the orders set it off"));
     assert!(asked["traceparent"].as_str().is_some_and(|seen| seen.contains(&trace)), "{asked}, wanted {trace}");
     let path = format!("/api/v1/production-requests/{request_id}");

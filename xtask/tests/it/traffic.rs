@@ -84,7 +84,7 @@ impl Traffic {
 
 async fn order(api: &Api, shopper: usize, number: usize) -> Seen {
     let sku = SKUS[(shopper + number) % SKUS.len()];
-    let key = format!("shopper-{shopper}-{number}");
+    let key = format!("shopper-{shopper:06}-order-{number:06}");
     let body = json!({ "lines": [{ "sku": sku, "quantity": 1 + number % 2 }] });
     let answer = api.post("/api/v1/orders", &[("Idempotency-Key", &key)], &body).await.unwrap();
     let id = if answer.status == 409 { &answer.body["order_id"] } else { &answer.body["id"] };
