@@ -200,6 +200,30 @@ it("explains a policy while it is typed, and saves it for the version that was s
   });
 });
 
+it("sets what one order may have of a product, and leaves it to the shop when that is emptied", async () => {
+  const limited = { ...stock, max_per_order: 20 };
+  const drawn = renderConsole("/products/CP-502101", OPERATOR, {
+    ...product,
+    "GET /sales/api/v1/stock/CP-502101": () => Response.json(limited, { headers: { ETag: '"4"' } }),
+    "PUT /sales/api/v1/products/CP-502101": () => Response.json(limited, { headers: { ETag: '"5"' } }),
+  });
+  const field = (await screen.findByLabelText(/Most in one order/)) as HTMLInputElement;
+  expect(field.value).toBe("20");
+  const button = () => screen.getByRole("button", { name: "Save policy" });
+  fireEvent.change(field, { target: { value: "0" } });
+  expect(button().hasAttribute("disabled")).toBe(true);
+  for (const [typed, sent] of [
+    ["35", 35],
+    ["", null],
+  ] as const) {
+    fireEvent.change(field, { target: { value: typed } });
+    fireEvent.click(button());
+    fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Save policy" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    expect(drawn.of("PUT", "/CP-502101").at(-1)?.body).toMatchObject({ max_per_order: sent });
+  }
+});
+
 it("sends an adjustment again with the same key until an answer has come whole", async () => {
   const answers = [
     () => new TypeError("no network"),

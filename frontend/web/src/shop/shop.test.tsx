@@ -4,6 +4,7 @@ import { fireEvent, render, screen, waitFor, within } from "@testing-library/rea
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { chooseLanguage, startI18n } from "../common/i18n";
 import { makeQueryClient } from "../common/query";
+import { clearToasts } from "../common/ui/Toast";
 import { keptCart } from "./cart/cart";
 import { checkout, keptAttempt } from "./checkout/checkout";
 import en from "./i18n/en.json";
@@ -68,6 +69,7 @@ beforeEach(() => {
   keptAttempt.set(null);
   keptOrders.set([]);
   checkout.leave();
+  clearToasts();
 });
 afterEach(() => vi.unstubAllGlobals());
 
@@ -99,6 +101,46 @@ describe("the catalog", () => {
     chooseLanguage("ko");
     expect(await screen.findByRole("heading", { level: 1, name: "도너츠" })).toBeTruthy();
     expect(screen.getAllByText("19,900원")).toHaveLength(PRODUCTS.length);
+  });
+});
+
+describe("what one order may have", () => {
+  const SMALL = {
+    sku: "S",
+    name: "Small batch ring",
+    price,
+    available: 40,
+    status: "in_stock",
+    restock_eta: null,
+  };
+
+  beforeEach(() => {
+    const product = { ...SMALL, max_per_order: 3, shortage: "reject" };
+    vi.stubGlobal("fetch", async (request: Request) => {
+      const path = new URL(request.url, "http://shop").pathname;
+      if (path === "/sales/api/v1/products") return json(200, { items: [product], next_cursor: null });
+      return path.endsWith("/products/S") ? json(200, product) : server(request);
+    });
+  });
+
+  it("is not exceeded by pressing Add again, and the shopper is told", async () => {
+    show("/");
+    await screen.findByText("Small batch ring");
+    for (let pressed = 0; pressed < 4; pressed++) press("Add Small batch ring to the cart");
+    expect(keptCart.get()).toEqual([{ sku: "S", quantity: 3 }]);
+    expect(await screen.findByText("At most 3 in one order")).toBeTruthy();
+  });
+
+  it("keeps a cart that has more from being ordered until it has less", async () => {
+    keptCart.set([{ sku: "S", quantity: 5 }]);
+    show("/cart");
+    expect(await screen.findByText("At most 3 in one order")).toBeTruthy();
+    const isDisabled = () => screen.getByRole("button", { name: "Order" }).hasAttribute("disabled");
+    expect(isDisabled()).toBe(true);
+    fireEvent.click(screen.getByRole("button", { name: "Fewer: Quantity of Small batch ring" }));
+    await waitFor(() => expect(isDisabled()).toBe(false));
+    expect(keptCart.get()).toEqual([{ sku: "S", quantity: 3 }]);
+    expect(screen.queryByText("At most 3 in one order")).toBeNull();
   });
 });
 

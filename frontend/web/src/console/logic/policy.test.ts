@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { formOfPolicy, type Policy, policyFaults, policyOfForm, stanceOf, wholeNumber } from "./policy";
+import {
+  formFaults,
+  formOfPolicy,
+  type Policy,
+  perOrderOfForm,
+  policyFaults,
+  policyOfForm,
+  stanceOf,
+  wholeNumber,
+} from "./policy";
 
 const policy = (changes: Partial<Policy> = {}): Policy => ({
   reorder_point: 5,
@@ -60,10 +69,24 @@ describe("the replenishment policy", () => {
     });
   });
 
+  it("bounds what one order may have, or leaves it to the shop", () => {
+    const form = (max_per_order: string) => ({ ...formOfPolicy(policy(), 9), max_per_order });
+    expect([perOrderOfForm(formOfPolicy(policy(), 9)), perOrderOfForm(form(" "))]).toEqual([9, null]);
+    expect(["", "1", "1,000,000"].map((text) => formFaults(form(text)))).toEqual([{}, {}, {}]);
+    expect(["0", "-1", "1000001"].map((text) => formFaults(form(text)))).toEqual(
+      Array(3).fill({ max_per_order: "units" }),
+    );
+    expect(formFaults(form("many"))).toEqual({ max_per_order: "whole" });
+    expect(formFaults({ ...form("0"), lot_size: "0" })).toEqual({
+      max_per_order: "units",
+      lot_size: "units",
+    });
+  });
+
   it("survives its form, and reads numbers as people type them", () => {
     const bounded = policy({ max_backordered: 7 });
-    expect(policyOfForm(formOfPolicy(bounded))).toEqual(bounded);
-    expect(policyOfForm(formOfPolicy(policy()))).toEqual(policy({ max_backordered: null }));
+    expect(policyOfForm(formOfPolicy(bounded, 9))).toEqual(bounded);
+    expect(policyOfForm(formOfPolicy(policy(), null))).toEqual(policy({ max_backordered: null }));
     expect([" 12 ", "1,000", "-3"].map(wholeNumber)).toEqual([12, 1000, -3]);
     expect(["", "1.5", "1e3", "x", "9".repeat(16)].map(wholeNumber)).toEqual(Array(5).fill(Number.NaN));
   });

@@ -17,6 +17,8 @@ export interface Figures {
 export const UNITS_MAX = 1_000_000;
 
 export type PolicyField = "reorder_point" | "order_up_to" | "lot_size" | "max_backordered";
+/** A field that takes a number; one order's bound is the product's, and is set beside its policy. */
+export type NumberField = PolicyField | "max_per_order";
 /** What is wrong with a field, as the key of a text. */
 export type PolicyFault = "whole" | "notNegative" | "units" | "aboveReorderPoint";
 
@@ -74,23 +76,26 @@ export function stanceOf(figures: Figures, policy: Policy, isPaused: boolean): S
   return { answer, position, quantity, lots, needed: true, reaches, heldBackBy };
 }
 
-/** A policy as it is being typed. */
+/** A policy as it is being typed, and what one order may have. */
 export interface PolicyForm {
   reorder_point: string;
   order_up_to: string;
   lot_size: string;
-  /** Empty: no bound. */
+  /** Empty: the shop's bound of all products. */
   max_backordered: string;
+  /** Empty: the shop's bound of all products. */
+  max_per_order: string;
   mode: Policy["mode"];
   shortage: Policy["shortage"];
 }
 
-export function formOfPolicy(policy: Policy): PolicyForm {
+export function formOfPolicy(policy: Policy, perOrder: number | null): PolicyForm {
   return {
     reorder_point: String(policy.reorder_point),
     order_up_to: String(policy.order_up_to),
     lot_size: String(policy.lot_size),
     max_backordered: policy.max_backordered == null ? "" : String(policy.max_backordered),
+    max_per_order: perOrder === null ? "" : String(perOrder),
     mode: policy.mode,
     shortage: policy.shortage,
   };
@@ -112,4 +117,21 @@ export function policyOfForm(form: PolicyForm): Policy {
     shortage: form.shortage,
     max_backordered: form.max_backordered.trim() === "" ? null : wholeNumber(form.max_backordered),
   };
+}
+
+/** Most of the product that one order may have, as typed; null when that is left to the shop. */
+export function perOrderOfForm(form: PolicyForm): number | null {
+  return form.max_per_order.trim() === "" ? null : wholeNumber(form.max_per_order);
+}
+
+/**
+ * Every field of the form that cannot work. The service's settings may bound `max_per_order` further: it then says
+ * so itself.
+ */
+export function formFaults(form: PolicyForm): Partial<Record<NumberField, PolicyFault>> {
+  const faults: Partial<Record<NumberField, PolicyFault>> = policyFaults(policyOfForm(form));
+  const perOrder = perOrderOfForm(form);
+  if (perOrder === null) return faults;
+  if (!Number.isInteger(perOrder)) return { ...faults, max_per_order: "whole" };
+  return perOrder >= 1 && perOrder <= UNITS_MAX ? faults : { ...faults, max_per_order: "units" };
 }

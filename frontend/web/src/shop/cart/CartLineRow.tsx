@@ -19,6 +19,7 @@ export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Inst
   const { data: product, error } = useQuery({ ...productQuery(line.sku), refetchInterval: lookAgain(live) });
   const isGone = error instanceof ProblemError && error.isOurs && error.status === 404;
   const name = product?.name ?? line.sku;
+  const most = product?.max_per_order ?? Number.POSITIVE_INFINITY;
   const isShort = product?.status === "low" && line.quantity > product.available;
 
   return (
@@ -38,7 +39,11 @@ export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Inst
           )}
         </p>
         <p className="cart-hint">
-          {isShort ? t("cart.moreThanThere", { count: product.available }) : "\u00a0"}
+          {line.quantity > most
+            ? t("cart.mostPerOrder", { most: format.number(most) })
+            : isShort
+              ? t("cart.moreThanThere", { count: product.available })
+              : "\u00a0"}
         </p>
       </div>
       <div className="cart-numbers">

@@ -25,6 +25,7 @@ export function CartPage() {
   const submission = useSubmission();
   const now = useNow(5_000);
   const total = useTotal(cart);
+  const isBeyond = useIsBeyond(cart);
   const isLocked = pending(submission) !== undefined;
   useTitle(t("cart.title"));
   useGoToOrder();
@@ -60,6 +61,7 @@ export function CartPage() {
           variant="primary"
           size="large"
           isPending={isLocked}
+          isDisabled={isBeyond && !isLocked}
           onPress={() => checkout.place({ lines: cart.map(({ sku, quantity }) => ({ sku, quantity })) })}
         >
           {isLocked ? t("checkout.pending") : t("checkout.order")}
@@ -67,6 +69,14 @@ export function CartPage() {
       </section>
       <Outcome submission={submission} />
     </>
+  );
+}
+
+/** Whether a line has more than one order may have of its product: the shop would refuse it. */
+function useIsBeyond(cart: Cart): boolean {
+  const products = useQueries({ queries: cart.map((line) => productQuery(line.sku)) });
+  return cart.some(
+    (line, number) => line.quantity > (products[number]?.data?.max_per_order ?? line.quantity),
   );
 }
 

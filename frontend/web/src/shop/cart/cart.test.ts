@@ -22,6 +22,13 @@ describe("the cart", () => {
     expect(add(cart, "A", 1e9)[0]?.quantity).toBe(QUANTITY_MAX);
   });
 
+  it("takes no more of a product than one order may have of it", () => {
+    expect(add(cart, "A", 3, 4)[0]?.quantity).toBe(4);
+    expect(add([], "C", 9, 4)[0]?.quantity).toBe(4);
+    expect(add([{ sku: "A", quantity: 9 }], "A", 1, 4)[0]?.quantity).toBe(9);
+    expect(add([], "C", 1e9, 1_000_000)[0]?.quantity).toBe(QUANTITY_MAX);
+  });
+
   it("takes no more kinds than an order may have", () => {
     const full = Array.from({ length: LINES_MAX }, (_, number) => ({ sku: `S${number}`, quantity: 1 }));
     expect(add(full, "one-more", 1)).toHaveLength(LINES_MAX);

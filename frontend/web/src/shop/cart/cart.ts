@@ -12,12 +12,23 @@ export const LINES_MAX = 50;
 /** More of one kind is an order for the telephone. */
 export const QUANTITY_MAX = 999;
 
-/** Adds units; a product that is there already gets more. A cart that is full stays as it is. */
-export function add(cart: Cart, sku: string, quantity: number): Cart {
+/**
+ * Adds units, up to `most` of the product; a product that is there already gets more. A cart that is full stays as
+ * it is, and so does a line that has more than that already: the shopper sees it and decides.
+ */
+export function add(cart: Cart, sku: string, quantity: number, most = QUANTITY_MAX): Cart {
   const known = cart.find((line) => line.sku === sku);
-  if (known) return setQuantity(cart, sku, known.quantity + quantity);
+  if (known) {
+    const raised = Math.min(known.quantity + quantity, most);
+    return setQuantity(cart, sku, Math.max(known.quantity, raised));
+  }
   if (cart.length >= LINES_MAX) return cart;
-  return [...cart, { sku, quantity: bounded(quantity) }];
+  return [...cart, { sku, quantity: bounded(Math.min(quantity, most)) }];
+}
+
+/** Units of a product in the cart. */
+export function unitsOf(cart: Cart, sku: string): number {
+  return cart.find((line) => line.sku === sku)?.quantity ?? 0;
 }
 
 export function setQuantity(cart: Cart, sku: string, quantity: number): Cart {

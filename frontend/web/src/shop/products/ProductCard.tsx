@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 import { type Instant, useFormat } from "../../common/format";
 import { Button } from "../../common/ui/Button";
 import { toast } from "../../common/ui/Toast";
-import { add, keptCart, LINES_MAX } from "../cart/cart";
+import { add, keptCart, LINES_MAX, QUANTITY_MAX, unitsOf } from "../cart/cart";
 import { QuantityField } from "../QuantityField";
 import { isOrderable, type Product } from "./availability";
 import { Doughnut } from "./Doughnut";
@@ -17,14 +17,18 @@ export function ProductCard({ product, now }: { product: Product; now: Instant }
 
   const putIntoCart = () => {
     const before = keptCart.fresh();
-    const after = add(before, product.sku, quantity);
+    // A service of the release before does not tell it.
+    const most = Math.min(product.max_per_order ?? QUANTITY_MAX, QUANTITY_MAX);
+    const after = add(before, product.sku, quantity, most);
     if (after === before) {
       toast(t("cart.full", { count: LINES_MAX }));
       return;
     }
     keptCart.set(after);
     setQuantity(1);
-    toast(t("cart.added", { name: product.name, quantity: format.number(quantity) }));
+    const added = unitsOf(after, product.sku) - unitsOf(before, product.sku);
+    if (added > 0) toast(t("cart.added", { name: product.name, quantity: format.number(added) }));
+    if (added < quantity) toast(t("cart.mostPerOrder", { most: format.number(most) }));
   };
 
   return (

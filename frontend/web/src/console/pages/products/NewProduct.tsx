@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { ok, sales } from "../../../common/api";
 import { TextField } from "../../../common/ui/TextField";
 import { KEYS } from "../../logic/events";
-import { type PolicyForm, policyFaults, policyOfForm, wholeNumber } from "../../logic/policy";
+import { formFaults, type PolicyForm, perOrderOfForm, policyOfForm, wholeNumber } from "../../logic/policy";
 import { Action } from "../../ui/Action";
 import { PolicyFields } from "./PolicyEditor";
 
@@ -15,6 +15,7 @@ const FIRST_POLICY: PolicyForm = {
   order_up_to: "10",
   lot_size: "10",
   max_backordered: "",
+  max_per_order: "",
   mode: "manual",
   shortage: "reject",
 };
@@ -38,7 +39,7 @@ export function NewProduct() {
   const currency = useCurrency();
   const price = wholeNumber(fields.price);
   const isPrice = price >= 0 && price <= PRICE_MAX;
-  const faults = policyFaults(policyOfForm(policy));
+  const faults = formFaults(policy);
   const isValid =
     CODE.test(fields.sku) &&
     fields.name.trim() !== "" &&
@@ -68,6 +69,7 @@ export function NewProduct() {
           name,
           factory_id,
           price: { amount: price, currency },
+          max_per_order: perOrderOfForm(policy),
           policy: policyOfForm(policy),
         };
         return ok(sales.PUT("/api/v1/products/{sku}", { params: { path: { sku } }, body }));

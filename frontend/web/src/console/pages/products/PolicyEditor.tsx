@@ -8,10 +8,11 @@ import { TextField } from "../../../common/ui/TextField";
 import type { Stock } from "../../api";
 import { KEYS } from "../../logic/events";
 import {
+  formFaults,
   formOfPolicy,
-  type PolicyField,
+  type NumberField,
   type PolicyForm,
-  policyFaults,
+  perOrderOfForm,
   policyOfForm,
 } from "../../logic/policy";
 import { Action } from "../../ui/Action";
@@ -25,23 +26,26 @@ const NUMBERS = [
   "order_up_to",
   "lot_size",
   "max_backordered",
-] as const satisfies readonly PolicyField[];
+  "max_per_order",
+] as const satisfies readonly NumberField[];
 
 interface Base {
   stock: Stock;
   etag: string | null;
 }
 
+const formOf = (stock: Stock) => formOfPolicy(stock.policy, stock.max_per_order);
+
 /** Changes when and how much is ordered, and says as one types what that would do now. */
 export function PolicyEditor({ stock, etag, isOperator }: Base & { isOperator: boolean }) {
   const { t } = useTranslation("console");
   const [base, setBase] = useState<Base>({ stock, etag });
-  const [form, setForm] = useState(() => formOfPolicy(stock.policy));
+  const [form, setForm] = useState(() => formOf(stock));
   const take = (next: Base) => {
     setBase(next);
-    setForm(formOfPolicy(next.stock.policy));
+    setForm(formOf(next.stock));
   };
-  const isChanged = JSON.stringify(form) !== JSON.stringify(formOfPolicy(base.stock.policy));
+  const isChanged = JSON.stringify(form) !== JSON.stringify(formOf(base.stock));
   const isOld = base.etag !== etag;
   // Nobody types: what somebody else has set is shown at once.
   if (isOld && !isChanged) take({ stock, etag });
@@ -63,7 +67,10 @@ export function PolicyEditor({ stock, etag, isOperator }: Base & { isOperator: b
             form={form}
             isDisabled={!isChanged}
             // Nothing is unsaved now: the new version is taken when it is read again.
-            onSaved={() => setBase({ ...base, stock: { ...base.stock, policy: policyOfForm(form) } })}
+            onSaved={() => {
+              const saved = { policy: policyOfForm(form), max_per_order: perOrderOfForm(form) };
+              setBase({ ...base, stock: { ...base.stock, ...saved } });
+            }}
           />
           <Button size="small" variant="quiet" isDisabled={!isChanged} onPress={() => take({ stock, etag })}>
             {t("policy.reset")}
@@ -82,7 +89,7 @@ export function PolicyFields(props: {
   const { t } = useTranslation("console");
   const words = useWords();
   const { form, onChange, isDisabled } = props;
-  const faults = policyFaults(policyOfForm(form));
+  const faults = formFaults(form);
   return (
     <div className="fields">
       {NUMBERS.map((field) => {
@@ -123,7 +130,7 @@ function Preview({ form, stock }: { form: PolicyForm; stock: Stock }) {
   const { t } = useTranslation("console");
   const isPaused = useDecision(stock.sku).data?.inputs.paused_until != null;
   const policy = policyOfForm(form);
-  const isSound = Object.keys(policyFaults(policy)).length === 0;
+  const isSound = Object.keys(formFaults(form)).length === 0;
   return (
     <div className="preview" aria-live="polite">
       <h3>{t("policy.preview")}</h3>
@@ -140,7 +147,7 @@ function Save(props: { base: Base; form: PolicyForm; isDisabled: boolean; onSave
   const { t } = useTranslation("console");
   const { stock, etag } = props.base;
   const policy = policyOfForm(props.form);
-  const isSound = Object.keys(policyFaults(policy)).length === 0;
+  const isSound = Object.keys(formFaults(props.form)).length === 0;
   return (
     <Action
       label={t("policy.save")}
@@ -154,7 +161,8 @@ function Save(props: { base: Base; form: PolicyForm; isDisabled: boolean; onSave
       }
       isDisabled={props.isDisabled || !isSound}
       run={async () => {
-        const { name, price, factory_id, on_sale, max_per_order, sku } = stock;
+        const { name, price, factory_id, on_sale, sku } = stock;
+        const max_per_order = perOrderOfForm(props.form);
         await ok(
           sales.PUT("/api/v1/products/{sku}", {
             params: { path: { sku }, header: etag === null ? {} : { "If-Match": etag } },
