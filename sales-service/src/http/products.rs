@@ -60,7 +60,7 @@ pub struct ProductBody {
     #[schema(example = true)]
     on_sale: bool,
     /// Most units of it in one order of a shopper; without it the shop's bound of all products.
-    #[schema(minimum = 1, maximum = 10_000, example = 20)]
+    #[schema(minimum = 1, maximum = 1_000_000, example = 20)]
     max_per_order: Option<i64>,
     policy: PolicyBody,
 }

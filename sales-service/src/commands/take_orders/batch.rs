@@ -1,371 +1,56 @@
-//! One batch: decide on what is known or was read under its locks, write set-wise, commit; then the answers.
+//! One batch: orders decided on their products, and written set-wise by one statement.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures::join;
-use opentelemetry::KeyValue;
 use serde_json::{Value, json};
 use shared::contracts::OutgoingEvent;
 use shared::contracts::order::{self, OrderLineSummary, OrderSummary};
 use shared::db::Pipeline;
-use shared::idempotency::{self, KeyUse};
 use shared::ids::{OrderId, RequestId, Sku};
 use shared::outbox::{self, OutgoingMessage};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use uuid::Uuid;
 
-use super::known::{KnownShelves, Remembered};
-use super::queues::{Answer, Lane, Waiter};
-use super::settle::was_written;
+use super::known::Remembered;
+use super::queues::Answer;
 use super::worker::Desk;
 use super::{Decided, OrderRequest};
 use crate::commands::{Answered, write};
 use crate::domain::intake::{BatchDecision, CausedReplenishment, DecidedOrder, Unacceptable, decide_orders};
 use crate::domain::order::OrderStatus;
-use crate::store::orders::{KEY, OrderKey, OrderToInsert};
+use crate::store::orders::{OrderKey, OrderToInsert};
 use crate::store::stock::{self, Changed, Hand};
-use crate::store::{StoreError, corrupt, orders, replenishments, shelves};
-
-/// What one batch leaves to the next.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    known: KnownShelves,
-    /// Batches that look for kept answers before they decide. Most requests are new, and a look-up of each would be
-    /// waste; a client that asks again seldom does so alone.
-    repeats_expected: u32,
-}
-
-/// After a repeated request so many batches look for others.
-const REPEATS_EXPECTED: u32 = 64;
-/// A batch is begun again at most so often: its keys or products were used by another replica each time, or it
-/// collided with somebody.
-const ATTEMPTS_MAX: u32 = 10;
-
-/// Why a batch was not written.
-enum Failure {
-    /// A product was changed since it was known: look at it.
-    Stale,
-    /// Another order has one of the keys: look for its answer.
-    KeyUsed,
-    /// It waited for a row, or for something else in the database, for too long.
-    Busy(StoreError),
-    /// The database said no, or was not reached.
-    Refused(StoreError),
-    /// The database did not say what became of it.
-    Lost(Box<Batch>),
-}
-
-/// Decides these orders of a queue and answers them. Nothing is half done: a round is written whole or not at all.
-pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, memory: &mut Memory) {
-    let mut waiting = waiters;
-    let mut look = memory.repeats_expected > 0;
-    memory.repeats_expected = memory.repeats_expected.saturating_sub(1);
-    for attempt in 1.. {
-        if attempt > 1 {
-            waiting = desk.still_in_time(waiting);
-        }
-        if waiting.is_empty() {
-            return;
-        }
-        // Mostly one round. A key that comes twice in one batch is decided once: the others follow it, or, with another
-        // body, are looked at in the next round, when its answer is kept.
-        let mut round = Round::new(std::mem::take(&mut waiting));
-        match round.decide_and_write(desk, lane, memory, look).await {
-            Ok(()) => {
-                desk.context.outbox.wake();
-                waiting = round.answer(desk);
-                look = true;
-            }
-            Err(Failure::Stale) if attempt < ATTEMPTS_MAX => (waiting, look) = (round.into_waiters(), true),
-            Err(Failure::KeyUsed) if attempt < ATTEMPTS_MAX => {
-                memory.repeats_expected = REPEATS_EXPECTED;
-                (waiting, look) = (round.into_waiters(), true);
-            }
-            Err(Failure::Busy(error)) => match held(desk, &round.skus()).await {
-                Ok(held) if !held.is_empty() => {
-                    desk.open_lanes(held);
-                    return desk.push_back_first(round.into_waiters());
-                }
-                _ if attempt < ATTEMPTS_MAX => (waiting, look) = (round.into_waiters(), true),
-                _ => return round.refuse(&error.into()),
-            },
-            Err(Failure::Stale | Failure::KeyUsed) => return round.refuse(&busy()),
-            Err(Failure::Refused(error)) => return round.refuse(&error.into()),
-            Err(Failure::Lost(batch)) => {
-                let desk = desk.clone();
-                desk.tasks.clone().spawn(async move { settle(&desk, round, &batch).await });
-                return;
-            }
-        }
-    }
-}
-
-fn busy() -> Problem {
-    Problem::new(ProblemKind::Unavailable, "The same products are changed all the time; send the request again.")
-}
-
-/// Of these products, those whose rows something else holds now.
-async fn held(desk: &Desk, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
-    let connection = desk.pool.get().await?;
-    shelves::held(&connection, skus).await
-}
-
-/// Answers a batch as it is, once that is known; orders that were not written wait again. Those for whom it cannot be
-/// found out in time hear that.
-async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
-    let Some(deadline) = round.waiters.iter().map(|waiter| waiter.deadline).max() else { return };
-    match was_written(&desk.pool, &batch.ids(), &round.skus(), deadline).await {
-        Some(true) => {
-            desk.context.outbox.wake();
-            round.decided(batch);
-            desk.push_back_first(round.answer(desk));
-        }
-        Some(false) => desk.push_back_first(round.into_waiters()),
-        None => tracing::error!(orders = round.waiters.len(), "it is not known whether these orders were taken"),
-    }
-}
-
-/// Answers that were given under these keys, by key.
-pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap<String, Answer>, StoreError> {
-    let transaction = Pipeline::new(desk.pool.get().await?);
-    let mut kept = HashMap::new();
-    let (begun, found) = join!(transaction.begin(), find_kept(transaction.connection(), keys));
-    begun?;
-    let found = found?;
-    transaction.commit().await?;
-    for (used, order) in keys.iter().zip(found) {
-        if let Some(order) = order {
-            kept.insert(used.key.clone(), replay(desk, used, order).await?);
-        }
-    }
-    Ok(kept)
-}
-
-async fn find_kept(
-    connection: &diesel_async::AsyncPgConnection,
-    keys: &[KeyUse],
-) -> Result<Vec<Option<orders::KeptOrder>>, StoreError> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let hashes: Vec<Vec<u8>> = keys.iter().map(orders::key_hash).collect();
-    let found = orders::kept(connection, hashes.clone()).await?;
-    let mut found: HashMap<Vec<u8>, orders::KeptOrder> =
-        found.into_iter().map(|order| (order.key_hash.clone(), order)).collect();
-    Ok(hashes.iter().map(|hash| found.remove(hash)).collect())
-}
-
-/// The first answer again, or the problem that says that the key was used for something else.
-async fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer, StoreError> {
-    if kept.fingerprint != used.fingerprint {
-        return Ok(Err(idempotency::reused()));
-    }
-    let answer = if let Some(answer) = kept.answer() {
-        answer
-    } else {
-        let mut connection = desk.pool.get().await?;
-        let order = orders::get(&mut connection, OrderId(kept.id)).await?;
-        desk.render.confirmed(order.ok_or_else(|| corrupt("an order with a key"))?)
-    };
-    Ok(Ok(Answered { answer, is_replay: true }))
-}
-
-/// Orders on their way through the database.
-#[derive(Default)]
-struct Round {
-    waiters: Vec<Waiter>,
-    answers: Vec<Option<Answer>>,
-    /// Of the waiters: the first with each key, and those without one.
-    leaders: Vec<usize>,
-    /// The others, with their first.
-    followers: Vec<(usize, usize)>,
-    first_with_key: HashMap<String, usize>,
-}
-
-impl Round {
-    fn new(waiters: Vec<Waiter>) -> Self {
-        let mut round = Self::default();
-        for waiter in waiters {
-            round.add(waiter);
-        }
-        round
-    }
-
-    fn add(&mut self, waiter: Waiter) {
-        let index = self.waiters.len();
-        let key = waiter.request.key.as_ref().map(|used| used.key.clone());
-        match key.map_or(index, |key| *self.first_with_key.entry(key).or_insert(index)) {
-            leader if leader == index => self.leaders.push(index),
-            leader => self.followers.push((index, leader)),
-        }
-        self.waiters.push(waiter);
-        self.answers.push(None);
-    }
-
-    fn request(&self, index: usize) -> &OrderRequest {
-        &self.waiters[index].request
-    }
-
-    /// What its orders are of.
-    fn skus(&self) -> BTreeSet<Sku> {
-        self.leaders.iter().flat_map(|index| self.request(*index).skus()).cloned().collect()
-    }
-
-    fn into_waiters(self) -> Vec<Waiter> {
-        self.waiters
-    }
-
-    fn refuse(self, problem: &Problem) {
-        self.waiters.into_iter().for_each(|waiter| waiter.answer(Err(problem.clone())));
-    }
-
-    /// One transaction. Where its products are known it is one statement, which holds their rows on the condition that
-    /// they are as they are known, and writes; otherwise everything is read under locks first. Requests whose answer is
-    /// kept already get it.
-    async fn decide_and_write(
-        &mut self,
-        desk: &Desk,
-        lane: Lane<'_>,
-        memory: &mut Memory,
-        look: bool,
-    ) -> Result<(), Failure> {
-        let skus = self.skus();
-        let remembered = if look { None } else { memory.known.take(&skus) };
-        let is_known = remembered.is_some();
-        let connection = desk.pool.get().await.map_err(|error| Failure::Refused(error.into()))?;
-        let transaction = Pipeline::new(connection);
-        let remembered = match remembered {
-            Some(remembered) => remembered,
-            None => self.look(desk, lane, &transaction, &skus, memory).await?,
-        };
-        let batch = Batch::decide(remembered, self, desk);
-        let writing =
-            async { if is_known { batch.write_alone(&transaction).await } else { batch.write(&transaction).await } };
-        let written = tokio::time::timeout(desk.wait_max, writing).await;
-        let count = |shelves| desk.metrics.batches.add(1, &[KeyValue::new("shelves", shelves)]);
-        match written {
-            Ok(Ok(())) => {
-                count(if is_known { "known" } else { "read" });
-                self.decided(&batch);
-                memory.known.keep(batch.remembered);
-                Ok(())
-            }
-            Ok(Err(error)) if shelves::is_stale(&error) => {
-                count("changed");
-                Err(Failure::Stale)
-            }
-            Ok(Err(error)) => match StoreError::from(error) {
-                error if error.violates(KEY) => Err(Failure::KeyUsed),
-                error @ StoreError::Busy(_) => Err(Failure::Busy(error)),
-                StoreError::Unavailable(cause) => {
-                    tracing::warn!(%cause, "a batch's answer was lost; what became of it is looked up");
-                    Err(Failure::Lost(Box::new(batch)))
-                }
-                error @ StoreError::Query(_) => Err(Failure::Refused(error)),
-            },
-            Err(_) => {
-                tracing::warn!("the database does not answer in time; what became of a batch is looked up");
-                Err(Failure::Lost(Box::new(batch)))
-            }
-        }
-    }
-
-    /// Begins, locks and reads; then the batch takes along what came for the same products while it waited for their
-    /// rows.
-    async fn look(
-        &mut self,
-        desk: &Desk,
-        lane: Lane<'_>,
-        transaction: &Pipeline,
-        skus: &BTreeSet<Sku>,
-        memory: &mut Memory,
-    ) -> Result<Remembered, Failure> {
-        let keys: Vec<KeyUse> = self.leaders.iter().filter_map(|index| self.request(*index).key.clone()).collect();
-        let connection = transaction.connection();
-        let reading = async {
-            let (begun, loaded, kept) =
-                join!(transaction.begin(), shelves::lock(connection, skus), find_kept(connection, &keys));
-            begun?;
-            Ok::<_, StoreError>((loaded?, kept?))
-        };
-        let read = tokio::time::timeout(desk.wait_max, reading).await;
-        let late = |_| Err(StoreError::Unavailable("no answer in time".to_owned()));
-        let (loaded, kept) = read.unwrap_or_else(late).map_err(|error| match error {
-            error @ StoreError::Busy(_) => Failure::Busy(error),
-            error => Failure::Refused(error),
-        })?;
-        for (used, kept) in keys.iter().zip(kept) {
-            let Some(kept) = kept else { continue };
-            memory.repeats_expected = REPEATS_EXPECTED;
-            let answer = replay(desk, used, kept).await.map_err(Failure::Refused)?;
-            if let Some(index) = self.first_with_key.get(&used.key) {
-                self.answers[*index] = Some(answer);
-            }
-        }
-        self.leaders.retain(|index| self.answers[*index].is_none());
-        let room = desk.batch_max.saturating_sub(self.waiters.len());
-        for waiter in desk.take_of(lane, skus, room) {
-            self.add(waiter);
-        }
-        Ok(memory.known.compare(loaded))
-    }
-
-    /// A batch of its leaders was written.
-    fn decided(&mut self, batch: &Batch) {
-        for (index, answer) in batch.leaders.iter().zip(&batch.answers) {
-            self.answers[*index] = Some(answer.clone());
-        }
-    }
-
-    /// Sends the answers. What is left are requests that repeat a key of this round with another body.
-    fn answer(mut self, desk: &Desk) -> Vec<Waiter> {
-        for (index, leader) in std::mem::take(&mut self.followers) {
-            if self.request(index).fingerprint() == self.request(leader).fingerprint() {
-                let first = self.answers[leader].clone();
-                self.answers[index] = first.map(|first| first.map(|first| Answered { is_replay: true, ..first }));
-            }
-        }
-        let mut rest = Vec::new();
-        for (waiter, answer) in self.waiters.into_iter().zip(self.answers) {
-            let Some(answer) = answer else {
-                rest.push(waiter);
-                continue;
-            };
-            if let Ok(answer) = answer.as_ref()
-                && !answer.is_replay
-            {
-                let status = KeyValue::new("status", i64::from(answer.answer.status));
-                desk.metrics.decided.add(1, &[status]);
-            }
-            waiter.answer(answer);
-        }
-        rest
-    }
-}
+use crate::store::{orders, replenishments, shelves};
 
 /// Decided orders, before they are written.
-struct Batch {
+pub(super) struct Batch {
     /// Their places in the round.
-    leaders: Vec<usize>,
+    pub(super) leaders: Vec<usize>,
     requests: Vec<OrderRequest>,
     /// The products as the orders leave them.
-    remembered: Remembered,
+    pub(super) remembered: Remembered,
     /// The versions that they were decided on.
     held: BTreeMap<Sku, i64>,
     changed: BTreeSet<Sku>,
     decision: BatchDecision,
-    answers: Vec<Answer>,
+    /// Of the leaders.
+    pub(super) answers: Vec<Answer>,
     at: DateTime<Utc>,
 }
 
 impl Batch {
-    fn decide(mut remembered: Remembered, round: &Round, desk: &Desk) -> Self {
+    /// Decides these orders, which have the places `leaders` in their round.
+    pub(super) fn decide(
+        mut remembered: Remembered,
+        leaders: Vec<usize>,
+        requests: Vec<OrderRequest>,
+        desk: &Desk,
+    ) -> Self {
         let loaded = &mut remembered.loaded;
         let at = write::not_before(write::now(), &loaded.shelves);
-        let requests: Vec<OrderRequest> = round.leaders.iter().map(|index| round.request(*index).clone()).collect();
         let before: Vec<_> = loaded.shelves.values().map(|shelf| shelf.figures).collect();
         let decision = decide_orders(
             &mut loaded.shelves,
@@ -395,11 +80,11 @@ impl Batch {
             Err(Unacceptable::TooMany(lines)) => Err(too_many(lines)),
         };
         let answers = requests.iter().zip(&decision.orders).map(answer).collect();
-        Self { leaders: round.leaders.clone(), requests, remembered, held, changed, decision, answers, at }
+        Self { leaders, requests, remembered, held, changed, decision, answers, at }
     }
 
     /// Ids of the orders that are written: all of them, or none.
-    fn ids(&self) -> Vec<Uuid> {
+    pub(super) fn ids(&self) -> Vec<Uuid> {
         self.decision.orders.iter().flatten().map(|order| order.id.0).collect()
     }
 
@@ -408,7 +93,7 @@ impl Batch {
     }
 
     /// As one statement, which is a transaction of its own: nothing of it can be written without the rest.
-    async fn write_alone(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
+    pub(super) async fn write_alone(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
         if self.is_empty() {
             return Ok(());
         }
@@ -416,7 +101,7 @@ impl Batch {
     }
 
     /// As the last of a transaction that has locked the products.
-    async fn write(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
+    pub(super) async fn write(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
         if self.is_empty() {
             return transaction.commit().await;
         }

@@ -8,6 +8,7 @@
 mod batch;
 mod known;
 mod queues;
+mod round;
 mod settle;
 mod worker;
 
@@ -123,7 +124,7 @@ impl Intake {
 
     /// The answer that was given to the same request before, if there was one: it needs no place in any queue.
     pub async fn known_answer(&self, used: &KeyUse) -> Result<Option<Answered>, Problem> {
-        let answers = batch::kept_answers(&self.desk, std::slice::from_ref(used)).await?;
+        let answers = round::kept_answers(&self.desk, std::slice::from_ref(used)).await?;
         answers.into_iter().next().map(|(_, answer)| answer).transpose()
     }
 }

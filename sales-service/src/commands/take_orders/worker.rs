@@ -13,8 +13,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batch::{self, Memory};
 use super::queues::{Answer, Lane, Queues, Waiter};
+use super::round::{self, Memory};
 use super::{Render, overloaded, stopped};
 use crate::commands::Context;
 use crate::settings::Intake as IntakeSettings;
@@ -180,7 +180,7 @@ impl Desk {
             match self.wait_until_free(&sku).await {
                 Ok(()) => {
                     let waiters = self.take(Some(&sku));
-                    batch::run(&self, Some(&sku), waiters, &mut Memory::default()).await;
+                    round::run(&self, Some(&sku), waiters, &mut Memory::default()).await;
                 }
                 Err(StoreError::Busy(_)) => {
                     let late = self.queues().drop_late(&sku);
@@ -230,7 +230,7 @@ impl IntakeWorker {
             if !waiters.is_empty() {
                 let begun = Instant::now();
                 desk.metrics.batch_size.record(waiters.len() as u64, &[]);
-                batch::run(&desk, None, waiters, &mut memory).await;
+                round::run(&desk, None, waiters, &mut memory).await;
                 desk.metrics.batch_duration.record(begun.elapsed().as_secs_f64(), &[]);
             } else if desk.queues().is_closed() && desk.tasks.is_empty() {
                 return stop.cancelled().await;
