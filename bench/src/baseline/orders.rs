@@ -28,26 +28,25 @@ use crate::cli::Serve;
 const PRODUCT: usize = 0;
 const ORDER: usize = 1;
 const LINE: usize = 2;
-const KEY: usize = 3;
-const EVENT: usize = 4;
-const TAKE: usize = 5;
-const KEPT: usize = 6;
+const EVENT: usize = 3;
+const TAKE: usize = 4;
+const KEPT: usize = 5;
 
-const SQL: [&str; 7] = [
+const SQL: [&str; 6] = [
     "SELECT price, shortage FROM products WHERE sku = $1 AND on_sale",
-    "INSERT INTO orders (id, status, customer, total, traceparent, created_at) \
-     VALUES ($1::text::uuid, 'confirmed', $2, $3, $4, $5::text::timestamptz)",
+    "INSERT INTO orders (id, status, customer, total, traceparent, created_at, key_hash, fingerprint, answer_status, answer) \
+     VALUES ($1::text::uuid, 'confirmed', $2, $3, $4, $5::text::timestamptz, \
+     sha256(convert_to('POST /api/v1/orders' || E'\\n\\n' || $6, 'UTF8')), $7, 201, $8)",
     "INSERT INTO order_lines (order_id, sku, quantity, filled, waiting, unit_price) \
      VALUES ($1::text::uuid, $2, $3, $3, 0, $4)",
-    "INSERT INTO idempotency_keys (endpoint, caller, key, fingerprint, status, body) \
-     VALUES ('POST /api/v1/orders', '', $1, $2, 201, $3)",
     "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
      VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7)",
     "WITH taken AS (UPDATE stock SET on_hand = on_hand - $2, updated_at = now() WHERE sku = $1 AND on_hand >= $2 \
      RETURNING sku, on_hand) \
      INSERT INTO stock_movements (id, sku, cause, delta, before, after, reference, actor, at) \
      SELECT $3::text::uuid, sku, 'sale', -$2, on_hand + $2, on_hand, $4, 'shop', $5::text::timestamptz FROM taken",
-    "SELECT fingerprint, body FROM idempotency_keys WHERE endpoint = 'POST /api/v1/orders' AND caller = '' AND key = $1",
+    "SELECT fingerprint, answer FROM orders \
+     WHERE key_hash = sha256(convert_to('POST /api/v1/orders' || E'\\n\\n' || $1, 'UTF8'))",
 ];
 
 type Value<'a> = &'a (dyn ToSql + Sync);
@@ -174,9 +173,8 @@ async fn take(pool: &Pool, key: &str, body: &[u8]) -> anyhow::Result<Answer> {
     let event: OutgoingMessage = OutgoingEvent::new(&CONFIRMED, "sales-service", &id.to_string(), trace, &told).into();
     let (id, movement, trace, headers) =
         (id.to_string(), movement.to_string(), trace.to_string(), event.headers.to_string());
-    let order_values: [Value<'_>; 5] = [&id, &order.customer, &total, &trace, &at];
+    let order_values: [Value<'_>; 8] = [&id, &order.customer, &total, &trace, &at, &key, &digest, &answer];
     let line_values: [Value<'_>; 4] = [&id, &sku, &units, &price];
-    let key_values: [Value<'_>; 3] = [&key, &digest, &answer];
     let event_values: [Value<'_>; 7] = [
         &event.message_id,
         &event.exchange,
@@ -188,14 +186,13 @@ async fn take(pool: &Pool, key: &str, body: &[u8]) -> anyhow::Result<Answer> {
     ];
     let take_values: [Value<'_>; 5] = [&sku, &units, &movement, &id, &at];
     // In one flight: PostgreSQL works on them in this order.
-    let (wrote_order, wrote_line, wrote_key, wrote_event, took) = futures::join!(
+    let (wrote_order, wrote_line, wrote_event, took) = futures::join!(
         client.execute(&sql[ORDER], &order_values),
         client.execute(&sql[LINE], &line_values),
-        client.execute(&sql[KEY], &key_values),
         client.execute(&sql[EVENT], &event_values),
         client.execute(&sql[TAKE], &take_values),
     );
-    if let Err(error) = &wrote_key
+    if let Err(error) = &wrote_order
         && error.code() == Some(&SqlState::UNIQUE_VIOLATION)
     {
         client.batch_execute("ROLLBACK").await?;
@@ -203,7 +200,7 @@ async fn take(pool: &Pool, key: &str, body: &[u8]) -> anyhow::Result<Answer> {
         let is_same = kept.get::<_, &[u8]>(0) == digest;
         return Ok(if is_same { Answer::Replayed(kept.get(1)) } else { Answer::Refused(422) });
     }
-    for written in [wrote_order, wrote_line, wrote_key, wrote_event] {
+    for written in [wrote_order, wrote_line, wrote_event] {
         if let Err(error) = written {
             client.batch_execute("ROLLBACK").await?;
             return Err(error).context("cannot write an order");
