@@ -86,6 +86,36 @@ async fn behind_a_link(extra: &[(&str, &str)]) -> (Shop, LinkCutter) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_has_begun_ends_though_the_broker_is_gone() {
+    let patient = ("JAEGO_SALES__DATABASE__LOCK_TIMEOUT_MS", "60000");
+    let (shop, link) = behind_a_link(&[patient, ("JAEGO_SALES__DATABASE__STATEMENT_TIMEOUT_MS", "60000")]).await;
+    shop.product("CP-1", 0, policy()).await;
+    let (holder, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+    tokio::spawn(connection);
+    // The handler holds the product's row by then, and waits for this.
+    holder.batch_execute("BEGIN; LOCK TABLE receipts_applied IN EXCLUSIVE MODE").await.expect("locked");
+    receive(&shop, 5).await;
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let (observer, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+    tokio::spawn(connection);
+    wait_until("the handler to wait", SOON, || async {
+        (observer.query_one(waiting, &[]).await.expect("asked").get::<_, i64>(0) == 1).then_some(())
+    })
+    .await;
+    link.cut();
+    wait_for(&shop, 200, "degraded").await;
+    holder.batch_execute("ROLLBACK").await.expect("released");
+    // Its work is whole, and nobody waits for its locks.
+    wait_for_on_hand(&shop, 5).await;
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
+    link.pass();
+    wait_for(&shop, 200, "ready").await;
+    wait_for_on_hand(&shop, 4).await;
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_burns_no_attempt() {
     if !testkit::is_alone("faults::a_database_that_goes_away_burns_no_attempt").await {
         return;

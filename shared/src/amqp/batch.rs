@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use lapin::message::Delivery;
 use tracing::Instrument;
 
-use super::consumer::{HandleError, Subscription};
+use super::consumer::{HandleError, Subscription, to_its_end};
 use super::letter::handled_headers;
 use crate::contracts::ReceivedEvent;
 use crate::dead_letters::REDRIVE_HEADER;
@@ -38,7 +38,7 @@ pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[D
         (event, trace)
     });
     let together = tracing::info_span!("consume_together", queue, events = deliveries.len());
-    match handler(traced.collect()).instrument(together).await {
+    match to_its_end(handler(traced.collect()).instrument(together)).await {
         Ok(()) => true,
         Err(error) => {
             tracing::debug!(queue, %error, events = deliveries.len(), "not together; one by one");

@@ -124,13 +124,21 @@ impl Subscription {
         let event = ReceivedEvent::parse(body)?;
         let span = tracing::info_span!("consume", queue = self.queue.name, event = event.kind, event_id = event.id);
         let trace = event.trace().enter(&span);
-        let handled = (self.handler)(event, trace).instrument(span).await?;
+        let handled = to_its_end((self.handler)(event, trace).instrument(span)).await?;
         let redriven = headers.get(REDRIVE_HEADER).and_then(Value::as_str).and_then(|id| id.parse().ok());
         if let (Handled::Done, Some(id)) = (handled, redriven) {
             dead_letters::processed(&mut *pool.get().await.map_err(StoreError::from)?, id).await?;
         }
         Ok(())
     }
+}
+
+/// A handler that has begun ends, whatever becomes of who waits for it: dropped in the middle, when the link to the broker
+/// is cut, it would leave its transaction open on a connection of the pool, and with it the locks of its rows.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    handling: impl Future<Output = Result<T, HandleError>> + Send + 'static,
+) -> Result<T, HandleError> {
+    tokio::spawn(handling).await.unwrap_or_else(|error| Err(HandleError::Failed(format!("the handler broke: {error}"))))
 }
 
 /// What is consumed of a subscription's queue.
