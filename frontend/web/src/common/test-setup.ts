@@ -1,9 +1,8 @@
 import { cleanup, configure } from "@testing-library/react";
 import { afterEach } from "vitest";
+import { PATIENCE_MS } from "./test-support";
 
-// Pages are imported when they are first shown, which takes seconds while other files are tested beside this one: only a
-// broken page takes longer than this.
-configure({ asyncUtilTimeout: 60_000 });
+configure({ asyncUtilTimeout: PATIENCE_MS });
 
 afterEach(() => {
   cleanup();

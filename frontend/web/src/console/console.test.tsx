@@ -1,10 +1,12 @@
-import { cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { act, cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, expect, it, vi } from "vitest";
+import { PATIENCE_MS } from "../common/test-support";
 import { held, OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
 
 afterEach(async () => {
   // A stream that ends looks once more at what it told of: that, too, must not reach the network.
   cleanup();
+  vi.useRealTimers();
   await new Promise((resolve) => setTimeout(resolve));
   vi.unstubAllGlobals();
 });
@@ -50,11 +52,15 @@ const product = {
 };
 
 it("asks for a token, says when it is wrong, and forgets what was typed", async () => {
+  let operator: typeof OPERATOR | null = null;
   const drawn = renderConsole("/orders", null, {
-    "POST /session": ({ body }) =>
-      (body as { token: string }).token === "right"
-        ? { operator: OPERATOR }
-        : problem(401, "unauthorized", "No."),
+    // Asked again once the stream of events is open: who is signed in stays so.
+    "GET /session": () => ({ operator }),
+    "POST /session": ({ body }) => {
+      if ((body as { token: string }).token !== "right") return problem(401, "unauthorized", "No.");
+      operator = OPERATOR;
+      return { operator };
+    },
     "GET /sales/api/v1/orders": () => orders,
   });
   const field = (await screen.findByLabelText(/Operator token/)) as HTMLInputElement;
@@ -99,7 +105,7 @@ it("asks before it cancels an order and says what will happen", async () => {
 
 it("keeps a dialog open whose row has left the list, until it is closed", async () => {
   let isGone = false;
-  const drawn = renderConsole("/orders", OPERATOR, {
+  renderConsole("/orders", OPERATOR, {
     "GET /sales/api/v1/orders": () => (isGone ? page([]) : orders),
     "POST /sales/api/v1/orders/01a2051b-cedc-7700-a805-c2579d04fa50/cancel": () => {
       isGone = true;
@@ -109,10 +115,10 @@ it("keeps a dialog open whose row has left the list, until it is closed", async 
   fireEvent.click(await screen.findByRole("button", { name: /Cancel order/ }));
   const dialog = await screen.findByRole("alertdialog");
   fireEvent.click(within(dialog).getByRole("button", { name: "Cancel order" }));
+  // The refusal is shown once the list has been read again.
   expect((await within(dialog).findByRole("alert")).textContent).toContain("Somebody else was quicker");
-  await waitFor(() => expect(drawn.of("GET", "/orders").length).toBeGreaterThan(1));
-  // Long enough for a list that does not wait to be drawn without the row.
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  // Queries tell of their answers by a timer: after it a list that does not wait would be drawn without the row.
+  await act(() => new Promise<void>((resolve) => setTimeout(resolve)));
   expect(dialog.isConnected).toBe(true);
   fireEvent.click(within(dialog).getByRole("button", { name: "Cancel" }));
   await waitFor(() => expect(screen.queryByText("3 of 5")).toBeNull());
@@ -120,32 +126,30 @@ it("keeps a dialog open whose row has left the list, until it is closed", async 
 });
 
 it("shows what a slow list answers though events do not end", async () => {
+  vi.useFakeTimers();
   const [order] = orders.items as [object];
   let asked = 0;
   const slow = held(page([{ ...order, customer: "park" }]));
   const drawn = renderConsole("/orders", VIEWER, {
     "GET /sales/api/v1/orders": () => {
       asked += 1;
-      if (asked === 1) return orders;
-      // Whoever asks again before this one has answered waits for ever.
-      return asked === 2 ? slow.answer : new Promise(() => {});
+      return asked === 1 ? orders : slow.answer;
     },
   });
-  await screen.findByText("3 of 5");
-  let said = 0;
-  const surge = setInterval(() => {
-    drawn.say("order.confirmed", { count: 1, orders: [] });
-    said += 1;
-  }, 100);
-  try {
-    await waitFor(() => expect(asked).toBeGreaterThan(1));
-    const before = said;
-    await waitFor(() => expect(said).toBeGreaterThan(before + 10));
-    slow.release();
-    expect(await screen.findByText("park")).toBeTruthy();
-  } finally {
-    clearInterval(surge);
+  const say = () => drawn.say("order.confirmed", { count: 1, orders: [] });
+  const patience = { timeout: PATIENCE_MS };
+  await vi.waitFor(() => screen.getByText("3 of 5"), patience);
+  for (let passedMs = 0; passedMs < 5_000; passedMs += 100) {
+    say();
+    await act(() => vi.advanceTimersByTimeAsync(100));
   }
+  // Nothing has cut off the one that is being answered.
+  expect(asked).toBe(2);
+  slow.release();
+  await vi.waitFor(() => {
+    say();
+    screen.getByText("park");
+  }, patience);
 });
 
 it("says nothing of the oldest when more wait than one page tells", async () => {
@@ -226,13 +230,14 @@ it("sets what one order may have of a product, and leaves it to the shop when th
 
 it("sends an adjustment again with the same key until an answer has come whole", async () => {
   const answers = [
-    () => new TypeError("no network"),
-    () => new Response('{"seq', { status: 201, headers: { "Content-Type": "application/json" } }),
-    () => ({}),
-  ];
+    held<unknown>(new TypeError("no network")),
+    held<unknown>(new Response('{"seq', { status: 201, headers: { "Content-Type": "application/json" } })),
+    held<unknown>({}),
+  ] as const;
+  let asked = 0;
   const drawn = renderConsole("/products/CP-502101", OPERATOR, {
     ...product,
-    "POST /sales/api/v1/products/CP-502101/adjustments": () => answers.shift()?.(),
+    "POST /sales/api/v1/products/CP-502101/adjustments": () => answers[asked++]?.answer,
   });
   fireEvent.click(await screen.findByRole("button", { name: "Adjust" }));
   const dialog = await screen.findByRole("dialog");
@@ -240,12 +245,13 @@ it("sends an adjustment again with the same key until an answer has come whole",
   expect(dialog.textContent).toContain("may not fall below zero");
   fireEvent.change(within(dialog).getByLabelText(/Change \(units\)/), { target: { value: "-3" } });
   expect(dialog.textContent).toContain("from 3 to 0");
-  fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
-  await within(dialog).findByRole("alert");
-  fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
-  await waitFor(() => expect(drawn.of("POST", "/adjustments")).toHaveLength(2));
-  await within(dialog).findByRole("alert");
-  fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
+  for (const answer of answers) {
+    fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
+    // The alert of the attempt before goes when the next one begins: what is found below belongs to this one.
+    await waitFor(() => expect(within(dialog).queryByRole("alert")).toBeNull());
+    answer.release();
+    if (answer !== answers[2]) await within(dialog).findByRole("alert");
+  }
   await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
   const keys = drawn.of("POST", "/adjustments").map((asked) => asked.headers.get("Idempotency-Key"));
   expect(keys).toHaveLength(3);
@@ -255,6 +261,7 @@ it("sends an adjustment again with the same key until an answer has come whole",
 
 it("follows a redrive until its true outcome is known", async () => {
   const job = { id: "j1", actor: "kim", rate_per_s: 50, created_at: at, total: 3, sent: 1, discarded: 0 };
+  // The page looks again every second, by itself: a later answer comes when the test has seen the one before.
   const outcome = held({ ...job, pending: 0, processed: 2, failed_again: 1, done: true });
   let asked = 0;
   const drawn = renderConsole("/dead-letters", OPERATOR, {

@@ -1,6 +1,6 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { createMemoryHistory, RouterProvider } from "@tanstack/react-router";
-import { fireEvent, render, screen, waitFor, within } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { chooseLanguage, startI18n } from "../common/i18n";
 import { makeQueryClient } from "../common/query";
@@ -71,7 +71,11 @@ beforeEach(() => {
   checkout.leave();
   clearToasts();
 });
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  // Pages that are still drawn would ask the network.
+  cleanup();
+  vi.unstubAllGlobals();
+});
 
 function press(name: string | RegExp) {
   fireEvent.click(screen.getByRole("button", { name }));

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { NoAnswerError, ProblemError } from "../../common/api/problem";
+import { PATIENCE_MS } from "../../common/test-support";
 import { keptCart } from "../cart/cart";
 import { keptOrders } from "../orders/own-orders";
 import { Checkout, keptAttempt } from "./checkout";
@@ -143,9 +144,11 @@ describe("checkout", () => {
     });
     const checkout = new Checkout();
     checkout.place(body);
-    await vi.waitFor(() => expect(checkout.get()).toMatchObject({ name: "waiting", why: "noAnswer" }));
+    const patience = { timeout: PATIENCE_MS };
+    const isWaiting = () => expect(checkout.get()).toMatchObject({ name: "waiting", why: "noAnswer" });
+    await vi.waitFor(isWaiting, patience);
     checkout.hurry();
-    await vi.waitFor(() => expect(checkout.get()).toMatchObject({ name: "placed", order }));
+    await vi.waitFor(() => expect(checkout.get()).toMatchObject({ name: "placed", order }), patience);
     expect(keys).toHaveLength(2);
     expect(new Set(keys).size).toBe(1);
   });
