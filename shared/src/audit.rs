@@ -180,8 +180,12 @@ impl Auditor {
             (Some(Turn::Increment), Some(increments)) => self.run_increment(increments).await,
             (Some(Turn::Increment | Turn::Full), _) => {
                 let report = self.run().await?;
-                let mut connection = self.pool.get().await?;
-                sql_query("UPDATE audit_turns SET full_at = now()").execute(&mut connection).await?;
+                // What found something is repeated at each turn until it finds nothing: the alarm lasts as long as
+                // its cause, whichever replica tells it.
+                if report.ok {
+                    let mut connection = self.pool.get().await?;
+                    sql_query("UPDATE audit_turns SET full_at = now()").execute(&mut connection).await?;
+                }
                 Ok(report.checks)
             }
         }

@@ -78,3 +78,22 @@ async fn one_replica_at_a_time_checks_the_books() {
     tokio::time::timeout(Duration::from_secs(60), async { while !ready().await {} }).await.expect("it is at work");
     assert_eq!(shop.count(full_at).await, first, "the second has found the turn taken");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_full_check_finds_is_told_until_it_is_mended() {
+    if !testkit::is_alone("audit::what_only_a_full_check_finds_is_told_until_it_is_mended").await {
+        return;
+    }
+    let mut shop = Shop::open_with(&[EACH_SECOND]).await;
+    shop.product("CP-1", 10, policy()).await;
+    assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
+    shop.stop().await;
+    let spoil = "UPDATE order_lines SET quantity = 2, filled = 2; UPDATE audit_turns SET full_at = NULL";
+    shop.database.batch_execute(spoil).await.expect("spoilt");
+    shop.start().await;
+    let rule = "sold-is-in-orders";
+    wait_until("the alarm", SOON, || async { (is_broken(&shop, rule).await == Some(true)).then_some(()) }).await;
+    shop.database.execute("UPDATE order_lines SET quantity = 1, filled = 1", &[]).await.expect("mended");
+    wait_until("the end of the alarm", SOON, || async { (is_broken(&shop, rule).await == Some(false)).then_some(()) })
+        .await;
+}

@@ -88,6 +88,8 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
             Err(Failure::Stale | Failure::KeyUsed) => return round.refuse(&busy()),
             Err(Failure::Refused(error)) => return round.refuse(&error.into()),
             Err(Failure::Lost(batch)) => {
+                // Another server may answer next, and not have what this one had: everything is looked at again.
+                memory.known = KnownShelves::default();
                 let desk = desk.clone();
                 desk.tasks.clone().spawn(async move { settle(&desk, round, &batch).await });
                 return;
