@@ -173,7 +173,8 @@ async fn a_service_that_is_away_or_slow_is_named() {
     let begun = Instant::now();
     let problem = front.get("/sales/api/v1/products/slow").await.is_problem(503, "unavailable");
     assert_eq!(problem["service"], "sales-service");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    // The service would answer in an hour, and what is waited for by default is 20 s.
+    assert!(begun.elapsed() < Duration::from_secs(19));
     front.stop().await;
 }
 

@@ -41,7 +41,7 @@ impl Surroundings {
     async fn connect(&self, user: &str, password: &str) -> lapin::Result<Connection> {
         let url = self.url(user, password);
         let connecting = Connection::connect(&url, ConnectionProperties::default());
-        timeout(Duration::from_secs(20), connecting).await.expect("an answer")
+        timeout(Duration::from_secs(120), connecting).await.expect("an answer")
     }
 }
 
@@ -129,7 +129,7 @@ async fn oversteps_nothing(surroundings: &Surroundings) {
         let options = BasicPublishOptions::default();
         let sent =
             channel.basic_publish("jaego.events".into(), key.into(), options, b"{}", BasicProperties::default()).await;
-        timeout(Duration::from_secs(20), sent?).await.expect("an answer")
+        timeout(Duration::from_secs(120), sent?).await.expect("an answer")
     };
     let refused = |error: lapin::Error| assert!(error.to_string().contains("ACCESS_REFUSED"), "{error}");
 
@@ -180,7 +180,7 @@ async fn the_frontend_only_listens(surroundings: &Surroundings) {
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         let options = BasicPublishOptions::default();
         let sent = channel.basic_publish(exchange.into(), key.into(), options, b"{}", BasicProperties::default()).await;
-        refused(timeout(Duration::from_secs(20), sent.unwrap()).await.expect("an answer").unwrap_err());
+        refused(timeout(Duration::from_secs(120), sent.unwrap()).await.expect("an answer").unwrap_err());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Factories that are away, and what that does to their requests, to other factories and to replicas.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::ids::RequestId;
@@ -11,7 +11,7 @@ use testkit::{FactorySimulator, wait_until};
 use crate::world::{FACTORY, SOON, Service, World};
 
 /// For stories of many requests.
-const LONG: Duration = Duration::from_secs(90);
+const LONG: Duration = Duration::from_secs(120);
 const MANY: usize = 500;
 
 fn refuse(status: u16, times: Option<u64>) -> Faults {
@@ -198,11 +198,18 @@ async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepte
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000000");
     world.set("BREAKER__WINDOW_CALLS_MIN", "1000000");
     let service = world.start_with_factory().await;
-    world
-        .factory
-        .set_faults(Faults { for_ms: Some(u64::try_from(OUTAGE.as_millis()).unwrap()), ..refuse(503, None) })
-        .unwrap();
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    let begun = Instant::now();
     let ids = publish_many(&world, REQUESTS).await;
+    let calls_of =
+        |id: &String| world.factory.requests().iter().filter(|one| one.idempotency_key.as_ref() == Some(id)).count();
+    // On a slow machine some requests come late: they, too, are refused often enough.
+    wait_until("refused calls of each", LONG, || async {
+        let fewest = ids.iter().map(calls_of).min().unwrap_or_default();
+        if fewest >= 5 && begun.elapsed() >= OUTAGE { Ok(()) } else { Err(fewest) }
+    })
+    .await;
+    world.factory.set_faults(Faults::default()).unwrap();
     until_all(&world, "accepted", REQUESTS).await;
     assert_accepted_once(&world, &ids).await;
     let asked = world.factory.requests();
@@ -210,8 +217,8 @@ async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepte
     let outage = (first_accepted.at - asked[0].at).to_std().unwrap();
     assert!(outage + Duration::from_secs(3) > OUTAGE, "{outage:?}");
     for id in &ids {
-        let calls = asked.iter().filter(|one| one.idempotency_key.as_ref() == Some(id)).count();
-        assert!(calls >= 5, "{id}: {calls} calls");
+        let calls = calls_of(id);
+        assert!(calls > 5, "{id}: {calls} calls");
     }
     world.outcomes(u32::try_from(REQUESTS).unwrap()).await;
     world.finish(service).await;

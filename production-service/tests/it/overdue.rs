@@ -15,13 +15,15 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
     world.set("OVERDUE__CHECK_EVERY_MS", "50");
     let service = world.start().await;
     let replica = world.start().await;
-    let quick = json!({"base_url": world.factory.url(), "lead_time_s": 1, "overdue_factor": 1.5});
-    service.put_factory(FACTORY, quick).await;
+    let lead_time =
+        |seconds: u32| json!({"base_url": world.factory.url(), "lead_time_s": seconds, "overdue_factor": 1.5});
+    service.put_factory(FACTORY, lead_time(3600)).await;
     let id = world.request(FACTORY, 10).await;
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["overdue"], false);
     // Nothing is to be asked for again before its time.
     assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 409);
+    service.put_factory(FACTORY, lead_time(1)).await;
     let flagged = async || {
         wait_until("an overdue request", SOON, || async {
             let shown = service.production_request(id).await.body;

@@ -16,7 +16,8 @@ use testkit::{
     wait_until,
 };
 
-const LONG: Duration = Duration::from_secs(20);
+/// Only a broken program takes as long.
+const LONG: Duration = Duration::from_secs(120);
 const STAGE_MS: u64 = 5;
 
 /// The head in lower case, and the body.

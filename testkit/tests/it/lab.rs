@@ -28,7 +28,7 @@ async fn every_test_has_its_own_database_and_vhost() {
     };
     let url = vhost.user("reader", &rights).await.unwrap();
     vhost.broker().publish(&vhost.name, "amq.default", "q", &json!({}), b"hello").await.unwrap();
-    wait_until("the message", Duration::from_secs(20), || async {
+    wait_until("the message", Duration::from_secs(120), || async {
         match vhost.depth("q").await {
             Ok(1) => Ok(()),
             other => Err(other),
@@ -41,11 +41,12 @@ async fn every_test_has_its_own_database_and_vhost() {
 
     // A connection is listed a moment after it was made.
     let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
-    wait_until("one connection to cut", Duration::from_secs(20), || async {
+    wait_until("one connection to cut", Duration::from_secs(120), || async {
         vhost.broker().close_connections(&vhost.name).await.is_ok_and(|cut| cut > 0).then_some(())
     })
     .await;
-    wait_until("the cut", Duration::from_secs(20), || async { (!connection.status().connected()).then_some(()) }).await;
+    wait_until("the cut", Duration::from_secs(120), || async { (!connection.status().connected()).then_some(()) })
+        .await;
 
     let name = one.name.clone();
     drop(one);

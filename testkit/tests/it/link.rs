@@ -9,7 +9,8 @@ use tokio::{
     time::timeout,
 };
 
-const SOON: Duration = Duration::from_secs(10);
+/// Only a broken program takes as long.
+const SOON: Duration = Duration::from_secs(120);
 /// Long enough for bytes that come to have come.
 const SILENCE: Duration = Duration::from_millis(150);
 
@@ -111,10 +112,10 @@ async fn each_direction_has_its_delay() {
         says(&mut stream, b"hello").await;
         assert!(begun.elapsed() >= Duration::from_millis(to_target + to_client), "{:?}", begun.elapsed());
     }
+    // With what was set before, this would take an hour.
+    link.delay_ms(3_600_000, 0);
     link.delay_ms(0, 0);
-    let begun = Instant::now();
     says(&mut stream, b"hello").await;
-    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

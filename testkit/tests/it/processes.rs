@@ -7,7 +7,8 @@ use testkit::{
     wait_until,
 };
 
-const LONG: Duration = Duration::from_secs(20);
+/// Only a broken program takes as long.
+const LONG: Duration = Duration::from_secs(120);
 
 fn simulator(root: &std::path::Path) -> Spec {
     Spec::new("factory-simulator", env!("CARGO_BIN_EXE_factory-simulator"), root.join("factory.log"))

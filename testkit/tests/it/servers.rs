@@ -150,7 +150,7 @@ async fn rabbitmq_keeps_its_messages_over_stop_and_crash() {
 }
 
 async fn wait_for_depth(url: &str, expected: u32) {
-    wait_until("the queue's depth", Duration::from_secs(20), || async {
+    wait_until("the queue's depth", Duration::from_secs(120), || async {
         match amqp_depth(url, "q").await {
             Ok(depth) if depth == expected => Ok(()),
             other => Err(format!("{other:?}")),
