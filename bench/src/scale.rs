@@ -37,6 +37,10 @@ pub struct Scale {
     pub samples: usize,
     /// Orders stored at each step of growth.
     pub stored: &'static [u64],
+    /// Lines that wait for one receipt.
+    pub waiting: u64,
+    /// Seconds of a surge of orders that wait.
+    pub surge: usize,
     /// How long memory is watched at full load.
     pub soak: Duration,
 }
@@ -61,6 +65,8 @@ impl Scale {
             requests: 20_000,
             samples: 200,
             stored: &[0, 1_000_000, 10_000_000],
+            waiting: 1_000_000,
+            surge: 15,
             soak: Duration::from_secs(600),
         }
     }
@@ -95,6 +101,8 @@ impl Scale {
             requests: 200,
             samples: 5,
             stored: &[2_000],
+            waiting: 5_000,
+            surge: 3,
             soak: Duration::from_secs(2),
         }
     }

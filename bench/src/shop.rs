@@ -24,9 +24,15 @@ pub const HOT: &str = "HOT-";
 pub const MANY: &str = "MANY-";
 /// A product of which nothing is there.
 pub const EMPTY: &str = "EMPTY-";
+/// A product of which nothing is there, and whose orders wait for what is made.
+pub const WAITED_FOR: &str = "WAIT-";
+/// A product whose row somebody else holds.
+pub const HELD: &str = "HELD-";
 
 /// Units that no measurement uses up.
 const PLENTY: i64 = 1_000_000_000_000;
+/// Units that may wait for [`WAITED_FOR`].
+const WAITING_MAX: i64 = 1_000_000;
 /// Orders that are written at once when a table is filled.
 const FILL_CHUNK: u64 = 50_000;
 /// Further requests that may have been under way when a key was sent, as a multiple of the connections.
@@ -36,7 +42,8 @@ const MARGIN: usize = 4;
 pub struct Shop {
     name: &'static str,
     url: String,
-    database_url: String,
+    /// Where its database is, with the owner's password.
+    pub database_url: String,
     /// Its database, as its owner.
     pub database: Client,
     is_service: bool,
@@ -52,10 +59,23 @@ pub struct Shop {
 pub enum Expect {
     /// 201.
     Confirmed,
+    /// 202.
+    Backordered,
     /// 409: refused orders are kept, too.
     Refused,
     /// 201 or 503: what is too much is shed.
     Shed,
+}
+
+impl Expect {
+    /// The answer to a repeated key, where keys are repeated.
+    fn kept(self) -> Option<StatusCode> {
+        match self {
+            Self::Confirmed => Some(StatusCode::CREATED),
+            Self::Backordered => Some(StatusCode::ACCEPTED),
+            Self::Refused | Self::Shed => None,
+        }
+    }
 }
 
 /// One turn.
@@ -109,7 +129,11 @@ impl Shop {
         let database = database::connect(&database_url).await?;
         stock_up(&database, HOT, 1, PLENTY).await?;
         stock_up(&database, MANY, stage.scale.products, PLENTY).await?;
+        stock_up(&database, HELD, 1, PLENTY).await?;
         stock_up(&database, EMPTY, 1, 0).await?;
+        stock_up(&database, WAITED_FOR, 1, 0).await?;
+        let waits = "UPDATE products SET shortage = 'backorder', max_backordered = $1 WHERE sku = $2";
+        database.execute(waits, &[&WAITING_MAX, &format!("{WAITED_FOR}0000")]).await?;
         Ok(Self { name, url, database_url, database, is_service, least: 0, most: 0, turns: 0, keys_again: 0 })
     }
 
@@ -167,7 +191,9 @@ impl Shop {
         let name = self.name;
         outcome.is_whole()?;
         match turn.expect {
-            Expect::Confirmed => ensure!(outcome.refused == 0, "{name} did not confirm {} orders", outcome.refused),
+            Expect::Confirmed | Expect::Backordered => {
+                ensure!(outcome.refused == 0, "{name} did not take {} orders", outcome.refused);
+            }
             Expect::Refused => ensure!(outcome.good() == 0, "{name} confirmed {} orders of nothing", outcome.good()),
             Expect::Shed => {}
         }
@@ -176,16 +202,28 @@ impl Shop {
             (Expect::Shed, None) => (outcome.good(), outcome.good() + in_flight),
             (_, None) => (outcome.requests, outcome.requests + in_flight),
         };
-        self.least += least;
-        self.most += most;
-        if turn.expect == Expect::Confirmed {
-            self.send_again(stage, turn, prefix, &outcome.sent).await?;
+        self.expect_stored(least, most);
+        if let Some(status) = turn.expect.kept() {
+            self.send_again(stage, turn, prefix, &outcome.sent, status).await?;
         }
         Ok(())
     }
 
+    /// Notes that so many further orders are stored.
+    pub fn expect_stored(&mut self, least: u64, most: u64) {
+        self.least += least;
+        self.most += most;
+    }
+
     /// Keys that were answered before get the first answer again, and their order is in the database.
-    async fn send_again(&mut self, stage: &Stage, turn: Turn, prefix: &str, sent: &[u64]) -> anyhow::Result<()> {
+    async fn send_again(
+        &mut self,
+        stage: &Stage,
+        turn: Turn,
+        prefix: &str,
+        sent: &[u64],
+        kept: StatusCode,
+    ) -> anyhow::Result<()> {
         let mut orders = Vec::new();
         for (thread, key) in keys_again(sent, turn.connections, stage.scale.keys_again) {
             let product = product_of(key, u64::try_from(thread)?, u64::try_from(turn.products)?);
@@ -194,7 +232,7 @@ impl Shop {
             let answer = stage.send(request.header("Idempotency-Key", format!("{prefix}{thread}-{key}"))).await?;
             let is_replayed = answer.headers().get("Idempotency-Replayed").is_some_and(|value| value == "true");
             let (status, order) = (answer.status(), answer.json::<Value>().await?);
-            if status != StatusCode::CREATED || !is_replayed {
+            if status != kept || !is_replayed {
                 bail!("{}: key {prefix}{thread}-{key} was answered {status} anew: {order}", self.name);
             }
             orders.push(order["id"].as_str().unwrap_or_default().to_owned());
@@ -226,8 +264,24 @@ impl Shop {
             self.database.batch_execute(&format!("BEGIN; {lock}; {write}; COMMIT")).await?;
             left -= chunk;
         }
-        self.least += orders;
-        self.most += orders;
+        self.expect_stored(orders, orders);
+        Ok(())
+    }
+
+    /// Stores so many further orders, each waiting for one unit of [`WAITED_FOR`], set-wise.
+    pub async fn fill_waiting(&mut self, orders: u64) -> anyhow::Result<()> {
+        let sku = format!("{WAITED_FOR}0000");
+        let write = format!(
+            "WITH new AS (INSERT INTO orders (id, status, customer, total, traceparent, created_at, key_hash, fingerprint) \
+             SELECT id, 'backordered', NULL, 19900, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', now(), \
+             uuid_send(id) || uuid_send(id), uuid_send(id) || uuid_send(id) \
+             FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, {orders})) AS made RETURNING id), \
+             lines AS (INSERT INTO order_lines (order_id, sku, quantity, filled, waiting, unit_price) \
+             SELECT id, '{sku}', 1, 0, 1, 19900 FROM new) \
+             UPDATE stock SET backordered = backordered + {orders}, updated_at = now() WHERE sku = '{sku}'"
+        );
+        self.database.batch_execute(&write).await?;
+        self.expect_stored(orders, orders);
         Ok(())
     }
 

@@ -65,6 +65,16 @@ pub struct Beside {
     pub process: Process,
 }
 
+/// A process of sales-service beside the stack's own; dropping it ends it.
+pub struct Replica {
+    /// Where it answers everything.
+    pub api: String,
+    /// Where it answers shoppers.
+    pub public: String,
+    /// Its process.
+    pub process: Process,
+}
+
 impl Stage {
     /// Starts everything anew.
     pub async fn start(wanted: &Run, case: Case, settings: &[(Service, &'static str, String)]) -> anyhow::Result<Self> {
@@ -130,6 +140,17 @@ impl Stage {
         let url = format!("http://{listen}");
         process.wait_ok(&url, bounds::START).await?;
         Ok(Beside { url, process })
+    }
+
+    /// Starts a further process of sales-service; `name` is its log's.
+    pub async fn sales_beside(&self, name: &str, settings: &[(&'static str, String)]) -> anyhow::Result<Replica> {
+        let [api, public, admin] = choose_ports([0, 0, 0])?;
+        let ports = [("HTTP__PORT", api), ("HTTP__PUBLIC_PORT", public), ("HTTP__ADMIN_PORT", admin)];
+        let ports = ports.map(|(key, port)| (key, port.to_string()));
+        let mut process = self.stack.beside(Service::Sales, "serve", name, &[&ports, settings].concat())?;
+        process.wait_ok(&format!("http://127.0.0.1:{admin}/readyz"), bounds::START).await?;
+        let [api, public] = [api, public].map(|port| format!("http://127.0.0.1:{port}"));
+        Ok(Replica { api, public, process })
     }
 
     /// Sends one request, and waits long for its answer.

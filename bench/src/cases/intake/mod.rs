@@ -1,9 +1,14 @@
 //! Orders: everybody wants one product, or many; nothing is there; keys come twice; two replicas; too many at once.
+//! And what must not slow down the others: a long queue, a held row, a huge receipt, the audit.
 
+mod audited;
 mod doubled;
+mod held;
 mod hot;
 mod overload;
+mod receipt;
 mod replicas;
+mod surge;
 
 use xtask::demo;
 
@@ -39,8 +44,12 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let (theirs, server) = tuned_baseline(&stage, url, &mut result).await?;
     let mut compared = Comparison { stage, result, ours, theirs, server };
     hot::measure(&mut compared).await?;
-    doubled::measure(&mut compared).await?;
     replicas::measure(&mut compared).await?;
+    held::measure(&mut compared).await?;
+    surge::measure(&mut compared).await?;
+    receipt::measure(&mut compared).await?;
+    doubled::measure(&mut compared).await?;
+    audited::measure(&mut compared).await?;
     overload::measure(&mut compared).await?;
 
     let Comparison { mut stage, mut result, ours, theirs, server } = compared;

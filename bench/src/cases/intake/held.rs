@@ -1,0 +1,86 @@
+//! One product's row is held by somebody else, and its orders wait: those of all other products go on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::ensure;
+use reqwest::StatusCode;
+use serde_json::json;
+use xtask::stack::Service;
+
+use super::{Comparison, Turns, UNIT};
+use crate::{
+    database,
+    results::Row,
+    shop::{HELD, MANY, Turn},
+    stage::Stage,
+};
+
+/// At least so much of the rate while nothing is held.
+const SHARE: f64 = 0.8;
+/// Clients that order the held product again and again.
+const CLIENTS: usize = 8;
+
+pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
+    let (stage, shop) = (&compared.stage, &mut compared.ours);
+    let connections = stage.scale.connections.first().copied().unwrap_or(1);
+    let products = stage.scale.products;
+    stage.tell(&format!("{products} products, {connections} connections, another one's row free and held"));
+    let turn = Turn { sku: MANY, products, ..Turn::hot(connections, stage.turn()) };
+    let holder = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
+    let (mut free, mut held, mut waited) = (Turns::default(), Turns::default(), [0, 0]);
+    for _ in 0..stage.scale.rounds {
+        let outcome = shop.turn(stage, turn).await?;
+        free.add(outcome.per_second(outcome.good()), &outcome);
+
+        holder
+            .batch_execute(&format!("BEGIN; SELECT version FROM stock WHERE sku = '{HELD}0000' FOR UPDATE"))
+            .await?;
+        let (prefix, is_over) = (shop.next_prefix(), AtomicBool::new(false));
+        let others = async {
+            let outcome = shop.turn(stage, turn).await;
+            is_over.store(true, Ordering::Relaxed);
+            holder.batch_execute("ROLLBACK").await?;
+            outcome
+        };
+        let clients = futures::future::try_join_all((0..CLIENTS).map(|client| wait(stage, &prefix, client, &is_over)));
+        let (outcome, answers) = tokio::try_join!(others, clients)?;
+        held.add(outcome.per_second(outcome.good()), &outcome);
+        let taken = answers.iter().map(|[taken, _]| taken).sum();
+        waited = [waited[0] + taken, waited[1] + answers.iter().map(|[_, shed]| shed).sum::<u64>()];
+        shop.expect_stored(taken, taken);
+    }
+    let baseline = free.as_baseline_of(&held, "no row held");
+    compared.result.rows.push(Row {
+        target: format!(">= {SHARE}x, no error"),
+        met: Some(baseline.ratio.median >= SHARE),
+        baseline: Some(baseline),
+        ..held.row(&format!("{products} other products while one row is held, {connections} connections"), UNIT)
+    });
+    compared.result.notes.push(format!(
+        "A held row: {CLIENTS} further clients ordered the held product meanwhile; {} of their orders were answered 201 once \
+         the row was free, {} before that with 503. Of the other products' orders each was confirmed.",
+        waited[0], waited[1]
+    ));
+    Ok(())
+}
+
+/// One client's orders of the held product: how many were taken, and how many were answered 503.
+async fn wait(stage: &Stage, prefix: &str, client: usize, is_over: &AtomicBool) -> anyhow::Result<[u64; 2]> {
+    let url = format!("{}/api/v1/orders", stage.stack.urls(Service::Sales).public);
+    let body = json!({"lines": [{"sku": format!("{HELD}0000"), "quantity": 1}]});
+    let mut answers = [0, 0];
+    for order in 0.. {
+        let key = format!("{prefix}held-{client}-{order}");
+        let answer = stage.send(stage.http().post(&url).json(&body).header("Idempotency-Key", key)).await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        match status {
+            StatusCode::CREATED => answers[0] += 1,
+            StatusCode::SERVICE_UNAVAILABLE if text.contains("/problems/overloaded") => answers[1] += 1,
+            _ => ensure!(false, "an order of the held product was answered {status}: {text}"),
+        }
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    Ok(answers)
+}
