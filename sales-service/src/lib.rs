@@ -2,6 +2,10 @@
 //!
 //! Data flows one way: [`http`] and [`amqp`] -> [`commands`] -> [`domain`] and [`store`].
 
+// Some tests' files are shared with the integration tests, which know the crate by its name.
+#[cfg(test)]
+extern crate self as sales_service;
+
 pub mod amqp;
 pub mod app;
 pub mod commands;

@@ -1,104 +1,22 @@
 //! Random whole lives of a shop, step by step against an independent model that counts single units.
 //!
 //! [`Shop`] is what the commands do with the rules, on memory instead of rows. [`model::Model`]
-//! knows nothing of them.
+//! knows nothing of them. The tests of two replicas take the same steps, and are held to the same model.
 
 mod model;
 mod shop;
+mod steps;
 
 use proptest::prelude::*;
 use shared::ids::{Quantity, Sku};
 
 use self::model::Model;
 use self::shop::Shop;
-use super::order::OnShortage;
-use super::policy::{Mode, Shortage};
-use super::replenishment::Outcome;
-use super::shelf::Limits;
+use self::steps::{PRODUCTS, rules, step};
 use super::stock::Cause;
 
-const PRODUCTS: usize = 3;
-
-/// What may happen to a shop. Numbers choose among what is there, round and round.
-#[derive(Debug, Clone)]
-enum Step {
-    Order { lines: Vec<(usize, i64)>, on_shortage: Option<OnShortage> },
-    Cancel { order: usize },
-    Adjust { product: usize, cause: Cause, delta: i64 },
-    Receive { replenishment: usize, units: i64 },
-    ReceiveAgain { receipt: usize },
-    ReceiveUnasked { product: usize, units: i64 },
-    Outcome { replenishment: usize, outcome: Outcome, revision: i64 },
-    Close { replenishment: usize },
-    Approve { replenishment: usize },
-    ByHand { product: usize, quantity: i64 },
-    Pause { product: usize, is_paused: bool },
-    HandOut { product: usize },
-    Sweep { product: usize },
-}
-
-/// Low enough to be met.
-const LIMITS: Limits = Limits { open_max: 3, auto_units_max: 40, max_backordered: 30, max_per_order: 1_000 };
 /// Lines that are filled at once.
 const FILLED_MAX: usize = 2;
-
-fn step() -> impl Strategy<Value = Step> {
-    let any = 0_usize..100;
-    let product = 0_usize..PRODUCTS;
-    let shortage = prop_oneof![Just(OnShortage::Reject), Just(OnShortage::Backorder)];
-    let lines = prop::collection::btree_map(product.clone(), 1_i64..12, 1..=PRODUCTS);
-    let outcome = prop_oneof![
-        2 => Just(Outcome::Accepted),
-        1 => Just(Outcome::DeadLettered),
-        1 => Just(Outcome::Refused),
-        1 => Just(Outcome::Cancelled),
-    ];
-    let cause = prop_oneof![Just(Cause::CycleCount), Just(Cause::Damage), Just(Cause::Return), Just(Cause::Correction)];
-    prop_oneof![
-        8 => (lines, prop::option::of(shortage))
-            .prop_map(|(lines, on_shortage)| Step::Order { lines: lines.into_iter().collect(), on_shortage }),
-        3 => any.clone().prop_map(|order| Step::Cancel { order }),
-        2 => (product.clone(), cause, (-8_i64..8).prop_filter("not zero", |delta| *delta != 0))
-            .prop_map(|(product, cause, delta)| Step::Adjust { product, cause, delta }),
-        5 => (any.clone(), 1_i64..20).prop_map(|(replenishment, units)| Step::Receive { replenishment, units }),
-        2 => any.clone().prop_map(|receipt| Step::ReceiveAgain { receipt }),
-        1 => (product.clone(), 1_i64..6).prop_map(|(product, units)| Step::ReceiveUnasked { product, units }),
-        4 => (any.clone(), outcome, 0_i64..6)
-            .prop_map(|(replenishment, outcome, revision)| Step::Outcome { replenishment, outcome, revision }),
-        1 => any.clone().prop_map(|replenishment| Step::Close { replenishment }),
-        2 => any.prop_map(|replenishment| Step::Approve { replenishment }),
-        1 => (product.clone(), 1_i64..20).prop_map(|(product, quantity)| Step::ByHand { product, quantity }),
-        1 => (product.clone(), any_bool()).prop_map(|(product, is_paused)| Step::Pause { product, is_paused }),
-        4 => product.clone().prop_map(|product| Step::HandOut { product }),
-        1 => product.prop_map(|product| Step::Sweep { product }),
-    ]
-}
-
-fn any_bool() -> impl Strategy<Value = bool> {
-    prop::bool::weighted(0.4)
-}
-
-/// A policy's numbers, as both are told them.
-#[derive(Debug, Clone, Copy)]
-struct Rules {
-    reorder_point: i64,
-    order_up_to: i64,
-    lot_size: i64,
-    mode: Mode,
-    shortage: Shortage,
-    max_backordered: Option<i64>,
-}
-
-fn rules() -> impl Strategy<Value = Rules> {
-    let mode = prop_oneof![4 => Just(Mode::Auto), 2 => Just(Mode::Manual), 1 => Just(Mode::Off)];
-    let shortage = prop_oneof![Just(Shortage::Reject), Just(Shortage::Backorder), Just(Shortage::Choice)];
-    (0_i64..8, 1_i64..20, 1_i64..9, mode, shortage, prop::option::of(0_i64..15)).prop_map(
-        |(reorder_point, above, lot_size, mode, shortage, max_backordered)| {
-            let order_up_to = reorder_point + above;
-            Rules { reorder_point, order_up_to, lot_size, mode, shortage, max_backordered }
-        },
-    )
-}
 
 fn sku(product: usize) -> Sku {
     format!("SKU-{product}").parse().expect("a SKU")
@@ -160,7 +78,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let mut shop = Shop::new(&rules);
-        let mut model = Model::new(rules);
+        let mut model = Model::new(rules, FILLED_MAX);
         for step in &steps {
             let made = shop.apply(step);
             // Rule 5: the model says whether this step asks for more, of what, and how much.

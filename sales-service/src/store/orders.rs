@@ -4,21 +4,22 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shared::db::{Statement, StatementSql};
 use shared::idempotency::{KeptAnswer, KeyUse};
 use shared::ids::{OrderId, RequestId, Sku};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::schema::{order_lines, order_replenishments, orders};
+use super::{StoreError, corrupt};
 use crate::domain::goods::{Fill, WaitingLine};
 use crate::domain::intake::DecidedOrder;
 
 /// An order as it is stored.
-#[derive(Debug, Clone, Queryable, Selectable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = orders)]
 pub struct OrderRow {
     /// Its id.
@@ -140,15 +141,16 @@ pub const KEY: &str = "orders_key";
 struct FindKept;
 impl StatementSql for FindKept {
     const SQL: &'static str = "SELECT kept.* FROM unnest(?) AS wanted (key_hash) CROSS JOIN LATERAL ( \
-        SELECT id, key_hash, fingerprint, answer_status, answer FROM orders WHERE key_hash = wanted.key_hash LIMIT 1) AS kept";
+        SELECT id, key_hash, fingerprint, answer_status, answer, status, customer, total, traceparent, created_at, \
+        CASE WHEN answer IS NULL THEN (SELECT jsonb_agg(jsonb_build_object('sku', sku, 'quantity', quantity, \
+            'unit_price', unit_price) ORDER BY order_lines.id) FROM order_lines WHERE order_id = orders.id) END AS lines \
+        FROM orders WHERE key_hash = wanted.key_hash LIMIT 1) AS kept";
 }
 
 /// An order that was placed with a key.
 #[derive(Debug, QueryableByName)]
+#[diesel(table_name = orders)]
 pub struct KeptOrder {
-    /// Its id.
-    #[diesel(sql_type = SqlUuid)]
-    pub id: Uuid,
     /// By what its key is found ([`key_hash`]).
     #[diesel(sql_type = Binary)]
     pub key_hash: Vec<u8>,
@@ -159,13 +161,41 @@ pub struct KeptOrder {
     answer_status: Option<i16>,
     #[diesel(sql_type = Nullable<Text>)]
     answer: Option<String>,
+    #[diesel(embed)]
+    order: OrderRow,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    lines: Option<serde_json::Value>,
+}
+
+/// What was ordered with a key.
+#[derive(Deserialize)]
+struct KeptLine {
+    sku: String,
+    quantity: i64,
+    unit_price: i64,
 }
 
 impl KeptOrder {
-    /// The answer that was given. None for one that was confirmed at once: it is written again from the order.
-    pub fn answer(&self) -> Option<KeptAnswer> {
-        let (status, body) = self.answer_status.zip(self.answer.clone())?;
-        Some(KeptAnswer { status: u16::try_from(status).unwrap_or(500), body })
+    /// The answer that was given: as it is kept, or, for an order that was confirmed at once, as `confirmed` writes it
+    /// again.
+    pub fn into_answer(self, confirmed: impl FnOnce(OrderView) -> KeptAnswer) -> Result<KeptAnswer, StoreError> {
+        if let (Some(status), Some(body)) = (self.answer_status, self.answer) {
+            return Ok(KeptAnswer { status: u16::try_from(status).unwrap_or(500), body });
+        }
+        let lines: Vec<KeptLine> = serde_json::from_value(self.lines.unwrap_or_default())
+            .map_err(|_| corrupt("the lines of an order with a key"))?;
+        let order_id = self.order.id;
+        let line = |KeptLine { sku, quantity, unit_price }| OrderLineRow {
+            order_id,
+            sku,
+            quantity,
+            filled: quantity,
+            waiting: 0,
+            unit_price,
+        };
+        let lines = lines.into_iter().map(line).collect();
+        let view = OrderView { order: self.order, lines, replenishment_ids: Vec::new(), set_off: Vec::new() };
+        Ok(confirmed(view))
     }
 }
 

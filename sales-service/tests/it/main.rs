@@ -9,6 +9,7 @@ mod bursts;
 mod dead_letters;
 mod dead_letters_kept;
 mod faults;
+mod histories;
 mod imports;
 mod intake;
 mod keys;

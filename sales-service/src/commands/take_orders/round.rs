@@ -9,7 +9,7 @@ use futures::join;
 use opentelemetry::KeyValue;
 use shared::db::Pipeline;
 use shared::idempotency::{self, KeyUse};
-use shared::ids::{OrderId, Sku};
+use shared::ids::Sku;
 use shared::problem::{Problem, ProblemKind};
 
 use super::OrderRequest;
@@ -20,7 +20,7 @@ use super::settle::was_written;
 use super::worker::Desk;
 use crate::commands::Answered;
 use crate::store::orders::KEY;
-use crate::store::{StoreError, corrupt, orders, shelves};
+use crate::store::{StoreError, orders, shelves};
 
 /// What one batch leaves to the next.
 #[derive(Debug, Default)]
@@ -133,7 +133,7 @@ pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap
     transaction.commit().await?;
     for (used, order) in keys.iter().zip(found) {
         if let Some(order) = order {
-            kept.insert(used.key.clone(), replay(desk, used, order).await?);
+            kept.insert(used.key.clone(), replay(desk, used, order)?);
         }
     }
     Ok(kept)
@@ -154,18 +154,22 @@ async fn find_kept(
 }
 
 /// The first answer again, or the problem that says that the key was used for something else.
-async fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer, StoreError> {
+fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer, StoreError> {
     if kept.fingerprint != used.fingerprint {
         return Ok(Err(idempotency::reused()));
     }
-    let answer = if let Some(answer) = kept.answer() {
-        answer
-    } else {
-        let mut connection = desk.pool.get().await?;
-        let order = orders::get(&mut connection, OrderId(kept.id)).await?;
-        desk.render.confirmed(order.ok_or_else(|| corrupt("an order with a key"))?)
-    };
+    let answer = kept.into_answer(|order| desk.render.confirmed(order))?;
     Ok(Ok(Answered { answer, is_replay: true }))
+}
+
+/// What a read answers, unless the database does not answer in time.
+async fn in_time<T>(desk: &Desk, reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
+    let late = |_| Err(StoreError::Unavailable("no answer in time".to_owned()));
+    let read = tokio::time::timeout(desk.wait_max, reading).await.unwrap_or_else(late);
+    read.map_err(|error| match error {
+        error @ StoreError::Busy(_) => Failure::Busy(error),
+        error => Failure::Refused(error),
+    })
 }
 
 /// Orders on their way through the database.
@@ -279,34 +283,52 @@ impl Round {
         skus: &BTreeSet<Sku>,
         memory: &mut Memory,
     ) -> Result<Remembered, Failure> {
-        let keys: Vec<KeyUse> = self.leaders.iter().filter_map(|index| self.request(*index).key.clone()).collect();
         let connection = transaction.connection();
+        let keys = self.keys(0);
         let reading = async {
             let (begun, loaded, kept) =
                 join!(transaction.begin(), shelves::lock(connection, skus), find_kept(connection, &keys));
             begun?;
-            Ok::<_, StoreError>((loaded?, kept?))
+            Ok((loaded?, kept?))
         };
-        let read = tokio::time::timeout(desk.wait_max, reading).await;
-        let late = |_| Err(StoreError::Unavailable("no answer in time".to_owned()));
-        let (loaded, kept) = read.unwrap_or_else(late).map_err(|error| match error {
-            error @ StoreError::Busy(_) => Failure::Busy(error),
-            error => Failure::Refused(error),
-        })?;
+        let (loaded, kept) = in_time(desk, reading).await?;
+        self.answer_kept(desk, memory, &keys, kept)?;
+        let first_added = self.waiters.len();
+        for waiter in desk.take_of(lane, skus, desk.batch_max.saturating_sub(first_added)) {
+            self.add(waiter);
+        }
+        if memory.repeats_expected > 0 {
+            let keys = self.keys(first_added);
+            let kept = in_time(desk, find_kept(connection, &keys)).await?;
+            self.answer_kept(desk, memory, &keys, kept)?;
+        }
+        self.leaders.retain(|index| self.answers[*index].is_none());
+        Ok(memory.known.compare(loaded))
+    }
+
+    /// The keys of its requests, from this waiter on.
+    fn keys(&self, first: usize) -> Vec<KeyUse> {
+        let leaders = self.leaders.iter().filter(|index| **index >= first);
+        leaders.filter_map(|index| self.request(*index).key.clone()).collect()
+    }
+
+    /// Requests whose answer is kept get it.
+    fn answer_kept(
+        &mut self,
+        desk: &Desk,
+        memory: &mut Memory,
+        keys: &[KeyUse],
+        kept: Vec<Option<orders::KeptOrder>>,
+    ) -> Result<(), Failure> {
         for (used, kept) in keys.iter().zip(kept) {
             let Some(kept) = kept else { continue };
             memory.repeats_expected = REPEATS_EXPECTED;
-            let answer = replay(desk, used, kept).await.map_err(Failure::Refused)?;
+            let answer = replay(desk, used, kept).map_err(Failure::Refused)?;
             if let Some(index) = self.first_with_key.get(&used.key) {
                 self.answers[*index] = Some(answer);
             }
         }
-        self.leaders.retain(|index| self.answers[*index].is_none());
-        let room = desk.batch_max.saturating_sub(self.waiters.len());
-        for waiter in desk.take_of(lane, skus, room) {
-            self.add(waiter);
-        }
-        Ok(memory.known.compare(loaded))
+        Ok(())
     }
 
     /// A batch of its leaders was written.

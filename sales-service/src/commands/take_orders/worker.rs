@@ -173,11 +173,14 @@ impl Desk {
         self.metrics.lanes.record(self.queues().lanes() as u64, &[]);
     }
 
-    /// Until nobody waits in it.
+    /// Until the row is free and nobody waits in it. A lane that closed while the row is held would let the next order
+    /// of the product hold up all others until that is found out again.
     async fn run_lane(self: Arc<Self>, sku: Sku) {
         loop {
             let Ok(turn) = self.lanes_at_work.acquire().await else { return };
-            match self.wait_until_free(&sku).await {
+            let is_free = self.wait_until_free(&sku).await;
+            let is_held = matches!(is_free, Err(StoreError::Busy(_))) && !self.queues().is_closed();
+            match is_free {
                 Ok(()) => {
                     let waiters = self.take(Some(&sku));
                     round::run(&self, Some(&sku), waiters, &mut Memory::default()).await;
@@ -194,7 +197,7 @@ impl Desk {
                 }
             }
             drop(turn);
-            if self.queues().close_lane(&sku) {
+            if !is_held && self.queues().close_lane(&sku) {
                 return self.count_lanes();
             }
         }

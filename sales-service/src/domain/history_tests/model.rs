@@ -2,24 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::order::{OnShortage, OrderStatus};
-use super::super::policy::{Mode, Shortage};
-use super::super::replenishment::Outcome;
-use super::super::stock::Cause;
-use super::shop::Made;
-use super::{FILLED_MAX, LIMITS, Rules, Step};
+use sales_service::domain::order::{OnShortage, OrderStatus};
+use sales_service::domain::policy::{Mode, Shortage};
+use sales_service::domain::replenishment::Outcome;
+use sales_service::domain::stock::Cause;
 
-pub(super) struct Product {
+use super::steps::{LIMITS, Made, Rules, Step};
+
+pub(crate) struct Product {
     rules: Rules,
     is_snoozed: bool,
     is_refused: bool,
-    pub(super) on_hand: i64,
+    pub(crate) on_hand: i64,
     /// Orders, once for each unit that they wait for, in the order of their coming.
     queue: VecDeque<usize>,
-    pub(super) received: i64,
-    pub(super) adjusted: i64,
-    pub(super) cancelled: i64,
-    pub(super) sold: i64,
+    pub(crate) received: i64,
+    pub(crate) adjusted: i64,
+    pub(crate) cancelled: i64,
+    pub(crate) sold: i64,
     /// Units still to come for each replenishment that counts.
     to_come: BTreeMap<usize, i64>,
     proposals: BTreeMap<usize, i64>,
@@ -30,7 +30,7 @@ pub(super) struct Product {
 }
 
 impl Product {
-    pub(super) fn waiting(&self) -> i64 {
+    pub(crate) fn waiting(&self) -> i64 {
         i64::try_from(self.queue.len()).expect("few")
     }
 
@@ -39,11 +39,11 @@ impl Product {
     }
 
     /// Places of the replenishments that are under way, or proposed.
-    pub(super) fn under_way(&self) -> BTreeSet<usize> {
+    pub(crate) fn under_way(&self) -> BTreeSet<usize> {
         self.to_come.keys().chain(self.proposals.keys()).copied().collect()
     }
 
-    pub(super) fn on_order(&self) -> i64 {
+    pub(crate) fn on_order(&self) -> i64 {
         self.to_come.values().sum::<i64>() + self.left.iter().map(|(_, units)| units).sum::<i64>()
     }
 
@@ -61,26 +61,28 @@ impl Product {
     }
 }
 
-pub(super) struct Order {
-    pub(super) status: OrderStatus,
+pub(crate) struct Order {
+    pub(crate) status: OrderStatus,
     /// Units that it has, by product.
-    pub(super) filled: BTreeMap<usize, i64>,
+    pub(crate) filled: BTreeMap<usize, i64>,
 }
 
-pub(super) struct Model {
-    pub(super) products: Vec<Product>,
-    pub(super) orders: Vec<Order>,
+pub(crate) struct Model {
+    pub(crate) products: Vec<Product>,
+    pub(crate) orders: Vec<Order>,
     /// The product of each replenishment.
     asked: Vec<usize>,
     revisions: BTreeMap<usize, i64>,
     receipts: Vec<(usize, Option<usize>, i64)>,
     seen: BTreeSet<usize>,
+    /// Orders that are served at once when units come.
+    filled_max: usize,
 }
 
 type Wanted = Vec<(usize, i64, bool)>;
 
 impl Model {
-    pub(super) fn new(rules: Vec<Rules>) -> Self {
+    pub(crate) fn new(rules: Vec<Rules>, filled_max: usize) -> Self {
         let product = |rules| Product {
             rules,
             is_snoozed: false,
@@ -103,12 +105,13 @@ impl Model {
             revisions: BTreeMap::new(),
             receipts: Vec::new(),
             seen: BTreeSet::new(),
+            filled_max,
         }
     }
 
     /// Answers what this step should ask for: product, units, whether it is only a proposal. Of
     /// `made` it takes nothing but the places under which later steps name them.
-    pub(super) fn apply(&mut self, step: &Step, made: &[Made]) -> Wanted {
+    pub(crate) fn apply(&mut self, step: &Step, made: &[Made]) -> Wanted {
         let mut wanted = Wanted::new();
         let asked = self.asked.len();
         match step {
@@ -286,7 +289,7 @@ impl Model {
                 break;
             };
             served.insert(number);
-            if served.len() > FILLED_MAX {
+            if served.len() > self.filled_max {
                 break;
             }
             product.queue.pop_front();

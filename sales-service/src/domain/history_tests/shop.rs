@@ -12,16 +12,8 @@ use super::super::policy::Policy;
 use super::super::replenishment::{RefusalPause, Replenishment, Status};
 use super::super::shelf::{NewReplenishment, Pauses, Shelf, Shelves};
 use super::super::stock::{Cause, Figures, Movement};
-use super::{FILLED_MAX, LIMITS, PRODUCTS, Rules, Step, quantity, sku};
-
-/// A replenishment that a step made.
-pub(super) struct Made {
-    pub(super) product: usize,
-    pub(super) quantity: i64,
-    pub(super) is_proposal: bool,
-    /// Its place among all.
-    pub(super) place: usize,
-}
+use super::steps::{LIMITS, Made, PRODUCTS, Rules, Step};
+use super::{FILLED_MAX, quantity, sku};
 
 pub(super) struct Line {
     pub(super) product: usize,
