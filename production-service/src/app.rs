@@ -37,6 +37,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         outbox: builder.outbox.clone(),
         due: Arc::new(Notify::new()),
         retry_schedule: settings.delivery.retry_schedule().into(),
+        throttled_max: Duration::from_secs(settings.delivery.throttled_max_s.into()),
         breaker: settings.breaker.rules(),
     };
     for subscription in amqp::subscriptions(&context) {

@@ -58,6 +58,8 @@ pub struct Delivery {
     pub factory_headers: Vec<String>,
     /// A factory's `Retry-After` counts up to so long.
     pub retry_after_max_s: u32,
+    /// A request waits so long for a factory that answers with `Retry-After` each time.
+    pub throttled_max_s: u32,
     /// Most bytes of an answer that are read.
     pub response_bytes_max: usize,
 }

@@ -15,7 +15,7 @@ use shared::trace::TraceContext;
 use super::Context;
 use super::callback_url::CallbackUrls;
 use super::give_up_waiting::Hopeless;
-use crate::domain::{Breaker, BreakerRules, Factory, Request, share_out};
+use crate::domain::{Breaker, BreakerRules, Factory, Request, Wanting, share_out};
 use crate::store::attempts::{self, NewAttempt};
 use crate::store::gates::{self, Limits};
 use crate::store::{lock_claims, work};
@@ -87,8 +87,8 @@ pub async fn claim_requests(
         .transaction(async |connection| {
             lock_claims(connection).await?;
             let gates = load(connection, context, caller).await?;
-            let rooms: Vec<u32> = gates.iter().map(|gate| gate.room(caller)).collect();
-            let places = share_out(caller.free, &rooms);
+            let wanting: Vec<Wanting> = gates.iter().map(|gate| gate.wanting(caller)).collect();
+            let places = share_out(caller.free, &wanting);
             let breakers: Vec<(FactoryId, Breaker)> =
                 gates.iter().zip(&places).filter_map(|(gate, places)| gate.change(*places, &context.breaker)).collect();
             gates::save(connection, &breakers).await?;
@@ -139,6 +139,11 @@ async fn load(
 }
 
 impl Gate {
+    fn wanting(&self, caller: &Caller<'_>) -> Wanting {
+        let in_flight = u32::try_from(self.limits.in_flight.max(0)).unwrap_or(u32::MAX);
+        Wanting { in_flight, room: self.room(caller) }
+    }
+
     fn room(&self, caller: &Caller<'_>) -> u32 {
         if !self.limits.enabled {
             return 0;

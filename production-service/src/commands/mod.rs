@@ -49,6 +49,8 @@ pub struct Context {
     pub retry_schedule: Arc<[Duration]>,
     /// When factories are left alone.
     pub breaker: BreakerRules,
+    /// Longest time that a request waits for a factory which has no time for it.
+    pub throttled_max: Duration,
 }
 
 impl Context {

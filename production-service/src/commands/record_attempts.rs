@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::db::StoreError;
 use shared::ids::{FactoryId, RequestId};
@@ -12,11 +12,11 @@ use super::Context;
 use super::announce::{self, Saving};
 use super::claim_requests::Call;
 use super::in_hand::Held;
-use crate::domain::{AttemptResult, Change, Factory, Options, Request, Verdict};
+use crate::domain::{AttemptResult, Change, Factory, Options, Verdict};
 use crate::store::attempts::{self, AttemptEnd};
 use crate::store::changes::{self, Acceptance};
 use crate::store::requests::{self, StoredRequest};
-use crate::store::{factories, milliseconds};
+use crate::store::{factories, gates, milliseconds};
 
 pub use crate::domain::{Ending, Health};
 
@@ -52,6 +52,11 @@ impl CallEnd {
     /// What it tells of the factory.
     pub fn health(&self) -> Health {
         self.ending.classify().1
+    }
+
+    /// For how long the factory has no time, when that is all that it said.
+    fn throttled(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| matches!(self.ending.status(), Some(429 | 503)))
     }
 
     /// The same for people.
@@ -98,28 +103,41 @@ impl Ended {
         }
     }
 
-    /// To the millisecond, as the duration is kept.
-    fn acceptance(&self) -> Option<Acceptance> {
+    /// To the millisecond, as the duration is kept. That a factory has the request already is one, too.
+    fn acceptance(&self, change: Option<&Change>) -> Option<Acceptance> {
         let accepted = || Acceptance {
             at: self.call.started_at + TimeDelta::milliseconds(milliseconds(self.end.duration)),
             by: self.call.factory.id.clone(),
             job_id: self.end.job_id.clone(),
         };
-        (self.end.verdict() == Verdict::Accepted).then(accepted)
+        let is_one = self.end.verdict() == Verdict::Accepted || change.is_some_and(Change::is_acceptance);
+        is_one.then(accepted)
     }
 
-    fn change(&self, context: &Context, request: &Request, words: &str, known: &[Factory]) -> Option<Change> {
-        let (verdict, settings) = (self.end.verdict(), &self.call.factory.settings);
-        let result = AttemptResult { number: self.call.number(), verdict, words, retry_after: self.end.retry_after };
-        let fallback = known.iter().map(|factory| &factory.id).find(|id| Some(*id) == self.fallback());
-        let options = Options { schedule: context.schedule(settings.retry_schedule.as_deref()), fallback };
-        request.attempt_ended(result, options)
+    /// `known`: factories, among them who may be asked in this one's place.
+    fn change(&self, context: &Context, stored: &StoredRequest, words: &str, known: &[Factory]) -> Option<Change> {
+        let settings = &self.call.factory.settings;
+        let result = AttemptResult {
+            number: self.call.number(),
+            verdict: self.end.verdict(),
+            words,
+            retry_after: self.end.retry_after,
+            is_throttled: self.end.throttled().is_some(),
+            waited: (Utc::now() - stored.schedule_began_at).to_std().unwrap_or_default(),
+        };
+        let is_fallback = |factory: &&Factory| Some(&factory.id) == self.fallback() && factory.settings.enabled;
+        let options = Options {
+            schedule: context.schedule(settings.retry_schedule.as_deref()),
+            fallback: known.iter().find(is_fallback).map(|factory| &factory.id),
+            throttled_max: context.throttled_max,
+        };
+        stored.state.attempt_ended(result, options)
     }
 
     /// Who may be asked now that the factory refused.
     fn fallback(&self) -> Option<&FactoryId> {
         let fallback = self.call.factory.settings.fallback_factory_id.as_ref();
-        fallback.filter(|_| self.end.verdict() == Verdict::Refused)
+        fallback.filter(|_| matches!(self.end.verdict(), Verdict::Refused | Verdict::Conflict))
     }
 }
 
@@ -158,13 +176,17 @@ async fn write(
         };
         recorded.push(true);
         let words = ended.end.in_words();
-        let change = ended.change(context, &stored.state, &words, &known);
-        decided.push(Decided { ended, stored, words, acceptance: ended.acceptance(), change });
+        let change = ended.change(context, &stored, &words, &known);
+        let acceptance = ended.acceptance(change.as_ref());
+        decided.push(Decided { ended, stored, words, acceptance, change });
     }
     attempts::end(connection, &decided.iter().map(|one| one.ended.row()).collect::<Vec<_>>()).await?;
     announce::save_all(connection, &decided.iter().filter_map(Decided::saving).collect::<Vec<_>>()).await?;
     let acceptances: Vec<(RequestId, &Acceptance)> = decided.iter().filter_map(Decided::acceptance_alone).collect();
     changes::keep_acceptances(connection, &acceptances).await?;
+    let waits: Vec<(&FactoryId, Duration)> =
+        ends.iter().filter_map(|ended| Some((&ended.call.factory.id, ended.end.throttled()?))).collect();
+    gates::leave_alone(connection, &waits).await?;
     Ok(recorded)
 }
 

@@ -7,12 +7,14 @@ mod retry_after;
 mod secrets;
 mod tallies;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
 use shared::amqp::connection::Backoff;
+use shared::ids::FactoryId;
 use shared::trace::TraceContext;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -55,6 +57,8 @@ pub struct Worker {
     drain: Duration,
     in_hand: InHand,
     tallies: Tallies,
+    /// Factories whose hopeless requests are being given up.
+    giving_up: Mutex<HashSet<FactoryId>>,
     metrics: Metrics,
 }
 
@@ -93,7 +97,8 @@ impl Worker {
         let drain = Duration::from_millis(settings.common.shutdown.drain_ms);
         let settings = settings.delivery.clone();
         let (in_hand, tallies) = (InHand::default(), Tallies::default());
-        Self { context, callback_urls, client, settings, drain, in_hand, tallies, metrics: Metrics::new() }
+        let giving_up = Mutex::default();
+        Self { context, callback_urls, client, settings, drain, in_hand, tallies, giving_up, metrics: Metrics::new() }
     }
 
     /// Works until `stop`; then ends the calls that are under way, or leaves them to others when that takes longer
@@ -113,9 +118,7 @@ impl Worker {
                 let held = worker.in_hand.hold(call.request_id(), call.number(), call.factory.id.clone());
                 calls.spawn(Arc::clone(&worker).deliver(call, held, recorder.clone()));
             }
-            for hopeless in found.claimed.hopeless {
-                calls.spawn(Arc::clone(&worker).give_up(hopeless));
-            }
+            worker.give_up_all(found.claimed.hopeless, &mut calls);
             worker.wait(&mut calls, found.is_full, &stop).await;
         }
         drop(recorder);
@@ -210,9 +213,26 @@ impl Worker {
         })
     }
 
-    /// Beside the calls: a long queue of one factory keeps no other one waiting.
-    async fn give_up(self: Arc<Self>, hopeless: Hopeless) {
-        match give_up_waiting(&self.context, &hopeless).await {
+    /// Beside the calls: a long queue of one factory keeps no other one waiting. Each look finds the same requests
+    /// hopeless until they are given up; a factory's are given up once at a time, with one connection.
+    fn give_up_all(self: &Arc<Self>, hopeless: Vec<Hopeless>, calls: &mut JoinSet<()>) {
+        for hopeless in hopeless {
+            if self.lock_giving_up().insert(hopeless.factory.clone()) {
+                let worker = Arc::clone(self);
+                calls.spawn(async move {
+                    worker.give_up(&hopeless).await;
+                    worker.lock_giving_up().remove(&hopeless.factory);
+                });
+            }
+        }
+    }
+
+    fn lock_giving_up(&self) -> MutexGuard<'_, HashSet<FactoryId>> {
+        self.giving_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn give_up(&self, hopeless: &Hopeless) {
+        match give_up_waiting(&self.context, hopeless).await {
             Ok(0) => {}
             Ok(count) => {
                 let (factory_id, error) = (&hopeless.factory, &hopeless.error);

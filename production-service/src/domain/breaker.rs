@@ -9,6 +9,8 @@
 //! factory had been away for as long as the whole schedule takes. The probe is the evidence: time alone
 //! kills nothing, so that a service that was stopped for a day asks first.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::{Duration, SystemTime};
 
 /// When breakers open, and for how long.
@@ -215,19 +217,27 @@ impl Breaker {
     }
 }
 
-/// Shares `free` places among factories that have room for so many calls each: whoever wants little gets it
-/// all, so that one busy factory does not keep the others waiting.
-pub fn share_out(free: u32, rooms: &[u32]) -> Vec<u32> {
-    let mut given = vec![0_u32; rooms.len()];
-    let mut left = free;
-    while left > 0 {
-        let wanting = given.iter().zip(rooms).filter(|(given, room)| given < room).count();
-        let Ok(wanting @ 1..) = u32::try_from(wanting) else { break };
-        let each = (left / wanting).max(1);
-        for (given, room) in given.iter_mut().zip(rooms) {
-            let more = each.min(room.saturating_sub(*given)).min(left);
-            *given += more;
-            left -= more;
+/// A factory that has something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanting {
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Further ones that it may be sent.
+    pub room: u32,
+}
+
+/// Max-min fair: each free place goes to the factory that has the fewest calls in flight and room for one more, of
+/// several to the first. So a factory that comes late gets the next places until it has as many as the others.
+pub fn share_out(free: u32, wanting: &[Wanting]) -> Vec<u32> {
+    let mut given = vec![0_u32; wanting.len()];
+    let with_room = wanting.iter().enumerate().filter(|(_, one)| one.room > 0);
+    let mut next: BinaryHeap<Reverse<(u32, usize)>> =
+        with_room.map(|(index, one)| Reverse((one.in_flight, index))).collect();
+    for _ in 0..free {
+        let Some(Reverse((in_flight, index))) = next.pop() else { break };
+        given[index] += 1;
+        if given[index] < wanting[index].room {
+            next.push(Reverse((in_flight + 1, index)));
         }
     }
     given

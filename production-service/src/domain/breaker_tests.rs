@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
-use super::{Breaker, BreakerRules, Position, Tally, share_out};
+use super::{Breaker, BreakerRules, Position, Tally, Wanting, share_out};
 
 const RULES: BreakerRules = BreakerRules {
     failures_in_a_row: 3,
@@ -79,25 +79,45 @@ fn requests_are_given_up_on_evidence_and_not_by_time_alone() {
     assert_eq!(probed.gives_up_begun_by(Duration::ZERO), Some(at(170)));
 }
 
+/// Free places, factories with what they have in flight and their room, and what each is given.
+type Sharing = (u32, &'static [(u32, u32)], &'static [u32]);
+
+fn wanting(pairs: &[(u32, u32)]) -> Vec<Wanting> {
+    pairs.iter().map(|(in_flight, room)| Wanting { in_flight: *in_flight, room: *room }).collect()
+}
+
 #[test]
 fn places_are_shared_out_fairly() {
-    for (free, rooms, given) in [
-        (10, vec![], vec![]),
-        (0, vec![5, 5], vec![0, 0]),
-        (10, vec![100, 3], vec![7, 3]),
-        (10, vec![2, 3], vec![2, 3]),
-        (3, vec![9, 9, 9, 9], vec![1, 1, 1, 0]),
-    ] {
-        assert_eq!(share_out(free, &rooms), given, "{free} among {rooms:?}");
+    let cases: [Sharing; 8] = [
+        (10, &[], &[]),
+        (0, &[(0, 5), (0, 5)], &[0, 0]),
+        (10, &[(0, 100), (0, 3)], &[7, 3]),
+        (10, &[(0, 2), (0, 3)], &[2, 3]),
+        (3, &[(0, 9), (0, 9), (0, 9), (0, 9)], &[1, 1, 1, 0]),
+        // Who has nothing in flight comes before who has much, whatever was first.
+        (3, &[(8, 9), (8, 9), (0, 9)], &[0, 0, 3]),
+        (6, &[(2, 9), (4, 9), (0, 9)], &[2, 0, 4]),
+        (6, &[(2, 0), (4, 9), (0, 1)], &[0, 5, 1]),
+    ];
+    for (free, pairs, given) in cases {
+        assert_eq!(share_out(free, &wanting(pairs)), given, "{free} among {pairs:?}");
     }
 }
 
 proptest! {
     #[test]
-    fn all_that_can_be_shared_is_shared(free in 0..50_u32, rooms in proptest::collection::vec(0..20_u32, 0..8)) {
-        let given = share_out(free, &rooms);
-        prop_assert_eq!(given.iter().sum::<u32>(), free.min(rooms.iter().sum()));
-        prop_assert!(given.iter().zip(&rooms).all(|(given, room)| given <= room));
+    fn all_that_can_be_shared_is_shared(
+        free in 0..50_u32, pairs in proptest::collection::vec((0..20_u32, 0..20_u32), 0..8),
+    ) {
+        let all = wanting(&pairs);
+        let given = share_out(free, &all);
+        prop_assert_eq!(given.iter().sum::<u32>(), free.min(all.iter().map(|one| one.room).sum()));
+        prop_assert!(given.iter().zip(&all).all(|(given, one)| *given <= one.room));
+        // Nobody who got a place has more than one that wanted another in vain, and one more.
+        let had = |index: usize| all[index].in_flight + given[index];
+        let in_vain = (0..all.len()).filter(|index| given[*index] < all[*index].room).map(had).min();
+        let got = (0..all.len()).filter(|index| given[*index] > 0).map(had).max();
+        prop_assert!(in_vain.zip(got).is_none_or(|(in_vain, got)| got <= in_vain + 1));
     }
 
     #[test]

@@ -12,13 +12,13 @@ mod request_tests;
 mod status;
 mod verdict;
 
-pub use self::breaker::{Breaker, BreakerRules, Position, Tally, share_out};
+pub use self::breaker::{Breaker, BreakerRules, Position, Tally, Wanting, share_out};
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
 pub use self::lead_time::LeadTime;
 pub use self::outcome::Outcome;
 pub use self::request::{
-    Announcement, Arrival, AttemptResult, Change, FACTORY_UNREACHABLE, Fallback, Options, Rejection, Request,
-    UNKNOWN_FACTORY,
+    Announcement, Arrival, AttemptResult, Change, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options,
+    REFUSED_AFTER_UNKNOWN, Rejection, Request, UNKNOWN_FACTORY,
 };
 pub use self::status::{Status, UnknownStatus};
 pub use self::verdict::{Ending, Health, Verdict};

@@ -12,6 +12,10 @@ use super::{Status, Verdict};
 pub const UNKNOWN_FACTORY: &str = "unknown-factory";
 /// Reason of a request whose retry schedule is used up.
 pub const FACTORY_UNREACHABLE: &str = "factory-unreachable";
+/// Reason of a request that its factory had no time for as long as was waited for that.
+pub const FACTORY_THROTTLED: &str = "factory-throttled";
+/// Reason of a request that was refused after a call whose end is unknown: a factory may be making it all the same.
+pub const REFUSED_AFTER_UNKNOWN: &str = "refused-after-unknown-outcome";
 
 /// Waits of the schedule are longer or shorter by up to this share.
 const JITTER: f64 = 0.2;
@@ -121,6 +125,10 @@ pub struct AttemptResult<'a> {
     pub words: &'a str,
     /// The factory wants to be left alone for so long.
     pub retry_after: Option<Duration>,
+    /// It has no time now, and says until when: that is no failure of the call.
+    pub is_throttled: bool,
+    /// How long ago the retry schedule was begun.
+    pub waited: Duration,
 }
 
 /// What the factory that was called leaves to do.
@@ -128,8 +136,10 @@ pub struct AttemptResult<'a> {
 pub struct Options<'a> {
     /// Waits between its failed calls.
     pub schedule: &'a [Duration],
-    /// Who may be asked when it refuses, if that factory is known.
+    /// Who may be asked when it refuses, if that factory is known and asked at all.
     pub fallback: Option<&'a FactoryId>,
+    /// Longest time that a request waits for a factory which has no time.
+    pub throttled_max: Duration,
 }
 
 /// What is known when a request comes for the first time.
@@ -174,13 +184,18 @@ impl Request {
         if self.status != Status::Sending || ended.number != self.attempt_count {
             return None;
         }
+        let retry_after = ended.retry_after.unwrap_or_default();
         let change = match ended.verdict {
-            Verdict::Refused => self.refused(ended.words, options.fallback),
+            Verdict::Conflict if self.outcome_unknown && !self.was_accepted => {
+                self.becomes(Status::Accepted).announcing(Outcome::Accepted, ended.words)
+            }
+            Verdict::Refused if self.outcome_unknown => self.die_of(REFUSED_AFTER_UNKNOWN),
+            Verdict::Refused | Verdict::Conflict => self.refused(ended.words, options.fallback),
+            _ if ended.is_throttled && ended.waited >= options.throttled_max => self.die_of(FACTORY_THROTTLED),
+            _ if ended.is_throttled => self.wait_without_attempt(retry_after),
             Verdict::Accepted | Verdict::Retry | Verdict::Unknown => match self.next_delay(options.schedule) {
-                Some(delay) => self
-                    .becomes(Status::Retrying)
-                    .sending_in(self.jittered(delay).max(ended.retry_after.unwrap_or_default())),
-                None => self.die(),
+                Some(delay) => self.becomes(Status::Retrying).sending_in(self.jittered(delay).max(retry_after)),
+                None => self.die_of(FACTORY_UNREACHABLE),
             },
         };
         Some(Change { outcome_unknown: self.outcome_unknown || ended.verdict == Verdict::Unknown, ..change })
@@ -193,9 +208,7 @@ impl Request {
             return self.still_accepted();
         }
         match fallback {
-            Some(fallback) if !self.outcome_unknown && self.fallback_from.is_none() && *fallback != self.factory_id => {
-                self.hand_to(fallback)
-            }
+            Some(fallback) if self.fallback_from.is_none() && *fallback != self.factory_id => self.hand_to(fallback),
             _ => self.becomes(Status::Refused).announcing(Outcome::Refused, words),
         }
     }
@@ -208,7 +221,7 @@ impl Request {
         }
         let change = match self.next_delay(schedule) {
             Some(_) => self.becomes(Status::Retrying).sending_in(Duration::ZERO),
-            None => self.die(),
+            None => self.die_of(FACTORY_UNREACHABLE),
         };
         Some(Change { outcome_unknown: true, ..change })
     }
@@ -283,7 +296,7 @@ impl Request {
 
     /// It has waited for its factory's breaker too long (see `breaker.rs`); None when it does not wait.
     pub fn give_up(&self) -> Option<Change> {
-        matches!(self.status, Status::Requested | Status::Retrying).then(|| self.die())
+        matches!(self.status, Status::Requested | Status::Retrying).then(|| self.die_of(FACTORY_UNREACHABLE))
     }
 
     /// The request after `change`.
@@ -337,11 +350,17 @@ impl Request {
         Change { overdue: true, ..self.becomes(Status::Accepted) }
     }
 
-    fn die(&self) -> Change {
+    /// The call counts for nothing in the schedule.
+    fn wait_without_attempt(&self, wait: Duration) -> Change {
+        let change = self.becomes(Status::Retrying).sending_in(wait);
+        Change { attempts_before_schedule: self.attempts_before_schedule + 1, ..change }
+    }
+
+    fn die_of(&self, reason: &str) -> Change {
         if self.was_accepted {
             return self.still_accepted();
         }
-        self.becomes(Status::DeadLettered).announcing(Outcome::DeadLettered, FACTORY_UNREACHABLE)
+        self.becomes(Status::DeadLettered).announcing(Outcome::DeadLettered, reason)
     }
 
     /// The delay after the last call; None when the schedule is used up.

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use shared::ids::{FactoryId, Quantity, RequestId};
 
 use super::{
-    Arrival, AttemptResult, Change, Ending, FACTORY_UNREACHABLE, Fallback, Options, Outcome, Rejection, Request,
-    Status, UNKNOWN_FACTORY, Verdict,
+    Arrival, AttemptResult, Change, Ending, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options, Outcome,
+    REFUSED_AFTER_UNKNOWN, Rejection, Request, Status, UNKNOWN_FACTORY, Verdict,
 };
 
 const SCHEDULE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -46,15 +46,21 @@ fn fallback() -> FactoryId {
 
 /// Call `number` ends with `verdict`, at a factory without fallback.
 fn end(request: &Request, number: i32, verdict: Verdict) -> Option<Change> {
-    let ended = AttemptResult { number, verdict, words: "told", retry_after: None };
-    request.attempt_ended(ended, Options { schedule: &SCHEDULE, fallback: None })
+    request.attempt_ended(ended(number, verdict), options(None))
+}
+
+fn ended(number: i32, verdict: Verdict) -> AttemptResult<'static> {
+    AttemptResult { number, verdict, words: "told", retry_after: None, is_throttled: false, waited: Duration::ZERO }
+}
+
+fn options(fallback: Option<&FactoryId>) -> Options<'_> {
+    Options { schedule: &SCHEDULE, fallback, throttled_max: Duration::from_secs(3600) }
 }
 
 /// The next call ends with `verdict`, at a factory with a fallback.
 fn next_call(request: &Request, verdict: Verdict) -> Change {
     let sending = claimed(request);
-    let ended = AttemptResult { number: sending.attempt_count, verdict, words: "told", retry_after: None };
-    sending.attempt_ended(ended, Options { schedule: &SCHEDULE, fallback: Some(&fallback()) }).expect("a change")
+    sending.attempt_ended(ended(sending.attempt_count, verdict), options(Some(&fallback()))).expect("a change")
 }
 
 fn fail(request: &Request) -> Change {
@@ -148,14 +154,50 @@ fn waits_differ_between_requests_and_respect_what_the_factory_asks_for() {
     assert!(waits.iter().any(|wait| *wait < SCHEDULE[0]) && waits.iter().any(|wait| *wait > SCHEDULE[0]));
 
     let sending = claimed(&request(Status::Requested));
-    let options = Options { schedule: &SCHEDULE, fallback: None };
     let waits = [0, 60].map(|seconds| {
         let retry_after = Some(Duration::from_secs(seconds));
-        let ended = AttemptResult { number: 1, verdict: Verdict::Retry, words: "429", retry_after };
-        sending.attempt_ended(ended, options).and_then(|change| change.next_attempt_in)
+        let ended = AttemptResult { retry_after, ..ended(1, Verdict::Retry) };
+        sending.attempt_ended(ended, options(None)).and_then(|change| change.next_attempt_in)
     });
     assert!(is_about(waits[0], SCHEDULE[0]), "a factory cannot make us hurry: {waits:?}");
     assert_eq!(waits[1], Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_factory_without_time_uses_up_no_attempt_until_that_lasts_too_long() {
+    let mut current = request(Status::Requested);
+    let throttled = |current: &Request, waited: u64| {
+        let sending = claimed(current);
+        let ended = AttemptResult {
+            retry_after: Some(Duration::from_secs(3)),
+            is_throttled: true,
+            waited: Duration::from_secs(waited),
+            ..ended(sending.attempt_count, Verdict::Retry)
+        };
+        let change = sending.attempt_ended(ended, options(None)).expect("a change");
+        (sending.after(&change), change)
+    };
+    for _ in 0..50 {
+        let (after, change) = throttled(&current, 3599);
+        assert_eq!((change.status, change.next_attempt_in), (Status::Retrying, Some(Duration::from_secs(3))));
+        current = after;
+    }
+    // The schedule is whole, still.
+    assert!(is_about(fail(&current).next_attempt_in, SCHEDULE[0]));
+    let (_, change) = throttled(&current, 3600);
+    assert_eq!(outcome(&change), Some((Outcome::DeadLettered, FACTORY_THROTTLED)));
+}
+
+#[test]
+fn after_an_unknown_outcome_a_conflict_is_an_acceptance_and_any_other_no_is_for_a_person() {
+    let new = request(Status::Requested);
+    assert_eq!(next_call(&new, Verdict::Conflict).factory_id, Some(fallback()), "a certain no");
+    let unknown = claimed(&new).after(&next_call(&new, Verdict::Unknown));
+    let change = next_call(&unknown, Verdict::Conflict);
+    assert_eq!((change.status, outcome(&change)), (Status::Accepted, Some((Outcome::Accepted, "told"))));
+    let change = next_call(&unknown, Verdict::Refused);
+    assert_eq!(change.status, Status::DeadLettered, "its quantity is not given back: it may be made");
+    assert_eq!(outcome(&change), Some((Outcome::DeadLettered, REFUSED_AFTER_UNKNOWN)));
 }
 
 #[test]
@@ -178,11 +220,11 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
         let failed = claimed(&new).after(&next_call(&new, ending.classify().0));
         next_call(&failed, Verdict::Refused).factory_id == Some(fallback())
     };
-    for status in [408, 425, 429, 503] {
+    for status in [408, 425, 429] {
         assert!(is_free(Ending::Status(status)), "{status}");
     }
     assert!(is_free(Ending::NotConnected) && !is_free(Ending::NoAnswer));
-    for status in (500..600).filter(|status| *status != 503) {
+    for status in 500..600 {
         assert!(!is_free(Ending::Status(status)), "{status}");
     }
     let silent = claimed(&new).after(&next_call(&new, Verdict::Unknown));
@@ -190,7 +232,7 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
     let lost = lost.after(&lost.attempt_lost(&SCHEDULE).expect("a change"));
     for unknown in [silent, lost] {
         let change = next_call(&unknown, Verdict::Refused);
-        assert_eq!((change.status, &change.factory_id), (Status::Refused, &None));
+        assert_eq!((change.status, &change.factory_id), (Status::DeadLettered, &None));
     }
 }
 
@@ -296,8 +338,13 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let verdict =
-        prop_oneof![Just(Verdict::Accepted), Just(Verdict::Retry), Just(Verdict::Unknown), Just(Verdict::Refused)];
+    let verdict = prop_oneof![
+        Just(Verdict::Accepted),
+        Just(Verdict::Retry),
+        Just(Verdict::Unknown),
+        Just(Verdict::Refused),
+        Just(Verdict::Conflict)
+    ];
     prop_oneof![
         6 => Just(Event::Claim),
         6 => (0..3, verdict).prop_map(|(calls_ago, verdict)| Event::Answer { calls_ago, verdict }),
@@ -317,8 +364,7 @@ fn change_of(current: &Request, event: &Event) -> Option<Change> {
         Event::Claim => None,
         Event::Answer { calls_ago, verdict } => {
             let number = current.attempt_count - calls_ago;
-            let ended = AttemptResult { number, verdict: *verdict, words: "told", retry_after: None };
-            current.attempt_ended(ended, Options { schedule: &SCHEDULE, fallback: Some(&fallback()) })
+            current.attempt_ended(ended(number, *verdict), options(Some(&fallback())))
         }
         Event::Lost => current.attempt_lost(&SCHEDULE),
         Event::Again => current.arrive_again(),

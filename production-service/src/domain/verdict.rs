@@ -22,6 +22,9 @@ pub enum Verdict {
     Unknown,
     /// It never will.
     Refused,
+    /// It says that it has the request already, or something like it: after a call whose end is unknown that is an
+    /// acceptance, otherwise a refusal.
+    Conflict,
 }
 
 /// What a call tells of the factory itself: the circuit breaker counts it.
@@ -40,21 +43,21 @@ impl Verdict {
             Self::Accepted => "accepted",
             Self::Retry => "retry",
             Self::Unknown => "unknown",
-            Self::Refused => "refused",
+            Self::Refused | Self::Conflict => "refused",
         }
     }
 }
 
 /// First and last status of a row, what it means for the request, and what it tells of the factory. The
-/// first row that fits counts. Of the server errors 503 alone says that nothing was done: 500 and the like may
-/// come after the factory has booked the request, 502 and 504 from a gateway that the answer never reached.
+/// first row that fits counts. No server error says that nothing was done: 500 and the like may come after the factory
+/// has booked the request, 502, 503 and 504 from a gateway that the answer never reached.
 const TABLE: &[(u16, u16, Verdict, Health)] = &[
     (200, 299, Verdict::Accepted, Health::Well),
     (408, 408, Verdict::Retry, Health::Well),
     (425, 425, Verdict::Retry, Health::Well),
     (429, 429, Verdict::Retry, Health::Well),
-    (503, 503, Verdict::Retry, Health::Ill),
     (500, 599, Verdict::Unknown, Health::Ill),
+    (409, 409, Verdict::Conflict, Health::Well),
     (300, 499, Verdict::Refused, Health::Well),
 ];
 
@@ -91,13 +94,9 @@ mod tests {
             (&[408], Verdict::Retry, Health::Well),
             (&[425], Verdict::Retry, Health::Well),
             (&[429], Verdict::Retry, Health::Well),
-            (&[503], Verdict::Retry, Health::Ill),
-            (&[500, 501, 502, 504, 505, 507, 511, 599], Verdict::Unknown, Health::Ill),
-            (
-                &[400, 401, 403, 404, 405, 407, 409, 410, 422, 424, 426, 428, 430, 451, 499],
-                Verdict::Refused,
-                Health::Well,
-            ),
+            (&[409], Verdict::Conflict, Health::Well),
+            (&[500, 501, 502, 503, 504, 505, 507, 511, 599], Verdict::Unknown, Health::Ill),
+            (&[400, 401, 403, 404, 405, 407, 410, 422, 424, 426, 428, 430, 451, 499], Verdict::Refused, Health::Well),
             (&[300, 301, 302, 303, 304, 307, 308, 399], Verdict::Refused, Health::Well),
             (&[100, 101, 199, 600, 999], Verdict::Unknown, Health::Ill),
         ];

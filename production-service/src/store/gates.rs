@@ -1,7 +1,7 @@
 //! What lets a factory be called, or not: its limits and its breaker.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,7 +11,7 @@ use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::FactoryId;
 
 use super::schema::{self, factory_breakers};
-use super::{corrupt, factories};
+use super::{corrupt, factories, milliseconds};
 use crate::domain::{Breaker, Factory, Position};
 
 #[derive(Queryable, Selectable)]
@@ -87,7 +87,7 @@ pub struct Limits {
     /// Most of them.
     #[diesel(sql_type = BigInt)]
     pub max_in_flight: i64,
-    /// Calls that its rate allows now; None: it has no rate.
+    /// Calls that its rate allows now, none while it wants to be left alone; None: it has no rate.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub rate_room: Option<i64>,
     /// The database's clock.
@@ -104,15 +104,18 @@ impl StatementSql for OfFactories {
             (SELECT count(*) FROM (SELECT FROM production_requests \
                 WHERE factory_id = factories.id AND next_attempt_at <= now() LIMIT ?) AS due) AS due, \
             (SELECT count(*) FROM production_requests WHERE factory_id = factories.id AND status = 'sending') AS in_flight, \
-            CASE WHEN rate_per_s IS NOT NULL THEN ceil(rate_per_s)::bigint - (SELECT count(*) FROM production_attempts \
+            CASE WHEN not_before > now() THEN 0 WHEN rate_per_s IS NOT NULL THEN ceil(rate_per_s)::bigint - (SELECT count(*) FROM production_attempts \
                 WHERE factory_id = factories.id \
                 AND started_at > statement_timestamp() - interval '1 second' * (ceil(rate_per_s) / rate_per_s)) \
             END AS rate_room \
-        FROM factories WHERE id = ANY(?) OR (enabled AND now() >= (SELECT min(next_attempt_at) \
-            FROM production_requests WHERE factory_id = factories.id AND next_attempt_at IS NOT NULL))";
+        FROM factories LEFT JOIN LATERAL (SELECT min(next_attempt_at) AS at FROM production_requests \
+            WHERE factory_id = factories.id AND next_attempt_at IS NOT NULL) AS first_due ON true \
+        WHERE id = ANY(?) OR (enabled AND coalesce(not_before, '-infinity') <= now() AND first_due.at <= now()) \
+        ORDER BY first_due.at NULLS LAST, id";
 }
 
-/// The factories that have due requests, and those of `also`.
+/// The factories that have due requests and may be called, and those of `also`; the one whose request is due for longest
+/// first.
 pub async fn limits(
     connection: &mut AsyncPgConnection,
     limit: i64,
@@ -178,8 +181,40 @@ pub async fn save(connection: &mut AsyncPgConnection, breakers: &[(FactoryId, Br
     Ok(())
 }
 
+struct LeaveAlone;
+impl StatementSql for LeaveAlone {
+    // In the order of their ids, as everybody locks several of them.
+    const SQL: &'static str = "UPDATE factories SET not_before = greatest(factories.not_before, now() + wanted.wait) \
+        FROM (SELECT locked.id, told.wait FROM (SELECT id, max(ms) * interval '1 millisecond' AS wait \
+            FROM unnest(?, ?) AS each (id, ms) GROUP BY id) AS told \
+            JOIN (SELECT id FROM factories WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE) AS locked ON locked.id = told.id) \
+        AS wanted WHERE factories.id = wanted.id";
+}
+
+/// These factories want to be left alone for so long: no replica calls them until then.
+pub async fn leave_alone(
+    connection: &mut AsyncPgConnection,
+    waits: &[(&FactoryId, Duration)],
+) -> Result<(), StoreError> {
+    if waits.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = waits.iter().map(|(factory, _)| factory.to_string()).collect();
+    Statement::<LeaveAlone>::new()
+        .bind::<Array<Text>, _>(ids.clone())
+        .bind::<Array<BigInt>, _>(waits.iter().map(|(_, wait)| milliseconds(*wait)).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(ids)
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
 /// Nothing bad is known of the factory any more.
 pub async fn forget_breaker(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
+    diesel::update(schema::factories::table.find(factory.as_str()))
+        .set(schema::factories::not_before.eq(None::<DateTime<Utc>>))
+        .execute(connection)
+        .await?;
     diesel::delete(factory_breakers::table.find(factory.as_str())).execute(connection).await?;
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct StoredRequest {
     pub reason: String,
     /// Why it came to its last outcome.
     pub outcome_reason: Option<String>,
+    /// When its retry schedule was begun (again).
+    pub schedule_began_at: DateTime<Utc>,
     /// The trace it belongs to.
     pub traceparent: String,
     /// Kept.
@@ -57,6 +59,7 @@ pub(super) struct Row {
     revision: i64,
     reason: String,
     outcome_reason: Option<String>,
+    schedule_began_at: DateTime<Utc>,
     traceparent: String,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -92,6 +95,7 @@ impl TryFrom<Row> for StoredRequest {
             factory_job_id: row.factory_job_id,
             reason: row.reason,
             outcome_reason: row.outcome_reason,
+            schedule_began_at: row.schedule_began_at,
             traceparent: row.traceparent,
             created_at: row.created_at,
             updated_at: row.updated_at,

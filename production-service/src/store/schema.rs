@@ -25,6 +25,7 @@ table! {
         lead_time_p90_s -> Nullable<BigInt>,
         measurements -> BigInt,
         measured_at -> Nullable<Timestamptz>,
+        not_before -> Nullable<Timestamptz>,
     }
 }
 

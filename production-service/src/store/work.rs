@@ -16,7 +16,7 @@ macro_rules! columns {
          request.status, request.overdue, request.attempt_count, request.attempts_before_schedule, \
          request.outcome_unknown, request.has_died, request.last_accepted_at, request.accepted_at, \
          request.next_attempt_at, request.factory_job_id, request.revision, request.reason, request.outcome_reason, \
-         request.traceparent, request.created_at, request.updated_at"
+         request.schedule_began_at, request.traceparent, request.created_at, request.updated_at"
     };
 }
 

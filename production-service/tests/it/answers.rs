@@ -29,7 +29,7 @@ async fn every_row_of_the_classification() {
         (429, "retry"),
         (500, "unknown"),
         (502, "unknown"),
-        (503, "retry"),
+        (503, "unknown"),
         (504, "unknown"),
         (599, "unknown"),
     ] {
@@ -133,6 +133,44 @@ async fn retry_after_is_waited_for_in_both_forms_up_to_its_bound() {
     world.finish(service).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factory_without_time_is_left_alone_as_a_whole_and_nothing_is_given_up() {
+    // A schedule of one retry: two answers that count would end a request.
+    let world = World::new("0.05").await;
+    let service = world.start().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "max_in_flight": 4})).await;
+    let no_time = |times: u64| Faults { retry_after: Some("1".to_owned()), ..refuse(429, Some(times)) };
+    world.factory.set_faults(no_time(12)).unwrap();
+    let ids = futures::future::join_all((0..20).map(|_| world.request(FACTORY, 10))).await;
+    for id in ids {
+        service.until(id, "accepted").await;
+    }
+    let asked = world.factory.requests();
+    assert_eq!(asked.len(), 32, "twelve of the calls were answered 429");
+    // Whoever was under way was answered; after the last of such answers nobody called for a second.
+    let mut times: Vec<DateTime<Utc>> = asked.iter().map(|call| call.at).collect();
+    times.sort_unstable();
+    let pauses = times.windows(2).filter(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(900)).count();
+    assert!(pauses >= 3, "four at a time at the most: {times:?}");
+    world.outcomes(20).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_that_is_disabled_is_none() {
+    let world = World::new("0.05").await;
+    let other = FactorySimulator::start_local(3_600_000).unwrap();
+    let service = with_fallback(&world, &other).await;
+    service.put_factory(OTHER, json!({"base_url": other.url(), "enabled": false})).await;
+    world.factory.set_faults(refuse(422, None)).unwrap();
+    let id = world.request(FACTORY, 10).await;
+    let shown = service.until(id, "refused").await;
+    assert_eq!((&shown["factory_id"], &shown["fallback_from"]), (&json!(FACTORY), &Value::Null));
+    assert!(other.requests().is_empty());
+    world.outcomes(1).await;
+    world.finish(service).await;
+}
+
 async fn with_fallback(world: &World, other: &FactorySimulator) -> Service {
     let service = world.start().await;
     service.put_factory(OTHER, json!({"base_url": other.url()})).await;
@@ -180,13 +218,21 @@ async fn the_fallback_is_never_asked_when_the_first_factory_may_have_taken_the_r
         world.factory.set_faults(faults).unwrap();
         let id = world.request(FACTORY, 10).await;
         service.until(id, "retrying").await;
-        world.factory.set_faults(refuse(409, None)).unwrap();
+        world.factory.set_faults(refuse(422, None)).unwrap();
         let answer = service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
         assert!(answer.status.is_success(), "{}", answer.body);
-        let shown = service.until(id, "refused").await;
+        let shown = service.until(id, "dead_lettered").await;
         assert_eq!((outcomes(&shown), &shown["factory_id"]), (vec!["unknown", "refused"], &json!(FACTORY)));
+        assert_eq!(shown["outcome_reason"], "refused-after-unknown-outcome", "a person must ask the factory");
+        // It has it already, it says.
+        world.factory.set_faults(refuse(409, None)).unwrap();
+        service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
+        let shown = service.until(id, "accepted").await;
+        assert_eq!((outcomes(&shown).last(), &shown["factory_id"]), (Some(&"refused"), &json!(FACTORY)));
     }
     assert!(other.requests().is_empty());
-    world.outcomes(2).await;
+    let told: Vec<String> = world.outcomes(4).await.into_iter().map(|(kind, _)| kind).collect();
+    let pair = ["jaego.production.dead_lettered.v1", "jaego.production.accepted.v1"];
+    assert_eq!(told, [pair, pair].concat());
     world.finish(service).await;
 }

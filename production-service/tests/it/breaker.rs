@@ -143,6 +143,34 @@ async fn one_dead_factory_among_three_does_not_slow_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn factories_with_backlogs_have_their_share_of_the_places() {
+    let mut world = World::new("1").await;
+    world.set("DELIVERY__CONCURRENCY", "8");
+    world.factory.set_faults(Faults { delay_ms: 200, ..Faults::default() }).unwrap();
+    let service = world.start().await;
+    let names: Vec<String> = (1..=6).map(|number| format!("FF-{number}")).collect();
+    for name in &names {
+        let fields = json!({"base_url": world.factory.url(), "max_in_flight": 4, "enabled": false});
+        service.put_factory(name, fields).await;
+        for _ in 0..30 {
+            world.request(name, 10).await;
+        }
+    }
+    until_all(&world, "requested", 180).await;
+    for name in &names {
+        service.put_factory(name, json!({"base_url": world.factory.url(), "max_in_flight": 4})).await;
+    }
+    let accepted = "SELECT count(*) FROM (SELECT FROM production_requests WHERE status = 'accepted' \
+                    GROUP BY factory_id HAVING count(*) >= 12) AS far";
+    wait_until("a factory's first twelve", SOON, async || (world.count(accepted).await > 0).then_some(())).await;
+    let starved = "SELECT count(*) FROM (SELECT FROM production_requests GROUP BY factory_id \
+                   HAVING count(*) FILTER (WHERE status = 'accepted') < 3) AS starved";
+    assert_eq!(world.count(starved).await, 0, "factories that others kept from being called");
+    until_all(&world, "accepted", 180).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_holds_for_all_replicas() {
     let world = World::new("1").await;
     let service = world.start_as("one").await;

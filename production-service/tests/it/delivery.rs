@@ -336,7 +336,7 @@ async fn a_disabled_factory_is_not_asked_until_it_is_enabled() {
 async fn what_happened_can_be_read_from_the_metrics() {
     let world = World::new("0.05").await;
     let service = world.start_with_factory().await;
-    world.factory.set_faults(refuse(503, Some(1))).unwrap();
+    world.factory.set_faults(refuse(429, Some(1))).unwrap();
     let id = world.request(FACTORY, 10).await;
     service.until(id, "accepted").await;
     let url = format!("http://{}/metrics", service.running.listeners.admin);

@@ -27,6 +27,7 @@ async fn quiet_world() -> (World, Context) {
         outbox: Outbox::new(1_000),
         due: Arc::new(Notify::new()),
         retry_schedule: settings.delivery.retry_schedule().into(),
+        throttled_max: std::time::Duration::MAX,
         breaker: settings.breaker.rules(),
     };
     (world, context)

@@ -126,6 +126,7 @@ async fn the_newest_requests_count_and_figures_change_no_more_often_than_set() {
         outbox: Outbox::new(1),
         due: Arc::new(Notify::new()),
         retry_schedule: Arc::new([]),
+        throttled_max: std::time::Duration::MAX,
         breaker: world.settings().breaker.rules(),
     };
     let (one, other) = (replica(), replica());

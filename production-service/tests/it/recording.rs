@@ -58,7 +58,7 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
         ids.push(world.request(FACTORY, 10).await);
         wait_until("a call", SOON, async || (world.factory.requests().len() > before).then_some(())).await;
     };
-    for status in [None, Some(503), None, Some(400), None, Some(500), Some(400)] {
+    for status in [None, Some(429), None, Some(400), None, Some(500), Some(400)] {
         ask(status).await;
     }
     // The first one waits for the table; the others wait for the first one.
@@ -67,7 +67,7 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
 
     let expected = [
         ("accepted", 201, "accepted", 1),
-        ("retrying", 503, "retry", 0),
+        ("retrying", 429, "retry", 0),
         ("accepted", 201, "accepted", 1),
         ("refused", 400, "refused", 1),
         ("accepted", 201, "accepted", 1),

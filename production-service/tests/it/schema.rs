@@ -24,7 +24,7 @@ const FIRST: Migration = migration!("0002-01-01-000000_production", 0);
 const RECEIPT_SKU: Migration = migration!("0002-01-02-000000_receipt_sku", 1);
 const LEAD_TIME: Migration = migration!("0002-01-03-000000_lead_time", 7);
 /// After the first, in order.
-const LATER: [Migration; 7] = [
+const LATER: [Migration; 8] = [
     RECEIPT_SKU,
     LEAD_TIME,
     migration!("0002-01-04-000000_fallback", 2),
@@ -32,6 +32,7 @@ const LATER: [Migration; 7] = [
     migration!("0002-01-06-000000_overdue", 1),
     migration!("0002-01-07-000000_partly_overdue", 0),
     migration!("0002-01-08-000000_outcome", 2),
+    migration!("0002-01-09-000000_left_alone", 1),
 ];
 
 async fn differences(world: &World) -> Vec<String> {

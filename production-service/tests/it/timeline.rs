@@ -55,7 +55,7 @@ impl Told {
 async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
     let world = World::new("0.05,3600").await;
     let service = world.start_with_factory().await;
-    world.factory.set_faults(Faults { refuse_status: Some(503), for_next: Some(2), ..Faults::default() }).unwrap();
+    world.factory.set_faults(Faults { refuse_status: Some(429), for_next: Some(2), ..Faults::default() }).unwrap();
     let (id, event) = requested(FACTORY, 10);
     let trace_id = event.trace.trace_id();
     world.publish(event).await;
@@ -77,7 +77,7 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
         assert_eq!(call["trace_id"], attempt["trace_id"]);
         let detail = &call["detail"];
         assert_eq!((&detail["number"], &detail["outcome"]), (&attempt["number"], &json!("retry")));
-        assert_eq!((&detail["http_status"], &detail["factory_id"]), (&json!(503), &json!(FACTORY)));
+        assert_eq!((&detail["http_status"], &detail["factory_id"]), (&json!(429), &json!(FACTORY)));
     }
     assert_eq!(waiting.next(), [("next_attempt", "production_request")]);
     assert_eq!(waiting.next[0]["at"], shown["next_attempt_at"]);

@@ -17,7 +17,7 @@ async fn hand_over(service: &Service, id: RequestId, body: Value) -> Answer {
 }
 
 fn refusing() -> Faults {
-    Faults { refuse_status: Some(503), ..Faults::default() }
+    Faults { refuse_status: Some(429), ..Faults::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +71,7 @@ async fn what_waits_behind_an_open_breaker_need_not_wait_there() {
     service.put_factory(OTHER, json!({"base_url": other.url()})).await;
     let with = json!({"base_url": world.factory.url(), "fallback_factory_id": OTHER});
     service.put_factory(FACTORY, with).await;
-    world.factory.set_faults(refusing()).unwrap();
+    world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
     let first = world.request(FACTORY, 10).await;
     service.until(first, "retrying").await;
 

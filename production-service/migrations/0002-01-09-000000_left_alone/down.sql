@@ -1,0 +1,1 @@
+ALTER TABLE factories DROP COLUMN not_before;
