@@ -1,10 +1,13 @@
 //! The composition root: everything the service is made of, put together once.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use opentelemetry::global;
 use shared::service::{Builder, Identity, Running};
 
 use crate::commands::take_callbacks::{CallbackMetrics, Intake};
+use crate::commands::watch_quarantine::watch_quarantine;
 use crate::http::{self, State};
 use crate::settings::Settings;
 use crate::{amqp, commands, store};
@@ -28,9 +31,12 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let context =
         commands::Context { pool: builder.pool.clone(), outbox: builder.outbox.clone(), source: IDENTITY.name };
     let metrics = CallbackMetrics::new(global::meter("jaego"));
-    let (intake, worker) = Intake::new(context.clone(), settings.callback.policy(), &settings.intake, &metrics);
+    let hold = Duration::from_millis(settings.callback.hold_ms);
+    let (intake, worker) = Intake::new(context.clone(), settings.callback.policy(), &settings.intake, hold, &metrics);
     // Also while the database has not been seen yet: who calls then hears so.
     builder.spawn_at_once(|stop| worker.run(stop));
+    let pool = builder.pool.clone();
+    builder.spawn(|stop| watch_quarantine(pool, global::meter("jaego"), stop));
     let state = State {
         intake,
         context,

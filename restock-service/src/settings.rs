@@ -27,8 +27,6 @@ pub struct Intake {
     pub queue_max: usize,
     /// Most callbacks in one transaction.
     pub batch_max: usize,
-    /// Longest wait for a callback's turn, milliseconds.
-    pub wait_timeout_ms: u64,
 }
 
 /// How callbacks are judged.
@@ -40,6 +38,8 @@ pub struct Callback {
     pub over_delivery_tolerance_percent: i64,
     /// Most quarantine entries for one callback token.
     pub quarantine_per_token_max: i64,
+    /// Longest wait for a callback's answer, milliseconds.
+    pub hold_ms: u64,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
     /// Networks that callbacks of any factory may come from; empty: from everywhere.
@@ -94,15 +94,15 @@ impl shared::settings::Settings for Settings {
         if !(1..=1000).contains(&callback.quarantine_per_token_max) {
             problems.push("callback.quarantine_per_token_max: must be 1 to 1000".to_owned());
         }
+        if !(100..=600_000).contains(&callback.hold_ms) {
+            problems.push("callback.hold_ms: must be 100 to 600000".to_owned());
+        }
         let intake = &self.intake;
         if !(1..=1_000_000).contains(&intake.queue_max) {
             problems.push("intake.queue_max: must be 1 to 1000000".to_owned());
         }
         if !(1..=10_000).contains(&intake.batch_max) {
             problems.push("intake.batch_max: must be 1 to 10000".to_owned());
-        }
-        if !(100..=600_000).contains(&intake.wait_timeout_ms) {
-            problems.push("intake.wait_timeout_ms: must be 100 to 600000".to_owned());
         }
         for (key, list) in
             [("trusted_proxies", &callback.trusted_proxies), ("allowed_sources", &callback.allowed_sources)]

@@ -3,10 +3,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use shared::db::{Pool, StoreError};
-use shared::ids::FactoryId;
 
-use crate::{networks, store};
+use crate::networks;
 
 /// Where a factory's callbacks may come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,18 +36,6 @@ impl Sources {
 /// Whether an address is on the installation's list, which counts for every factory; an empty one allows all.
 pub(crate) fn is_allowed(list: &[IpNet], address: Option<IpAddr>) -> bool {
     list.is_empty() || address.is_some_and(|address| networks::contain(list, address))
-}
-
-/// Asks the store for the list of one factory. Only for what is not taken anyway: batches of callbacks
-/// look at the lists of their factories in their own transaction, so that a change of one holds from its
-/// commit on, in each replica.
-pub(crate) async fn check_source(
-    pool: &Pool,
-    factory_id: &FactoryId,
-    address: Option<IpAddr>,
-) -> Result<bool, StoreError> {
-    let lists = store::factories::callback_sources(&*pool.get().await?, &[factory_id]).await?;
-    Ok(lists.values().all(|list| Sources::read(list).allow(address)))
 }
 
 #[cfg(test)]

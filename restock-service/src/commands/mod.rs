@@ -11,6 +11,7 @@ pub(crate) mod list_quarantine;
 pub(crate) mod list_receipts;
 pub(crate) mod take_callbacks;
 pub(crate) mod timeline;
+pub(crate) mod watch_quarantine;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use shared::db::{Pool, Refused};

@@ -29,12 +29,21 @@ pub(crate) struct Arrival<'a> {
 impl<'a> Arrival<'a> {
     /// What makes two deliveries the same one.
     pub(crate) fn identity(&self) -> Identity<'a> {
-        (self.jti, self.delivery_id)
+        match self.delivery_id {
+            Some(name) => Identity::Named(self.request_id, name),
+            None => Identity::OfToken(self.jti),
+        }
     }
 }
 
-/// A token, and the factory's name for the delivery.
-pub(crate) type Identity<'a> = (&'a str, Option<&'a str>);
+/// What makes two deliveries the same one, whichever attempt's token they come with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Identity<'a> {
+    /// The factory's name for it, within its request.
+    Named(RequestId, &'a str),
+    /// Without a name: its token.
+    OfToken(&'a str),
+}
 
 /// How far a request is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::property_tests::{Callback, Identity, Ledger, Step, order, steps};
 #[derive(Debug, Default)]
 struct Rows {
     requests: HashMap<RequestId, Progress>,
-    told: HashMap<(String, Option<String>), Told>,
+    told: HashMap<(RequestId, Identity), Told>,
     entries: HashMap<String, Vec<Entry>>,
     receipts: Vec<(RequestId, Booked)>,
 }
@@ -61,7 +61,7 @@ impl Rows {
             if let Some(progress) = self.requests.get(&arrival.request_id) {
                 known.requests.insert(arrival.request_id, *progress);
             }
-            if let Some(told) = self.told.get(&(arrival.jti.to_owned(), arrival.delivery_id.map(str::to_owned))) {
+            if let Some(told) = self.told.get(&(arrival.request_id, identity_of(arrival))) {
                 known.told.insert(arrival.identity(), *told);
             }
             if let Some(entries) = self.entries.get(arrival.jti) {
@@ -96,8 +96,9 @@ impl Rows {
             Outcome::Duplicate(_) | Outcome::QuarantinedBefore(_) | Outcome::Refused => {}
         }
         if let (Some((outcome, booked)), Ok(count)) = (first, arrival.delivery.content) {
-            let identity = (arrival.jti.to_owned(), arrival.delivery_id.map(str::to_owned));
-            let before = self.told.insert(identity, Told { first: First { count, outcome }, booked });
+            let identity = identity_of(arrival);
+            let before =
+                self.told.insert((arrival.request_id, identity), Told { first: First { count, outcome }, booked });
             assert_eq!(before, None, "an identity has one first delivery");
         }
         if let Some(reason) = kept {
@@ -108,13 +109,15 @@ impl Rows {
         }
     }
 
-    fn firsts(&self, request: usize) -> HashMap<Identity, First> {
-        let own = self.told.iter().filter_map(|((jti, delivery_id), told)| {
-            let (owner, token) = jti.split_once('-')?;
-            (owner == request.to_string()).then(|| ((token.parse().expect("a token"), delivery_id.clone()), told.first))
-        });
-        own.collect()
+    fn firsts(&self, request: RequestId) -> HashMap<Identity, First> {
+        let own = self.told.iter().filter(|((owner, _), _)| *owner == request);
+        own.map(|((_, identity), told)| (identity.clone(), told.first)).collect()
     }
+}
+
+fn identity_of(arrival: &Arrival<'_>) -> Identity {
+    let token = || arrival.jti.rsplit('-').next().and_then(|token| token.parse().ok()).expect("a token");
+    arrival.delivery_id.map_or_else(|| Identity::OfToken(token()), |name| Identity::Named(name.to_owned()))
 }
 
 /// The one-by-one decision that an outcome must be.
@@ -169,7 +172,7 @@ proptest! {
                 for (waiting, outcome) in batch.iter().zip(outcomes) {
                     let decision = ledgers[waiting.request].take(&order, &waiting.callback, policy);
                     prop_assert_eq!(as_decision(outcome), decision);
-                    let identity = (waiting.jti.clone(), waiting.callback.claim.delivery_id.clone());
+                    let identity = (waiting.request, waiting.callback.identity());
                     // Told again, it is answered with the first one's receipt.
                     match outcome {
                         Outcome::Received { booked, .. } => prop_assert!(receipts.insert(identity, booked).is_none()),
@@ -192,7 +195,7 @@ proptest! {
             prop_assert_eq!(units.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "in the same order");
             let progress = rows.requests.get(&ids[request]).copied().unwrap_or_default();
             prop_assert_eq!(progress, Progress { received: ledger.received, is_cancelled: ledger.is_cancelled });
-            prop_assert_eq!(&rows.firsts(request), &ledger.firsts);
+            prop_assert_eq!(&rows.firsts(ids[request]), &ledger.firsts);
         }
     }
 }

@@ -22,11 +22,13 @@ pub(crate) enum Reason {
     Cancelled,
     /// What came beyond the quantity asked for and the tolerance; the rest was booked.
     OverDelivery,
+    /// Nothing can be read of what it says.
+    UnreadableBody,
 }
 
 impl Reason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Mismatch,
         Self::InvalidCount,
         Self::AmbiguousDelivery,
@@ -34,6 +36,7 @@ impl Reason {
         Self::Expired,
         Self::Cancelled,
         Self::OverDelivery,
+        Self::UnreadableBody,
     ];
 
     /// Its name in answers, rows and metrics.
@@ -46,6 +49,7 @@ impl Reason {
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::OverDelivery => "over-delivery",
+            Self::UnreadableBody => "unreadable-body",
         }
     }
 
@@ -64,7 +68,7 @@ pub(crate) struct RequestState {
     pub(crate) received: i64,
     /// Whether it was cancelled.
     pub(crate) is_cancelled: bool,
-    /// The first delivery with this identity (name and token, or token alone), faulty ones aside.
+    /// The first delivery with this identity (its name within its request, or its token), faulty ones aside.
     pub(crate) first: Option<First>,
     /// Why this very delivery (the same in every word that counts) is in the quarantine already.
     pub(crate) quarantined: Option<Reason>,
@@ -130,6 +134,7 @@ fn judge(state: &RequestState, delivery: &Delivery, policy: Policy) -> Decision 
         Ok(count) => count,
         Err(Fault::OtherProduct | Fault::OtherFactory) => return Decision::Quarantine(Reason::Mismatch),
         Err(Fault::Count(_)) => return Decision::Quarantine(Reason::InvalidCount),
+        Err(Fault::Unreadable) => return Decision::Quarantine(Reason::UnreadableBody),
     };
     if let Some(first) = state.first {
         return judge_again(state, first, delivery.has_id, count, policy);
@@ -300,6 +305,8 @@ mod tests {
             let delivery = faulty(Fault::Count(fault));
             assert_eq!(decide(&state(0), &delivery, STRICT), Decision::Quarantine(Reason::InvalidCount));
         }
+        let unreadable = faulty(Fault::Unreadable);
+        assert_eq!(decide(&state(0), &unreadable, STRICT), Decision::Quarantine(Reason::UnreadableBody));
     }
 
     #[test]

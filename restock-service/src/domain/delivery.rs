@@ -24,6 +24,8 @@ pub(crate) struct Claim {
     pub(crate) factory: Option<String>,
     /// The units.
     pub(crate) count: ClaimedCount,
+    /// Of a body of which nothing can be read: what tells it from others.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// The count as it came.
@@ -47,6 +49,8 @@ pub(crate) enum Fault {
     OtherFactory,
     /// No count, or an unusable one.
     Count(CountFault),
+    /// Nothing can be read of it at all.
+    Unreadable,
 }
 
 /// Why a count is unusable.
@@ -76,7 +80,9 @@ impl Claim {
     pub(crate) fn against(&self, order: &Order, is_expired: bool) -> Delivery {
         let differs =
             |claimed: &Option<String>, asked: &str| claimed.as_deref().is_some_and(|claimed| claimed != asked);
-        let content = if differs(&self.product, order.sku.as_str()) {
+        let content = if self.unreadable.is_some() {
+            Err(Fault::Unreadable)
+        } else if differs(&self.product, order.sku.as_str()) {
             Err(Fault::OtherProduct)
         } else if differs(&self.factory, order.factory_id.as_str()) {
             Err(Fault::OtherFactory)
@@ -99,7 +105,7 @@ impl Claim {
                 ClaimedCount::Contradictory(first, second) => (first.as_str(), second.as_str()),
             };
             parts.extend(["faulty", first, second].map(str::to_owned));
-            parts.extend([&self.product, &self.factory].map(|text| text.clone().unwrap_or_default()));
+            parts.extend([&self.product, &self.factory, &self.unreadable].map(|text| text.clone().unwrap_or_default()));
         }
         // With their lengths, so that no two lists of parts make one text.
         parts.iter().fold(String::new(), |text, part| text + &part.len().to_string() + ":" + part)
@@ -162,6 +168,8 @@ mod tests {
         let other = Claim { factory: Some(String::new()), ..claim("5") };
         assert_eq!(other.against(&order(), false).content, Err(Fault::OtherFactory));
         assert_eq!(claim("0").against(&order(), false).content, Err(Fault::Count(CountFault::OutOfRange)));
+        let unreadable = Claim { unreadable: Some("digest".into()), ..Claim::default() };
+        assert_eq!(unreadable.against(&order(), false).content, Err(Fault::Unreadable));
     }
 
     #[test]
@@ -180,6 +188,8 @@ mod tests {
             named("a3:100", "1"),
             Claim { product: Some("X".into()), ..claim("100") },
             Claim { factory: Some("X".into()), ..claim("100") },
+            Claim { unreadable: Some("1".into()), ..Claim::default() },
+            Claim { unreadable: Some("2".into()), ..Claim::default() },
             Claim::default(),
         ]
         .iter()

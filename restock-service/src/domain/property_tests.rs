@@ -9,7 +9,12 @@ use super::decision::{Decision, First, FirstOutcome, Reason, RequestState, decid
 use super::delivery::{Claim, ClaimedCount, Order};
 use super::policy::Policy;
 
-pub(super) type Identity = (u8, Option<String>);
+/// A delivery's name, or the token of one without.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    Named(String),
+    OfToken(u8),
+}
 
 /// A request's rows, kept in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,10 +40,16 @@ pub(super) enum Step {
     Cancel,
 }
 
+impl Callback {
+    pub(super) fn identity(&self) -> Identity {
+        self.claim.delivery_id.clone().map_or(Identity::OfToken(self.token), Identity::Named)
+    }
+}
+
 impl Ledger {
     pub(super) fn take(&mut self, order: &Order, callback: &Callback, policy: Policy) -> Decision {
         let delivery = callback.claim.against(order, callback.is_expired);
-        let identity = (callback.token, callback.claim.delivery_id.clone());
+        let identity = callback.identity();
         let very_same = (callback.token, callback.claim.identity(&delivery));
         let entries = self.quarantine.keys().filter(|(token, _)| *token == callback.token).count();
         let state = RequestState {
@@ -88,7 +99,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let product = prop_oneof![6 => Just(None), 3 => Just(Some("S".to_owned())), 1 => Just(Some("T".to_owned()))];
     let callback = (0_u8..3, id, product, counts(), prop::bool::weighted(0.05)).prop_map(
         |(token, delivery_id, product, count, is_expired)| {
-            let claim = Claim { delivery_id, product, factory: None, count };
+            // Nothing can be read of some bodies.
+            let unreadable = (count == ClaimedCount::Missing).then(|| format!("{product:?}"));
+            let claim = Claim { delivery_id, product, factory: None, count, unreadable };
             Step::Call(Callback { token, claim, is_expired })
         },
     );

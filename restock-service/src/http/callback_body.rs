@@ -1,5 +1,6 @@
-//! The callback's body as the factories of the family send it.
+//! The callback's body as the factories of the family send it, in whatever encoding, under whatever media type.
 
+use encoding_rs::{EUC_KR, Encoding, UTF_8};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
@@ -63,19 +64,29 @@ pub(super) struct CallbackBody {
     pub(super) claim: Claim,
     /// Where the count is, or should be.
     pub(super) count_field: &'static str,
-    /// All of it with no token in it.
+    /// All of it with no token in it; empty when nothing can be read of it.
     pub(super) redacted: String,
+    /// The bytes of an unreadable one, with no token in them.
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl CallbackBody {
-    /// Reads a body; None when it is not a JSON object. `key` is the header `Idempotency-Key`; `token`
-    /// and whatever looks like one is replaced before anything is kept.
-    pub(super) fn read(body: &[u8], key: Option<&[u8]>, token: &str, jti: &str) -> Option<Self> {
-        let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return None };
+    /// Reads a body. `key` is the header `Idempotency-Key`; `token` and whatever looks like one is replaced before
+    /// anything is kept.
+    pub(super) fn read(body: &[u8], key: Option<&[u8]>, token: &str, jti: &str) -> Self {
         let secret = Secret { token, shown: format!("<callback:{jti}>") };
+        let key = key.map(|key| secret.hide(&String::from_utf8_lossy(key))).filter(|key| !key.trim().is_empty());
+        let Some(members) = decode(body) else {
+            let claim = Claim {
+                delivery_id: key.map(|id| storable_id(id.trim())),
+                unreadable: Some(hex::encode(Sha256::digest(body))),
+                ..Claim::default()
+            };
+            let bytes = secret.hide_in_bytes(body);
+            return Self { claim, count_field: COUNT, redacted: String::new(), bytes };
+        };
         let members = secret.hide_in_object(members);
-        let key = key.map(|key| secret.hide(&String::from_utf8_lossy(key)));
-        let delivery_id = text(&members, DELIVERY_ID).or_else(|| key.filter(|key| !key.trim().is_empty()));
+        let delivery_id = text(&members, DELIVERY_ID).or(key);
         let (first, second) = (text(&members, COUNT), text(&members, OTHER_COUNT));
         let count_field = if first.is_none() && second.is_some() { OTHER_COUNT } else { COUNT };
         let count = match (first, second) {
@@ -90,9 +101,26 @@ impl CallbackBody {
             product: claimed(PRODUCT),
             factory: claimed(FACTORY),
             count,
+            unreadable: None,
         };
-        Some(Self { claim, count_field, redacted: Value::Object(members).to_string() })
+        Self { claim, count_field, redacted: Value::Object(members).to_string(), bytes: None }
     }
+}
+
+/// The body's JSON object: as its byte order mark says, else in UTF-8, else in EUC-KR, in which legacy Korean systems
+/// echo the requester's name. Trailing NULs are left over from a buffer of fixed length.
+fn decode(body: &[u8]) -> Option<Map<String, Value>> {
+    let encodings = match Encoding::for_bom(body) {
+        Some((encoding, length)) => vec![(encoding, &body[length..])],
+        None => vec![(UTF_8, body), (EUC_KR, body)],
+    };
+    let texts = encodings
+        .into_iter()
+        .filter_map(|(encoding, bytes)| encoding.decode_without_bom_handling_and_without_replacement(bytes));
+    texts.into_iter().find_map(|text| match serde_json::from_str(text.trim_end_matches('\0')) {
+        Ok(Value::Object(members)) => Some(members),
+        _ => None,
+    })
 }
 
 /// A member as text; missing, null and blank are the same. What is neither text nor number stays JSON:
@@ -141,6 +169,17 @@ impl Secret<'_> {
         if redacted.contains(self.token) { redacted.replace(self.token, &self.shown) } else { redacted }
     }
 
+    /// Bytes in which no token stands: each is looked at as one letter, so that those that stay are the same. None where
+    /// a token stands between NULs, as in UTF-16.
+    fn hide_in_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let text: String = bytes.iter().copied().map(char::from).collect();
+        let hidden = self.hide(&text);
+        if hidden.replace('\0', "").contains(self.token) {
+            return None;
+        }
+        hidden.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect()
+    }
+
     fn hide_in_object(&self, members: Map<String, Value>) -> Map<String, Value> {
         members.into_iter().map(|(name, value)| (self.hide(&name), self.hide_in(value))).collect()
     }
@@ -161,7 +200,7 @@ mod tests {
     use serde_json::json;
 
     fn read(body: &Value) -> CallbackBody {
-        CallbackBody::read(body.to_string().as_bytes(), None, "the-token", "J").expect("object")
+        CallbackBody::read(body.to_string().as_bytes(), None, "the-token", "J")
     }
 
     fn count(body: &Value) -> (ClaimedCount, &'static str) {
@@ -185,6 +224,7 @@ mod tests {
             product: Some("CP-502101".into()),
             factory: Some("FF-500293".into()),
             count: one("100"),
+            unreadable: None,
         };
         assert_eq!(body.claim, claim);
         assert!(body.redacted.contains("재고담당") && !body.redacted.contains("the-token"), "{}", body.redacted);
@@ -211,7 +251,7 @@ mod tests {
     fn a_delivery_is_named_by_its_body_or_its_header() {
         let named = |body: &Value, key: Option<&str>| {
             let read = CallbackBody::read(body.to_string().as_bytes(), key.map(str::as_bytes), "the-token", "J");
-            read.expect("object").claim.delivery_id
+            read.claim.delivery_id
         };
         assert_eq!(named(&json!({"DeliveryId": "D-1"}), Some("K")).as_deref(), Some("D-1"));
         assert_eq!(named(&json!({"DeliveryId": 17}), None).as_deref(), Some("17"));
@@ -235,17 +275,59 @@ mod tests {
         });
         // The same, with its first letter as an escape: JSON's reader sees through it.
         let text = body.to_string().replace("eyJhbGci", "\\u0065yJhbGci");
-        let read = CallbackBody::read(text.as_bytes(), Some(token.as_bytes()), token, "J").expect("object");
+        let read = CallbackBody::read(text.as_bytes(), Some(token.as_bytes()), token, "J");
         let all = format!("{read:?}");
         assert!(!all.contains("c2lnbmF0dXJl") && !all.contains("x.example"), "{all}");
         assert_eq!(read.claim.delivery_id.as_deref(), Some("<callback:J>"));
     }
 
     #[test]
-    fn only_a_json_object_is_a_callback() {
-        for other in ["", "nonsense", "[]", "1", "\"x\"", "null", "{", "{} x", "{\"a\":\"\u{7f}\" \"b\"}"] {
-            assert!(CallbackBody::read(other.as_bytes(), None, "t", "J").is_none(), "{other}");
+    fn a_body_is_read_in_whatever_encoding_it_comes() {
+        let text = json!({COUNT: "7", "MessageAttributeRequester": "재고담당"}).to_string();
+        let utf_16 = |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        let ways = [
+            text.clone().into_bytes(),
+            ["\u{feff}", &text].concat().into_bytes(),
+            [&text, "\0\0"].concat().into_bytes(),
+            [" \r\n", &text, "\n"].concat().into_bytes(),
+            EUC_KR.encode(&text).0.into_owned(),
+            [&[0xff, 0xfe], utf_16(u16::to_le_bytes).as_slice()].concat(),
+            [&[0xfe, 0xff], utf_16(u16::to_be_bytes).as_slice()].concat(),
+        ];
+        for way in ways {
+            let read = CallbackBody::read(&way, None, "the-token", "J");
+            assert_eq!((read.claim.count, read.claim.unreadable), (one("7"), None), "{way:?}");
+            assert!(read.redacted.contains("재고담당"), "{}", read.redacted);
         }
-        assert!(CallbackBody::read(&[b'{', b'"', 0xff, b'"', b':', b'1', b'}'], None, "t", "J").is_none());
+    }
+
+    #[test]
+    fn of_anything_else_the_bytes_are_kept_without_a_token() {
+        let bytes = |body: &[u8]| CallbackBody::read(body, Some(b"K"), "the-token", "J");
+        let not_json: [&[u8]; 12] = [
+            b"",
+            b"nonsense",
+            b"[]",
+            b"1",
+            b"\"x\"",
+            b"null",
+            b"{",
+            b"{} x",
+            b"{\"a\":\"b\" \"c\"}",
+            b"a=1&b=2",
+            &[b'{', b'"', 0xff, b'"', b':', b'1', b'}'],
+            &[0xff, 0xfe, b'{'],
+        ];
+        for body in not_json {
+            let read = bytes(body);
+            assert_eq!(read.bytes.as_deref(), Some(body), "{body:?}");
+            assert!(read.claim.unreadable.is_some() && read.redacted.is_empty(), "{body:?}");
+            assert_eq!(read.claim.delivery_id.as_deref(), Some("K"));
+        }
+        assert_ne!(bytes(b"a").claim.unreadable, bytes(b"b").claim.unreadable);
+        let told = bytes(b"url=the-token&\xff");
+        assert_eq!(told.bytes.as_deref(), Some(b"url=<callback:J>&\xff".as_slice()));
+        let between_nuls: Vec<u8> = "{the-token".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(bytes(&between_nuls).bytes, None);
     }
 }

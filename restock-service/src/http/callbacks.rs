@@ -1,6 +1,5 @@
 //! `POST /callbacks/v1/restocks/{token}`: goods arrive.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
@@ -9,8 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, post};
 use chrono::Utc;
 use serde::Serialize;
 use shared::contracts::callback::{CallbackClaims, InvalidToken};
-use shared::http::RawJson;
-use shared::ids::{FactoryId, ReceiptId, Sku};
+use shared::http::AnyBody;
+use shared::ids::{ReceiptId, Sku};
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use utoipa::ToSchema;
@@ -18,7 +17,7 @@ use utoipa::ToSchema;
 use super::callback_body::{CallbackBody, CallbackDocument, FACTORY, OTHER_COUNT, PRODUCT};
 use super::client_address::client_address;
 use super::{State, words};
-use crate::commands::check_source::{check_source, is_allowed};
+use crate::commands::check_source::is_allowed;
 use crate::commands::take_callbacks::{Answer, Callback, CountFault, Fault, Message, Order, Reason, outcome};
 
 /// Goods were booked, now or before.
@@ -60,23 +59,26 @@ struct Quarantined {
         ("Idempotency-Key" = Option<String>, Header, description = "Names the delivery when the body has no `DeliveryId`.",
             example = "delivery-4711"),
     ),
-    request_body(content = CallbackDocument, content_type = "application/json"),
+    request_body(content = CallbackDocument, content_type = "application/json",
+        description = "Read whatever the media type says, in UTF-8, UTF-16 with a byte order mark, or EUC-KR."),
     responses(
         (status = 200, description = "Booked, now or before; what is beyond the open quantity waits for an operator.", body = Received),
-        (status = 202, description = "Kept for an operator; no stock yet.", body = Quarantined),
-        (status = 400, description = "`malformed-request`: no JSON object, or no token. `invalid-count`: kept for an operator; `field` names the member."),
+        (status = 202, description = "Kept for an operator; no stock yet. `unreadable-body`: not a JSON object.", body = Quarantined),
+        (status = 400, description = "`malformed-request`: no token. `invalid-count`: kept for an operator; `field` names the member."),
         (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key."),
         (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, come from elsewhere."),
         (status = 409, description = "`callback-mismatch`: another product or factory than asked for; kept for an operator."),
+        (status = 413, description = "`payload-too-large`: that it came is kept for an operator, its body is not."),
         (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept."),
-        (status = 503, description = "`unavailable`, or `overloaded` when too many wait: not kept; send it again after `Retry-After` seconds."),
+        (status = 503, description = "`unavailable`: the store has not taken it within `callback.hold_ms`; it is kept in memory and booked when \
+            the store is back. `overloaded`: there was no room for it either. Sent again after `Retry-After` seconds it counts once."),
     )
 )]
 #[post("/callbacks/v1/restocks/{token}")]
 pub(super) async fn take_restock_callback(
     request: HttpRequest,
     token: Path<String>,
-    body: RawJson,
+    body: AnyBody,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let claims = authenticate(&state, &token)?;
@@ -90,10 +92,12 @@ pub(super) async fn take_restock_callback(
         return Err(source_not_allowed());
     }
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);
-    let Some(body) = CallbackBody::read(&body.0, key, &token, &claims.jti) else {
-        return Err(unreadable(&state, &order.factory_id, address).await);
+    // Of what did not come whole, or is too large, only that it came is kept.
+    let (bytes, broken) = match body.0 {
+        Ok(bytes) => (bytes, None),
+        Err(problem) => (Vec::new(), Some(problem)),
     };
-    state.context.outbox.admit().inspect_err(|_| state.metrics.count(outcome::OVERLOADED))?;
+    let body = CallbackBody::read(&bytes, key, &token, &claims.jti);
     let callback = Arc::new(Callback::new(Message {
         is_expired: claims.is_expired(Utc::now()),
         jti: claims.jti,
@@ -102,30 +106,15 @@ pub(super) async fn take_restock_callback(
         address,
         claim: body.claim,
         body: body.redacted,
+        body_bytes: body.bytes,
         trace: TraceContext::of(&request),
         has_own_trace: has_own_trace(&request),
     }));
     let answer = state.intake.take(&callback).await;
     state.metrics.note(&callback, &answer);
-    respond(&callback, body.count_field, answer?)
-}
-
-/// A body that is no callback: 403 when it should not even have come from there, else 400.
-async fn unreadable(state: &State, factory_id: &FactoryId, address: Option<IpAddr>) -> Problem {
-    match check_source(&state.context.pool, factory_id, address).await {
-        Ok(true) => {
-            state.metrics.count(outcome::NOT_JSON);
-            Problem::new(ProblemKind::MalformedRequest, "The body must be a JSON object.")
-        }
-        Ok(false) => {
-            state.metrics.count(outcome::SOURCE_NOT_ALLOWED);
-            source_not_allowed()
-        }
-        Err(error) => {
-            let problem = Problem::from(error);
-            state.metrics.count(outcome::of_problem(&problem));
-            problem
-        }
+    match (answer?, broken) {
+        (Answer::Quarantined { .. }, Some(problem)) => Err(problem),
+        (answer, _) => respond(&callback, body.count_field, answer),
     }
 }
 
@@ -163,8 +152,10 @@ fn respond(callback: &Callback, count_field: &'static str, answer: Answer) -> Re
             quarantined: (booked.quarantined > 0).then_some(booked.quarantined),
         })),
         Answer::Quarantined { reason, .. } => match callback.delivery.content {
-            Ok(_) => Ok(HttpResponse::Accepted().json(quarantined(reason))),
-            Err(fault) => Err(faulty(fault, callback, count_field)),
+            Ok(_) | Err(Fault::Unreadable) => Ok(HttpResponse::Accepted().json(quarantined(reason))),
+            Err(Fault::OtherProduct) => Err(mismatch(PRODUCT, callback.message.order.sku.as_str())),
+            Err(Fault::OtherFactory) => Err(mismatch(FACTORY, callback.message.order.factory_id.as_str())),
+            Err(Fault::Count(fault)) => Err(unusable(fault, count_field)),
         },
         Answer::Refused => {
             let detail = "So many deliveries with this token wait for an operator that this one was not kept.";
@@ -178,20 +169,17 @@ fn quarantined(reason: Reason) -> Quarantined {
     Quarantined { status: "quarantined", reason: reason.slug() }
 }
 
-fn faulty(fault: Fault, callback: &Callback, count_field: &'static str) -> Problem {
-    let mismatch = |field: &str, asked: &str| {
-        let detail = format!("{field}: {asked} was asked for. The delivery waits for an operator.");
-        Problem::new(ProblemKind::CallbackMismatch, detail).with("field", field).with("expected", asked)
+fn mismatch(field: &str, asked: &str) -> Problem {
+    let detail = format!("{field}: {asked} was asked for. The delivery waits for an operator.");
+    Problem::new(ProblemKind::CallbackMismatch, detail).with("field", field).with("expected", asked)
+}
+
+fn unusable(fault: CountFault, count_field: &'static str) -> Problem {
+    let what = match fault {
+        CountFault::Missing => "is missing".to_owned(),
+        CountFault::OutOfRange => "must be a whole number from 1 to 1000000".to_owned(),
+        CountFault::Contradictory => format!("differs from {OTHER_COUNT}"),
     };
-    let unusable = |what: &str| {
-        let detail = format!("{count_field}: {what}. The delivery waits for an operator.");
-        Problem::new(ProblemKind::InvalidCount, detail).with("field", count_field)
-    };
-    match fault {
-        Fault::OtherProduct => mismatch(PRODUCT, callback.message.order.sku.as_str()),
-        Fault::OtherFactory => mismatch(FACTORY, callback.message.order.factory_id.as_str()),
-        Fault::Count(CountFault::Missing) => unusable("is missing"),
-        Fault::Count(CountFault::OutOfRange) => unusable("must be a whole number from 1 to 1000000"),
-        Fault::Count(CountFault::Contradictory) => unusable(&format!("differs from {OTHER_COUNT}")),
-    }
+    let detail = format!("{count_field}: {what}. The delivery waits for an operator.");
+    Problem::new(ProblemKind::InvalidCount, detail).with("field", count_field)
 }

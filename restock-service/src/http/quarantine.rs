@@ -2,6 +2,8 @@
 
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, get, post};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,11 +55,19 @@ pub(super) struct QuarantineEntry {
     /// The body's factory, if it names one.
     #[schema(required)]
     claimed_factory_id: Option<String>,
-    /// What came; a callback's URL is shown as `<callback:jti>`.
+    /// What came; a callback's URL is shown as `<callback:jti>`. Empty text when nothing can be read of it.
     #[schema(value_type = Object)]
     body: Value,
+    /// The bytes of an unreadable body, base64; none when there were too many.
+    #[schema(required)]
+    body_base64: Option<String>,
     /// When it came.
     created_at: DateTime<Utc>,
+    /// How often it came.
+    #[schema(example = 1)]
+    times_received: i64,
+    /// When it came last.
+    last_received_at: DateTime<Utc>,
     /// The operator who judged it.
     #[schema(required)]
     decided_by: Option<String>,
@@ -87,7 +97,10 @@ impl From<QuarantineRow> for QuarantineEntry {
             claimed_sku: row.claimed_product,
             claimed_factory_id: row.claimed_factory,
             body: serde_json::from_str(&row.body).unwrap_or(Value::String(row.body)),
+            body_base64: row.body_bytes.map(|bytes| BASE64_STANDARD.encode(bytes)),
             created_at: row.created_at,
+            times_received: row.times_received,
+            last_received_at: row.last_received_at.unwrap_or(row.created_at),
             decided_by: row.decided_by,
             decided_at: row.decided_at,
             decision_reason: row.decision_reason,

@@ -17,8 +17,10 @@ const RECEIVED: &str = "received";
 /// A first delivery to be kept.
 #[derive(Debug)]
 pub(crate) struct NewDelivery<'a> {
-    /// Its token and the factory's name for it.
-    pub(crate) identity: Identity<'a>,
+    /// Its token's id.
+    pub(crate) jti: &'a str,
+    /// The factory's name for it.
+    pub(crate) delivery_id: Option<&'a str>,
     /// Its request.
     pub(crate) request_id: RequestId,
     /// Its units as it told them.
@@ -49,14 +51,15 @@ struct Row {
     completed: bool,
 }
 
-// The unique index is asked once for each identity, whatever the planner believes of the table: a plan
-// from when the table was small is kept. Without a name only a null is looked for, so that a token's
-// many named parts are not read.
+// An index is asked once for each identity, whatever the planner believes of the table: a plan from when the table
+// was small is kept. Without a name only a null is looked for, so that a token's many named parts are not read. Of
+// deliveries that earlier versions booked once for each attempt the first one counts.
 struct FindFirst;
 impl StatementSql for FindFirst {
     const SQL: &'static str = "SELECT place, count, outcome, receipt_id, quantity_received, quantity_quarantined, \
-        completed FROM unnest(?, ?) WITH ORDINALITY AS wanted (jti, delivery_id, place) CROSS JOIN LATERAL ( \
-        (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id = wanted.delivery_id LIMIT 1) \
+        completed FROM unnest(?, ?, ?) WITH ORDINALITY AS wanted (jti, request_id, delivery_id, place) \
+        CROSS JOIN LATERAL ((SELECT * FROM deliveries d WHERE d.request_id = wanted.request_id \
+        AND d.delivery_id = wanted.delivery_id ORDER BY d.id LIMIT 1) \
         UNION ALL (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id IS NULL \
         AND wanted.delivery_id IS NULL LIMIT 1)) AS known";
 }
@@ -66,9 +69,22 @@ pub(crate) async fn find_first<'a>(
     connection: &AsyncPgConnection,
     identities: &[Identity<'a>],
 ) -> Result<Vec<(Identity<'a>, Told)>, StoreError> {
+    fn parts_of<T>(identities: &[Identity<'_>], pick: impl Fn(&Identity<'_>) -> Option<T>) -> Vec<Option<T>> {
+        identities.iter().map(pick).collect()
+    }
     let rows: Vec<Row> = Statement::<FindFirst>::new()
-        .bind::<Array<Text>, _>(identities.iter().map(|(jti, _)| (*jti).to_owned()).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(identities.iter().map(|(_, id)| id.map(str::to_owned)).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(parts_of(identities, |identity| match identity {
+            Identity::Named(..) => None,
+            Identity::OfToken(jti) => Some((*jti).to_owned()),
+        }))
+        .bind::<Array<Nullable<SqlUuid>>, _>(parts_of(identities, |identity| match identity {
+            Identity::Named(request_id, _) => Some(request_id.0),
+            Identity::OfToken(_) => None,
+        }))
+        .bind::<Array<Nullable<Text>>, _>(parts_of(identities, |identity| match identity {
+            Identity::Named(_, name) => Some((*name).to_owned()),
+            Identity::OfToken(_) => None,
+        }))
         .load(connection)
         .await?;
     rows.into_iter().map(|row| Ok((place_of(identities, row.place)?, row.read()?))).collect()
@@ -118,8 +134,8 @@ pub(crate) async fn insert(
     let receipts = new.iter().map(|new| new.booked.map(|booked| booked.receipt_id.0));
     Statement::<Insert>::new()
         .bind::<Array<SqlUuid>, _>(new.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(new.iter().map(|new| new.identity.0.to_owned()).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(new.iter().map(|new| new.identity.1.map(str::to_owned)).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(new.iter().map(|new| new.jti.to_owned()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(new.iter().map(|new| new.delivery_id.map(str::to_owned)).collect::<Vec<_>>())
         .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.request_id.0).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(new.iter().map(|new| new.count.get()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(outcome).collect::<Vec<_>>())

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{QuarantineId, RequestId};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::schema::quarantine::{self, dsl};
 use super::{place_of, unreadable};
-use crate::domain::batch::{Entry, Identity};
+use crate::domain::batch::Entry;
 use crate::domain::decision::Reason;
 use crate::domain::delivery::Order;
 use crate::domain::judgement::Status;
@@ -37,6 +37,9 @@ pub(crate) struct QuarantineRow {
     pub(crate) decided_at: Option<DateTime<Utc>>,
     pub(crate) decision_reason: Option<String>,
     pub(crate) receipt_id: Option<Uuid>,
+    pub(crate) body_bytes: Option<Vec<u8>>,
+    pub(crate) times_received: i64,
+    pub(crate) last_received_at: Option<DateTime<Utc>>,
 }
 
 impl QuarantineRow {
@@ -53,8 +56,10 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) reason: Reason,
     /// Its request.
     pub(crate) request_id: RequestId,
-    /// Its token and the factory's name for the delivery.
-    pub(crate) identity: Identity<'a>,
+    /// Its token's id.
+    pub(crate) jti: &'a str,
+    /// The factory's name for the delivery.
+    pub(crate) delivery_id: Option<&'a str>,
     /// Digest of all that was judged of the delivery.
     pub(crate) fingerprint: &'a [u8],
     /// What was asked for.
@@ -65,8 +70,10 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) claimed_product: Option<&'a str>,
     /// The factory, where the delivery names one.
     pub(crate) claimed_factory: Option<&'a str>,
-    /// What came, redacted.
+    /// What came, redacted; empty when nothing can be read of it.
     pub(crate) body: &'a str,
+    /// The bytes of an unreadable body, redacted.
+    pub(crate) body_bytes: Option<&'a [u8]>,
     /// The delivery's trace.
     pub(crate) trace: TraceContext,
     /// When.
@@ -120,8 +127,8 @@ pub(crate) async fn judge(
 struct Insert;
 impl StatementSql for Insert {
     const SQL: &'static str = "INSERT INTO quarantine (id, status, reason, request_id, jti, delivery_id, fingerprint, \
-        sku, factory_id, quantity, claimed_product, claimed_factory, body, traceparent, created_at) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        sku, factory_id, quantity, claimed_product, claimed_factory, body, body_bytes, traceparent, created_at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
 /// Adds entries that wait to be judged.
@@ -136,8 +143,8 @@ pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>])
         .bind::<Array<Text>, _>(text(|_| Status::Waiting.name().to_owned()))
         .bind::<Array<Text>, _>(text(|new| new.reason.slug().to_owned()))
         .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.request_id.0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(text(|new| new.identity.0.to_owned()))
-        .bind::<Array<Nullable<Text>>, _>(optional(|new| new.identity.1.map(str::to_owned)))
+        .bind::<Array<Text>, _>(text(|new| new.jti.to_owned()))
+        .bind::<Array<Nullable<Text>>, _>(optional(|new| new.delivery_id.map(str::to_owned)))
         .bind::<Array<Binary>, _>(new.iter().map(|new| new.fingerprint.to_vec()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(text(|new| new.order.sku.to_string()))
         .bind::<Array<Text>, _>(text(|new| new.order.factory_id.to_string()))
@@ -145,11 +152,74 @@ pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>])
         .bind::<Array<Nullable<Text>>, _>(optional(|new| new.claimed_product.map(str::to_owned)))
         .bind::<Array<Nullable<Text>>, _>(optional(|new| new.claimed_factory.map(str::to_owned)))
         .bind::<Array<Text>, _>(text(|new| new.body.to_owned()))
+        .bind::<Array<Nullable<Binary>>, _>(
+            new.iter().map(|new| new.body_bytes.map(<[u8]>::to_vec)).collect::<Vec<_>>(),
+        )
         .bind::<Array<Text>, _>(text(|new| new.trace.to_string()))
         .bind::<Array<Timestamptz>, _>(new.iter().map(|new| new.at).collect::<Vec<_>>())
         .run(connection)
         .await?;
     Ok(())
+}
+
+/// What is in the quarantine, and came again.
+#[derive(Debug)]
+pub(crate) struct Repetition<'a> {
+    /// Its request.
+    pub(crate) request_id: RequestId,
+    /// Its token's id.
+    pub(crate) jti: &'a str,
+    /// Whether the factory gave it a name, by which it is known whatever token it comes with.
+    pub(crate) has_name: bool,
+    /// Digest of all that was judged of the delivery.
+    pub(crate) fingerprint: &'a [u8],
+}
+
+struct CountAgain;
+impl StatementSql for CountAgain {
+    const SQL: &'static str = "UPDATE quarantine SET times_received = times_received + again.times, last_received_at = ? \
+        FROM (SELECT known.id, count(*) AS times \
+            FROM unnest(?, ?, ?, ?) AS told (request_id, jti, has_name, fingerprint) CROSS JOIN LATERAL \
+            (SELECT q.id FROM quarantine q WHERE q.request_id = told.request_id AND q.fingerprint = told.fingerprint \
+            AND (told.has_name OR q.jti = told.jti) ORDER BY q.id LIMIT 1) AS known GROUP BY known.id) AS again \
+        WHERE quarantine.id = again.id";
+}
+
+/// Counts repetitions on the entries that they repeat.
+pub(crate) async fn count_again(
+    connection: &AsyncPgConnection,
+    repetitions: &[Repetition<'_>],
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if repetitions.is_empty() {
+        return Ok(());
+    }
+    Statement::<CountAgain>::new()
+        .bind::<Timestamptz, _>(at)
+        .bind::<Array<SqlUuid>, _>(repetitions.iter().map(|again| again.request_id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(repetitions.iter().map(|again| again.jti.to_owned()).collect::<Vec<_>>())
+        .bind::<Array<Bool>, _>(repetitions.iter().map(|again| again.has_name).collect::<Vec<_>>())
+        .bind::<Array<Binary>, _>(repetitions.iter().map(|again| again.fingerprint.to_vec()).collect::<Vec<_>>())
+        .run(connection)
+        .await?;
+    Ok(())
+}
+
+struct CountWaiting;
+impl StatementSql for CountWaiting {
+    const SQL: &'static str = "SELECT count(*) AS waiting FROM quarantine WHERE status = 'waiting'";
+}
+
+#[derive(QueryableByName)]
+struct Waiting {
+    #[diesel(sql_type = BigInt)]
+    waiting: i64,
+}
+
+/// How many entries nobody has judged yet.
+pub(crate) async fn count_waiting(connection: &AsyncPgConnection) -> Result<i64, StoreError> {
+    let rows: Vec<Waiting> = Statement::<CountWaiting>::new().load(connection).await?;
+    Ok(rows.iter().map(|row| row.waiting).sum())
 }
 
 #[derive(QueryableByName)]

@@ -68,6 +68,9 @@ diesel::table! {
         decided_at -> Nullable<Timestamptz>,
         decision_reason -> Nullable<Text>,
         receipt_id -> Nullable<Uuid>,
+        body_bytes -> Nullable<Binary>,
+        times_received -> BigInt,
+        last_received_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -64,10 +64,11 @@ async fn parts_with_names_are_received_one_by_one() {
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));
     assert_eq!(service.call(&token, &part("b", 40)).await.received(), ("received", 40));
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("duplicate", 40));
-    // By the header, and by another attempt's token of the same request.
+    // By another attempt's token of the same request, and by the header.
     let other = world.sign(&claims(request_id, 100));
+    assert_eq!(service.call(&other, &part("a", 40)).await.received(), ("duplicate", 40), "it counts once");
     let body = json!({"MessageAttributeProductCnt": 15}).to_string();
-    let named = [("idempotency-key", "a")];
+    let named = [("idempotency-key", "e")];
     assert_eq!(service.call_with(&other, &named, body.clone()).await.received(), ("received", 15));
     assert_eq!(service.call_with(&other, &named, body).await.received(), ("duplicate", 15));
     assert_eq!(service.call(&token, &part("a", 41)).await.quarantined(), "ambiguous-delivery");

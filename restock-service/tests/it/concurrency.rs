@@ -1,9 +1,14 @@
 //! Callbacks of one request at the same time.
 
 use futures::future::join_all;
+use serde_json::json;
+use shared::contracts::production;
 use shared::ids::RequestId;
+use shared::trace::TraceContext;
+use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 
+use crate::consumers::{cancelled, requested};
 use crate::harness::{Answer, SOON, Service, claims, echo, part};
 
 /// A busy machine takes its time: what is tested is not how soon it gives up.
@@ -52,5 +57,61 @@ async fn parts_by_several_tokens_never_exceed_the_request() {
     assert_eq!(world.number("SELECT quantity FROM quarantine WHERE reason = 'over-delivery'").await, 5);
     assert_eq!(world.rows().await, [15, 32, 18]);
     world.wait_for_depth("sales.stock-received", 15).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_that_hear_of_one_request_at_once_book_each_unit_once() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let service = Service::start(PATIENT).await;
+    let world = &service.world;
+    let settings = [PATIENT, &[("TELEMETRY__LOG", "info")]].concat();
+    let (mut process, second) = world.spawn(folder.path().join("second.log"), &settings).await;
+    let doors = [&service.doors, &second];
+    for round in 0..12_usize {
+        let request_id = RequestId::generate();
+        // Two attempts, each part told by both, at both doors; the event that makes the request, an operator, and in
+        // some rounds the end of the request come in between.
+        let tokens = [0, 1].map(|_| world.sign(&claims(request_id, 100)));
+        let calls = (0..16_usize).map(|index| {
+            let (door, token) = (doors[(index / 4) % 2], &tokens[index / 8]);
+            let body = part(&format!("part-{}", index % 4), 25);
+            async move { world.call(door, token, &body).await }
+        });
+        let body = json!({"request_id": request_id, "quantity": 30, "reason": "race"});
+        let by_hand = doors.map(|door| world.post_to(door, "/api/v1/receipts", &body));
+        let events = async {
+            world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(request_id, 100)).await;
+            if round % 3 == 2 {
+                world.publish(&production::CANCELLED, TraceContext::new_root(), &cancelled(request_id, 100)).await;
+            }
+        };
+        let (answers, by_hand, ()) = tokio::join!(join_all(calls), join_all(by_hand), events);
+        assert!(answers.iter().all(|answer| [200, 202].contains(&answer.status)), "{answers:?}");
+        assert!(by_hand.iter().all(|answer| [201, 404, 409].contains(&answer.status)), "{by_hand:?}");
+        let of = |sql: &str| sql.replace("$1", &format!("'{request_id}'"));
+        let booked =
+            world.number(&of("SELECT coalesce(sum(quantity), 0)::int8 FROM receipts WHERE request_id = $1")).await;
+        let received = world.number(&of("SELECT received FROM production_requests WHERE id = $1")).await;
+        assert_eq!(booked, received, "round {round}");
+        assert!(booked <= 100, "round {round}: {booked} of 100 were booked");
+        let named = world.number(&of("SELECT count(*) FROM deliveries WHERE request_id = $1")).await;
+        assert_eq!(named, 4, "round {round}: each part is one delivery, whoever tells of it");
+        let twice = "SELECT count(*) FROM (SELECT FROM receipts WHERE request_id = $1 AND delivery_id IS NOT NULL \
+                     GROUP BY delivery_id HAVING count(*) > 1) AS twice";
+        assert_eq!(world.number(&of(twice)).await, 0, "round {round}");
+
+        // What waits for a person is accepted once.
+        assert_eq!(world.call(&second, &tokens[0], &json!({"OrderStockCnt": 0})).await.problem(), "invalid-count");
+        let waiting = of("SELECT id::text FROM quarantine WHERE request_id = $1 AND reason = 'invalid-count'");
+        let entry: String = world.sql.query_one(&waiting, &[]).await.unwrap().get(0);
+        let (path, body) = (format!("/api/v1/quarantine/{entry}/accept"), json!({"reason": "race", "quantity": 1}));
+        let accepts = doors.map(|door| world.post_to(door, &path, &body));
+        let statuses: Vec<u16> = join_all(accepts).await.iter().map(|answer| answer.status).collect();
+        assert!(statuses == [200, 409] || statuses == [409, 200], "round {round}: {statuses:?}");
+    }
+    let audit = world.get(&format!("{}/api/v1/audit", second.api), Some(OPERATOR_TOKEN)).await;
+    assert_eq!(audit.body["ok"], true, "{audit:?}");
+    process.terminate(SOON).await.unwrap();
     service.stop().await;
 }

@@ -35,7 +35,7 @@ pub(crate) fn requested(request_id: RequestId, quantity: i64) -> ProductionReque
     }
 }
 
-fn cancelled(request_id: RequestId, quantity: i64) -> ProductionOutcome {
+pub(crate) fn cancelled(request_id: RequestId, quantity: i64) -> ProductionOutcome {
     ProductionOutcome {
         request_id,
         sku: SKU.parse().unwrap(),

@@ -15,7 +15,7 @@ use shared::service::Running;
 use shared::settings::{Settings as _, Sources, load};
 use shared::trace::TraceContext;
 use testkit::process::{Process, Spec};
-use testkit::service::{ServiceSurroundings, Surroundings};
+use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings};
 use testkit::wait_until;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
@@ -163,6 +163,11 @@ impl World {
         read(request.body(body.to_string()).send().await.unwrap()).await
     }
 
+    /// The same at one of several processes, as an operator.
+    pub(crate) async fn post_to(&self, doors: &Doors, path: &str, body: &Value) -> Answer {
+        self.post(&format!("{}{path}", doors.api), OPERATOR_TOKEN, None, body).await
+    }
+
     pub(crate) async fn text(&self, url: &str) -> String {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
@@ -237,6 +242,14 @@ impl Service {
         let text = self.world.text(&format!("{}/metrics", self.doors.admin)).await;
         let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Callbacks that came to this, as they are counted.
+    pub(crate) async fn outcomes(&self, outcome: &str) -> u64 {
+        let text = self.world.text(&format!("{}/metrics", self.doors.admin)).await;
+        let label = format!("outcome=\"{outcome}\"");
+        let line = text.lines().find(|line| line.starts_with("jaego_callbacks_total") && line.contains(&label));
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0, |value| value.parse().unwrap())
     }
 
     pub(crate) async fn call_with(

@@ -59,10 +59,11 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
     let (one, two) = (world.sign(&claims(request_id, 100)), world.sign(&claims(request_id, 100)));
     let other = world.token(10);
     let count = |count: i64| json!({"MessageAttributeProductCnt": count});
-    let calls: [(&str, Value); 9] = [
+    let calls: [(&str, Value); 10] = [
         (&one, part("a", 40)),
         (&one, part("a", 40)),
         (&two, part("a", 40)),
+        (&two, part("d", 40)),
         (&other, count(4)),
         (&one, part("a", 41)),
         (&one, part("b", 30)),
@@ -87,6 +88,7 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
     let expected = [
         "received 40 null",
         "duplicate 40 null",
+        "duplicate 40 null",
         "received 40 null",
         "received 4 null",
         "ambiguous-delivery",
@@ -97,7 +99,7 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(busy.await.unwrap().received(), ("received", 1));
-    assert_eq!(batches(&service).await, (2.0, 10.0), "one, and then all the others together");
+    assert_eq!(batches(&service).await, (2.0, 11.0), "one, and then all the others together");
     assert_eq!(world.rows().await, [5, 6, 4]);
     assert_eq!(world.number("SELECT sum(received)::int8 FROM production_requests").await, 105);
     world.wait_for_depth("sales.stock-received", 5).await;
@@ -105,21 +107,18 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beyond_the_queue_callbacks_are_told_to_come_back() {
+async fn beyond_the_queue_callbacks_wait_for_a_place() {
     let service = Service::start(&[PATIENT, ("INTAKE__QUEUE_MAX", "2"), ("INTAKE__BATCH_MAX", "1")]).await;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
-    let waiting = [1, 2].map(|_| service.begin_call(&service.world.token(5), &part("a", 5)));
+    let waiting = [1, 2, 3, 4].map(|_| service.begin_call(&service.world.token(5), &part("a", 5)));
     wait_for_waiting(&service, 2).await;
-    let answer = service.call(&service.world.token(5), &part("a", 5)).await;
-    assert_eq!((answer.status, answer.problem()), (503, "overloaded"));
-    assert!(answer.headers.contains_key("retry-after"));
     holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(busy.await.unwrap().received(), ("received", 1));
     for call in waiting {
         assert_eq!(call.await.unwrap().received(), ("received", 5));
     }
-    assert_eq!(service.world.rows().await, [3, 3, 0]);
+    assert_eq!(service.world.rows().await, [5, 5, 0]);
     service.stop().await;
 }
 
@@ -220,17 +219,23 @@ async fn goods_are_booked_though_their_sender_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_turn_does_not_come_in_time_is_told_so_and_not_taken() {
-    let service = Service::start(&[PATIENT, ("INTAKE__WAIT_TIMEOUT_MS", "100")]).await;
+async fn what_is_not_taken_in_time_is_answered_503_and_booked_all_the_same() {
+    let few = [("INTAKE__QUEUE_MAX", "1"), ("INTAKE__BATCH_MAX", "1")];
+    let service = Service::start(&[&[PATIENT, ("CALLBACK__HOLD_MS", "100")], few.as_slice()].concat()).await;
+    let world = &service.world;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
-    let answer = service.call(&service.world.token(5), &part("a", 5)).await;
+    let answer = service.call(&world.token(5), &part("a", 5)).await;
     assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
     assert!(answer.headers.contains_key("retry-after"));
+    let answer = service.call(&world.token(5), &part("a", 5)).await;
+    assert_eq!((answer.status, answer.problem()), (503, "overloaded"), "there is a place for one");
+    assert_eq!(service.outcomes("lost").await, 1, "of which nothing will become");
     holder.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(busy.await.unwrap().received(), ("received", 1), "its turn had come: it is answered late");
-    let world = service.stop().await;
-    assert_eq!(world.rows().await, [1, 1, 0]);
+    assert_eq!(busy.await.unwrap().problem(), "unavailable");
+    world.wait_for_number("SELECT count(*) FROM receipts", 2).await;
+    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 6);
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,8 @@ mod harness;
 mod imports;
 mod intake;
 mod lists;
+mod outage;
 mod schema;
 mod secrets;
 mod timeline;
+mod ugly_bodies;

@@ -213,6 +213,7 @@ mod tests {
     use super::*;
     use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
     use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey};
+    use serde_json::json;
 
     fn pair() -> (CallbackSigner, String) {
         let key = SigningKey::from_bytes(&rand::random());
@@ -270,6 +271,45 @@ mod tests {
         assert_eq!(verifier.verify(&[&none, parts[1], parts[2]].join(".")), Err(InvalidToken::Forged));
         assert_eq!(verifier.verify("not-a-token"), Err(InvalidToken::Malformed));
         assert_eq!(verifier.verify(&"x".repeat(600)), Err(InvalidToken::Malformed));
+    }
+
+    #[test]
+    fn only_one_algorithm_issuer_and_audience_are_believed() {
+        let (signer, pem) = pair();
+        let verifier = CallbackVerifier::from_pems([pem.as_str()]).expect("verifier");
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let ours = json!({"alg": "EdDSA", "kid": signer.kid});
+        let right = serde_json::to_value(claims(20)).expect("claims");
+        let message =
+            |header: &serde_json::Value, claims: &serde_json::Value| format!("{}.{}", part(header), part(claims));
+        let sign = |claims: &serde_json::Value| {
+            let message = message(&ours, claims);
+            let signature = signer.key.sign(message.as_bytes()).to_bytes();
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        };
+        assert!(verifier.verify(&sign(&right)).is_ok());
+        for (claim, value) in [("iss", json!("somebody")), ("aud", json!("somewhere")), ("aud", json!([]))] {
+            let mut other = right.clone();
+            other[claim] = value;
+            assert_eq!(verifier.verify(&sign(&other)).err(), Some(InvalidToken::Forged), "{claim}");
+        }
+        for claim in ["iss", "aud", "exp", "rid"] {
+            let mut without = right.clone();
+            without.as_object_mut().expect("claims").remove(claim);
+            assert!(verifier.verify(&sign(&without)).is_err(), "{claim}");
+        }
+        let hmac_header = json!({"alg": "HS256", "kid": signer.kid});
+        let by_public_key = jsonwebtoken::crypto::sign(
+            message(&hmac_header, &right).as_bytes(),
+            &jsonwebtoken::EncodingKey::from_secret(pem.as_bytes()),
+            Algorithm::HS256,
+        );
+        let signature = by_public_key.expect("signed");
+        for (header, signature) in [(hmac_header, signature.as_str()), (json!({"alg": "none", "kid": signer.kid}), "")]
+        {
+            let token = format!("{}.{signature}", message(&header, &right));
+            assert!(verifier.verify(&token).is_err(), "{header}");
+        }
     }
 
     #[test]

@@ -24,6 +24,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct RawJson(pub Vec<u8>);
 
+/// A body of whatever media type up to [`BODY_BYTES_MAX`]; otherwise the problem that its sender is to hear: 413 when it
+/// is larger, 400 when it broke off.
+#[derive(Debug)]
+pub struct AnyBody(pub Result<Vec<u8>, Problem>);
+
 /// A body that is exactly a `T`.
 #[derive(Debug, Clone)]
 pub struct StrictJson<T>(pub T);
@@ -43,6 +48,16 @@ impl FromRequest for RawJson {
             let body = read_in_time(payload).await?;
             if is_json { Ok(Self(body)) } else { Err(other_media_type()) }
         })
+    }
+}
+
+impl FromRequest for AnyBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = payload.take();
+        Box::pin(async move { Ok(Self(read_in_time(payload).await)) })
     }
 }
 

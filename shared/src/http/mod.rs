@@ -15,7 +15,7 @@ use actix_web::HttpRequest;
 
 use crate::contracts::callback::{CALLBACK_PATH, redact};
 
-pub use body::{BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
+pub use body::{AnyBody, BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
 pub use conditional::{IfMatch, etag};
 pub use document::document;
 pub use idempotency_key::IdempotencyKey;

@@ -76,7 +76,12 @@ async fn during_full_check(stage: &Stage, shop: &mut Shop, turn: Turn) -> anyhow
         let outcome = shop.turn(stage, turn).await?;
         turns.add(outcome.per_second(outcome.good()), &outcome);
         let report: Value = check.await??.error_for_status()?.json().await?;
-        ensure!(report["ok"] == Value::Bool(true), "the books of {} do not agree: {}", Service::Sales, report["checks"]);
+        ensure!(
+            report["ok"] == Value::Bool(true),
+            "the books of {} do not agree: {}",
+            Service::Sales,
+            report["checks"]
+        );
     }
     auditor.process.terminate(bounds::STOP).await?;
     Ok(turns)

@@ -32,9 +32,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         let outcome = shop.turn(stage, turn).await?;
         free.add(outcome.per_second(outcome.good()), &outcome);
 
-        holder
-            .batch_execute(&format!("BEGIN; SELECT version FROM stock WHERE sku = '{HELD}0000' FOR UPDATE"))
-            .await?;
+        holder.batch_execute(&format!("BEGIN; SELECT version FROM stock WHERE sku = '{HELD}0000' FOR UPDATE")).await?;
         let (prefix, is_over) = (shop.next_prefix(), AtomicBool::new(false));
         let others = async {
             let outcome = shop.turn(stage, turn).await;

@@ -69,7 +69,10 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let ratio = meanwhile.p99_ms() / without.p99_ms();
     let p99 = |turns: &Turns| Spread::of(&turns.p99);
     compared.result.rows.push(Row {
-        what: format!("p99 of orders of {products} products, {connections} connections, while a receipt fills {} lines", number(figure(lines))),
+        what: format!(
+            "p99 of orders of {products} products, {connections} connections, while a receipt fills {} lines",
+            number(figure(lines))
+        ),
         unit: "ms".to_owned(),
         target: format!("<= {TIMES}x of without"),
         ours: p99(&meanwhile),

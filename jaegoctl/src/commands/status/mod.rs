@@ -16,14 +16,15 @@ use crate::{
     service::Service,
 };
 
-/// Most requests that are looked through for overdue ones.
-const REQUESTS_MAX: usize = 2000;
+/// Most requests that are looked through for overdue ones, and entries of the quarantine for those that wait.
+const LOOKED_THROUGH_MAX: usize = 2000;
 
-/// Tell whether everything is well: services, queues, dead letters, overdue requests, books
+/// Tell whether everything is well: services, queues, dead letters, overdue requests, quarantine, books
 ///
 /// Asks each service whether it is ready (its `admin` port, when SALES_ADMIN_URL and so on say where
 /// that is), how much its outbox holds back, whether its books are in order, and how many dead letters
-/// it has; production-service for requests that are overdue; and the broker for the depth of every
+/// it has; production-service for requests that are overdue; restock-service for deliveries that wait in
+/// the quarantine; and the broker for the depth of every
 /// queue, and for how long it has not been empty, when RABBITMQ_MANAGEMENT_URL says where it is.
 ///
 /// Ends with 0 when all is well, with 5 when something is not, with 3 when somebody does not answer.
@@ -43,20 +44,23 @@ impl Status {
         }
         let broker = if self.broker.is_unknown() { None } else { Some(self.broker.broker(connection)?) };
         let spinner = Spinner::new("Asking the services and the broker");
-        let (states, overdue, queues) = tokio::join!(
+        let (states, overdue, quarantined, queues) = tokio::join!(
             services::ask_all(&apis, &self.admin, connection),
             overdue(&apis),
+            quarantined(&apis),
             queues::ask(broker.as_ref()),
         );
         drop(spinner);
         let (states, mut failures) = states?;
         let overdue = known(overdue, &mut failures);
+        let quarantined = known(quarantined, &mut failures);
         let queues = known(queues, &mut failures).flatten();
         let source = broker.as_ref().map(crate::broker::Broker::source);
-        let exit = exit_of(&states, overdue.as_deref(), queues.as_deref(), &failures);
+        let exit = exit_of(&states, overdue.as_deref(), quarantined, queues.as_deref(), &failures);
 
         services::show(output, &states);
         show_overdue(output, overdue.as_deref());
+        show_quarantined(output, quarantined);
         queues::show(output, queues.as_deref(), source.as_deref());
         for failure in &failures {
             say(&format!("error: {failure}"));
@@ -70,7 +74,7 @@ impl Status {
             _ => "Not everybody could be asked.",
         });
         output.document(&json!({
-            "ok": exit == Exit::Ok, "services": states, "overdue": overdue, "queues": queues, "broker": source,
+            "ok": exit == Exit::Ok, "services": states, "overdue": overdue, "quarantined": quarantined, "queues": queues, "broker": source,
             "errors": failures.iter().map(|failure| &failure.message).collect::<Vec<_>>(),
         }));
         Ok(exit)
@@ -96,18 +100,44 @@ async fn overdue(apis: &[Api]) -> Result<Vec<Value>> {
     let mut overdue = Vec::new();
     for api in apis.iter().filter(|api| api.service() == Service::Production) {
         for status in ["accepted", "partly_received"] {
-            let listed = api.list("/api/v1/production-requests", &[("status", status)], REQUESTS_MAX).await?;
+            let listed = api.list("/api/v1/production-requests", &[("status", status)], LOOKED_THROUGH_MAX).await?;
             overdue.extend(listed.items.into_iter().filter(|request| request["overdue"] == true));
         }
     }
     Ok(overdue)
 }
 
-fn exit_of(states: &[State], overdue: Option<&[Value]>, queues: Option<&[Queue]>, failures: &[Failure]) -> Exit {
+/// How many deliveries wait in the quarantine for a person.
+async fn quarantined(apis: &[Api]) -> Result<usize> {
+    let mut waiting = 0;
+    for api in apis.iter().filter(|api| api.service() == Service::Restock) {
+        let listed = api.list("/api/v1/quarantine", &[], LOOKED_THROUGH_MAX).await?;
+        waiting += listed.items.iter().filter(|entry| entry["status"] == "waiting").count();
+    }
+    Ok(waiting)
+}
+
+fn exit_of(
+    states: &[State],
+    overdue: Option<&[Value]>,
+    quarantined: Option<usize>,
+    queues: Option<&[Queue]>,
+    failures: &[Failure],
+) -> Exit {
     let off = states.iter().any(State::is_off)
+        || quarantined.is_some_and(|waiting| waiting > 0)
         || overdue.is_some_and(|overdue| !overdue.is_empty())
         || queues.is_some_and(|queues| queues.iter().any(Queue::is_off));
     if off { Exit::NotWell } else { failures.first().map_or(Exit::Ok, |failure| failure.exit) }
+}
+
+fn show_quarantined(output: Output, waiting: Option<usize>) {
+    output.line(match waiting {
+        None => "Deliveries in quarantine: not known".to_owned(),
+        Some(0) => "No delivery waits in quarantine.".to_owned(),
+        Some(1) => "1 delivery waits in quarantine: jaegoctl quarantine ls".to_owned(),
+        Some(waiting) => format!("{waiting} deliveries wait in quarantine: jaegoctl quarantine ls"),
+    });
 }
 
 fn show_overdue(output: Output, overdue: Option<&[Value]>) {

@@ -6,6 +6,7 @@ use diesel_async::AsyncPgConnection;
 use futures::join;
 use shared::db::{Pipeline, StoreError};
 use shared::ids::{FactoryId, ReceiptId, RequestId};
+use shared::patience::Backoff;
 use shared::problem::Problem;
 
 use super::writes::Writes;
@@ -34,31 +35,43 @@ pub(super) enum Taken {
     Answered(Answer),
     /// Nothing yet: somebody else holds its request.
     Held,
+    /// Nothing yet: the store was away, or something held what it needs.
+    NotNow,
+    /// The store will never take it.
+    Failed(Problem),
 }
 
-/// Takes all callbacks; one answer each, in their order. One that the store cannot take does not hurt the
-/// others: what fails together is halved until it fails alone. When the store is not there, all of them
-/// hear that.
-pub(super) async fn take(taker: &Taker, callbacks: &[&Callback], if_held: IfHeld) -> Vec<Result<Taken, Problem>> {
-    let mut answers = Vec::with_capacity(callbacks.len());
+/// Takes all callbacks; one result each, in their order. One that the store cannot take does not hurt the
+/// others: what fails together is halved until it fails alone.
+pub(super) async fn take(taker: &Taker, callbacks: &[&Callback], if_held: IfHeld) -> Vec<Taken> {
+    let mut results = Vec::with_capacity(callbacks.len());
     let mut parts = vec![callbacks];
     while let Some(part) = parts.pop() {
         match taker.take_together(part, if_held).await {
-            Ok(taken) => answers.extend(taken.into_iter().map(Ok)),
-            Err(error) if part.len() > 1 && !error.is_unavailable() => {
+            Ok(taken) => results.extend(taken),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => {
+                tracing::warn!(%error, callbacks = part.len(), "the store does not take callbacks now");
+                results.extend(part.iter().map(|_| Taken::NotNow));
+            }
+            Err(StoreError::Query(_)) if part.len() > 1 => {
                 let (first, rest) = part.split_at(part.len() / 2);
                 parts.extend([rest, first]);
             }
-            Err(error) => {
-                let problem = Problem::from(error);
-                answers.extend(part.iter().map(|_| Err(problem.clone())));
-            }
+            Err(error) => results.push(Taken::Failed(error.into())),
         }
     }
-    answers
+    results
 }
 
 impl Taker {
+    /// Waits while the outbox is full: each receipt adds an event.
+    pub(super) async fn wait_for_room(&self) {
+        let mut backoff = Backoff::default();
+        while self.context.outbox.admit().is_err() {
+            backoff.wait().await;
+        }
+    }
+
     async fn take_together(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
         for _ in 0..TRIES_MAX {
             match self.decide_and_write(callbacks, if_held).await {
@@ -153,7 +166,7 @@ impl<'a> Loaded<'a> {
             callbacks.iter().map(|callback| &callback.message.order.factory_id).collect();
         let identities: HashSet<Identity<'a>> =
             callbacks.iter().map(|callback| callback.arrival().identity()).collect();
-        let jtis: HashSet<&'a str> = identities.iter().map(|(jti, _)| *jti).collect();
+        let jtis: HashSet<&'a str> = callbacks.iter().map(|callback| callback.message.jti.as_str()).collect();
 
         let factories: Vec<&FactoryId> = factories.into_iter().collect();
         let jtis: Vec<&'a str> = jtis.into_iter().collect();

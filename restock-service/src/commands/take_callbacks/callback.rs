@@ -25,8 +25,10 @@ pub(crate) struct Message {
     pub(crate) address: Option<IpAddr>,
     /// What the body says.
     pub(crate) claim: Claim,
-    /// The body with no token in it.
+    /// The body with no token in it; empty when nothing can be read of it.
     pub(crate) body: String,
+    /// The bytes of an unreadable body, with no token in them.
+    pub(crate) body_bytes: Option<Vec<u8>>,
     /// The trace of the HTTP request.
     pub(crate) trace: TraceContext,
     /// Whether the sender gave that trace; one that did not continues the production request's.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
+use shared::ids::Quantity;
 use shared::problem::{Problem, ProblemKind};
 
 use super::{Answer, Callback};
@@ -53,6 +54,12 @@ impl CallbackMetrics {
         self.outcomes.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
+    /// Nothing will become of it: this line is all that is left.
+    pub(super) fn lost(&self, callback: &Callback) {
+        self.count(outcome::LOST);
+        tell(callback, "a callback is lost: book its goods by hand");
+    }
+
     /// Counts a callback by its answer, with one line for what a person may have to look at.
     pub(crate) fn note(&self, callback: &Callback, answer: &Result<Answer, Problem>) {
         self.count(match answer {
@@ -63,6 +70,25 @@ impl CallbackMetrics {
             log(callback, answer);
         }
     }
+}
+
+/// Its sender has heard 503, and it is still tried.
+pub(super) fn tell_of_unanswered(callback: &Callback) {
+    tell(callback, "the store does not take a callback: its sender heard 503, and it is kept in memory");
+}
+
+/// All that a person needs to book the goods by hand.
+fn tell(callback: &Callback, what: &str) {
+    let message = &callback.message;
+    let quantity = message.claim.count.read().ok().map(Quantity::get);
+    tracing::error!(
+        jti = message.jti,
+        request_id = %message.request_id,
+        sku = message.order.sku.as_str(),
+        quantity,
+        ordered = message.order.quantity.get(),
+        "{what}"
+    );
 }
 
 fn log(callback: &Callback, answer: &Answer) {
@@ -95,9 +121,9 @@ pub(crate) mod outcome {
 
     use super::{Answer, Problem, ProblemKind};
 
-    pub(crate) const NOT_JSON: &str = "not-json";
     pub(crate) const SOURCE_NOT_ALLOWED: &str = "source-not-allowed";
-    pub(crate) const OVERLOADED: &str = "overloaded";
+    pub(super) const OVERLOADED: &str = "overloaded";
+    pub(super) const LOST: &str = "lost";
 
     pub(crate) fn of_token(error: InvalidToken) -> &'static str {
         match error {

@@ -1,9 +1,9 @@
 //! Combined intake of callbacks: they wait in memory, one worker takes what is there, one transaction
 //! decides and writes them all, then every sender gets its own answer.
 //!
-//! A legacy factory sends a burst and never sends anything again: what costs a transaction each is what
-//! gets lost. There is no timer: while one batch is written the next one gathers. A callback whose
-//! sender has gone is taken all the same, as its goods are there and nobody will tell of them again.
+//! A legacy factory sends a burst and never sends anything again, whatever it was answered. So what the store cannot
+//! take now is held and tried again, and goes on being tried after its sender has heard 503, or has gone. There is no
+//! timer: while one batch is written the next one gathers.
 
 mod batch;
 mod callback;
@@ -12,11 +12,12 @@ mod metrics;
 mod writes;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use shared::patience::Backoff;
 use shared::problem::{Problem, ProblemKind};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use self::batch::{Taken, Taker};
@@ -29,19 +30,19 @@ use crate::domain::policy::Policy;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::requests::IfHeld;
 
-/// A callback with who waits for its answer.
+/// A callback with who waits for its answer. One that is dropped without an answer is lost, and told of.
 struct Waiter {
     callback: Arc<Callback>,
-    reply: oneshot::Sender<Result<Answer, Problem>>,
-    /// Set by who comes first: the worker that takes it, or its sender's patience that ends.
-    is_settled: Arc<AtomicBool>,
+    reply: Option<oneshot::Sender<Result<Answer, Problem>>>,
+    metrics: CallbackMetrics,
 }
 
 /// The way into the intake queue.
 #[derive(Clone)]
 pub(crate) struct Intake {
     queue: mpsc::Sender<Waiter>,
-    wait_max: Duration,
+    hold: Duration,
+    metrics: CallbackMetrics,
 }
 
 /// The worker behind the queue; there is one per process.
@@ -54,11 +55,12 @@ pub(crate) struct IntakeWorker {
 }
 
 impl Intake {
-    /// The queue and its worker.
+    /// The queue and its worker. A sender hears its answer within `hold`.
     pub(crate) fn new(
         context: Context,
         policy: Policy,
         settings: &IntakeSettings,
+        hold: Duration,
         metrics: &CallbackMetrics,
     ) -> (Self, IntakeWorker) {
         let (sender, receiver) = mpsc::channel(settings.queue_max);
@@ -73,30 +75,27 @@ impl Intake {
         metrics.observe_waiting(move || {
             watched.upgrade().map_or(0, |queue| (queue.max_capacity() - queue.capacity()) as u64)
         });
-        (Self { queue: sender, wait_max: Duration::from_millis(settings.wait_timeout_ms) }, worker)
+        (Self { queue: sender, hold, metrics: metrics.clone() }, worker)
     }
 
-    /// Queues a callback and waits for its answer, which comes when that is durable. 503 when the queue
-    /// is full, and when its turn does not come in time: then it was not kept.
+    /// Queues a callback and waits for its answer, which comes when that is durable. 503 `unavailable` when the store
+    /// has not taken it in time: then it is kept in memory, and booked when the store is back. 503 `overloaded` when
+    /// there was no room for it all the while.
     pub(crate) async fn take(&self, callback: &Arc<Callback>) -> Result<Answer, Problem> {
-        let (reply, mut answer) = oneshot::channel();
-        let is_settled = Arc::new(AtomicBool::new(false));
-        let waiter = Waiter { callback: callback.clone(), reply, is_settled: is_settled.clone() };
-        self.queue.try_send(waiter).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => overloaded(),
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
-        let answered = match tokio::time::timeout(self.wait_max, &mut answer).await {
-            Ok(answered) => answered,
-            Err(_) if !is_settled.swap(true, Ordering::AcqRel) => {
-                let detail = "The store is too slow now: the callback was not taken; send it again.";
-                return Err(Problem::new(ProblemKind::Unavailable, detail));
-            }
-            // The worker has it: what becomes of it is bounded by the time-outs of the database, its own and, when its
-            // request is held, those of the held ones before it. A factory may never ask again: it is not given up.
-            Err(_) => answer.await,
-        };
-        answered.map_err(|_| stopped())?
+        let until = tokio::time::Instant::now() + self.hold;
+        let (reply, answer) = oneshot::channel();
+        let waiter = Waiter { callback: callback.clone(), reply: Some(reply), metrics: self.metrics.clone() };
+        match timeout_at(until, self.queue.reserve()).await {
+            Ok(Ok(place)) => place.send(waiter),
+            // The waiter is dropped here, which tells of its loss.
+            Ok(Err(_)) => return Err(stopped()),
+            Err(_) => return Err(overloaded()),
+        }
+        if let Ok(answered) = timeout_at(until, answer).await {
+            return answered.map_err(|_| stopped())?;
+        }
+        metrics::tell_of_unanswered(callback);
+        Err(kept_in_memory())
     }
 }
 
@@ -108,11 +107,17 @@ fn stopped() -> Problem {
     Problem::new(ProblemKind::Unavailable, "The service is stopping; send the same callback again.")
 }
 
+fn kept_in_memory() -> Problem {
+    let detail = "The store does not take it now. It is tried again for as long as this process lives; sent again it \
+                  counts once.";
+    Problem::new(ProblemKind::Unavailable, detail)
+}
+
 impl IntakeWorker {
     /// Takes batches until `stop`, then what is still queued.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let (aside, held) = mpsc::channel(self.queue_max);
-        let taking_held = held::run(self.taker.clone(), self.metrics.clone(), held);
+        let taking_held = held::run(self.taker.clone(), held);
         let taking = async move {
             let mut waiters = Vec::with_capacity(self.batch_max);
             loop {
@@ -127,47 +132,60 @@ impl IntakeWorker {
                     // The doors are closed. The work ends when it is told to.
                     return stop.cancelled().await;
                 }
-                waiters.retain(Waiter::settle);
                 self.answer(std::mem::take(&mut waiters), &aside).await;
             }
         };
         tokio::join!(taking, taking_held);
     }
 
-    async fn answer(&self, waiters: Vec<Waiter>, aside: &mpsc::Sender<Waiter>) {
-        if waiters.is_empty() {
-            return;
-        }
-        let begun = Instant::now();
-        let callbacks: Vec<&Callback> = waiters.iter().map(|waiter| waiter.callback.as_ref()).collect();
-        let answers = batch::take(&self.taker, &callbacks, IfHeld::Skip).await;
-        self.metrics.batch_taken(waiters.len(), begun.elapsed());
-        for (waiter, answer) in waiters.into_iter().zip(answers) {
-            match answer {
-                Ok(Taken::Answered(answer)) => waiter.reply(Ok(answer), &self.metrics),
-                Ok(Taken::Held) => {
-                    if let Err(mpsc::error::TrySendError::Full(waiter) | mpsc::error::TrySendError::Closed(waiter)) =
-                        aside.try_send(waiter)
-                    {
-                        waiter.reply(Err(overloaded()), &self.metrics);
+    /// Until each of them has its answer, or waits for its request apart from the others.
+    async fn answer(&self, mut waiters: Vec<Waiter>, aside: &mpsc::Sender<Waiter>) {
+        let mut backoff = Backoff::default();
+        while !waiters.is_empty() {
+            self.taker.wait_for_room().await;
+            let begun = Instant::now();
+            let callbacks: Vec<&Callback> = waiters.iter().map(|waiter| waiter.callback.as_ref()).collect();
+            let taken = batch::take(&self.taker, &callbacks, IfHeld::Skip).await;
+            self.metrics.batch_taken(waiters.len(), begun.elapsed());
+            let mut again = Vec::new();
+            for (waiter, taken) in waiters.into_iter().zip(taken) {
+                match taken {
+                    Taken::Answered(answer) => waiter.reply(Ok(answer)),
+                    Taken::Failed(problem) => waiter.reply(Err(problem)),
+                    Taken::Held => {
+                        // Without a place there it waits here: its request may be free by then.
+                        if let Err(error) = aside.try_send(waiter) {
+                            again.push(error.into_inner());
+                        }
                     }
+                    Taken::NotNow => again.push(waiter),
                 }
-                Err(problem) => waiter.reply(Err(problem), &self.metrics),
+            }
+            waiters = again;
+            if !waiters.is_empty() {
+                backoff.wait().await;
             }
         }
     }
 }
 
 impl Waiter {
-    /// False when its sender has been told already that it was not taken.
-    fn settle(&self) -> bool {
-        !self.is_settled.swap(true, Ordering::AcqRel)
-    }
-
-    fn reply(self, answer: Result<Answer, Problem>, metrics: &CallbackMetrics) {
-        if let Err(answer) = self.reply.send(answer) {
+    fn reply(mut self, answer: Result<Answer, Problem>) {
+        let Some(reply) = self.reply.take() else { return };
+        if answer.is_err() {
+            self.metrics.lost(&self.callback);
+        }
+        if let Err(answer) = reply.send(answer) {
             // Nobody else will tell of it.
-            metrics.note(&self.callback, &answer);
+            self.metrics.note(&self.callback, &answer);
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            self.metrics.lost(&self.callback);
         }
     }
 }

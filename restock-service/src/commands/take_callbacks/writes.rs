@@ -16,7 +16,7 @@ use crate::domain::decision::{FirstOutcome, Reason};
 use crate::domain::delivery::Order;
 use crate::store;
 use crate::store::deliveries::NewDelivery;
-use crate::store::quarantine::NewEntry;
+use crate::store::quarantine::{NewEntry, Repetition};
 use crate::store::receipts::ReceiptRow;
 use crate::store::requests::Held;
 
@@ -29,6 +29,7 @@ pub(super) struct Writes<'a> {
     receipts: Vec<ReceiptRow>,
     deliveries: Vec<NewDelivery<'a>>,
     entries: Vec<NewEntry<'a>>,
+    repetitions: Vec<Repetition<'a>>,
     events: Vec<OutgoingEvent>,
 }
 
@@ -42,6 +43,7 @@ impl<'a> Writes<'a> {
             receipts: Vec::new(),
             deliveries: Vec::new(),
             entries: Vec::new(),
+            repetitions: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -68,7 +70,13 @@ impl<'a> Writes<'a> {
                     self.keep_first(callback, FirstOutcome::Quarantined(reason), None);
                 }
             }
-            Outcome::Duplicate(_) | Outcome::QuarantinedBefore(_) | Outcome::Refused => {}
+            Outcome::QuarantinedBefore(_) => self.repetitions.push(Repetition {
+                request_id: callback.message.request_id,
+                jti: &callback.message.jti,
+                has_name: callback.delivery.has_id,
+                fingerprint: &callback.fingerprint,
+            }),
+            Outcome::Duplicate(_) | Outcome::Refused => {}
         }
         Ok(())
     }
@@ -95,9 +103,10 @@ impl<'a> Writes<'a> {
     /// A delivery told wrongly may be told again rightly: it does not use up its identity.
     fn keep_first(&mut self, callback: &'a Callback, outcome: FirstOutcome, booked: Option<Booked>) {
         let Ok(count) = callback.delivery.content else { return };
-        let identity = callback.arrival().identity();
-        let (request_id, body) = (callback.message.request_id, callback.message.body.as_str());
-        self.deliveries.push(NewDelivery { identity, request_id, count, outcome, booked, body });
+        let message = &callback.message;
+        let (jti, delivery_id) = (message.jti.as_str(), message.claim.delivery_id.as_deref());
+        let (request_id, body) = (message.request_id, message.body.as_str());
+        self.deliveries.push(NewDelivery { jti, delivery_id, request_id, count, outcome, booked, body });
     }
 
     fn quarantine(&mut self, callback: &'a Callback, reason: Reason, quantity: Option<i64>, traceparent: Option<&str>) {
@@ -105,13 +114,15 @@ impl<'a> Writes<'a> {
         self.entries.push(NewEntry {
             reason,
             request_id: message.request_id,
-            identity: callback.arrival().identity(),
+            jti: &message.jti,
+            delivery_id: message.claim.delivery_id.as_deref(),
             fingerprint: &callback.fingerprint,
             order: &message.order,
             quantity,
             claimed_product: message.claim.product.as_deref(),
             claimed_factory: message.claim.factory.as_deref(),
             body: &message.body,
+            body_bytes: message.body_bytes.as_deref(),
             trace: callback.trace(traceparent),
             at: self.at,
         });
@@ -142,12 +153,13 @@ impl<'a> Writes<'a> {
     /// Writes all of it and commits; nothing here needs an answer of what is written before it, but its rows.
     pub(super) async fn write(self, transaction: &Pipeline) -> Result<(), StoreError> {
         let connection = transaction.connection();
-        let (requests, figures, receipts, deliveries, entries, events, committed) = join!(
+        let (requests, figures, receipts, deliveries, entries, repetitions, events, committed) = join!(
             store::requests::insert(connection, &self.new_requests),
             store::requests::write_received(connection, &self.figures),
             store::receipts::insert(connection, &self.receipts),
             store::deliveries::insert(connection, &self.deliveries, self.at),
             store::quarantine::insert(connection, &self.entries),
+            store::quarantine::count_again(connection, &self.repetitions, self.at),
             outbox::append(connection, self.events),
             transaction.commit(),
         );
@@ -156,6 +168,7 @@ impl<'a> Writes<'a> {
         receipts?;
         deliveries?;
         entries?;
+        repetitions?;
         events?;
         Ok(committed?)
     }

@@ -533,7 +533,7 @@ export interface components {
          * @description Why an entry is there.
          * @enum {string}
          */
-        EntryReason: "callback-mismatch" | "invalid-count" | "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "over-delivery";
+        EntryReason: "callback-mismatch" | "invalid-count" | "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "over-delivery" | "unreadable-body";
         /**
          * @description Where an entry stands.
          * @enum {string}
@@ -647,6 +647,7 @@ export interface components {
          *       "body": {
          *         "MessageAttributeProductCnt": "130"
          *       },
+         *       "body_base64": null,
          *       "claimed_factory_id": null,
          *       "claimed_sku": "CP-502101",
          *       "created_at": "2026-11-22T21:14:38.298478Z",
@@ -657,17 +658,21 @@ export interface components {
          *       "factory_id": "FF-500293",
          *       "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
          *       "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
+         *       "last_received_at": "2026-11-22T21:14:38.298478Z",
          *       "quantity": 30,
          *       "reason": "over-delivery",
          *       "receipt_id": null,
          *       "request_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
          *       "sku": "CP-502101",
-         *       "status": "waiting"
+         *       "status": "waiting",
+         *       "times_received": 1
          *     }
          */
         QuarantineEntry: {
-            /** @description What came; a callback's URL is shown as `<callback:jti>`. */
+            /** @description What came; a callback's URL is shown as `<callback:jti>`. Empty text when nothing can be read of it. */
             body: Record<string, never>;
+            /** @description The bytes of an unreadable body, base64; none when there were too many. */
+            body_base64: string | null;
             /** @description The body's factory, if it names one. */
             claimed_factory_id: string | null;
             /**
@@ -707,6 +712,11 @@ export interface components {
              */
             jti: string;
             /**
+             * Format: date-time
+             * @description When it came last.
+             */
+            last_received_at: string;
+            /**
              * Format: int64
              * @description Units, where the body's count is usable.
              * @example 30
@@ -729,6 +739,12 @@ export interface components {
              */
             sku: string;
             status: components["schemas"]["EntryStatus"];
+            /**
+             * Format: int64
+             * @description How often it came.
+             * @example 1
+             */
+            times_received: number;
         };
         /** @description The delivery waits for an operator. */
         Quarantined: {
@@ -739,7 +755,7 @@ export interface components {
          * @description Why a callback is kept for an operator.
          * @enum {string}
          */
-        QuarantinedReason: "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled";
+        QuarantinedReason: "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "unreadable-body";
         /**
          * @description The delivery waits for an operator.
          * @enum {string}
@@ -1755,6 +1771,7 @@ export interface operations {
                      *           "body": {
                      *             "MessageAttributeProductCnt": "130"
                      *           },
+                     *           "body_base64": null,
                      *           "claimed_factory_id": null,
                      *           "claimed_sku": "CP-502101",
                      *           "created_at": "2026-11-22T21:14:38.298478Z",
@@ -1765,12 +1782,14 @@ export interface operations {
                      *           "factory_id": "FF-500293",
                      *           "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *           "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
+                     *           "last_received_at": "2026-11-22T21:14:38.298478Z",
                      *           "quantity": 30,
                      *           "reason": "over-delivery",
                      *           "receipt_id": null,
                      *           "request_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *           "sku": "CP-502101",
-                     *           "status": "waiting"
+                     *           "status": "waiting",
+                     *           "times_received": 1
                      *         }
                      *       ],
                      *       "next_cursor": "b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw"
@@ -1822,6 +1841,7 @@ export interface operations {
                      *       "body": {
                      *         "MessageAttributeProductCnt": "130"
                      *       },
+                     *       "body_base64": null,
                      *       "claimed_factory_id": null,
                      *       "claimed_sku": "CP-502101",
                      *       "created_at": "2026-11-22T21:14:38.298478Z",
@@ -1832,12 +1852,14 @@ export interface operations {
                      *       "factory_id": "FF-500293",
                      *       "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *       "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
+                     *       "last_received_at": "2026-11-22T21:14:38.298478Z",
                      *       "quantity": 30,
                      *       "reason": "over-delivery",
                      *       "receipt_id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10",
                      *       "request_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *       "sku": "CP-502101",
-                     *       "status": "accepted"
+                     *       "status": "accepted",
+                     *       "times_received": 1
                      *     }
                      */
                     "application/json": components["schemas"]["QuarantineEntry"];
@@ -1906,6 +1928,7 @@ export interface operations {
                      *       "body": {
                      *         "MessageAttributeProductCnt": "130"
                      *       },
+                     *       "body_base64": null,
                      *       "claimed_factory_id": null,
                      *       "claimed_sku": "CP-502101",
                      *       "created_at": "2026-11-22T21:14:38.298478Z",
@@ -1916,12 +1939,14 @@ export interface operations {
                      *       "factory_id": "FF-500293",
                      *       "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *       "jti": "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9",
+                     *       "last_received_at": "2026-11-22T21:14:38.298478Z",
                      *       "quantity": 30,
                      *       "reason": "over-delivery",
                      *       "receipt_id": null,
                      *       "request_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *       "sku": "CP-502101",
-                     *       "status": "discarded"
+                     *       "status": "discarded",
+                     *       "times_received": 1
                      *     }
                      */
                     "application/json": components["schemas"]["QuarantineEntry"];
@@ -2175,6 +2200,7 @@ export interface operations {
             };
             cookie?: never;
         };
+        /** @description Read whatever the media type says, in UTF-8, UTF-16 with a byte order mark, or EUC-KR. */
         requestBody: {
             content: {
                 /**
@@ -2209,7 +2235,7 @@ export interface operations {
                     "application/json": components["schemas"]["Received"];
                 };
             };
-            /** @description Kept for an operator; no stock yet. */
+            /** @description Kept for an operator; no stock yet. `unreadable-body`: not a JSON object. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2224,7 +2250,7 @@ export interface operations {
                     "application/json": components["schemas"]["Quarantined"];
                 };
             };
-            /** @description `malformed-request`: no JSON object, or no token. `invalid-count`: kept for an operator; `field` names the member. */
+            /** @description `malformed-request`: no token. `invalid-count`: kept for an operator; `field` names the member. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2260,7 +2286,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            413: components["responses"]["PayloadTooLarge"];
+            /** @description `payload-too-large`: that it came is kept for an operator, its body is not. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             415: components["responses"]["UnsupportedMediaType"];
             /** @description `too-many-quarantined`: too much of this token waits for an operator; not kept. */
             429: {
@@ -2274,7 +2308,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["Internal"];
-            /** @description `unavailable`, or `overloaded` when too many wait: not kept; send it again after `Retry-After` seconds. */
+            /** @description `unavailable`: the store has not taken it within `callback.hold_ms`; it is kept in memory and booked when the store is back. `overloaded`: there was no room for it either. Sent again after `Retry-After` seconds it counts once. */
             503: {
                 headers: {
                     /** @description Seconds to wait. */

@@ -27,6 +27,7 @@ const REASONS = [
   "expired",
   "cancelled",
   "over-delivery",
+  "unreadable-body",
 ] as const;
 
 /** Deliveries that only a person can judge. Those that wait are shown first; the others on demand. */
@@ -40,7 +41,23 @@ export function Quarantine() {
   const status = search.status === "all" ? undefined : (search.status ?? "waiting");
   const { reason } = search;
   const columns: Column<QuarantineEntry>[] = [
-    { id: "at", title: t("field.at"), cell: (entry) => <Time at={entry.created_at} withSeconds /> },
+    {
+      id: "at",
+      title: t("field.at"),
+      kind: "wrap",
+      cell: (entry) => (
+        <>
+          <Time at={entry.created_at} withSeconds />
+          {entry.times_received > 1 && (
+            <>
+              {", "}
+              {t("quarantine.again", { times: format.number(entry.times_received) })}{" "}
+              <Time at={entry.last_received_at} withSeconds />
+            </>
+          )}
+        </>
+      ),
+    },
     {
       id: "status",
       title: t("field.status"),
@@ -78,7 +95,7 @@ export function Quarantine() {
       cell: (entry) => (
         <details>
           <summary>{t("quarantine.showBody")}</summary>
-          <Json value={entry.body} label={t("quarantine.body")} />
+          <Json value={entry.body_base64 ?? entry.body} label={t("quarantine.body")} />
         </details>
       ),
     },

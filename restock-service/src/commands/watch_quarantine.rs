@@ -1,0 +1,34 @@
+//! How much waits in the quarantine, as a figure that an alarm can be raised on.
+
+use std::time::Duration;
+
+use opentelemetry::metrics::Meter;
+use shared::db::{Pool, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::store;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// Counts until `stop`.
+pub(crate) async fn watch_quarantine(pool: Pool, meter: Meter, stop: CancellationToken) {
+    let waiting = meter
+        .i64_gauge("jaego_quarantine_waiting")
+        .with_description("Deliveries in quarantine that wait for an operator")
+        .build();
+    while !stop.is_cancelled() {
+        match count(&pool).await {
+            Ok(count) => waiting.record(count, &[]),
+            Err(error) => tracing::warn!(%error, "the quarantine could not be counted"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn count(pool: &Pool) -> Result<i64, StoreError> {
+    store::quarantine::count_waiting(&*pool.get().await?).await
+}
