@@ -3,6 +3,10 @@
 
 use std::{error::Error as _, time::Duration};
 
+/// Our servers close a connection that was idle for five seconds; one that was idle for so long is not used again, so that
+/// no request meets its end.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// A client for servers on this machine.
 ///
 /// # Panics
@@ -32,6 +36,7 @@ fn builder(timeout: Duration) -> reqwest::ClientBuilder {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
+        .pool_idle_timeout(IDLE)
         .timeout(timeout)
 }
 

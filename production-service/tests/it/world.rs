@@ -91,7 +91,7 @@ impl World {
     async fn start_with(settings: Settings) -> Service {
         let running = app::start(settings).await.expect("started");
         let base = format!("http://{}", running.listeners.api);
-        Service { running, base, client: client() }
+        Service { running, base, client: testkit::http::client(SOON) }
     }
 
     /// Started, and told of the simulated factory.
@@ -225,11 +225,6 @@ pub(crate) fn event(kind: &'static EventKind, id: RequestId, data: &impl serde::
 pub(crate) fn parse_event(message: &Message) -> (String, Value) {
     let event: Value = serde_json::from_slice(&message.bytes()).expect("an event");
     (event["type"].as_str().expect("a type").to_owned(), event["data"].clone())
-}
-
-fn client() -> reqwest::Client {
-    shared::service::install_tls();
-    reqwest::Client::builder().no_proxy().build().expect("client")
 }
 
 pub(crate) struct Service {

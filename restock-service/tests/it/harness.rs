@@ -67,7 +67,7 @@ impl World {
         let world = Self {
             sql: connect(&service.database.url).await,
             signer: CallbackSigner::from_pem(&surroundings.keys.private_pem).unwrap(),
-            client: client(),
+            client: testkit::http::client(SOON),
             surroundings,
             service,
         };
@@ -325,11 +325,6 @@ pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
-}
-
-fn client() -> reqwest::Client {
-    shared::service::install_tls();
-    reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap()
 }
 
 async fn read(response: reqwest::Response) -> Answer {

@@ -25,7 +25,7 @@ use self::steps::{LIMITS, Made, PRODUCTS, Rules, Step, rules, step};
 use crate::messages::{event, publish, received_of};
 use crate::support::{Answer, SOON, Shop, answer, bearer, product_body};
 
-const LIVES: usize = 12;
+const LIVES: usize = 8;
 const STEPS: usize = 40;
 /// More than wait in any of these lives: units are handed out whole.
 const FILLED_MAX: usize = 1000;

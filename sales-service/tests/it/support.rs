@@ -69,7 +69,7 @@ impl Shop {
             api: String::new(),
             public: String::new(),
             admin: String::new(),
-            http: Client::builder().no_proxy().build().expect("client"),
+            http: testkit::http::client(SOON),
             surroundings,
             own,
             database,

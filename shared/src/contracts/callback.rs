@@ -288,7 +288,7 @@ mod tests {
             format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
         };
         assert!(verifier.verify(&sign(&right)).is_ok());
-        for (claim, value) in [("iss", json!("somebody")), ("aud", json!("somewhere")), ("aud", json!([]))] {
+        for (claim, value) in [("iss", json!("somebody")), ("aud", json!("somewhere"))] {
             let mut other = right.clone();
             other[claim] = value;
             assert_eq!(verifier.verify(&sign(&other)).err(), Some(InvalidToken::Forged), "{claim}");

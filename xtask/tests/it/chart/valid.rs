@@ -64,6 +64,11 @@ fn names_of_releases_fit() {
     for name in [RELEASE, "true", "null", "e1", "shop", longest.as_str()] {
         let rendered = engine.try_render(&evaluation(), &Release { name, ..INSTALL }).unwrap();
         assert_eq!(engine.problems(rendered.all()), [""; 0], "{name}");
+        // The longest names are those of the Jobs before an upgrade.
+        engine.cluster(rendered.all());
+        let upgrade = Release { name, revision: 2, upgrade: true, in_cluster: true };
+        let rendered = engine.try_render(&evaluation(), &upgrade).unwrap();
+        assert_eq!(engine.problems(rendered.all()), [""; 0], "{name}, upgraded");
     }
     for name in ["7", "1shop", "a.b"] {
         let refusal = engine.try_render(&evaluation(), &Release { name, ..INSTALL }).err().unwrap_or_default();
