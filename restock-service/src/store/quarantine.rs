@@ -177,11 +177,13 @@ pub(crate) struct Repetition<'a> {
 
 struct CountAgain;
 impl StatementSql for CountAgain {
+    // An entry is locked before its request, and the batch has its requests already: one that an operator judges just
+    // now is not waited for, and its count stays.
     const SQL: &'static str = "UPDATE quarantine SET times_received = times_received + again.times, last_received_at = ? \
         FROM (SELECT known.id, count(*) AS times \
             FROM unnest(?, ?, ?, ?) AS told (request_id, jti, has_name, fingerprint) CROSS JOIN LATERAL \
             (SELECT q.id FROM quarantine q WHERE q.request_id = told.request_id AND q.fingerprint = told.fingerprint \
-            AND (told.has_name OR q.jti = told.jti) ORDER BY q.id LIMIT 1) AS known GROUP BY known.id) AS again \
+            AND (told.has_name OR q.jti = told.jti) ORDER BY q.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS known GROUP BY known.id) AS again \
         WHERE quarantine.id = again.id";
 }
 

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use testkit::service::OPERATOR_TOKEN;
 
-use crate::harness::{Service, echo, part};
+use crate::harness::{Service, connect, echo, part};
 
 /// How a factory writes a text.
 type Way = fn(String) -> Vec<u8>;
@@ -106,6 +106,13 @@ async fn nameless_parts_of_one_size_are_counted_though_only_one_is_booked() {
         assert_eq!(answer.quarantined(), "ambiguous-delivery");
     }
     assert_eq!(world.rows().await, [1, 1, 1]);
+    assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
+    // An operator who judges it just now, and takes long, keeps nobody waiting.
+    let operator = connect(&world.service.database.url).await;
+    operator.batch_execute("BEGIN; SELECT FROM quarantine FOR UPDATE").await.unwrap();
+    let answer = service.call(&token, &json!({"OrderStockCnt": 10})).await;
+    assert_eq!(answer.quarantined(), "ambiguous-delivery");
+    operator.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
     // A named one is the same whichever attempt's token it comes with.
     let request_id = shared::ids::RequestId::generate();
