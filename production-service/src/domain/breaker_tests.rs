@@ -94,7 +94,7 @@ fn places_are_shared_out_fairly() {
         (10, &[(0, 100), (0, 3)], &[7, 3]),
         (10, &[(0, 2), (0, 3)], &[2, 3]),
         (3, &[(0, 9), (0, 9), (0, 9), (0, 9)], &[1, 1, 1, 0]),
-        // Who has nothing in flight comes before who has much, whatever was first.
+        // A factory with nothing in flight comes before those with many calls, whatever the order.
         (3, &[(8, 9), (8, 9), (0, 9)], &[0, 0, 3]),
         (6, &[(2, 9), (4, 9), (0, 9)], &[2, 0, 4]),
         (6, &[(2, 0), (4, 9), (0, 1)], &[0, 5, 1]),

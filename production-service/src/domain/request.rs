@@ -136,7 +136,7 @@ pub struct AttemptResult<'a> {
 pub struct Options<'a> {
     /// Waits between its failed calls.
     pub schedule: &'a [Duration],
-    /// Who may be asked when it refuses, if that factory is known and asked at all.
+    /// The factory that is asked when this one refuses, if it is known and enabled.
     pub fallback: Option<&'a FactoryId>,
     /// Longest time that a request waits for a factory which has no time.
     pub throttled_max: Duration,

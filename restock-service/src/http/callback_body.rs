@@ -114,10 +114,10 @@ fn decode(body: &[u8]) -> Option<Map<String, Value>> {
         Some((encoding, length)) => vec![(encoding, &body[length..])],
         None => vec![(UTF_8, body), (EUC_KR, body)],
     };
-    let texts = encodings
+    let mut texts = encodings
         .into_iter()
         .filter_map(|(encoding, bytes)| encoding.decode_without_bom_handling_and_without_replacement(bytes));
-    texts.into_iter().find_map(|text| match serde_json::from_str(text.trim_end_matches('\0')) {
+    texts.find_map(|text| match serde_json::from_str(text.trim_end_matches('\0')) {
         Ok(Value::Object(members)) => Some(members),
         _ => None,
     })

@@ -29,7 +29,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     stage.tell(&format!("the audit at work, {orders} orders stored"));
     let mut fresh = Fresh::start(stage, "bench_audited").await?;
     fresh.shop.fill(stored).await?;
-    // What a database does once its tables have grown so much does not come in the middle of a turn.
+    // Otherwise autovacuum would run in the middle of a turn, because the tables have grown so much.
     fresh.shop.database.batch_execute("VACUUM (ANALYZE)").await?;
     let turn = Turn::hot(connections, stage.turn());
     let (mut without, mut audited) = (Turns::default(), Turns::default());

@@ -27,7 +27,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let steps = stage.scale.surge;
     stage.tell(&format!("a surge of backorders for {steps} s, {connections} connections"));
-    // What a process meets first (connections, plans) is not what the queue does.
+    // Opening connections and planning statements must not count as the cost of the queue.
     shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
     let turn = Turn { sku: WAITED_FOR, expect: Expect::Backordered, ..Turn::hot(connections, STEP) };
     let url = stage.stack.urls(Service::Sales).public;
