@@ -2,21 +2,17 @@
 //!
 //! A key counts within one endpoint and caller. Its row is written in the transaction of the effect.
 
-use std::collections::HashMap;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
-use diesel::sql_types::{Array, Binary, SmallInt, Text};
+use diesel::sql_types::{Binary, SmallInt, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::db::{Statement, StatementSql, StoreError};
+use crate::db::StoreError;
 use crate::problem::{self, Problem, ProblemKind};
 
-/// The unique constraint that a second first answer runs into.
-pub const PRIMARY_KEY: &str = "idempotency_keys_pkey";
 /// Marks an answer that was given before.
 const REPLAYED: &str = "Idempotency-Replayed";
 
@@ -94,8 +90,6 @@ pub fn reused() -> Problem {
 
 #[derive(QueryableByName)]
 struct Row {
-    #[diesel(sql_type = Text)]
-    key: String,
     #[diesel(sql_type = Binary)]
     fingerprint: Vec<u8>,
     #[diesel(sql_type = SmallInt)]
@@ -104,74 +98,45 @@ struct Row {
     body: String,
 }
 
-struct Find;
-impl StatementSql for Find {
-    // Key by key: for `key = ANY(..)` the planner, while it knows nothing of the table yet, would rather read all keys
-    // of the endpoint, which are all there are.
-    const SQL: &'static str = "SELECT kept.* FROM unnest(?) AS wanted (key) CROSS JOIN LATERAL ( \
-        SELECT key, fingerprint, status, body FROM idempotency_keys \
-        WHERE endpoint = ? AND caller = ? AND key = wanted.key LIMIT 1) AS kept";
-}
-
-/// What is kept under these keys of one endpoint and caller; in a transaction.
-pub async fn find(
-    connection: &AsyncPgConnection,
-    endpoint: &str,
-    caller: &str,
-    keys: &[String],
-) -> Result<HashMap<String, Kept>, StoreError> {
-    let find = Statement::<Find>::new()
-        .bind::<Array<Text>, _>(keys.to_vec())
-        .bind::<Text, _>(endpoint.to_owned())
-        .bind::<Text, _>(caller.to_owned());
-    // A plan from when the table was empty scans it.
-    let rows: Vec<Row> = find.load_planned_anew(connection).await?;
-    let kept = |row: Row| {
-        let status = u16::try_from(row.status).unwrap_or(500);
-        (row.key, Kept { fingerprint: row.fingerprint, answer: KeptAnswer { status, body: row.body } })
-    };
-    Ok(rows.into_iter().map(kept).collect())
-}
-
-struct Keep;
-impl StatementSql for Keep {
-    const SQL: &'static str = "INSERT INTO idempotency_keys (endpoint, caller, key, fingerprint, status, body) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
-}
-
-/// An answer, and the key under which it is kept.
-pub type KeptFor<'a> = (&'a KeyUse, &'a KeptAnswer);
-
-/// Keeps answers. A key that another transaction has just used violates [`PRIMARY_KEY`].
-pub async fn keep(connection: &AsyncPgConnection, answers: &[KeptFor<'_>]) -> Result<(), StoreError> {
-    if !answers.is_empty() {
-        keeping(answers).run(connection).await?;
+/// Takes the key for this transaction, which must [`keep`] an answer or be rolled back. Waits for another holder of
+/// the key; None when it is ours, and what was kept under it when it was used before.
+pub async fn claim(connection: &mut AsyncPgConnection, used: &KeyUse) -> Result<Option<Kept>, StoreError> {
+    let claimed = sql_query(
+        "INSERT INTO idempotency_keys (endpoint, caller, key, fingerprint, status, body) \
+         VALUES ($1, $2, $3, $4, 0, '') ON CONFLICT DO NOTHING",
+    )
+    .bind::<Text, _>(used.endpoint)
+    .bind::<Text, _>(&used.caller)
+    .bind::<Text, _>(&used.key)
+    .bind::<Binary, _>(&used.fingerprint)
+    .execute(connection)
+    .await?;
+    if claimed == 1 {
+        return Ok(None);
     }
-    Ok(())
+    let row: Row = sql_query(
+        "SELECT fingerprint, status, body FROM idempotency_keys WHERE endpoint = $1 AND caller = $2 AND key = $3",
+    )
+    .bind::<Text, _>(used.endpoint)
+    .bind::<Text, _>(&used.caller)
+    .bind::<Text, _>(&used.key)
+    .get_result(connection)
+    .await?;
+    let status = u16::try_from(row.status).unwrap_or(500);
+    Ok(Some(Kept { fingerprint: row.fingerprint, answer: KeptAnswer { status, body: row.body } }))
 }
 
-/// What [`keep`] does, to be done together with other statements.
-pub fn keeping(answers: &[KeptFor<'_>]) -> Statement<impl StatementSql + use<>> {
-    let text = |pick: fn(&KeptFor<'_>) -> String| answers.iter().map(pick).collect::<Vec<_>>();
-    let statuses = answers.iter().map(|(_, answer)| i16::try_from(answer.status).unwrap_or(500));
-    Statement::<Keep>::new()
-        .bind::<Array<Text>, _>(text(|(used, _)| used.endpoint.to_owned()))
-        .bind::<Array<Text>, _>(text(|(used, _)| used.caller.clone()))
-        .bind::<Array<Text>, _>(text(|(used, _)| used.key.clone()))
-        .bind::<Array<Binary>, _>(answers.iter().map(|(used, _)| used.fingerprint.clone()).collect::<Vec<_>>())
-        .bind::<Array<SmallInt>, _>(statuses.collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(text(|(_, answer)| answer.body.clone()))
-}
-
-/// For one request in a transaction of its own: waits for another holder of the same key, then
-/// answers what was kept under it.
-pub async fn lock_and_find(connection: &mut AsyncPgConnection, used: &KeyUse) -> Result<Option<Kept>, StoreError> {
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind::<Text, _>(format!("{}\n{}\n{}", used.endpoint, used.caller, used.key))
+/// Keeps the answer under a key that this transaction has claimed.
+pub async fn keep(connection: &mut AsyncPgConnection, used: &KeyUse, answer: &KeptAnswer) -> Result<(), StoreError> {
+    sql_query("UPDATE idempotency_keys SET status = $4, body = $5 WHERE endpoint = $1 AND caller = $2 AND key = $3")
+        .bind::<Text, _>(used.endpoint)
+        .bind::<Text, _>(&used.caller)
+        .bind::<Text, _>(&used.key)
+        .bind::<SmallInt, _>(i16::try_from(answer.status).unwrap_or(500))
+        .bind::<Text, _>(&answer.body)
         .execute(connection)
         .await?;
-    let found = find(connection, used.endpoint, &used.caller, std::slice::from_ref(&used.key)).await?;
-    Ok(found.into_values().next())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -41,10 +41,11 @@ impl<'a> Asked<'a> {
             .await
     }
 
-    /// The answer that was given to the same request before. Waits for one that is being given.
+    /// The answer that was given to the same request before. Waits for one that is being given. After None, the
+    /// transaction keeps an answer or is rolled back.
     pub async fn known_answer(&self, connection: &mut AsyncPgConnection) -> Result<Option<Answered>, Refused> {
         let Some(used) = &self.key else { return Ok(None) };
-        let kept = idempotency::lock_and_find(connection, used).await?;
+        let kept = idempotency::claim(connection, used).await?;
         let answer = kept.map(|kept| kept.for_body(&used.fingerprint)).transpose()?;
         Ok(answer.map(|answer| Answered { answer, is_replay: true }))
     }
@@ -52,7 +53,7 @@ impl<'a> Asked<'a> {
     /// Keeps the first answer to this request.
     pub async fn keep(&self, connection: &mut AsyncPgConnection, answer: KeptAnswer) -> Result<Answered, StoreError> {
         if let Some(used) = &self.key {
-            idempotency::keep(connection, &[(used, &answer)]).await?;
+            idempotency::keep(connection, used, &answer).await?;
         }
         Ok(Answered { answer, is_replay: false })
     }

@@ -18,6 +18,9 @@ use tokio::time::timeout;
 
 /// A connection is given less time than an answer: so a service that is not there is told soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection is kept for the next request. The services close theirs after 5 s without one, and a request
+/// that is sent while one is being closed gets no answer.
+const IDLE_MAX: Duration = Duration::from_secs(3);
 /// When a service is away, ask again after so many seconds.
 const RETRY_AFTER_S: u32 = 2;
 /// Longest query.
@@ -38,7 +41,7 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .retry(reqwest::retry::never())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_idle_timeout(IDLE_MAX)
         .build()
 }
 

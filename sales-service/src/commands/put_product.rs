@@ -29,20 +29,22 @@ pub async fn put_product(
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     let put = connection
         .transaction(async move |connection| {
-            let before = products::lock(connection, &product.sku).await?;
-            if_match.check(before.as_ref().map(|row| row.version))?;
-            let row = match &before {
-                Some(before) => {
-                    if before.factory_id != product.factory_id.as_str() {
-                        // Another factory refused, not this one.
-                        stock::forget_refusals(connection, &product.sku).await?;
-                    }
-                    products::update(connection, before, &product).await?
+            let added = products::insert(connection, &product).await?;
+            let is_new = added.is_some();
+            let row = if let Some(added) = added {
+                if_match.check(None)?;
+                added
+            } else {
+                let before = products::lock(connection, &product.sku).await?;
+                if_match.check(Some(before.version))?;
+                if before.factory_id != product.factory_id.as_str() {
+                    // Another factory refused, not this one.
+                    stock::forget_refusals(connection, &product.sku).await?;
                 }
-                None => products::insert(connection, &product).await?,
+                products::update(connection, &before, &product).await?
             };
             asked.record(connection, "product.put", product.sku.as_str()).await?;
-            Ok::<_, Refused>(Put { row, is_new: before.is_none() })
+            Ok::<_, Refused>(Put { row, is_new })
         })
         .await?;
     Ok(put)

@@ -105,14 +105,10 @@ impl From<&Product> for ProductRow {
     }
 }
 
-/// One product, locked for a change; one that does not exist yet is locked as well.
-pub async fn lock(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option<ProductRow>, StoreError> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind::<diesel::sql_types::Text, _>(format!("product/{sku}"))
-        .execute(connection)
-        .await?;
+/// One product that exists, locked for a change.
+pub async fn lock(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<ProductRow, StoreError> {
     let query = products::table.find(sku.as_str()).select(ProductRow::as_select()).for_no_key_update();
-    Ok(query.first(connection).await.optional()?)
+    Ok(query.first(connection).await?)
 }
 
 /// One product.
@@ -121,13 +117,16 @@ pub async fn get(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Adds a product with nothing on hand.
-pub async fn insert(connection: &mut AsyncPgConnection, product: &Product) -> Result<ProductRow, StoreError> {
+/// Adds a product with nothing on hand. None when there is one: waits for another transaction that is adding it.
+pub async fn insert(connection: &mut AsyncPgConnection, product: &Product) -> Result<Option<ProductRow>, StoreError> {
     let row = ProductRow::from(product);
-    diesel::insert_into(products::table).values(&row).execute(connection).await?;
+    let added = diesel::insert_into(products::table).values(&row).on_conflict_do_nothing().execute(connection).await?;
+    if added == 0 {
+        return Ok(None);
+    }
     let sku = super::schema::stock::sku.eq(&row.sku);
     diesel::insert_into(super::schema::stock::table).values(sku).execute(connection).await?;
-    Ok(row)
+    Ok(Some(row))
 }
 
 /// Changes a product that [`lock`] has found.

@@ -4,8 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use diesel_migrations::FileBasedMigrations;
+use shared::settings::Settings as _;
 use testkit::Lab;
 use testkit::provision::{create_database, drop_database, url_of};
+
+use crate::dead_letters::wait_for_count;
+use crate::support::{Shop, one, policy, settings};
 
 fn migrate(url_file: &std::path::Path, wait_s: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sales-service"));
@@ -48,4 +53,37 @@ fn it_ends_when_time_is_up() {
     let log = String::from_utf8_lossy(&ended.stdout);
     assert_eq!(log.matches("waiting for the database").count(), 1, "{log}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("Connection refused"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_waits_for_a_table_does_not_stop_those_who_use_it() {
+    let shop = Shop::open().await;
+    shop.product("MIGRATED", 1_000, policy()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let migration = folder.path().join("9999-01-01-000000_wide");
+    std::fs::create_dir(&migration).expect("made");
+    std::fs::write(migration.join("up.sql"), "ALTER TABLE outbox ADD COLUMN extra integer").expect("written");
+    std::fs::write(migration.join("down.sql"), "ALTER TABLE outbox DROP COLUMN extra").expect("written");
+    let own = FileBasedMigrations::from_path(folder.path()).expect("found");
+
+    let (reader, connection) =
+        tokio_postgres::connect(&shop.own.database.admin_url, tokio_postgres::NoTls).await.expect("connected");
+    tokio::spawn(connection);
+    reader.batch_execute("BEGIN; SELECT count(*) FROM outbox").await.expect("held");
+    let settings = settings(&shop.own).common().database.clone();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let migrating = std::thread::spawn(move || runtime.block_on(shared::db::migrate(&settings, own)));
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jaego-migrate' \
+        AND wait_event_type = 'Lock' AND datname = current_database()";
+    // More than once: it gives way, and tries again.
+    for _ in 0..2 {
+        wait_for_count(&shop, waits, 1).await;
+        let order = shop.order(one("MIGRATED", 1)).await;
+        assert_eq!(order.status, 201, "{order:?}");
+    }
+    assert!(!migrating.is_finished(), "the table is held");
+    reader.batch_execute("ROLLBACK").await.expect("released");
+    assert_eq!(migrating.join().expect("ended").expect("migrated"), ["99990101000000"]);
+    let order = shop.order(one("MIGRATED", 1)).await;
+    assert_eq!(order.status, 201, "{order:?}");
 }

@@ -87,6 +87,11 @@ fn is_busy(message: &str) -> bool {
     ["statement timeout", "lock timeout", "deadlock detected"].iter().any(|busy| message.contains(busy))
 }
 
+/// A lock was not to be had within `lock_timeout`.
+fn is_lock_timeout(message: &str) -> bool {
+    message.contains("lock timeout")
+}
+
 /// Diesel keeps PostgreSQL's text but not its SQLSTATE; see `language.rs` for which language that is in.
 fn is_passing(message: &str) -> bool {
     [
