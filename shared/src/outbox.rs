@@ -84,6 +84,8 @@ pub fn appending(messages: &[OutgoingMessage]) -> Statement<impl StatementSql + 
 #[derive(Clone, Debug)]
 pub struct Outbox {
     bell: Arc<Notify>,
+    /// For who counts what waits.
+    written: Arc<Notify>,
     pending: Arc<AtomicI64>,
     pending_max: i64,
 }
@@ -91,12 +93,13 @@ pub struct Outbox {
 impl Outbox {
     /// With the bound from the settings.
     pub fn new(pending_max: i64) -> Self {
-        Self { bell: Arc::new(Notify::new()), pending: Arc::new(AtomicI64::new(0)), pending_max }
+        Self { bell: Arc::new(Notify::new()), written: Arc::new(Notify::new()), pending: Arc::new(AtomicI64::new(0)), pending_max }
     }
 
     /// Call after a commit that appended messages.
     pub fn wake(&self) {
         self.bell.notify_one();
+        self.written.notify_one();
     }
 
     /// Refuses new work while too many messages wait for the broker.
@@ -119,5 +122,9 @@ impl Outbox {
 
     pub(crate) async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    pub(crate) async fn written(&self) {
+        self.written.notified().await;
     }
 }

@@ -108,9 +108,10 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Tables that `shared` brings, and diesel's own.
-const SHARED_TABLES: [&str; 12] = [
+const SHARED_TABLES: [&str; 13] = [
     "outbox",
     "outbox_claims",
+    "relay_lease",
     "message_retries",
     "idempotency_keys",
     "audit_log",

@@ -66,7 +66,8 @@ pub(super) async fn client(
     Ok(client)
 }
 
-async fn open(
+/// A client, and what drives it.
+pub(super) async fn open(
     settings: &Database,
     application: &str,
     statement_timeout_ms: u64,

@@ -2,6 +2,7 @@
 
 mod connect;
 mod language;
+mod listen;
 mod migrations;
 mod pipeline;
 pub mod provision;
@@ -19,6 +20,7 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use secrecy::ExposeSecret;
 
 pub use connect::{ConnectError, connect};
+pub use listen::listen;
 pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
 pub use pipeline::Pipeline;
 pub use statement::{Statement, StatementSql, Together};

@@ -1,31 +1,36 @@
-//! The relay: publishes the outbox with pipelined publisher confirms, and deletes what is confirmed.
+//! The relay: publishes the outbox, and deletes what the broker has confirmed.
 //!
-//! Stretches of rows are claimed for a time, not locked while the broker is spoken to, so several
-//! replicas can relay one outbox; a replica that dies leaves its claims to run out. An event may be published
-//! twice then: consumers are idempotent by business identity.
+//! One replica leads, the one that holds the lease; another takes over within seconds when it is stopped, dies or
+//! loses the broker. The leader reads by id, keeps several windows on their way and deletes them in order; the deletion
+//! of one and the reading of the next are one round trip. A routing key that the broker does not take (no queue, a full
+//! one, no right) is held: one event of it is tried now and then, and the events of other keys go on. An event may be
+//! published twice: consumers are idempotent by business identity.
 
 mod backlog;
-mod pipeline;
+mod held;
+mod leader;
+mod lease;
 mod position;
 mod publish;
 mod rows;
-mod subscribers;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lapin::Connection;
-use opentelemetry::metrics::Counter;
 use tokio_util::sync::CancellationToken;
 
 use self::backlog::Backlog;
-use self::publish::{Channels, Outcome};
-use self::subscribers::Subscribers;
-use crate::amqp::connection::{self, Backoff};
+use self::leader::{Ended, Failure, Leader, Memory};
+use self::lease::Lease;
+use crate::amqp::connection::{self, Backoff, Link};
 use crate::amqp::health::{BrokerHealth, CONNECTION};
-use crate::db::{Pool, StoreError};
+use crate::db::{Pool, listen};
 use crate::outbox::Outbox;
-use crate::settings::{Broker, Outbox as OutboxSettings};
+use crate::settings::{Broker, Database, Outbox as OutboxSettings};
+
+/// The channel on which replicas tell the leader that there are events.
+const SIGNAL: &str = "jaego_outbox";
+/// Longest pause between two tries to hear the other replicas.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the relay needs.
 pub struct Relay {
@@ -33,6 +38,8 @@ pub struct Relay {
     pub name: &'static str,
     /// The database with the outbox.
     pub pool: Pool,
+    /// Where to listen for other replicas.
+    pub database: Database,
     /// The bell.
     pub outbox: Outbox,
     /// Told how the broker is.
@@ -43,68 +50,38 @@ pub struct Relay {
     pub settings: OutboxSettings,
 }
 
-/// A relay at work.
-struct Work {
-    relay: Relay,
-    published: Counter<u64>,
-    failed: Counter<u64>,
-    /// Messages that this process has published.
-    published_so_far: AtomicU64,
-}
-
-/// One connection's worth of relaying.
-struct Session<'a> {
-    link: &'a Connection,
-    channels: Channels,
-    subscribers: Subscribers<'a>,
-}
-
-impl Session<'_> {
-    /// The broker has closed a channel, and only that.
-    fn is_refused(&self) -> bool {
-        !self.channels.are_open() && self.link.status().connected()
-    }
-}
-
 impl Relay {
-    /// Runs until `stop`; then publishes what is there once more, if the broker lets it.
+    /// Runs until `stop`; whoever leads then publishes what is there once more, if the broker lets it.
     pub async fn run(self, stop: CancellationToken) {
-        let meter = opentelemetry::global::meter("jaego");
-        let work = Work {
-            relay: self,
-            published: meter
-                .u64_counter("jaego_outbox_published")
-                .with_description("Messages confirmed by the broker")
-                .build(),
-            failed: meter
-                .u64_counter("jaego_outbox_publish_failures")
-                .with_description("Messages not confirmed, to be published again")
-                .build(),
-            published_so_far: AtomicU64::new(0),
-        };
-        let backlog = Backlog::new(&work.relay.pool, &work.relay.outbox);
-        let so_far = || i64::try_from(work.published_so_far.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        futures::join!(work.run(&stop), backlog.run(so_far, &stop));
+        futures::join!(self.relay(&stop), Backlog::new(&self.pool, &self.outbox).run(&stop));
     }
-}
 
-impl Work {
-    async fn run(&self, stop: &CancellationToken) {
-        let Relay { name, broker, amqp, .. } = &self.relay;
+    async fn relay(&self, stop: &CancellationToken) {
+        let mut lease = Lease::new(&self.pool);
+        let mut memory = Memory::new(self);
         let mut backoff = Backoff::default();
-        // Rows still to be published one by one, after the broker has closed a channel because of one.
-        let mut singly = 0;
         while !stop.is_cancelled() {
+            if !lease.take().await {
+                // Somebody else relays, who speaks to the broker: this one has nothing to complain of.
+                self.broker.pass(CONNECTION);
+                self.follow(&lease, stop).await;
+                continue;
+            }
             let begun = tokio::time::Instant::now();
-            let session = async {
-                let link = connection::connect(amqp, name, "relay").await?;
-                let ended = self.session(&link, &mut singly, stop).await;
-                connection::close(link, amqp).await;
+            let led = async {
+                let link = connection::connect(&self.amqp, self.name, "relay").await?;
+                let ended = tokio::select! {
+                    ended = self.lead(&link, &mut lease, &mut memory, stop) => ended,
+                    () = self.hear_others() => Ok(()),
+                };
+                connection::close(link, &self.amqp).await;
                 ended
             };
-            if let Err(error) = session.await {
-                broker.fail(CONNECTION, &format!("{error:#}"));
+            if let Err(error) = led.await {
+                self.broker.fail(CONNECTION, &format!("{error:#}"));
                 tracing::warn!(error = format!("{error:#}"), "relay lost the broker; connecting again");
+                // Another replica may reach it.
+                lease.release().await;
                 backoff.reset_if_steady(begun);
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -112,97 +89,65 @@ impl Work {
                 }
             }
         }
+        lease.release().await;
     }
 
-    async fn session(&self, link: &Connection, singly: &mut usize, stop: &CancellationToken) -> anyhow::Result<()> {
-        let Relay { name, broker, amqp, .. } = &self.relay;
-        let channels = Channels::open(link, amqp).await?;
-        let mut session = Session { link, channels, subscribers: Subscribers::new(name, link, self.limit(), broker) };
+    /// Until the lease is lost, or `stop`; an error when the link is.
+    async fn lead<'a>(
+        &'a self,
+        link: &Link,
+        lease: &mut Lease<'a>,
+        memory: &mut Memory<'a>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         loop {
-            let stopping = stop.is_cancelled();
-            let ended = if link.status().blocked() {
-                // What is published now would only wait in this process, and again with every attempt.
-                broker.fail(CONNECTION, "the broker takes no messages now: it is short of memory or disk");
-                Ok(Ended::Idle)
-            } else if *singly > 0 {
-                self.relay_one(&session, singly).await
-            } else {
-                self.relay_windows(&session, singly, stop).await
-            };
-            match ended {
-                Ok(Ended::Busy) => continue,
-                Ok(Ended::Idle) => {}
-                Err(Failure::Store(error)) => tracing::warn!(%error, "relay cannot use the outbox"),
-                Err(Failure::Broker(_)) if link.status().blocked() => continue,
+            let channel = connection::confirming_channel(link, &self.amqp).await?;
+            match Leader::new(self, link, channel, lease, memory).lead(stop).await {
+                Ok(Ended::Stopped | Ended::LeaseLost) => return Ok(()),
+                Err(Failure::Link(error)) => return Err(error),
                 Err(Failure::Channel(error)) => {
-                    broker.fail(CONNECTION, &format!("{error:#}"));
                     tracing::warn!(error = format!("{error:#}"), "the broker closed the relay's channel");
-                    session.channels = Channels::open(link, amqp).await?;
-                    continue;
                 }
-                Err(Failure::Broker(error)) => return Err(error),
-            }
-            if stopping {
-                return Ok(());
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.relay.outbox.rung() => {}
-                () = tokio::time::sleep(self.poll()) => {}
+                Err(Failure::Store(error)) => {
+                    tracing::warn!(%error, "relay cannot use the outbox");
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(self.poll()) => {}
+                    }
+                }
             }
         }
     }
 
-    /// One row alone: when the broker closes the channel now, it is known because of which.
-    async fn relay_one(&self, session: &Session<'_>, singly: &mut usize) -> Result<Ended, Failure> {
-        let claimed = self.claim(0, 1).await?;
-        if claimed.is_empty() {
-            *singly = 0;
-            return Ok(Ended::Busy);
-        }
-        *singly -= 1;
-        let mut rows = self.publish(session, claimed).await;
-        let mut refused = None;
-        for (_, outcome) in rows.iter_mut().filter(|_| session.is_refused()) {
-            if let Outcome::Unsent(error) = outcome {
-                refused = Some(anyhow::anyhow!("cannot publish: {error}"));
-                *outcome = Outcome::Refused(std::mem::take(error));
+    /// Another replica leads: tells it of what is committed here, until it may be time to take over.
+    async fn follow(&self, lease: &Lease<'_>, stop: &CancellationToken) {
+        let look_again = tokio::time::sleep(lease::LOOK_EVERY);
+        tokio::pin!(look_again);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = &mut look_again => return,
+                () = self.outbox.rung() => lease.signal().await,
             }
+            tokio::time::sleep(Duration::from_millis(self.settings.pace_ms)).await;
         }
-        self.settle(session, &mut rows, false).await?;
-        match refused {
-            Some(error) => Err(Failure::Channel(error)),
-            None => Ok(Ended::Busy),
+    }
+
+    /// Rings the bell for what is committed by other replicas; never ends. While they cannot be heard, the leader looks
+    /// by the clock.
+    async fn hear_others(&self) {
+        loop {
+            let ended = listen(&self.database, self.name, SIGNAL, || self.outbox.wake()).await;
+            tracing::debug!(%ended, "cannot listen to other replicas");
+            tokio::time::sleep(LISTEN_AGAIN).await;
         }
     }
 
     fn limit(&self) -> Duration {
-        Duration::from_millis(self.relay.amqp.timeout_ms)
+        Duration::from_millis(self.amqp.timeout_ms)
     }
 
     fn poll(&self) -> Duration {
-        Duration::from_millis(self.relay.settings.poll_ms)
-    }
-}
-
-/// How some relaying ended that did not fail.
-#[derive(Debug, PartialEq, Eq)]
-enum Ended {
-    /// There is more to do at once.
-    Busy,
-    /// There is nothing to do for now.
-    Idle,
-}
-
-enum Failure {
-    Store(StoreError),
-    /// The broker has closed the channel, and only that: it does not want one of the messages.
-    Channel(anyhow::Error),
-    Broker(anyhow::Error),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        Duration::from_millis(self.settings.poll_ms)
     }
 }

@@ -1,123 +1,160 @@
-//! Messages to the broker, and what the broker says to them.
+//! A window of events on its way to the broker, and what the broker says to each.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::rows::Row;
-use crate::amqp::{connection, properties};
-use crate::settings::Broker;
-
-/// Where messages are published. The client hands a message that the broker returns to whichever confirm comes next
-/// on its channel. Returns are usual for events that nobody needs to have subscribed, so the others have a channel of
-/// their own, on which a return means that something is wrong.
-pub(super) struct Channels {
-    needed: Channel,
-    optional: Channel,
-}
-
-impl Channels {
-    pub(super) async fn open(link: &Connection, settings: &Broker) -> anyhow::Result<Self> {
-        let needed = connection::confirming_channel(link, settings).await?;
-        let optional = connection::confirming_channel(link, settings).await?;
-        Ok(Self { needed, optional })
-    }
-
-    pub(super) fn are_open(&self) -> bool {
-        self.needed.status().connected() && self.optional.status().connected()
-    }
-
-    fn of(&self, row: &Row) -> &Channel {
-        if row.subscriber_required { &self.needed } else { &self.optional }
-    }
-}
+use crate::amqp::properties;
 
 /// What became of one attempt to publish.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The broker has it, and every queue that must.
+    /// Its confirm has not come.
+    Waiting,
+    /// A queue has it, if one must.
     Confirmed,
-    /// The broker does not want this message: waits longer each time.
+    /// It cannot be sent as it is.
     Refused(String),
-    /// A queue that must have it is missing: waits for the queue.
-    Held(String),
-    /// Nobody knows: the link failed, not the message.
-    Unsent(String),
+    /// A queue did not take it.
+    NotTaken,
 }
 
-/// Publishes a window, in order, each without waiting for the one before, and waits for the confirms as long as
-/// `limit`. What `doubt` says of a row holds it.
-pub(super) async fn publish_window(
-    channels: &Channels,
-    rows: Vec<Row>,
+/// Why a window is not confirmed.
+pub(super) enum Unconfirmed {
+    Late,
+    Broken(lapin::Error),
+}
+
+pub(super) struct Window {
+    rows: Vec<(Row, Outcome)>,
+    /// Of each row whose confirm has not come.
+    confirms: Vec<Option<PublisherConfirm>>,
+    /// The held key of which this is one event.
+    probed: Option<String>,
+    deadline: Instant,
     limit: Duration,
-    doubt: impl Fn(&Row) -> Option<String>,
-) -> Vec<(Row, Outcome)> {
-    let deadline = Instant::now() + limit;
-    let doubt = &doubt;
-    let sends = rows.into_iter().map(|row| async move {
-        let (outcome, returned) = match doubt(&row) {
-            Some(error) => (Outcome::Held(error), None),
-            None => timeout_at(deadline, publish(channels.of(&row), &row))
-                .await
-                .unwrap_or_else(|_| (Outcome::Unsent("the broker did not confirm in time".to_owned()), None)),
+    /// Keys that were not taken, and why.
+    complaints: BTreeMap<String, String>,
+}
+
+impl Window {
+    /// Not empty; each wait for the broker lasts `limit` at the most.
+    pub(super) fn new(rows: Vec<Row>, probed: Option<String>, limit: Duration) -> Self {
+        let confirms = rows.iter().map(|_| None).collect();
+        let rows = rows.into_iter().map(|row| (row, Outcome::Waiting)).collect();
+        Self { rows, confirms, probed, deadline: Instant::now() + limit, limit, complaints: BTreeMap::new() }
+    }
+
+    /// The first and the last id.
+    pub(super) fn span(&self) -> (i64, i64) {
+        let id = |row: Option<&(Row, Outcome)>| row.map_or(0, |(row, _)| row.id);
+        (id(self.rows.first()), id(self.rows.last()))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.confirms.iter().all(Option::is_none)
+    }
+
+    /// What was probed, and what became of the rows.
+    pub(super) fn into_rows(self) -> (Option<String>, Vec<(Row, Outcome)>) {
+        (self.probed, self.rows)
+    }
+
+    pub(super) fn take_complaints(&mut self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.complaints)
+    }
+
+    /// Writes all of it to the link, in order, each event without waiting for the one before.
+    pub(super) async fn publish(&mut self, channel: &Channel) -> Result<(), Unconfirmed> {
+        let sends = join_all(self.rows.iter().map(|(row, _)| send(channel, row)));
+        let sent = timeout_at(self.deadline, sends).await.map_err(|_| Unconfirmed::Late)?;
+        for ((confirm, (_, outcome)), sent) in self.confirms.iter_mut().zip(&mut self.rows).zip(sent) {
+            match sent {
+                Ok(sent) => *confirm = Some(sent.map_err(Unconfirmed::Broken)?),
+                Err(error) => *outcome = Outcome::Refused(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until it is complete. Dropped half-way it goes on where it was.
+    pub(super) async fn confirmed(&mut self) -> Result<(), Unconfirmed> {
+        for place in 0..self.rows.len() {
+            if let Some(confirm) = &mut self.confirms[place] {
+                let confirmation = timeout_at(self.deadline, confirm).await.map_err(|_| Unconfirmed::Late)?;
+                self.note(place, confirmation.map_err(Unconfirmed::Broken)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the confirms that are here.
+    pub(super) fn take_ready(&mut self) {
+        for place in 0..self.rows.len() {
+            let ready = self.confirms[place].as_mut().and_then(FutureExt::now_or_never);
+            if let Some(Ok(confirmation)) = ready {
+                self.note(place, confirmation);
+            }
+        }
+    }
+
+    fn note(&mut self, place: usize, confirmation: Confirmation) {
+        self.confirms[place] = None;
+        let (row, outcome) = &mut self.rows[place];
+        *outcome = match confirmation {
+            Confirmation::Ack(returned) => {
+                if let Some(returned) = returned {
+                    // Perhaps another one than this row.
+                    let delivery = &returned.delivery;
+                    let key = Row::key_of(delivery.exchange.as_str(), delivery.routing_key.as_str());
+                    self.complaints.insert(key, "no queue takes it".to_owned());
+                }
+                Outcome::Confirmed
+            }
+            Confirmation::Nack(_) | Confirmation::NotRequested => {
+                self.complaints.insert(row.key(), "the broker refused it: a queue is full or down".to_owned());
+                Outcome::NotTaken
+            }
         };
-        ((row, outcome), returned)
-    });
-    let (mut rows, returned): (Vec<_>, Vec<Option<Returned>>) = join_all(sends).await.into_iter().unzip();
-    let returned: Vec<Returned> = returned.into_iter().flatten().collect();
-    if !returned.is_empty() {
-        hold_returned(&mut rows, returned);
     }
-    rows
-}
 
-/// The id of a message that came back with a confirm, perhaps with that of another message.
-struct Returned(Option<String>);
+    /// The broker takes nothing at all now.
+    pub(super) fn wait_longer(&mut self) {
+        self.deadline = Instant::now() + self.limit;
+    }
 
-/// Holds those that were returned. When one is of another window, nobody knows which of this one's stand in its place:
-/// all of them are published again, which consumers bear.
-fn hold_returned(rows: &mut [(Row, Outcome)], returned: Vec<Returned>) {
-    let own: BTreeSet<String> = rows.iter().map(|(row, _)| row.message_id.clone()).collect();
-    let returned: Option<BTreeSet<String>> =
-        returned.into_iter().map(|Returned(id)| id.filter(|id| own.contains(id))).collect();
-    for (row, outcome) in rows.iter_mut().filter(|(row, _)| row.subscriber_required) {
-        let is_returned = returned.as_ref().is_none_or(|ids| ids.contains(&row.message_id));
-        if is_returned && matches!(outcome, Outcome::Confirmed) {
-            *outcome = Outcome::Held(format!("no queue takes {} on {}", row.routing_key, row.exchange));
+    /// Gives up on the confirms that have not come.
+    pub(super) fn give_up(&mut self) {
+        for ((row, outcome), confirm) in self.rows.iter_mut().zip(&mut self.confirms) {
+            if confirm.take().is_some() {
+                self.complaints.insert(row.key(), "the broker did not confirm in time".to_owned());
+                *outcome = Outcome::NotTaken;
+            }
         }
     }
 }
 
-/// Publishes and waits for the confirm; the caller bounds the wait. What came back counts for events that must have a
-/// subscriber.
-async fn publish(channel: &Channel, row: &Row) -> (Outcome, Option<Returned>) {
-    let (properties, exchange, key) = match addressed(row) {
-        Ok(addressed) => addressed,
-        Err(error) => return (Outcome::Refused(error), None),
-    };
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let confirmation = async { channel.basic_publish(exchange, key, options, &row.body, properties).await?.await };
-    let outcome = match confirmation.await {
-        Err(error) => Outcome::Unsent(error.to_string()),
-        Ok(Confirmation::Ack(returned)) => {
-            let id = |properties: &BasicProperties| properties.message_id().as_ref().map(ToString::to_string);
-            let returned = returned.filter(|_| row.subscriber_required);
-            return (Outcome::Confirmed, returned.map(|message| Returned(id(&message.delivery.properties))));
-        }
-        Ok(Confirmation::Nack(_)) => Outcome::Refused("the broker refused it: a queue is full or down".to_owned()),
-        Ok(Confirmation::NotRequested) => Outcome::Unsent("publisher confirms are off".to_owned()),
-    };
-    (outcome, None)
+/// Writes an event to the link; its confirm comes later. What cannot be sent is this event's own error.
+async fn send(channel: &Channel, row: &Row) -> Result<lapin::Result<PublisherConfirm>, String> {
+    let (properties, exchange, key) = addressed(row)?;
+    // Where nobody needs to have subscribed nothing comes back.
+    let options = BasicPublishOptions { mandatory: row.subscriber_required, ..BasicPublishOptions::default() };
+    Ok(channel.basic_publish(exchange, key, options, &row.body, properties).await)
 }
 
-/// What came from outside may be longer than AMQP allows: that is this row's error, nobody else's.
+/// What came from outside may be longer than AMQP allows.
 fn addressed(row: &Row) -> Result<(BasicProperties, ShortString, ShortString), String> {
     let short = |text: &str| ShortString::try_new(text).map_err(|error| error.to_string());
     let mut properties = BasicProperties::default()
@@ -144,41 +181,4 @@ fn header_table(headers: &Value) -> Result<FieldTable, String> {
         table.insert(ShortString::try_new(name.as_str()).map_err(|error| error.to_string())?, value);
     }
     Ok(table)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rows that were confirmed, the last of which nobody need subscribe; which of them are held when these came back.
-    fn held(returned: &[Option<&str>]) -> Vec<bool> {
-        let row = |(id, (name, subscriber_required)): (i64, (&str, bool))| Row {
-            claim_id: 1,
-            id,
-            message_id: name.to_owned(),
-            exchange: "e".to_owned(),
-            routing_key: "k".to_owned(),
-            content_type: String::new(),
-            headers: Value::Null,
-            body: Vec::new(),
-            subscriber_required,
-            attempts: 0,
-        };
-        let rows = (1..).zip([("a", true), ("b", true), ("c", false)]);
-        let mut rows: Vec<_> = rows.map(|named| (row(named), Outcome::Confirmed)).collect();
-        hold_returned(&mut rows, returned.iter().map(|id| Returned(id.map(str::to_owned))).collect());
-        rows.iter().map(|(_, outcome)| matches!(outcome, Outcome::Held(_))).collect()
-    }
-
-    #[test]
-    fn what_came_back_is_held_whichever_confirm_it_came_with() {
-        assert_eq!(held(&[Some("b")]), [false, true, false]);
-        assert_eq!(held(&[Some("b"), Some("a")]), [true, true, false]);
-    }
-
-    #[test]
-    fn all_that_need_a_subscriber_are_held_when_nobody_knows_what_came_back() {
-        assert_eq!(held(&[Some("of another window")]), [true, true, false]);
-        assert_eq!(held(&[Some("a"), None]), [true, true, false]);
-    }
 }

@@ -1,21 +1,15 @@
-//! The outbox's rows, as the relay sees them: claimed by the window, settled by the turn.
+//! The outbox's rows, as the leader sees them.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text};
+use futures::future::OptionFuture;
 use futures::join;
 use serde_json::Value;
 
-use super::publish::Outcome;
 use crate::db::{Pipeline, Pool, Statement, StatementSql, StoreError};
 
-/// What waits for a missing queue is tried again at least so often.
-const HELD_DELAY_MS_MAX: i64 = 5_000;
-
-#[derive(QueryableByName)]
+#[derive(Debug, QueryableByName)]
 pub(super) struct Row {
-    /// Of the claim that it came with.
-    #[diesel(sql_type = BigInt)]
-    pub(super) claim_id: i64,
     #[diesel(sql_type = BigInt)]
     pub(super) id: i64,
     #[diesel(sql_type = Text)]
@@ -36,9 +30,31 @@ pub(super) struct Row {
     pub(super) attempts: i32,
 }
 
+impl Row {
+    /// What is held together; the same in SQL.
+    pub(super) fn key(&self) -> String {
+        Self::key_of(&self.exchange, &self.routing_key)
+    }
+
+    pub(super) fn key_of(exchange: &str, routing_key: &str) -> String {
+        format!("{exchange}/{routing_key}")
+    }
+}
+
+/// What is to be written of an event that was tried.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It is forgotten.
+    Published,
+    /// Its key is not taken, for this reason: it stays, for all of them.
+    Held(String),
+    /// The broker does not want this one, for this reason: it waits longer each time.
+    Refused(String),
+}
+
 /// Plans are made for an outbox that is large, whatever it was when they were made: one that was prepared while
 /// it was empty would read all of it, window by window. And a commit need not wait for the disk: what a crash of
-/// the database forgets of claims and deletions is published again, which consumers bear anyway.
+/// the database forgets of deletions is published again, which consumers bear anyway.
 struct Prepare;
 impl StatementSql for Prepare {
     const SQL: &'static str = "SELECT set_config('enable_seqscan', 'off', true), \
@@ -46,126 +62,113 @@ impl StatementSql for Prepare {
         set_config('synchronous_commit', 'off', true)";
 }
 
-/// Relays take turns at claiming, so that each sees what the one before has taken.
-struct TakeTurns;
-impl StatementSql for TakeTurns {
-    const SQL: &'static str = "SELECT pg_advisory_xact_lock(hashtextextended('outbox claims', 0))";
+/// What is due behind an id, without what is on its way (a row that was committed late between two of those waits for
+/// them) and what is held; or of one held key alone.
+struct Read;
+impl StatementSql for Read {
+    const SQL: &'static str = "SELECT \
+        id, message_id, exchange, routing_key, content_type, headers, body, subscriber_required, attempts \
+        FROM outbox WHERE id > ? AND not_before <= now() \
+        AND NOT EXISTS (SELECT FROM unnest(?, ?) AS sent (first_id, last_id) WHERE id BETWEEN first_id AND last_id) \
+        AND CASE WHEN ?::text IS NULL THEN exchange || '/' || routing_key <> ALL (?) \
+            ELSE exchange || '/' || routing_key = ? END \
+        ORDER BY id LIMIT ?";
 }
 
-/// A claim is a stretch of ids; rows that are in somebody else's are left alone until it is settled or over.
-/// Rows that were committed late into a stretch are in nobody's window: they wait for its end, too.
-struct Claim;
-impl StatementSql for Claim {
-    const SQL: &'static str = "WITH due AS MATERIALIZED ( \
-            SELECT id, message_id, exchange, routing_key, content_type, headers, body, subscriber_required, attempts \
-            FROM outbox WHERE id > ? AND not_before <= now() AND NOT id <@ (SELECT \
-                coalesce(range_agg(int8range(first_id, last_id, '[]')), '{}') FROM outbox_claims WHERE until > now()) \
-            ORDER BY id LIMIT ?), \
-        claim AS (INSERT INTO outbox_claims (first_id, last_id, until) \
-            SELECT min(id), max(id), now() + ? * interval '1 millisecond' FROM due HAVING count(*) > 0 \
-            RETURNING id) \
-        SELECT claim.id AS claim_id, due.* FROM claim, due";
-}
-
-/// Forgets what was confirmed, gives the rest a time for its next attempt, and ends the claims.
+/// Forgets what was published, and gives what was not an error, and a time if it is to wait by itself.
 struct Settle;
 impl StatementSql for Settle {
-    const SQL: &'static str = "WITH forgotten AS (DELETE FROM outbox WHERE id = ANY(?)), \
-        postponed AS (UPDATE outbox SET last_error = failed.error, attempts = attempts + 1, \
+    const SQL: &'static str = "WITH forgotten AS (DELETE FROM outbox WHERE id = ANY(?)) \
+        UPDATE outbox SET last_error = failed.error, attempts = attempts + 1, \
             not_before = now() + failed.delay_ms * interval '1 millisecond' \
-            FROM unnest(?, ?, ?) AS failed (id, error, delay_ms) WHERE outbox.id = failed.id) \
-        DELETE FROM outbox_claims WHERE id = ANY(?)";
+        FROM unnest(?, ?, ?) AS failed (id, error, delay_ms) WHERE outbox.id = failed.id";
 }
 
-struct ForgetClaims;
-impl StatementSql for ForgetClaims {
-    const SQL: &'static str = "DELETE FROM outbox_claims WHERE until <= now()";
+/// What is to be read.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) after: i64,
+    /// Nothing when it is zero.
+    pub(super) limit: i64,
+    /// First and last ids of what is on its way.
+    pub(super) in_flight: Vec<(i64, i64)>,
+    /// Keys that are left out.
+    pub(super) held: Vec<String>,
+    /// Only of this key.
+    pub(super) probed: Option<String>,
 }
 
-/// Takes up to `limit` due rows above `after` for `claim_ms`, the first of them first.
-pub(super) async fn claim(pool: &Pool, after: i64, limit: i64, claim_ms: u64) -> Result<Vec<Row>, StoreError> {
+impl Wanted {
+    async fn read(self, transaction: &Pipeline) -> Result<Vec<Row>, StoreError> {
+        let (first_ids, last_ids): (Vec<i64>, Vec<i64>) = self.in_flight.into_iter().unzip();
+        let read = Statement::<Read>::new()
+            .bind::<BigInt, _>(self.after)
+            .bind::<Array<BigInt>, _>(first_ids)
+            .bind::<Array<BigInt>, _>(last_ids)
+            .bind::<Nullable<Text>, _>(self.probed.clone())
+            .bind::<Array<Text>, _>(self.held)
+            .bind::<Nullable<Text>, _>(self.probed)
+            .bind::<BigInt, _>(self.limit);
+        Ok(read.load(transaction.connection()).await?)
+    }
+}
+
+/// What one round trip did.
+pub(super) struct Turn {
+    pub(super) rows: Vec<Row>,
+    /// None when it was not asked.
+    pub(super) lease_is_ours: Option<bool>,
+}
+
+/// Writes what became of events, reads the wanted ones, and renews the lease if that is to be done.
+pub(super) async fn turn<S: StatementSql>(
+    pool: &Pool,
+    settled: &[(Row, Fate)],
+    wanted: Wanted,
+    renewing: Option<Statement<S>>,
+) -> Result<Turn, StoreError> {
     let transaction = Pipeline::new(pool.get().await?);
     let connection = transaction.connection();
-    let claim = Statement::<Claim>::new()
-        .bind::<BigInt, _>(after)
-        .bind::<BigInt, _>(limit)
-        .bind::<BigInt, _>(i64::try_from(claim_ms).unwrap_or(i64::MAX));
-    let (begun, prepared, turn, claimed, committed) = join!(
+    let settling = (!settled.is_empty()).then(|| settling(settled).run(connection));
+    let reading = (wanted.limit > 0).then(|| wanted.read(&transaction));
+    let (begun, prepared, renewed, written, read, committed) = join!(
         transaction.begin(),
         Statement::<Prepare>::new().run(connection),
-        Statement::<TakeTurns>::new().run(connection),
-        claim.load(connection),
+        OptionFuture::from(renewing.map(|renewing| renewing.run(connection))),
+        OptionFuture::from(settling),
+        OptionFuture::from(reading),
         transaction.commit(),
     );
     begun?;
     prepared?;
-    turn?;
-    let mut rows: Vec<Row> = claimed?;
+    let renewed = renewed.transpose()?;
+    written.transpose()?;
+    let rows = read.transpose()?.unwrap_or_default();
     committed?;
-    rows.sort_unstable_by_key(|row| row.id);
-    Ok(rows)
+    Ok(Turn { rows, lease_is_ours: renewed.map(|rows| rows == 1) })
 }
 
-/// How many rows were confirmed, and how many not.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Settled {
-    pub(super) confirmed: u64,
-    pub(super) failed: u64,
-}
-
-/// Writes down what became of rows, and ends their claims.
-pub(super) async fn settle(pool: &Pool, rows: &[(Row, Outcome)]) -> Result<Settled, StoreError> {
-    let (mut confirmed, mut claims) = (Vec::with_capacity(rows.len()), Vec::new());
+fn settling(settled: &[(Row, Fate)]) -> Statement<Settle> {
+    let mut published = Vec::with_capacity(settled.len());
     let (mut ids, mut errors, mut delays) = (Vec::new(), Vec::new(), Vec::new());
-    let mut settled = Settled::default();
-    for (row, outcome) in rows {
-        claims.push(row.claim_id);
-        let (error, delay_ms) = match outcome {
-            Outcome::Confirmed => {
-                confirmed.push(row.id);
+    for (row, fate) in settled {
+        let (error, delay_ms) = match fate {
+            Fate::Published => {
+                published.push(row.id);
                 continue;
             }
-            Outcome::Refused(error) => (error, delay_ms(row.attempts + 1)),
-            Outcome::Held(error) => (error, delay_ms(row.attempts + 1).min(HELD_DELAY_MS_MAX)),
-            // Its turn is as soon as there is a link again: it is due, and only let go.
-            Outcome::Unsent(_) => {
-                settled.failed += 1;
-                continue;
-            }
+            Fate::Held(error) => (error, 0),
+            Fate::Refused(error) => (error, delay_ms(row.attempts + 1)),
         };
         ids.push(row.id);
         errors.push(error.clone());
         delays.push(delay_ms);
     }
-    claims.sort_unstable();
-    claims.dedup();
-    settled.confirmed = confirmed.len() as u64;
-    settled.failed += ids.len() as u64;
-    let transaction = Pipeline::new(pool.get().await?);
-    let connection = transaction.connection();
-    let settle = Statement::<Settle>::new()
-        .bind::<Array<BigInt>, _>(confirmed)
+    Statement::<Settle>::new()
+        .bind::<Array<BigInt>, _>(published)
         .bind::<Array<BigInt>, _>(ids)
         .bind::<Array<Text>, _>(errors)
         .bind::<Array<BigInt>, _>(delays)
-        .bind::<Array<BigInt>, _>(claims);
-    let (begun, prepared, written, committed) = join!(
-        transaction.begin(),
-        Statement::<Prepare>::new().run(connection),
-        settle.run(connection),
-        transaction.commit(),
-    );
-    begun?;
-    prepared?;
-    written?;
-    committed?;
-    Ok(settled)
-}
-
-/// Forgets claims that ran out, of relays that died.
-pub(super) async fn forget_claims(pool: &Pool) -> Result<(), StoreError> {
-    Statement::<ForgetClaims>::new().run(&*pool.get().await?).await?;
-    Ok(())
 }
 
 /// 100 ms doubling to 30 s.

@@ -150,6 +150,7 @@ impl Builder {
         let relay = Relay {
             name: self.identity.name,
             pool: self.pool.clone(),
+            database: self.common.database.clone(),
             outbox: self.outbox.clone(),
             broker: BrokerHealth::new(self.readiness.register(RELAY, Need::Useful), "relay"),
             amqp: self.common.amqp.broker(),
