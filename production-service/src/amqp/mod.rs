@@ -12,9 +12,8 @@ use shared::trace::TraceContext;
 use crate::commands::Context;
 use crate::commands::book_receipt::book_receipt;
 use crate::commands::close_request::close_request;
-use crate::commands::discard_request::discard_request;
+use crate::commands::discard_request::{discard_request, lock_for_letter};
 use crate::commands::keep_requests::{Message, keep_requests};
-use crate::commands::letter_standing::letter_standing;
 
 /// The queues of this service with their handlers.
 pub fn subscriptions(context: &Context) -> [Subscription; 3] {
@@ -36,14 +35,14 @@ pub fn subscriptions(context: &Context) -> [Subscription; 3] {
     ]
 }
 
-/// A dead letter of a production request is as settled as its request, and discarded it cancels the
-/// request, also one that died before it was kept. What cannot be read as a request does neither.
+/// A dead letter of a production request cancels the request when it is discarded, also one that died before it was
+/// kept. What cannot be read as a request does nothing.
 pub fn letters_of_requests() -> Hooks {
     Hooks {
-        standing: Arc::new(|connection, reason, body| {
+        lock: Arc::new(|connection, body| {
             Box::pin(async move {
-                let Some(message) = asked_for(&body) else { return Ok(None) };
-                letter_standing(connection, message.requested.request_id, &reason).await
+                let Some(message) = asked_for(&body) else { return Ok(()) };
+                lock_for_letter(connection, message.requested.request_id).await
             })
         }),
         discarded: Arc::new(|connection, body| {

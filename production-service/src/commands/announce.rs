@@ -3,15 +3,15 @@
 use chrono::Utc;
 use diesel_async::AsyncPgConnection;
 use serde_json::{Map, json};
-use shared::amqp::consumer::{Death, dead_letter};
 use shared::amqp::topology;
-use shared::contracts::OutgoingEvent;
+use shared::contracts::{self, OutgoingEvent};
 use shared::contracts::production::{self, ProductionOutcome};
 use shared::db::StoreError;
-use shared::dead_letters::{self, End};
-use shared::outbox::{self, OutgoingMessage};
+use shared::dead_letters::{self, Death, End, NewLetter};
+use shared::outbox;
 use shared::trace::TraceContext;
 
+use super::record_attempts::answered_status;
 use crate::domain::{Announcement, Change, Outcome, Request, Status};
 use crate::store::changes::{self, Acceptance, Changed};
 use crate::store::new_requests::NewRequest;
@@ -52,7 +52,7 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
         .map(|one| Changed { state: &one.stored.state, change: one.change, acceptance: one.acceptance })
         .collect();
     changes::apply(connection, &changed).await?;
-    let mut messages: Vec<OutgoingMessage> = Vec::with_capacity(all.len());
+    let mut events = Vec::with_capacity(all.len());
     for Saving { stored, change, trace, last_error, .. } in all {
         // Dead letters are few, so each is looked up by itself.
         if let Some(end) = end_of_letter(change.status).filter(|_| stored.state.has_died) {
@@ -61,17 +61,28 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
         }
         let Some(announcement) = &change.announcement else { continue };
         let after = stored.state.after(change);
-        messages.push(event(&after, announcement, *trace).into());
+        events.push(event(&after, announcement, *trace));
         if announcement.outcome == Outcome::DeadLettered {
             // The message that asked for it, under its own identity, so that a redrive asks again.
             let (message_id, body) = requests::original_event(connection, after.id).await?;
-            let headers = Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]);
-            let attempts = after.attempt_count - after.attempts_before_schedule;
-            let death = Death { reason: &announcement.reason, error: last_error, attempts };
-            messages.push(dead_letter(&topology::PRODUCTION_REQUESTS, message_id, headers, &body, &death));
+            let letter = NewLetter {
+                queue: topology::PRODUCTION_REQUESTS.name,
+                message_id,
+                content_type: contracts::CONTENT_TYPE.to_owned(),
+                headers: Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]),
+                body,
+                death: Death {
+                    http_status: answered_status(last_error),
+                    factory_id: Some(after.factory_id.to_string()),
+                    ..Death::new(&announcement.reason, last_error, after.attempt_count - after.attempts_before_schedule)
+                },
+                is_redelivered: false,
+                is_redriven: false,
+            };
+            dead_letters::keep(connection, letter).await?;
         }
     }
-    outbox::append(connection, messages).await
+    outbox::append(connection, events).await
 }
 
 /// Announces what became of new requests, each with the trace of its message, in their order.

@@ -2,15 +2,22 @@
 
 use diesel_async::AsyncPgConnection;
 use shared::db::StoreError;
+use shared::ids::RequestId;
 
 use super::announce;
 use super::keep_requests::{Message, keep_new};
-use crate::store::requests;
+use crate::store::{lock_request, requests};
 
 const DISCARDED: &str = "its dead letter was discarded by an operator";
 
-/// Cancels the request if it is still the dead letter's, in the caller's transaction, which holds the request
-/// (see `letter_standing`). One that was never kept, because its message died before it could be, is kept as
+/// Locks the request, kept or not, in the caller's transaction.
+pub async fn lock_for_letter(connection: &mut AsyncPgConnection, id: RequestId) -> Result<(), StoreError> {
+    lock_request(connection, id).await?;
+    requests::lock(connection, id).await.map(drop)
+}
+
+/// Cancels the request if it is still the dead letter's, in the caller's transaction, which holds the request.
+/// One that was never kept, because its message died before it could be, is kept as
 /// cancelled: whoever asked for it waits for an answer.
 pub async fn discard_request(connection: &mut AsyncPgConnection, message: Message) -> Result<(), StoreError> {
     let Some(stored) = requests::lock(connection, message.requested.request_id).await? else {

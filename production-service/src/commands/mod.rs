@@ -12,7 +12,6 @@ pub mod give_up_waiting;
 pub mod in_hand;
 pub mod keep_requests;
 pub mod leave_calls;
-pub mod letter_standing;
 pub mod look_up;
 pub mod mark_overdue;
 pub mod measure_lead_times;

@@ -20,6 +20,9 @@ use crate::store::{factories, gates, milliseconds};
 
 pub use crate::domain::{Ending, Health};
 
+/// Before the status, in words for people.
+const ANSWERED: &str = "the factory answered ";
+
 /// How a call ended.
 #[derive(Debug, Clone)]
 pub struct CallEnd {
@@ -62,11 +65,16 @@ impl CallEnd {
     /// The same for people.
     pub fn in_words(&self) -> String {
         match (self.ending.status(), &self.error) {
-            (Some(status), _) => format!("the factory answered {status}"),
+            (Some(status), _) => format!("{ANSWERED}{status}"),
             (None, Some(error)) => format!("no answer: {error}"),
             (None, None) => "no answer".to_owned(),
         }
     }
+}
+
+/// The status that a factory answered, if these are the words for it ([`CallEnd::in_words`]).
+pub(super) fn answered_status(words: &str) -> Option<u16> {
+    words.strip_prefix(ANSWERED)?.parse().ok()
 }
 
 /// A call that ended; it is in hand as long as this is.

@@ -105,7 +105,7 @@ async fn an_answer_that_comes_while_the_database_is_away_is_recorded_and_the_fac
     let mut world = World::new("1").await;
     world.set("DELIVERY__LEASE_MS", "1");
     let service = world.start().await;
-    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 1000})).await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 5000})).await;
     world.factory.set_faults(Faults { delay_ms: 600, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;

@@ -19,49 +19,80 @@ fn is_of(letter: &Value, id: RequestId) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_whose_request_was_cured_on_its_way_waits_for_nobody() {
+async fn a_request_is_given_up_together_with_its_letter_and_cured_together_with_it() {
     let mut world = World::new("0.05").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
-    let service = world.start_with_factory().await;
-    // The letters stay where they are.
+    world.set("DELIVERY__LEASE_MS", "1");
+    let service = world.start().await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 2000})).await;
+    // No letter can be kept: so nothing is given up.
     let admin = world.as_admin().await;
     let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'held'; END $$; \
         CREATE TRIGGER hold BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION hold()";
     admin.batch_execute(hold).await.unwrap();
     world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
-    let mut ids = Vec::new();
-    for _ in 0..4 {
-        let id = world.request(FACTORY, 10).await;
-        service.until(id, "dead_lettered").await;
-        ids.push(id);
+    let first = world.request(FACTORY, 10).await;
+    testkit::wait_until("both calls", crate::world::SOON, async || {
+        let calls = world.factory.requests().len();
+        if calls >= 2 { Ok(()) } else { Err(calls) }
+    })
+    .await;
+    assert_eq!(world.count("SELECT count(*) FROM production_requests WHERE status = 'dead_lettered'").await, 0);
+    admin.batch_execute("DROP TRIGGER hold ON dead_letters; DROP FUNCTION hold()").await.unwrap();
+
+    let mut ids = vec![first];
+    for _ in 0..3 {
+        ids.push(world.request(FACTORY, 10).await);
+    }
+    for id in &ids {
+        service.until(*id, "dead_lettered").await;
     }
     let [accepted, cancelled, under_way, dead] = ids[..] else { panic!("four") };
+    service.dead_letters(4).await;
     service.post(&format!("/api/v1/production-requests/{cancelled}/cancel")).await;
     world.factory.clear_faults();
     service.post(&format!("/api/v1/production-requests/{accepted}/retry")).await;
     service.until(accepted, "accepted").await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "enabled": false})).await;
     service.post(&format!("/api/v1/production-requests/{under_way}/retry")).await;
-    admin.batch_execute("DROP TRIGGER hold ON dead_letters; DROP FUNCTION hold()").await.unwrap();
-
     let waiting = service.dead_letters(2).await;
     for id in [under_way, dead] {
         assert!(waiting.iter().any(|letter| is_of(letter, id)), "{id}: {waiting:?}");
     }
     for (id, status) in [(accepted, "processed"), (cancelled, "discarded")] {
-        let settled = testkit::wait_until("the letter is kept", crate::world::SOON, async || {
-            let letters = letters_in(&service, status).await;
-            if letters.is_empty() { Err(letters) } else { Ok(letters) }
-        })
-        .await;
+        let settled = letters_in(&service, status).await;
         assert!(settled.len() == 1 && is_of(&settled[0], id), "{status}: {settled:?}");
     }
-    assert_eq!(world.count("SELECT count(*) FROM dead_letters WHERE settled_at IS NULL").await, 2);
 
     // What was under way then settles its letter as any other.
-    service.put_factory(FACTORY, json!({"base_url": world.factory.url()})).await;
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 2000})).await;
     service.until(under_way, "accepted").await;
     assert!(is_of(&service.dead_letters(1).await[0], dead));
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_told_apart_by_factory_and_answer_and_each_group_shows_its_newest() {
+    let mut world = World::new("0.05").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
+    let service = world.start_with_factory().await;
+    service.put_factory("FF-other", json!({"base_url": world.factory.url()})).await;
+    for (factory, status) in [(FACTORY, 503), (FACTORY, 500), ("FF-other", 503), (FACTORY, 503)] {
+        world.factory.set_faults(Faults { refuse_status: Some(status), ..Faults::default() }).unwrap();
+        let id = world.request(factory, 10).await;
+        service.until(id, "dead_lettered").await;
+    }
+    let groups = service.get("/api/v1/dead-letters/groups").await.body;
+    let groups = groups["items"].as_array().unwrap();
+    let of = |factory: &str, status: u16| {
+        let is_it = |group: &&Value| group["factory_id"] == factory && group["http_status"] == status;
+        groups.iter().find(is_it).unwrap_or_else(|| panic!("{factory} {status}: {groups:?}"))
+    };
+    assert_eq!(groups.len(), 3, "{groups:?}");
+    assert_eq!(of(FACTORY, 503)["count"], 2);
+    assert_eq!((&of(FACTORY, 500)["count"], &of("FF-other", 503)["count"]), (&json!(1), &json!(1)));
+    let newest = &service.dead_letters(4).await[0];
+    assert_eq!(of(FACTORY, 503)["newest"], json!({"id": newest["id"], "error": "the factory answered 503"}));
     world.finish(service).await;
 }
 

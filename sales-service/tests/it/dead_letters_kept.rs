@@ -1,11 +1,13 @@
 //! Which deaths are kept as letters, and for how long.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::ReceiptId;
+use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::dead_letters::{DISCARD, REDRIVE, ended, letters, open, publish_for_a_stranger, wait_for_count};
+use crate::messages::{publish, received_of};
 use crate::support::{SOON, Shop};
 
 /// Publishes to `exchange` while the service is away, and has the queue hand it out once, so that the service
@@ -69,17 +71,36 @@ async fn a_death_that_is_told_twice_is_one_death() {
         send(&shop, exchange, key, &properties).await;
         is(&shop, &id, (2, "waiting")).await;
 
-        // Each redrive is a life of its own, however often its message comes.
+        // A redrive that fails is another death; the message itself, given back by the broker, is none.
         for attempts in [3, 4] {
             let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": [letter]})).await;
             assert_eq!(ended(&shop, &ordered).await["failed_again"], 1);
             is(&shop, &id, (attempts, "waiting")).await;
-            let mut redriven = of(&id);
-            redriven["headers"] = json!({"x-jaego-redrive": letter, "x-jaego-redrive-job": ordered.body["id"]});
-            redeliver(&mut shop, "jaego.redrive", QUEUE, QUEUE, &redriven, b"{}").await;
+            redeliver(&mut shop, exchange, key, queue, &properties, b"{}").await;
             is_still(&shop, &id, (attempts, "waiting")).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deaths_are_ordered_by_the_database_whatever_the_clock_of_who_tells_them_says() {
+    let shop = open().await;
+    let vhost = &shop.surroundings.vhost;
+    // As a replica of the release before whose clock is an hour fast gave it up.
+    let fast = Utc::now() + TimeDelta::hours(1);
+    let told = json!({
+        "delivery_mode": 2, "message_id": "m-1",
+        "headers": {"x-jaego-reason": "handler-failed", "x-jaego-error": "no", "x-jaego-failed-at": fast.to_rfc3339()},
+    });
+    let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
+    vhost.broker().publish(&vhost.name, "jaego.dead-letters", "sales.stock-received", &told, &body).await.expect("sent");
+    let letter = letters(&shop, "", 1).await.remove(0);
+    let failed_at: DateTime<Utc> = letter["last_failed_at"].as_str().expect("a time").parse().expect("a time");
+    assert!(failed_at < fast - TimeDelta::minutes(30), "{letter}");
+    // Its next death counts.
+    let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": [letter["id"]]})).await;
+    assert_eq!(ended(&shop, &ordered).await["failed_again"], 1);
+    letters(&shop, "status=waiting", 1).await;
 }
 
 /// The value of a gauge of the one queue that these tests use.
@@ -100,7 +121,7 @@ async fn wait_for_gauge(shop: &Shop, name: &str, is_right: impl Fn(f64) -> bool)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_table_has_no_room_for_stays_on_the_broker() {
+async fn what_the_table_has_no_room_for_is_kept_where_it_is() {
     let settings = [("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50"), ("JAEGO_SALES__DEAD_LETTERS__WAITING_MAX", "2")];
     let shop = Shop::open_with(&settings).await;
     for _ in 0..2 {
@@ -111,18 +132,27 @@ async fn what_the_table_has_no_room_for_stays_on_the_broker() {
     for _ in 0..3 {
         publish_for_a_stranger(&shop).await;
     }
+    // What cannot be read stays on the broker; what a handler fails on is tried on.
+    for _ in 0..2 {
+        publish(&shop, "stock.received", b"{}").await;
+    }
     let vhost = &shop.surroundings.vhost;
-    wait_until("three to be held", SOON, || async {
+    wait_until("two to be held", SOON, || async {
         let queue = vhost.broker().queue(&vhost.name, "sales.stock-received.dlq").await;
         let held = queue.map_err(|error| error.to_string())?.messages;
-        if held == 3 { Ok(()) } else { Err(held.to_string()) }
+        if held == 2 { Ok(()) } else { Err(held.to_string()) }
     })
     .await;
+    wait_for_count(&shop, "SELECT count(*) FROM message_retries WHERE attempts > 2", 3).await;
     assert_eq!(shop.count("SELECT count(*) FROM dead_letters").await, 2);
 
     let discard = json!({"ids": ids, "reason": "makes room"});
     assert_eq!(shop.operate(Method::POST, DISCARD, discard).await.status, 200);
-    letters(&shop, "", 3).await;
+    wait_until("some to have got room", SOON, || async {
+        let count = shop.count("SELECT count(*) FROM dead_letters WHERE status = 'waiting'").await;
+        if count >= 2 { Ok(()) } else { Err(count) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! acknowledgement for all of them.
 //!
 //! A batch is all or nothing, and never the last word: when it fails, or one of its messages needs a path of its own
-//! (it cannot be read, it is a redriven dead letter), its messages are handled one by one, as without it. So attempts,
+//! (it cannot be read), its messages are handled one by one, as without it. So attempts,
 //! retries and dead letters are those of single messages.
 
 use std::sync::Arc;
@@ -12,9 +12,7 @@ use lapin::message::Delivery;
 use tracing::Instrument;
 
 use super::consumer::{HandleError, Subscription, to_its_end};
-use super::letter::handled_headers;
 use crate::contracts::ReceivedEvent;
-use crate::dead_letters::REDRIVE_HEADER;
 use crate::trace::TraceContext;
 
 /// An event and the trace that its handling belongs to.
@@ -26,7 +24,9 @@ pub type BatchHandler = Arc<dyn Fn(Vec<TracedEvent>) -> BoxFuture<'static, Resul
 /// Handles what was delivered together; false when it must be handled one by one, and nothing has happened yet.
 pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[Delivery]) -> bool {
     let Some(handler) = subscription.batch_handler.as_ref().filter(|_| deliveries.len() > 1) else { return false };
-    let Some(events) = deliveries.iter().map(plain_event).collect::<Option<Vec<_>>>() else { return false };
+    let Some(events) = deliveries.iter().map(|one| ReceivedEvent::parse(&one.data).ok()).collect::<Option<Vec<_>>>() else {
+        return false;
+    };
     let queue = subscription.queue.name;
     // They last as long as the batch.
     let spans: Vec<_> = events
@@ -45,10 +45,4 @@ pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[D
             false
         }
     }
-}
-
-/// The event, if it can be read and is no redriven dead letter: what became of that is told for itself.
-fn plain_event(delivery: &Delivery) -> Option<ReceivedEvent> {
-    let is_redriven = handled_headers(delivery).contains_key(REDRIVE_HEADER);
-    ReceivedEvent::parse(&delivery.data).ok().filter(|_| !is_redriven)
 }

@@ -8,12 +8,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use diesel_async::AsyncConnection;
 use futures::future::{BoxFuture, FutureExt, try_join_all};
 use lapin::Connection;
 use lapin::message::Delivery;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -22,14 +22,12 @@ use super::batch::{self, BatchHandler, TracedEvent};
 use super::connection::{self, Backoff};
 use super::deliveries::Deliveries;
 use super::health::{BrokerHealth, CONNECTION};
-pub use super::letter::{Death, dead_letter};
 use super::letter::{dead_message, handled_headers, message_id, storable};
-use super::retries;
+use super::retries::{self, Retries};
 use super::topology::Queue;
 use crate::contracts::{DecodeError, ReceivedEvent};
 use crate::db::{Pool, StoreError};
-use crate::dead_letters::{self, DeadLetters, REDRIVE_HEADER};
-use crate::outbox::Outbox;
+use crate::dead_letters::{self, DeadLetters, Death};
 use crate::settings::Amqp;
 use crate::trace::TraceContext;
 
@@ -50,12 +48,6 @@ pub enum HandleError {
 impl From<diesel::result::Error> for HandleError {
     fn from(error: diesel::result::Error) -> Self {
         Self::Store(error.into())
-    }
-}
-
-impl HandleError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_unavailable())
     }
 }
 
@@ -114,22 +106,12 @@ impl Subscription {
         self
     }
 
-    /// Handles a message; one that is a redriven dead letter is told to be processed.
-    pub(super) async fn handle(
-        &self,
-        pool: &Pool,
-        headers: &Map<String, Value>,
-        body: &[u8],
-    ) -> Result<(), HandleError> {
+    /// Handles a message.
+    pub(super) async fn handle(&self, body: &[u8]) -> Result<Handled, HandleError> {
         let event = ReceivedEvent::parse(body)?;
         let span = tracing::info_span!("consume", queue = self.queue.name, event = event.kind, event_id = event.id);
         let trace = event.trace().enter(&span);
-        let handled = to_its_end((self.handler)(event, trace).instrument(span)).await?;
-        let redriven = headers.get(REDRIVE_HEADER).and_then(Value::as_str).and_then(|id| id.parse().ok());
-        if let (Handled::Done, Some(id)) = (handled, redriven) {
-            dead_letters::processed(&mut *pool.get().await.map_err(StoreError::from)?, id).await?;
-        }
-        Ok(())
+        to_its_end((self.handler)(event, trace).instrument(span)).await
     }
 }
 
@@ -158,14 +140,32 @@ impl Source<'_> {
     }
 }
 
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Handled,
+    Parked,
+    DeadLettered,
+    /// The broker dead-letters it.
+    Rejected,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Parked => "parked",
+            Self::DeadLettered | Self::Rejected => "dead_lettered",
+        }
+    }
+}
+
 /// A service's consumers.
 pub struct Consumers {
     /// The service's name on the broker.
     pub name: &'static str,
     /// The service's database.
     pub pool: Pool,
-    /// Rung when a dead letter was written.
-    pub outbox: Outbox,
     /// Told how the broker is.
     pub broker: BrokerHealth,
     /// Broker settings.
@@ -183,7 +183,9 @@ impl Consumers {
             .u64_counter("jaego_messages_consumed")
             .with_description("Messages taken from a queue, by outcome")
             .build();
-        let retrying = retries::run(&self.pool, &self.outbox, &self.subscriptions, &self.amqp, &stop);
+        let retries =
+            Retries { pool: &self.pool, dead_letters: &self.dead_letters, delays: self.amqp.retry_delays() };
+        let retrying = retries.run(&self.subscriptions, &stop);
         let broker = self.amqp.broker();
         let consuming = async {
             let mut backoff = Backoff::default();
@@ -283,8 +285,11 @@ impl Consumers {
             }
             for delivery in &taken {
                 let Some(outcome) = self.settle(subscription, delivery, stop).await else { return Ok(()) };
-                deliveries.acknowledge(delivery).await?;
-                count(1, outcome);
+                match outcome {
+                    Outcome::Rejected => deliveries.reject(delivery).await?,
+                    _ => deliveries.acknowledge(delivery).await?,
+                }
+                count(1, outcome.word());
             }
         }
     }
@@ -295,52 +300,59 @@ impl Consumers {
         subscription: &Subscription,
         delivery: &Delivery,
         stop: &CancellationToken,
-    ) -> Option<&'static str> {
+    ) -> Option<Outcome> {
         let mut backoff = Backoff::default();
         loop {
-            let headers = handled_headers(delivery);
-            let outcome = match subscription.handle(&self.pool, &headers, &delivery.data).await {
-                Ok(()) => return Some("handled"),
-                Err(error) if error.is_unavailable() => {
-                    tracing::warn!(queue = subscription.queue.name, %error, "waiting for the database");
-                    None
-                }
-                Err(HandleError::Decode(error)) => {
-                    tracing::warn!(queue = subscription.queue.name, %error, "dead-lettered");
-                    let letter = dead_letter(
-                        subscription.queue,
-                        message_id(delivery),
-                        headers,
-                        &delivery.data,
-                        &Death::of_decode(&error),
-                    );
-                    self.keep(retries::dead_letter(&self.pool, letter).await, "dead_lettered")
-                }
-                Err(error) => {
-                    tracing::warn!(queue = subscription.queue.name, %error, "handler failed; kept for a retry");
-                    let first_delay = self.amqp.retry_delays()[0];
-                    let text = storable(&error.to_string());
-                    let parked = retries::park(
-                        &self.pool,
-                        subscription.queue,
-                        message_id(delivery),
-                        headers,
-                        &delivery.data,
-                        &text,
-                        first_delay,
-                    );
-                    self.keep(parked.await, "parked")
-                }
+            let settled = match subscription.handle(&delivery.data).await {
+                Ok(_) => Ok(Outcome::Handled),
+                Err(HandleError::Store(error)) if error.is_unavailable() => Err(error),
+                Err(HandleError::Decode(error)) => self.bury(subscription, delivery, &error).await,
+                Err(error) => self.park(subscription, delivery, &error).await,
             };
-            if outcome.is_some() {
-                self.outbox.wake();
-                return outcome;
+            match settled {
+                Ok(outcome) => return Some(outcome),
+                Err(error) => {
+                    tracing::warn!(queue = subscription.queue.name, %error, "waiting for the database");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
                 () = backoff.wait() => {}
             }
         }
+    }
+
+    /// What cannot be understood. While there is no room for letters, it goes where the broker keeps what it gives up.
+    async fn bury(
+        &self,
+        subscription: &Subscription,
+        delivery: &Delivery,
+        error: &DecodeError,
+    ) -> Result<Outcome, StoreError> {
+        tracing::warn!(queue = subscription.queue.name, %error, "dead-lettered");
+        if !self.dead_letters.has_room() {
+            return Ok(Outcome::Rejected);
+        }
+        let death = Death::new(error.reason(), &storable(error.text()), 1);
+        let (id, headers) = (message_id(delivery), handled_headers(delivery));
+        let letter = retries::letter(subscription.queue, id, headers, delivery.data.clone(), death, false);
+        let mut connection = self.pool.get().await?;
+        connection.transaction(async |connection| dead_letters::keep(connection, letter).await).await?;
+        Ok(Outcome::DeadLettered)
+    }
+
+    async fn park(
+        &self,
+        subscription: &Subscription,
+        delivery: &Delivery,
+        error: &HandleError,
+    ) -> Result<Outcome, StoreError> {
+        tracing::warn!(queue = subscription.queue.name, %error, "handler failed; kept for a retry");
+        let (id, headers) = (message_id(delivery), handled_headers(delivery));
+        let (error, delay) = (storable(&error.to_string()), self.amqp.retry_delays()[0]);
+        retries::park(&self.pool, subscription.queue, id, headers, &delivery.data, &error, delay).await?;
+        self.dead_letters.ring_retries();
+        Ok(Outcome::Parked)
     }
 
     /// Dead letters of `queue`, from the broker into the database.
@@ -360,7 +372,7 @@ impl Consumers {
             // While there is no room or no database it stays the broker's.
             loop {
                 if self.dead_letters.has_room() {
-                    match self.dead_letters.keep(queue, dead_message(&delivery)).await {
+                    match self.dead_letters.take_in(queue, dead_message(&delivery)).await {
                         Ok(()) => break,
                         Err(error) => tracing::warn!(queue = name, %error, "cannot keep a dead letter; holding it"),
                     }
@@ -372,16 +384,6 @@ impl Consumers {
             }
             backoff.reset();
             deliveries.acknowledge(&delivery).await?;
-        }
-    }
-
-    fn keep(&self, stored: Result<(), StoreError>, outcome: &'static str) -> Option<&'static str> {
-        match stored {
-            Ok(()) => Some(outcome),
-            Err(error) => {
-                tracing::warn!(%error, service = self.name, "cannot keep a failed message; holding it");
-                None
-            }
         }
     }
 }

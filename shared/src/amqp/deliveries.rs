@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, timeout};
@@ -92,6 +92,14 @@ impl<'a> Deliveries<'a> {
     /// Tells the broker that a message is dealt with.
     pub(super) async fn acknowledge(&self, delivery: &Delivery) -> anyhow::Result<()> {
         self.tell(delivery, BasicAckOptions::default()).await
+    }
+
+    /// Gives a message up: the broker moves it to the queue's dead letters.
+    pub(super) async fn reject(&self, delivery: &Delivery) -> anyhow::Result<()> {
+        let rejecting = delivery.acker.reject(BasicRejectOptions { requeue: false });
+        let rejected = timeout(limit(self.settings), rejecting).await;
+        rejected.with_context(|| format!("{}: rejecting took too long", self.queue))??;
+        Ok(())
     }
 
     /// Tells the broker that these, which are all that it has handed out up to the last of them, are dealt with.

@@ -1,4 +1,4 @@
-//! Messages as they come from the broker, and as they go to the dead letters.
+//! Messages as they come from the broker.
 
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
@@ -6,56 +6,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::properties;
-use super::topology::{self, Queue};
-use crate::contracts::DecodeError;
 use crate::dead_letters::REDELIVERED_HEADER;
 use crate::dead_letters::intake::DeadMessage;
-use crate::outbox::OutgoingMessage;
-
-/// Why and after how many attempts a message died.
-pub struct Death<'a> {
-    /// A stable word, such as `undecodable`.
-    pub reason: &'a str,
-    /// The last error in words.
-    pub error: &'a str,
-    /// How often it was tried.
-    pub attempts: i32,
-}
-
-impl Death<'_> {
-    pub(super) fn of_decode(error: &DecodeError) -> Death<'_> {
-        let text = match error {
-            DecodeError::Undecodable(text) | DecodeError::UnknownType(text) => text,
-        };
-        Death { reason: error.reason(), error: text, attempts: 1 }
-    }
-}
-
-/// The message as a dead letter of `queue`: body and properties untouched, the cause in its headers.
-pub fn dead_letter(
-    queue: &Queue,
-    message_id: String,
-    mut headers: Map<String, Value>,
-    body: &[u8],
-    death: &Death<'_>,
-) -> OutgoingMessage {
-    let content_type = properties::take_content_type(&mut headers);
-    let error: String = storable(death.error).chars().take(1000).collect();
-    headers.insert("x-jaego-queue".into(), json!(queue.name));
-    headers.insert("x-jaego-reason".into(), json!(death.reason));
-    headers.insert("x-jaego-error".into(), json!(error));
-    headers.insert("x-jaego-attempts".into(), json!(death.attempts));
-    headers.insert("x-jaego-failed-at".into(), json!(chrono::Utc::now()));
-    OutgoingMessage {
-        message_id,
-        exchange: topology::DEAD_LETTERS,
-        routing_key: queue.name.to_owned(),
-        content_type: content_type.unwrap_or_else(|| crate::contracts::CONTENT_TYPE.to_owned()),
-        headers: Value::Object(headers),
-        body: body.to_vec(),
-        subscriber_required: true,
-    }
-}
 
 pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
     let mut headers = headers(delivery);

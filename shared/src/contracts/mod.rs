@@ -120,7 +120,14 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The reason in the dead letter's headers.
+    /// What is wrong, in words.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Undecodable(text) | Self::UnknownType(text) => text,
+        }
+    }
+
+    /// The reason of the dead letter.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",

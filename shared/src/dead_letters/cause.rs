@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
+use super::Death;
+
 /// Longest cause, characters.
 const CAUSE_LENGTH_MAX: usize = 200;
 
@@ -25,21 +27,22 @@ static DETAILS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 /// The cause of a death: the same for all letters of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// 16 hexadecimal digits; the same for the same queue, reason and cause, always.
+    /// 16 hexadecimal digits; the same for the same queue, reason, factory, status and cause, always.
     pub group: String,
     /// The error without what differs between letters.
     pub text: String,
 }
 
 impl Cause {
-    /// Of a letter of `queue` that died for `reason` with `error`.
-    pub fn of(queue: &str, reason: &str, error: &str) -> Self {
-        let text = DETAILS
-            .iter()
-            .fold(error.to_owned(), |text, (detail, placeholder)| detail.replace_all(&text, *placeholder).into_owned());
+    /// Of a letter of `queue` that died this death.
+    pub fn of(queue: &str, death: &Death) -> Self {
+        let text = DETAILS.iter().fold(death.error.clone(), |text, (detail, placeholder)| {
+            detail.replace_all(&text, *placeholder).into_owned()
+        });
         let text: String = text.chars().take(CAUSE_LENGTH_MAX).collect();
-        let digest = Sha256::digest(format!("{queue}\n{reason}\n{text}").as_bytes());
-        Self { group: hex::encode(&digest[..8]), text }
+        let Death { reason, http_status, factory_id, .. } = death;
+        let told_apart = format!("{queue}\n{reason}\n{factory_id:?}\n{http_status:?}\n{text}");
+        Self { group: hex::encode(&Sha256::digest(told_apart.as_bytes())[..8]), text }
     }
 }
 
@@ -49,7 +52,7 @@ mod tests {
 
     #[test]
     fn letters_with_one_cause_are_one_group() {
-        let of = |error: &str| Cause::of("sales.stock-received", "handler-failed", error);
+        let of = |error: &str| Cause::of("sales.stock-received", &Death::new("handler-failed", error, 1));
         for (one, other, text) in [
             ("there is no product CP-502101", "there is no product CP-7", "there is no product CP-<n>"),
             (
@@ -69,8 +72,17 @@ mod tests {
             assert_eq!((of(one).text.as_str(), of(one)), (text, of(other)));
         }
         assert_ne!(of("the factory answered 503").group, of("no answer: timed out").group);
-        assert_ne!(of("x").group, Cause::of("sales.factories", "handler-failed", "x").group);
-        assert_ne!(of("x").group, Cause::of("sales.stock-received", "undecodable", "x").group);
+        let group = |queue: &str, death: Death| Cause::of(queue, &death).group;
+        assert_ne!(of("x").group, group("sales.factories", Death::new("handler-failed", "x", 1)));
+        assert_ne!(of("x").group, group("sales.stock-received", Death::new("undecodable", "x", 1)));
+        let by = |factory: &str, status| Death {
+            http_status: Some(status),
+            factory_id: Some(factory.to_owned()),
+            ..Death::new("factory-unreachable", &format!("the factory answered {status}"), 7)
+        };
+        let of_call = |factory: &str, status| group("production.requests", by(factory, status));
+        assert_ne!(of_call("FF-1", 503), of_call("FF-1", 401), "another thing to mend");
+        assert_ne!(of_call("FF-1", 503), of_call("FF-2", 503), "somebody else mends it");
         assert_eq!(of(&"x".repeat(1000)).text.len(), CAUSE_LENGTH_MAX);
     }
 }

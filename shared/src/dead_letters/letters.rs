@@ -1,33 +1,65 @@
 //! The table of dead letters.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel::{QueryableByName, sql_query};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::REDRIVE_JOB_HEADER;
 use super::cause::Cause;
 use crate::amqp::topology::Queue;
+use crate::contracts::callback::redact;
 use crate::db::StoreError;
+use crate::trace::TraceContext;
+
+/// Longest error that is kept, characters.
+const ERROR_LENGTH_MAX: usize = 1000;
+
+/// Why and after how many attempts a message died.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// A stable word, such as `undecodable`.
+    pub reason: String,
+    /// The last error in words.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// What was answered last, if it was HTTP.
+    pub http_status: Option<u16>,
+    /// Who should have answered.
+    pub factory_id: Option<String>,
+}
+
+impl Death {
+    /// Of a message that was handled in vain.
+    pub fn new(reason: &str, error: &str, attempts: i32) -> Self {
+        Self { reason: reason.to_owned(), error: error.to_owned(), attempts, http_status: None, factory_id: None }
+    }
+}
 
 /// A death to be kept.
-pub(super) struct NewLetter {
-    pub(super) queue: &'static str,
-    pub(super) message_id: String,
-    pub(super) content_type: String,
-    pub(super) reason: String,
-    pub(super) error: String,
-    pub(super) cause: Cause,
-    pub(super) attempts: i64,
-    pub(super) headers: Value,
-    pub(super) body: Vec<u8>,
-    pub(super) trace_id: Option<String>,
-    pub(super) failed_at: DateTime<Utc>,
-    /// Its message, or itself if the broker made it, had been handed out before.
-    pub(super) is_redelivered: bool,
+#[derive(Debug)]
+pub struct NewLetter {
+    /// Its queue.
+    pub queue: &'static str,
+    /// The message's id.
+    pub message_id: String,
+    /// Its media type; empty when it came without one.
+    pub content_type: String,
+    /// Its headers.
+    pub headers: Map<String, Value>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Why it died.
+    pub death: Death,
+    /// The message had been handed out before: its death may have been kept already.
+    pub is_redelivered: bool,
+    /// The letter's redrive has failed.
+    pub is_redriven: bool,
 }
 
 #[derive(QueryableByName)]
@@ -51,63 +83,70 @@ async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outc
     Ok(())
 }
 
-/// Keeps a letter, in a transaction: it waits, unless it has come to an `end` already. A death that is told
-/// already changes nothing: an earlier one; another in a life that a redrive gave, since each is one message;
-/// and of a life that the message's sender gave, one that was handed out again.
-pub(super) async fn keep(
-    connection: &mut AsyncPgConnection,
-    letter: &NewLetter,
-    end: Option<End>,
-) -> Result<(), StoreError> {
+/// Keeps a letter that waits from now on, in the transaction that gives up. Another death of the same message is told
+/// on the letter that is there, unless it may be the one that was told, or the letter has come to an end while its
+/// redrive was under way. Callback URLs are kept without their tokens.
+pub async fn keep(connection: &mut AsyncPgConnection, letter: NewLetter) -> Result<(), StoreError> {
+    let NewLetter { queue, message_id, content_type, headers, body, mut death, is_redelivered, is_redriven } = letter;
+    death.error = redact(&death.error).chars().take(ERROR_LENGTH_MAX).collect();
+    let trace = headers.get("traceparent").and_then(Value::as_str).and_then(|text| text.parse::<TraceContext>().ok());
+    let headers = headers.into_iter().map(|(name, value)| (name, without_tokens(value))).collect();
+    let body = match std::str::from_utf8(&body) {
+        Ok(text) => redact(text).into_bytes(),
+        Err(_) => body,
+    };
+    let cause = Cause::of(queue, &death);
     let kept: Vec<Changed> = sql_query(
-        "INSERT INTO dead_letters (id, queue, message_id, body_digest, reason, error, \"group\", cause, \
-         attempts, content_type, headers, body, trace_id, first_failed_at, last_failed_at, status, settled_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, \
-         CASE WHEN $15 <> 'waiting' THEN now() END) \
+        "INSERT INTO dead_letters (id, queue, message_id, body_digest, reason, error, \"group\", cause, attempts, \
+         content_type, headers, body, trace_id, http_status, factory_id, first_failed_at, last_failed_at, status) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now(), now(), 'waiting') \
          ON CONFLICT (queue, message_id, body_digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, \
          error = excluded.error, \"group\" = excluded.\"group\", cause = excluded.cause, \
+         http_status = excluded.http_status, factory_id = excluded.factory_id, \
          attempts = dead_letters.attempts + excluded.attempts, headers = excluded.headers, \
-         last_failed_at = excluded.last_failed_at, settled_at = excluded.settled_at \
-         WHERE excluded.last_failed_at > dead_letters.last_failed_at \
-         AND (excluded.headers ->> $16 IS DISTINCT FROM dead_letters.headers ->> $16 \
-         OR excluded.headers ->> $16 IS NULL AND NOT $17) RETURNING id",
+         last_failed_at = excluded.last_failed_at, settled_at = NULL \
+         WHERE NOT $16 AND (NOT $17 OR dead_letters.status = 'redriving') RETURNING id",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
-    .bind::<Text, _>(letter.queue)
-    .bind::<Text, _>(&letter.message_id)
-    .bind::<Binary, _>(Sha256::digest(&letter.body).to_vec())
-    .bind::<Text, _>(&letter.reason)
-    .bind::<Text, _>(&letter.error)
-    .bind::<Text, _>(&letter.cause.group)
-    .bind::<Text, _>(&letter.cause.text)
-    .bind::<BigInt, _>(letter.attempts)
-    .bind::<Text, _>(&letter.content_type)
-    .bind::<Jsonb, _>(&letter.headers)
-    .bind::<Binary, _>(&letter.body)
-    .bind::<Nullable<Text>, _>(&letter.trace_id)
-    .bind::<Timestamptz, _>(letter.failed_at)
-    .bind::<Text, _>(end.map_or("waiting", End::as_status))
-    .bind::<Text, _>(REDRIVE_JOB_HEADER)
-    .bind::<Bool, _>(letter.is_redelivered)
+    .bind::<Text, _>(queue)
+    .bind::<Text, _>(message_id)
+    .bind::<Binary, _>(Sha256::digest(&body).to_vec())
+    .bind::<Text, _>(death.reason)
+    .bind::<Text, _>(death.error)
+    .bind::<Text, _>(cause.group)
+    .bind::<Text, _>(cause.text)
+    .bind::<BigInt, _>(i64::from(death.attempts))
+    .bind::<Text, _>(content_type)
+    .bind::<Jsonb, _>(Value::Object(headers))
+    .bind::<Binary, _>(body)
+    .bind::<Nullable<Text>, _>(trace.map(TraceContext::trace_id))
+    .bind::<Nullable<SmallInt>, _>(death.http_status.and_then(|status| i16::try_from(status).ok()))
+    .bind::<Nullable<Text>, _>(death.factory_id)
+    .bind::<Bool, _>(is_redelivered)
+    .bind::<Bool, _>(is_redriven)
     .load(connection)
     .await?;
     tell_jobs(connection, &kept, "failed_again").await
 }
 
-/// A redriven letter was handled; whether another copy of it has failed meanwhile does not matter any more.
+fn without_tokens(value: Value) -> Value {
+    match value {
+        Value::String(text) => redact(&text).into(),
+        other => other,
+    }
+}
+
+/// A redriven letter was handled; in the transaction that forgets its retry. Whether another copy of it has failed
+/// meanwhile does not matter any more.
 pub(crate) async fn processed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), StoreError> {
-    connection
-        .transaction(async |connection| {
-            let changed: Vec<Changed> = sql_query(
-                "UPDATE dead_letters SET status = 'processed', settled_at = now() \
-                 WHERE id = $1 AND status IN ('waiting', 'redriving') RETURNING id",
-            )
-            .bind::<SqlUuid, _>(id)
-            .load(connection)
-            .await?;
-            tell_jobs(connection, &changed, "processed").await
-        })
-        .await
+    let changed: Vec<Changed> = sql_query(
+        "UPDATE dead_letters SET status = 'processed', settled_at = now() \
+         WHERE id = $1 AND status IN ('waiting', 'redriving') RETURNING id",
+    )
+    .bind::<SqlUuid, _>(id)
+    .load(connection)
+    .await?;
+    tell_jobs(connection, &changed, "processed").await
 }
 
 /// How a letter ends that is not handled as a message.
@@ -189,6 +228,10 @@ pub(super) struct Letter {
     pub(super) body_bytes: i64,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) trace_id: Option<String>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub(super) http_status: Option<i16>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) factory_id: Option<String>,
     #[diesel(sql_type = Timestamptz)]
     pub(super) first_failed_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
@@ -196,7 +239,7 @@ pub(super) struct Letter {
 }
 
 const COLUMNS: &str = "id, queue, message_id, status, reason, error, \"group\", attempts, content_type, headers, \
-    length(body)::bigint AS body_bytes, trace_id, first_failed_at, last_failed_at";
+    length(body)::bigint AS body_bytes, trace_id, http_status, factory_id, first_failed_at, last_failed_at";
 
 /// Which letters to list.
 pub(super) struct Filter<'a> {
@@ -252,6 +295,15 @@ pub(super) struct Group {
     pub(super) count: i64,
     #[diesel(sql_type = BigInt)]
     pub(super) redriving: i64,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub(super) http_status: Option<i16>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) factory_id: Option<String>,
+    /// The letter that died last.
+    #[diesel(sql_type = SqlUuid)]
+    pub(super) newest_id: Uuid,
+    #[diesel(sql_type = Text)]
+    pub(super) newest_error: String,
     #[diesel(sql_type = Timestamptz)]
     pub(super) first_failed_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
@@ -268,6 +320,9 @@ pub(super) async fn groups(
         "SELECT \"group\", min(queue) AS queue, min(reason) AS reason, min(cause) AS cause, \
          count(*) FILTER (WHERE status = 'waiting') AS count, \
          count(*) FILTER (WHERE status = 'redriving') AS redriving, \
+         min(http_status) AS http_status, min(factory_id) AS factory_id, \
+         (array_agg(id ORDER BY last_failed_at DESC, id DESC))[1] AS newest_id, \
+         (array_agg(error ORDER BY last_failed_at DESC, id DESC))[1] AS newest_error, \
          min(first_failed_at) AS first_failed_at, max(last_failed_at) AS last_failed_at FROM dead_letters \
          WHERE (status = 'waiting' OR status = 'redriving') AND ($1 IS NULL OR \"group\" > $1) GROUP BY \"group\" ORDER BY \"group\" LIMIT $2",
     )

@@ -1,14 +1,15 @@
 //! Dead letters: messages that need a person.
 //!
-//! What cannot be understood, or failed all its attempts, goes to `<queue>.dlq` on the broker, and from
-//! there into a table of the service that reads the queue. Operators see it there, grouped by cause,
-//! and redrive it (a job that tells what became of each letter) or discard it with a reason.
+//! What a service gives up (it cannot be read, its handler failed all its attempts, no factory took it) becomes a row of
+//! its own table, in the transaction that gives up. What the broker gives up lies in `<queue>.dlq` and is brought from
+//! there into the table. Operators see the letters grouped by cause, and discard them with a reason or redrive them: a
+//! job moves each back into the retries of the service ([`crate::amqp`]) and tells what became of it.
 //!
 //! ```text
-//! <queue>.dlq ─► waiting ─► redriving ─► processed
-//!                  ▲  │         │
-//!                  │  └─────────┼─► discarded
-//!                  └────────────┘ failed again
+//! waiting ─► redriving ─► processed
+//!   ▲  │         │
+//!   │  └─────────┼─► discarded
+//!   └────────────┘ failed again
 //! ```
 
 pub mod cause;
@@ -20,33 +21,26 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use diesel_async::AsyncPgConnection;
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::db::{Pool, StoreError};
 use crate::outbox::Outbox;
 use crate::settings;
 
 pub(crate) use letters::processed;
-pub use letters::{End, resolve};
+pub use letters::{Death, End, NewLetter, keep, resolve};
 
-/// Header of a redriven message: the id of its dead letter.
-pub const REDRIVE_HEADER: &str = "x-jaego-redrive";
-/// Header of a redriven message: the id of the job that sent it, which sends each letter once.
-const REDRIVE_JOB_HEADER: &str = "x-jaego-redrive-job";
 /// Header of a dead message that its queue had handed out before: the death may have been told already.
 pub(crate) const REDELIVERED_HEADER: &str = "x-jaego-redelivered";
 
-/// Locks what a letter asks for until the transaction ends, and tells how the letter has ended, if it needs
-/// nobody any more; gets its reason and body. Whoever changes both locks the letter after what it asks for.
-pub type StandingHook = Arc<
-    dyn for<'c> Fn(&'c mut AsyncPgConnection, String, Vec<u8>) -> BoxFuture<'c, Result<Option<End>, StoreError>>
-        + Send
-        + Sync,
->;
+/// Locks what a letter asks for until the transaction ends; gets its body. Whoever changes both locks the letter after
+/// what it asks for.
+pub type LockHook =
+    Arc<dyn for<'c> Fn(&'c mut AsyncPgConnection, Vec<u8>) -> BoxFuture<'c, Result<(), StoreError>> + Send + Sync>;
 /// What else must happen when a letter is discarded; gets the body.
 pub type DiscardHook =
     Arc<dyn for<'c> Fn(&'c mut AsyncPgConnection, Vec<u8>) -> BoxFuture<'c, Result<(), StoreError>> + Send + Sync>;
@@ -55,8 +49,8 @@ pub type DiscardHook =
 /// happens to the letter.
 #[derive(Clone)]
 pub struct Hooks {
-    /// Before a letter is kept, or discarded.
-    pub standing: StandingHook,
+    /// Before a letter is discarded.
+    pub lock: LockHook,
     /// After a letter was discarded.
     pub discarded: DiscardHook,
 }
@@ -71,6 +65,8 @@ pub struct DeadLetters {
     hooks: Arc<BTreeMap<&'static str, Hooks>>,
     /// Rung when a redrive was ordered.
     ordered: Arc<Notify>,
+    /// Rung when a message was put among the retries.
+    retries: Arc<watch::Sender<()>>,
     /// Letters that waited when they were last counted.
     waiting: Arc<AtomicI64>,
 }
@@ -88,7 +84,23 @@ impl DeadLetters {
             settings,
             hooks: Arc::new(hooks),
             ordered: Arc::new(Notify::new()),
+            retries: Arc::new(watch::Sender::new(())),
             waiting: Arc::new(AtomicI64::new(0)),
         }
+    }
+
+    /// Whether the table has room.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < self.settings.waiting_max
+    }
+
+    /// Call after a message was put among the retries.
+    pub(crate) fn ring_retries(&self) {
+        self.retries.send_replace(());
+    }
+
+    /// Changes whenever there is one more retry.
+    pub(crate) fn retries(&self) -> watch::Receiver<()> {
+        self.retries.subscribe()
     }
 }

@@ -1,23 +1,19 @@
-//! Redrives: jobs that send letters back to their queues, and what became of each letter.
+//! Redrives: jobs that move letters back into the retries, and what became of each letter.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Binary, Double, Jsonb, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Double, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{REDRIVE_HEADER, REDRIVE_JOB_HEADER};
-use crate::amqp::{properties, topology};
 use crate::db::StoreError;
-use crate::outbox::{self, OutgoingMessage};
 
 /// Most letters of one job; a larger group takes several.
 pub(super) const LETTERS_MAX: i64 = 100_000;
-/// How long nothing is looked for when no job is there.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long nothing is looked for when no job is there: who orders one rings.
+const IDLE: Duration = Duration::from_secs(15);
 /// Letters that are sent together: a tenth of a second's worth, at most.
 const BATCH_MAX: i64 = 500;
 
@@ -113,23 +109,7 @@ pub(super) enum Sending {
     Wait(Duration),
 }
 
-#[derive(QueryableByName)]
-struct Queued {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = Text)]
-    queue: String,
-    #[diesel(sql_type = Text)]
-    message_id: String,
-    #[diesel(sql_type = Text)]
-    content_type: String,
-    #[diesel(sql_type = Jsonb)]
-    headers: Value,
-    #[diesel(sql_type = Binary)]
-    body: Vec<u8>,
-}
-
-/// Puts the next letters of one due job into the outbox.
+/// Puts the next letters of one due job among the retries. One that is there already is not put there twice.
 #[expect(clippy::cast_possible_truncation, reason = "bounded to 1..=500 right there")]
 pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Sending, StoreError> {
     let due: Option<Due> = sql_query(
@@ -144,20 +124,25 @@ pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Send
         return Ok(Sending::Wait(Duration::from_secs_f64(due.wait_s).min(IDLE)));
     }
     let batch = ((due.rate_per_s / 10.0).ceil() as i64).clamp(1, BATCH_MAX);
-    let letters: Vec<Queued> = sql_query(
+    let sent = sql_query(
         "WITH next AS (SELECT dead_letter_id FROM redrive_letters WHERE redrive_id = $1 AND outcome = 'queued' \
          ORDER BY dead_letter_id LIMIT $2), \
          marked AS (UPDATE redrive_letters SET outcome = 'sent' FROM next WHERE redrive_id = $1 \
-         AND redrive_letters.dead_letter_id = next.dead_letter_id AND outcome = 'queued' RETURNING next.dead_letter_id) \
-         SELECT l.id, l.queue, l.message_id, l.content_type, l.headers, l.body FROM dead_letters l \
-         JOIN marked ON marked.dead_letter_id = l.id ORDER BY l.id",
+         AND redrive_letters.dead_letter_id = next.dead_letter_id AND outcome = 'queued' RETURNING next.dead_letter_id), \
+         put AS (INSERT INTO message_retries \
+         (queue, message_id, headers, body, attempts, next_attempt_at, last_error, identity, dead_letter_id) \
+         SELECT l.queue, l.message_id, (SELECT coalesce(jsonb_object_agg(name, value), '{}') \
+         FROM jsonb_each(l.headers) AS header (name, value) WHERE name NOT LIKE '%-death%' \
+         AND (name NOT LIKE 'x-jaego-%' OR name LIKE 'x-jaego-property-%')), \
+         l.body, 0, now(), l.error, sha256(convert_to('redrive ' || l.id, 'UTF8')), l.id \
+         FROM dead_letters l JOIN marked ON marked.dead_letter_id = l.id ORDER BY l.id ON CONFLICT (identity) DO NOTHING) \
+         SELECT FROM marked",
     )
     .bind::<SqlUuid, _>(due.id)
     .bind::<BigInt, _>(batch)
-    .load(connection)
+    .execute(connection)
     .await?;
-    let sent_s = f64::from(u32::try_from(letters.len()).unwrap_or(u32::MAX)) / due.rate_per_s;
-    outbox::append(connection, letters.into_iter().map(|letter| message(due.id, letter))).await?;
+    let sent_s = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / due.rate_per_s;
     // Not by the size of the batch: one whose letters all ended while it waited for them is empty, too.
     sql_query(
         "UPDATE redrives SET next_send_at = now() + $2 * interval '1 second', is_sent = NOT EXISTS \
@@ -168,22 +153,4 @@ pub(super) async fn send_some(connection: &mut AsyncPgConnection) -> Result<Send
     .execute(connection)
     .await?;
     Ok(Sending::Sent)
-}
-
-/// The message as it first was, on its way to the one queue that it came from.
-fn message(job: Uuid, letter: Queued) -> OutgoingMessage {
-    let mut headers = letter.headers.as_object().cloned().unwrap_or_default();
-    let is_ours = |name: &str| name.starts_with("x-jaego-") && !name.starts_with(properties::PREFIX);
-    headers.retain(|name, _| !is_ours(name) && !name.contains("-death"));
-    headers.insert(REDRIVE_HEADER.to_owned(), Value::from(letter.id.to_string()));
-    headers.insert(REDRIVE_JOB_HEADER.to_owned(), Value::from(job.to_string()));
-    OutgoingMessage {
-        message_id: letter.message_id,
-        exchange: topology::REDRIVE,
-        routing_key: letter.queue,
-        content_type: letter.content_type,
-        headers: Value::Object(headers),
-        body: letter.body,
-        subscriber_required: true,
-    }
 }

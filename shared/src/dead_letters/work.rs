@@ -77,7 +77,7 @@ impl DeadLetters {
         let mut connection = self.pool.get().await?;
         let sent = connection.transaction(async |connection| redrives::send_some(connection).await).await?;
         if matches!(sent, Sending::Sent) {
-            self.outbox.wake();
+            self.ring_retries();
         }
         Ok(sent)
     }

@@ -162,7 +162,6 @@ impl Builder {
         let consumers = Consumers {
             name: self.identity.name,
             pool: self.pool.clone(),
-            outbox: self.outbox.clone(),
             broker: BrokerHealth::new(self.readiness.register(CONSUMERS, Need::Useful), "consumers"),
             amqp: self.common.amqp.clone(),
             subscriptions: self.subscriptions,

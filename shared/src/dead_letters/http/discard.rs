@@ -90,7 +90,7 @@ async fn discard(
     hooks: Option<&Hooks>,
 ) -> Result<bool, StoreError> {
     if let Some(hooks) = hooks {
-        (hooks.standing)(connection, letter.reason, letter.body.clone()).await?;
+        (hooks.lock)(connection, letter.body.clone()).await?;
     }
     let is_new = letters::discard(connection, letter.id).await?;
     if let Some(hooks) = hooks.filter(|_| is_new) {

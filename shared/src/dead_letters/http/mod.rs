@@ -84,6 +84,12 @@ pub struct DeadLetter {
     body_bytes: i64,
     #[schema(required, example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     trace_id: Option<String>,
+    /// What a factory answered last.
+    #[schema(required, example = 503)]
+    http_status: Option<i16>,
+    /// Which factory.
+    #[schema(required, example = "FF-500293")]
+    factory_id: Option<String>,
     first_failed_at: DateTime<Utc>,
     last_failed_at: DateTime<Utc>,
 }
@@ -114,10 +120,20 @@ impl From<Letter> for DeadLetter {
             body_encoding,
             body_bytes: letter.body_bytes,
             trace_id: letter.trace_id,
+            http_status: letter.http_status,
+            factory_id: letter.factory_id,
             first_failed_at: letter.first_failed_at,
             last_failed_at: letter.last_failed_at,
         }
     }
+}
+
+/// An example of a group.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewestLetter {
+    id: Uuid,
+    #[schema(example = "the factory answered 503")]
+    error: String,
 }
 
 /// Letters that died of the same, and wait or are under way.
@@ -138,6 +154,14 @@ pub struct DeadLetterGroup {
     /// Those that were sent back and are not handled yet; they do not count as waiting.
     #[schema(example = 20)]
     redriving: i64,
+    /// What the factory answered last.
+    #[schema(required, example = 503)]
+    http_status: Option<i16>,
+    /// Which factory.
+    #[schema(required, example = "FF-500293")]
+    factory_id: Option<String>,
+    /// The letter that died last, with its error as it was told.
+    newest: NewestLetter,
     first_failed_at: DateTime<Utc>,
     last_failed_at: DateTime<Utc>,
 }
@@ -151,6 +175,9 @@ impl From<Group> for DeadLetterGroup {
             cause: group.cause,
             count: group.count,
             redriving: group.redriving,
+            http_status: group.http_status,
+            factory_id: group.factory_id,
+            newest: NewestLetter { id: group.newest_id, error: group.newest_error },
             first_failed_at: group.first_failed_at,
             last_failed_at: group.last_failed_at,
         }

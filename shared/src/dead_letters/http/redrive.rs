@@ -1,4 +1,4 @@
-//! Letters are sent back to their queues.
+//! Letters are tried again.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
