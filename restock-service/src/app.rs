@@ -25,11 +25,11 @@ pub const IDENTITY: Identity = Identity {
 #[expect(clippy::unused_async, reason = "starting a service needs its runtime")]
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let mut builder = Builder::new(IDENTITY, &settings.common)?;
-    for subscription in amqp::subscriptions(&builder.pool) {
-        builder.consume(subscription);
-    }
     let context =
         commands::Context { pool: builder.pool.clone(), outbox: builder.outbox.clone(), source: IDENTITY.name };
+    for subscription in amqp::subscriptions(&context) {
+        builder.consume(subscription);
+    }
     let metrics = CallbackMetrics::new(global::meter("jaego"));
     let hold = Duration::from_millis(settings.callback.hold_ms);
     let (intake, worker) = Intake::new(context.clone(), settings.callback.policy(), &settings.intake, hold, &metrics);

@@ -41,7 +41,8 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     // Shoppers are answered while the database is away, too.
     builder.spawn_at_once(|stop| worker.run(stop));
     let every = Duration::from_secs(settings.replenishment.sweep_every_s);
-    builder.spawn(|stop| sweep_stock::run(context.clone(), every, stop));
+    let ask_after = Duration::from_secs(settings.replenishment.ask_again_s);
+    builder.spawn(|stop| sweep_stock::run(context.clone(), every, ask_after, stop));
     builder.spawn(|stop| hand_out::run(context.clone(), every, stop));
     builder.spawn(|stop| prune::run(context.clone(), settings.retention.clone(), stop));
     for subscription in amqp::subscriptions(&context) {

@@ -69,6 +69,8 @@ pub struct Replenishment {
     pub refusal_pause_max_s: i64,
     /// How often the policy of every product is asked, seconds.
     pub sweep_every_s: u64,
+    /// What was not heard of for this long is asked for again, seconds.
+    pub ask_again_s: u64,
     /// Automatic requests that may be open for one product.
     pub open_max: usize,
     /// Units that may be on order for one product without a person's approval.
@@ -141,6 +143,10 @@ impl shared::settings::Settings for Settings {
         );
         require((0..=1_000_000).contains(&self.shop.max_backordered), "shop.max_backordered: must be 0 to 1000000");
         require(is_code, "shop.currency: must be three capital letters (ISO 4217)");
+        require(
+            (1..=86_400).contains(&self.replenishment.ask_again_s),
+            "replenishment.ask_again_s: must be 1 to 86400",
+        );
         require(self.retention.refused_orders_days <= 36_500, "retention.refused_orders_days: must be 0 to 36500");
         require(
             (30..=36_500).contains(&self.retention.kept_answers_days),

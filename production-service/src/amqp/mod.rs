@@ -62,7 +62,7 @@ fn asked_for(body: &[u8]) -> Option<Message> {
 
 fn message_of(event: ReceivedEvent, trace: TraceContext) -> Result<Message, DecodeError> {
     let requested = event.decode(&production::REQUESTED)?;
-    Ok(Message { requested, event_id: event.id, event: event.raw, trace })
+    Ok(Message { requested, is_redriven: event.is_redriven, event_id: event.id, event: event.raw, trace })
 }
 
 fn with<F, R>(context: &Context, handler: F) -> impl Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static

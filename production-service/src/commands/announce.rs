@@ -1,6 +1,6 @@
 //! A change of a request, saved with what must be published about it.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use serde_json::{Map, json};
 use shared::amqp::topology;
@@ -61,7 +61,7 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
         }
         let Some(announcement) = &change.announcement else { continue };
         let after = stored.state.after(change);
-        events.push(event(&after, announcement, *trace));
+        events.push(event(&after, announcement, Utc::now(), *trace));
         if announcement.outcome == Outcome::DeadLettered {
             // The message that asked for it, under its own identity, so that a redrive asks again.
             let (message_id, body) = requests::original_event(connection, after.id).await?;
@@ -92,8 +92,22 @@ pub(super) async fn arrivals(
     traces: &[TraceContext],
 ) -> Result<(), StoreError> {
     let announced =
-        |(one, trace): (&NewRequest, &TraceContext)| Some(event(&one.state, one.change.announcement.as_ref()?, *trace));
+        |(one, trace): (&NewRequest, &TraceContext)| Some(event(&one.state, one.change.announcement.as_ref()?, Utc::now(), *trace));
     let events: Vec<OutgoingEvent> = new.iter().zip(traces).filter_map(announced).collect();
+    outbox::append(connection, events).await
+}
+
+/// Tells again how requests stand, under the revision that it was told with.
+pub(super) async fn again(
+    connection: &mut AsyncPgConnection,
+    standing: &[(&StoredRequest, TraceContext)],
+) -> Result<(), StoreError> {
+    let told = |(stored, trace): &(&StoredRequest, TraceContext)| {
+        let reason = stored.outcome_reason.clone().unwrap_or_default();
+        let announcement = Announcement { outcome: stored.state.standing()?, reason };
+        Some(event(&stored.state, &announcement, stored.updated_at, *trace))
+    };
+    let events: Vec<OutgoingEvent> = standing.iter().filter_map(told).collect();
     outbox::append(connection, events).await
 }
 
@@ -108,7 +122,7 @@ pub(super) fn trace_of(stored: &StoredRequest) -> TraceContext {
     TraceContext::continue_from(Some(&stored.traceparent))
 }
 
-fn event(request: &Request, announcement: &Announcement, trace: TraceContext) -> OutgoingEvent {
+fn event(request: &Request, announcement: &Announcement, at: DateTime<Utc>, trace: TraceContext) -> OutgoingEvent {
     let kind = match announcement.outcome {
         Outcome::Accepted => &production::ACCEPTED,
         Outcome::DeadLettered => &production::DEAD_LETTERED,
@@ -122,7 +136,7 @@ fn event(request: &Request, announcement: &Announcement, trace: TraceContext) ->
         quantity: request.quantity,
         factory_id: request.factory_id.clone(),
         revision: request.revision,
-        at: Utc::now(),
+        at,
         reason: announcement.reason.clone(),
     };
     OutgoingEvent::new(kind, SOURCE, &request.id.to_string(), trace, &data)

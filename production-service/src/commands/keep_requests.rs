@@ -17,6 +17,8 @@ use crate::store::{arrivals, factories, lock_requests, requests};
 pub struct Message {
     /// What it asks for.
     pub requested: ProductionRequested,
+    /// It was given up before, and an operator has sent it back.
+    pub is_redriven: bool,
     /// Its event's id.
     pub event_id: String,
     /// The event, byte for byte.
@@ -25,8 +27,8 @@ pub struct Message {
     pub trace: TraceContext,
 }
 
-/// Keeps new requests; a known one begins again if it is a dead letter, and is left alone otherwise. All or
-/// nothing; answers for each message how it was handled.
+/// Keeps new requests. A known one begins again if it is a redriven dead letter; else how it stands is told again, for
+/// whoever asks has not heard it. All or nothing; answers for each message how it was handled.
 pub async fn keep_requests(context: &Context, messages: Vec<Message>) -> Result<Vec<Handled>, StoreError> {
     let mut connection = context.pool.get().await?;
     let count = messages.len();
@@ -55,6 +57,7 @@ async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) ->
     let ids: Vec<RequestId> = all.iter().map(|(_, message)| message.requested.request_id).collect();
     let stored = requests::lock_all(connection, &ids).await?;
     let mut again = Vec::new();
+    let mut standing = Vec::new();
     let mut underway = Vec::new();
     let mut new = Vec::new();
     for (place, message) in all {
@@ -62,12 +65,16 @@ async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) ->
             new.push(message);
             continue;
         };
+        if !message.is_redriven {
+            standing.push((stored, message.trace));
+            continue;
+        }
         // Whether a redrive helped is known when the factory has answered, and not before, however often its
         // message comes.
         if stored.state.has_died && stored.state.status.is_before_acceptance() {
             underway.push(place);
         }
-        if let Some(change) = stored.state.arrive_again() {
+        if let Some(change) = stored.state.redrive() {
             again.push((stored, change, message.trace));
         }
     }
@@ -76,6 +83,7 @@ async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) ->
         .map(|(stored, change, trace)| Saving { stored, change, acceptance: None, trace: *trace, last_error: "" })
         .collect();
     announce::save_all(connection, &saving).await?;
+    announce::again(connection, &standing).await?;
     keep_new(connection, new, None).await?;
     Ok(underway)
 }
@@ -116,7 +124,7 @@ pub(super) async fn keep_new(
 }
 
 fn arrived(message: Message, arrival: Arrival<'_>) -> NewRequest {
-    let Message { requested, event_id, event, trace } = message;
+    let Message { requested, event_id, event, trace, .. } = message;
     let new = Request {
         id: requested.request_id,
         sku: requested.sku,

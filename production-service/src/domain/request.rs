@@ -169,9 +169,21 @@ impl Request {
         change.sending_in(Duration::ZERO)
     }
 
-    /// The same request comes again: a replay changes nothing, a redriven dead letter begins again.
-    pub fn arrive_again(&self) -> Option<Change> {
+    /// An operator sends the request back: a dead letter begins again, and nothing else changes.
+    pub fn redrive(&self) -> Option<Change> {
         (self.status == Status::DeadLettered).then(|| self.restart())
+    }
+
+    /// The outcome that was told last and holds still; None while one is still to come.
+    pub fn standing(&self) -> Option<Outcome> {
+        let outcome = match self.status {
+            Status::Requested | Status::Sending | Status::Retrying => return None,
+            Status::Accepted | Status::PartlyReceived | Status::Received => Outcome::Accepted,
+            Status::DeadLettered => Outcome::DeadLettered,
+            Status::Refused => Outcome::Refused,
+            Status::Cancelled => Outcome::Cancelled,
+        };
+        (self.revision > 0).then_some(outcome)
     }
 
     /// A call ended. Its wait is the schedule's, give or take a fifth, but never less than the factory asks for.

@@ -108,7 +108,7 @@ fn the_schedule_is_gone_through_and_then_the_request_dies() {
     let dead = sending.after(&change);
     assert_eq!(dead.revision, 1);
     // A redrive, like an operator's retry, begins the schedule again.
-    let again = dead.arrive_again().expect("restarts");
+    let again = dead.redrive().expect("restarts");
     assert_eq!(dead.retry(), Ok(again.clone()));
     let restarted = dead.after(&again);
     assert_eq!(restarted.status, Status::Requested);
@@ -116,9 +116,9 @@ fn the_schedule_is_gone_through_and_then_the_request_dies() {
 }
 
 #[test]
-fn a_replay_restarts_nothing_but_a_dead_letter() {
+fn a_redrive_restarts_nothing_but_a_dead_letter() {
     for status in Status::ALL {
-        let restarts = request(status).arrive_again().is_some();
+        let restarts = request(status).redrive().is_some();
         assert_eq!(restarts, status == Status::DeadLettered, "{status}");
     }
 }
@@ -367,7 +367,7 @@ fn change_of(current: &Request, event: &Event) -> Option<Change> {
             current.attempt_ended(ended(number, *verdict), options(Some(&fallback())))
         }
         Event::Lost => current.attempt_lost(&SCHEDULE),
-        Event::Again => current.arrive_again(),
+        Event::Again => current.redrive(),
         Event::Goods(units) => Some(current.receive(quantity(*units))),
         Event::Late => current.be_late(SCHEDULE[0]),
         Event::Close => current.close("closed"),

@@ -36,5 +36,8 @@ pub const BOOKS: Books = Books {
              FROM (SELECT coalesce(r.sku, p.sku) AS sku, r.quantity FROM receipts r \
              LEFT JOIN production_requests p ON p.id = r.request_id) kept \
              WHERE sku IS NOT NULL GROUP BY sku ORDER BY sku",
+    open: "SELECT jsonb_build_object('id', id, 'sku', sku, 'quantity', quantity, 'status', status) AS open \
+           FROM production_requests WHERE status NOT IN ('received', 'refused', 'cancelled') \
+           ORDER BY id DESC LIMIT 10001",
     increments: None,
 };

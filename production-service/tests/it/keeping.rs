@@ -55,6 +55,7 @@ fn asked(factory: &str) -> Asked {
 fn message(asked: &Asked) -> Message {
     Message {
         requested: asked.requested.clone(),
+        is_redriven: false,
         event_id: asked.event_id.clone(),
         event: asked.event_id.clone().into_bytes(),
         trace: asked.trace,
@@ -99,7 +100,8 @@ async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
             "UPDATE production_requests SET status = 'dead_lettered', next_attempt_at = NULL, has_died = true;".into(),
         ];
         world.sql().await.batch_execute(&before.concat()).await.unwrap();
-        let all = [&usual, &dead, &unknown, &usual, &closed, &part, &whole, &dead, &other].map(message);
+        let mut all = [&usual, &dead, &unknown, &usual, &closed, &part, &whole, &dead, &other].map(message);
+        (all[1].is_redriven, all[7].is_redriven) = (true, true);
         let handled = if together {
             keep_requests(&context, all.into()).await.unwrap()
         } else {

@@ -193,3 +193,36 @@ async fn a_receipt_of_the_release_before_is_of_what_was_asked_for() {
     assert_eq!((&audit["ok"], &audit["totals"]), (&json!(true), &json!([{"sku": SKU, "received": 3}])), "{audit}");
     world.finish(service).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_is_told_how_the_request_stands_and_nothing_begins_anew() {
+    let mut world = World::new("0.05").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
+    let service = world.start_with_factory().await;
+    let (accepted, event) = requested(FACTORY, 10);
+    world.publish(event.clone()).await;
+    service.until(accepted, "accepted").await;
+    world.outcomes(1).await;
+    world.publish(event).await;
+    let told = world.outcomes(2).await;
+    assert_eq!(told[0].0, "jaego.production.accepted.v1");
+    for field in ["request_id", "revision", "reason"] {
+        assert_eq!(told[0].1[field], told[1].1[field], "{told:?}");
+    }
+    assert_eq!(world.factory.requests().len(), 1, "the factory is not asked again");
+
+    // Only an operator's redrive begins a dead letter anew.
+    world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
+    let (dead, event) = requested(FACTORY, 10);
+    world.publish(event.clone()).await;
+    service.until(dead, "dead_lettered").await;
+    world.outcomes(3).await;
+    let calls = world.factory.requests().len();
+    world.publish(event).await;
+    let told = world.outcomes(4).await;
+    assert!(told.iter().filter(|(kind, _)| kind == "jaego.production.dead_lettered.v1").count() == 2, "{told:?}");
+    assert_eq!(service.production_request(dead).await.body["status"], "dead_lettered");
+    assert_eq!(world.factory.requests().len(), calls);
+    service.dead_letters(1).await;
+    world.finish(service).await;
+}

@@ -5,12 +5,12 @@ use diesel_async::AsyncPgConnection;
 use shared::contracts::OutgoingEvent;
 use shared::contracts::stock::{self, StockReceived};
 use shared::db::StoreError;
-use shared::ids::{FactoryId, Quantity, ReceiptId, RequestId, Sku};
+use shared::ids::{FactoryId, InvalidCode, Quantity, ReceiptId, RequestId, Sku};
 use shared::outbox;
 use shared::trace::TraceContext;
 
-use crate::store;
 use crate::store::receipts::ReceiptRow;
+use crate::store::{self, unreadable};
 
 /// Goods to book, for a request that is locked.
 pub(super) struct Goods<'a> {
@@ -66,7 +66,7 @@ impl Goods<'_> {
             actor: self.hand.as_ref().map(|hand| hand.actor.to_owned()),
             reason: self.hand.as_ref().map(|hand| hand.reason.to_owned()),
         };
-        let event = StockReceived {
+        let received = StockReceived {
             receipt_id: id,
             request_id: self.request_id,
             sku: self.sku.clone(),
@@ -74,8 +74,25 @@ impl Goods<'_> {
             factory_id: self.factory_id.clone(),
             received_at: self.at,
         };
-        (receipt, OutgoingEvent::new(&stock::RECEIVED, source, &id.to_string(), self.trace, &event))
+        (receipt, event(&received, source, self.trace))
     }
+}
+
+fn event(received: &StockReceived, source: &str, trace: TraceContext) -> OutgoingEvent {
+    OutgoingEvent::new(&stock::RECEIVED, source, &received.receipt_id.to_string(), trace, received)
+}
+
+/// The event that told of a receipt, once more.
+pub(super) fn told(receipt: &ReceiptRow, source: &str) -> Result<OutgoingEvent, StoreError> {
+    let received = StockReceived {
+        receipt_id: ReceiptId(receipt.id),
+        request_id: RequestId(receipt.request_id),
+        sku: receipt.sku.parse().map_err(|error: InvalidCode| unreadable(error))?,
+        quantity: Quantity::try_from(receipt.quantity).map_err(unreadable)?,
+        factory_id: receipt.factory_id.parse().map_err(|error: InvalidCode| unreadable(error))?,
+        received_at: receipt.received_at,
+    };
+    Ok(event(&received, source, TraceContext::continue_from(Some(&receipt.traceparent))))
 }
 
 /// Books an operator's goods; wake the outbox after the commit.

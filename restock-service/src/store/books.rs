@@ -49,5 +49,9 @@ pub(crate) const BOOKS: Books = Books {
     ],
     totals: "SELECT jsonb_build_object('sku', sku, 'received', sum(quantity)) AS total \
              FROM receipts GROUP BY sku ORDER BY sku",
+    // Nobody tells this service that a request was refused: it stays open here.
+    open: "SELECT jsonb_build_object('id', id, 'sku', sku, 'quantity', quantity, 'status', \
+           CASE WHEN received = 0 THEN 'expected' ELSE 'partly_received' END) AS open FROM production_requests \
+           WHERE cancelled_at IS NULL AND received < quantity ORDER BY id DESC LIMIT 10001",
     increments: None,
 };

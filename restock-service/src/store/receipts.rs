@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql, StoreError};
+use shared::ids::RequestId;
 use uuid::Uuid;
 
 use super::schema::receipts::{self, dsl};
@@ -71,4 +72,14 @@ pub(crate) async fn list(
         query = query.filter(dsl::id.lt(id));
     }
     Ok(query.load(connection).await?)
+}
+
+/// Of one request, the oldest first.
+pub(crate) async fn of_request(
+    connection: &mut AsyncPgConnection,
+    request_id: RequestId,
+    limit: i64,
+) -> Result<Vec<ReceiptRow>, StoreError> {
+    let query = dsl::receipts.filter(dsl::request_id.eq(request_id.0)).order(dsl::id).limit(limit);
+    Ok(query.select(ReceiptRow::as_select()).load(connection).await?)
 }

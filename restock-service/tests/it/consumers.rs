@@ -165,3 +165,27 @@ async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
     assert_eq!(world.number("SELECT count(*) FROM production_requests").await, 0);
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_is_told_what_was_booked() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let request_id = RequestId::generate();
+    let token = world.sign(&claims(request_id, 100));
+    world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(request_id, 100)).await;
+    world.wait_for_number("SELECT count(*) FROM production_requests", 1).await;
+    assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
+    assert_eq!(service.call(&token, &part("b", 40)).await.received(), ("received", 40));
+    world.wait_for_depth("sales.stock-received", 2).await;
+    world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(request_id, 100)).await;
+    world.wait_for_depth("sales.stock-received", 4).await;
+    let vhost = &world.surroundings.vhost;
+    let messages = vhost.broker().get_messages(&vhost.name, "sales.stock-received", 4).await.unwrap();
+    let receipts: std::collections::BTreeSet<String> = messages
+        .iter()
+        .map(|message| serde_json::from_str::<serde_json::Value>(&message.payload).unwrap()["data"].to_string())
+        .collect();
+    assert_eq!(receipts.len(), 2, "each twice, word for word: {receipts:?}");
+    assert_eq!(world.rows().await, [2, 2, 0]);
+    service.stop().await;
+}

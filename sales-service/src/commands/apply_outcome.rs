@@ -2,14 +2,15 @@
 
 use diesel_async::AsyncConnection;
 use shared::amqp::consumer::HandleError;
-use shared::contracts::EventKind;
+use shared::contracts::{EventKind, OutgoingEvent};
 use shared::contracts::production::{self, ProductionOutcome};
 use shared::outbox;
 use shared::trace::TraceContext;
 
-use super::Context;
+use super::{Context, ask_again};
 use super::stock_change::StockChange;
-use crate::domain::replenishment::Outcome;
+use crate::domain::replenishment::{Outcome, Status};
+use crate::store::replenishments::ReplenishmentRow;
 use crate::store::{StoreError, replenishments, shelves};
 
 /// Applies an outcome unless a later one was applied before it.
@@ -40,6 +41,7 @@ pub async fn apply_outcome(
                 return Err(HandleError::Failed(format!("there is no replenishment {}", outcome.request_id)));
             };
             let mut replenishment = row.replenishment()?;
+            outbox::append(connection, missed(&row, replenishment.status, kind)?).await?;
             let at = change.at;
             let Some(shelf) = change.touch(&outcome.sku, trace, false) else { return Ok(()) };
             if !replenishment.apply_outcome(shelf, outcome.revision, what, shelves::moment(at), pause) {
@@ -56,4 +58,15 @@ pub async fn apply_outcome(
         .await?;
     context.outbox.wake();
     Ok(())
+}
+
+/// What production-service cannot have heard, or it would not say so.
+fn missed(row: &ReplenishmentRow, status: Status, kind: &EventKind) -> Result<Option<OutgoingEvent>, StoreError> {
+    let goes_on = [&production::ACCEPTED, &production::DEAD_LETTERED, &production::OVERDUE].contains(&kind);
+    match status {
+        // Its goods are here: whoever is asked again tells of them again.
+        Status::Complete if *kind == production::OVERDUE => ask_again::requested_again(row).map(Some),
+        Status::ClosedShort if goes_on => ask_again::closed(row).map(Some),
+        _ => Ok(None),
+    }
 }

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 use shared::contracts::OutgoingEvent;
-use shared::contracts::production::ProductionRequested;
 use shared::contracts::replenishment::{self, ReplenishmentClosed};
 use shared::idempotency::KeptAnswer;
 use shared::ids::{Quantity, RequestId, Sku};
@@ -11,6 +10,7 @@ use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 
 use super::adjust_stock::no_such_product;
+use super::ask_again::requested;
 use super::stock_change::StockChange;
 use super::{Answered, Asked, Context, Refused, write};
 use crate::domain::replenishment::{Refusal, Replenishment};
@@ -62,7 +62,7 @@ pub async fn request_replenishment(
             replenishments::insert(connection, std::slice::from_ref(&row)).await?;
             let limits = context.limits;
             let mut events = change.save(connection, limits, asked.actor, None).await?.events;
-            events.push(requested(&sku, &row, now, &asked)?);
+            events.push(requested(&row, asked.trace)?);
             outbox::append(connection, events).await?;
             asked.record(connection, "replenishment.request", &row.id.to_string()).await?;
             Ok(asked.keep(connection, render(&row)).await?)
@@ -105,7 +105,7 @@ pub async fn change_replenishment(
                     replenishment.approve(shelf).map_err(|refusal| refused(refusal, shelf))?;
                     row.set(&replenishment, now);
                     row.ordered_at = Some(now);
-                    ("replenishment.approve", Some(requested(&sku, &row, now, &asked)?))
+                    ("replenishment.approve", Some(requested(&row, asked.trace)?))
                 }
                 Change::Close => {
                     let is_asked = replenishment.close(shelf).map_err(|refusal| refused(refusal, shelf))?;
@@ -131,24 +131,6 @@ fn closed(sku: &Sku, row: &ReplenishmentRow, now: DateTime<Utc>, asked: &Asked<'
     let reason = asked.reason.unwrap_or_default().to_owned();
     let closed = ReplenishmentClosed { request_id: RequestId(row.id), sku: sku.clone(), reason, closed_at: now };
     write::event(&replenishment::CLOSED, &row.id.to_string(), asked.trace, &closed)
-}
-
-/// Production is asked for a replenishment that counts as on order from now on.
-fn requested(
-    sku: &Sku,
-    row: &ReplenishmentRow,
-    now: DateTime<Utc>,
-    asked: &Asked<'_>,
-) -> Result<OutgoingEvent, StoreError> {
-    let requested = ProductionRequested {
-        request_id: RequestId(row.id),
-        sku: sku.clone(),
-        quantity: Quantity::try_from(row.quantity).map_err(|_| corrupt("a replenishment's quantity"))?,
-        factory_id: row.factory_id.parse().map_err(|_| corrupt("a replenishment's factory"))?,
-        reason: row.explanation.clone(),
-        requested_at: now,
-    };
-    Ok(write::production_requested(requested, asked.trace))
 }
 
 fn refused(refusal: Refusal, shelf: &Shelf) -> Problem {

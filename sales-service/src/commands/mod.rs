@@ -2,6 +2,7 @@
 
 pub mod adjust_stock;
 pub mod apply_outcome;
+pub mod ask_again;
 pub mod cancel_order;
 pub mod change_replenishment;
 pub mod hand_out;

@@ -1,5 +1,5 @@
 //! The periodic sweep: asks the policy of every product whose position is low, to catch what
-//! events missed, and what a pause held back.
+//! events missed, and what a pause held back; and asks again for what nothing was heard of.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use shared::outbox;
 use shared::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
 
+use super::ask_again::ask_again;
 use super::stock_change::StockChange;
 use super::{Context, write};
 use crate::domain::shelf::Shelf;
 use crate::store::{StoreError, shelves, stock};
 
-/// Sweeps every `every` until `stop`.
-pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
+/// Sweeps every `every` until `stop`; what was ordered and not heard of for `ask_after` is ordered again.
+pub async fn run(context: Context, every: Duration, ask_after: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -24,6 +25,11 @@ pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
         }
         if let Err(error) = sweep(&context).await {
             tracing::warn!(%error, "the sweep was broken off; the next one goes on");
+        }
+        match ask_again(&context, ask_after).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "nothing was heard of replenishments; they were asked for again"),
+            Err(error) => tracing::warn!(%error, "replenishments cannot be asked for again now"),
         }
     }
 }

@@ -205,5 +205,7 @@ pub const BOOKS: Books = Books {
              FROM stock_movements GROUP BY sku) m ON m.sku = s.sku \
              LEFT JOIN (SELECT sku, sum(units) AS received FROM incoming WHERE cause = 'receipt' GROUP BY sku) i \
              ON i.sku = s.sku ORDER BY s.sku",
+    open: "SELECT jsonb_build_object('id', id, 'sku', sku, 'quantity', quantity, 'status', status) AS open \
+           FROM replenishments WHERE status IN ('open', 'stalled') ORDER BY id DESC LIMIT 10001",
     increments: Some(INCREMENTS),
 };

@@ -1,10 +1,11 @@
 //! Replenishments.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use shared::db::{Statement, StatementSql};
 use shared::ids::RequestId;
@@ -18,7 +19,7 @@ use crate::domain::replenishment::{Replenishment, Status};
 pub const BY_HAND: &str = "manual";
 
 /// A replenishment as it is stored.
-#[derive(Debug, Clone, Queryable, Selectable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = replenishments)]
 pub struct ReplenishmentRow {
     /// Its id, and the production request's.
@@ -167,7 +168,7 @@ pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&Replen
 struct Update;
 impl StatementSql for Update {
     const SQL: &'static str = "UPDATE replenishments SET quantity = ?, received = ?, status = ?, revision = ?, \
-        ordered_at = ?, accepted_at = ?, status_since = ?, updated_at = now() WHERE id = ?";
+        ordered_at = ?, accepted_at = ?, status_since = ?, heard_at = now(), asks = 0, updated_at = now() WHERE id = ?";
 }
 
 /// Writes what may change of a replenishment. The caller writes the figures of its product, too
@@ -185,6 +186,30 @@ pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) 
         .run(connection)
         .await?;
     Ok(())
+}
+
+/// Times are doubled up to so often.
+const DOUBLED_MAX: i32 = 4;
+
+/// Those on order that nothing was heard of for `after`, doubled with each time they were asked for since; they count as
+/// asked for now. Those that somebody changes just now are left out: they are heard of.
+pub async fn take_unheard(
+    connection: &mut AsyncPgConnection,
+    after: Duration,
+    limit: i64,
+) -> Result<Vec<ReplenishmentRow>, StoreError> {
+    let taken = diesel::sql_query(
+        "UPDATE replenishments SET heard_at = now(), asks = least(asks + 1, 1000) WHERE id IN (SELECT id \
+         FROM replenishments WHERE status IN ('open', 'stalled') AND heard_at <= now() - $1 * interval '1 second' \
+         AND heard_at <= now() - $1 * (1 << least(asks, $2)) * interval '1 second' \
+         ORDER BY heard_at LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING *",
+    )
+    .bind::<BigInt, _>(i64::try_from(after.as_secs()).unwrap_or(i64::MAX))
+    .bind::<Integer, _>(DOUBLED_MAX)
+    .bind::<BigInt, _>(limit)
+    .load(connection)
+    .await?;
+    Ok(taken)
 }
 
 /// A replenishment whose goods are still to come, with its factory's lead time.

@@ -119,6 +119,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         status_since -> Nullable<Timestamptz>,
+        heard_at -> Timestamptz,
+        asks -> SmallInt,
     }
 }
 

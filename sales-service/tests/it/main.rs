@@ -14,6 +14,7 @@ mod imports;
 mod intake;
 mod keys;
 mod known;
+mod lost;
 mod messages;
 mod migrate;
 mod operators;

@@ -310,7 +310,7 @@ async fn ordered_at(shop: &Shop, reason: &str) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(shop.sql_one(sql, &[&reason]).await.get(0)).expect("a time")
 }
 
-fn outcome(id: &str, what: &str, revision: i64) -> Vec<u8> {
+pub fn outcome(id: &str, what: &str, revision: i64) -> Vec<u8> {
     let data = json!({
         "request_id": id, "sku": "CP-1", "quantity": 10, "factory_id": "FF-1", "revision": revision,
         "at": "2026-11-22T00:00:00Z", "reason": "test",

@@ -34,6 +34,7 @@ async fn down_undoes_up() {
     let lease = include_str!("../../../shared/migrations/0001-01-11-000000_relay_lease/down.sql");
     let audit_turns = include_str!("../../../shared/migrations/0001-01-10-000000_audit_turns/down.sql");
     let audited = include_str!("../../migrations/2026-11-30-000005_audited/down.sql");
+    let heard = include_str!("../../migrations/2026-11-30-000006_heard/down.sql");
     let heartbeat = include_str!("../../../shared/migrations/0001-01-09-000000_heartbeat/down.sql");
     let by_id = include_str!("../../../shared/migrations/0001-01-08-000000_outbox_by_id/down.sql");
     let versions = include_str!("../../migrations/2026-11-30-000001_versions/down.sql");
@@ -41,6 +42,7 @@ async fn down_undoes_up() {
     let keys = include_str!("../../migrations/2026-11-30-000003_order_keys/down.sql");
     let lines = include_str!("../../migrations/2026-11-30-000004_order_lines_key/down.sql");
     for down in [
+        heard,
         audited,
         lines,
         keys,

@@ -2,7 +2,7 @@
 //! acknowledgement for all of them.
 //!
 //! A batch is all or nothing, and never the last word: when it fails, or one of its messages needs a path of its own
-//! (it cannot be read), its messages are handled one by one, as without it. So attempts,
+//! (it cannot be read, it is redriven), its messages are handled one by one, as without it. So attempts,
 //! retries and dead letters are those of single messages.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use lapin::message::Delivery;
 use tracing::Instrument;
 
 use super::consumer::{HandleError, Subscription, to_its_end};
+use super::letter::is_redriven;
 use crate::contracts::ReceivedEvent;
 use crate::trace::TraceContext;
 
@@ -24,6 +25,9 @@ pub type BatchHandler = Arc<dyn Fn(Vec<TracedEvent>) -> BoxFuture<'static, Resul
 /// Handles what was delivered together; false when it must be handled one by one, and nothing has happened yet.
 pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[Delivery]) -> bool {
     let Some(handler) = subscription.batch_handler.as_ref().filter(|_| deliveries.len() > 1) else { return false };
+    if deliveries.iter().any(is_redriven) {
+        return false;
+    }
     let Some(events) = deliveries.iter().map(|one| ReceivedEvent::parse(&one.data).ok()).collect::<Option<Vec<_>>>() else {
         return false;
     };

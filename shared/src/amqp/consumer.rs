@@ -22,7 +22,7 @@ use super::batch::{self, BatchHandler, TracedEvent};
 use super::connection::{self, Backoff};
 use super::deliveries::Deliveries;
 use super::health::{BrokerHealth, CONNECTION};
-use super::letter::{dead_message, handled_headers, message_id, storable};
+use super::letter::{dead_message, handled_headers, is_redriven, message_id, storable};
 use super::retries::{self, Retries};
 use super::topology::Queue;
 use crate::contracts::{DecodeError, ReceivedEvent};
@@ -107,8 +107,9 @@ impl Subscription {
     }
 
     /// Handles a message.
-    pub(super) async fn handle(&self, body: &[u8]) -> Result<Handled, HandleError> {
-        let event = ReceivedEvent::parse(body)?;
+    pub(super) async fn handle(&self, body: &[u8], is_redriven: bool) -> Result<Handled, HandleError> {
+        let mut event = ReceivedEvent::parse(body)?;
+        event.is_redriven = is_redriven;
         let span = tracing::info_span!("consume", queue = self.queue.name, event = event.kind, event_id = event.id);
         let trace = event.trace().enter(&span);
         to_its_end((self.handler)(event, trace).instrument(span)).await
@@ -303,7 +304,7 @@ impl Consumers {
     ) -> Option<Outcome> {
         let mut backoff = Backoff::default();
         loop {
-            let settled = match subscription.handle(&delivery.data).await {
+            let settled = match subscription.handle(&delivery.data, is_redriven(delivery)).await {
                 Ok(_) => Ok(Outcome::Handled),
                 Err(HandleError::Store(error)) if error.is_unavailable() => Err(error),
                 Err(HandleError::Decode(error)) => self.bury(subscription, delivery, &error).await,

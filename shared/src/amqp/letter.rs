@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::properties;
+use super::topology::REDRIVE;
 use crate::dead_letters::REDELIVERED_HEADER;
 use crate::dead_letters::intake::DeadMessage;
 
@@ -18,6 +19,11 @@ pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
         body: delivery.data.clone(),
         is_redelivered: delivery.redelivered,
     }
+}
+
+/// Somebody has sent it back from outside; what this service sends back does not come through the broker.
+pub(super) fn is_redriven(delivery: &Delivery) -> bool {
+    delivery.exchange.as_str() == REDRIVE
 }
 
 /// The message's id; one without is named by its body, the same each time it is delivered.

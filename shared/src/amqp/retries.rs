@@ -137,7 +137,7 @@ impl Retries<'_> {
     }
 
     async fn retry(&self, subscription: &Subscription, row: Row) -> Result<(), StoreError> {
-        let (reason, error) = match subscription.handle(&row.body).await {
+        let (reason, error) = match subscription.handle(&row.body, row.dead_letter_id.is_some()).await {
             Ok(handled) => return self.finish(&row, handled).await,
             // The claim runs out by itself; the attempt does not count.
             Err(HandleError::Store(error)) if error.is_unavailable() => return Err(error),

@@ -106,6 +106,9 @@ pub struct ReceivedEvent {
     /// The whole event as it came, for who must hand it on unchanged.
     #[serde(skip)]
     pub raw: Vec<u8>,
+    /// An operator has sent it back: it was given up before.
+    #[serde(skip)]
+    pub is_redriven: bool,
 }
 
 /// Why a message cannot be understood; it is dead-lettered at once.

@@ -16,7 +16,7 @@ use crate::db::StoreError;
 /// Wait after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often letters are counted.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often old letters are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -63,7 +63,7 @@ impl DeadLetters {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.ordered.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait.min(COUNT_EVERY)) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `jaegoctl audit`: the rules of each service's books, and that the books agree with each other.
 
+mod open;
 mod received;
 
 use std::{
@@ -13,7 +14,10 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use self::received::{Books, Difference, Watch, received};
+use self::{
+    open::{Astray, open},
+    received::{Books, Watch, received},
+};
 use crate::{
     api::Api,
     args::duration,
@@ -33,8 +37,9 @@ const TOLD_MAX: usize = 50;
 ///
 /// Each service proves the rules of its own books over one snapshot of its database. Then the books
 /// are compared: what restock-service booked as received must, product by product, be what
-/// sales-service applied to stock and what production-service saw. Receipts take a moment to get
-/// there, so books that differ are looked at again until they agree or --wait is over; only a
+/// sales-service applied to stock and what production-service saw; and what sales-service has on order
+/// must be under way in production-service and expected by restock-service. Messages take a moment to
+/// get there, so books that differ are looked at again until they agree or --wait is over; only a
 /// difference that stayed all the time is reported.
 ///
 /// Ends with 0 when all is well, with 5 when a rule is broken or books do not agree, with 3 when a
@@ -62,7 +67,45 @@ struct Check {
 }
 
 /// What one service answered in one round.
-type Answer = Result<(Report, received::Received)>;
+type Answer = Result<(Report, Told)>;
+
+/// What is compared of it.
+#[derive(Debug, Clone)]
+struct Told {
+    received: received::Received,
+    open: open::Open,
+}
+
+/// What has differed in every round.
+#[derive(Debug, Default)]
+struct Comparison {
+    received: Watch,
+    astray: Option<Vec<Astray>>,
+}
+
+impl Comparison {
+    fn observe(&mut self, answers: &BTreeMap<Service, Answer>) -> Option<()> {
+        let of = |service| Some(&answers.get(&service)?.as_ref().ok()?.1);
+        let (sales, production, restock) = (of(Service::Sales)?, of(Service::Production)?, of(Service::Restock)?);
+        let received = |told: &Told| told.received.clone();
+        self.received.observe(Books {
+            restock: received(restock),
+            sales: received(sales),
+            production: received(production),
+        });
+        let astray = open::astray(&sales.open, &production.open, &restock.open);
+        self.astray = Some(open::still(self.astray.take(), astray));
+        Some(())
+    }
+
+    fn astray(&self) -> &[Astray] {
+        self.astray.as_deref().unwrap_or_default()
+    }
+
+    fn agrees(&self) -> bool {
+        self.received.agrees() && self.astray().is_empty()
+    }
+}
 
 impl Audit {
     pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
@@ -70,31 +113,32 @@ impl Audit {
         for service in Service::ALL {
             apis.push(connection.api(service)?);
         }
-        let (answers, watch) = self.ask_until_quiet(&apis).await;
-        let differences = watch.as_ref().map(Watch::differences);
-        let exit = exit_of(&answers, differences.as_deref());
-        output.document(&document(&apis, &answers, differences.as_deref(), exit));
-        show(output, &apis, &answers, watch.as_ref());
+        let (answers, comparison) = self.ask_until_quiet(&apis).await;
+        let exit = exit_of(&answers, comparison.as_ref());
+        output.document(&document(&apis, &answers, comparison.as_ref(), exit));
+        show(output, &apis, &answers, comparison.as_ref());
         Ok(exit)
     }
 
     /// Asks all services, again and again while their books differ. The comparison is missing when a
     /// service did not answer.
-    async fn ask_until_quiet(&self, apis: &[Api]) -> (BTreeMap<Service, Answer>, Option<Watch>) {
+    async fn ask_until_quiet(&self, apis: &[Api]) -> (BTreeMap<Service, Answer>, Option<Comparison>) {
         let mut spinner = Spinner::new("Each service proves its books");
-        let (mut watch, mut pause) = (Watch::default(), PAUSE);
+        let (mut comparison, mut pause) = (Comparison::default(), PAUSE);
         let begun = Instant::now();
         loop {
             let answers = ask(apis).await;
-            let Some(books) = books_of(&answers) else { return (answers, None) };
-            watch.observe(books);
+            if comparison.observe(&answers).is_none() {
+                return (answers, None);
+            }
             let left = self.wait.saturating_sub(begun.elapsed());
-            if watch.agrees() || left.is_zero() {
-                return (answers, Some(watch));
+            if comparison.agrees() || left.is_zero() {
+                return (answers, Some(comparison));
             }
             spinner.doing(&format!(
-                "Books differ in {} products; receipts may be under way, looking again for up to {} s",
-                watch.differences().len(),
+                "Books differ in {} products and {} requests; messages may be under way, looking again for up to {} s",
+                comparison.received.differences().len(),
+                comparison.astray().len(),
                 left.as_secs() + 1
             ));
             tokio::time::sleep(pause.min(left)).await;
@@ -117,20 +161,16 @@ async fn ask(apis: &[Api]) -> BTreeMap<Service, Answer> {
 
 async fn ask_one(api: &Api) -> Answer {
     let body = api.get("/api/v1/audit", &[]).await?;
-    let received = received(&body).map_err(|what| Failure::not_understood(api.service(), what))?;
+    let told = || Ok::<_, String>(Told { received: received(&body)?, open: open(&body)? });
+    let told = told().map_err(|what| Failure::not_understood(api.service(), what))?;
     let report = Report::deserialize(body).map_err(|error| Failure::not_understood(api.service(), error))?;
-    Ok((report, received))
-}
-
-fn books_of(answers: &BTreeMap<Service, Answer>) -> Option<Books> {
-    let of = |service| Some(answers.get(&service)?.as_ref().ok()?.1.clone());
-    Some(Books { restock: of(Service::Restock)?, sales: of(Service::Sales)?, production: of(Service::Production)? })
+    Ok((report, told))
 }
 
 /// Books that are known to be off matter most; then that some could not be looked at.
-fn exit_of(answers: &BTreeMap<Service, Answer>, differences: Option<&[Difference]>) -> Exit {
+fn exit_of(answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>) -> Exit {
     let broken = answers.values().flatten().any(|(report, _)| !report.ok);
-    if broken || differences.is_some_and(|differences| !differences.is_empty()) {
+    if broken || comparison.is_some_and(|comparison| !comparison.agrees()) {
         return Exit::NotWell;
     }
     answers.values().find_map(|answer| answer.as_ref().err()).map_or(Exit::Ok, |failure| failure.exit)
@@ -139,7 +179,7 @@ fn exit_of(answers: &BTreeMap<Service, Answer>, differences: Option<&[Difference
 fn document(
     apis: &[Api],
     answers: &BTreeMap<Service, Answer>,
-    differences: Option<&[Difference]>,
+    comparison: Option<&Comparison>,
     exit: Exit,
 ) -> Value {
     let services: Vec<Value> = apis
@@ -152,10 +192,16 @@ fn document(
             }
         })
         .collect();
-    json!({"ok": exit == Exit::Ok, "services": services, "compared": differences.is_some(), "differences": differences})
+    json!({
+        "ok": exit == Exit::Ok,
+        "services": services,
+        "compared": comparison.is_some(),
+        "differences": comparison.map(|comparison| comparison.received.differences()),
+        "astray": comparison.map(Comparison::astray),
+    })
 }
 
-fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, Answer>, watch: Option<&Watch>) {
+fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>) {
     let mut table = Rows::new(["SERVICE", "BOOKS", "AS OF", "SOURCE"]);
     let mut broken = Vec::new();
     let mut failures = Vec::new();
@@ -183,28 +229,39 @@ fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, Answer>, watch
     for (service, check) in broken {
         output.line(format!("{service} breaks {}: {}", check.name, check.detail));
     }
-    show_comparison(output, watch);
+    show_comparison(output, comparison);
     for failure in failures {
         say(&format!("error: {failure}"));
     }
 }
 
-fn show_comparison(output: Output, watch: Option<&Watch>) {
-    let Some(watch) = watch else {
+fn show_comparison(output: Output, comparison: Option<&Comparison>) {
+    let Some(comparison) = comparison else {
         output.line("The services' books were not compared: not all of them are known.");
         return;
     };
-    let (products, units) = watch.compared();
-    let differences = watch.differences();
+    let (products, units) = comparison.received.compared();
+    let differences = comparison.received.differences();
     if differences.is_empty() {
         output.line(format!("The services agree on what was received: {units} units of {products} products."));
-        return;
+    } else {
+        output.line(format!("The services do not agree on {} of {products} products:", differences.len()));
+        tell(output, &differences);
     }
-    output.line(format!("The services do not agree on {} of {products} products:", differences.len()));
-    for difference in differences.iter().take(TOLD_MAX) {
-        output.line(difference.to_string());
+    if comparison.astray().is_empty() {
+        output.line("The services agree on what is on order.");
+    } else {
+        output.line(format!("{} requests are not open in every service:", comparison.astray().len()));
+        tell(output, comparison.astray());
+        output.line("What was lost on the way is asked for again within minutes; what stays needs a person.");
     }
-    if differences.len() > TOLD_MAX {
-        output.line(format!("and {} more (--json shows all)", differences.len() - TOLD_MAX));
+}
+
+fn tell(output: Output, all: &[impl ToString]) {
+    for one in all.iter().take(TOLD_MAX) {
+        output.line(one.to_string());
+    }
+    if all.len() > TOLD_MAX {
+        output.line(format!("and {} more (--json shows all)", all.len() - TOLD_MAX));
     }
 }

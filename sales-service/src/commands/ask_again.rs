@@ -1,0 +1,71 @@
+//! What was ordered and not heard of for long is ordered again, under the same id: whatever was lost on the way comes
+//! back by itself. production-service tells again how its request stands, and restock-service what it has booked.
+
+use std::time::Duration;
+
+use diesel_async::AsyncConnection;
+use shared::contracts::OutgoingEvent;
+use shared::contracts::production::ProductionRequested;
+use shared::contracts::replenishment::{self, ReplenishmentClosed};
+use shared::ids::{Quantity, RequestId};
+use shared::outbox;
+use shared::trace::TraceContext;
+
+use super::{Context, write};
+use crate::store::replenishments::ReplenishmentRow;
+use crate::store::{StoreError, corrupt, replenishments};
+
+/// Most replenishments in one transaction.
+const BATCH: i64 = 200;
+
+/// Asks for all that nothing was heard of for `after`, doubled with each time it was asked for in vain; answers how many
+/// they are.
+pub async fn ask_again(context: &Context, after: Duration) -> Result<usize, StoreError> {
+    let mut total = 0;
+    loop {
+        let mut connection = context.pool.get().await?;
+        let asked = connection
+            .transaction(async |connection| {
+                let unheard = replenishments::take_unheard(connection, after, BATCH).await?;
+                let events = unheard.iter().map(requested_again).collect::<Result<Vec<_>, _>>()?;
+                outbox::append(connection, events).await?;
+                Ok::<_, StoreError>(unheard.len())
+            })
+            .await?;
+        if asked == 0 {
+            return Ok(total);
+        }
+        context.outbox.wake();
+        total += asked;
+    }
+}
+
+/// The event that asks for this replenishment.
+pub(super) fn requested(row: &ReplenishmentRow, trace: TraceContext) -> Result<OutgoingEvent, StoreError> {
+    let requested = ProductionRequested {
+        request_id: RequestId(row.id),
+        sku: row.sku.parse().map_err(|_| corrupt("a replenishment's SKU"))?,
+        quantity: Quantity::try_from(row.quantity).map_err(|_| corrupt("a replenishment's quantity"))?,
+        factory_id: row.factory_id.parse().map_err(|_| corrupt("a replenishment's factory"))?,
+        reason: row.explanation.clone(),
+        requested_at: row.ordered_at.unwrap_or(row.created_at),
+    };
+    Ok(write::production_requested(requested, trace))
+}
+
+/// The same in the trace of what caused it.
+pub(super) fn requested_again(row: &ReplenishmentRow) -> Result<OutgoingEvent, StoreError> {
+    requested(row, TraceContext::continue_from(Some(&row.traceparent)))
+}
+
+/// The event that told that this replenishment is closed, once more.
+pub(super) fn closed(row: &ReplenishmentRow) -> Result<OutgoingEvent, StoreError> {
+    let closed = ReplenishmentClosed {
+        request_id: RequestId(row.id),
+        sku: row.sku.parse().map_err(|_| corrupt("a replenishment's SKU"))?,
+        reason: String::new(),
+        closed_at: row.updated_at,
+    };
+    let trace = TraceContext::continue_from(Some(&row.traceparent));
+    Ok(write::event(&replenishment::CLOSED, &row.id.to_string(), trace, &closed))
+}
