@@ -212,3 +212,9 @@ async fn claim(
     attempts::begin(connection, &rows, lease).await?;
     Ok(calls)
 }
+
+/// How long it is until something is due; None when nothing will be.
+pub async fn next_due(context: &Context) -> Result<Option<Duration>, StoreError> {
+    let in_s = work::next_in_s(&*context.pool.get().await?).await?;
+    Ok(in_s.map(|in_s| Duration::try_from_secs_f64(in_s).unwrap_or_default()))
+}

@@ -25,7 +25,7 @@ pub use factory_client::FactoryClient;
 
 use crate::commands::Context;
 use crate::commands::callback_url::CallbackUrls;
-use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests};
+use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests, next_due};
 use crate::commands::give_up_waiting::{Hopeless, give_up_waiting};
 use crate::commands::in_hand::{Held, InHand};
 use crate::commands::leave_calls::leave_calls;
@@ -40,6 +40,8 @@ use tallies::Tallies;
 const RECORD_FOR: Duration = Duration::from_secs(30);
 /// The last try may begin a pause late (5 s at most), and takes time itself.
 const RECORD_LAST_TRY: Duration = Duration::from_secs(15);
+/// When nothing is to be done it is looked for what other replicas have left.
+const IDLE: Duration = Duration::from_secs(5);
 /// Whatever is set: no call is lost while the factory may still answer in time.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
@@ -89,6 +91,8 @@ struct Found {
     claimed: Claimed,
     /// There may be more to do as soon as this process has places again.
     is_full: bool,
+    /// When to look again by the clock.
+    look_in: Duration,
 }
 
 impl Worker {
@@ -119,7 +123,7 @@ impl Worker {
                 calls.spawn(Arc::clone(&worker).deliver(call, held, recorder.clone()));
             }
             worker.give_up_all(found.claimed.hopeless, &mut calls);
-            worker.wait(&mut calls, found.is_full, &stop).await;
+            worker.wait(&mut calls, found.is_full, found.look_in, &stop).await;
         }
         drop(recorder);
         let all_ended = async {
@@ -143,8 +147,8 @@ impl Worker {
     }
 
     /// Until something may have become due, a place has become free, or it is time to look anyway.
-    async fn wait(&self, calls: &mut JoinSet<()>, is_full: bool, stop: &CancellationToken) {
-        let clock = tokio::time::sleep(self.poll());
+    async fn wait(&self, calls: &mut JoinSet<()>, is_full: bool, look_in: Duration, stop: &CancellationToken) {
+        let clock = tokio::time::sleep(look_in);
         tokio::pin!(clock);
         loop {
             tokio::select! {
@@ -171,13 +175,26 @@ impl Worker {
         // By the clock: nobody's call is lost because another one ended.
         if lost_looked_for_at.is_none_or(|at| at.elapsed() >= self.poll()) {
             if !self.reclaim().await {
-                return Found { claimed: Claimed::default(), is_full: false };
+                return Found { claimed: Claimed::default(), is_full: false, look_in: self.poll() };
             }
             *lost_looked_for_at = Some(Instant::now());
         }
         let free = self.settings.concurrency.saturating_sub(under_way);
         let claimed = if free > 0 { self.claim(free).await } else { Claimed::default() };
-        Found { is_full: claimed.calls.len() >= free, claimed }
+        let is_full = claimed.calls.len() >= free;
+        let look_in = if claimed.calls.is_empty() && !is_full { self.look_in().await } else { self.poll() };
+        Found { claimed, is_full, look_in }
+    }
+
+    /// Until something is due. What is due and held back, by its factory or by somebody who has locked it, is looked for
+    /// at each poll.
+    async fn look_in(&self) -> Duration {
+        match next_due(&self.context).await {
+            Ok(None) => IDLE,
+            Ok(Some(due)) if due.is_zero() => self.poll(),
+            Ok(Some(due)) => due.min(IDLE),
+            Err(_) => self.poll(),
+        }
     }
 
     /// Takes back calls whose makers are gone; false when the store is away.

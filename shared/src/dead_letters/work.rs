@@ -45,6 +45,7 @@ impl DeadLetters {
                 .build(),
         };
         let (mut counted, mut pruned): (Option<Instant>, Option<Instant>) = (None, None);
+        let mut send_at = Instant::now();
         let is_time = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         while !stop.is_cancelled() {
             if is_time(counted, COUNT_EVERY) {
@@ -55,15 +56,18 @@ impl DeadLetters {
                 pruned = Some(Instant::now());
                 self.told("prune", self.prune().await);
             }
-            let wait = match self.told("redrive", self.send_due().await) {
-                Some(Sending::Sent) => continue,
-                Some(Sending::Wait(wait)) => wait,
-                None => AFTER_ERROR,
-            };
+            if Instant::now() >= send_at {
+                let wait = match self.told("redrive", self.send_due().await) {
+                    Some(Sending::Sent) => continue,
+                    Some(Sending::Wait(wait)) => wait,
+                    None => AFTER_ERROR,
+                };
+                send_at = Instant::now() + wait;
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.ordered.notified() => {}
-                () = tokio::time::sleep(wait.min(COUNT_EVERY)) => {}
+                () = self.ordered.notified() => send_at = Instant::now(),
+                () = tokio::time::sleep(COUNT_EVERY.min(send_at.saturating_duration_since(Instant::now()))) => {}
             }
         }
     }
