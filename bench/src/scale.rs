@@ -35,6 +35,8 @@ pub struct Scale {
     pub requests: u64,
     /// Samples on an idle system.
     pub samples: usize,
+    /// How long nothing happens.
+    pub idle: Duration,
     /// Orders stored at each step of growth.
     pub stored: &'static [u64],
     /// Lines that wait for one receipt.
@@ -64,6 +66,7 @@ impl Scale {
             callbacks: 20_000,
             requests: 20_000,
             samples: 200,
+            idle: Duration::from_secs(20),
             stored: &[0, 1_000_000, 10_000_000],
             waiting: 1_000_000,
             surge: 15,
@@ -100,6 +103,7 @@ impl Scale {
             callbacks: 500,
             requests: 200,
             samples: 5,
+            idle: Duration::from_secs(2),
             stored: &[2_000],
             waiting: 5_000,
             surge: 3,

@@ -93,6 +93,8 @@ pub struct Overdue {
 pub struct LeadTimes {
     /// How often they are measured; a factory's figures change no more often.
     pub measure_every_ms: u64,
+    /// How often every factory is told of as it is, seconds.
+    pub tell_every_s: u64,
     /// Fewer samples say nothing.
     pub samples_min: u16,
     /// So many of the newest samples count.
@@ -156,6 +158,7 @@ impl shared::settings::Settings for Settings {
         );
         let lead_time = &self.lead_time;
         require(lead_time.measure_every_ms >= 1, "lead_time.measure_every_ms: must be at least 1");
+        require((1..=86_400).contains(&lead_time.tell_every_s), "lead_time.tell_every_s: must be 1 to 86400");
         require((1..=1000).contains(&lead_time.samples_max), "lead_time.samples_max: must be 1 to 1000");
         require(
             (1..=lead_time.samples_max).contains(&lead_time.samples_min),
@@ -199,6 +202,11 @@ impl LeadTimes {
     /// Between two measurements.
     pub fn measure_every(&self) -> Duration {
         Duration::from_millis(self.measure_every_ms)
+    }
+
+    /// Between two times that every factory is told of.
+    pub fn tell_every(&self) -> Duration {
+        Duration::from_secs(self.tell_every_s)
     }
 }
 

@@ -93,7 +93,12 @@ pub struct Outbox {
 impl Outbox {
     /// With the bound from the settings.
     pub fn new(pending_max: i64) -> Self {
-        Self { bell: Arc::new(Notify::new()), written: Arc::new(Notify::new()), pending: Arc::new(AtomicI64::new(0)), pending_max }
+        Self {
+            bell: Arc::new(Notify::new()),
+            written: Arc::new(Notify::new()),
+            pending: Arc::new(AtomicI64::new(0)),
+            pending_max,
+        }
     }
 
     /// Call after a commit that appended messages.

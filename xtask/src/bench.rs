@@ -35,6 +35,8 @@ pub(crate) enum Case {
     Delivery,
     /// From a refused order to the factory, and from its callback to stock.
     EndToEnd,
+    /// A stack that nobody uses.
+    Idle,
     /// With millions of orders stored, and over a longer time.
     Growth,
 }

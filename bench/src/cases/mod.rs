@@ -4,6 +4,7 @@ mod delivery;
 mod end_to_end;
 mod fresh;
 mod growth;
+mod idle;
 mod intake;
 mod memory;
 mod receipts;
@@ -31,14 +32,16 @@ pub enum Case {
     Delivery,
     /// One thing at a time.
     EndToEnd,
+    /// Nothing at all.
+    Idle,
     /// Much, and long.
     Growth,
 }
 
 impl Case {
     /// All, in the order in which they are told.
-    pub const ALL: [Self; 6] =
-        [Self::Intake, Self::Relay, Self::Receipts, Self::Delivery, Self::EndToEnd, Self::Growth];
+    pub const ALL: [Self; 7] =
+        [Self::Intake, Self::Relay, Self::Receipts, Self::Delivery, Self::EndToEnd, Self::Idle, Self::Growth];
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Case {
             Self::Receipts => "receipts",
             Self::Delivery => "delivery",
             Self::EndToEnd => "end-to-end",
+            Self::Idle => "idle",
             Self::Growth => "growth",
         }
     }
@@ -60,6 +64,7 @@ impl Case {
             Self::Receipts => "Receipts of goods",
             Self::Delivery => "Delivery to a factory",
             Self::EndToEnd => "End to end, idle",
+            Self::Idle => "A stack that nobody uses",
             Self::Growth => "Growth",
         }
     }
@@ -71,6 +76,7 @@ impl Case {
             Self::Receipts => receipts::measure(wanted).await,
             Self::Delivery => delivery::measure(wanted).await,
             Self::EndToEnd => end_to_end::measure(wanted).await,
+            Self::Idle => idle::measure(wanted).await,
             Self::Growth => growth::measure(wanted).await,
         }
     }

@@ -88,8 +88,8 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     });
     result.notes.push(format!(
         "Half of the events need a subscriber (`{NEEDED}`, a quorum queue that nobody reads meanwhile), half have none \
-         (`{FREE}`). Ours: from the commit of the burst, written while the service runs and looks at its outbox every \
-         500 ms, to the last row's deletion. The baseline reads {WINDOW} rows, publishes each and waits for its confirm, \
+         (`{FREE}`). Ours: from the commit of the burst, written beside the service, which is told of it, to the last row's \
+         deletion. The baseline reads {WINDOW} rows, publishes each and waits for its confirm, \
          deletes the {WINDOW}; over {} events.",
         stage.scale.one_by_one
     ));
@@ -109,7 +109,7 @@ async fn burst(client: &Client, events: u64) -> anyhow::Result<Instant> {
         "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
          SELECT CAST(gen_random_uuid() AS text), 'jaego.events', CASE WHEN n % 2 = 0 THEN '{NEEDED}' ELSE '{FREE}' END, \
          'application/cloudevents+json', '{{}}', convert_to(repeat('x', 400), 'UTF8'), n % 2 = 0 \
-         FROM generate_series(1, {events}) n"
+         FROM generate_series(1, {events}) n; NOTIFY jaego_outbox"
     );
     client.batch_execute(&sql).await.context("cannot write a burst")?;
     Ok(Instant::now())

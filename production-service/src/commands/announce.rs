@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use serde_json::{Map, json};
 use shared::amqp::topology;
-use shared::contracts::{self, OutgoingEvent};
 use shared::contracts::production::{self, ProductionOutcome};
+use shared::contracts::{self, OutgoingEvent};
 use shared::db::StoreError;
 use shared::dead_letters::{self, Death, End, NewLetter};
 use shared::outbox;
@@ -91,8 +91,9 @@ pub(super) async fn arrivals(
     new: &[NewRequest],
     traces: &[TraceContext],
 ) -> Result<(), StoreError> {
-    let announced =
-        |(one, trace): (&NewRequest, &TraceContext)| Some(event(&one.state, one.change.announcement.as_ref()?, Utc::now(), *trace));
+    let announced = |(one, trace): (&NewRequest, &TraceContext)| {
+        Some(event(&one.state, one.change.announcement.as_ref()?, Utc::now(), *trace))
+    };
     let events: Vec<OutgoingEvent> = new.iter().zip(traces).filter_map(announced).collect();
     outbox::append(connection, events).await
 }

@@ -3,6 +3,8 @@
 //! A request has one lead time, to the receipt that completes it: only then is it received, and a
 //! delivery in many parts weighs no more than another.
 
+use std::time::Instant;
+
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use shared::db::StoreError;
 use shared::outbox;
@@ -18,8 +20,10 @@ use crate::store::{factories, lead_times, lock_factory};
 /// Factories that are looked at in one go.
 const PAGE: i64 = 100;
 
-/// Measures every so often until `stop`.
+/// Measures every so often until `stop`. More seldom every factory is told of as it is: what was lost on the way comes
+/// back by itself.
 pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken) {
+    let mut told_at = Instant::now();
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -28,7 +32,26 @@ pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken)
         if let Err(error) = measure_lead_times(&context, &settings).await {
             tracing::warn!(%error, "lead times were not measured; the next round does it");
         }
+        if told_at.elapsed() >= settings.tell_every() {
+            told_at = Instant::now();
+            if let Err(error) = tell_all(&context).await {
+                tracing::warn!(%error, "factories cannot be told of now");
+            }
+        }
     }
+}
+
+/// Tells of every factory again, under the revision that it has: who knows it ignores it.
+async fn tell_all(context: &Context) -> Result<(), StoreError> {
+    let mut connection = context.pool.get().await?;
+    let mut page = factories::list(&mut connection, None, PAGE).await?;
+    while let Some(last) = page.last().map(|factory| factory.id.clone()) {
+        let events: Vec<_> = page.iter().map(|factory| factory_changed(factory, TraceContext::new_root())).collect();
+        outbox::append(&connection, events).await?;
+        context.outbox.wake();
+        page = factories::list(&mut connection, Some(last.as_str()), PAGE).await?;
+    }
+    Ok(())
 }
 
 /// One round over all factories. Nothing is locked or written for one whose figures stay as they are.

@@ -25,7 +25,8 @@ pub(crate) async fn keep_request(context: &Context, news: RequestNews) -> Result
                 return Ok(0);
             }
             let receipts = store::receipts::of_request(connection, id, RECEIPTS_MAX).await?;
-            let events = receipts.iter().map(|receipt| booking::told(receipt, source)).collect::<Result<Vec<_>, _>>()?;
+            let events =
+                receipts.iter().map(|receipt| booking::told(receipt, source)).collect::<Result<Vec<_>, _>>()?;
             outbox::append(connection, events).await?;
             Ok::<_, StoreError>(receipts.len())
         })

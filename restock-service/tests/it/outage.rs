@@ -1,7 +1,14 @@
 //! The store is away, or something holds what it needs: no goods are lost.
 
+use std::time::Duration;
+
 use futures::future::join_all;
+use restock_service::app::IDENTITY;
 use serde_json::json;
+use shared::db::migrate;
+use shared::settings::Settings as _;
+use testkit::provision::create_database;
+use testkit::servers::{PostgresOptions, PostgresServer, find_postgres};
 use testkit::wait_until;
 use tokio_postgres::Client;
 
@@ -72,4 +79,58 @@ async fn a_callback_whose_request_is_held_for_long_waits_until_it_is_free() {
     holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(begun.await.unwrap().received(), ("received", 60));
     service.stop().await;
+}
+
+/// So many callbacks come, one each tenth of a second; PostgreSQL is stopped after some, and started after some more.
+const CALLS: usize = 80;
+const STOPPED_AFTER: usize = 20;
+const STARTED_AFTER: usize = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_goods_are_lost_when_postgresql_is_stopped_and_started_under_load() {
+    let (folder, binaries, options) =
+        (tempfile::tempdir().unwrap(), find_postgres().unwrap(), PostgresOptions::default());
+    let mut server = Some(PostgresServer::start(&binaries, folder.path(), &options).await.unwrap());
+    let admin_url = server.as_ref().unwrap().admin_url();
+    let url = create_database(&admin_url, "restock", "restock", "a-secret").await.unwrap();
+    let (world, plain_url) = (World::new().await, format!("{url}?sslmode=disable"));
+    let changed = [("DATABASE__URL", plain_url.as_str())];
+    migrate(&world.settings(&changed).common().database, (IDENTITY.migrations)()).await.unwrap();
+    let service = world.start(&changed).await;
+    let world = &service.world;
+    assert_eq!(service.call(&world.token(10), &part("first", 10)).await.received(), ("received", 10));
+
+    let mut clock = tokio::time::interval(Duration::from_millis(100));
+    let (mut calls, mut stopping, mut starting) = (Vec::new(), None, None);
+    for number in 0..CALLS {
+        clock.tick().await;
+        calls.push(service.begin_call(&world.token(10), &part(&format!("part-{number}"), 10)));
+        if number == STOPPED_AFTER {
+            stopping = Some(tokio::spawn(server.take().unwrap().stop()));
+        }
+        if number == STARTED_AFTER {
+            stopping.take().unwrap().await.unwrap().unwrap();
+            let (binaries, dir) = (binaries.clone(), folder.path().to_owned());
+            starting =
+                Some(tokio::spawn(
+                    async move { PostgresServer::start(&binaries, &dir, &PostgresOptions::default()).await },
+                ));
+        }
+    }
+    let server = starting.unwrap().await.unwrap().unwrap();
+    // Held until they are booked, or told so late that they are booked after the answer.
+    for call in join_all(calls).await {
+        let answer = call.unwrap();
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+    }
+    let sql = connect(&url).await;
+    let expected = 10 + 10 * i64::try_from(CALLS).unwrap();
+    wait_until("all goods to be booked", SOON, async || {
+        let row = sql.query_one("SELECT sum(quantity)::int8 FROM receipts", &[]).await.unwrap();
+        let booked: i64 = row.get(0);
+        if booked == expected { Ok(()) } else { Err(booked) }
+    })
+    .await;
+    service.stop().await;
+    server.stop().await.unwrap();
 }

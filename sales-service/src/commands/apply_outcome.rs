@@ -2,13 +2,13 @@
 
 use diesel_async::AsyncConnection;
 use shared::amqp::consumer::HandleError;
-use shared::contracts::{EventKind, OutgoingEvent};
 use shared::contracts::production::{self, ProductionOutcome};
+use shared::contracts::{EventKind, OutgoingEvent};
 use shared::outbox;
 use shared::trace::TraceContext;
 
-use super::{Context, ask_again};
 use super::stock_change::StockChange;
+use super::{Context, ask_again};
 use crate::domain::replenishment::{Outcome, Status};
 use crate::store::replenishments::ReplenishmentRow;
 use crate::store::{StoreError, replenishments, shelves};

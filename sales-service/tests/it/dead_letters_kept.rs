@@ -93,7 +93,11 @@ async fn deaths_are_ordered_by_the_database_whatever_the_clock_of_who_tells_them
         "headers": {"x-jaego-reason": "handler-failed", "x-jaego-error": "no", "x-jaego-failed-at": fast.to_rfc3339()},
     });
     let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
-    vhost.broker().publish(&vhost.name, "jaego.dead-letters", "sales.stock-received", &told, &body).await.expect("sent");
+    vhost
+        .broker()
+        .publish(&vhost.name, "jaego.dead-letters", "sales.stock-received", &told, &body)
+        .await
+        .expect("sent");
     let letter = letters(&shop, "", 1).await.remove(0);
     let failed_at: DateTime<Utc> = letter["last_failed_at"].as_str().expect("a time").parse().expect("a time");
     assert!(failed_at < fast - TimeDelta::minutes(30), "{letter}");

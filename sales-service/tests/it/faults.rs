@@ -324,7 +324,9 @@ async fn an_event_waits_until_a_queue_takes_it() {
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
     let checks = wait_for(&shop, 200, "degraded").await;
     assert!(
-        checks["broker-relay"].as_str().is_some_and(|text| text.contains("jaego.events/production.requested: no queue takes it")),
+        checks["broker-relay"]
+            .as_str()
+            .is_some_and(|text| text.contains("jaego.events/production.requested: no queue takes it")),
         "{checks}"
     );
     let held = "SELECT count(*) FROM outbox WHERE last_error = 'no queue takes it'";

@@ -78,6 +78,7 @@ async fn who_cannot_have_heard_is_told_again() {
     assert!(told.iter().all(|event| event["request_id"] == closed), "{told:?}");
     // What sales-service has said itself it does not say again.
     publish(&shop, "production.cancelled", &outcome(&closed, "cancelled", 2)).await;
-    wait_for_count(&shop, "SELECT count(*) FROM replenishments WHERE revision = 2 AND status = 'closed_short'", 1).await;
+    wait_for_count(&shop, "SELECT count(*) FROM replenishments WHERE revision = 2 AND status = 'closed_short'", 1)
+        .await;
     assert_eq!(events(&shop, CLOSED, 2).await.len(), 2);
 }

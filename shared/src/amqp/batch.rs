@@ -28,7 +28,8 @@ pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[D
     if deliveries.iter().any(is_redriven) {
         return false;
     }
-    let Some(events) = deliveries.iter().map(|one| ReceivedEvent::parse(&one.data).ok()).collect::<Option<Vec<_>>>() else {
+    let Some(events) = deliveries.iter().map(|one| ReceivedEvent::parse(&one.data).ok()).collect::<Option<Vec<_>>>()
+    else {
         return false;
     };
     let queue = subscription.queue.name;

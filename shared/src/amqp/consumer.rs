@@ -184,8 +184,7 @@ impl Consumers {
             .u64_counter("jaego_messages_consumed")
             .with_description("Messages taken from a queue, by outcome")
             .build();
-        let retries =
-            Retries { pool: &self.pool, dead_letters: &self.dead_letters, delays: self.amqp.retry_delays() };
+        let retries = Retries { pool: &self.pool, dead_letters: &self.dead_letters, delays: self.amqp.retry_delays() };
         let retrying = retries.run(&self.subscriptions, &stop);
         let broker = self.amqp.broker();
         let consuming = async {

@@ -177,7 +177,8 @@ impl Retries<'_> {
                 forget(connection, row.id).await?;
                 let is_redriven = row.dead_letter_id.is_some();
                 let headers = row.headers.as_object().cloned().unwrap_or_default();
-                dead_letters::keep(connection, letter(queue, row.message_id, headers, row.body, death, is_redriven)).await
+                dead_letters::keep(connection, letter(queue, row.message_id, headers, row.body, death, is_redriven))
+                    .await
             })
             .await
     }

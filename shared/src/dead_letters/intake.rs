@@ -48,9 +48,7 @@ fn death(message: &DeadMessage) -> Death {
     }
     match (ReceivedEvent::parse(&message.body), text("x-first-death-reason")) {
         (Err(error), _) => Death::new(error.reason(), error.text(), attempts),
-        (Ok(_), Some(why)) => {
-            Death::new(&why.replace('_', "-"), &format!("the broker gave up on it: {why}"), attempts)
-        }
+        (Ok(_), Some(why)) => Death::new(&why.replace('_', "-"), &format!("the broker gave up on it: {why}"), attempts),
         (Ok(_), None) => Death::new("unknown", "it came without a reason", attempts),
     }
 }

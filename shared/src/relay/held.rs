@@ -83,6 +83,12 @@ impl<'a> Held<'a> {
         is_taken
     }
 
+    pub(super) fn clear(&mut self) {
+        for key in std::mem::take(&mut self.keys).into_keys() {
+            self.health.pass(&key);
+        }
+    }
+
     pub(super) fn release(&mut self, key: &str) {
         if self.keys.remove(key).is_some() {
             self.health.pass(key);

@@ -10,7 +10,6 @@ mod backlog;
 mod held;
 mod leader;
 mod lease;
-mod position;
 mod publish;
 mod rows;
 
@@ -19,8 +18,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::backlog::Backlog;
-use self::leader::{Ended, Failure, Leader, Memory};
-use self::lease::Lease;
+use self::leader::{Ended, Failure, Leader, Line};
 use crate::amqp::connection::{self, Backoff, Link};
 use crate::amqp::health::{BrokerHealth, CONNECTION};
 use crate::db::{Pool, listen};
@@ -57,21 +55,19 @@ impl Relay {
     }
 
     async fn relay(&self, stop: &CancellationToken) {
-        let mut lease = Lease::new(&self.pool);
-        let mut memory = Memory::new(self);
+        let mut leader = Leader::new(self);
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
-            if !lease.take().await {
-                // Somebody else relays, who speaks to the broker: this one has nothing to complain of.
-                self.broker.pass(CONNECTION);
-                self.follow(&lease, stop).await;
+            if !leader.lease.take().await {
+                leader.step_down();
+                self.follow(&leader.lease, stop).await;
                 continue;
             }
             let begun = tokio::time::Instant::now();
             let led = async {
                 let link = connection::connect(&self.amqp, self.name, "relay").await?;
                 let ended = tokio::select! {
-                    ended = self.lead(&link, &mut lease, &mut memory, stop) => ended,
+                    ended = self.lead(&link, &mut leader, stop) => ended,
                     () = self.hear_others() => Ok(()),
                 };
                 connection::close(link, &self.amqp).await;
@@ -81,7 +77,7 @@ impl Relay {
                 self.broker.fail(CONNECTION, &format!("{error:#}"));
                 tracing::warn!(error = format!("{error:#}"), "relay lost the broker; connecting again");
                 // Another replica may reach it.
-                lease.release().await;
+                leader.lease.release().await;
                 backoff.reset_if_steady(begun);
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -89,20 +85,14 @@ impl Relay {
                 }
             }
         }
-        lease.release().await;
+        leader.lease.release().await;
     }
 
     /// Until the lease is lost, or `stop`; an error when the link is.
-    async fn lead<'a>(
-        &'a self,
-        link: &Link,
-        lease: &mut Lease<'a>,
-        memory: &mut Memory<'a>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    async fn lead(&self, link: &Link, leader: &mut Leader<'_>, stop: &CancellationToken) -> anyhow::Result<()> {
         loop {
-            let channel = connection::confirming_channel(link, &self.amqp).await?;
-            match Leader::new(self, link, channel, lease, memory).lead(stop).await {
+            let line = Line { link, channel: connection::confirming_channel(link, &self.amqp).await? };
+            match leader.lead(&line, stop).await {
                 Ok(Ended::Stopped | Ended::LeaseLost) => return Ok(()),
                 Err(Failure::Link(error)) => return Err(error),
                 Err(Failure::Channel(error)) => {
@@ -120,7 +110,7 @@ impl Relay {
     }
 
     /// Another replica leads: tells it of what is committed here, until it may be time to take over.
-    async fn follow(&self, lease: &Lease<'_>, stop: &CancellationToken) {
+    async fn follow(&self, lease: &lease::Lease<'_>, stop: &CancellationToken) {
         let look_again = tokio::time::sleep(lease::LOOK_EVERY);
         tokio::pin!(look_again);
         loop {

@@ -259,6 +259,11 @@ impl Stack {
         Ok(self.running_servers()?.broker_url(service.name()))
     }
 
+    /// The broker, as the user of that name.
+    pub fn broker_url_of(&self, user: &str) -> anyhow::Result<String> {
+        Ok(self.running_servers()?.broker_url(user))
+    }
+
     /// PostgreSQL, as its administrator.
     pub fn postgres_admin_url(&self) -> anyhow::Result<String> {
         self.running_servers()?.postgres_admin_url()

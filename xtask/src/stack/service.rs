@@ -49,7 +49,7 @@ impl Service {
     }
 
     /// Its private database, which is also its role.
-    pub(crate) fn database(self) -> String {
+    pub fn database(self) -> String {
         format!("jaego_{}", self.name())
     }
 }

@@ -120,8 +120,13 @@ pub(crate) struct World {
 impl World {
     /// With PostgreSQL and RabbitMQ of its own, as `up` has them.
     pub(crate) async fn private() -> Self {
+        Self::private_with(Vec::new()).await
+    }
+
+    /// The same with some settings.
+    pub(crate) async fn private_with(settings: Vec<(Service, &'static str, String)>) -> Self {
         let servers = ServerPrograms::find().expect("PostgreSQL and RabbitMQ are installed");
-        Self::start(ServerChoice::Private(servers, &[]), Vec::new()).await
+        Self::start(ServerChoice::Private(servers, &[]), settings).await
     }
 
     /// On the servers that all tests share.

@@ -10,6 +10,7 @@ mod commands;
 mod crashes;
 mod faults;
 mod harness;
+mod lost;
 mod main_job;
 mod poison;
 mod smoke;

@@ -29,6 +29,15 @@ pub(crate) struct Traffic {
     shoppers: JoinSet<Vec<Seen>>,
 }
 
+/// What is proven at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Every order and all goods are there.
+    Goods,
+    /// And everybody knows what became of each request.
+    GoodsAndOutcomes,
+}
+
 /// What a shopper was told.
 struct Seen {
     status: u16,
@@ -66,7 +75,7 @@ impl Traffic {
     }
 
     /// No more orders; waits until all that they set off is done, and counts.
-    pub(crate) async fn end(self, world: &World) {
+    pub(crate) async fn end(self, world: &World, proof: Proof) {
         self.is_over.store(true, Ordering::SeqCst);
         let seen: Vec<Seen> = self.shoppers.join_all().await.into_iter().flatten().collect();
         let by_status = seen.iter().fold(BTreeMap::<u16, usize>::new(), |mut counts, seen| {
@@ -78,6 +87,9 @@ impl Traffic {
         world.wait_quiet().await;
         assert_orders_are_there(world, &seen).await;
         let requests = assert_same_everywhere(world).await;
+        if proof == Proof::GoodsAndOutcomes {
+            assert_outcomes_are_known(world).await;
+        }
         told(&format!("{by_status:?} orders, {requests} production requests: all there"));
     }
 }
@@ -124,11 +136,8 @@ async fn assert_same_everywhere(world: &World) -> usize {
     assert_eq!(ids(Service::Production, "receipts", "id").await, receipts, "receipts of production-service");
     let answered = ids(Service::Restock, "receipts", "request_id").await;
     assert_eq!(answered, requests, "every request was answered with goods");
-    // What became of requests, and of factories, is told with a revision that rises by one each time:
-    // who knows the last one has missed none that matters.
-    let told = Told { service: Service::Production, table: "production_requests", id: "id" };
-    let outcomes = told.is_known_to(world, Told { service: Service::Sales, table: "replenishments", id: "id" }).await;
-    assert!(outcomes.values().all(|revision| *revision > 0), "of each request something was told: {outcomes:?}");
+    // Factories are told of with a revision that rises by one each time: who knows the last one has missed none that
+    // matters.
     let told = Told { service: Service::Production, table: "factories", id: "id" };
     told.is_known_to(world, Told { service: Service::Sales, table: "factories", id: "factory_id" }).await;
     told.is_known_to(world, Told { service: Service::Restock, table: "factories", id: "id" }).await;
@@ -140,6 +149,13 @@ async fn assert_same_everywhere(world: &World) -> usize {
     }
     assert!(received.iter().all(|units| *units == received[0]), "{received:?}");
     requests.len()
+}
+
+/// Requests, too, are told of with a revision.
+async fn assert_outcomes_are_known(world: &World) {
+    let told = Told { service: Service::Production, table: "production_requests", id: "id" };
+    let outcomes = told.is_known_to(world, Told { service: Service::Sales, table: "replenishments", id: "id" }).await;
+    assert!(outcomes.values().all(|revision| *revision > 0), "of each request something was told: {outcomes:?}");
 }
 
 /// A table of things whose changes are told of.

@@ -176,12 +176,7 @@ fn exit_of(answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>)
     answers.values().find_map(|answer| answer.as_ref().err()).map_or(Exit::Ok, |failure| failure.exit)
 }
 
-fn document(
-    apis: &[Api],
-    answers: &BTreeMap<Service, Answer>,
-    comparison: Option<&Comparison>,
-    exit: Exit,
-) -> Value {
+fn document(apis: &[Api], answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>, exit: Exit) -> Value {
     let services: Vec<Value> = apis
         .iter()
         .filter_map(|api| Some((api, answers.get(&api.service())?)))
