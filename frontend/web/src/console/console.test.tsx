@@ -274,6 +274,9 @@ it("follows a redrive until its true outcome is known", async () => {
           cause: "the factory answered <n>",
           count: 3,
           redriving: 0,
+          http_status: 503,
+          factory_id: "FF-500293",
+          newest: { id: "0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11", error: "the factory answered 503" },
           first_failed_at: at,
           last_failed_at: at,
         },
@@ -285,6 +288,9 @@ it("follows a redrive until its true outcome is known", async () => {
       return asked < 2 ? { ...job, pending: 2, processed: 1, failed_again: 0, done: false } : outcome.answer;
     },
   });
+  expect((await screen.findByText("the factory answered 503")).parentElement?.textContent).toContain(
+    "(FF-500293)",
+  );
   fireEvent.click(await screen.findByRole("button", { name: "Send back: 3 letters to production.requests" }));
   fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Send back" }));
   await screen.findByText("Under way");

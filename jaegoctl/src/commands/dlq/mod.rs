@@ -38,10 +38,19 @@ const GROUPS: &[Column] = &[
     Column::field("REDRIVING", "redriving"),
     Column::field("QUEUE", "queue"),
     Column::field("REASON", "reason"),
-    Column::field("CAUSE", "cause"),
+    Column::made("NEWEST", newest),
     Column::field("FIRST FAILED", "first_failed_at"),
     Column::field("LAST FAILED", "last_failed_at"),
 ];
+
+/// The error of the letter that died last, and the factory of all.
+fn newest(group: &Value) -> String {
+    let error = text(group, "newest.error");
+    match group["factory_id"].as_str() {
+        Some(factory) => format!("{error} ({factory})"),
+        None => error,
+    }
+}
 
 const WALK_THROUGH: &str = "\
 What to do with a dead letter:
@@ -50,7 +59,7 @@ What to do with a dead letter:
      jaegoctl dlq show ID                       one of them: the error, the attempts, the message
   3. Repair the cause: a service that is down, a factory that is set up wrong, a bug.
   4. jaegoctl dlq redrive --group GROUP --rate 50
-     sends them back to their queue, follows them, and ends with `500 processed, 0 failed again`
+     has them handled again, follows them, and ends with `500 processed, 0 failed again`
      (exit code 5 when some failed again). Redriving twice does no harm: consumers count nothing twice.
      Or, when the message shall never be handled: jaegoctl dlq discard ID --reason TEXT
 
@@ -59,7 +68,7 @@ Exit codes: see jaegoctl --help";
 /// Dead letters: messages that could not be handled and need a person. Find, look at, redrive, discard
 ///
 /// A message whose consumer failed again and again, or that could not be understood, waits in the
-/// dead-letter queue of its queue (`<queue>.dlq`) until an operator decides. All services are asked
+/// database of the service that reads its queue until an operator decides. All services are asked
 /// unless --service or a queue says which.
 #[derive(Debug, Args)]
 #[command(after_help = WALK_THROUGH)]

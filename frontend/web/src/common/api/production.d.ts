@@ -348,6 +348,13 @@ export interface components {
              * @example true
              */
             ok: boolean;
+            /** @description Production requests that are open in these books, the newest 10,000. */
+            open: components["schemas"]["OpenRequest"][];
+            /**
+             * @description There are more.
+             * @example false
+             */
+            open_is_cut: boolean;
             totals: components["schemas"]["AuditTotal"][];
         };
         /**
@@ -401,12 +408,14 @@ export interface components {
          *       "body_encoding": "utf-8",
          *       "content_type": "application/cloudevents+json",
          *       "error": "the factory answered 503",
+         *       "factory_id": "FF-500293",
          *       "first_failed_at": "2026-11-22T21:14:38.298478Z",
          *       "group": "5f2b6d1c9a3e4f70",
          *       "headers": {
          *         "x-jaego-attempts": 7,
          *         "x-jaego-reason": "factory-unreachable"
          *       },
+         *       "http_status": 503,
          *       "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
          *       "last_failed_at": "2026-11-22T21:14:38.298478Z",
          *       "message_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
@@ -442,6 +451,11 @@ export interface components {
              * @example the factory answered 503
              */
             error: string;
+            /**
+             * @description Which factory.
+             * @example FF-500293
+             */
+            factory_id: string | null;
             /** Format: date-time */
             first_failed_at: string;
             /**
@@ -450,6 +464,12 @@ export interface components {
              */
             group: string;
             headers: Record<string, never>;
+            /**
+             * Format: int32
+             * @description What a factory answered last.
+             * @example 503
+             */
+            http_status: number | null;
             /** Format: uuid */
             id: string;
             /** Format: date-time */
@@ -483,12 +503,25 @@ export interface components {
              * @example 500
              */
             count: number;
+            /**
+             * @description Which factory.
+             * @example FF-500293
+             */
+            factory_id: string | null;
             /** Format: date-time */
             first_failed_at: string;
             /** @example 5f2b6d1c9a3e4f70 */
             group: string;
+            /**
+             * Format: int32
+             * @description What the factory answered last.
+             * @example 503
+             */
+            http_status: number | null;
             /** Format: date-time */
             last_failed_at: string;
+            /** @description The letter that died last, with its error as it was told. */
+            newest: components["schemas"]["NewestLetter"];
             /** @example production.requests */
             queue: string;
             /** @example factory-unreachable */
@@ -679,11 +712,33 @@ export interface components {
              */
             timeout_ms?: number;
         };
+        /** @description An example of a group. */
+        NewestLetter: {
+            /** @example the factory answered 503 */
+            error: string;
+            /** Format: uuid */
+            id: string;
+        };
         /**
          * @description What happens next.
          * @enum {string}
          */
         NextStep: "next_attempt" | "answer" | "goods" | "overdue" | "decision";
+        /** @description A production request that is open in a service's books. */
+        OpenRequest: {
+            id: components["schemas"]["RequestId"];
+            /**
+             * Format: int64
+             * @example 100
+             */
+            quantity: number;
+            sku: components["schemas"]["Sku"];
+            /**
+             * @description As this service calls it.
+             * @example open
+             */
+            status: string;
+        };
         /** @description One page of a list. */
         Paged_AuditLogEntry: {
             /** @description The items. */
@@ -1362,6 +1417,15 @@ export interface operations {
                      *         }
                      *       ],
                      *       "ok": true,
+                     *       "open": [
+                     *         {
+                     *           "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
+                     *           "quantity": 100,
+                     *           "sku": "CP-502101",
+                     *           "status": "open"
+                     *         }
+                     *       ],
+                     *       "open_is_cut": false,
                      *       "totals": [
                      *         {
                      *           "received": 10,
@@ -1485,12 +1549,14 @@ export interface operations {
                      *           "body_encoding": "utf-8",
                      *           "content_type": "application/cloudevents+json",
                      *           "error": "the factory answered 503",
+                     *           "factory_id": "FF-500293",
                      *           "first_failed_at": "2026-11-22T21:14:38.298478Z",
                      *           "group": "5f2b6d1c9a3e4f70",
                      *           "headers": {
                      *             "x-jaego-attempts": 7,
                      *             "x-jaego-reason": "factory-unreachable"
                      *           },
+                     *           "http_status": 503,
                      *           "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *           "last_failed_at": "2026-11-22T21:14:38.298478Z",
                      *           "message_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
@@ -1608,9 +1674,15 @@ export interface operations {
                      *         {
                      *           "cause": "the factory answered <n>",
                      *           "count": 500,
+                     *           "factory_id": "FF-500293",
                      *           "first_failed_at": "2026-11-22T21:14:38.298478Z",
                      *           "group": "5f2b6d1c9a3e4f70",
+                     *           "http_status": 503,
                      *           "last_failed_at": "2026-11-22T21:14:38.298478Z",
+                     *           "newest": {
+                     *             "error": "the factory answered 503",
+                     *             "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3"
+                     *           },
                      *           "queue": "production.requests",
                      *           "reason": "factory-unreachable",
                      *           "redriving": 20
@@ -1791,12 +1863,14 @@ export interface operations {
                      *       "body_encoding": "utf-8",
                      *       "content_type": "application/cloudevents+json",
                      *       "error": "the factory answered 503",
+                     *       "factory_id": "FF-500293",
                      *       "first_failed_at": "2026-11-22T21:14:38.298478Z",
                      *       "group": "5f2b6d1c9a3e4f70",
                      *       "headers": {
                      *         "x-jaego-attempts": 7,
                      *         "x-jaego-reason": "factory-unreachable"
                      *       },
+                     *       "http_status": 503,
                      *       "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
                      *       "last_failed_at": "2026-11-22T21:14:38.298478Z",
                      *       "message_id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",

@@ -42,7 +42,13 @@ export function Groups({ service }: { service: Service }) {
       id: "cause",
       title: t("field.cause"),
       kind: "wrap",
-      cell: (group) => <span lang="en">{group.cause}</span>,
+      // As the letter that died last told it: the status and the factory are the whole group's.
+      cell: (group) => (
+        <>
+          <span lang="en">{group.newest.error}</span>
+          {group.factory_id && <> ({group.factory_id})</>}
+        </>
+      ),
     },
     {
       id: "redriving",
