@@ -150,7 +150,8 @@ async fn groups(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse
             None => groups.push(json!({
                 "group": letter["group"], "queue": letter["queue"], "reason": letter["reason"], "count": 1,
                 "redriving": 0,
-                "cause": letter["error"], "first_failed_at": letter["first_failed_at"],
+                "cause": letter["error"], "newest": {"id": letter["id"], "error": letter["error"]},
+                "factory_id": null, "first_failed_at": letter["first_failed_at"],
                 "last_failed_at": letter["last_failed_at"],
             })),
         }

@@ -41,7 +41,7 @@ const RECORD_FOR: Duration = Duration::from_secs(30);
 /// The last try may begin a pause late (5 s at most), and takes time itself.
 const RECORD_LAST_TRY: Duration = Duration::from_secs(15);
 /// When nothing is to be done it is looked for what other replicas have left.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(15);
 /// Whatever is set: no call is lost while the factory may still answer in time.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 

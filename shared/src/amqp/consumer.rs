@@ -338,6 +338,7 @@ impl Consumers {
         let letter = retries::letter(subscription.queue, id, headers, delivery.data.clone(), death, false);
         let mut connection = self.pool.get().await?;
         connection.transaction(async |connection| dead_letters::keep(connection, letter).await).await?;
+        self.dead_letters.note_change();
         Ok(Outcome::DeadLettered)
     }
 

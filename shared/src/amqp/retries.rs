@@ -164,10 +164,12 @@ impl Retries<'_> {
                 forget(connection, row.id).await?;
                 match row.dead_letter_id.filter(|_| handled == Handled::Done) {
                     Some(letter) => dead_letters::processed(connection, letter).await,
-                    None => Ok(()),
+                    None => Ok::<_, StoreError>(()),
                 }
             })
-            .await
+            .await?;
+        self.dead_letters.note_change();
+        Ok(())
     }
 
     async fn bury(&self, queue: &Queue, row: Row, death: Death) -> Result<(), StoreError> {
@@ -180,7 +182,9 @@ impl Retries<'_> {
                 dead_letters::keep(connection, letter(queue, row.message_id, headers, row.body, death, is_redriven))
                     .await
             })
-            .await
+            .await?;
+        self.dead_letters.note_change();
+        Ok(())
     }
 }
 

@@ -34,7 +34,9 @@ impl DeadLetters {
             is_redriven: false,
         };
         let mut connection = self.pool.get().await?;
-        connection.transaction(async |connection| letters::keep(connection, letter).await).await
+        connection.transaction(async |connection| letters::keep(connection, letter).await).await?;
+        self.note_change();
+        Ok(())
     }
 }
 

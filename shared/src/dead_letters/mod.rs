@@ -65,6 +65,8 @@ pub struct DeadLetters {
     hooks: Arc<BTreeMap<&'static str, Hooks>>,
     /// Rung when a redrive was ordered.
     ordered: Arc<Notify>,
+    /// Rung when letters have changed.
+    changed: Arc<Notify>,
     /// Rung when a message was put among the retries.
     retries: Arc<watch::Sender<()>>,
     /// Letters that waited when they were last counted.
@@ -84,6 +86,7 @@ impl DeadLetters {
             settings,
             hooks: Arc::new(hooks),
             ordered: Arc::new(Notify::new()),
+            changed: Arc::new(Notify::new()),
             retries: Arc::new(watch::Sender::new(())),
             waiting: Arc::new(AtomicI64::new(0)),
         }
@@ -92,6 +95,11 @@ impl DeadLetters {
     /// Whether the table has room.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.settings.waiting_max
+    }
+
+    /// Call after letters were kept or have ended.
+    pub(crate) fn note_change(&self) {
+        self.changed.notify_one();
     }
 
     /// Call after a message was put among the retries.

@@ -13,7 +13,7 @@ use crate::db::StoreError;
 /// Most letters of one job; a larger group takes several.
 pub(super) const LETTERS_MAX: i64 = 100_000;
 /// How long nothing is looked for when no job is there: who orders one rings.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(10);
 /// Letters that are sent together: a tenth of a second's worth, at most.
 const BATCH_MAX: i64 = 500;
 

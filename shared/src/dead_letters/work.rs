@@ -15,8 +15,9 @@ use crate::db::StoreError;
 
 /// Wait after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How often letters are counted.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// How often letters are counted by the clock, and at the most when this process has changed some.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+const COUNT_AGAIN: Duration = Duration::from_secs(1);
 /// How often old letters are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -44,17 +45,16 @@ impl DeadLetters {
                 .with_description("Age of the oldest waiting dead letter, by queue")
                 .build(),
         };
-        let (mut counted, mut pruned): (Option<Instant>, Option<Instant>) = (None, None);
-        let mut send_at = Instant::now();
-        let is_time = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
+        let now = Instant::now();
+        let (mut count_at, mut prune_at, mut send_at) = (now, now, now);
         while !stop.is_cancelled() {
-            if is_time(counted, COUNT_EVERY) {
-                counted = Some(Instant::now());
+            if Instant::now() >= count_at {
                 self.told("count", self.count(&queues, &metrics).await);
+                count_at = Instant::now() + COUNT_EVERY;
             }
-            if is_time(pruned, PRUNE_EVERY) {
-                pruned = Some(Instant::now());
+            if Instant::now() >= prune_at {
                 self.told("prune", self.prune().await);
+                prune_at = Instant::now() + PRUNE_EVERY;
             }
             if Instant::now() >= send_at {
                 let wait = match self.told("redrive", self.send_due().await) {
@@ -67,7 +67,8 @@ impl DeadLetters {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.ordered.notified() => send_at = Instant::now(),
-                () = tokio::time::sleep(COUNT_EVERY.min(send_at.saturating_duration_since(Instant::now()))) => {}
+                () = self.changed.notified() => count_at = count_at.min(Instant::now() + COUNT_AGAIN),
+                () = tokio::time::sleep_until(count_at.min(send_at).into()) => {}
             }
         }
     }

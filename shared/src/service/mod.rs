@@ -29,7 +29,7 @@ use crate::relay::Relay;
 use crate::settings::Common;
 
 /// How often the database is asked whether it is well.
-const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(4);
+const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// Reads may be answered while no commit is, such as when a standby that must confirm it is away.
 const HEARTBEAT: &str =

@@ -24,7 +24,7 @@ use xtask::{
 };
 
 /// For effects that go through several services.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(150);
 
 /// How long a stage of the factory takes here.
 const STAGE_MS: u64 = 50;

@@ -79,6 +79,7 @@ pub(super) async fn discard_dead_letters(
         })
         .await?;
     letters.outbox.wake();
+    letters.note_change();
     Ok(HttpResponse::Ok().json(DiscardedLetters { discarded }))
 }
 

@@ -154,6 +154,7 @@ pub(super) async fn redrive_dead_letters(
         })
         .await?;
     letters.ordered.notify_one();
+    letters.note_change();
     Ok(answered.respond(&request))
 }
 
