@@ -145,7 +145,7 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
     .click();
   const letter = await dialog(page);
   await letter.getByText("jaego.production.requested.v1").first().waitFor();
-  await letter.getByText("x-jaego-reason").waitFor();
+  await letter.getByText("traceparent").first().waitFor();
   await letter.getByRole("button", { name: "Close" }).click();
 
   await page.locator(".navigation").getByRole("link", { name: "Demo controls" }).click();

@@ -312,3 +312,42 @@ async fn five_hundred_requests_to_a_dead_factory_are_one_group_and_a_redrive_pro
     service.dead_letters(0).await;
     world.finish(service).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hopeless_requests_are_given_up_by_one_connection_however_often_they_are_found() {
+    // None is used up before it counts as hopeless.
+    let mut world = World::new("0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2").await;
+    world.set("BREAKER__FAILURES_IN_A_ROW", "1");
+    let service = world.start_with_factory().await;
+    let other = FactorySimulator::start_local(3_600_000).unwrap();
+    service.put_factory("FF-other", json!({"base_url": other.url()})).await;
+    let (admin, holder) = (world.as_admin().await, world.as_admin().await);
+    let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS \
+        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$; \
+        CREATE TRIGGER hold BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION hold()";
+    admin.batch_execute(hold).await.unwrap();
+    holder.batch_execute("SELECT pg_advisory_lock(4711)").await.unwrap();
+    world.factory.set_faults(refuse(503, None)).unwrap();
+    let ids = publish_many(&world, 300).await;
+    let giving_up = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory' \
+        AND datname = current_database()";
+    wait_until("requests that are given up", SOON, || async {
+        let count = world.count(giving_up).await;
+        if count > 0 { Ok(()) } else { Err(count) }
+    })
+    .await;
+    // Each of these takes more than one look.
+    for _ in 0..10 {
+        let id = world.request("FF-other", 1).await;
+        service.until(id, "accepted").await;
+        assert_eq!(world.count(giving_up).await, 1);
+    }
+    holder.batch_execute("SELECT pg_advisory_unlock(4711)").await.unwrap();
+    let given_up = "SELECT count(*) FROM production_requests WHERE status = 'dead_lettered'";
+    wait_until("all of them to be given up", LONG, || async {
+        let count = world.count(given_up).await;
+        if count == i64::try_from(ids.len()).unwrap() { Ok(()) } else { Err(count) }
+    })
+    .await;
+    world.finish(service).await;
+}

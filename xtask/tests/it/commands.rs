@@ -44,7 +44,12 @@ async fn a_stack_goes_up_and_down_and_keeps_its_data() {
     let detached = xtask(&dir, &["up", "--detach", "--stage-ms", "50"]).await;
     assert!(detached.ok, "{}", detached.text);
     assert!(crashed.iter().all(|record| !process::is_running(record)), "left behind by the crash");
-    assert_eq!(read_env(&dir).unwrap(), env);
+    let again = read_env(&dir).unwrap();
+    assert_eq!(again.keys().collect::<Vec<_>>(), env.keys().collect::<Vec<_>>());
+    for (name, value) in env.iter().filter(|(name, value)| again[*name] != **value) {
+        assert!(is_taken(value), "{name} has changed from {value} to {} without need", again[name]);
+    }
+    let env = again;
     assert_eq!(on_hand(&env).await, 2);
     let (_, told) = detached.text.split_once("Jaego is up.").expect("it is up");
     let first = told.lines().find(|line| line.contains("http://")).expect("an address");
@@ -175,4 +180,11 @@ fn records(dir: &Path) -> Vec<PathBuf> {
         process::is_running(&copy).then_some(copy)
     };
     programs.chain(servers).enumerate().filter_map(copy).collect()
+}
+
+/// Whether somebody else, another test perhaps, has taken an address meanwhile.
+fn is_taken(url: &str) -> bool {
+    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let port = url.rsplit(':').next().and_then(|text| digits(text).parse::<u16>().ok());
+    port.is_some_and(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_err())
 }
