@@ -13,39 +13,6 @@ use crate::contracts::{self, OutgoingEvent};
 use crate::db::{Statement, StatementSql, StoreError};
 use crate::problem::{Problem, ProblemKind};
 
-/// A message on its way to the broker.
-#[derive(Debug, Clone)]
-pub struct OutgoingMessage {
-    /// AMQP `message_id`.
-    pub message_id: String,
-    /// Exchange.
-    pub exchange: &'static str,
-    /// Routing key.
-    pub routing_key: String,
-    /// Media type of the body.
-    pub content_type: String,
-    /// AMQP headers, texts and whole numbers.
-    pub headers: Value,
-    /// The body as it is sent.
-    pub body: Vec<u8>,
-    /// Whether a message that no queue takes is an error.
-    pub subscriber_required: bool,
-}
-
-impl From<OutgoingEvent> for OutgoingMessage {
-    fn from(event: OutgoingEvent) -> Self {
-        Self {
-            message_id: event.id.to_string(),
-            exchange: topology::EVENTS,
-            routing_key: event.kind.routing_key.to_owned(),
-            content_type: contracts::CONTENT_TYPE.to_owned(),
-            headers: json!({"traceparent": event.trace.to_string()}),
-            body: event.body,
-            subscriber_required: event.kind.subscriber_required,
-        }
-    }
-}
-
 struct Append;
 impl StatementSql for Append {
     const SQL: &'static str = "INSERT INTO outbox \
@@ -53,31 +20,34 @@ impl StatementSql for Append {
         SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Adds messages in the caller's transaction. Signal [`Outbox::wake`] once it is committed.
+/// Adds events in the caller's transaction. Signal [`Outbox::wake`] once it is committed.
 pub async fn append(
     connection: &AsyncPgConnection,
-    messages: impl IntoIterator<Item = impl Into<OutgoingMessage>>,
+    events: impl IntoIterator<Item = OutgoingEvent>,
 ) -> Result<(), StoreError> {
-    let messages: Vec<OutgoingMessage> = messages.into_iter().map(Into::into).collect();
-    if !messages.is_empty() {
-        appending(&messages).run(connection).await?;
+    let events: Vec<OutgoingEvent> = events.into_iter().collect();
+    if !events.is_empty() {
+        appending(&events).run(connection).await?;
     }
     Ok(())
 }
 
 /// What [`append`] does, to be done together with other statements.
-pub fn appending(messages: &[OutgoingMessage]) -> Statement<impl StatementSql + use<>> {
-    let column = |pick: fn(&OutgoingMessage) -> String| messages.iter().map(pick).collect::<Vec<_>>();
-    let headers: Vec<Value> = messages.iter().map(|message| message.headers.clone()).collect();
-    let subscriber_required: Vec<bool> = messages.iter().map(|message| message.subscriber_required).collect();
+pub fn appending(events: &[OutgoingEvent]) -> Statement<impl StatementSql + use<>> {
+    let column = |pick: fn(&OutgoingEvent) -> String| events.iter().map(pick).collect::<Vec<_>>();
     Statement::<Append>::new()
-        .bind::<Array<Text>, _>(column(|message| message.message_id.clone()))
-        .bind::<Array<Text>, _>(column(|message| message.exchange.to_owned()))
-        .bind::<Array<Text>, _>(column(|message| message.routing_key.clone()))
-        .bind::<Array<Text>, _>(column(|message| message.content_type.clone()))
-        .bind::<Array<Jsonb>, _>(headers)
-        .bind::<Array<Binary>, _>(messages.iter().map(|message| message.body.clone()).collect::<Vec<_>>())
-        .bind::<Array<Bool>, _>(subscriber_required)
+        .bind::<Array<Text>, _>(column(|event| event.id.to_string()))
+        .bind::<Array<Text>, _>(column(|_| topology::EVENTS.to_owned()))
+        .bind::<Array<Text>, _>(column(|event| event.kind.routing_key.to_owned()))
+        .bind::<Array<Text>, _>(column(|_| contracts::CONTENT_TYPE.to_owned()))
+        .bind::<Array<Jsonb>, _>(events.iter().map(headers).collect::<Vec<_>>())
+        .bind::<Array<Binary>, _>(events.iter().map(|event| event.body.clone()).collect::<Vec<_>>())
+        .bind::<Array<Bool>, _>(events.iter().map(|event| event.kind.subscriber_required).collect::<Vec<_>>())
+}
+
+/// The AMQP headers of an event.
+pub fn headers(event: &OutgoingEvent) -> Value {
+    json!({"traceparent": event.trace.to_string()})
 }
 
 /// The outbox as the rest of the process sees it: a bell for the relay, and how much waits.

@@ -11,13 +11,14 @@ use actix_web::{
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use shared::{
+    amqp::topology,
     contracts::{
-        OutgoingEvent,
+        CONTENT_TYPE, OutgoingEvent,
         order::{CONFIRMED, OrderLineSummary, OrderSummary, OrdersChanged},
     },
     idempotency::fingerprint,
     ids::{MovementId, OrderId, Quantity, Sku},
-    outbox::OutgoingMessage,
+    outbox,
     trace::TraceContext,
 };
 use tokio_postgres::{error::SqlState, types::ToSql};
@@ -170,19 +171,19 @@ async fn take(pool: &Pool, key: &str, body: &[u8]) -> anyhow::Result<Answer> {
     })?;
     let summary = OrderLineSummary { sku: line.sku.clone(), quantity: units, filled: units };
     let told = OrdersChanged { orders: vec![OrderSummary { id, lines: vec![summary] }] };
-    let event: OutgoingMessage = OutgoingEvent::new(&CONFIRMED, "sales-service", &id.to_string(), trace, &told).into();
+    let event = OutgoingEvent::new(&CONFIRMED, "sales-service", &id.to_string(), trace, &told);
     let (id, movement, trace, headers) =
-        (id.to_string(), movement.to_string(), trace.to_string(), event.headers.to_string());
+        (id.to_string(), movement.to_string(), trace.to_string(), outbox::headers(&event).to_string());
     let order_values: [Value<'_>; 8] = [&id, &order.customer, &total, &trace, &at, &key, &digest, &answer];
     let line_values: [Value<'_>; 4] = [&id, &sku, &units, &price];
     let event_values: [Value<'_>; 7] = [
-        &event.message_id,
-        &event.exchange,
-        &event.routing_key,
-        &event.content_type,
+        &event.id.to_string(),
+        &topology::EVENTS,
+        &event.kind.routing_key,
+        &CONTENT_TYPE,
         &headers,
         &event.body,
-        &event.subscriber_required,
+        &event.kind.subscriber_required,
     ];
     let take_values: [Value<'_>; 5] = [&sku, &units, &movement, &id, &at];
     // In one flight: PostgreSQL works on them in this order.

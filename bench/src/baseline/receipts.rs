@@ -10,13 +10,14 @@ use actix_web::{
 use anyhow::Context as _;
 use serde::Deserialize;
 use shared::{
+    amqp::topology,
     contracts::{
-        OutgoingEvent,
+        CONTENT_TYPE, OutgoingEvent,
         callback::{CallbackClaims, CallbackVerifier, redact},
         stock::{RECEIVED, StockReceived},
     },
     ids::{Quantity, ReceiptId},
-    outbox::OutgoingMessage,
+    outbox,
     trace::TraceContext,
 };
 use tokio_postgres::types::ToSql;
@@ -136,26 +137,25 @@ async fn take(pool: &Pool, claims: &CallbackClaims, body: &[u8]) -> anyhow::Resu
         factory_id: claims.fid.clone(),
         received_at: now,
     };
-    let event: OutgoingMessage =
-        OutgoingEvent::new(&RECEIVED, "restock-service", &receipt.to_string(), trace, &told).into();
+    let event = OutgoingEvent::new(&RECEIVED, "restock-service", &receipt.to_string(), trace, &told);
     let (receipt, delivery, trace, at, headers) = (
         receipt.to_string(),
         uuid::Uuid::now_v7().to_string(),
         trace.to_string(),
         now.to_rfc3339(),
-        event.headers.to_string(),
+        outbox::headers(&event).to_string(),
     );
     let receipt_values: [Value<'_>; 8] = [&receipt, &request, &sku, &units, &factory, &claims.jti, &at, &trace];
     let add_values: [Value<'_>; 2] = [&request, &units];
     let delivery_values: [Value<'_>; 7] = [&delivery, &claims.jti, &request, &units, &receipt, &kept, &at];
     let event_values: [Value<'_>; 7] = [
-        &event.message_id,
-        &event.exchange,
-        &event.routing_key,
-        &event.content_type,
+        &event.id.to_string(),
+        &topology::EVENTS,
+        &event.kind.routing_key,
+        &CONTENT_TYPE,
         &headers,
         &event.body,
-        &event.subscriber_required,
+        &event.kind.subscriber_required,
     ];
     let written = futures::try_join!(
         client.execute(&sql[RECEIPT], &receipt_values),

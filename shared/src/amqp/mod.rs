@@ -7,7 +7,7 @@ pub mod definitions;
 mod deliveries;
 pub mod health;
 mod letter;
-pub(crate) mod properties;
+mod properties;
 pub mod provision;
 mod retries;
 pub mod topology;

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cause::Cause;
@@ -277,35 +279,55 @@ pub(super) async fn get(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Res
     Ok(sql_query(sql).bind::<Array<SqlUuid>, _>(ids).load(connection).await?)
 }
 
-/// Letters with one cause that wait, or are under way.
-#[derive(Debug, QueryableByName)]
-#[expect(clippy::struct_field_names, reason = "the column's name, and the word for it everywhere")]
-pub(super) struct Group {
+/// An example of a group.
+#[derive(Debug, QueryableByName, Serialize, ToSchema)]
+pub struct NewestLetter {
+    #[diesel(sql_type = SqlUuid, column_name = newest_id)]
+    id: Uuid,
+    #[diesel(sql_type = Text, column_name = newest_error)]
+    #[schema(example = "the factory answered 503")]
+    error: String,
+}
+
+/// Letters that died of the same, and wait or are under way.
+#[derive(Debug, QueryableByName, Serialize, ToSchema)]
+pub struct DeadLetterGroup {
     #[diesel(sql_type = Text)]
+    #[schema(example = "5f2b6d1c9a3e4f70")]
     pub(super) group: String,
     #[diesel(sql_type = Text)]
-    pub(super) queue: String,
+    #[schema(example = "production.requests")]
+    queue: String,
     #[diesel(sql_type = Text)]
-    pub(super) reason: String,
+    #[schema(example = "factory-unreachable")]
+    reason: String,
+    /// The error without what differs between letters.
     #[diesel(sql_type = Text)]
-    pub(super) cause: String,
+    #[schema(example = "the factory answered <n>")]
+    cause: String,
+    /// Those that wait.
     #[diesel(sql_type = BigInt)]
-    pub(super) count: i64,
+    #[schema(example = 500)]
+    count: i64,
+    /// Those that were sent back and are not handled yet; they do not count as waiting.
     #[diesel(sql_type = BigInt)]
-    pub(super) redriving: i64,
+    #[schema(example = 20)]
+    redriving: i64,
+    /// What the factory answered last.
     #[diesel(sql_type = Nullable<SmallInt>)]
-    pub(super) http_status: Option<i16>,
+    #[schema(required, example = 503)]
+    http_status: Option<i16>,
+    /// Which factory.
     #[diesel(sql_type = Nullable<Text>)]
-    pub(super) factory_id: Option<String>,
-    /// The letter that died last.
-    #[diesel(sql_type = SqlUuid)]
-    pub(super) newest_id: Uuid,
-    #[diesel(sql_type = Text)]
-    pub(super) newest_error: String,
+    #[schema(required, example = "FF-500293")]
+    factory_id: Option<String>,
+    /// The letter that died last, with its error as it was told.
+    #[diesel(embed)]
+    newest: NewestLetter,
     #[diesel(sql_type = Timestamptz)]
-    pub(super) first_failed_at: DateTime<Utc>,
+    first_failed_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
-    pub(super) last_failed_at: DateTime<Utc>,
+    last_failed_at: DateTime<Utc>,
 }
 
 /// Groups after `after`, by id.
@@ -313,7 +335,7 @@ pub(super) async fn groups(
     connection: &mut AsyncPgConnection,
     after: Option<&str>,
     limit: i64,
-) -> Result<Vec<Group>, StoreError> {
+) -> Result<Vec<DeadLetterGroup>, StoreError> {
     let groups = sql_query(
         "SELECT \"group\", min(queue) AS queue, min(reason) AS reason, min(cause) AS cause, \
          count(*) FILTER (WHERE status = 'waiting') AS count, \

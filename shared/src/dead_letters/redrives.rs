@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Double, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::StoreError;
@@ -17,29 +19,48 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Letters that are sent together: a tenth of a second's worth, at most.
 const BATCH_MAX: i64 = 500;
 
-/// A job, counted by what became of its letters.
-#[derive(Debug, QueryableByName)]
-pub(super) struct Job {
+/// A redrive, and what became of its letters so far.
+#[derive(Debug, QueryableByName, Serialize, ToSchema)]
+pub struct Redrive {
     #[diesel(sql_type = SqlUuid)]
-    pub(super) id: Uuid,
+    id: Uuid,
+    /// Who ordered it.
     #[diesel(sql_type = Text)]
-    pub(super) actor: String,
+    #[schema(example = "kim")]
+    actor: String,
     #[diesel(sql_type = Double)]
-    pub(super) rate_per_s: f64,
+    #[schema(example = 50.0)]
+    rate_per_s: f64,
     #[diesel(sql_type = Timestamptz)]
-    pub(super) created_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    /// Letters in all.
     #[diesel(sql_type = BigInt)]
-    pub(super) total: i64,
+    #[schema(example = 500)]
+    total: i64,
+    /// Not yet sent, or sent and not yet known.
     #[diesel(sql_type = BigInt)]
-    pub(super) queued: i64,
+    #[schema(example = 120)]
+    pending: i64,
+    /// Of the pending ones: already on their way.
     #[diesel(sql_type = BigInt)]
-    pub(super) sent: i64,
+    #[schema(example = 20)]
+    sent: i64,
+    /// Handled; a production request: answered by its factory.
     #[diesel(sql_type = BigInt)]
-    pub(super) processed: i64,
+    #[schema(example = 380)]
+    processed: i64,
+    /// Dead letters again.
     #[diesel(sql_type = BigInt)]
-    pub(super) failed_again: i64,
+    #[schema(example = 0)]
+    failed_again: i64,
+    /// Discarded meanwhile.
     #[diesel(sql_type = BigInt)]
-    pub(super) discarded: i64,
+    #[schema(example = 0)]
+    discarded: i64,
+    /// Nothing is pending.
+    #[diesel(sql_type = Bool)]
+    #[schema(example = false)]
+    done: bool,
 }
 
 /// Orders a redrive of `ids`, or of the waiting letters in `group`; answers how many they are.
@@ -74,10 +95,11 @@ pub(super) async fn order(
 }
 
 /// A job as it is now.
-pub(super) async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<Job>, StoreError> {
+pub(super) async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<Redrive>, StoreError> {
     let job = sql_query(
         "SELECT r.id, r.actor, r.rate_per_s, r.created_at, count(l.outcome) AS total, \
-         count(*) FILTER (WHERE l.outcome = 'queued') AS queued, \
+         count(*) FILTER (WHERE l.outcome IN ('queued', 'sent')) AS pending, \
+         count(*) FILTER (WHERE l.outcome IN ('queued', 'sent')) = 0 AS done, \
          count(*) FILTER (WHERE l.outcome = 'sent') AS sent, \
          count(*) FILTER (WHERE l.outcome = 'processed') AS processed, \
          count(*) FILTER (WHERE l.outcome = 'failed_again') AS failed_again, \

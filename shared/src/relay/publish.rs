@@ -8,11 +8,9 @@ use futures::future::join_all;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::rows::Row;
-use crate::amqp::properties;
 
 /// What became of one attempt to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,31 +152,18 @@ async fn send(channel: &Channel, row: &Row) -> Result<lapin::Result<PublisherCon
     Ok(channel.basic_publish(exchange, key, options, &row.body, properties).await)
 }
 
-/// What came from outside may be longer than AMQP allows.
+/// What is too long for AMQP is an error.
 fn addressed(row: &Row) -> Result<(BasicProperties, ShortString, ShortString), String> {
     let short = |text: &str| ShortString::try_new(text).map_err(|error| error.to_string());
-    let mut properties = BasicProperties::default()
+    let mut headers = FieldTable::default();
+    for (name, value) in row.headers.as_object().into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        headers.insert(short(name)?, AMQPValue::LongString(text.into()));
+    }
+    let properties = BasicProperties::default()
         .with_delivery_mode(2)
         .with_message_id(short(&row.message_id)?)
-        .with_headers(header_table(&row.headers)?);
-    if !row.content_type.is_empty() {
-        properties = properties.with_content_type(short(&row.content_type)?);
-    }
-    let properties = properties::restore(properties, &row.headers)?;
+        .with_content_type(short(&row.content_type)?)
+        .with_headers(headers);
     Ok((properties, short(&row.exchange)?, short(&row.routing_key)?))
-}
-
-/// JSON texts and whole numbers as AMQP headers; what was no header is none.
-fn header_table(headers: &Value) -> Result<FieldTable, String> {
-    let mut table = FieldTable::default();
-    let is_header = |name: &str| !name.starts_with(properties::PREFIX);
-    for (name, value) in headers.as_object().into_iter().flatten().filter(|(name, _)| is_header(name)) {
-        let value = match value {
-            Value::Number(number) => AMQPValue::LongLongInt(number.as_i64().unwrap_or_default()),
-            Value::String(text) => AMQPValue::LongString(text.as_str().into()),
-            other => AMQPValue::LongString(other.to_string().into()),
-        };
-        table.insert(ShortString::try_new(name.as_str()).map_err(|error| error.to_string())?, value);
-    }
-    Ok(table)
 }

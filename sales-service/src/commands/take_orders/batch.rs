@@ -9,7 +9,7 @@ use shared::contracts::OutgoingEvent;
 use shared::contracts::order::{self, OrderLineSummary, OrderSummary};
 use shared::db::Pipeline;
 use shared::ids::{OrderId, RequestId, Sku};
-use shared::outbox::{self, OutgoingMessage};
+use shared::outbox;
 use shared::problem::{Problem, ProblemKind};
 use shared::trace::TraceContext;
 use uuid::Uuid;
@@ -128,7 +128,6 @@ impl Batch {
         let mut events = write::replenishment_events(&replenishments, *at);
         events.extend(order_events(decision, batch_trace));
         events.extend(changed.iter().map(|changed| write::stock_changed(*changed, *at, batch_trace)));
-        let messages: Vec<OutgoingMessage> = events.into_iter().map(Into::into).collect();
         let (_, movements) = stock::inserting_movements(&decision.movements, hand, OrderId::to_string);
         let all = shelves::holding(&self.held)
             .together()
@@ -138,7 +137,7 @@ impl Batch {
             .and(orders::inserting_replenishments(&orders, &self.set_off()))
             .and(movements)
             .and(stock::writing(&changed))
-            .and(outbox::appending(&messages));
+            .and(outbox::appending(&events));
         all.run(transaction.connection()).await.map(drop)
     }
 

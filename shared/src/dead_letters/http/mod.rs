@@ -16,7 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::DeadLetters;
-use super::letters::{self, Filter, Group, Letter};
+use super::letters::{self, DeadLetterGroup, Filter, Letter};
 use crate::db::{Refused, StoreError};
 use crate::http::auth::Viewer;
 use crate::http::{PageQuery, Paged, check_word};
@@ -128,62 +128,6 @@ impl From<Letter> for DeadLetter {
     }
 }
 
-/// An example of a group.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NewestLetter {
-    id: Uuid,
-    #[schema(example = "the factory answered 503")]
-    error: String,
-}
-
-/// Letters that died of the same, and wait or are under way.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DeadLetterGroup {
-    #[schema(example = "5f2b6d1c9a3e4f70")]
-    group: String,
-    #[schema(example = "production.requests")]
-    queue: String,
-    #[schema(example = "factory-unreachable")]
-    reason: String,
-    /// The error without what differs between letters.
-    #[schema(example = "the factory answered <n>")]
-    cause: String,
-    /// Those that wait.
-    #[schema(example = 500)]
-    count: i64,
-    /// Those that were sent back and are not handled yet; they do not count as waiting.
-    #[schema(example = 20)]
-    redriving: i64,
-    /// What the factory answered last.
-    #[schema(required, example = 503)]
-    http_status: Option<i16>,
-    /// Which factory.
-    #[schema(required, example = "FF-500293")]
-    factory_id: Option<String>,
-    /// The letter that died last, with its error as it was told.
-    newest: NewestLetter,
-    first_failed_at: DateTime<Utc>,
-    last_failed_at: DateTime<Utc>,
-}
-
-impl From<Group> for DeadLetterGroup {
-    fn from(group: Group) -> Self {
-        Self {
-            group: group.group,
-            queue: group.queue,
-            reason: group.reason,
-            cause: group.cause,
-            count: group.count,
-            redriving: group.redriving,
-            http_status: group.http_status,
-            factory_id: group.factory_id,
-            newest: NewestLetter { id: group.newest_id, error: group.newest_error },
-            first_failed_at: group.first_failed_at,
-            last_failed_at: group.last_failed_at,
-        }
-    }
-}
-
 /// Which letters to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -246,8 +190,7 @@ async fn list_dead_letter_groups(
     let page = page.page(GROUPS)?;
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
     let groups = letters::groups(&mut connection, page.after.as_deref(), page.fetch()).await?;
-    let items = groups.into_iter().map(DeadLetterGroup::from).collect();
-    Ok(HttpResponse::Ok().json(page.answer(GROUPS, items, |group: &DeadLetterGroup| group.group.clone())))
+    Ok(HttpResponse::Ok().json(page.answer(GROUPS, groups, |group: &DeadLetterGroup| group.group.clone())))
 }
 
 /// One letter with its whole body.

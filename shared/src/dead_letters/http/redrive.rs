@@ -2,7 +2,6 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
-use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use uuid::Uuid;
 use super::{all_in, bounded, invalid};
 use crate::db::{Refused, StoreError};
 use crate::dead_letters::DeadLetters;
-use crate::dead_letters::redrives::{self, Job};
+use crate::dead_letters::redrives::{self, Redrive};
 use crate::http::auth::{Operator, Viewer};
 use crate::http::{IdempotencyKey, RawJson, parse_strict};
 use crate::idempotency::{KeptAnswer, KeyUse, fingerprint};
@@ -38,58 +37,6 @@ pub struct RedriveLetters {
     /// Letters a second, 0.01 to 10,000; 50 without it.
     #[schema(minimum = 0.01, maximum = 10_000)]
     rate_per_s: Option<f64>,
-}
-
-/// A redrive, and what became of its letters so far.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Redrive {
-    id: Uuid,
-    /// Who ordered it.
-    #[schema(example = "kim")]
-    actor: String,
-    #[schema(example = 50.0)]
-    rate_per_s: f64,
-    created_at: DateTime<Utc>,
-    /// Letters in all.
-    #[schema(example = 500)]
-    total: i64,
-    /// Not yet sent, or sent and not yet known.
-    #[schema(example = 120)]
-    pending: i64,
-    /// Of the pending ones: already on their way.
-    #[schema(example = 20)]
-    sent: i64,
-    /// Handled; a production request: answered by its factory.
-    #[schema(example = 380)]
-    processed: i64,
-    /// Dead letters again.
-    #[schema(example = 0)]
-    failed_again: i64,
-    /// Discarded meanwhile.
-    #[schema(example = 0)]
-    discarded: i64,
-    /// Nothing is pending.
-    #[schema(example = false)]
-    done: bool,
-}
-
-impl From<Job> for Redrive {
-    fn from(job: Job) -> Self {
-        let pending = job.queued + job.sent;
-        Self {
-            id: job.id,
-            actor: job.actor,
-            rate_per_s: job.rate_per_s,
-            created_at: job.created_at,
-            total: job.total,
-            pending,
-            sent: job.sent,
-            processed: job.processed,
-            failed_again: job.failed_again,
-            discarded: job.discarded,
-            done: pending == 0,
-        }
-    }
 }
 
 /// Send letters back to their queue.
@@ -148,7 +95,7 @@ pub(super) async fn redrive_dead_letters(
                 return Err(Problem::new(ProblemKind::NotFound, detail).into());
             }
             asked.record(connection, "dead_letters.redrive", &id.to_string()).await?;
-            let job = redrives::get(connection, id).await?.map(Redrive::from);
+            let job = redrives::get(connection, id).await?;
             let answer = KeptAnswer { status: 202, body: json!(job).to_string() };
             Ok::<_, Refused>(asked.keep(connection, answer).await?)
         })
@@ -178,5 +125,5 @@ pub(super) async fn get_redrive(
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
     let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no redrive {id}."));
     let job = redrives::get(&mut connection, *id).await?.ok_or_else(unknown)?;
-    Ok(HttpResponse::Ok().json(Redrive::from(job)))
+    Ok(HttpResponse::Ok().json(job))
 }
