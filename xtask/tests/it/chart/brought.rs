@@ -85,7 +85,8 @@ fn postgresql_has_room_for_every_pod() {
         let deployment = rendered.get("Deployment", service);
         let surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"].as_i64().unwrap();
         let most = own["autoscaling"]["maxReplicas"].as_i64().unwrap();
-        needed += (most + surge + LEAVING) * (pool + GIVEN_UP);
+        // The relay that leads listens to the others.
+        needed += (most + surge + LEAVING) * (pool + GIVEN_UP) + 1;
     }
     // A migration has one.
     needed += i64::try_from(rendered.of_kind("Job").len()).unwrap();
