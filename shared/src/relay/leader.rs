@@ -233,7 +233,8 @@ impl<'a> Leader<'a> {
     /// Until something may have changed.
     async fn wait(&mut self, line: &Line<'_>, stop: &CancellationToken, stopping: bool) -> Result<(), Failure> {
         let relay = self.relay;
-        let has_room = self.has_room(line);
+        // While a probe waits for the windows before it to end, nothing else is read: only a confirm changes that.
+        let reads_by_clock = self.has_room(line) && (self.windows.is_empty() || self.held.due().is_none());
         let next = self.held.next_probe().map_or(self.look_at, |probe_at| probe_at.min(self.look_at));
         let confirmed = tokio::select! {
             Some(confirmed) = OptionFuture::from(self.windows.front_mut().map(Window::confirmed)) => confirmed,
@@ -244,7 +245,7 @@ impl<'a> Leader<'a> {
                 self.look_at = self.look_at.min(paced);
                 Ok(())
             }
-            () = tokio::time::sleep_until(next.into()), if has_room => Ok(()),
+            () = tokio::time::sleep_until(next.into()), if reads_by_clock => Ok(()),
             () = tokio::time::sleep(relay.poll()) => Ok(()),
             () = stop.cancelled(), if !stopping => Ok(()),
         };

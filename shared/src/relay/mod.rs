@@ -128,7 +128,7 @@ impl Relay {
     async fn hear_others(&self) {
         loop {
             let ended = listen(&self.database, self.name, SIGNAL, || self.outbox.wake()).await;
-            tracing::debug!(%ended, "cannot listen to other replicas");
+            tracing::warn!(%ended, "relay cannot listen to other replicas; it looks by the clock");
             tokio::time::sleep(LISTEN_AGAIN).await;
         }
     }
