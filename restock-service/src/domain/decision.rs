@@ -24,11 +24,13 @@ pub(crate) enum Reason {
     OverDelivery,
     /// Nothing can be read of what it says.
     UnreadableBody,
+    /// The store did not take it in time, and there was no room to keep it until the store would.
+    Lost,
 }
 
 impl Reason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Mismatch,
         Self::InvalidCount,
         Self::AmbiguousDelivery,
@@ -37,6 +39,7 @@ impl Reason {
         Self::Cancelled,
         Self::OverDelivery,
         Self::UnreadableBody,
+        Self::Lost,
     ];
 
     /// Its name in answers, rows and metrics.
@@ -50,6 +53,7 @@ impl Reason {
             Self::Cancelled => "cancelled",
             Self::OverDelivery => "over-delivery",
             Self::UnreadableBody => "unreadable-body",
+            Self::Lost => "lost",
         }
     }
 
@@ -139,6 +143,9 @@ fn judge(state: &RequestState, delivery: &Delivery, policy: Policy) -> Decision 
     if let Some(first) = state.first {
         return judge_again(state, first, delivery.has_id, count, policy);
     }
+    if delivery.is_lost {
+        return Decision::Quarantine(Reason::Lost);
+    }
     let open = state.quantity - state.received;
     if open <= 0 {
         return Decision::Quarantine(Reason::NothingOpen);
@@ -207,7 +214,7 @@ mod tests {
     }
 
     fn named(count: i64) -> Delivery {
-        Delivery { has_id: true, content: Ok(units(count)), is_expired: false }
+        Delivery { has_id: true, content: Ok(units(count)), is_expired: false, is_lost: false }
     }
 
     fn nameless(count: i64) -> Delivery {
@@ -284,6 +291,15 @@ mod tests {
         assert_eq!(decide(&state(0), &late, STRICT), Decision::Quarantine(Reason::Expired));
         let cancelled = RequestState { is_cancelled: true, ..state(0) };
         assert_eq!(decide(&cancelled, &nameless(100), STRICT), Decision::Quarantine(Reason::Cancelled));
+    }
+
+    #[test]
+    fn a_lost_delivery_waits_for_an_operator_unless_it_has_come_again_meanwhile() {
+        let lost = Delivery { is_lost: true, ..named(60) };
+        assert_eq!(decide(&state(0), &lost, STRICT), Decision::Quarantine(Reason::Lost));
+        assert_eq!(decide(&after(60, 60, false), &lost, STRICT), Decision::Duplicate);
+        let faulty = Delivery { is_lost: true, ..faulty(Fault::OtherProduct) };
+        assert_eq!(decide(&state(0), &faulty, STRICT), Decision::Quarantine(Reason::Mismatch));
     }
 
     #[test]

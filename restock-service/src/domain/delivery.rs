@@ -73,6 +73,8 @@ pub(crate) struct Delivery {
     pub(crate) content: Result<Quantity, Fault>,
     /// Whether the token's time was over when it came.
     pub(crate) is_expired: bool,
+    /// Whether it is reported after its loss, and not to be booked without an operator.
+    pub(crate) is_lost: bool,
 }
 
 impl Claim {
@@ -89,7 +91,7 @@ impl Claim {
         } else {
             self.count.read().map_err(Fault::Count)
         };
-        Delivery { has_id: self.delivery_id.is_some(), content, is_expired }
+        Delivery { has_id: self.delivery_id.is_some(), content, is_expired, is_lost: false }
     }
 
     /// The claim as one text that is the same exactly for the same delivery, told again. A usable

@@ -63,7 +63,7 @@ struct Quarantined {
         description = "Read whatever the media type says, in UTF-8, UTF-16 with a byte order mark, or EUC-KR."),
     responses(
         (status = 200, description = "Booked, now or before; what is beyond the open quantity waits for an operator.", body = Received),
-        (status = 202, description = "Kept for an operator; no stock yet. `unreadable-body`: not a JSON object.", body = Quarantined),
+        (status = 202, description = "Kept for an operator; no stock yet. `unreadable-body`: not a JSON object. `lost`: the same was lost before.", body = Quarantined),
         (status = 400, description = "`malformed-request`: no token. `invalid-count`: kept for an operator; `field` names the member."),
         (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key."),
         (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, come from elsewhere."),
@@ -71,7 +71,7 @@ struct Quarantined {
         (status = 413, description = "`payload-too-large`: that it came is kept for an operator, its body is not."),
         (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept."),
         (status = 503, description = "`unavailable`: the store has not taken it within `callback.hold_ms`; it is kept in memory and booked when \
-            the store is back. `overloaded`: there was no room for it either. Sent again after `Retry-After` seconds it counts once."),
+            the store is back. `overloaded`: there was no room for it either, and an operator will find an entry. Sent again after `Retry-After` seconds it counts once."),
     )
 )]
 #[post("/callbacks/v1/restocks/{token}")]

@@ -12,7 +12,7 @@ use testkit::servers::{PostgresOptions, PostgresServer, find_postgres};
 use testkit::wait_until;
 use tokio_postgres::Client;
 
-use crate::harness::{SOON, Service, World, connect, part};
+use crate::harness::{Answer, SOON, Service, World, connect, part};
 
 /// The administrator, who decides whether the service's database takes connections.
 async fn administrator(world: &World) -> Client {
@@ -78,6 +78,35 @@ async fn a_callback_whose_request_is_held_for_long_waits_until_it_is_free() {
     assert!(!begun.is_finished());
     holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(begun.await.unwrap().received(), ("received", 60));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callbacks_that_find_no_room_are_in_the_quarantine_when_the_database_is_back() {
+    let narrow = [("INTAKE__QUEUE_MAX", "1"), ("INTAKE__BATCH_MAX", "1"), ("CALLBACK__HOLD_MS", "500")];
+    let service = Service::start(&narrow).await;
+    let world = &service.world;
+    let (admin, role) = (administrator(world).await, role(world).await);
+    shut(&admin, &role).await;
+    let tokens: Vec<String> = (0..6).map(|_| world.token(10)).collect();
+    let delivery = part("a", 10);
+    let answers = join_all(tokens.iter().map(|token| service.call(token, &delivery))).await;
+    assert!(answers.iter().all(|answer| answer.status == 503), "{answers:?}");
+    let is_lost = |answer: &Answer| answer.problem() == "overloaded";
+    let lost: Vec<&String> =
+        tokens.iter().zip(&answers).filter(|(_, answer)| is_lost(answer)).map(|(token, _)| token).collect();
+    assert!(!lost.is_empty() && lost.len() < 6, "one in the worker's hands, one in the queue: {answers:?}");
+    assert_eq!(service.outcomes("lost").await, lost.len() as u64);
+
+    open(&admin, &role).await;
+    let kept = "SELECT count(*) FROM quarantine WHERE reason = 'lost' AND status = 'waiting' AND quantity = 10";
+    world.wait_for_number(kept, i64::try_from(lost.len()).unwrap()).await;
+    let booked = 10 * i64::try_from(6 - lost.len()).unwrap();
+    world.wait_for_number("SELECT coalesce(sum(quantity), 0)::int8 FROM receipts", booked).await;
+    // Sent again it is what an operator knows of already; another part of the same request is taken.
+    assert_eq!(service.call(lost[0], &part("a", 10)).await.quarantined(), "lost");
+    world.wait_for_number("SELECT max(times_received) FROM quarantine", 2).await;
+    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, booked);
     service.stop().await;
 }
 

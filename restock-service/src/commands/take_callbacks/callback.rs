@@ -8,7 +8,7 @@ use shared::trace::TraceContext;
 
 use crate::domain::batch::{Arrival, Booked};
 use crate::domain::decision::Reason;
-use crate::domain::delivery::{Claim, Delivery, Order};
+use crate::domain::delivery::{Claim, ClaimedCount, Delivery, Order};
 
 /// An authentic callback as its edge has read it.
 #[derive(Debug, Clone)]
@@ -53,6 +53,19 @@ impl Callback {
         let delivery = message.claim.against(&message.order, message.is_expired);
         let fingerprint = Sha256::digest(message.claim.identity(&delivery).as_bytes()).to_vec();
         Self { message, delivery, fingerprint }
+    }
+
+    /// The same delivery, reported after its loss: without its body, for many of them may wait in memory.
+    pub(super) fn lost(&self) -> Self {
+        let mut message = self.message.clone();
+        message.body.clear();
+        message.body_bytes = None;
+        message.claim.count = match message.claim.count.read() {
+            Ok(units) => ClaimedCount::Text(units.to_string()),
+            Err(_) => ClaimedCount::Missing,
+        };
+        let delivery = Delivery { is_lost: true, ..self.delivery.clone() };
+        Self { message, delivery, fingerprint: self.fingerprint.clone() }
     }
 
     /// For the rules.

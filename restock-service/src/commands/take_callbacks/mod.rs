@@ -8,6 +8,7 @@
 mod batch;
 mod callback;
 mod held;
+mod lost;
 mod metrics;
 mod writes;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::batch::{Taken, Taker};
 pub(crate) use self::callback::{Answer, Callback, Message};
+use self::lost::{Losses, Recorder};
 pub(crate) use self::metrics::{CallbackMetrics, outcome};
 use super::Context;
 pub(crate) use crate::domain::decision::Reason;
@@ -30,11 +32,12 @@ use crate::domain::policy::Policy;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::requests::IfHeld;
 
-/// A callback with who waits for its answer. One that is dropped without an answer is lost, and told of.
+/// A callback with who waits for its answer. One that is dropped without an answer is lost, and reported.
 struct Waiter {
     callback: Arc<Callback>,
     reply: Option<oneshot::Sender<Result<Answer, Problem>>>,
     metrics: CallbackMetrics,
+    losses: Losses,
 }
 
 /// The way into the intake queue.
@@ -43,6 +46,7 @@ pub(crate) struct Intake {
     queue: mpsc::Sender<Waiter>,
     hold: Duration,
     metrics: CallbackMetrics,
+    losses: Losses,
 }
 
 /// The worker behind the queue; there is one per process.
@@ -52,6 +56,7 @@ pub(crate) struct IntakeWorker {
     queue_max: usize,
     batch_max: usize,
     metrics: CallbackMetrics,
+    recorder: Recorder,
 }
 
 impl Intake {
@@ -64,18 +69,20 @@ impl Intake {
         metrics: &CallbackMetrics,
     ) -> (Self, IntakeWorker) {
         let (sender, receiver) = mpsc::channel(settings.queue_max);
+        let (losses, recorder) = Losses::new(metrics);
         let worker = IntakeWorker {
             taker: Arc::new(Taker { context, policy }),
             queue: receiver,
             queue_max: settings.queue_max,
             batch_max: settings.batch_max,
             metrics: metrics.clone(),
+            recorder,
         };
         let watched = sender.downgrade();
         metrics.observe_waiting(move || {
             watched.upgrade().map_or(0, |queue| (queue.max_capacity() - queue.capacity()) as u64)
         });
-        (Self { queue: sender, hold, metrics: metrics.clone() }, worker)
+        (Self { queue: sender, hold, metrics: metrics.clone(), losses }, worker)
     }
 
     /// Queues a callback and waits for its answer, which comes when that is durable. 503 `unavailable` when the store
@@ -84,10 +91,15 @@ impl Intake {
     pub(crate) async fn take(&self, callback: &Arc<Callback>) -> Result<Answer, Problem> {
         let until = tokio::time::Instant::now() + self.hold;
         let (reply, answer) = oneshot::channel();
-        let waiter = Waiter { callback: callback.clone(), reply: Some(reply), metrics: self.metrics.clone() };
+        let waiter = Waiter {
+            callback: callback.clone(),
+            reply: Some(reply),
+            metrics: self.metrics.clone(),
+            losses: self.losses.clone(),
+        };
         match timeout_at(until, self.queue.reserve()).await {
             Ok(Ok(place)) => place.send(waiter),
-            // The waiter is dropped here, which tells of its loss.
+            // The waiter is dropped here, which reports its loss.
             Ok(Err(_)) => return Err(stopped()),
             Err(_) => return Err(overloaded()),
         }
@@ -115,16 +127,18 @@ fn kept_in_memory() -> Problem {
 
 impl IntakeWorker {
     /// Takes batches until `stop`, then what is still queued.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let (aside, held) = mpsc::channel(self.queue_max);
-        let taking_held = held::run(self.taker.clone(), held);
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { taker, mut queue, queue_max, batch_max, metrics, recorder } = self;
+        let (aside, held) = mpsc::channel(queue_max);
+        let taking_held = held::run(taker.clone(), held);
+        let recording = recorder.run(taker.clone(), batch_max, stop.clone());
         let taking = async move {
-            let mut waiters = Vec::with_capacity(self.batch_max);
+            let mut waiters = Vec::with_capacity(batch_max);
             loop {
                 let taken = tokio::select! {
-                    taken = self.queue.recv_many(&mut waiters, self.batch_max) => taken,
-                    () = stop.cancelled(), if !self.queue.is_closed() => {
-                        self.queue.close();
+                    taken = queue.recv_many(&mut waiters, batch_max) => taken,
+                    () = stop.cancelled(), if !queue.is_closed() => {
+                        queue.close();
                         continue;
                     }
                 };
@@ -132,39 +146,39 @@ impl IntakeWorker {
                     // The doors are closed. The work ends when it is told to.
                     return stop.cancelled().await;
                 }
-                self.answer(std::mem::take(&mut waiters), &aside).await;
+                answer(&taker, &metrics, std::mem::take(&mut waiters), &aside).await;
             }
         };
-        tokio::join!(taking, taking_held);
+        tokio::join!(taking, taking_held, recording);
     }
+}
 
-    /// Until each of them has its answer, or waits for its request apart from the others.
-    async fn answer(&self, mut waiters: Vec<Waiter>, aside: &mpsc::Sender<Waiter>) {
-        let mut backoff = Backoff::default();
-        while !waiters.is_empty() {
-            self.taker.wait_for_room().await;
-            let begun = Instant::now();
-            let callbacks: Vec<&Callback> = waiters.iter().map(|waiter| waiter.callback.as_ref()).collect();
-            let taken = batch::take(&self.taker, &callbacks, IfHeld::Skip).await;
-            self.metrics.batch_taken(waiters.len(), begun.elapsed());
-            let mut again = Vec::new();
-            for (waiter, taken) in waiters.into_iter().zip(taken) {
-                match taken {
-                    Taken::Answered(answer) => waiter.reply(Ok(answer)),
-                    Taken::Failed(problem) => waiter.reply(Err(problem)),
-                    Taken::Held => {
-                        // Without a place there it waits here: its request may be free by then.
-                        if let Err(error) = aside.try_send(waiter) {
-                            again.push(error.into_inner());
-                        }
+/// Until each of them has its answer, or waits for its request apart from the others.
+async fn answer(taker: &Taker, metrics: &CallbackMetrics, mut waiters: Vec<Waiter>, aside: &mpsc::Sender<Waiter>) {
+    let mut backoff = Backoff::default();
+    while !waiters.is_empty() {
+        taker.wait_for_room().await;
+        let begun = Instant::now();
+        let callbacks: Vec<&Callback> = waiters.iter().map(|waiter| waiter.callback.as_ref()).collect();
+        let taken = batch::take(taker, &callbacks, IfHeld::Skip).await;
+        metrics.batch_taken(waiters.len(), begun.elapsed());
+        let mut again = Vec::new();
+        for (waiter, taken) in waiters.into_iter().zip(taken) {
+            match taken {
+                Taken::Answered(answer) => waiter.reply(Ok(answer)),
+                Taken::Failed(problem) => waiter.reply(Err(problem)),
+                Taken::Held => {
+                    // Without a place there it waits here: its request may be free by then.
+                    if let Err(error) = aside.try_send(waiter) {
+                        again.push(error.into_inner());
                     }
-                    Taken::NotNow => again.push(waiter),
                 }
+                Taken::NotNow => again.push(waiter),
             }
-            waiters = again;
-            if !waiters.is_empty() {
-                backoff.wait().await;
-            }
+        }
+        waiters = again;
+        if !waiters.is_empty() {
+            backoff.wait().await;
         }
     }
 }
@@ -173,7 +187,7 @@ impl Waiter {
     fn reply(mut self, answer: Result<Answer, Problem>) {
         let Some(reply) = self.reply.take() else { return };
         if answer.is_err() {
-            self.metrics.lost(&self.callback);
+            self.losses.report(&self.callback);
         }
         if let Err(answer) = reply.send(answer) {
             // Nobody else will tell of it.
@@ -185,7 +199,7 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            self.metrics.lost(&self.callback);
+            self.losses.report(&self.callback);
         }
     }
 }

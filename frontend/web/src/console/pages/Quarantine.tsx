@@ -28,6 +28,7 @@ const REASONS = [
   "cancelled",
   "over-delivery",
   "unreadable-body",
+  "lost",
 ] as const;
 
 /** Deliveries that only a person can judge. Those that wait are shown first; the others on demand. */
