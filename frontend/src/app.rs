@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shared::amqp::health::BrokerHealth;
-use shared::http::auth::OperatorTokens;
-use shared::readiness::Need;
-use shared::service::{Process, Program, Running};
+use jaego_amqp::health::BrokerHealth;
+use jaego_process::{Process, Program, Running};
+use jaego_telemetry::readiness::Need;
+use jaego_web::auth::OperatorTokens;
 
 use crate::forward::{self, Service, Upstream};
 use crate::http::{self, Factory, State};

@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use jaego_process::settings::Basics;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::settings::Basics;
 use url::Url;
 
 /// Fewest bytes of `session.key`.
@@ -89,7 +89,7 @@ impl Session {
     }
 }
 
-impl shared::settings::Settings for Settings {
+impl jaego_settings::Settings for Settings {
     type Common = Basics;
 
     fn common(&self) -> &Basics {
@@ -134,9 +134,10 @@ fn is_address(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use jaego_settings::{InvalidSettings, Sources, load};
+
     use super::*;
     use crate::app::PROGRAM;
-    use shared::settings::{InvalidSettings, Sources, load};
 
     fn load_with(changed: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
         let mut env = vec![

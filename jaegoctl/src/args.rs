@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use shared::ids::UNITS_MAX;
+use jaego_contracts::ids::UNITS_MAX;
 
 /// Longest wait that can be asked for.
 const WAIT_MAX: Duration = Duration::from_secs(3600);

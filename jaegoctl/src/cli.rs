@@ -77,7 +77,7 @@ enum Command {
 
 /// Runs one command.
 pub fn run(cli: Cli) -> ExitCode {
-    shared::service::install_tls();
+    jaego_net::install_tls();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -2,13 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
+use jaego_net::tls;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, header::HeaderMap, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use shared::tls;
 use url::Url;
 
-pub(crate) use shared::amqp::provision::segment;
+pub(crate) use jaego_amqp::provision::segment;
 
 use crate::failure::{Exit, Failure, Result};
 

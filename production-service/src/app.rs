@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
-use shared::amqp::topology::PRODUCTION_REQUESTS;
-use shared::db::Migrations;
-use shared::http::Routes;
-use shared::service::{Builder, Identity, Running};
+use jaego_contracts::topology::PRODUCTION_REQUESTS;
+use jaego_pg::Migrations;
+use jaego_process::Running;
+use jaego_service::Routes;
+use jaego_service::{Builder, Identity};
 use tokio::sync::Notify;
 
 use crate::commands::callback_url::CallbackUrls;
@@ -29,7 +30,7 @@ pub const IDENTITY: Identity = Identity {
 const MIGRATIONS: Migrations = diesel_migrations::embed_migrations!("migrations");
 
 /// Starts the service.
-#[expect(clippy::unused_async, reason = "`shared::service::run` starts every service with an await")]
+#[expect(clippy::unused_async, reason = "`jaego_service::run` starts every service with an await")]
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let mut builder = Builder::new(IDENTITY, &settings.common)?;
     let context = Context {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jaego_contracts::callback::CallbackSigner;
+use jaego_contracts::ids::FactoryId;
+use jaego_service::settings::Common;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::contracts::callback::CallbackSigner;
-use shared::ids::FactoryId;
-use shared::settings::Common;
 use url::Url;
 
 use crate::commands::BreakerRules;
@@ -101,7 +101,7 @@ pub struct LeadTimes {
     pub samples_max: u16,
 }
 
-impl shared::settings::Settings for Settings {
+impl jaego_settings::Settings for Settings {
     type Common = Common;
 
     fn common(&self) -> &Common {
@@ -223,7 +223,7 @@ fn seconds(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use shared::settings::{InvalidSettings, Sources, load};
+    use jaego_settings::{InvalidSettings, Sources, load};
 
     use super::*;
     use crate::app;

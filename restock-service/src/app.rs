@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use jaego_process::Running;
+use jaego_service::{Builder, Identity};
 use opentelemetry::global;
-use shared::service::{Builder, Identity, Running};
 
 use crate::commands::take_callbacks::{CallbackMetrics, Intake};
 use crate::commands::watch_quarantine::watch_quarantine;

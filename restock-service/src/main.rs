@@ -9,5 +9,5 @@ use restock_service::settings::Settings;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    shared::service::run::<Settings, _>(app::IDENTITY, app::start)
+    jaego_service::run::<Settings, _>(app::IDENTITY, app::start)
 }

@@ -1,9 +1,9 @@
 //! The service's settings; `config/default.toml` names and explains every key.
 
 use ipnet::IpNet;
+use jaego_contracts::callback::{CallbackVerifier, InvalidKey};
+use jaego_service::settings::Common;
 use serde::Deserialize;
-use shared::contracts::callback::{CallbackVerifier, InvalidKey};
-use shared::settings::Common;
 
 use crate::domain::policy::Policy;
 use crate::networks;
@@ -71,7 +71,7 @@ impl Callback {
     }
 }
 
-impl shared::settings::Settings for Settings {
+impl jaego_settings::Settings for Settings {
     type Common = Common;
 
     fn common(&self) -> &Common {
@@ -119,8 +119,9 @@ const KEY_FORM: &str = "an Ed25519 public key in PEM form (openssl pkey -pubout)
 
 #[cfg(test)]
 mod tests {
+    use jaego_settings::{InvalidSettings, Sources, load};
+
     use super::*;
-    use shared::settings::{InvalidSettings, Sources, load};
 
     const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----";
 

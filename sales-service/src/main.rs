@@ -8,5 +8,5 @@ use sales_service::app;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    shared::service::run(app::IDENTITY, app::start)
+    jaego_service::run(app::IDENTITY, app::start)
 }

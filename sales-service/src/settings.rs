@@ -1,7 +1,8 @@
 //! What can be set; `config/default.toml` explains each key.
 
+use jaego_pg::settings::Database;
+use jaego_service::settings::Common;
 use serde::Deserialize;
-use shared::settings::{Common, Database};
 
 use crate::commands::take_orders::CONNECTIONS;
 use crate::domain::replenishment::RefusalPause;
@@ -106,7 +107,7 @@ impl Settings {
     }
 }
 
-impl shared::settings::Settings for Settings {
+impl jaego_settings::Settings for Settings {
     type Common = Common;
 
     fn common(&self) -> &Common {

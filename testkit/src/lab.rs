@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jaego_contracts::topology::Permissions;
 use serde_json::Value;
-use shared::amqp::topology::Permissions;
 use tokio::time::{sleep, timeout};
 
 use crate::{

@@ -6,11 +6,9 @@ mod broker;
 
 use std::time::Duration;
 
-use shared::{
-    amqp::provision::segment,
-    db::provision::{Owned, ProvisionError, provision},
-    settings::Database,
-};
+use jaego_amqp::provision::segment;
+use jaego_pg::provision::{Owned, ProvisionError, provision};
+use jaego_pg::settings::Database;
 use tokio::time::timeout;
 use tokio_postgres::{Config, NoTls};
 use url::Url;

@@ -1,8 +1,9 @@
 //! The surroundings of a service under test: its own database, a vhost with the real topology and
 //! the real rights, tokens, keys. What a service needs comes out as its environment.
 
+use jaego_contracts::topology;
+use jaego_contracts::topology::User;
 use sha2::{Digest, Sha256};
-use shared::amqp::topology::{self, User};
 
 use crate::error::Result;
 use crate::keys::CallbackKeys;

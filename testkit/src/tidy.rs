@@ -8,7 +8,7 @@ use std::path::Path;
 const INNER: [&str; 3] = ["commands", "store", "domain"];
 
 /// Imports that the shape of a service forbids: `edges -> commands -> {domain, store}`, where the
-/// edges are every other folder (http, amqp, ..); `store -> domain`; `domain -> std, shared::ids`.
+/// edges are every other folder (http, amqp, ..); `store -> domain`; `domain -> std, jaego_contracts::ids`.
 /// Answers a sentence for each.
 ///
 /// # Panics
@@ -83,10 +83,10 @@ fn mentions(line: &str, name: &str) -> bool {
 }
 
 fn is_foreign_to_domain(line: &str) -> bool {
-    let own = ["std::", "core::", "super::", "self::", "crate::domain", "shared::ids"];
+    let own = ["std::", "core::", "super::", "self::", "crate::domain", "jaego_contracts::ids"];
     let import = line.trim_start().trim_start_matches("pub ").strip_prefix("use ");
     let imports_foreign = import.is_some_and(|path| !own.iter().any(|own| path.starts_with(own)));
-    let named = ["crate::", "shared::", "diesel::", "chrono::", "serde::", "tokio::", "uuid::"];
+    let named = ["crate::", "jaego_", "diesel::", "chrono::", "serde::", "tokio::", "uuid::"];
     let names_foreign = named
         .iter()
         .any(|name| line.match_indices(name).any(|(start, _)| !own.iter().any(|own| line[start..].starts_with(own))));
@@ -205,8 +205,8 @@ mod tests {
         assert!(mentions("    diesel::insert_into(x)", "diesel"));
         assert!(!mentions("use crate::stores;", "crate::store"));
         assert!(!mentions("let diesel = 1;", "diesel") && !mentions("use diesel_async::x;", "diesel"));
-        assert!(is_foreign_to_domain("use chrono::Utc;") && is_foreign_to_domain("    let x = shared::db::Pool;"));
-        assert!(!is_foreign_to_domain("use shared::ids::Sku;") && !is_foreign_to_domain("use std::fmt;"));
+        assert!(is_foreign_to_domain("use chrono::Utc;") && is_foreign_to_domain("    let x = jaego_pg::Pool;"));
+        assert!(!is_foreign_to_domain("use jaego_contracts::ids::Sku;") && !is_foreign_to_domain("use std::fmt;"));
         assert!(!is_foreign_to_domain("use super::stock::Figures;"));
         let lines = without_test_modules("use crate::{http, store};\n#[cfg(test)]\nmod tests;\nuse crate::store::x;\n");
         assert!(mentions(&lines[0], "crate::store") && lines[2].is_empty() && mentions(&lines[3], "crate::store"));

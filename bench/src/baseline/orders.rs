@@ -9,18 +9,13 @@ use actix_web::{
     web::{self, Bytes, Data},
 };
 use anyhow::{Context as _, bail};
+use jaego_contracts::ids::{MovementId, OrderId, Quantity, Sku};
+use jaego_contracts::order::{CONFIRMED, OrderLineSummary, OrderSummary, OrdersChanged};
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{CONTENT_TYPE, OutgoingEvent, topology};
+use jaego_postbox::outbox;
+use jaego_service::idempotency::fingerprint;
 use serde::{Deserialize, Serialize};
-use shared::{
-    amqp::topology,
-    contracts::{
-        CONTENT_TYPE, OutgoingEvent,
-        order::{CONFIRMED, OrderLineSummary, OrderSummary, OrdersChanged},
-    },
-    idempotency::fingerprint,
-    ids::{MovementId, OrderId, Quantity, Sku},
-    outbox,
-    trace::TraceContext,
-};
 use tokio_postgres::{error::SqlState, types::ToSql};
 
 use super::{WORKERS, pool};

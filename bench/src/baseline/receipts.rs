@@ -8,18 +8,13 @@ use actix_web::{
     web::{self, Bytes, Data, Path},
 };
 use anyhow::Context as _;
+use jaego_contracts::callback::{CallbackClaims, CallbackVerifier, redact};
+use jaego_contracts::ids::{Quantity, ReceiptId};
+use jaego_contracts::stock::{RECEIVED, StockReceived};
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{CONTENT_TYPE, OutgoingEvent, topology};
+use jaego_postbox::outbox;
 use serde::Deserialize;
-use shared::{
-    amqp::topology,
-    contracts::{
-        CONTENT_TYPE, OutgoingEvent,
-        callback::{CallbackClaims, CallbackVerifier, redact},
-        stock::{RECEIVED, StockReceived},
-    },
-    ids::{Quantity, ReceiptId},
-    outbox,
-    trace::TraceContext,
-};
 use tokio_postgres::types::ToSql;
 
 use super::{WORKERS, pool};

@@ -7,11 +7,9 @@ use std::{
 };
 
 use anyhow::ensure;
+use jaego_contracts::callback::{CALLBACK_PATH, CallbackClaims, CallbackSigner};
+use jaego_contracts::ids::{Quantity, RequestId};
 use serde_json::json;
-use shared::{
-    contracts::callback::{CALLBACK_PATH, CallbackClaims, CallbackSigner},
-    ids::{Quantity, RequestId},
-};
 use tokio_postgres::Client;
 use xtask::{
     demo,

@@ -9,10 +9,10 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures::stream;
+use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::trace_of;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use shared::problem::{Problem, ProblemKind};
-use shared::trace::TraceContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -113,7 +113,7 @@ impl Upstream {
                 sent = sent.header(name, value.as_bytes());
             }
         }
-        sent = sent.header("traceparent", TraceContext::of(request).to_string());
+        sent = sent.header("traceparent", trace_of(request).to_string());
         if let Some(token) = to.token {
             sent = sent.bearer_auth(token);
         }

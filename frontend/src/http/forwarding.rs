@@ -2,8 +2,8 @@
 
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use shared::http::auth::Role;
-use shared::problem::Problem;
+use jaego_web::auth::Role;
+use jaego_web::problem::Problem;
 
 use super::{Face, State, body_of, not_found};
 use crate::forward::{Service, Target, Who, table};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use jaego_web::auth::Role;
+use jaego_web::problem::{Problem, ProblemKind};
 use serde::Deserialize;
-use shared::http::auth::Role;
-use shared::problem::{Problem, ProblemKind};
 use uuid::Uuid;
 
 use super::{Face, State};

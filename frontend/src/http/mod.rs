@@ -14,11 +14,11 @@ use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
-use shared::http::auth::Role;
-use shared::http::{BODY_BYTES_MAX, HttpMetrics, Listeners, malformed, observe, open_door};
-use shared::problem::{Problem, ProblemKind};
-use shared::readiness::Readiness;
-use shared::settings::Basics;
+use jaego_process::settings::Basics;
+use jaego_telemetry::readiness::Readiness;
+use jaego_web::auth::Role;
+use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::{BODY_BYTES_MAX, HttpMetrics, Listeners, malformed, observe, open_door};
 
 use crate::forward::Upstream;
 use crate::live::Hub;

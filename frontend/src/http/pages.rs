@@ -3,8 +3,8 @@
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::json;
-use shared::problem::{Problem, ProblemKind};
 
 use super::{Face, State, not_found};
 use crate::app::NOT_BUILT;

@@ -9,7 +9,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
-use shared::problem::{Problem, ProblemKind};
+use jaego_web::problem::{Problem, ProblemKind};
 
 pub(super) async fn check(
     request: ServiceRequest,

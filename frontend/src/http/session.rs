@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use jaego_web::StrictJson;
+use jaego_web::problem::{Problem, ProblemKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::http::StrictJson;
-use shared::problem::{Problem, ProblemKind};
 
 use super::{Face, State, not_found};
 use crate::session::Session;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
+use jaego_amqp::connection;
+use jaego_amqp::connection::Backoff;
+use jaego_amqp::health::{BrokerHealth, CONNECTION};
+use jaego_amqp::settings::Broker;
+use jaego_contracts::topology::{EVENTS, LIVE_KEYS, LIVE_QUEUES};
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Connection, Consumer};
-use shared::amqp::connection::{self, Backoff};
-use shared::amqp::health::{BrokerHealth, CONNECTION};
-use shared::amqp::topology::{EVENTS, LIVE_KEYS, LIVE_QUEUES};
-use shared::settings::Broker;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
+use jaego_web::auth::{OperatorTokens, Role};
 use serde::{Deserialize, Serialize};
-use shared::http::auth::{OperatorTokens, Role};
 
 pub use sealed::{Sealer, UnusableKey};
 

@@ -6,11 +6,11 @@ use actix_web::web::Bytes;
 use frontend::app::{PROGRAM, start_with};
 use frontend::settings::Settings;
 use frontend::site::Site;
+use jaego_process::Running;
+use jaego_settings::{Sources, load};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use shared::service::Running;
-use shared::settings::{Sources, load};
 use testkit::service::{OPERATOR_TOKEN, Surroundings, VIEWER_TOKEN};
 use testkit::wait_until;
 

@@ -3,16 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jaego_net::patience::try_for;
+use jaego_pg::ConnectError;
+use jaego_pg::provision::{Owned, ProvisionError, provision};
+use jaego_pg::settings::Database as Settings;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use shared::{
-    db::{
-        ConnectError,
-        provision::{Owned, ProvisionError, provision},
-    },
-    patience::try_for,
-    settings::Database as Settings,
-};
 
 use super::migrate::place;
 use crate::{

@@ -1,8 +1,8 @@
 //! `jaegoctl factories`: who makes the goods.
 
 use clap::{Args, Subcommand};
+use jaego_contracts::ids::FactoryId;
 use serde_json::{Map, Value, json};
-use shared::ids::FactoryId;
 
 use super::show::{Column, Limit, List, one, text};
 use crate::{

@@ -8,12 +8,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use diesel_migrations::embed_migrations;
+use jaego_pg::Migrations;
+use jaego_pg::settings::Database;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use shared::{
-    db::{self, Migrations},
-    settings::Database,
-};
 
 use crate::{
     connection::secret_of_file,
@@ -60,7 +58,7 @@ impl Migrate {
         };
         let place = place(settings.url.expose_secret())?;
         // Told apart from a migration that fails.
-        db::connect(&settings, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
+        jaego_pg::connect(&settings, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
             let message = format!(
                 "the database of {service} does not let us in at {place}: {error}\n{} or --database-url-file says where it is.",
                 service.database_variable()
@@ -73,7 +71,7 @@ impl Migrate {
             Service::Production => PRODUCTION,
             Service::Restock => RESTOCK,
         };
-        let applied = db::migrate(&settings, own).await;
+        let applied = jaego_pg::migrate(&settings, own).await;
         drop(spinner);
         let applied = applied
             .map_err(|error| Failure::new(Exit::Failed, format!("the database of {service} at {place}: {error}")))?;

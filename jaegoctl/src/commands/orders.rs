@@ -1,8 +1,8 @@
 //! `jaegoctl orders`: what shoppers ordered.
 
 use clap::{Args, Subcommand};
+use jaego_contracts::ids::{OrderId, Sku};
 use serde_json::{Value, json};
-use shared::ids::{OrderId, Sku};
 
 use super::show::{Column, Limit, List, each, one, text};
 use crate::{

@@ -1,8 +1,8 @@
 //! `jaegoctl quarantine`: deliveries that do not fit.
 
 use clap::{Args, Subcommand, ValueEnum};
+use jaego_contracts::ids::{QuarantineId, Sku};
 use serde_json::{Value, json};
-use shared::ids::{QuarantineId, Sku};
 
 use super::show::{Column, Limit, List, each, find, one, text};
 use crate::{

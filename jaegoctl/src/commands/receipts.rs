@@ -1,8 +1,8 @@
 //! `jaegoctl receipts`: goods that arrived.
 
 use clap::{Args, Subcommand};
+use jaego_contracts::ids::RequestId;
 use serde_json::json;
-use shared::ids::RequestId;
 use uuid::Uuid;
 
 use super::show::{Column, Limit, List, one};

@@ -1,8 +1,8 @@
 //! `jaegoctl replenishments`: decisions to have units made.
 
 use clap::{Args, Subcommand};
+use jaego_contracts::ids::{RequestId, Sku};
 use serde_json::json;
-use shared::ids::{RequestId, Sku};
 
 use super::{
     receipts::Once,

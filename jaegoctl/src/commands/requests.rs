@@ -1,8 +1,8 @@
 //! `jaegoctl requests`: what factories are asked for.
 
 use clap::{Args, Subcommand};
+use jaego_contracts::ids::{FactoryId, RequestId, Sku};
 use serde_json::{Value, json};
-use shared::ids::{FactoryId, RequestId, Sku};
 
 use super::show::{Column, Limit, List, each, one, text};
 use crate::{

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
+use jaego_contracts::ids::Sku;
 use serde_json::json;
-use shared::ids::Sku;
 
 use super::{
     receipts::Once,

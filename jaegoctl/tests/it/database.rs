@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use shared::{db, settings::Database};
+use jaego_pg::settings::Database;
 use testkit::{
     certificates::Certificates,
     servers::{PostgresOptions, PostgresServer, find_postgres, wipe},
@@ -48,7 +48,7 @@ impl Server {
             statement_timeout_ms: 1000,
             lock_timeout_ms: 0,
         };
-        db::connect(&settings, "test", 1000).await.map(drop).map_err(|error| error.to_string())
+        jaego_pg::connect(&settings, "test", 1000).await.map(drop).map_err(|error| error.to_string())
     }
 
     /// As the administrator, without TLS.
@@ -66,7 +66,7 @@ const RESTOCK: &str = "RESTOCK_DATABASE_URL";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_service_gets_a_database_that_no_other_one_can_open() {
-    shared::service::install_tls();
+    jaego_net::install_tls();
     let root = tempfile::tempdir().unwrap();
     let (dir, certificates) = (root.path().join("postgres"), Certificates::for_host("localhost").unwrap());
     let ca_file = root.path().join("ca.pem").display().to_string();

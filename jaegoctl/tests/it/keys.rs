@@ -2,10 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use shared::{
-    contracts::callback::{CallbackClaims, CallbackSigner, CallbackVerifier, public_key_id},
-    ids::{Quantity, RequestId},
-};
+use jaego_contracts::callback::{CallbackClaims, CallbackSigner, CallbackVerifier, public_key_id};
+use jaego_contracts::ids::{Quantity, RequestId};
 use testkit::keys::CallbackKeys;
 
 use crate::program::{Ran, run};

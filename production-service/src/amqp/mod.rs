@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use shared::amqp::batch::TracedEvent;
-use shared::amqp::consumer::{HandleError, Handled, Subscription};
-use shared::amqp::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
-use shared::contracts::{DecodeError, ReceivedEvent, production, replenishment, stock};
-use shared::dead_letters::Hooks;
-use shared::trace::TraceContext;
+use jaego_contracts::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{DecodeError, ReceivedEvent, production, replenishment, stock};
+use jaego_postbox::consumer::batch::TracedEvent;
+use jaego_postbox::consumer::{HandleError, Handled, Subscription};
+use jaego_postbox::dead_letters::Hooks;
 
 use crate::commands::Context;
 use crate::commands::book_receipt::book_receipt;

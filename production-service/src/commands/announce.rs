@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::production;
+use jaego_contracts::production::ProductionOutcome;
+use jaego_contracts::topology;
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
+use jaego_postbox::dead_letters;
+use jaego_postbox::dead_letters::{Death, End, NewLetter};
+use jaego_postbox::outbox;
 use serde_json::{Map, json};
-use shared::amqp::topology;
-use shared::contracts::production::{self, ProductionOutcome};
-use shared::contracts::{self, OutgoingEvent};
-use shared::db::StoreError;
-use shared::dead_letters::{self, Death, End, NewLetter};
-use shared::outbox;
-use shared::trace::TraceContext;
 
 use super::record_attempts::answered_status;
 use crate::domain::{Announcement, Change, Outcome, Request, Status};
@@ -68,7 +70,7 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
             let letter = NewLetter {
                 queue: topology::PRODUCTION_REQUESTS.name,
                 message_id,
-                content_type: contracts::CONTENT_TYPE.to_owned(),
+                content_type: jaego_contracts::CONTENT_TYPE.to_owned(),
                 headers: Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]),
                 body,
                 death: Death {

@@ -1,8 +1,8 @@
 //! Goods came: each receipt is kept once; one of what was asked for ends all further attempts of its request.
 
 use diesel_async::AsyncConnection;
-use shared::contracts::stock::StockReceived;
-use shared::db::StoreError;
+use jaego_contracts::stock::StockReceived;
+use jaego_pg::StoreError;
 
 use super::{Context, announce};
 use crate::store::{arrivals, lock_request, requests};

@@ -1,8 +1,8 @@
 //! The callback URL of one attempt: a capability, so it is a secret.
 
 use chrono::{DateTime, Duration, Utc};
+use jaego_contracts::callback::{CALLBACK_PATH, CallbackClaims, CallbackSigner, InvalidKey};
 use secrecy::{ExposeSecret, SecretString};
-use shared::contracts::callback::{CALLBACK_PATH, CallbackClaims, CallbackSigner, InvalidKey};
 
 use crate::domain::Request;
 use crate::settings::Callback;

@@ -1,9 +1,10 @@
 //! An operator stops a request.
 
 use diesel_async::AsyncConnection;
+use jaego_contracts::ids::RequestId;
+use jaego_service::audit_log;
+use jaego_service::audit_log::Action;
 use serde_json::json;
-use shared::audit_log::{self, Action};
-use shared::ids::RequestId;
 
 use super::{Actor, CommandError, Context, announce};
 use crate::domain::Rejection;
@@ -15,7 +16,7 @@ pub async fn cancel_request(
     actor: Actor<'_>,
     id: RequestId,
 ) -> Result<Option<StoredRequest>, CommandError<Rejection>> {
-    let mut connection = context.pool.get().await.map_err(shared::db::StoreError::from)?;
+    let mut connection = context.pool.get().await.map_err(jaego_pg::StoreError::from)?;
     let after = connection
         .transaction(async |connection| {
             let Some(stored) = requests::lock(connection, id).await? else { return Ok(None) };

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::contracts::callback::CallbackClaims;
-use shared::db::StoreError;
-use shared::ids::{FactoryId, RequestId};
-use shared::trace::TraceContext;
+use jaego_contracts::callback::CallbackClaims;
+use jaego_contracts::ids::{FactoryId, RequestId};
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
 
 use super::Context;
 use super::callback_url::CallbackUrls;

@@ -1,8 +1,8 @@
 //! A replenishment was closed: nothing more is asked of the factory.
 
 use diesel_async::AsyncConnection;
-use shared::contracts::replenishment::ReplenishmentClosed;
-use shared::db::StoreError;
+use jaego_contracts::replenishment::ReplenishmentClosed;
+use jaego_pg::StoreError;
 
 use super::{Context, announce};
 use crate::store::{arrivals, lock_request, requests};

@@ -1,8 +1,8 @@
 //! An operator gave up the dead letter of a request.
 
 use diesel_async::AsyncPgConnection;
-use shared::db::StoreError;
-use shared::ids::RequestId;
+use jaego_contracts::ids::RequestId;
+use jaego_pg::StoreError;
 
 use super::announce;
 use super::keep_requests::{Message, keep_new};

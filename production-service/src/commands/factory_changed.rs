@@ -1,8 +1,8 @@
 //! What the other services are told of a factory.
 
-use shared::contracts::OutgoingEvent;
-use shared::contracts::factory::{CHANGED, FactoryChanged};
-use shared::trace::TraceContext;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::factory::{CHANGED, FactoryChanged};
+use jaego_contracts::trace::TraceContext;
 
 use crate::domain::Factory;
 

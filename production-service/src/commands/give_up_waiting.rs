@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use diesel_async::AsyncConnection;
-use shared::db::StoreError;
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
+use jaego_pg::StoreError;
 
 use super::{Context, announce};
 use crate::store::work;

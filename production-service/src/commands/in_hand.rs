@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::ids::{FactoryId, RequestId};
+use jaego_contracts::ids::{FactoryId, RequestId};
 
 /// Each call by its request and number, with the factory that is called.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,11 @@
 //! Production requests came: each is kept once, by its id.
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::amqp::consumer::Handled;
-use shared::contracts::production::ProductionRequested;
-use shared::db::StoreError;
-use shared::ids::{RequestId, Sku};
-use shared::trace::TraceContext;
+use jaego_contracts::ids::{RequestId, Sku};
+use jaego_contracts::production::ProductionRequested;
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
+use jaego_postbox::consumer::Handled;
 
 use super::announce::{self, Saving};
 use super::{Context, first_of_each};

@@ -1,7 +1,7 @@
 //! The process ends before its calls do.
 
-use shared::db::StoreError;
-use shared::ids::RequestId;
+use jaego_contracts::ids::RequestId;
+use jaego_pg::StoreError;
 
 use super::Context;
 use crate::store::attempts;

@@ -1,7 +1,7 @@
 //! What operators look at; nothing changes.
 
-use shared::db::StoreError;
-use shared::ids::{FactoryId, RequestId};
+use jaego_contracts::ids::{FactoryId, RequestId};
+use jaego_pg::StoreError;
 use std::collections::HashMap;
 
 use super::Context;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel_async::AsyncConnection;
-use shared::db::StoreError;
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
+use jaego_pg::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, announce};

@@ -6,9 +6,9 @@
 use std::time::Instant;
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::db::StoreError;
-use shared::outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
+use jaego_postbox::outbox;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;

@@ -29,10 +29,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::db::{Pool, StoreError};
-use shared::ids::RequestId;
-use shared::outbox::Outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::{Pool, StoreError};
+use jaego_postbox::outbox::Outbox;
 use tokio::sync::Notify;
 
 /// What every command works with.

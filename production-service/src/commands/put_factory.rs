@@ -1,12 +1,13 @@
 //! An operator adds or changes a factory; the other services are told.
 
 use diesel_async::AsyncConnection;
+use jaego_contracts::ids::FactoryId;
+use jaego_postbox::outbox;
+use jaego_service::audit_log;
+use jaego_service::audit_log::Action;
+use jaego_web::IfMatch;
+use jaego_web::problem::Problem;
 use serde_json::Value;
-use shared::audit_log::{self, Action};
-use shared::http::IfMatch;
-use shared::ids::FactoryId;
-use shared::outbox;
-use shared::problem::Problem;
 
 use super::factory_changed::factory_changed;
 use super::{Actor, CommandError, Context};
@@ -31,7 +32,7 @@ pub async fn put_factory(
     actor: Actor<'_>,
     put: PutFactory,
 ) -> Result<(Factory, bool), CommandError<Problem>> {
-    let mut connection = context.pool.get().await.map_err(shared::db::StoreError::from)?;
+    let mut connection = context.pool.get().await.map_err(jaego_pg::StoreError::from)?;
     let answer = connection
         .transaction(async move |connection| {
             let PutFactory { id, settings, if_match, detail } = put;

@@ -1,8 +1,8 @@
 //! Calls whose maker is gone: how they ended is unknown, so the factory is asked again.
 
 use diesel_async::AsyncConnection;
-use shared::db::StoreError;
-use shared::ids::RequestId;
+use jaego_contracts::ids::RequestId;
+use jaego_pg::StoreError;
 
 use super::Context;
 use super::announce::{self, Saving};

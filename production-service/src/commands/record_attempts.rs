@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::db::StoreError;
-use shared::ids::{FactoryId, RequestId};
-use shared::trace::TraceContext;
+use jaego_contracts::ids::{FactoryId, RequestId};
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
 
 use super::Context;
 use super::announce::{self, Saving};

@@ -1,9 +1,10 @@
 //! An operator wants a request sent now, to its factory or to another one.
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
+use jaego_contracts::ids::RequestId;
+use jaego_service::audit_log;
+use jaego_service::audit_log::Action;
 use serde_json::json;
-use shared::audit_log::{self, Action};
-use shared::ids::RequestId;
 
 use super::{Actor, CommandError, Context, announce};
 use crate::domain::{Change, Factory, Fallback, Rejection};
@@ -26,7 +27,7 @@ pub async fn retry_request(
     id: RequestId,
     to: To,
 ) -> Result<Option<StoredRequest>, CommandError<Rejection>> {
-    let mut connection = context.pool.get().await.map_err(shared::db::StoreError::from)?;
+    let mut connection = context.pool.get().await.map_err(jaego_pg::StoreError::from)?;
     let after = connection
         .transaction(async |connection| {
             let Some(stored) = requests::lock(connection, id).await? else { return Ok(None) };

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::amqp::topology::PRODUCTION_REQUESTS;
-use shared::db::StoreError;
-use shared::ids::RequestId;
-use shared::timeline::{
-    self, NextStep, Timeline, TimelineDetail, TimelineItem, TimelineKind, TimelineNext, TimelineSubject,
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::topology::PRODUCTION_REQUESTS;
+use jaego_pg::StoreError;
+use jaego_service::timeline;
+use jaego_service::timeline::{
+    NextStep, Timeline, TimelineDetail, TimelineItem, TimelineKind, TimelineNext, TimelineSubject,
 };
 use uuid::Uuid;
 

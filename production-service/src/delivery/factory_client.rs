@@ -5,12 +5,12 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use jaego_contracts::callback::redact;
+use jaego_contracts::trace::TraceContext;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use shared::contracts::callback::redact;
-use shared::trace::TraceContext;
 
 use super::retry_after;
 use super::secrets::{FactoryHeaders, UnusableSecret};

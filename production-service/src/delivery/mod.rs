@@ -11,11 +11,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jaego_amqp::connection::Backoff;
+use jaego_contracts::ids::FactoryId;
+use jaego_contracts::trace::TraceContext;
+use jaego_telemetry::EnterSpan as _;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
-use shared::amqp::connection::Backoff;
-use shared::ids::FactoryId;
-use shared::trace::TraceContext;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

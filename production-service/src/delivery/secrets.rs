@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jaego_contracts::ids::FactoryId;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use shared::ids::FactoryId;
 
 /// A secret that cannot be used; what it holds is not told.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
 
 use crate::commands::claim_requests::Tally;
 

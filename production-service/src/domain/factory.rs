@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
 
 use super::LeadTime;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::ids::{FactoryId, Quantity, RequestId, Sku};
+use jaego_contracts::ids::{FactoryId, Quantity, RequestId, Sku};
 
 use super::outcome::Outcome;
 use super::{Status, Verdict};

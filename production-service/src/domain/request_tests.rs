@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use jaego_contracts::ids::{FactoryId, Quantity, RequestId};
 use proptest::prelude::*;
-use shared::ids::{FactoryId, Quantity, RequestId};
 
 use super::{
     Arrival, AttemptResult, Change, Ending, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options, Outcome,

@@ -3,14 +3,14 @@
 use actix_web::http::header::ETAG;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, put};
+use jaego_contracts::ids::FactoryId;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::{Problem, ProblemBody};
+use jaego_web::trace_of;
+use jaego_web::{IfMatch, PageQuery, Paged, StrictJson, etag};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{IfMatch, PageQuery, Paged, StrictJson, etag};
-use shared::ids::FactoryId;
-use shared::problem::{Problem, ProblemBody};
-use shared::trace::TraceContext;
 
 use super::factory_body::{FactoryBody, FactoryInput};
 use super::{not_found, problem_of};
@@ -120,7 +120,7 @@ pub(super) async fn put(
     let id = id.into_inner();
     let detail = serde_json::to_value(&body.0).unwrap_or(Value::Null);
     let settings = body.0.settings(&id, &outbound)?;
-    let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
+    let actor = Actor { name: &operator.name, trace: trace_of(&request) };
     let put = PutFactory { id, settings, if_match, detail };
     let (factory, is_new) =
         put_factory(&context, actor, put).await.map_err(|error| problem_of(error, |problem| problem))?;

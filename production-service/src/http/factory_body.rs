@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
+use jaego_contracts::ids::FactoryId;
+use jaego_web::problem::Problem;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shared::ids::FactoryId;
-use shared::problem::Problem;
 use url::Url;
 use utoipa::ToSchema;
 

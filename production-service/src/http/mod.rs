@@ -6,7 +6,7 @@ mod production_requests;
 mod timeline;
 mod words;
 
-use shared::problem::{Problem, ProblemKind};
+use jaego_web::problem::{Problem, ProblemKind};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -27,7 +27,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 
 /// Title and description of the OpenAPI document.
 pub fn document() -> OpenApi {
-    shared::http::document(
+    jaego_web::document(
         "Jaego production-service",
         "Production requests and the factories that answer them. For operators.",
     )

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{FactoryId, Quantity, RequestId, Sku};
+use jaego_contracts::trace::TraceContext;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::trace_of;
+use jaego_web::{OptionalJson, PageQuery, Paged};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{OptionalJson, PageQuery, Paged};
-use shared::ids::{FactoryId, Quantity, RequestId, Sku};
-use shared::problem::{Problem, ProblemKind};
-use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{invalid, not_found, problem_of, words};
@@ -274,7 +275,7 @@ pub(super) async fn retry(
     id: Path<RequestId>,
     body: OptionalJson<RetryRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
+    let actor = Actor { name: &operator.name, trace: trace_of(&request) };
     let to = if body.0.unwrap_or_default().fallback { To::Fallback } else { To::Factory };
     let after = retry_request(&context, actor, *id, to).await.map_err(|error| problem_of(error, conflict))?;
     answer(&context, after).await
@@ -299,7 +300,7 @@ pub(super) async fn cancel(
     context: Data<Context>,
     id: Path<RequestId>,
 ) -> Result<HttpResponse, Problem> {
-    let actor = Actor { name: &operator.name, trace: TraceContext::of(&request) };
+    let actor = Actor { name: &operator.name, trace: trace_of(&request) };
     let after = cancel_request(&context, actor, *id).await.map_err(|error| problem_of(error, conflict))?;
     answer(&context, after).await
 }

@@ -1,6 +1,6 @@
 //! Texts that are one of a few words.
 
-shared::words! {
+jaego_web::words! {
     /// Where a production request stands.
     ProductionStatus: "requested", "sending", "retrying", "accepted", "partly_received", "received", "dead_lettered", "refused", "cancelled";
     /// What came of a call; `unknown`: the service ended before it knew.

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::contracts::stock::StockReceived;
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{RequestId, Sku};
+use jaego_contracts::ids::{RequestId, Sku};
+use jaego_contracts::stock::StockReceived;
+use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::schema::{early_closings, receipts};

@@ -1,6 +1,6 @@
 //! The rules of the books, as SQL over the rows themselves.
 
-use shared::audit::{Books, Rule};
+use jaego_service::audit::{Books, Rule};
 
 /// What must always hold between requests, attempts and receipts.
 pub const BOOKS: Books = Books {

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{FactoryId, RequestId};
+use jaego_contracts::ids::{FactoryId, RequestId};
+use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::milliseconds;

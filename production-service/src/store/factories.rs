@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
+use jaego_pg::{Statement, StatementSql, StoreError};
 
 use super::schema::factories;
 use super::{corrupt, milliseconds};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
+use jaego_pg::StoreError;
 
 #[derive(QueryableByName)]
 struct Row {

@@ -15,8 +15,8 @@ pub mod work;
 
 use diesel::sql_types::{Array, Text};
 use diesel_async::AsyncPgConnection;
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{FactoryId, RequestId};
+use jaego_contracts::ids::{FactoryId, RequestId};
+use jaego_pg::{Statement, StatementSql, StoreError};
 
 struct Lock;
 impl StatementSql for Lock {

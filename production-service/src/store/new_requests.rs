@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use shared::db::{Statement, StatementSql, StoreError};
+use jaego_pg::{Statement, StatementSql, StoreError};
 
 use super::milliseconds;
 use crate::domain::{Change, Request};

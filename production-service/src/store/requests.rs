@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
-use shared::ids::{FactoryId, Quantity, RequestId, Sku};
+use jaego_contracts::ids::{FactoryId, Quantity, RequestId, Sku};
+use jaego_pg::StoreError;
 use uuid::Uuid;
 
 use super::corrupt;

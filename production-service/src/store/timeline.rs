@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::StoreError;
-use shared::timeline::FETCH;
+use jaego_pg::StoreError;
+use jaego_service::timeline::FETCH;
 use uuid::Uuid;
 
 use super::schema::{production_attempts, production_requests, receipts};

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{FactoryId, RequestId};
+use jaego_contracts::ids::{FactoryId, RequestId};
+use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::requests::{Row, StoredRequest};

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
-use shared::ids::RequestId;
 use testkit::factory::Faults;
 use testkit::{FactorySimulator, wait_until};
 

@@ -1,8 +1,8 @@
 //! From the message to the factory and back to the other services.
 
+use jaego_contracts::callback::CallbackVerifier;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::contracts::callback::CallbackVerifier;
 use testkit::factory::{DropConnection, Faults};
 use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;

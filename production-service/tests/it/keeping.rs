@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use chrono::{SubsecRound, Utc};
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_contracts::production::ProductionRequested;
+use jaego_contracts::topology::EVENTS;
+use jaego_contracts::trace::TraceContext;
+use jaego_postbox::consumer::Handled;
+use jaego_postbox::outbox::Outbox;
+use jaego_settings::Settings as _;
 use production_service::commands::Context;
 use production_service::commands::keep_requests::{Message, keep_requests};
-use shared::amqp::consumer::Handled;
-use shared::amqp::topology::EVENTS;
-use shared::contracts::production::ProductionRequested;
-use shared::ids::{Quantity, RequestId};
-use shared::outbox::Outbox;
-use shared::settings::Settings as _;
-use shared::trace::TraceContext;
 use testkit::wait_until;
 use tokio::sync::Notify;
 
@@ -23,7 +23,7 @@ async fn quiet_world() -> (World, Context) {
     world.start_with_factory().await.running.stop().await;
     let settings = world.settings();
     let context = Context {
-        pool: shared::db::pool(&settings.common().database, "test").unwrap(),
+        pool: jaego_pg::pool(&settings.common().database, "test").unwrap(),
         outbox: Outbox::new(1_000),
         due: Arc::new(Notify::new()),
         retry_schedule: settings.delivery.retry_schedule().into(),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
+use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
+use jaego_contracts::stock;
+use jaego_contracts::stock::StockReceived;
+use jaego_postbox::outbox::Outbox;
 use production_service::commands::Context;
 use production_service::commands::measure_lead_times::measure_lead_times;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::contracts::stock::{self, StockReceived};
-use shared::ids::{Quantity, ReceiptId, RequestId};
-use shared::outbox::Outbox;
 use testkit::factory::Faults;
 use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
@@ -122,7 +123,7 @@ async fn the_newest_requests_count_and_figures_change_no_more_often_than_set() {
     // The clock strikes when the test says so, in two replicas at once.
     let settings = world.settings();
     let replica = || Context {
-        pool: shared::db::pool(&settings.common.database, "replica").unwrap(),
+        pool: jaego_pg::pool(&settings.common.database, "replica").unwrap(),
         outbox: Outbox::new(1),
         due: Arc::new(Notify::new()),
         retry_schedule: Arc::new([]),

@@ -1,9 +1,9 @@
 //! Dead letters of requests, and what happens to the requests meanwhile.
 
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::topology::EVENTS;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::amqp::topology::EVENTS;
-use shared::ids::RequestId;
 use testkit::factory::Faults;
 use testkit::service::OPERATOR_TOKEN;
 

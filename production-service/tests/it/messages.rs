@@ -1,12 +1,14 @@
 //! What the other services say: closings, receipts, and nonsense.
 
 use chrono::Utc;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
+use jaego_contracts::replenishment;
+use jaego_contracts::replenishment::ReplenishmentClosed;
+use jaego_contracts::stock;
+use jaego_contracts::stock::StockReceived;
+use jaego_contracts::topology::EVENTS;
 use serde_json::{Value, json};
-use shared::amqp::topology::EVENTS;
-use shared::contracts::OutgoingEvent;
-use shared::contracts::replenishment::{self, ReplenishmentClosed};
-use shared::contracts::stock::{self, StockReceived};
-use shared::ids::{Quantity, ReceiptId, RequestId};
 use testkit::factory::Faults;
 
 use crate::world::{FACTORY, SKU, World, event, requested};

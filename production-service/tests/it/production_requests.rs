@@ -1,8 +1,8 @@
 //! `/api/v1/production-requests`.
 
+use jaego_contracts::ids::RequestId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::RequestId;
 use testkit::factory::Faults;
 use testkit::service::VIEWER_TOKEN;
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
-use shared::ids::RequestId;
 use testkit::factory::Faults;
 use testkit::wait_until;
 

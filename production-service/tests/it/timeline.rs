@@ -1,8 +1,8 @@
 //! What is on record of production requests, in time order.
 
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{OrderId, RequestId};
 use serde_json::{Value, json};
-use shared::ids::{OrderId, RequestId};
 use testkit::factory::Faults;
 use testkit::wait_until;
 

@@ -1,8 +1,8 @@
 //! Requests that an operator hands to the fallback factory.
 
+use jaego_contracts::ids::RequestId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::RequestId;
 use testkit::FactorySimulator;
 use testkit::factory::{DropConnection, Faults};
 use testkit::service::OPERATOR_TOKEN;

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::Utc;
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_contracts::production;
+use jaego_contracts::production::ProductionRequested;
+use jaego_contracts::topology::{EVENTS, User};
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{EventKind, OutgoingEvent};
+use jaego_process::Running;
+use jaego_settings::{Settings as _, Sources};
 use production_service::app;
 use production_service::settings::Settings;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::amqp::topology::{EVENTS, User};
-use shared::contracts::production::{self, ProductionRequested};
-use shared::contracts::{EventKind, OutgoingEvent};
-use shared::ids::{Quantity, RequestId};
-use shared::service::Running;
-use shared::settings::{Settings as _, Sources};
-use shared::trace::TraceContext;
 use testkit::provision::Message;
 use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings, VIEWER_TOKEN};
 use testkit::{FactorySimulator, wait_until};
@@ -50,7 +51,7 @@ impl World {
         let env = env.iter().map(|(key, value)| (format!("JAEGO_PRODUCTION__{key}"), (*value).to_owned())).collect();
         let world = Self { surroundings, own, factory, env };
         let settings = world.settings();
-        shared::db::migrate(&settings.common().database, (app::IDENTITY.migrations)()).await.expect("migrated");
+        jaego_pg::migrate(&settings.common().database, (app::IDENTITY.migrations)()).await.expect("migrated");
         world
     }
 
@@ -189,7 +190,7 @@ impl World {
 fn settings(env: Vec<(String, String)>) -> Settings {
     let identity = app::IDENTITY;
     let sources = Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env };
-    shared::settings::load(sources).expect("settings")
+    jaego_settings::load(sources).expect("settings")
 }
 
 pub(crate) struct Outage {

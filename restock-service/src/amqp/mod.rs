@@ -2,12 +2,14 @@
 
 use std::future::Future;
 
-use shared::amqp::consumer::{HandleError, Subscription};
-use shared::amqp::topology;
-use shared::contracts::factory::{self, FactoryChanged};
-use shared::contracts::production::{self, ProductionOutcome, ProductionRequested};
-use shared::contracts::{DecodeError, ReceivedEvent};
-use shared::trace::TraceContext;
+use jaego_contracts::factory;
+use jaego_contracts::factory::FactoryChanged;
+use jaego_contracts::production;
+use jaego_contracts::production::{ProductionOutcome, ProductionRequested};
+use jaego_contracts::topology;
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{DecodeError, ReceivedEvent};
+use jaego_postbox::consumer::{HandleError, Subscription};
 
 use crate::commands::Context;
 use crate::commands::apply_factory::{FactoryNews, apply_factory};

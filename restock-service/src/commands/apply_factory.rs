@@ -1,8 +1,8 @@
 //! Learns where a factory's callbacks may come from.
 
 use ipnet::IpNet;
-use shared::db::{Pool, StoreError};
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
+use jaego_pg::{Pool, StoreError};
 
 use crate::store;
 

@@ -1,10 +1,10 @@
 //! Books goods whose callback was lost, in an operator's name.
 
 use diesel_async::AsyncConnection;
-use shared::db::StoreError;
-use shared::idempotency::KeptAnswer;
-use shared::ids::{Quantity, RequestId};
-use shared::problem::{Problem, ProblemKind};
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_pg::StoreError;
+use jaego_service::idempotency::KeptAnswer;
+use jaego_web::problem::{Problem, ProblemKind};
 
 use super::booking::{Goods, Hand, book};
 use super::{Answered, Asked, Context, Refused, now, problem_of};

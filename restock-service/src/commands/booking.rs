@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use shared::contracts::OutgoingEvent;
-use shared::contracts::stock::{self, StockReceived};
-use shared::db::StoreError;
-use shared::ids::{FactoryId, InvalidCode, Quantity, ReceiptId, RequestId, Sku};
-use shared::outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{FactoryId, InvalidCode, Quantity, ReceiptId, RequestId, Sku};
+use jaego_contracts::stock;
+use jaego_contracts::stock::StockReceived;
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
+use jaego_postbox::outbox;
 
 use crate::store::receipts::ReceiptRow;
 use crate::store::{self, unreadable};

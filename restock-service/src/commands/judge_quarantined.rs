@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::db::StoreError;
-use shared::ids::{Quantity, QuarantineId, RequestId};
-use shared::problem::{Problem, ProblemKind};
+use jaego_contracts::ids::{Quantity, QuarantineId, RequestId};
+use jaego_pg::StoreError;
+use jaego_web::problem::{Problem, ProblemKind};
 use uuid::Uuid;
 
 use super::booking::{FromCallback, Goods, Hand, book};

@@ -1,8 +1,8 @@
 //! Keeps what messages tell of a production request, beside what callbacks have told already.
 
 use diesel_async::AsyncConnection;
-use shared::db::StoreError;
-use shared::outbox;
+use jaego_pg::StoreError;
+use jaego_postbox::outbox;
 
 use super::{Context, booking};
 pub(crate) use crate::domain::delivery::Order;

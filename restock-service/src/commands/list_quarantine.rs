@@ -1,6 +1,6 @@
 //! Quarantined deliveries for an operator to read.
 
-use shared::db::{Pool, StoreError};
+use jaego_pg::{Pool, StoreError};
 use uuid::Uuid;
 
 use crate::store;

@@ -14,10 +14,11 @@ pub(crate) mod timeline;
 pub(crate) mod watch_quarantine;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use shared::db::{Pool, Refused};
-pub(crate) use shared::operation::{Answered, Asked};
-use shared::outbox::Outbox;
-use shared::problem::{Problem, ProblemKind};
+use jaego_pg::Pool;
+use jaego_postbox::outbox::Outbox;
+use jaego_service::Refused;
+pub(crate) use jaego_service::operation::{Answered, Asked};
+use jaego_web::problem::{Problem, ProblemKind};
 
 use crate::domain::judgement::Rejection;
 

@@ -1,8 +1,10 @@
 //! What is on record of production requests, as a timeline.
 
-use shared::db::{Pool, StoreError};
-use shared::ids::RequestId;
-use shared::timeline::{NextStep, Timeline, TimelineDetail, TimelineItem, TimelineKind, TimelineNext, TimelineSubject};
+use jaego_contracts::ids::RequestId;
+use jaego_pg::{Pool, StoreError};
+use jaego_service::timeline::{
+    NextStep, Timeline, TimelineDetail, TimelineItem, TimelineKind, TimelineNext, TimelineSubject,
+};
 use uuid::Uuid;
 
 use crate::domain::judgement::Status;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use jaego_pg::{Pool, StoreError};
 use opentelemetry::metrics::Meter;
-use shared::db::{Pool, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::store;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use shared::ids::{ReceiptId, RequestId};
+use jaego_contracts::ids::{ReceiptId, RequestId};
 
 use super::decision::{Decision, First, FirstOutcome, Reason, RequestState, decide};
 use super::delivery::Delivery;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use proptest::prelude::*;
-use shared::ids::{ReceiptId, RequestId};
 
 use super::batch::{Arrival, Booked, Entry, Known, Outcome, Progress, Told, decide_together};
 use super::decision::{Decision, First, FirstOutcome, Reason};

@@ -1,6 +1,6 @@
 //! What becomes of a delivery: the table of the callback's contract as one function.
 
-use shared::ids::Quantity;
+use jaego_contracts::ids::Quantity;
 
 use super::delivery::{Delivery, Fault};
 use super::policy::Policy;

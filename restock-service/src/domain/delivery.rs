@@ -1,6 +1,6 @@
 //! One delivery as its callback tells of it, held against what was asked for.
 
-use shared::ids::{FactoryId, Quantity, Sku, UNITS_MAX};
+use jaego_contracts::ids::{FactoryId, Quantity, Sku, UNITS_MAX};
 
 /// What was asked for: the token's words.
 #[derive(Debug, Clone, PartialEq, Eq)]

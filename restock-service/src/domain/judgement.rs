@@ -1,7 +1,7 @@
 //! What an operator may do by hand: book goods whose callback was lost, accept or discard what waits
 //! in the quarantine.
 
-use shared::ids::{Quantity, Sku};
+use jaego_contracts::ids::{Quantity, Sku};
 
 /// What became of a quarantine entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

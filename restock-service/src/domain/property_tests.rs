@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use jaego_contracts::ids::Quantity;
 use proptest::prelude::*;
-use shared::ids::Quantity;
 
 use super::decision::{Decision, First, FirstOutcome, Reason, RequestState, decide};
 use super::delivery::{Claim, ClaimedCount, Order};

@@ -1,10 +1,10 @@
 //! The callback's body as the factories of the family send it, in whatever encoding, under whatever media type.
 
 use encoding_rs::{EUC_KR, Encoding, UTF_8};
+use jaego_contracts::callback::redact;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
-use shared::contracts::callback::redact;
 use utoipa::ToSchema;
 
 use crate::commands::take_callbacks::{Claim, ClaimedCount};

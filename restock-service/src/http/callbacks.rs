@@ -6,12 +6,13 @@ use actix_web::http::header::HeaderValue;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, post};
 use chrono::Utc;
+use jaego_contracts::callback::{CallbackClaims, InvalidToken};
+use jaego_contracts::ids::{ReceiptId, Sku};
+use jaego_contracts::trace::TraceContext;
+use jaego_web::AnyBody;
+use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::trace_of;
 use serde::Serialize;
-use shared::contracts::callback::{CallbackClaims, InvalidToken};
-use shared::http::AnyBody;
-use shared::ids::{ReceiptId, Sku};
-use shared::problem::{Problem, ProblemKind};
-use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
 use super::callback_body::{CallbackBody, CallbackDocument, FACTORY, OTHER_COUNT, PRODUCT};
@@ -107,7 +108,7 @@ pub(super) async fn take_restock_callback(
         claim: body.claim,
         body: body.redacted,
         body_bytes: body.bytes,
-        trace: TraceContext::of(&request),
+        trace: trace_of(&request),
         has_own_trace: has_own_trace(&request),
     }));
     let answer = state.intake.take(&callback).await;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use ipnet::IpNet;
-use shared::contracts::callback::CallbackVerifier;
-use shared::http::{Page, Routes, document};
-use shared::problem::{Problem, ProblemKind};
+use jaego_contracts::callback::CallbackVerifier;
+use jaego_service::Routes;
+use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::{Page, document};
 use uuid::Uuid;
 
 use crate::commands::Context;

@@ -5,13 +5,14 @@ use actix_web::{HttpRequest, get, post};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{Quantity, QuarantineId, Sku};
+use jaego_service::outbox_full;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::Problem;
+use jaego_web::trace_of;
+use jaego_web::{PageQuery, Paged, StrictJson};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{PageQuery, Paged, StrictJson};
-use shared::ids::{Quantity, QuarantineId, Sku};
-use shared::problem::Problem;
-use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -181,9 +182,9 @@ pub(super) async fn accept_quarantined(
         reason: Some(reason(&why)?),
         key: None,
         detail: json!({"reason": why, "sku": sku, "quantity": quantity}),
-        trace: TraceContext::of(&request),
+        trace: trace_of(&request),
     };
-    state.context.outbox.admit()?;
+    state.context.outbox.admit().map_err(outbox_full)?;
     let judgement = Judgement::Accept(Choice { sku, quantity });
     let judged = judge_quarantined(&state.context, QuarantineId(*id), judgement, asked).await?;
     Ok(Json(judged.into()))
@@ -219,7 +220,7 @@ pub(super) async fn discard_quarantined(
         reason: Some(reason(&why)?),
         key: None,
         detail: json!({"reason": why}),
-        trace: TraceContext::of(&request),
+        trace: trace_of(&request),
     };
     let judged = judge_quarantined(&state.context, QuarantineId(*id), Judgement::Discard, asked).await?;
     Ok(Json(judged.into()))

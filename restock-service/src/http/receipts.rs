@@ -3,14 +3,15 @@
 use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_service::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use jaego_service::outbox_full;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::Problem;
+use jaego_web::trace_of;
+use jaego_web::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, parse_strict};
-use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
-use shared::ids::{Quantity, RequestId};
-use shared::problem::Problem;
-use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -136,9 +137,9 @@ pub(super) async fn book_receipt(
             fingerprint: fingerprint(&body.0),
         }),
         detail: json!({"request_id": parsed.request_id, "quantity": parsed.quantity, "reason": parsed.reason}),
-        trace: TraceContext::of(&request),
+        trace: trace_of(&request),
     };
-    state.context.outbox.admit()?;
+    state.context.outbox.admit().map_err(outbox_full)?;
     let lost = LostDelivery { request_id: parsed.request_id, quantity: parsed.quantity };
     let answered = book_by_hand(&state.context, lost, asked, render).await?;
     Ok(answered.respond(&request))

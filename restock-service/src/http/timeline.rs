@@ -2,9 +2,9 @@
 
 use actix_web::get;
 use actix_web::web::{Data, Json, Query};
-use shared::http::auth::Viewer;
-use shared::problem::Problem;
-use shared::timeline::{About, Timeline, TimelineQuery};
+use jaego_service::timeline::{About, Timeline, TimelineQuery};
+use jaego_web::auth::Viewer;
+use jaego_web::problem::Problem;
 
 use super::State;
 use crate::commands::timeline;

@@ -1,6 +1,6 @@
 //! Texts that are one of a few words.
 
-shared::words! {
+jaego_web::words! {
     /// Whether goods were booked by this callback, or by the same one before.
     ReceivedStatus: "received", "duplicate";
     /// The delivery waits for an operator.

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{Quantity, ReceiptId, RequestId};
+use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
+use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::{place_of, unreadable};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::FactoryId;
+use jaego_contracts::ids::FactoryId;
+use jaego_pg::{Statement, StatementSql, StoreError};
 
 use super::schema::factories::dsl;
 

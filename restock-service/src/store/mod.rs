@@ -10,7 +10,7 @@ mod schema;
 pub(crate) mod timeline;
 
 use diesel_migrations::embed_migrations;
-use shared::db::{Migrations, StoreError};
+use jaego_pg::{Migrations, StoreError};
 
 /// The service's own migrations; the shared tables come before them.
 pub(crate) fn migrations() -> Migrations {

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{QuarantineId, RequestId};
-use shared::trace::TraceContext;
+use jaego_contracts::ids::{QuarantineId, RequestId};
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::schema::quarantine::{self, dsl};

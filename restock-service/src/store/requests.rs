@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql, StoreError};
-use shared::ids::{InvalidCode, Quantity, RequestId};
+use jaego_contracts::ids::{InvalidCode, Quantity, RequestId};
+use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::schema::production_requests::{self, dsl};

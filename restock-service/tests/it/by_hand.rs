@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
-use shared::ids::RequestId;
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
 use crate::events::events;

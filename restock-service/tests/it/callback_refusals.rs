@@ -1,10 +1,10 @@
 //! What is refused: nothing is kept, and everything is told apart.
 
+use jaego_contracts::callback::CallbackSigner;
+use jaego_contracts::factory;
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::trace::TraceContext;
 use serde_json::json;
-use shared::contracts::callback::CallbackSigner;
-use shared::contracts::factory;
-use shared::ids::RequestId;
-use shared::trace::TraceContext;
 use testkit::wait_until;
 
 use crate::consumers::factory_changed;

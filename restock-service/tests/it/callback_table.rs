@@ -1,8 +1,8 @@
 //! The callback's table of CONTRACTS.md, row by row, through HTTP, with the rows it leaves.
 
 use chrono::{Duration, Utc};
+use jaego_contracts::ids::RequestId;
 use serde_json::json;
-use shared::ids::RequestId;
 
 use crate::harness::{SKU, Service, claims, echo, part};
 

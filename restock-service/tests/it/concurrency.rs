@@ -1,10 +1,10 @@
 //! Callbacks of one request at the same time.
 
 use futures::future::join_all;
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::production;
+use jaego_contracts::trace::TraceContext;
 use serde_json::json;
-use shared::contracts::production;
-use shared::ids::RequestId;
-use shared::trace::TraceContext;
 use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 

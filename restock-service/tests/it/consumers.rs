@@ -1,11 +1,13 @@
 //! What is learned from the broker.
 
 use chrono::Utc;
+use jaego_contracts::factory;
+use jaego_contracts::factory::FactoryChanged;
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_contracts::production;
+use jaego_contracts::production::{ProductionOutcome, ProductionRequested};
+use jaego_contracts::trace::TraceContext;
 use serde_json::json;
-use shared::contracts::factory::{self, FactoryChanged};
-use shared::contracts::production::{self, ProductionOutcome, ProductionRequested};
-use shared::ids::{Quantity, RequestId};
-use shared::trace::TraceContext;
 use testkit::service::VIEWER_TOKEN;
 use testkit::wait_until;
 

@@ -1,9 +1,9 @@
 //! From the receipt to the broker, whatever happens in between.
 
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::production;
+use jaego_contracts::trace::TraceContext;
 use serde_json::Value;
-use shared::contracts::production;
-use shared::ids::RequestId;
-use shared::trace::TraceContext;
 use testkit::wait_until;
 
 use crate::consumers::requested;

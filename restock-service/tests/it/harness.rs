@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jaego_contracts::callback::{CallbackClaims, CallbackSigner};
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_contracts::topology::User;
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{EventKind, OutgoingEvent};
+use jaego_process::Running;
+use jaego_settings::{Settings as _, Sources, load};
 use reqwest::header::HeaderMap;
 use restock_service::app;
 use restock_service::settings::Settings;
 use serde_json::{Value, json};
-use shared::amqp::topology::User;
-use shared::contracts::callback::{CallbackClaims, CallbackSigner};
-use shared::contracts::{EventKind, OutgoingEvent};
-use shared::ids::{Quantity, RequestId};
-use shared::service::Running;
-use shared::settings::{Settings as _, Sources, load};
-use shared::trace::TraceContext;
 use testkit::process::{Process, Spec};
 use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings};
 use testkit::wait_until;
@@ -71,7 +71,7 @@ impl World {
             surroundings,
             service,
         };
-        shared::db::migrate(&world.settings(&[]).common().database, (app::IDENTITY.migrations)()).await.unwrap();
+        jaego_pg::migrate(&world.settings(&[]).common().database, (app::IDENTITY.migrations)()).await.unwrap();
         world
     }
 

@@ -1,7 +1,7 @@
 //! Callbacks that are taken together.
 
+use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
-use shared::ids::RequestId;
 use testkit::wait_until;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use jaego_pg::migrate;
+use jaego_settings::Settings as _;
 use restock_service::app::IDENTITY;
 use serde_json::json;
-use shared::db::migrate;
-use shared::settings::Settings as _;
 use testkit::provision::create_database;
 use testkit::servers::{PostgresOptions, PostgresServer, find_postgres};
 use testkit::wait_until;

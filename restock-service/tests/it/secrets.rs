@@ -1,7 +1,7 @@
 //! No token in a table, a log or a metric; and the metric counts what it should.
 
+use jaego_contracts::ids::RequestId;
 use serde_json::json;
-use shared::ids::RequestId;
 
 use crate::harness::{NO_BROKER, World, claims, echo, part};
 

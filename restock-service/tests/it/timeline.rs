@@ -1,10 +1,11 @@
 //! What is on record of production requests, in time order.
 
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{OrderId, Quantity, RequestId};
+use jaego_contracts::production;
+use jaego_contracts::production::ProductionOutcome;
+use jaego_contracts::trace::TraceContext;
 use serde_json::{Value, json};
-use shared::contracts::production::{self, ProductionOutcome};
-use shared::ids::{OrderId, Quantity, RequestId};
-use shared::trace::TraceContext;
 use testkit::service::VIEWER_TOKEN;
 
 use crate::consumers::requested;

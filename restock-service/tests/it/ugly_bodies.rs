@@ -115,7 +115,7 @@ async fn nameless_parts_of_one_size_are_counted_though_only_one_is_booked() {
     operator.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
     // A named one is the same whichever attempt's token it comes with.
-    let request_id = shared::ids::RequestId::generate();
+    let request_id = jaego_contracts::ids::RequestId::generate();
     let tokens = [0, 1].map(|_| world.sign(&crate::harness::claims(request_id, 10)));
     assert_eq!(service.call(&tokens[0], &part("a", 10)).await.received(), ("received", 10));
     assert_eq!(service.call(&tokens[1], &part("b", 5)).await.quarantined(), "nothing-open");

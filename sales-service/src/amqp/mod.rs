@@ -1,10 +1,10 @@
 //! The edge to the broker: a queue, its message, the command for it.
 
-use shared::amqp::batch::TracedEvent;
-use shared::amqp::consumer::{HandleError, Subscription};
-use shared::amqp::topology;
-use shared::contracts::{ReceivedEvent, factory, production, stock};
-use shared::trace::TraceContext;
+use jaego_contracts::topology;
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{ReceivedEvent, factory, production, stock};
+use jaego_postbox::consumer::batch::TracedEvent;
+use jaego_postbox::consumer::{HandleError, Subscription};
 
 use crate::commands::Context;
 use crate::commands::apply_outcome::apply_outcome;

@@ -2,10 +2,10 @@
 
 use chrono::Utc;
 use diesel_async::AsyncConnection;
-use shared::idempotency::KeptAnswer;
-use shared::ids::{MovementId, Sku};
-use shared::outbox;
-use shared::problem::{Problem, ProblemKind};
+use jaego_contracts::ids::{MovementId, Sku};
+use jaego_postbox::outbox;
+use jaego_service::idempotency::KeptAnswer;
+use jaego_web::problem::{Problem, ProblemKind};
 
 use super::stock_change::StockChange;
 use super::{Answered, Asked, Context, Refused};

@@ -1,11 +1,12 @@
 //! What production-service says of a replenishment's production request.
 
 use diesel_async::AsyncConnection;
-use shared::amqp::consumer::HandleError;
-use shared::contracts::production::{self, ProductionOutcome};
-use shared::contracts::{EventKind, OutgoingEvent};
-use shared::outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::production;
+use jaego_contracts::production::ProductionOutcome;
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{EventKind, OutgoingEvent};
+use jaego_postbox::consumer::HandleError;
+use jaego_postbox::outbox;
 
 use super::stock_change::StockChange;
 use super::{Context, ask_again};

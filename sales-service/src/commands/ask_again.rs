@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use diesel_async::AsyncConnection;
-use shared::contracts::OutgoingEvent;
-use shared::contracts::production::ProductionRequested;
-use shared::contracts::replenishment::{self, ReplenishmentClosed};
-use shared::ids::{Quantity, RequestId};
-use shared::outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_contracts::production::ProductionRequested;
+use jaego_contracts::replenishment;
+use jaego_contracts::replenishment::ReplenishmentClosed;
+use jaego_contracts::trace::TraceContext;
+use jaego_postbox::outbox;
 
 use super::{Context, write};
 use crate::store::replenishments::ReplenishmentRow;

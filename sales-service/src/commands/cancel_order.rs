@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel_async::AsyncConnection;
-use shared::contracts::order::{self, OrderSummary};
-use shared::ids::{OrderId, Sku};
-use shared::outbox;
-use shared::problem::{Problem, ProblemKind};
+use jaego_contracts::ids::{OrderId, Sku};
+use jaego_contracts::order;
+use jaego_contracts::order::OrderSummary;
+use jaego_postbox::outbox;
+use jaego_web::problem::{Problem, ProblemKind};
 
 use super::stock_change::StockChange;
 use super::{Asked, Context, Refused, write};

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
-use shared::contracts::OutgoingEvent;
-use shared::contracts::replenishment::{self, ReplenishmentClosed};
-use shared::idempotency::KeptAnswer;
-use shared::ids::{Quantity, RequestId, Sku};
-use shared::outbox;
-use shared::problem::{Problem, ProblemKind};
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{Quantity, RequestId, Sku};
+use jaego_contracts::replenishment;
+use jaego_contracts::replenishment::ReplenishmentClosed;
+use jaego_postbox::outbox;
+use jaego_service::idempotency::KeptAnswer;
+use jaego_web::problem::{Problem, ProblemKind};
 
 use super::adjust_stock::no_such_product;
 use super::ask_again::requested;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::ids::Sku;
-use shared::outbox;
+use jaego_contracts::ids::Sku;
+use jaego_postbox::outbox;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use shared::ids::{OrderId, Sku};
+use jaego_contracts::ids::{OrderId, Sku};
 use uuid::Uuid;
 
 use super::Context;

@@ -20,9 +20,10 @@ mod write;
 
 use std::sync::Arc;
 
-use shared::db::{Pool, Refused};
-pub use shared::operation::{Answered, Asked};
-use shared::outbox::Outbox;
+use jaego_pg::Pool;
+use jaego_postbox::outbox::Outbox;
+use jaego_service::Refused;
+pub use jaego_service::operation::{Answered, Asked};
 use tokio::sync::Notify;
 
 use crate::domain::replenishment::RefusalPause;

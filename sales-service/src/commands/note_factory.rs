@@ -1,8 +1,8 @@
 //! What production-service says of a factory.
 
 use diesel_async::AsyncConnection;
-use shared::amqp::consumer::HandleError;
-use shared::contracts::factory::FactoryChanged;
+use jaego_contracts::factory::FactoryChanged;
+use jaego_postbox::consumer::HandleError;
 
 use super::Context;
 use crate::store::factories::FactoryTerms;

@@ -1,8 +1,8 @@
 //! An operator adds or changes a product.
 
 use diesel_async::AsyncConnection;
-use shared::http::IfMatch;
-use shared::problem::Problem;
+use jaego_web::IfMatch;
+use jaego_web::problem::Problem;
 
 use super::{Asked, Context, Refused};
 use crate::store::StoreError;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::amqp::consumer::HandleError;
-use shared::contracts::stock::StockReceived;
-use shared::ids::Sku;
-use shared::outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::ids::Sku;
+use jaego_contracts::stock::StockReceived;
+use jaego_contracts::trace::TraceContext;
+use jaego_postbox::consumer::HandleError;
+use jaego_postbox::outbox;
 use uuid::Uuid;
 
 use super::Context;

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
-use shared::ids::Sku;
-use shared::problem::Problem;
+use jaego_contracts::ids::Sku;
+use jaego_web::problem::Problem;
 
 use super::adjust_stock::no_such_product;
 use super::{Asked, Context, Refused};

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use shared::contracts::OutgoingEvent;
-use shared::contracts::order;
-use shared::ids::{MovementId, RequestId, Sku};
-use shared::trace::TraceContext;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{MovementId, RequestId, Sku};
+use jaego_contracts::order;
+use jaego_contracts::trace::TraceContext;
 
 use super::write;
 use crate::domain::goods::{self, Arrival, Fill, Source, WaitingLine};

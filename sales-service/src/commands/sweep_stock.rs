@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use shared::ids::{RequestId, Sku};
-use shared::outbox;
-use shared::trace::TraceContext;
+use jaego_contracts::ids::{RequestId, Sku};
+use jaego_contracts::trace::TraceContext;
+use jaego_postbox::outbox;
 use tokio_util::sync::CancellationToken;
 
 use super::ask_again::ask_again;

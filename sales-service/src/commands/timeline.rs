@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use shared::ids::{OrderId, RequestId};
-use shared::timeline::{
-    self, NextStep, Timeline, TimelineDetail, TimelineItem, TimelineKind, TimelineLine, TimelineNext, TimelineSubject,
+use jaego_contracts::ids::{OrderId, RequestId};
+use jaego_service::timeline;
+use jaego_service::timeline::{
+    NextStep, Timeline, TimelineDetail, TimelineItem, TimelineKind, TimelineLine, TimelineNext, TimelineSubject,
 };
 use uuid::Uuid;
 

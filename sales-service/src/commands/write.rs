@@ -1,12 +1,14 @@
 //! Writes that several commands share, always in their transaction.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use shared::contracts::order::{ORDERS_PER_EVENT_MAX, OrderLineSummary, OrderSummary, OrdersChanged};
-use shared::contracts::production::{self, ProductionRequested};
-use shared::contracts::stock::{self, StockChanged};
-use shared::contracts::{EventKind, OutgoingEvent};
-use shared::ids::OrderId;
-use shared::trace::TraceContext;
+use jaego_contracts::ids::OrderId;
+use jaego_contracts::order::{ORDERS_PER_EVENT_MAX, OrderLineSummary, OrderSummary, OrdersChanged};
+use jaego_contracts::production;
+use jaego_contracts::production::ProductionRequested;
+use jaego_contracts::stock;
+use jaego_contracts::stock::StockChanged;
+use jaego_contracts::trace::TraceContext;
+use jaego_contracts::{EventKind, OutgoingEvent};
 
 use crate::domain::replenishment::Status;
 use crate::domain::shelf::{NewReplenishment, Shelves};

@@ -2,7 +2,7 @@
 //! before the younger; what is left goes on hand. While more lines wait than are filled at once, the rest of the
 //! units stays on order until its turn.
 
-use shared::ids::{OrderId, Sku};
+use jaego_contracts::ids::{OrderId, Sku};
 
 use super::stock::{Cause, Figures, Movement};
 

@@ -7,8 +7,8 @@ mod model;
 mod shop;
 mod steps;
 
+use jaego_contracts::ids::{Quantity, Sku};
 use proptest::prelude::*;
-use shared::ids::{Quantity, Sku};
 
 use self::model::Model;
 use self::shop::Shop;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::{OrderId, Quantity, RequestId, Sku};
+use jaego_contracts::ids::{OrderId, Quantity, RequestId, Sku};
 
 use super::order::{OnShortage, OrderStatus};
 use super::shelf::{Limits, Moment, NewReplenishment, Shelf, Shelves};

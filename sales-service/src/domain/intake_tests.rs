@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jaego_contracts::ids::{OrderId, Quantity, RequestId, Sku};
 use proptest::prelude::*;
-use shared::ids::{OrderId, Quantity, RequestId, Sku};
 use uuid::Uuid;
 
 use super::intake::{BatchDecision, DecidedOrder, NewOrder, decide_orders};

@@ -1,6 +1,6 @@
 //! When to have more made, and how much.
 
-use shared::ids::{Quantity, UNITS_MAX};
+use jaego_contracts::ids::{Quantity, UNITS_MAX};
 
 use super::order::OnShortage;
 use super::stock::Figures;

@@ -1,7 +1,7 @@
 //! A replenishment's life: what its production request, its goods and operators make of it, and what
 //! that does to its product's figures.
 
-use shared::ids::RequestId;
+use jaego_contracts::ids::RequestId;
 
 use super::policy;
 use super::shelf::{Moment, OpenRequest, Shelf};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::{FactoryId, RequestId, Sku};
+use jaego_contracts::ids::{FactoryId, RequestId, Sku};
 
 use super::policy::{self, Mode, Need, Policy, Stance};
 use super::stock::Figures;
@@ -240,7 +240,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::RequestId;
+    use jaego_contracts::ids::RequestId;
     use uuid::Uuid;
 
     use super::super::policy::Shortage;

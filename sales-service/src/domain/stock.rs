@@ -1,6 +1,6 @@
 //! A product's figures, and the ledger entries that explain every change of them.
 
-use shared::ids::Sku;
+use jaego_contracts::ids::Sku;
 
 /// The figures of one product, in units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,12 +3,12 @@
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::Sku;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::Problem;
+use jaego_web::trace_of;
+use jaego_web::{RawJson, parse_strict};
 use serde::{Deserialize, Serialize};
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{RawJson, parse_strict};
-use shared::ids::Sku;
-use shared::problem::Problem;
-use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
 use super::products::PolicyBody;
@@ -139,7 +139,7 @@ pub async fn snooze(
         return Err(invalid("reason", "must not be empty"));
     }
     let detail = serde_json::from_slice(&body.0).unwrap_or_default();
-    let asked = Asked { reason: Some(&reason), detail, ..Asked::plainly(&operator.name, TraceContext::of(&request)) };
+    let asked = Asked { reason: Some(&reason), detail, ..Asked::plainly(&operator.name, trace_of(&request)) };
     snooze_stock(&state.context, sku, parsed.until, asked).await?;
     Ok(HttpResponse::NoContent().finish())
 }

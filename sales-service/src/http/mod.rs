@@ -11,10 +11,11 @@ mod words;
 use std::sync::Arc;
 
 use actix_web::web::Data;
+use jaego_contracts::ids::Sku;
+use jaego_service::Routes;
+use jaego_web::document;
+use jaego_web::problem::{Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
-use shared::http::{Routes, document};
-use shared::ids::Sku;
-use shared::problem::{Problem, ProblemKind};
 use utoipa::ToSchema;
 
 use crate::commands::Context;

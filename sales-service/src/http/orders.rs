@@ -3,13 +3,14 @@
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{OrderId, Quantity, Sku};
+use jaego_service::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use jaego_service::outbox_full;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::{Problem, ProblemBody, ProblemKind};
+use jaego_web::trace_of;
+use jaego_web::{IdempotencyKey, Listener, PageQuery, Paged, RawJson, check_word, parse_strict};
 use serde::{Deserialize, Serialize};
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, Listener, PageQuery, Paged, RawJson, check_word, parse_strict};
-use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
-use shared::ids::{OrderId, Quantity, Sku};
-use shared::problem::{Problem, ProblemBody, ProblemKind};
-use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -158,7 +159,7 @@ pub async fn post_order(
             Some(used) => state.intake.known_answer(used).await?,
             None => None,
         };
-        return known.map(|answered| answered.respond(&request)).ok_or(full);
+        return known.map(|answered| answered.respond(&request)).ok_or_else(|| outbox_full(full));
     }
     let order_request = OrderRequest {
         customer: bounded("customer", order.customer, CUSTOMER_LENGTH_MAX)?,
@@ -172,7 +173,7 @@ pub async fn post_order(
             is_limited: listener == Listener::Public,
         },
         key,
-        trace: TraceContext::of(&request),
+        trace: trace_of(&request),
     };
     let answered = state.intake.take(order_request).await?;
     Ok(answered.respond(&request))
@@ -271,7 +272,7 @@ pub async fn cancel(
     id: Path<Uuid>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let asked = Asked::plainly(&operator.name, TraceContext::of(&request));
+    let asked = Asked::plainly(&operator.name, trace_of(&request));
     let view = cancel_order(&state.context, OrderId(*id), asked).await?;
     // Nothing waits any more.
     Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view, &RestockEtas::new())))

@@ -3,12 +3,12 @@
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, http::header, put};
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{FactoryId, Sku};
+use jaego_web::auth::Operator;
+use jaego_web::problem::Problem;
+use jaego_web::trace_of;
+use jaego_web::{IfMatch, PageQuery, Paged, RawJson, etag, parse_strict};
 use serde::{Deserialize, Serialize};
-use shared::http::auth::Operator;
-use shared::http::{IfMatch, PageQuery, Paged, RawJson, etag, parse_strict};
-use shared::ids::{FactoryId, Sku};
-use shared::problem::Problem;
-use shared::trace::TraceContext;
 use utoipa::ToSchema;
 
 use super::{Money, State, bounded, invalid, no_such_product, sku_in_path, words};
@@ -280,10 +280,11 @@ pub async fn put_product(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let sku: Sku = sku.parse().map_err(|error: shared::ids::InvalidCode| invalid("sku", &error.to_string()))?;
+    let sku: Sku =
+        sku.parse().map_err(|error: jaego_contracts::ids::InvalidCode| invalid("sku", &error.to_string()))?;
     let product = parse_strict::<ProductBody>(&body.0)?.parse(&state.shop, sku)?;
     let detail = serde_json::from_slice(&body.0).unwrap_or_default();
-    let asked = Asked { actor: &operator.name, key: None, reason: None, detail, trace: TraceContext::of(&request) };
+    let asked = Asked { actor: &operator.name, key: None, reason: None, detail, trace: trace_of(&request) };
     let put = put(&state.context, product, if_match, asked).await?;
     let mut response = if put.is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     let details = ProductDetails {

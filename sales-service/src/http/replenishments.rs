@@ -3,13 +3,13 @@
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{Quantity, RequestId, Sku};
+use jaego_service::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::Problem;
+use jaego_web::trace_of;
+use jaego_web::{IdempotencyKey, PageQuery, Paged, RawJson, check_word, parse_strict};
 use serde::{Deserialize, Serialize};
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, check_word, parse_strict};
-use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
-use shared::ids::{Quantity, RequestId, Sku};
-use shared::problem::Problem;
-use shared::trace::TraceContext;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ pub async fn post_replenishment(
         fingerprint: fingerprint(&body.0),
     });
     let detail = serde_json::from_slice(&body.0).unwrap_or_default();
-    let asked = Asked { actor: &operator.name, key, reason: None, detail, trace: TraceContext::of(&request) };
+    let asked = Asked { actor: &operator.name, key, reason: None, detail, trace: trace_of(&request) };
     let answered = request_replenishment(&state.context, parsed.sku, parsed.quantity, asked, render).await?;
     Ok(answered.respond(&request))
 }
@@ -175,7 +175,7 @@ pub async fn approve(
     id: Path<Uuid>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let asked = Asked::plainly(&operator.name, TraceContext::of(&request));
+    let asked = Asked::plainly(&operator.name, trace_of(&request));
     let row = change_replenishment(&state.context, RequestId(*id), Change::Approve, asked).await?;
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }
@@ -206,7 +206,7 @@ pub async fn close(
     if reason.trim().is_empty() {
         return Err(invalid("reason", "must not be empty"));
     }
-    let asked = Asked { reason: Some(&reason), ..Asked::plainly(&operator.name, TraceContext::of(&request)) };
+    let asked = Asked { reason: Some(&reason), ..Asked::plainly(&operator.name, trace_of(&request)) };
     let row = change_replenishment(&state.context, RequestId(*id), Change::Close, asked).await?;
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }

@@ -5,14 +5,14 @@ use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use chrono::{DateTime, Utc};
 use futures::stream;
+use jaego_contracts::ids::{Sku, UNITS_MAX};
+use jaego_service::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::Problem;
+use jaego_web::trace_of;
+use jaego_web::{IdempotencyKey, PageQuery, Paged, RawJson, etag, parse_strict};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::http::auth::{Operator, Viewer};
-use shared::http::{IdempotencyKey, PageQuery, Paged, RawJson, etag, parse_strict};
-use shared::idempotency::{KeptAnswer, KeyUse, fingerprint};
-use shared::ids::{Sku, UNITS_MAX};
-use shared::problem::Problem;
-use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -333,7 +333,7 @@ pub async fn adjust(
         }),
         reason: Some(adjustment.cause.name()),
         detail: asked_for,
-        trace: TraceContext::of(&request),
+        trace: trace_of(&request),
     };
     let answered = adjust_stock(&state.context, adjustment, asked, render).await?;
     Ok(answered.respond(&request))

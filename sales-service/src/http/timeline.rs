@@ -2,9 +2,9 @@
 
 use actix_web::web::{Data, Query};
 use actix_web::{HttpResponse, get};
-use shared::http::auth::Viewer;
-use shared::problem::{Problem, ProblemKind};
-use shared::timeline::{About, Timeline, TimelineQuery};
+use jaego_service::timeline::{About, Timeline, TimelineQuery};
+use jaego_web::auth::Viewer;
+use jaego_web::problem::{Problem, ProblemKind};
 
 use super::State;
 use crate::commands::timeline;

@@ -1,6 +1,6 @@
 //! Texts that are one of a few words.
 
-shared::words! {
+jaego_web::words! {
     /// Where an order stands.
     OrderStatus: "confirmed", "backordered", "rejected", "cancelled";
     /// How a shopper finds a product.

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::contracts::factory::FactoryChanged;
-use shared::ids::{FactoryId, Sku};
+use jaego_contracts::factory::FactoryChanged;
+use jaego_contracts::ids::{FactoryId, Sku};
 
 use super::schema::{factories, products};
 use super::{StoreError, corrupt};

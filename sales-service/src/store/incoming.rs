@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::ids::Sku;
+use jaego_contracts::ids::Sku;
 
 use super::schema::incoming;
 use super::{StoreError, corrupt};

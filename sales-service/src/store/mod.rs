@@ -14,7 +14,7 @@ pub mod shelves;
 pub mod stock;
 pub mod timeline;
 
-pub use shared::db::StoreError;
+pub use jaego_pg::StoreError;
 
 /// A row that this program cannot have written.
 pub fn corrupt(what: &str) -> StoreError {

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use jaego_contracts::ids::{OrderId, RequestId, Sku};
+use jaego_pg::{Statement, StatementSql};
+use jaego_service::idempotency::{KeptAnswer, KeyUse};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use shared::db::{Statement, StatementSql};
-use shared::idempotency::{KeptAnswer, KeyUse};
-use shared::ids::{OrderId, RequestId, Sku};
 use uuid::Uuid;
 
 use super::schema::{order_lines, order_replenishments, orders};

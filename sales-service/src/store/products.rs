@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::ids::{FactoryId, Sku};
+use jaego_contracts::ids::{FactoryId, Sku};
 
 use super::schema::products;
 use super::{StoreError, corrupt};

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql};
-use shared::ids::RequestId;
+use jaego_contracts::ids::RequestId;
+use jaego_pg::{Statement, StatementSql};
 use uuid::Uuid;
 
 use super::schema::{receipts_applied, replenishments};

@@ -12,8 +12,8 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql};
-use shared::ids::{RequestId, Sku};
+use jaego_contracts::ids::{RequestId, Sku};
+use jaego_pg::{Statement, StatementSql};
 
 use super::products::ProductRow;
 use super::replenishments::OpenRow;

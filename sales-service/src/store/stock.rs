@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::db::{Statement, StatementSql};
-use shared::ids::{FactoryId, MovementId, Sku};
+use jaego_contracts::ids::{FactoryId, MovementId, Sku};
+use jaego_pg::{Statement, StatementSql};
 use uuid::Uuid;
 
 use super::products::ProductRow;

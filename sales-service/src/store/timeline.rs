@@ -5,8 +5,8 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use shared::ids::OrderId;
-use shared::timeline::FETCH;
+use jaego_contracts::ids::OrderId;
+use jaego_service::timeline::FETCH;
 use uuid::{Builder, Uuid};
 
 use super::StoreError;

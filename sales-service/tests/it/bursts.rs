@@ -1,7 +1,7 @@
 //! Messages that have come together are handled together, and it comes to the same as one by one.
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::messages::{publish, received_of};

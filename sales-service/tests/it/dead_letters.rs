@@ -1,8 +1,8 @@
 //! What cannot be decoded or handled: kept, shown by its cause, sent back, given up.
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 use tokio_postgres::NoTls;
 

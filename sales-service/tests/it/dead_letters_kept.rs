@@ -1,9 +1,9 @@
 //! Which deaths are kept as letters, and for how long.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::dead_letters::{DISCARD, REDRIVE, ended, letters, open, publish_for_a_stranger, wait_for_count};

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
+use jaego_contracts::topology;
 use serde_json::{Value, json};
-use shared::amqp::topology;
-use shared::ids::{ReceiptId, RequestId};
 use testkit::{LinkCutter, wait_until};
 use tokio_postgres::NoTls;
 

@@ -8,6 +8,7 @@ mod steps;
 
 use std::collections::BTreeSet;
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -17,7 +18,6 @@ use sales_service::domain::policy::{Mode, Shortage};
 use sales_service::domain::replenishment::Outcome;
 use sales_service::domain::stock::Cause;
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use self::model::Model;

@@ -3,10 +3,10 @@
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl as _;
+use jaego_pg::{Pipeline, pool};
+use jaego_settings::Settings as _;
 use sales_service::store::orders;
 use sha2::{Digest as _, Sha256};
-use shared::db::{Pipeline, pool};
-use shared::settings::Settings as _;
 
 use crate::support::{Shop, settings};
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl as _;
+use jaego_contracts::ids::{ReceiptId, RequestId};
+use jaego_pg::pool;
+use jaego_settings::Settings as _;
 use reqwest::Method;
 use sales_service::store::shelves;
 use serde_json::{Value, json};
-use shared::db::pool;
-use shared::ids::{ReceiptId, RequestId};
-use shared::settings::Settings as _;
 use testkit::wait_until;
 use tokio_postgres::NoTls;
 

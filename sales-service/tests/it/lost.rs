@@ -1,8 +1,8 @@
 //! What was lost on the way between services comes back by itself.
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::dead_letters::wait_for_count;

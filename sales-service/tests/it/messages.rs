@@ -1,8 +1,8 @@
 //! Events out, messages in: exactly once in effect, whatever the broker does.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use jaego_contracts::ids::{EventId, ReceiptId, RequestId};
 use serde_json::{Value, json};
-use shared::ids::{EventId, ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::support::{SOON, Shop, one, policy};

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use diesel_migrations::FileBasedMigrations;
-use shared::settings::Settings as _;
+use jaego_settings::Settings as _;
 use testkit::Lab;
 use testkit::provision::{create_database, drop_database, url_of};
 
@@ -72,7 +72,7 @@ async fn a_migration_that_waits_for_a_table_does_not_stop_those_who_use_it() {
     reader.batch_execute("BEGIN; SELECT count(*) FROM outbox").await.expect("held");
     let settings = settings(&shop.own).common().database.clone();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let migrating = std::thread::spawn(move || runtime.block_on(shared::db::migrate(&settings, own)));
+    let migrating = std::thread::spawn(move || runtime.block_on(jaego_pg::migrate(&settings, own)));
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jaego-migrate' \
         AND wait_event_type = 'Lock' AND datname = current_database()";
     // More than once: it gives way, and tries again.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::{LinkCutter, wait_until};
 use tokio_postgres::{AsyncMessage, NoTls};
 
@@ -136,7 +136,7 @@ async fn events_that_no_queue_takes_do_not_hold_the_others() {
     assert_eq!(shop.count("SELECT count(*) FROM outbox").await, 200, "each of the others is kept");
     wait_for_waiting(&shop, "last_error = 'no queue takes it' AND attempts >= 2", 1).await;
 
-    vhost.import(&shared::amqp::topology::definitions()).await.expect("imported");
+    vhost.import(&jaego_contracts::topology::definitions()).await.expect("imported");
     wait_for_waiting(&shop, "true", 0).await;
     // The import makes one queue after the other, and what is published between the two reaches only the first.
     let mut arrived: BTreeSet<String> = BTreeSet::new();
@@ -151,7 +151,7 @@ async fn a_full_queue_gets_one_event_now_and_then_and_its_neighbours_no_copies()
     let shop = Shop::open_with(&NARROW).await;
     let vhost = &shop.surroundings.vhost;
     let queue = "restock.production-requests";
-    let mut narrow = shared::amqp::topology::definitions();
+    let mut narrow = jaego_contracts::topology::definitions();
     for declared in narrow["queues"].as_array_mut().expect("queues") {
         if declared["name"] == queue {
             declared["arguments"]["x-max-length"] = json!(5);
@@ -169,7 +169,7 @@ async fn a_full_queue_gets_one_event_now_and_then_and_its_neighbours_no_copies()
     let copies = beside.len() - distinct.len();
     assert!(copies <= 60, "{copies} copies in the queue beside it");
 
-    vhost.renew(queue, &shared::amqp::topology::definitions()).await.expect("made anew");
+    vhost.renew(queue, &jaego_contracts::topology::definitions()).await.expect("made anew");
     wait_for_waiting(&shop, "true", 0).await;
 }
 

@@ -3,8 +3,8 @@
 use diesel::sql_query;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use futures::join;
-use shared::db::{Pipeline, Pool, Statement, StatementSql, StoreError, pool};
-use shared::settings::Settings as _;
+use jaego_pg::{Pipeline, Pool, Statement, StatementSql, StoreError, pool};
+use jaego_settings::Settings as _;
 
 use crate::support::{Shop, settings};
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::support::{SOON, Shop, one, policy};

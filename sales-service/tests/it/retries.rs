@@ -1,7 +1,7 @@
 //! Messages whose handler failed, kept for their next attempt.
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::wait_until;
 
 use crate::messages::received_of;

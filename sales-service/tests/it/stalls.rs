@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::future::join_all;
+use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
 use testkit::{LinkCutter, wait_until};
 use tokio_postgres::NoTls;
 

@@ -1,10 +1,10 @@
 //! What a stock keeper trusts: cancellations, decisions in words, pauses, the sweep, the audit.
 
+use jaego_contracts::ids::{ReceiptId, RequestId};
+use jaego_service::rebuild::rebuild_figures;
+use jaego_settings::Settings;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::{ReceiptId, RequestId};
-use shared::rebuild::rebuild_figures;
-use shared::settings::Settings;
 use testkit::wait_until;
 
 use crate::messages::{publish, received_of};

@@ -4,12 +4,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use jaego_contracts::topology::User;
+use jaego_process::Running;
+use jaego_settings::{Settings, Sources, load};
 use reqwest::{Client, Method, StatusCode};
 use sales_service::app;
 use serde_json::{Value, json};
-use shared::amqp::topology::User;
-use shared::service::Running;
-use shared::settings::{Settings, Sources, load};
 use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings};
 use tokio_postgres::{NoTls, Row};
 
@@ -64,7 +64,7 @@ impl Shop {
         let (database, connection) = tokio_postgres::connect(&own.database.admin_url, NoTls).await.expect("database");
         tokio::spawn(connection);
         let settings = settings(&own);
-        shared::db::migrate(&settings.common().database, (app::IDENTITY.migrations)()).await.expect("migrated");
+        jaego_pg::migrate(&settings.common().database, (app::IDENTITY.migrations)()).await.expect("migrated");
         let mut shop = Self {
             api: String::new(),
             public: String::new(),

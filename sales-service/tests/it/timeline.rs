@@ -1,9 +1,9 @@
 //! What is on record of an order or a replenishment, in time order.
 
 use chrono::{DateTime, Utc};
+use jaego_contracts::ids::{OrderId, ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::{OrderId, ReceiptId, RequestId};
 use testkit::service::VIEWER_TOKEN;
 use testkit::wait_until;
 

@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jaego_amqp::provision;
+use jaego_amqp::provision::segment;
+use jaego_contracts::topology::Permissions;
 use reqwest::{Client, Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use shared::amqp::{
-    provision::{self, segment},
-    topology::Permissions,
-};
 
 use crate::error::{Error, Result};
 

@@ -2,8 +2,8 @@
 
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
+use jaego_contracts::topology::{Permissions, TopicRights};
 use serde_json::json;
-use shared::amqp::topology::{Permissions, TopicRights};
 use testkit::{Lab, process, wait_until};
 
 const ANSWER_FILE: &str = "TESTKIT_ANSWER_FILE";

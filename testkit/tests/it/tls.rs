@@ -4,11 +4,11 @@
 use std::{fs, path::Path};
 
 use diesel_async::RunQueryDsl as _;
-use shared::{
-    amqp::connection::{self, Link},
-    db::{self, ConnectError},
-    settings::{Broker, Database},
-};
+use jaego_amqp::connection;
+use jaego_amqp::connection::Link;
+use jaego_amqp::settings::Broker;
+use jaego_pg::ConnectError;
+use jaego_pg::settings::Database;
 use testkit::{
     certificates::Certificates,
     servers::{PostgresOptions, PostgresServer, RabbitOptions, RabbitServer, find_postgres, find_rabbitmq, wipe},
@@ -50,7 +50,7 @@ async fn is_encrypted(connection: &mut diesel_async::AsyncPgConnection) -> bool 
 }
 
 async fn refused(url: &str, ca_file: &str) -> String {
-    match db::connect(&database(url, ca_file), "test", 1000).await.map(drop) {
+    match jaego_pg::connect(&database(url, ca_file), "test", 1000).await.map(drop) {
         Err(ConnectError::Unreachable(reason)) => reason,
         other => panic!("must not connect: {other:?}"),
     }
@@ -64,7 +64,7 @@ async fn a_frozen_process_does_not_keep_its_locks() {
         value: String,
     }
     let own = testkit::Lab::acquire().await.database("sales").await;
-    let mut session = db::connect(&database(&own.url, ""), "test", 1000).await.unwrap();
+    let mut session = jaego_pg::connect(&database(&own.url, ""), "test", 1000).await.unwrap();
     for (name, wanted) in [("idle_in_transaction_session_timeout", "30s"), ("statement_timeout", "1s")] {
         let asked = diesel::sql_query(format!("SELECT current_setting('{name}') AS value"));
         assert_eq!(asked.get_result::<Setting>(&mut session).await.unwrap().value, wanted, "{name}");
@@ -76,7 +76,7 @@ async fn a_frozen_process_does_not_keep_its_locks() {
 
 #[tokio::test]
 async fn postgres_is_verified_by_its_authority_and_name() {
-    shared::service::install_tls();
+    jaego_net::install_tls();
     let root = tempfile::tempdir().unwrap();
     let certificates = Certificates::for_host(HOST).unwrap();
     let [right, other] = authorities(root.path(), &certificates);
@@ -88,33 +88,33 @@ async fn postgres_is_verified_by_its_authority_and_name() {
 
     for url in [by_name.clone(), format!("{by_name}?sslmode=require")] {
         let settings = database(&url, &right);
-        assert!(is_encrypted(&mut db::connect(&settings, "test", 1000).await.unwrap()).await);
-        let pool = db::pool(&settings, "test").unwrap();
+        assert!(is_encrypted(&mut jaego_pg::connect(&settings, "test", 1000).await.unwrap()).await);
+        let pool = jaego_pg::pool(&settings, "test").unwrap();
         assert!(is_encrypted(&mut pool.get().await.unwrap()).await);
         // The other authority has the same name.
         for (ca_file, told) in [("", "UnknownIssuer"), (&other, "BadSignature")] {
             let reason = refused(&url, ca_file).await;
             assert!(reason.contains(told), "{reason}");
-            assert!(db::pool(&database(&url, ca_file), "test").unwrap().get().await.is_err());
+            assert!(jaego_pg::pool(&database(&url, ca_file), "test").unwrap().get().await.is_err());
         }
     }
     let reason = refused(&by_address, &right).await;
     assert!(reason.contains("not valid for name"), "{reason}");
     let without = format!("{by_address}?sslmode=disable");
-    assert!(!is_encrypted(&mut db::connect(&database(&without, &right), "test", 1000).await.unwrap()).await);
+    assert!(!is_encrypted(&mut jaego_pg::connect(&database(&without, &right), "test", 1000).await.unwrap()).await);
 
     // The authorities are read for each connection: they can be exchanged, and must be there.
     fs::copy(&right, &other).unwrap();
-    db::connect(&database(&by_name, &other), "test", 1000).await.unwrap();
+    jaego_pg::connect(&database(&by_name, &other), "test", 1000).await.unwrap();
     fs::remove_file(&other).unwrap();
-    let error = db::connect(&database(&by_name, &other), "test", 1000).await.map(drop).unwrap_err();
+    let error = jaego_pg::connect(&database(&by_name, &other), "test", 1000).await.map(drop).unwrap_err();
     assert!(matches!(&error, ConnectError::Unusable(reason) if reason.contains(&other)), "{error}");
     server.stop().await.unwrap();
 
     // A server without TLS does for who does not say whom to trust.
     let server = PostgresServer::start(&binaries, &dir, &PostgresOptions::default()).await.unwrap();
     let by_name = server.admin_url().replace("127.0.0.1", HOST);
-    assert!(!is_encrypted(&mut db::connect(&database(&by_name, ""), "test", 1000).await.unwrap()).await);
+    assert!(!is_encrypted(&mut jaego_pg::connect(&database(&by_name, ""), "test", 1000).await.unwrap()).await);
     let reason = refused(&by_name, &right).await;
     assert!(reason.contains("does not support TLS"), "{reason}");
     server.stop().await.unwrap();
@@ -128,7 +128,7 @@ async fn amqp(url: &str, ca_file: &str) -> anyhow::Result<Link> {
 
 #[tokio::test]
 async fn rabbitmq_is_verified_by_its_authority_and_name() {
-    shared::service::install_tls();
+    jaego_net::install_tls();
     let root = tempfile::tempdir().unwrap();
     let certificates = Certificates::for_host(HOST).unwrap();
     let [right, other] = authorities(root.path(), &certificates);

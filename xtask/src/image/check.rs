@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use jaego_contracts::topology::User;
 use nix::sys::signal::Signal;
-use shared::amqp::topology::User;
 use testkit::{
     process::{Process, Spec},
     servers::choose_ports,

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use shared::amqp::topology::{self, User};
+use jaego_contracts::topology;
+use jaego_contracts::topology::User;
 use testkit::{
     Lab, TestDatabase, TestVhost,
     provision::{Broker, amqp_url, create_database, url_of},

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use jaego_contracts::topology::User;
 use serde_json::Value;
-use shared::amqp::topology::User;
 
 /// One of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::amqp::topology;
+use jaego_contracts::topology;
 use testkit::{LinkCutter, wait_until};
 use tokio::time::sleep;
 use xtask::stack::{Service, Want};

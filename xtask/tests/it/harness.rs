@@ -260,7 +260,7 @@ impl World {
             })
             .await;
         }
-        for queue in shared::amqp::topology::QUEUES {
+        for queue in jaego_contracts::topology::QUEUES {
             wait_until(&format!("an empty queue {}", queue.name), SOON, || async {
                 match self.stack.depth(queue.name).await {
                     Ok(0) => Ok(()),

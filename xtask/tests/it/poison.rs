@@ -1,7 +1,7 @@
 //! What no consumer can read: dead-lettered at once, in nobody's way.
 
+use jaego_contracts::topology::{QUEUES, Queue};
 use serde_json::{Value, json};
-use shared::amqp::topology::{QUEUES, Queue};
 use testkit::wait_until;
 use tokio::task::JoinSet;
 use xtask::stack::Service;

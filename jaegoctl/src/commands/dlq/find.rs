@@ -1,8 +1,8 @@
 //! Where dead letters are: which service has them, and what is told of them.
 
 use clap::Args;
+use jaego_contracts::topology::{QUEUES, User};
 use serde_json::Value;
-use shared::amqp::topology::{QUEUES, User};
 use uuid::Uuid;
 
 use super::{super::show::LIMIT_MAX, PATH};

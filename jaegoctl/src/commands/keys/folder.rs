@@ -12,8 +12,8 @@ use ed25519_dalek::{
     SigningKey,
     pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding},
 };
+use jaego_contracts::callback::public_key_id;
 use rand::{TryRngCore as _, rngs::OsRng};
-use shared::contracts::callback::public_key_id;
 
 use crate::failure::{Exit, Failure, Result};
 

@@ -1,9 +1,9 @@
 //! How full the queues are, and for how long they have not been empty.
 
 use chrono::Utc;
+use jaego_contracts::topology::QUEUES;
 use serde::Serialize;
 use serde_json::Value;
-use shared::amqp::topology::QUEUES;
 
 use crate::{
     broker::Broker,

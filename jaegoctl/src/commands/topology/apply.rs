@@ -3,16 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jaego_amqp::provision;
+use jaego_amqp::provision::Login;
+use jaego_contracts::topology::{User, definitions};
+use jaego_net::patience::try_for;
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use shared::{
-    amqp::{
-        provision::{self, Login},
-        topology::{User, definitions},
-    },
-    patience::try_for,
-};
 
 use super::{Names, Scope, Seen, compare::Difference, look, make, tell};
 use crate::{

@@ -173,7 +173,7 @@ fn title(kind: &Kind, item: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::amqp::definitions::with_rights;
+    use jaego_contracts::definitions::with_rights;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use shared::amqp::topology::{Permissions, QUEUES, TopicRights, User};
+use jaego_contracts::topology::{Permissions, QUEUES, TopicRights, User};
 
 /// The Kubernetes name of the `RabbitmqCluster`.
 const CLUSTER: &str = "jaego-rabbitmq";

@@ -1,8 +1,8 @@
 //! The requests that make what a broker lacks: pure.
 
+use jaego_amqp::provision::segment;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::amqp::provision::segment;
 
 use super::compare::{Actual, is_there};
 
@@ -41,7 +41,7 @@ pub(super) fn missing(wanted: &Value, actual: &Actual, vhost: &str) -> Vec<Make>
 
 #[cfg(test)]
 mod tests {
-    use shared::amqp::topology::definitions;
+    use jaego_contracts::topology::definitions;
 
     use super::*;
 

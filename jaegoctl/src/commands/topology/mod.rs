@@ -6,11 +6,10 @@ mod kubernetes;
 mod make;
 
 use clap::{Args, Subcommand};
+use jaego_contracts::asyncapi;
+use jaego_contracts::definitions::with_rights;
+use jaego_contracts::topology::definitions;
 use serde_json::{Value, json};
-use shared::{
-    amqp::{definitions::with_rights, topology::definitions},
-    contracts::asyncapi,
-};
 
 use self::{
     apply::Apply,

@@ -117,7 +117,7 @@ async fn topology(shell: &Shell) {
     let broker = shell.broker();
     broker.delete_vhost("elsewhere").await.unwrap();
     broker.create_vhost("elsewhere").await.unwrap();
-    let mut part = shared::amqp::topology::definitions();
+    let mut part = jaego_contracts::topology::definitions();
     let queues = part["queues"].as_array_mut().unwrap();
     queues.retain(|queue| queue["name"] != "sales.factories");
     let changed = queues.iter_mut().find(|queue| queue["name"] == "production.requests").unwrap();

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use diesel_async::AsyncPgConnection;
 use futures::join;
-use shared::db::{Pipeline, StoreError};
-use shared::ids::{FactoryId, ReceiptId, RequestId};
-use shared::patience::Backoff;
-use shared::problem::Problem;
+use jaego_contracts::ids::{FactoryId, ReceiptId, RequestId};
+use jaego_net::patience::Backoff;
+use jaego_pg::{Pipeline, StoreError};
+use jaego_web::problem::Problem;
 
 use super::writes::Writes;
 use super::{Answer, Callback};

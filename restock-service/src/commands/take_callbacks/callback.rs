@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use jaego_contracts::ids::RequestId;
+use jaego_contracts::trace::TraceContext;
+use jaego_telemetry::EnterSpan as _;
 use sha2::{Digest, Sha256};
-use shared::ids::RequestId;
-use shared::trace::TraceContext;
 
 use crate::domain::batch::{Arrival, Booked};
 use crate::domain::decision::Reason;

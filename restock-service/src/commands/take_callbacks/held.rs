@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shared::patience::Backoff;
+use jaego_net::patience::Backoff;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use jaego_contracts::ids::Quantity;
+use jaego_web::problem::{Problem, ProblemKind};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
-use shared::ids::Quantity;
-use shared::problem::{Problem, ProblemKind};
 
 use super::{Answer, Callback};
 
@@ -117,7 +117,7 @@ fn log(callback: &Callback, answer: &Answer) {
 
 /// The values of the label.
 pub(crate) mod outcome {
-    use shared::contracts::callback::InvalidToken;
+    use jaego_contracts::callback::InvalidToken;
 
     use super::{Answer, Problem, ProblemKind};
 

@@ -15,8 +15,8 @@ mod writes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::patience::Backoff;
-use shared::problem::{Problem, ProblemKind};
+use jaego_net::patience::Backoff;
+use jaego_web::problem::{Problem, ProblemKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use futures::join;
-use shared::contracts::OutgoingEvent;
-use shared::db::{Pipeline, StoreError};
-use shared::ids::{Quantity, RequestId};
-use shared::outbox;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{Quantity, RequestId};
+use jaego_pg::{Pipeline, StoreError};
+use jaego_postbox::outbox;
 
 use super::Callback;
 use crate::commands::booking::{FromCallback, Goods};

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures::join;
+use jaego_contracts::OutgoingEvent;
+use jaego_contracts::ids::{OrderId, RequestId, Sku};
+use jaego_contracts::order;
+use jaego_contracts::order::{OrderLineSummary, OrderSummary};
+use jaego_contracts::trace::TraceContext;
+use jaego_pg::Pipeline;
+use jaego_postbox::outbox;
+use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
-use shared::contracts::OutgoingEvent;
-use shared::contracts::order::{self, OrderLineSummary, OrderSummary};
-use shared::db::Pipeline;
-use shared::ids::{OrderId, RequestId, Sku};
-use shared::outbox;
-use shared::problem::{Problem, ProblemKind};
-use shared::trace::TraceContext;
 use uuid::Uuid;
 
 use super::known::Remembered;

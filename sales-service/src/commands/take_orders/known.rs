@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::Sku;
+use jaego_contracts::ids::Sku;
 
 use crate::domain::shelf::Shelf;
 use crate::store::shelves::Loaded;

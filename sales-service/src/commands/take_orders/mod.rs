@@ -15,10 +15,10 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::idempotency::{KeptAnswer, KeyUse};
-use shared::ids::{OrderId, Sku};
-use shared::problem::{Problem, ProblemKind};
-use shared::trace::TraceContext;
+use jaego_contracts::ids::{OrderId, Sku};
+use jaego_contracts::trace::TraceContext;
+use jaego_service::idempotency::{KeptAnswer, KeyUse};
+use jaego_web::problem::{Problem, ProblemKind};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -91,7 +91,7 @@ impl Intake {
     /// wait for a lock for `intake.lock_wait_ms`.
     pub fn new(
         context: Context,
-        pool: shared::db::Pool,
+        pool: jaego_pg::Pool,
         settings: &IntakeSettings,
         render: Arc<dyn Render>,
     ) -> (Self, IntakeWorker) {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use diesel_async::AsyncPgConnection;
 use futures::join;
+use jaego_contracts::ids::Sku;
+use jaego_pg::Pipeline;
+use jaego_service::idempotency;
+use jaego_service::idempotency::KeyUse;
+use jaego_web::problem::{Problem, ProblemKind};
 use opentelemetry::KeyValue;
-use shared::db::Pipeline;
-use shared::idempotency::{self, KeyUse};
-use shared::ids::Sku;
-use shared::problem::{Problem, ProblemKind};
 
 use super::OrderRequest;
 use super::batch::Batch;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::join;
-use shared::db::{Pipeline, Pool};
-use shared::ids::Sku;
+use jaego_contracts::ids::Sku;
+use jaego_pg::{Pipeline, Pool};
 use tokio::time::Instant;
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shared::ids::{OrderId, RequestId};
+use jaego_contracts::ids::{OrderId, RequestId};
 use uuid::Uuid;
 
 use super::super::goods::{Arrival, Source, WaitingLine, take_in};
@@ -281,6 +281,6 @@ fn forget_reference<R>(entry: Movement<R>) -> Movement<()> {
     Movement { sku: entry.sku, cause: entry.cause, delta: entry.delta, before: entry.before, reference: () }
 }
 
-fn place_of(sku: &shared::ids::Sku) -> usize {
+fn place_of(sku: &jaego_contracts::ids::Sku) -> usize {
     sku.as_str().trim_start_matches("SKU-").parse().expect("a number")
 }

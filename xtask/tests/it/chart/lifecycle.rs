@@ -147,7 +147,7 @@ fn pods_have_time_to_stop() {
             let ms = |key: &str| config["shutdown"][key].as_i64().unwrap();
             let grace =
                 &rendered.get("Deployment", service)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
-            // Doors, work in hand, relay: each for as long as drain_ms (shared/src/service.rs).
+            // Doors, work in hand, relay: each for as long as drain_ms (shared/process/src/process.rs).
             let needed = ms("pre_stop_ms") + 3 * ms("drain_ms");
             assert!(grace.as_i64().unwrap() * 1000 > needed, "{service}: {grace} s for {needed} ms");
         }

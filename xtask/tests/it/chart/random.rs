@@ -91,7 +91,7 @@ fn image() -> impl Strategy<Value = Value> {
 }
 
 fn settings(with_more: bool) -> impl Strategy<Value = Value> {
-    let log = select(vec!["info", "debug", "info,shared::relay=debug", "a\"b\\c\n"]);
+    let log = select(vec!["info", "debug", "info,jaego_postbox::relay=debug", "a\"b\\c\n"]);
     (1..100_i64, 0..3_000_000_i64, log, vec("[0-9]{1,6}", 1..4), any::<bool>()).prop_map(move |(pool, drain, log, delays, shutdown)| {
         let mut settings = json!({ "database": { "pool_size": pool }, "telemetry": { "log": log }, "amqp": { "retry_delays_ms": delays } });
         if shutdown || with_more {

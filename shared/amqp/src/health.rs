@@ -1,0 +1,83 @@
+//! What one part of a service has of the broker: told on `/readyz`, and as a gauge.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jaego_telemetry::readiness::Check;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Gauge;
+
+/// The name of the link itself among a part's problems.
+pub const CONNECTION: &str = "connection";
+
+/// Holds a part's problems with the broker, by name (the connection, a queue): it has the broker while
+/// there is none.
+pub struct BrokerHealth {
+    check: Check,
+    part: &'static str,
+    connected: Gauge<u64>,
+    problems: Mutex<BTreeMap<String, String>>,
+}
+
+impl BrokerHealth {
+    /// `part` is the gauge's label, such as `relay` or `consumers`. Without a connection so far.
+    pub fn new(check: Check, part: &'static str) -> Self {
+        let connected = opentelemetry::global::meter("jaego")
+            .u64_gauge("jaego_broker_connected")
+            .with_description("1 while this part of the service has all it needs of the broker, else 0")
+            .build();
+        let health = Self { check, part, connected, problems: Mutex::default() };
+        health.fail(CONNECTION, "not connected yet");
+        health
+    }
+
+    /// Something is wrong with `what`; no secret in the text.
+    pub fn fail(&self, what: &str, problem: &str) {
+        self.change(|problems| {
+            problems.insert(what.to_owned(), problem.to_owned());
+        });
+    }
+
+    /// All is well with `what`.
+    pub fn pass(&self, what: &str) {
+        self.change(|problems| {
+            problems.remove(what);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut problems);
+        // Told under the lock: two changes at once must not be told the other way round.
+        self.connected.record(u64::from(problems.is_empty()), &[KeyValue::new("part", self.part)]);
+        if problems.is_empty() {
+            self.check.pass();
+        } else {
+            let told: Vec<String> = problems.iter().map(|(what, problem)| format!("{what}: {problem}")).collect();
+            self.check.fail(&format!("{}: {}", self.part, told.join("; ")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jaego_telemetry::readiness::{Need, Readiness};
+
+    use super::*;
+
+    #[test]
+    fn every_problem_degrades_until_it_is_over() {
+        let readiness = Readiness::default();
+        let health = BrokerHealth::new(readiness.register("broker-consumers", Need::Useful), "consumers");
+        let told = || {
+            let report = readiness.report();
+            (report.status, report.checks["broker-consumers"].clone())
+        };
+        assert_eq!(told(), ("degraded", "consumers: connection: not connected yet".to_owned()));
+        health.fail("a.queue", "is missing");
+        health.pass(CONNECTION);
+        assert_eq!(told(), ("degraded", "consumers: a.queue: is missing".to_owned()));
+        health.pass("a.queue");
+        assert_eq!(told(), ("ready", "ok".to_owned()));
+    }
+}

@@ -1,0 +1,54 @@
+//! Messages that came together are handled together, where a subscription knows how: one transaction and one
+//! acknowledgement for all of them.
+//!
+//! A batch is all or nothing, and never the last word: when it fails, or one of its messages needs a path of its own
+//! (it cannot be read, it is redriven), its messages are handled one by one, as without it. So attempts,
+//! retries and dead letters are those of single messages.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jaego_contracts::ReceivedEvent;
+use jaego_contracts::trace::TraceContext;
+use jaego_telemetry::EnterSpan as _;
+use lapin::message::Delivery;
+use tracing::Instrument;
+
+use super::letter::is_redriven;
+use super::{HandleError, Subscription, to_its_end};
+
+/// An event and the trace that its handling belongs to.
+pub type TracedEvent = (ReceivedEvent, TraceContext);
+
+/// Handles events of one queue in their order, as their handler would one by one: all of them, or none.
+pub type BatchHandler = Arc<dyn Fn(Vec<TracedEvent>) -> BoxFuture<'static, Result<(), HandleError>> + Send + Sync>;
+
+/// Handles what was delivered together; false when it must be handled one by one, and nothing has happened yet.
+pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[Delivery]) -> bool {
+    let Some(handler) = subscription.batch_handler.as_ref().filter(|_| deliveries.len() > 1) else { return false };
+    if deliveries.iter().any(is_redriven) {
+        return false;
+    }
+    let Some(events) = deliveries.iter().map(|one| ReceivedEvent::parse(&one.data).ok()).collect::<Option<Vec<_>>>()
+    else {
+        return false;
+    };
+    let queue = subscription.queue.name;
+    // They last as long as the batch.
+    let spans: Vec<_> = events
+        .iter()
+        .map(|event| tracing::info_span!("consume", queue, event = event.kind, event_id = event.id))
+        .collect();
+    let traced = events.into_iter().zip(&spans).map(|(event, span)| {
+        let trace = event.trace().enter(span);
+        (event, trace)
+    });
+    let together = tracing::info_span!("consume_together", queue, events = deliveries.len());
+    match to_its_end(handler(traced.collect()).instrument(together)).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(queue, %error, events = deliveries.len(), "not together; one by one");
+            false
+        }
+    }
+}

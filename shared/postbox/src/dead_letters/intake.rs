@@ -1,0 +1,56 @@
+//! What the broker gave up, from `<queue>.dlq` into the table: nothing is acknowledged before it is stored.
+
+use diesel_async::AsyncConnection;
+use jaego_contracts::ReceivedEvent;
+use jaego_contracts::topology::Queue;
+use jaego_pg::StoreError;
+use serde_json::{Map, Value};
+
+use super::letters::{self, Death, NewLetter};
+use super::{DeadLetters, REDELIVERED_HEADER};
+
+/// A message as it lies in `<queue>.dlq`.
+pub(crate) struct DeadMessage {
+    pub(crate) message_id: String,
+    pub(crate) content_type: String,
+    pub(crate) headers: Map<String, Value>,
+    pub(crate) body: Vec<u8>,
+    /// It was handed out before.
+    pub(crate) is_redelivered: bool,
+}
+
+impl DeadLetters {
+    /// Keeps a dead message of `queue`.
+    pub(crate) async fn take_in(&self, queue: &Queue, message: DeadMessage) -> Result<(), StoreError> {
+        let death = death(&message);
+        let letter = NewLetter {
+            queue: queue.name,
+            is_redelivered: message.is_redelivered || message.headers.contains_key(REDELIVERED_HEADER),
+            message_id: message.message_id,
+            content_type: message.content_type,
+            headers: message.headers,
+            body: message.body,
+            death,
+            is_redriven: false,
+        };
+        let mut connection = self.pool.get().await?;
+        connection.transaction(async |connection| letters::keep(connection, letter).await).await?;
+        self.note_change();
+        Ok(())
+    }
+}
+
+/// The release before sent what it gave up through the broker, and told why.
+fn death(message: &DeadMessage) -> Death {
+    let text = |name: &str| message.headers.get(name).and_then(Value::as_str);
+    let attempts = message.headers.get("x-jaego-attempts").and_then(Value::as_i64).unwrap_or(1);
+    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
+    if let Some(reason) = text("x-jaego-reason") {
+        return Death::new(reason, text("x-jaego-error").unwrap_or_default(), attempts);
+    }
+    match (ReceivedEvent::parse(&message.body), text("x-first-death-reason")) {
+        (Err(error), _) => Death::new(error.reason(), error.text(), attempts),
+        (Ok(_), Some(why)) => Death::new(&why.replace('_', "-"), &format!("the broker gave up on it: {why}"), attempts),
+        (Ok(_), None) => Death::new("unknown", "it came without a reason", attempts),
+    }
+}

@@ -1,0 +1,8 @@
+//! Messages that are not lost: a transactional outbox, a relay with pipelined confirms, consumers that retry from the
+//! database, and dead letters that are redriven from there.
+
+pub mod consumer;
+pub mod dead_letters;
+pub mod outbox;
+pub mod relay;
+pub mod settings;

@@ -1,0 +1,134 @@
+//! A process with its loops: each watched, and all stopped in order within bounds.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use jaego_net::install_tls;
+use jaego_telemetry::readiness;
+use jaego_telemetry::readiness::{Check, Need, Readiness};
+use jaego_telemetry::settings::Telemetry;
+use jaego_web::Listeners;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::settings::Shutdown;
+
+/// A process while it is put together.
+pub struct Process {
+    /// Its checks.
+    pub readiness: Readiness,
+    tasks: Check,
+    closing: CancellationToken,
+}
+
+impl Process {
+    /// With logs, metrics and TLS set up; nothing runs yet.
+    pub fn new(name: &'static str, settings: &Telemetry) -> anyhow::Result<Self> {
+        install_tls();
+        jaego_telemetry::init(name, settings)?;
+        let readiness = Readiness::default();
+        let tasks = readiness.register(readiness::TASKS, Need::Required);
+        tasks.pass();
+        Ok(Self { readiness, tasks, closing: CancellationToken::new() })
+    }
+
+    /// Cancelled when the doors are about to be closed: answers that have no end of their own must end then.
+    pub fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
+    /// A new group of loops that are stopped together; `what` names it when it does not end in time.
+    pub fn loops(&self, what: &'static str) -> Loops {
+        Loops { what, stop: CancellationToken::new(), tasks: TaskTracker::new(), check: self.tasks.clone() }
+    }
+
+    /// Everything is started. When it is stopped, the groups are, one after the other.
+    pub fn run(self, listeners: Listeners, groups: Vec<Loops>, shutdown: &Shutdown) -> Running {
+        let process = self.readiness.register("process", Need::Required);
+        process.pass();
+        for group in &groups {
+            group.tasks.close();
+        }
+        Running {
+            listeners,
+            process,
+            closing: self.closing,
+            pre_stop: Duration::from_millis(shutdown.pre_stop_ms),
+            drain: Duration::from_millis(shutdown.drain_ms),
+            groups,
+        }
+    }
+}
+
+/// Background loops that are stopped together.
+pub struct Loops {
+    what: &'static str,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    check: Check,
+}
+
+impl Loops {
+    /// Cancelled when they are to end soon, with their work whole.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Adds one that must not end before it is asked to.
+    pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(watched(name, work, self.stop.clone(), self.check.clone()));
+    }
+
+    /// Adds one that may end by itself.
+    pub fn spawn_passing(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+}
+
+/// Work that ends before it is asked to (a panic is a bug, but it happens) must not go unnoticed: the
+/// process says that it is neither ready nor alive, so that it is started anew.
+async fn watched(name: &'static str, work: impl Future<Output = ()>, stop: CancellationToken, check: Check) {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    if ended.is_err() || !stop.is_cancelled() {
+        tracing::error!(name, "ended unasked; the process must be started anew");
+        check.fail(&format!("{name} ended unasked"));
+    }
+}
+
+/// A running process.
+pub struct Running {
+    /// Where it listens.
+    pub listeners: Listeners,
+    process: Check,
+    closing: CancellationToken,
+    pre_stop: Duration,
+    drain: Duration,
+    groups: Vec<Loops>,
+}
+
+impl Running {
+    /// Stops in order: not ready; doors closed, requests in hand answered; then each group of loops ends with
+    /// its work whole (of a service consumers and loops, then the relay, which publishes what is left). Each
+    /// step is bounded.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.process.fail("stopping");
+        tokio::time::sleep(self.pre_stop).await;
+        self.closing.cancel();
+        self.bounded("requests", self.listeners.close_doors()).await;
+        for group in &self.groups {
+            group.stop.cancel();
+            self.bounded(group.what, group.tasks.wait()).await;
+        }
+        self.listeners.close().await;
+        jaego_telemetry::flush();
+        tracing::info!("stopped");
+    }
+
+    async fn bounded(&self, what: &'static str, work: impl Future<Output = ()>) {
+        if tokio::time::timeout(self.drain, work).await.is_err() {
+            tracing::warn!(what, "did not end within shutdown.drain_ms");
+        }
+    }
+}

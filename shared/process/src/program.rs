@@ -1,0 +1,127 @@
+//! The program: its commands, and what each needs of the settings.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use jaego_net::install_tls;
+use jaego_settings::{Settings, Sources};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::process::Running;
+use crate::settings::HasTelemetry;
+
+/// What tells one program from another.
+#[derive(Clone, Copy)]
+pub struct Program {
+    /// `sales-service`.
+    pub name: &'static str,
+    /// `JAEGO_SALES`.
+    pub env_prefix: &'static str,
+    /// The embedded `default.toml`.
+    pub defaults: &'static str,
+}
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli<C: Subcommand> {
+    /// A TOML file that overrides the built-in defaults; the environment overrides both.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: C,
+}
+
+/// Of a program without a database.
+#[derive(Subcommand)]
+enum BasicCommand {
+    /// Run until SIGTERM or SIGINT.
+    Serve,
+    /// Read the configuration, tell every problem, then end.
+    CheckConfig,
+}
+
+/// Runs a program without a database.
+pub fn run_without_database<S: Settings, F>(program: Program, start: impl FnOnce(S) -> F) -> ExitCode
+where
+    S::Common: HasTelemetry,
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    run_command(&program, |command, sources| match command {
+        BasicCommand::CheckConfig => check_config::<S>(&program, sources),
+        BasicCommand::Serve => serve(&program, sources, start),
+    })
+}
+
+/// Reads the arguments and runs one command with the sources of its settings.
+pub fn run_command<C: Subcommand>(
+    program: &Program,
+    run: impl FnOnce(C, Sources<'_>) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let arguments = Cli::<C>::command().name(program.name).get_matches();
+    let cli = Cli::<C>::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
+    let sources = Sources {
+        defaults: program.defaults,
+        file: cli.config.as_deref(),
+        env_prefix: program.env_prefix,
+        env: std::env::vars().collect(),
+    };
+    // Before anything that may speak TLS: the exporter of traces is one.
+    install_tls();
+    match run(cli.command, sources) {
+        Ok(code) => code,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the process ends, and logs may not be set up")]
+            {
+                eprintln!("{}: {error:#}", program.name);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command `check-config`.
+pub fn check_config<S: Settings>(program: &Program, sources: Sources<'_>) -> anyhow::Result<ExitCode> {
+    jaego_settings::load::<S>(sources)?;
+    #[expect(clippy::print_stdout, reason = "the command's answer")]
+    {
+        println!("{}: the configuration is valid", program.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command `serve`: runs until SIGTERM or SIGINT.
+pub fn serve<S: Settings, F>(
+    program: &Program,
+    sources: Sources<'_>,
+    start: impl FnOnce(S) -> F,
+) -> anyhow::Result<ExitCode>
+where
+    S::Common: HasTelemetry,
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let settings: S = jaego_settings::load(sources)?;
+    jaego_telemetry::init(program.name, settings.common().telemetry())?;
+    runtime()?.block_on(until_told_to_stop(settings, start))
+}
+
+/// The runtime that a program works on.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn until_told_to_stop<S: Settings, F>(settings: S, start: impl FnOnce(S) -> F) -> anyhow::Result<ExitCode>
+where
+    S::Common: HasTelemetry,
+    F: Future<Output = anyhow::Result<Running>>,
+{
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = start(settings).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,131 @@
+//! Letters are tried again.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use diesel_async::AsyncConnection;
+use jaego_pg::StoreError;
+use jaego_postbox::dead_letters::DeadLetters;
+use jaego_postbox::dead_letters::redrives;
+use jaego_postbox::dead_letters::redrives::Redrive;
+use jaego_web::auth::{Operator, Viewer};
+use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::trace_of;
+use jaego_web::{IdempotencyKey, RawJson, parse_strict};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{all_in, bounded, invalid};
+use crate::Refused;
+use crate::idempotency::{KeptAnswer, KeyUse, fingerprint};
+use crate::operation::Asked;
+
+const REDRIVE: &str = "POST /api/v1/dead-letters/redrive";
+const RATE_PER_S_DEFAULT: f64 = 50.0;
+/// The slowest redrive still sends a letter every hundred seconds.
+const RATE_PER_S_MIN: f64 = 0.01;
+const RATE_PER_S_MAX: f64 = 10_000.0;
+
+/// Which letters to send back: `ids` or a `group`.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(example = json!({"group": "5f2b6d1c9a3e4f70", "rate_per_s": 50}))]
+pub struct RedriveLetters {
+    /// 1 to 1,000 letters that wait, or whose redrive never arrived.
+    #[schema(max_items = 1000)]
+    ids: Option<Vec<Uuid>>,
+    /// All waiting letters of a group, at most 100,000.
+    group: Option<String>,
+    /// Letters a second, 0.01 to 10,000; 50 without it.
+    #[schema(minimum = 0.01, maximum = 10_000)]
+    rate_per_s: Option<f64>,
+}
+
+/// Send letters back to their queue.
+#[utoipa::path(
+    tag = "dead letters",
+    operation_id = "redriveDeadLetters",
+    security(("operator" = [])),
+    params(IdempotencyKey),
+    request_body = RedriveLetters,
+    responses(
+        (status = 202, description = "A job; ask for it until it is done.", body = Redrive),
+        (status = 404, description = "`not-found`: No such letters, or none waiting in the group."),
+        (status = 409, description = "`conflict`: Some letters do not wait; nothing was sent."),
+    ),
+)]
+#[post("/api/v1/dead-letters/redrive")]
+pub(super) async fn redrive_dead_letters(
+    operator: Operator,
+    letters: Data<DeadLetters>,
+    key: IdempotencyKey,
+    body: RawJson,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let wanted: RedriveLetters = parse_strict(&body.0)?;
+    let rate_per_s = wanted.rate_per_s.unwrap_or(RATE_PER_S_DEFAULT);
+    if !(RATE_PER_S_MIN..=RATE_PER_S_MAX).contains(&rate_per_s) {
+        return Err(invalid("rate_per_s", "must be 0.01 to 10000"));
+    }
+    match (&wanted.ids, &wanted.group) {
+        (Some(ids), None) => bounded(ids)?,
+        (None, Some(_)) => {}
+        _ => return Err(invalid("ids", "send either ids or a group")),
+    }
+    let key = key.0.map(|key| KeyUse {
+        endpoint: REDRIVE,
+        caller: operator.name.clone(),
+        key,
+        fingerprint: fingerprint(&body.0),
+    });
+    let detail = serde_json::from_slice(&body.0).unwrap_or(Value::Null);
+    let asked = Asked { actor: &operator.name, key, reason: None, detail, trace: trace_of(&request) };
+    let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
+    let answered = connection
+        .transaction(async |connection| {
+            if let Some(known) = asked.known_answer(connection).await? {
+                return Ok(known);
+            }
+            if let Some(ids) = &wanted.ids {
+                // One that never arrived, because its queue was taken away, say, may be sent once more.
+                all_in(connection, ids, &["waiting", "redriving"]).await?;
+            }
+            let id = Uuid::now_v7();
+            let (ids, group) = (wanted.ids.as_deref(), wanted.group.as_deref());
+            if redrives::order(connection, id, asked.actor, rate_per_s, ids, group).await? == 0 {
+                let detail = "No dead letter of this group waits; see GET /api/v1/dead-letters/groups.";
+                return Err(Problem::new(ProblemKind::NotFound, detail).into());
+            }
+            asked.record(connection, "dead_letters.redrive", &id.to_string()).await?;
+            let job = redrives::get(connection, id).await?;
+            let answer = KeptAnswer { status: 202, body: json!(job).to_string() };
+            Ok::<_, Refused>(asked.keep(connection, answer).await?)
+        })
+        .await?;
+    letters.redrive_ordered();
+    letters.note_change();
+    Ok(answered.respond(&request))
+}
+
+/// How far a redrive is.
+#[utoipa::path(
+    tag = "dead letters",
+    operation_id = "getRedrive",
+    security(("operator" = [])),
+    params(("id" = Uuid, Path, description = "The job's id.")),
+    responses(
+        (status = 200, description = "The job as it is now.", body = Redrive),
+        (status = 404, description = "`not-found`: No such redrive."),
+    ),
+)]
+#[get("/api/v1/dead-letters/redrives/{id}")]
+pub(super) async fn get_redrive(
+    _: Viewer,
+    letters: Data<DeadLetters>,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
+    let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no redrive {id}."));
+    let job = redrives::get(&mut connection, *id).await?.ok_or_else(unknown)?;
+    Ok(HttpResponse::Ok().json(job))
+}

@@ -1,0 +1,62 @@
+//! Whether the topology has ever been there. A service without it could take work that nobody hears of,
+//! so a new installation is not ready before; one that was at work once stays ready when the broker goes.
+
+use std::time::Duration;
+
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+use jaego_pg::{Pool, StoreError};
+use jaego_telemetry::readiness::{Check, Readiness};
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(diesel::QueryableByName)]
+struct Seen {
+    #[diesel(sql_type = Bool)]
+    is_seen: bool,
+}
+
+/// Passes `check` when the database says that the topology was there, or when it is there now, which is
+/// all of the `broker` checks passing at once; that is written down. Ends then.
+pub async fn await_topology(
+    pool: &Pool,
+    readiness: &Readiness,
+    broker: &[&'static str],
+    check: &Check,
+    stop: &CancellationToken,
+) {
+    let mut is_asked = false;
+    while !stop.is_cancelled() {
+        let is_there = broker.iter().all(|name| readiness.passes(name));
+        if is_there || !is_asked {
+            match seen(pool, is_there).await {
+                Ok(true) => return check.pass(),
+                Ok(false) => {
+                    is_asked = true;
+                    check.fail("the broker's queues and rights are not there yet: run `jaegoctl topology apply`");
+                }
+                // The database's own check tells.
+                Err(error) => tracing::debug!(%error, "cannot look whether the topology was seen"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Whether it was seen; `now` writes it down.
+async fn seen(pool: &Pool, now: bool) -> Result<bool, StoreError> {
+    let mut connection = pool.get().await?;
+    if now {
+        diesel::sql_query("INSERT INTO installation DEFAULT VALUES ON CONFLICT DO NOTHING")
+            .execute(&mut connection)
+            .await?;
+    }
+    let asked = diesel::sql_query("SELECT EXISTS (SELECT 1 FROM installation) AS is_seen");
+    let answer: Seen = asked.get_result(&mut connection).await?;
+    Ok(answer.is_seen)
+}

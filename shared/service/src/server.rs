@@ -1,0 +1,111 @@
+//! The listeners of a service: `api` (everything) and `public` (what is not for operators).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, PathConfig, QueryConfig};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use jaego_pg::Pool;
+use jaego_postbox::dead_letters::DeadLetters;
+use jaego_telemetry::readiness::Readiness;
+use jaego_web::auth::OperatorTokens;
+use jaego_web::settings::Http;
+use jaego_web::{HttpMetrics, KnownPaths, Listener, Listeners, complete, malformed, nowhere, observe, open_door};
+use utoipa::openapi::OpenApi;
+use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::audit::{Auditor, get_audit};
+use crate::audit_log::list_audit_log;
+use crate::dead_letters;
+
+/// A service's routes; each registers its own application data.
+#[derive(Clone)]
+pub struct Routes {
+    /// Shown on `public` and `api`.
+    pub public: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
+    /// Shown on `api` only.
+    pub operator: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
+    /// Whether a request is dropped when its client closes the connection before it is answered. What is
+    /// told to us for once, as goods that came, is taken from one that does not wait for the answer, too.
+    pub drop_abandoned: bool,
+    /// Title and description of the OpenAPI document.
+    pub document: OpenApi,
+}
+
+/// What every service offers to operators, and who they are.
+#[derive(Clone)]
+pub struct Operations {
+    /// The operators.
+    pub tokens: OperatorTokens,
+    /// `GET /api/v1/audit`.
+    pub auditor: Auditor,
+    /// `GET /api/v1/audit-log`.
+    pub pool: Pool,
+    /// `/api/v1/dead-letters`.
+    pub dead_letters: DeadLetters,
+}
+
+/// Opens the listeners; port 0 takes a free one.
+pub fn listen(
+    settings: &Http,
+    routes: &Routes,
+    operations: Operations,
+    readiness: Readiness,
+    drain: Duration,
+) -> std::io::Result<Listeners> {
+    let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
+    let door = |port: u16, with_operator: bool| {
+        let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
+        let server = HttpServer::new(move || {
+            let public = routes.public.clone();
+            let operator = routes.operator.clone();
+            let (app, document) = App::new()
+                .into_utoipa_app()
+                .openapi(routes.document.clone())
+                .app_data(if with_operator { Listener::Api } else { Listener::Public })
+                .app_data(Data::new(operations.tokens.clone()))
+                .app_data(Data::new(operations.auditor.clone()))
+                .app_data(Data::new(operations.pool.clone()))
+                .app_data(Data::new(operations.dead_letters.clone()))
+                .app_data(Data::new(metrics.clone()))
+                .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .configure(|config| public(config))
+                .configure(|config| {
+                    if with_operator {
+                        operator(config);
+                        config.service(get_audit).service(list_audit_log);
+                        dead_letters::routes(config);
+                    }
+                })
+                .split_for_parts();
+            let known = Data::new(KnownPaths::of(&document));
+            let app = app.app_data(known).default_service(web::to(nowhere)).wrap(from_fn(observe));
+            app.configure(move |config| {
+                if with_operator {
+                    let body = complete(&document).to_string();
+                    let answer = move || {
+                        let body = body.clone();
+                        async move { HttpResponse::Ok().content_type("application/json").body(body) }
+                    };
+                    config.route("/openapi.json", web::get().to(answer));
+                    config.service(
+                        SwaggerUi::new("/docs/{_:.*}").config(utoipa_swagger_ui::Config::from("/openapi.json")),
+                    );
+                    config.route(
+                        "/docs",
+                        web::get().to(|| async {
+                            HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+                        }),
+                    );
+                }
+            })
+        });
+        open_door(server, settings, port, drop_abandoned, drain)
+    };
+    Listeners::new(door(settings.port, true)?, door(settings.public_port, false)?, settings, readiness)
+}

@@ -1,0 +1,107 @@
+//! The settings that every service has.
+
+use jaego_pg::settings::Database;
+use jaego_postbox::settings::{Amqp, DeadLetters, Outbox};
+use jaego_process::settings::{HasTelemetry, Shutdown};
+use jaego_settings::{InvalidSettings, Sections, Sources, load_part, require, section};
+use jaego_telemetry::settings::Telemetry;
+use jaego_web::settings::{Auth, Http};
+use serde::Deserialize;
+
+/// The sections that every service has.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Common {
+    /// Listeners and limits of HTTP.
+    pub http: Http,
+    /// The service's own PostgreSQL database.
+    pub database: Database,
+    /// RabbitMQ.
+    pub amqp: Amqp,
+    /// Events on their way to the broker.
+    pub outbox: Outbox,
+    /// Who may use operator endpoints.
+    pub auth: Auth,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+    /// The running check of the books.
+    pub audit: Audit,
+    /// Messages that need a person.
+    pub dead_letters: DeadLetters,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+}
+
+/// The running check of the books.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Audit {
+    /// How often the books are checked, by one replica, seconds.
+    pub every_s: u64,
+    /// How often all rules are checked from the first row on, seconds.
+    pub full_every_s: u64,
+}
+
+impl Sections for Common {
+    fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
+        let http = section(merged, "http", problems);
+        let database = section(merged, "database", problems);
+        let amqp = section(merged, "amqp", problems);
+        let outbox = section(merged, "outbox", problems);
+        let auth = section(merged, "auth", problems);
+        let telemetry = section(merged, "telemetry", problems);
+        let audit = section(merged, "audit", problems);
+        let dead_letters = section(merged, "dead_letters", problems);
+        let shutdown = section(merged, "shutdown", problems);
+        Some(Self {
+            http: http?,
+            database: database?,
+            amqp: amqp?,
+            outbox: outbox?,
+            auth: auth?,
+            telemetry: telemetry?,
+            audit: audit?,
+            dead_letters: dead_letters?,
+            shutdown: shutdown?,
+        })
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        self.database.check(problems);
+        self.telemetry.check(problems);
+        self.http.check(problems);
+        self.amqp.check(problems);
+        self.outbox.check(problems);
+        self.dead_letters.check(problems);
+        self.auth.check(problems);
+        let mut require = |good, problem| require(good, problem, problems);
+        require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
+        require(
+            (self.audit.every_s..=31_536_000).contains(&self.audit.full_every_s),
+            "audit.full_every_s: must be audit.every_s to 31536000 (a year)",
+        );
+    }
+}
+
+impl HasTelemetry for Common {
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}
+
+/// What is needed for work on the database alone: whoever does that need not know the other secrets.
+pub(crate) fn load_for_database(sources: Sources<'_>) -> Result<(Database, Telemetry), InvalidSettings> {
+    load_part(sources, |merged, problems| {
+        let database: Option<Database> = section(merged, "database", problems);
+        let telemetry: Option<Telemetry> = section(merged, "telemetry", problems);
+        if let Some(database) = &database {
+            database.check(problems);
+        }
+        if let Some(telemetry) = &telemetry {
+            telemetry.check(problems);
+        }
+        database.zip(telemetry)
+    })
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

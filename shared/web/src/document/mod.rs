@@ -1,0 +1,99 @@
+//! The OpenAPI document of a service: what it begins with, and what is the same for every operation.
+
+mod examples;
+mod problems;
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+
+use super::idempotency_key::HEADER;
+use crate::problem::ProblemBody;
+
+/// Title, description, licence, the shape of problems, and the operators' bearer tokens as the security
+/// scheme `operator`.
+pub fn document(title: &str, description: &str) -> OpenApi {
+    let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title(title)
+                .description(Some(description))
+                .version(env!("CARGO_PKG_VERSION"))
+                .license(Some(license))
+                .build(),
+        )
+        .components(Some(
+            ComponentsBuilder::new().schema_from::<ProblemBody>().security_scheme("operator", bearer).build(),
+        ))
+        .build()
+}
+
+/// The document as it is served. Handlers tell what is particular to them; the problems that follow
+/// from what an operation takes, the shape of problems and examples of whole bodies are added here.
+pub fn complete(document: &OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    name_what_is_written_out(&mut document);
+    tell_of_replays(&mut document);
+    problems::add(&mut document);
+    examples::add(&mut document);
+    document
+}
+
+/// Answers that are kept under an `Idempotency-Key` say so when they are given again. (The Factory's
+/// callback has the header, too, and is answered by its own rules.)
+fn tell_of_replays(document: &mut Value) {
+    for (path, _, operation) in operations(document) {
+        let parameters = operation.get("parameters").and_then(Value::as_array);
+        let has_key = parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == HEADER));
+        let Some(answers) = operation.get_mut("responses").and_then(Value::as_object_mut) else { continue };
+        for (_, answer) in
+            answers.iter_mut().filter(|(status, _)| has_key && path.starts_with("/api/") && status.starts_with('2'))
+        {
+            let schema = json!({"type": "boolean", "example": true});
+            answer["headers"]["Idempotency-Replayed"] =
+                json!({"description": "The same request was answered before.", "schema": schema});
+        }
+    }
+}
+
+/// Items of a generic page are written out where they stand: a reference says the same, and gives
+/// generated clients a type with a name.
+fn name_what_is_written_out(document: &mut Value) {
+    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
+    let named: Vec<(String, Value)> = schemas
+        .iter()
+        .filter(|(_, schema)| schema["properties"].is_object())
+        .map(|(name, schema)| (name.clone(), schema.clone()))
+        .collect();
+    for part in schemas.values_mut().flat_map(children) {
+        refer(part, &named);
+    }
+}
+
+fn refer(value: &mut Value, named: &[(String, Value)]) {
+    if let Some((name, _)) = named.iter().find(|(_, schema)| schema == value) {
+        *value = json!({"$ref": format!("#/components/schemas/{name}")});
+    }
+    for child in children(value) {
+        refer(child, named);
+    }
+}
+
+fn children(value: &mut Value) -> Vec<&mut Value> {
+    match value {
+        Value::Object(members) => members.values_mut().collect(),
+        Value::Array(items) => items.iter_mut().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Every operation with its path and method.
+fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &str, &mut Map<String, Value>)> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let methods = item.as_object_mut().into_iter().flatten();
+        methods.filter_map(|(method, operation)| Some((path.as_str(), method.as_str(), operation.as_object_mut()?)))
+    })
+}

@@ -1,0 +1,43 @@
+//! What every HTTP edge shares: listeners, strict bodies, bearer tokens, pages, problems.
+
+pub mod auth;
+mod body;
+mod conditional;
+mod document;
+mod idempotency_key;
+mod listener;
+mod middleware;
+mod page;
+pub mod problem;
+mod server;
+pub mod settings;
+#[cfg(feature = "pg")]
+mod store;
+mod words;
+
+use actix_web::{HttpMessage as _, HttpRequest};
+use jaego_contracts::callback::{CALLBACK_PATH, redact};
+use jaego_contracts::trace::TraceContext;
+
+pub use body::{AnyBody, BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
+pub use conditional::{IfMatch, etag};
+pub use document::{complete, document};
+pub use idempotency_key::IdempotencyKey;
+pub use listener::Listener;
+pub use middleware::{HttpMetrics, observe};
+pub use page::{Page, PageQuery, Paged};
+pub use server::{Door, KnownPaths, Listeners, malformed, nowhere, open_door};
+pub use words::check_word;
+
+/// The path that was asked for, without a callback token.
+pub fn instance_of(request: &HttpRequest) -> String {
+    match request.path() {
+        path if path.starts_with(CALLBACK_PATH) => CALLBACK_PATH.trim_end_matches('/').to_owned(),
+        path => redact(path),
+    }
+}
+
+/// The trace that the middleware gave this request.
+pub fn trace_of(request: &HttpRequest) -> TraceContext {
+    request.extensions().get().copied().unwrap_or_else(TraceContext::new_root)
+}

@@ -1,0 +1,189 @@
+//! The three listeners: `api` (everything), `public` (what is not for operators), `admin` (probes).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_http::{Request, Response};
+use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServerHandle};
+use actix_web::http::{Method, header};
+use actix_web::web::Data;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use jaego_telemetry::readiness::Readiness;
+use tokio::task::JoinHandle;
+use utoipa::openapi::OpenApi;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::settings::Http;
+
+/// The listeners of a running service.
+pub struct Listeners {
+    /// Where everything is served.
+    pub api: SocketAddr,
+    /// Where ingresses point.
+    pub public: SocketAddr,
+    /// Where probes and metrics are.
+    pub admin: SocketAddr,
+    doors: Vec<ServerHandle>,
+    admin_door: ServerHandle,
+    tasks: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Listeners {
+    /// Of doors that were opened with [`open_door`]; with `admin`, which tells of `readiness`, opened here.
+    pub fn new(api: Door, public: Door, settings: &Http, readiness: Readiness) -> std::io::Result<Self> {
+        let admin = HttpServer::new(move || {
+            App::new()
+                .app_data(Data::new(readiness.clone()))
+                .route("/livez", web::get().to(livez))
+                .route("/readyz", web::get().to(readyz))
+                .route("/metrics", web::get().to(metrics_text))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind((settings.host.as_str(), settings.admin_port))?;
+        let (admin, admin_server) = (first(&admin.addrs())?, admin.run());
+        Ok(Self {
+            api: api.address,
+            public: public.address,
+            admin,
+            doors: vec![api.server.handle(), public.server.handle()],
+            admin_door: admin_server.handle(),
+            tasks: vec![tokio::spawn(api.server), tokio::spawn(public.server), tokio::spawn(admin_server)],
+        })
+    }
+
+    /// Closes `api` and `public`: requests in hand are answered first. `admin` stays.
+    pub async fn close_doors(&self) {
+        futures::future::join_all(self.doors.iter().map(|door| door.stop(true))).await;
+    }
+
+    /// Closes `admin`, and whatever still stands.
+    pub async fn close(self) {
+        self.admin_door.stop(false).await;
+        for task in self.tasks {
+            if let Ok(Err(error)) = task.await {
+                tracing::warn!(%error, "a listener ended with an error");
+            }
+        }
+    }
+}
+
+/// A listener that is open, and served as soon as it is among a process's [`Listeners`].
+pub struct Door {
+    address: SocketAddr,
+    server: Server,
+}
+
+/// Opens a listener with the limits that every one has; port 0 takes a free one. `drop_abandoned` as in [`Routes`].
+pub fn open_door<F, I, S, B>(
+    server: HttpServer<F, I, S, B>,
+    settings: &Http,
+    port: u16,
+    drop_abandoned: bool,
+    drain: Duration,
+) -> std::io::Result<Door>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request> + 'static,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error>,
+    S::InitError: std::fmt::Debug,
+    S::Response: Into<Response<B>>,
+    B: MessageBody + 'static,
+{
+    let server = server
+        .workers(settings.workers)
+        .h1_allow_half_closed(!drop_abandoned)
+        .max_connections(settings.connections_max)
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(drain.as_secs().max(1))
+        .disable_signals()
+        .bind((settings.host.as_str(), port))?;
+    Ok(Door { address: first(&server.addrs())?, server: server.run() })
+}
+
+fn first(addresses: &[SocketAddr]) -> std::io::Result<SocketAddr> {
+    addresses.first().copied().ok_or_else(|| std::io::Error::other("no address was bound"))
+}
+
+/// A path or query that cannot be read, as a problem.
+pub fn malformed(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::MalformedRequest, format!("{error}."))
+}
+
+/// Paths of the OpenAPI document with their methods, to tell 405 from 404.
+pub struct KnownPaths(Vec<(Vec<String>, Vec<&'static str>)>);
+
+impl KnownPaths {
+    /// Those of a document.
+    pub fn of(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter().map(|(path, item)| {
+            let methods = [
+                ("GET", item.get.is_some()),
+                ("PUT", item.put.is_some()),
+                ("POST", item.post.is_some()),
+                ("DELETE", item.delete.is_some()),
+                ("PATCH", item.patch.is_some()),
+            ];
+            let allowed = methods.iter().filter(|(_, has)| *has).map(|(method, _)| *method).collect();
+            (path.split('/').map(ToOwned::to_owned).collect(), allowed)
+        });
+        Self(paths.collect())
+    }
+
+    fn allowed(&self, path: &str) -> Vec<&'static str> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let fits = |template: &[String]| {
+            template.len() == segments.len()
+                && template
+                    .iter()
+                    .zip(&segments)
+                    .all(|(wanted, got)| (wanted.starts_with('{') && !got.is_empty()) || wanted == got)
+        };
+        self.0.iter().filter(|(template, _)| fits(template)).flat_map(|(_, methods)| methods.clone()).collect()
+    }
+}
+
+/// Answers 404, or 405 with the methods that the path has.
+pub async fn nowhere(request: HttpRequest, known: Data<KnownPaths>) -> HttpResponse {
+    let allowed = known.allowed(request.path());
+    if allowed.is_empty() || allowed.contains(&request.method().as_str()) {
+        return Problem::new(ProblemKind::NotFound, "There is nothing at this path.").respond_to(&request);
+    }
+    let list = allowed.join(", ");
+    let problem = Problem::new(ProblemKind::MethodNotAllowed, format!("This path answers {list}."));
+    let mut response = problem.respond_to(&request);
+    if let Ok(value) = list.parse() {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    if request.method() == Method::HEAD {
+        response = response.set_body(actix_web::body::BoxBody::new(()));
+    }
+    response
+}
+
+async fn livez(readiness: Data<Readiness>) -> HttpResponse {
+    if readiness.is_alive() {
+        HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(readiness.report())
+    }
+}
+
+async fn readyz(readiness: Data<Readiness>) -> HttpResponse {
+    let report = readiness.report();
+    if report.status == "not_ready" {
+        HttpResponse::ServiceUnavailable().json(report)
+    } else {
+        HttpResponse::Ok().json(report)
+    }
+}
+
+async fn metrics_text() -> HttpResponse {
+    match jaego_telemetry::metrics_text() {
+        Ok(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text),
+        Err(error) => Problem::internal(&error).error_response(),
+    }
+}
