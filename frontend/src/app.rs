@@ -15,14 +15,11 @@ use crate::live::listener::Listener;
 use crate::session::Sessions;
 use crate::session::attempts::Attempts;
 use crate::settings::Settings;
-use crate::site::Site;
+use crate::site::{NOT_BUILT, Site};
 
 /// What the program is called.
 pub const PROGRAM: Program =
     Program { name: "frontend", env_prefix: "JAEGO_FRONTEND", defaults: include_str!("../config/default.toml") };
-
-/// What `/` and the log say when there are no pages.
-pub const NOT_BUILT: &str = "the web application is not built: run `npm ci` and `npm run build` in frontend/web, then start (a release build: build) the frontend again";
 
 /// Starts the program with the pages that it was built with, on the runtime that it is called on.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::commands::BreakerRules;
+use crate::domain::BreakerRules;
 
 /// Settings of production-service.
 #[derive(Debug, Clone, Deserialize)]

@@ -8,7 +8,7 @@ use jaego_process::Running;
 use jaego_service::{Builder, Identity};
 
 use crate::amqp;
-use crate::commands::take_orders::Intake;
+use crate::commands::take_orders::{CONNECTIONS, Intake};
 use crate::commands::{Context, hand_out, prune, sweep_stock};
 use crate::http::{self, State};
 use crate::settings::Settings;
@@ -36,7 +36,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         refusal_pause: settings.replenishment.refusal_pause(),
         hand_out: Arc::default(),
     };
-    let intake_pool = jaego_pg::pool(&settings.intake_database(), IDENTITY.name)?;
+    let intake_pool = jaego_pg::pool(&settings.intake_database(CONNECTIONS), IDENTITY.name)?;
     let renderer = Arc::new(http::orders::Renderer(settings.shop.clone()));
     let (intake, worker) = Intake::new(context.clone(), intake_pool, &settings.intake, renderer);
     // Shoppers are answered while the database is away, too.

@@ -4,7 +4,6 @@ use jaego_pg::settings::Database;
 use jaego_service::settings::Common;
 use serde::Deserialize;
 
-use crate::commands::take_orders::CONNECTIONS;
 use crate::domain::replenishment::RefusalPause;
 use crate::domain::shelf::Limits;
 
@@ -97,9 +96,9 @@ impl Settings {
     }
 
     /// The database as the intake uses it: nothing there waits for longer than an order may.
-    pub fn intake_database(&self) -> Database {
+    pub fn intake_database(&self, connections: usize) -> Database {
         Database {
-            pool_size: CONNECTIONS,
+            pool_size: connections,
             lock_timeout_ms: self.intake.lock_wait_ms,
             statement_timeout_ms: self.intake.wait_max_ms,
             ..self.common.database.clone()

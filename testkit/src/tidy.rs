@@ -1,6 +1,6 @@
 //! Rules of absence that every service is held to by a test: the import rule and hand-written tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -51,6 +51,69 @@ pub fn forbidden_imports(source: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// Modules of a crate that import each other in a circle, by the folders and files of `source`; test modules aside.
+/// Empty when there are none.
+///
+/// # Panics
+/// When the sources cannot be read.
+#[expect(clippy::expect_used, reason = "test support")]
+pub fn module_cycle(source: &Path) -> Vec<String> {
+    let mut modules: BTreeMap<String, Vec<std::path::PathBuf>> = BTreeMap::new();
+    for file in rust_files(source) {
+        let inside = file.strip_prefix(source).expect("a file of the folder").with_extension("");
+        let module = inside.iter().next().expect("a name").to_string_lossy().into_owned();
+        let is_code = !["lib", "main", "bin"].contains(&module.as_str()) && !inside.to_string_lossy().contains("tests");
+        if is_code {
+            modules.entry(module).or_default().push(file);
+        }
+    }
+    let exported = exported_by_root(source);
+    let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (module, files) in &modules {
+        let of_module = imports.entry(module).or_default();
+        for line in files.iter().flat_map(|file| without_test_modules(&fs::read_to_string(file).expect("a source"))) {
+            let code = line.split("//").next().unwrap_or_default();
+            for named in code.split("crate::").skip(1).map(first_word) {
+                let owner = exported.get(named).map_or(named, String::as_str);
+                if let Some((imported, _)) = modules.get_key_value(owner).filter(|(name, _)| *name != module) {
+                    of_module.insert(imported);
+                }
+            }
+        }
+    }
+    // Whoever imports nobody, or is imported by nobody, is in no circle.
+    loop {
+        let imported: BTreeSet<&str> = imports.values().flatten().copied().collect();
+        let before = imports.len();
+        let left: BTreeSet<&str> = imports.keys().copied().collect();
+        imports.retain(|module, others| {
+            others.retain(|other| left.contains(other));
+            !others.is_empty() && imported.contains(module)
+        });
+        if imports.len() == before {
+            return imports.keys().map(|&module| module.to_owned()).collect();
+        }
+    }
+}
+
+/// What `lib.rs` shows of its modules, by name: the module that each comes from.
+fn exported_by_root(source: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(source.join("lib.rs")).unwrap_or_default().replace('\n', " ");
+    let mut exported = BTreeMap::new();
+    for path in text.split(';').filter_map(|statement| statement.split("pub use ").nth(1)) {
+        let path = path.trim_start_matches("self::").trim_start_matches("crate::");
+        if let Some((module, names)) = path.split_once("::") {
+            let names = names.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+            exported.extend(names.filter(|name| !name.is_empty()).map(|name| (name.to_owned(), module.to_owned())));
+        }
+    }
+    exported
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|character: char| !(character.is_alphanumeric() || character == '_')).next().unwrap_or_default()
 }
 
 /// The lines of a file, those of its test modules emptied, and `crate::{a, b}` written out.
@@ -198,6 +261,20 @@ fn diesel_type(postgres: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_circle_of_modules_is_named_and_those_that_lead_to_it_are_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        write("lib.rs", "mod a;\nmod b;\nmod c;\nmod d;\npub use c::Thing;\n");
+        write("a.rs", "use crate::b::x;\n");
+        write("b.rs", "use crate::{Thing, d};\n");
+        write("c.rs", "fn f() { crate::b::x() }\n");
+        write("d.rs", "// crate::b\n#[cfg(test)]\nmod tests {\n    use crate::a;\n}\n");
+        assert_eq!(module_cycle(folder.path()), ["b", "c"]);
+        write("c.rs", "");
+        assert_eq!(module_cycle(folder.path()), Vec::<String>::new());
+    }
 
     #[test]
     fn a_forbidden_path_is_seen_and_a_similar_word_is_not() {

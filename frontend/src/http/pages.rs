@@ -7,7 +7,7 @@ use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::json;
 
 use super::{Face, State, not_found};
-use crate::app::NOT_BUILT;
+use crate::site::NOT_BUILT;
 use crate::site::{CONSOLE_PAGE, Encoding, File, SHOP_PAGE};
 
 /// What the pages must know before they show anything.

@@ -16,6 +16,8 @@ use manifest::Manifest;
 pub const SHOP_PAGE: &str = "index.html";
 /// The console's page.
 pub const CONSOLE_PAGE: &str = "console.html";
+/// What `/` and the log say when there are no pages.
+pub const NOT_BUILT: &str = "the web application is not built: run `npm ci` and `npm run build` in frontend/web, then start (a release build: build) the frontend again";
 /// Files below have their content's hash in their names.
 const HASHED: &str = "assets/";
 /// What the build tells of itself: read here, served to nobody.

@@ -112,7 +112,7 @@ pub async fn begin(
         .bind::<BigInt, _>(milliseconds(lease.at_least))
         .bind::<BigInt, _>(milliseconds(lease.beyond_timeout))
         .bind::<Array<SqlUuid>, _>(ids)
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     Ok(())
 }
@@ -139,7 +139,7 @@ pub async fn end(connection: &mut AsyncPgConnection, ends: &[AttemptEnd]) -> Res
         .bind::<Array<Nullable<Integer>>, _>(ends.iter().map(|one| one.status).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(texts(|one| &one.error))
         .bind::<Array<Nullable<Text>>, _>(texts(|one| &one.answer))
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     Ok(())
 }

@@ -97,7 +97,7 @@ pub async fn apply(connection: &mut AsyncPgConnection, changes: &[Changed<'_>]) 
         .bind::<Array<Nullable<Text>>, _>(
             changes.iter().map(|one| one.acceptance.and_then(|accepted| accepted.job_id.clone())).collect::<Vec<_>>(),
         )
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     Ok(())
 }
@@ -125,7 +125,7 @@ pub async fn keep_acceptances(
         .bind::<Array<Timestamptz>, _>(accepted.iter().map(|(_, one)| one.at).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(accepted.iter().map(|(_, one)| one.by.to_string()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(accepted.iter().map(|(_, one)| one.job_id.clone()).collect::<Vec<_>>())
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     Ok(())
 }

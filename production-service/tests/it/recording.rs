@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
+use diesel_async::{AsyncConnection as _, RunQueryDsl as _};
 use jaego_contracts::ids::RequestId;
+use jaego_pg::StoreError;
+use jaego_settings::Settings as _;
+use production_service::store::attempts::{self, AttemptEnd};
 use serde_json::{Value, json};
 use testkit::factory::Faults;
 use testkit::wait_until;
@@ -189,4 +193,37 @@ async fn a_stop_records_every_end_of_the_calls_that_are_under_way() {
     let service = world.start().await;
     world.outcomes(u32::try_from(CALLS).unwrap()).await;
     world.finish(service).await;
+}
+
+#[derive(diesel::QueryableByName)]
+struct Scans {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    seq_scan: i64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_are_found_by_index_however_small_their_table_was_when_that_was_planned() {
+    let world = World::new("3600").await;
+    world.start_with_factory().await.running.stop().await;
+    let pool = jaego_pg::pool(&world.settings().common().database, "test").unwrap();
+    let mut connection = pool.get().await.unwrap();
+    // So many that reading a small table once is cheaper than looking each of them up.
+    let ends = std::array::from_fn::<_, 64, _>(|_| AttemptEnd {
+        request_id: RequestId::generate(),
+        number: 1,
+        outcome: "accepted",
+        duration_ms: Some(1),
+        status: Some(201),
+        error: None,
+        answer: None,
+    });
+    let scans: Scans = connection
+        .transaction(async |connection| {
+            attempts::end(connection, &ends).await?;
+            let scans = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'production_attempts'";
+            Ok::<_, StoreError>(diesel::sql_query(scans).get_result(connection).await?)
+        })
+        .await
+        .unwrap();
+    assert_eq!(scans.seq_scan, 0);
 }

@@ -171,7 +171,7 @@ pub(crate) async fn write_received(
     Statement::<WriteReceived>::new()
         .bind::<Array<SqlUuid>, _>(figures.iter().map(|(id, _)| id.0).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(figures.iter().map(|(_, received)| *received).collect::<Vec<_>>())
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The rules of the books, as SQL over the rows themselves.
 
+use jaego_service::audit::Mend;
 use jaego_service::audit::{Books, Increments, Rule};
-use jaego_service::rebuild::Mend;
 
 /// Whoever changes stock locks its row first: nobody is half done when this is held.
 const LOCK: &str = "LOCK TABLE stock IN EXCLUSIVE MODE";

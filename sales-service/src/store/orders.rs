@@ -364,7 +364,7 @@ pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<
         .bind::<Array<SqlUuid>, _>(fills.iter().map(|fill| fill.order_id.0).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(fills.iter().map(|fill| fill.line_id).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(fills.iter().map(|fill| fill.units).collect::<Vec<_>>())
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     let mut ids: Vec<Uuid> = fills.iter().map(|fill| fill.order_id.0).collect();
     ids.sort_unstable();

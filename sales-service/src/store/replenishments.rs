@@ -160,7 +160,7 @@ pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&Replen
         .bind::<Array<BigInt>, _>(rows.iter().map(|row| row.received).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(rows.iter().map(|row| row.status.clone()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Timestamptz>>, _>(rows.iter().map(|row| row.status_since).collect::<Vec<_>>())
-        .run(connection)
+        .run_by_index(connection)
         .await?;
     Ok(())
 }

@@ -69,7 +69,32 @@ impl StatementSql for PlanAsUsual {
     const SQL: &'static str = "SET LOCAL plan_cache_mode = DEFAULT";
 }
 
+struct ScanNothing;
+impl StatementSql for ScanNothing {
+    const SQL: &'static str = "SET LOCAL enable_seqscan = off";
+}
+
+struct ScanAsUsual;
+impl StatementSql for ScanAsUsual {
+    const SQL: &'static str = "SET LOCAL enable_seqscan = DEFAULT";
+}
+
 impl<S: StatementSql> Statement<S> {
+    /// The same as [`Self::run`] for tables that grow: rows are found by index, however small the tables were when the
+    /// statement was planned. A plan made for an empty table reads all of it, and is kept until the table has been
+    /// analysed. Needs a transaction; one round trip with what is sent before and after.
+    pub async fn run_by_index(self, connection: &AsyncPgConnection) -> QueryResult<usize> {
+        let (nothing, done, as_usual) = futures::join!(
+            Statement::<ScanNothing>::new().run(connection),
+            self.run(connection),
+            Statement::<ScanAsUsual>::new().run(connection),
+        );
+        nothing?;
+        let done = done?;
+        as_usual?;
+        Ok(done)
+    }
+
     /// The same as [`Self::load`] for a table whose size changes much: it is planned for what it asks for, though it
     /// stays prepared. Needs a transaction; one round trip with what is sent before and after.
     pub async fn load_planned_anew<R>(self, connection: &AsyncPgConnection) -> QueryResult<Vec<R>>

@@ -25,8 +25,6 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::rebuild::Mend;
-
 /// Longest time for one rule: a whole ledger is added up, which may take longer than a request may.
 const RULE_TIMEOUT: &str = "SET LOCAL statement_timeout = '10min'";
 /// Open requests that are told at the most; SQL has it, too, plus one.
@@ -43,6 +41,15 @@ pub struct Rule {
     pub sql: &'static str,
     /// For a rule that compares a kept figure with the rows behind it: how to rebuild the figure.
     pub mend: Option<Mend>,
+}
+
+/// How the figures that a rule compares are set to what the rows say.
+#[derive(Debug, Clone, Copy)]
+pub struct Mend {
+    /// Keeps everybody from changing them meanwhile.
+    pub lock: &'static str,
+    /// Sets those that are off.
+    pub sql: &'static str,
 }
 
 /// What a service's books are held to.

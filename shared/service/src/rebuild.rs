@@ -17,15 +17,6 @@ use crate::audit_log::Action;
 /// Longest statement, milliseconds: a whole ledger is added up.
 const STATEMENT_TIMEOUT_MS: u64 = 600_000;
 
-/// How the figures that a rule compares are set to what the rows say.
-#[derive(Debug, Clone, Copy)]
-pub struct Mend {
-    /// Keeps everybody from changing them meanwhile.
-    pub lock: &'static str,
-    /// Sets those that are off.
-    pub sql: &'static str,
-}
-
 /// What was compared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Compared {

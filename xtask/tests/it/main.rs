@@ -14,4 +14,5 @@ mod lost;
 mod main_job;
 mod poison;
 mod smoke;
+mod structure;
 mod traffic;
