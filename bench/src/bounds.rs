@@ -1,14 +1,14 @@
-//! Nothing is waited for without an end.
+//! Bounds of all waits.
 
 use std::time::Duration;
 
-/// For a server that was started.
+/// Start of a server.
 pub const START: Duration = Duration::from_secs(60);
-/// For a server that was asked to end.
+/// Stop of a server.
 pub const STOP: Duration = Duration::from_secs(25);
-/// For one request beside the load: an audit adds up millions of rows.
+/// One request besides the load: an audit sums up millions of rows.
 pub const REQUEST: Duration = Duration::from_secs(1200);
-/// For effects to settle after a load.
+/// Settling of effects after a load.
 pub const SETTLE: Duration = Duration::from_secs(300);
-/// How often it is looked.
+/// Polling interval.
 pub const POLL: Duration = Duration::from_millis(50);

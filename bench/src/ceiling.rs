@@ -1,17 +1,17 @@
-//! What PostgreSQL itself can write: the same rows, 100 orders a transaction, sent by its own load generator.
+//! PostgreSQL's write limit: the same rows, 100 orders per transaction, sent by its own load generator.
 
 use std::fs;
 
 use anyhow::{Context as _, bail, ensure};
+use localstack::stack::Service;
 use testkit::process::{Spec, tail};
 use tokio_postgres::Client;
-use xtask::stack::Service;
 
 use crate::{database, shop, stage::Stage, statistics::figure};
 
 /// Orders in one transaction.
 const BATCH: u64 = 100;
-/// Connections: one holds the hot row while the other prepares.
+/// Number of connections: one holds the hot row while the other prepares.
 const CLIENTS: usize = 2;
 
 /// A database that only pgbench writes to.
@@ -22,14 +22,14 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
-    /// With the products of a shop.
+    /// Creates the database with the products of a shop.
     pub async fn prepare(stage: &Stage) -> anyhow::Result<Self> {
         let url = database::make(&stage.stack, Service::Sales, "bench_ceiling").await?;
         let client = database::connect(&url).await?;
         shop::stock_up(&client, shop::HOT, 1, 1_000_000_000_000).await?;
         client.batch_execute("CREATE SEQUENCE bench_ids CACHE 100").await?;
         let [lock, write] = shop::set_wise(BATCH);
-        // An event of a whole batch is about so long. `:word` would be a variable of pgbench.
+        // Roughly the length of the event of a whole batch. pgbench would take `:word` for a variable.
         let event = format!(
             "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
              VALUES ('m', 'jaego.events', 'order.confirmed', 'application/cloudevents+json', '{{}}', \
@@ -40,7 +40,7 @@ impl Ceiling {
         Ok(Self { url, client, turns: 0 })
     }
 
-    /// Orders each second.
+    /// Measures orders per second.
     pub async fn turn(&mut self, stage: &Stage) -> anyhow::Result<f64> {
         self.client.batch_execute("TRUNCATE outbox").await?;
         stage.settle(&self.client).await?;

@@ -1,5 +1,5 @@
-//! Charts as SVG, drawn by hand: bars for comparisons, lines for what changes over time. They are read on white
-//! and on dark pages, so they bring their own ground.
+//! Draws charts as SVG: bars for comparisons, lines for change over time. They are viewed on light and dark pages, so
+//! they have a background of their own.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ const OURS: &str = "#2f6fb0";
 const THEIRS: &str = "#b9c2cc";
 const INK: &str = "#24292f";
 
-/// Bars of all rows that have the same unit: ours, and below it what it is compared with.
+/// Bars of all rows with the same unit: ours, and below it its baseline.
 pub fn bars(title: &str, rows: &[&Row]) -> String {
     let highest = rows
         .iter()
@@ -38,7 +38,7 @@ pub fn bars(title: &str, rows: &[&Row]) -> String {
     svg(title, y + 6.0, &body)
 }
 
-/// One line over equal steps.
+/// A line over equal steps.
 pub fn line(line: &Line) -> String {
     const HEIGHT: f64 = 220.0;
     let (left, right, top, bottom) = (60.0, WIDTH - 20.0, 44.0, HEIGHT - 30.0);
@@ -64,7 +64,7 @@ pub fn line(line: &Line) -> String {
     svg(&format!("{} ({})", line.title, line.unit), HEIGHT, &body)
 }
 
-/// A bar to the median, a stroke from the lowest to the highest.
+/// A bar up to the median, with a stroke from the minimum to the maximum.
 fn bar(body: &mut String, y: f64, colour: &str, (min, median, max): (f64, f64, f64), scale: f64) {
     let (width, from, to, middle) = (median * scale, LEFT + min * scale, LEFT + max * scale, y + BAR / 2.0);
     write!(

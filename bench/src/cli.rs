@@ -1,4 +1,4 @@
-//! The commands: `run` measures; `serve` is what it starts beside the services to compare with.
+//! The commands: `run` measures; `serve` is a baseline server, which `run` starts next to the services.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -23,29 +23,29 @@ pub struct Cli {
 enum Command {
     /// Measure.
     Run(Run),
-    /// Be a server that a service is compared with.
+    /// Run a baseline server.
     Serve(Serve),
 }
 
-/// What to measure, with what.
+/// Options of a measurement.
 #[derive(Debug, Clone, Args)]
 pub struct Run {
-    /// Which cases; all when none is named.
+    /// Cases to measure; all if none is named.
     #[arg(value_enum)]
     pub cases: Vec<Case>,
-    /// Our own programs.
+    /// Folder of Jaego's own programs.
     #[arg(long, value_name = "FOLDER")]
     pub programs: PathBuf,
-    /// Where servers keep their data; deleted before and after.
+    /// Folder for the data of servers; deleted before and after.
     #[arg(long, value_name = "FOLDER")]
     pub dir: PathBuf,
-    /// Where the document and its charts are.
+    /// Folder of the document and its charts.
     #[arg(long, value_name = "FOLDER")]
     pub docs: PathBuf,
-    /// Only to see that everything runs.
+    /// Only check that everything runs.
     #[arg(long)]
     pub quick: bool,
-    /// Tables of a million orders at the most, two minutes of soak.
+    /// Limit tables to a million orders and the soak to two minutes.
     #[arg(long, conflicts_with = "quick")]
     pub short: bool,
     /// Write the document after a quick run, too.
@@ -53,27 +53,26 @@ pub struct Run {
     pub write: bool,
 }
 
-/// A server to compare with.
+/// Options of a baseline server.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Which.
+    /// The server to run.
     #[arg(value_enum)]
     pub server: baseline::Server,
-    /// Where it listens.
+    /// Address to listen on.
     #[arg(long)]
     pub listen: SocketAddr,
-    /// Its database, when it has one.
+    /// URL of its database, if it has one.
     #[arg(long, default_value = "")]
     pub database: String,
-    /// Connections to it.
+    /// Size of its connection pool.
     #[arg(long, default_value_t = 16)]
     pub pool: usize,
-    /// A PEM file with the public key of callback tokens, for who takes callbacks.
+    /// PEM file with the public key of callback tokens, for a server that takes callbacks.
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
 }
 
-/// Runs one command.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads");
     let outcome = outcome.and_then(|runtime| {
@@ -102,13 +101,13 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// A line for the person who waits; a terminal that has gone away is no failure.
+/// Prints progress to standard error; a closed terminal is not an error.
 pub fn say(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
-/// A line of the answer.
+/// Prints a line of the result to standard output.
 pub fn answer(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stdout(), "{text}").ok();

@@ -1,27 +1,27 @@
-//! Databases beside the services' own, and what is looked up or prepared in any of them.
+//! Databases next to the services' own, and queries on any of them.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use localstack::stack::{Service, Stack};
 use testkit::{provision::create_database, servers::random_secret};
 use tokio_postgres::{Client, NoTls};
-use xtask::stack::{Service, Stack};
 
 use crate::bounds;
 
-/// Longest time for migrations of a new database.
+/// Maximum time for the migrations of a new database.
 const MIGRATE: Duration = Duration::from_secs(120);
 
-/// A connection that is driven until its client is dropped.
+/// Opens a connection, which is driven until its client is dropped.
 pub async fn connect(url: &str) -> anyhow::Result<Client> {
     let connected = tokio::time::timeout(bounds::START, tokio_postgres::connect(url, NoTls)).await;
     let (client, connection) = connected.context("PostgreSQL took too long to connect")?.context("cannot connect")?;
-    // Ends with the client; its errors come out of the client's calls.
+    // The task ends with the client; errors are returned by the client's calls.
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// Makes a database with a service's tables, for a baseline; answers its URL.
+/// Creates a database with a service's tables, for a baseline; returns its URL.
 pub async fn make(stack: &Stack, service: Service, name: &str) -> anyhow::Result<String> {
     let url = create_database(&stack.postgres_admin_url()?, name, name, &random_secret()).await?;
     let log = format!("{name}-migrate");
@@ -31,13 +31,13 @@ pub async fn make(stack: &Stack, service: Service, name: &str) -> anyhow::Result
     Ok(url)
 }
 
-/// One whole number.
+/// Queries one whole number.
 pub async fn number(client: &Client, sql: &str) -> anyhow::Result<u64> {
     let row = client.query_one(sql, &[]).await.with_context(|| format!("cannot ask {sql}"))?;
     Ok(u64::try_from(row.get::<_, i64>(0))?)
 }
 
-/// Waits until a query answers 0.
+/// Waits until a query returns 0.
 pub async fn wait_until_none(client: &Client, sql: &str, what: &str) -> anyhow::Result<()> {
     let waited = tokio::time::timeout(bounds::SETTLE, async {
         while number(client, sql).await? > 0 {
@@ -48,7 +48,7 @@ pub async fn wait_until_none(client: &Client, sql: &str, what: &str) -> anyhow::
     waited.await.with_context(|| format!("there were still {what} after {:?}", bounds::SETTLE))?
 }
 
-/// What a turn begins with, on each side alike: no dirty pages of the turn before.
+/// Start of each turn, on each side alike: no dirty pages of the previous turn.
 pub async fn begin_alike(admin: &Client) -> anyhow::Result<()> {
     admin.batch_execute("CHECKPOINT").await.context("cannot make a checkpoint")
 }

@@ -1,4 +1,4 @@
-//! `docs/benchmarks.md` with its charts, and the table for the terminal.
+//! Writes `docs/benchmarks.md` with its charts, and the table for the terminal.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -24,10 +24,10 @@ and vacuums nothing; the first two seconds under load do not count. Each case en
 what is in the database. A latency is the median of the turns' own.
 ";
 
-/// What the browser tests have measured is a section written by hand, kept in this file of the charts' folder.
+/// The results of the browser tests: a section written by hand, in this file of the charts' folder.
 const PAGES: &str = "pages.md";
 
-/// Writes everything that is known.
+/// Writes all known results.
 pub fn write(results: &Results, docs: &Path) -> anyhow::Result<()> {
     let folder = docs.join("benchmarks");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -48,7 +48,7 @@ pub fn write(results: &Results, docs: &Path) -> anyhow::Result<()> {
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The charts of a case, with their files' names.
+/// The charts of a case, with their file names.
 fn all_charts(case: Case, result: &CaseResult) -> Vec<(String, String)> {
     let mut units: Vec<&str> = result.rows.iter().map(|row| row.unit.as_str()).collect();
     units.dedup();
@@ -71,7 +71,7 @@ fn all_charts(case: Case, result: &CaseResult) -> Vec<(String, String)> {
     charts
 }
 
-/// A case in the document.
+/// The section of a case.
 fn section(case: Case, result: &CaseResult) -> String {
     let machine = &result.machine;
     let mut text = format!(
@@ -128,7 +128,7 @@ fn cells(row: &Row) -> [String; 7] {
     ]
 }
 
-/// A case for the terminal.
+/// The results of a case for the terminal.
 pub fn table(case: Case, result: &CaseResult) -> String {
     let mut text = format!("\n{}\n", case.title());
     let rows: Vec<[String; 7]> = result.rows.iter().map(cells).collect();
@@ -155,7 +155,7 @@ fn ratio(figure: &Spread) -> String {
     format!("{:.2} ({:.2}..{:.2})", figure.median, figure.min, figure.max)
 }
 
-/// A figure as people read it: 31,204; 1.84; 0.
+/// Formats a figure for readers: 31,204; 1.84; 0.
 pub fn number(figure: f64) -> String {
     if figure < 100.0 && figure.fract() != 0.0 {
         return format!("{figure:.2}");

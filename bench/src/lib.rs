@@ -1,5 +1,5 @@
-//! How fast Jaego is. Each case is measured in turns with its baselines in one run, on private servers that
-//! keep what they confirm; each ends with the audit: what was answered is what is in the database.
+//! Benchmarks of Jaego. Each case is measured in alternating turns with its baselines in one run, on private servers
+//! with durable settings. Each case ends with an audit: the database holds exactly what was answered.
 
 pub mod baseline;
 pub mod bounds;

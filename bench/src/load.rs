@@ -1,4 +1,4 @@
-//! The load generator `wrk`, and what it has seen.
+//! Runs the load generator `wrk` and reads its result.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use testkit::process::{Spec, tail};
 
 use crate::statistics::figure;
 
-/// Requests that a load sends.
+/// The kind of requests that a load sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Script {
     /// Orders, each under a key of its own, or each key twice.
@@ -43,73 +43,68 @@ impl Script {
     }
 }
 
-/// What every script says at its end.
+/// Common end of every script.
 const DONE: &str = include_str!("lua/done.lua");
 
-/// Threads of the load generator: they share the cores with the servers.
+/// Threads of the load generator, which shares the cores with the servers.
 pub const THREADS: usize = 2;
 
-/// One load.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// Whom.
     pub url: String,
-    /// With what.
     pub script: Script,
     /// The script's arguments.
     pub args: Vec<String>,
-    /// At once.
     pub connections: usize,
-    /// How long.
     pub time: Duration,
 }
 
-/// What came of a load.
+/// Result of a load.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Outcome {
-    /// Answers, of whatever status.
+    /// Answers with any status.
     pub requests: u64,
-    /// Of these: with a status from 400 on.
+    /// Answers with a status of 400 or above.
     pub refused: u64,
-    /// Connections that failed.
+    /// Failed connections.
     lost: u64,
-    /// Requests without an answer in time.
+    /// Requests that were not answered in time.
     late: u64,
     us: u64,
     p50_us: u64,
     p99_us: u64,
     max_us: u64,
-    /// Per thread: requests that were begun.
+    /// Requests begun, per thread.
     pub sent: Vec<u64>,
 }
 
 impl Outcome {
-    /// Successes.
+    /// Number of successful answers.
     pub fn good(&self) -> u64 {
         self.requests - self.refused
     }
 
-    /// Of so many, each second.
+    /// Converts a count into a rate per second.
     pub fn per_second(&self, count: u64) -> f64 {
         figure(count) * 1e6 / figure(self.us.max(1))
     }
 
-    /// Half of the answers came within this, milliseconds.
+    /// Median latency, milliseconds.
     pub fn p50_ms(&self) -> f64 {
         figure(self.p50_us) / 1e3
     }
 
-    /// All but one in a hundred came within this, milliseconds.
+    /// 99th percentile of the latency, milliseconds.
     pub fn p99_ms(&self) -> f64 {
         figure(self.p99_us) / 1e3
     }
 
-    /// The latest answer, milliseconds.
+    /// Maximum latency, milliseconds.
     pub fn max_ms(&self) -> f64 {
         figure(self.max_us) / 1e3
     }
 
-    /// An error unless every request was answered over its connection.
+    /// Returns an error unless every request was answered over its connection.
     pub fn is_whole(&self) -> anyhow::Result<()> {
         ensure!(
             self.lost == 0 && self.late == 0,
@@ -140,13 +135,13 @@ impl Generator {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// Sends a load, and waits for its end.
+    /// Runs a load to its end.
     pub async fn run(&self, load: &Load) -> anyhow::Result<Outcome> {
         ensure!(load.time >= Duration::from_secs(1), "the load generator counts whole seconds");
         let threads = THREADS.min(load.connections);
         let log = self.dir.join(format!("{}.log", uuid::Uuid::now_v7()));
         let seconds = load.time.as_secs();
-        let mut process = Spec::new("wrk", xtask::packages::LOAD_GENERATOR, &log)
+        let mut process = Spec::new("wrk", localstack::packages::LOAD_GENERATOR, &log)
             .clear_env()
             .args(["-t".to_owned(), threads.to_string(), "-c".to_owned(), load.connections.to_string()])
             .args(["-d".to_owned(), format!("{seconds}s"), "--timeout".to_owned(), "30s".to_owned(), "-s".to_owned()])

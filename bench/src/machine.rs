@@ -1,33 +1,29 @@
-//! What was measured on.
+//! The machine and the servers of a measurement.
 
 use std::fs;
 
 use anyhow::Context as _;
+use localstack::stack::Stack;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
-use xtask::stack::Stack;
 
-/// Where figures come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Processor, as it calls itself.
+    /// Model name.
     pub processor: String,
-    /// Cores.
     pub cores: usize,
     /// Memory, GiB.
     pub memory_gib: u64,
-    /// PostgreSQL's version.
     pub postgres: String,
-    /// Its settings that matter.
+    /// PostgreSQL settings that affect the results.
     pub postgres_settings: String,
-    /// RabbitMQ's version.
     pub rabbitmq: String,
-    /// Release builds, or not.
+    /// Build profile: release or debug.
     pub build: String,
 }
 
 impl Machine {
-    /// This one.
+    /// Inspects this machine.
     pub async fn look(stack: &Stack, admin: &Client) -> anyhow::Result<Self> {
         let mut settings = Vec::new();
         for name in ["fsync", "synchronous_commit", "shared_buffers", "max_wal_size"] {
@@ -57,7 +53,7 @@ pub fn memory_mb(pid: u32) -> anyhow::Result<f64> {
     Ok(crate::statistics::figure(kib) * 1024.0 / 1e6)
 }
 
-/// A figure of a file like /proc/meminfo: `MemTotal:  123 kB`.
+/// A value of a file like /proc/meminfo: `MemTotal:  123 kB`.
 fn kibibytes(path: &str, name: &str) -> Option<u64> {
     field(path, name)?.split_whitespace().next()?.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bench::cli::{Cli, run};
 use clap::Parser;
 
-// As the services have it, so that a baseline is not slower for its allocator.
+// The same allocator as in the services, so that it does not slow down a baseline.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

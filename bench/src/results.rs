@@ -1,4 +1,4 @@
-//! What was measured, as it is kept from one run to the next: the document is made from all of it.
+//! Results, as stored from one run to the next. The document is generated from all of them.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,26 +10,23 @@ use crate::{cases::Case, machine::Machine, statistics::Spread};
 /// All cases, by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// The newest result of each.
+    /// The newest result of each case.
     pub cases: BTreeMap<String, CaseResult>,
 }
 
-/// One case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
-    /// When it was measured.
+    /// Time of the measurement.
     pub at: String,
-    /// How.
+    /// The command that was run.
     pub command: String,
-    /// Where.
     pub machine: Machine,
-    /// Its figures.
     pub rows: Vec<Row>,
-    /// What is to be known about them.
+    /// Remarks for readers.
     pub notes: Vec<String>,
-    /// What was checked in the end.
+    /// Results of the final audit.
     pub audit: Vec<String>,
-    /// Figures over time.
+    /// Values over time, for line charts.
     #[serde(default)]
     pub lines: Vec<Line>,
 }
@@ -37,52 +34,49 @@ pub struct CaseResult {
 /// One comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was measured.
     pub what: String,
-    /// What it is measured in, such as `orders/s`.
+    /// Unit, such as `orders/s`.
     pub unit: String,
-    /// What is wanted, in words.
+    /// The target in words.
     pub target: String,
-    /// What came out.
+    /// Measured values.
     pub ours: Spread,
-    /// What it is compared with.
     pub baseline: Option<Baseline>,
     /// Median latency, milliseconds.
     pub p50_ms: Option<f64>,
-    /// Latency of all but one in a hundred, milliseconds.
+    /// 99th percentile of the latency, milliseconds.
     pub p99_ms: Option<f64>,
-    /// Whether that is what is wanted; none where nothing is.
+    /// True if the target is met; None if there is no target.
     pub met: Option<bool>,
 }
 
 /// The other side of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// What it is.
     pub name: String,
-    /// Its figure.
+    /// Its measured values.
     pub figure: Spread,
-    /// Ours over its, turn by turn.
+    /// Ratio of ours to the baseline, turn by turn.
     pub ratio: Spread,
-    /// Its latency, milliseconds.
+    /// 99th percentile of its latency, milliseconds.
     pub p99_ms: Option<f64>,
 }
 
-/// A figure over time.
+/// Values over time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// The chart's title.
+    /// Title of the chart.
     pub title: String,
-    /// What the figures are, such as `MB`.
+    /// Unit of the values, such as `MB`.
     pub unit: String,
-    /// What the steps are, such as `s`.
+    /// Unit of the steps, such as `s`.
     pub step: String,
-    /// The figures, one a step.
+    /// One value per step.
     pub values: Vec<f64>,
 }
 
 impl CaseResult {
-    /// Nothing measured yet.
+    /// An empty result.
     pub fn new(machine: Machine, command: String) -> Self {
         let at = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string();
         Self { at, command, machine, rows: Vec::new(), notes: Vec::new(), audit: Vec::new(), lines: Vec::new() }
@@ -90,7 +84,7 @@ impl CaseResult {
 }
 
 impl Results {
-    /// Those of earlier runs; none when nothing was measured yet.
+    /// Reads the results of earlier runs; there are none before the first measurement.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         match fs::read_to_string(path) {
             Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} cannot be understood", path.display())),
@@ -99,13 +93,12 @@ impl Results {
         }
     }
 
-    /// Keeps them.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         fs::write(path, format!("{text}\n")).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// In the order in which they are told.
+    /// The results in the order of the document.
     pub fn in_order(&self) -> impl Iterator<Item = (Case, &CaseResult)> {
         Case::ALL.into_iter().filter_map(|case| Some((case, self.cases.get(case.name())?)))
     }

@@ -1,25 +1,24 @@
-//! How much is measured: for figures, or only to see that everything runs.
+//! Sizes of the cases: for real figures, or only to check that everything runs.
 
 use std::time::Duration;
 
-/// Sizes of all cases.
 #[derive(Debug, Clone)]
 pub struct Scale {
-    /// The option that asks for it.
+    /// The command line option that selects it.
     pub option: &'static str,
-    /// Whether the figures mean anything.
+    /// True if the figures are meaningful.
     pub is_full: bool,
-    /// Turns of each side.
+    /// Number of turns for each side.
     pub rounds: usize,
-    /// How long a side is under load in one turn.
+    /// Duration of the load in one turn.
     pub measure: Duration,
-    /// How long it is under load before that.
+    /// Duration of the load before a turn, which is not measured.
     pub warm_up: Duration,
     /// Connections of the load generator.
     pub connections: &'static [usize],
-    /// Pool sizes of the baseline that are tried.
+    /// Pool sizes to try for the baseline.
     pub pools: &'static [usize],
-    /// Products of the case with many.
+    /// Number of products in the case with many.
     pub products: usize,
     /// Orders stored at each step of a growing table.
     pub growing: &'static [u64],
@@ -29,26 +28,26 @@ pub struct Scale {
     pub burst: u64,
     /// Events that the baseline of the relay publishes.
     pub one_by_one: u64,
-    /// Callbacks that are prepared for each second of load.
+    /// Callbacks prepared for each second of load.
     pub callbacks: u64,
-    /// Production requests for the delivery.
+    /// Production requests of the case Delivery.
     pub requests: u64,
     /// Samples on an idle system.
     pub samples: usize,
-    /// How long nothing happens.
+    /// Duration of the idle case.
     pub idle: Duration,
     /// Orders stored at each step of growth.
     pub stored: &'static [u64],
-    /// Lines that wait for one receipt.
+    /// Lines that one receipt fills.
     pub waiting: u64,
-    /// Seconds of a surge of orders that wait.
+    /// Duration of the surge, seconds.
     pub surge: usize,
-    /// How long memory is watched at full load.
+    /// Duration of the soak at full load.
     pub soak: Duration,
 }
 
 impl Scale {
-    /// For figures.
+    /// Full size.
     pub fn full() -> Self {
         Self {
             option: "",
@@ -74,7 +73,7 @@ impl Scale {
         }
     }
 
-    /// For figures within half an hour: without the tables of many millions and the long soak.
+    /// Full figures within half an hour: without the tables of many millions and the long soak.
     pub fn short() -> Self {
         Self {
             option: " --short",
@@ -85,7 +84,7 @@ impl Scale {
         }
     }
 
-    /// To see that everything runs.
+    /// Only to check that everything runs.
     pub fn quick() -> Self {
         Self {
             option: " --quick",

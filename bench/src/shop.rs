@@ -1,13 +1,14 @@
-//! Who takes orders: sales-service, or what it is compared with. Every turn is noted, so that in the end the
-//! database can be held to what was answered.
+//! A server that takes orders: sales-service, or a baseline. Every turn is recorded, so that the database can be
+//! checked against the answers in the end.
 
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use localstack::demo;
+use localstack::stack::Service;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
-use xtask::{demo, stack::Service};
 
 use crate::{
     bounds, database,
@@ -16,59 +17,58 @@ use crate::{
     stage::Stage,
 };
 
-/// The stack's own shop.
+/// The stack's own sales-service.
 const OURS: &str = "sales-service";
-/// The product that everybody wants.
+/// The one product that all orders are for.
 pub const HOT: &str = "HOT-";
-/// Products of which each order takes one at random.
+/// Prefix of many products; each order picks one at random.
 pub const MANY: &str = "MANY-";
-/// A product of which nothing is there.
+/// A product without stock.
 pub const EMPTY: &str = "EMPTY-";
-/// A product of which nothing is there, and whose orders wait for what is made.
+/// A product without stock, whose orders wait for production.
 pub const WAITED_FOR: &str = "WAIT-";
-/// A product whose row somebody else holds.
+/// A product whose row another transaction holds.
 pub const HELD: &str = "HELD-";
 
-/// Units that no measurement uses up.
+/// More units than any measurement uses.
 const PLENTY: i64 = 1_000_000_000_000;
 /// Units that may wait for [`WAITED_FOR`].
 const WAITING_MAX: i64 = 1_000_000;
-/// Orders that are written at once when a table is filled.
+/// Orders per statement when a table is filled.
 const FILL_CHUNK: u64 = 50_000;
-/// Further requests that may have been under way when a key was sent, as a multiple of the connections.
+/// Requests that may have been in flight when a key was sent, as a multiple of the connections.
 const MARGIN: usize = 4;
 
-/// A shop under measurement.
 pub struct Shop {
     name: &'static str,
     url: String,
-    /// Where its database is, with the owner's password.
+    /// URL of its database, with the owner's password.
     pub database_url: String,
-    /// Its database, as its owner.
+    /// Connection to its database as the owner.
     pub database: Client,
     is_service: bool,
-    // How many orders its database must hold.
+    // Bounds of the number of orders that its database must hold.
     least: u64,
     most: u64,
     turns: u32,
     keys_again: u64,
 }
 
-/// What must be answered to every order of a turn.
+/// The expected answer to every order of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// 201.
     Confirmed,
     /// 202.
     Backordered,
-    /// 409: refused orders are kept, too.
+    /// 409: refused orders are stored, too.
     Refused,
-    /// 201 or 503: what is too much is shed.
+    /// 201 or 503: the excess is shed.
     Shed,
 }
 
 impl Expect {
-    /// The answer to a repeated key, where keys are repeated.
+    /// The answer to a repeated key; None if keys are not repeated.
     fn kept(self) -> Option<StatusCode> {
         match self {
             Self::Confirmed => Some(StatusCode::CREATED),
@@ -78,32 +78,28 @@ impl Expect {
     }
 }
 
-/// One turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
-    /// Connections.
     pub connections: usize,
-    /// The beginning of the SKUs.
+    /// Prefix of the SKUs.
     pub sku: &'static str,
-    /// How many products.
+    /// Number of products.
     pub products: usize,
-    /// What is right.
     pub expect: Expect,
-    /// Each key twice: how many keys later.
+    /// Sends each key twice: the lag in keys.
     pub again_after: Option<u64>,
-    /// How long.
+    /// Duration.
     pub time: Duration,
 }
 
 impl Turn {
-    /// Everybody wants the one product.
+    /// All orders are for the hot product.
     pub fn hot(connections: usize, time: Duration) -> Self {
         Self { connections, sku: HOT, products: 1, expect: Expect::Confirmed, again_after: None, time }
     }
 }
 
 impl Shop {
-    /// sales-service.
     pub async fn of_service(stage: &Stage) -> anyhow::Result<Self> {
         let url = stage.stack.urls(Service::Sales).public;
         Self::open(stage, OURS, url, stage.stack.database_url(Service::Sales)?, true).await
@@ -137,17 +133,17 @@ impl Shop {
         Ok(Self { name, url, database_url, database, is_service, least: 0, most: 0, turns: 0, keys_again: 0 })
     }
 
-    /// The same shop, taken orders for by another process.
+    /// Lets another process take the orders of this shop.
     pub fn move_to(&mut self, url: String) {
         self.url = url;
     }
 
-    /// A turn under load, after some time under the same load that does not count.
+    /// Runs a turn, after a warm-up under the same load that does not count.
     pub async fn turn(&mut self, stage: &Stage, turn: Turn) -> anyhow::Result<Outcome> {
         if self.is_service {
             stage.settle(&self.database).await?;
         } else {
-            // Nobody publishes what a baseline writes down.
+            // The events of a baseline are not published.
             self.database.batch_execute("TRUNCATE outbox").await?;
             stage.settle(&self.database).await?;
         }
@@ -157,7 +153,7 @@ impl Shop {
         self.load(stage, turn, &self.url.clone()).await
     }
 
-    /// Load without warming up; several may be sent at the same time to different processes.
+    /// Runs a load without a warm-up. Several loads may run at the same time against different processes.
     pub async fn load(&mut self, stage: &Stage, turn: Turn, url: &str) -> anyhow::Result<Outcome> {
         let prefix = self.next_prefix();
         let outcome = stage.generator.run(&self.request(&prefix, turn, url)).await?;
@@ -165,13 +161,13 @@ impl Shop {
         Ok(outcome)
     }
 
-    /// Each turn has keys of its own, long enough for anybody's.
+    /// Returns a prefix of keys that is unique to the turn and long enough for every server.
     pub fn next_prefix(&mut self) -> String {
         self.turns += 1;
         format!("turn-{:016}-", self.turns)
     }
 
-    /// What the load generator is told.
+    /// The request to the load generator.
     pub fn request(&self, prefix: &str, turn: Turn, url: &str) -> Load {
         let how_often = if turn.again_after.is_some() { "twice" } else { "once" };
         let lag = turn.again_after.unwrap_or_default();
@@ -184,7 +180,7 @@ impl Shop {
         }
     }
 
-    /// Holds answers to what was expected, and notes what must be in the database now.
+    /// Checks the answers against the expectation, and records what the database must hold now.
     pub async fn note(&mut self, stage: &Stage, turn: Turn, prefix: &str, outcome: &Outcome) -> anyhow::Result<()> {
         let in_flight = u64::try_from(turn.connections)?;
         let begun: u64 = outcome.sent.iter().sum();
@@ -209,13 +205,13 @@ impl Shop {
         Ok(())
     }
 
-    /// Notes that so many further orders are stored.
+    /// Records that this many further orders are stored.
     pub fn expect_stored(&mut self, least: u64, most: u64) {
         self.least += least;
         self.most += most;
     }
 
-    /// Keys that were answered before get the first answer again, and their order is in the database.
+    /// Sends answered keys again: each gets the first answer, and its order is in the database.
     async fn send_again(
         &mut self,
         stage: &Stage,
@@ -249,12 +245,12 @@ impl Shop {
         Ok(())
     }
 
-    /// Orders that are stored now.
+    /// Number of orders that are stored now.
     pub async fn stored(&self) -> anyhow::Result<u64> {
         database::number(&self.database, "SELECT count(*) FROM orders").await
     }
 
-    /// Stores so many further orders of the hot product with all their rows, set-wise.
+    /// Stores this many further orders of the hot product with all their rows, set-wise.
     pub async fn fill(&mut self, orders: u64) -> anyhow::Result<()> {
         self.database.batch_execute("CREATE SEQUENCE IF NOT EXISTS bench_ids").await?;
         let mut left = orders;
@@ -268,7 +264,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Stores so many further orders, each waiting for one unit of [`WAITED_FOR`], set-wise.
+    /// Stores this many further orders, each waiting for one unit of [`WAITED_FOR`], set-wise.
     pub async fn fill_waiting(&mut self, orders: u64) -> anyhow::Result<()> {
         let sku = format!("{WAITED_FOR}0000");
         let write = format!(
@@ -285,9 +281,9 @@ impl Shop {
         Ok(())
     }
 
-    /// The database holds what was answered, and its figures are those that its rows explain.
+    /// Checks that the database holds what was answered, and that its rows explain its figures.
     pub async fn audit(&self, stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
-        // One statement sees one moment: what was in flight at the end of a turn may still be written.
+        // One statement reads one snapshot; what was in flight at the end of a turn may still be written.
         let sql = "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM order_lines), \
                    (SELECT count(*) FROM orders WHERE key_hash IS NOT NULL)";
         let row = self.database.query_one(sql, &[]).await?;
@@ -299,7 +295,7 @@ impl Shop {
             "{}: {orders} orders, {lines} lines, {keys} keys, expected {range:?}",
             self.name
         );
-        // The stack's own sales-service proves its books over HTTP, beside the others.
+        // The stack's own sales-service audits its books over HTTP, with the other services.
         if self.name != OURS {
             let settings = [("DATABASE__URL", self.database_url.clone())];
             let mut compare = stage.stack.beside(Service::Sales, "rebuild-figures", "rebuild-figures", &settings)?;
@@ -316,7 +312,7 @@ impl Shop {
     }
 }
 
-/// Products with so many units on hand, and the ledger entries that explain them.
+/// Creates products with this many units on hand, and the ledger entries that explain them.
 pub async fn stock_up(client: &Client, prefix: &str, products: usize, units: i64) -> anyhow::Result<()> {
     let skus: Vec<String> = (0..products).map(|product| format!("{prefix}{product:04}")).collect();
     client
@@ -339,8 +335,8 @@ pub async fn stock_up(client: &Client, prefix: &str, products: usize, units: i64
     Ok(())
 }
 
-/// Two statements of one transaction that store so many orders of the hot product with all their rows but the
-/// event: it locks first, so that the second one sees what the lock's last holder has left.
+/// Two statements of one transaction that store this many orders of the hot product with all their rows except the
+/// event. The first one locks, so that the second one sees what the previous holder of the lock has written.
 pub fn set_wise(orders: u64) -> [String; 2] {
     let lock = format!("SELECT on_hand FROM stock WHERE sku = '{HOT}0000' FOR UPDATE");
     let write = format!(
@@ -358,7 +354,7 @@ pub fn set_wise(orders: u64) -> [String; 2] {
     [lock, write]
 }
 
-/// Of which product a key's order is; the same sum is in `orders.lua`.
+/// The product of a key's order; `orders.lua` computes the same.
 fn product_of(key: u64, thread: u64, products: u64) -> u64 {
     const MODULUS: u64 = 1 << 31;
     let mut x = (key * 1_103_515_245 + thread * 12345) % MODULUS;
@@ -368,8 +364,8 @@ fn product_of(key: u64, thread: u64, products: u64) -> u64 {
     x % products
 }
 
-/// Threads and keys that were answered for certain, spread evenly over the turn. The first key of the first
-/// thread is the load generator's own look at what a request is like.
+/// Threads and keys that were certainly answered, spread evenly over the turn. The first key of the first thread was
+/// sent by the load generator itself, to try a request.
 fn keys_again(sent: &[u64], connections: usize, wanted: usize) -> Vec<(usize, u64)> {
     let threads = sent.len().max(1);
     let per_thread = u64::try_from(wanted / threads).unwrap_or(1).max(1);

@@ -1,8 +1,13 @@
-//! Where one case is measured: a stack of its own, and what stands beside it.
+//! The environment of one case: a stack of its own with the baselines next to it.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use localstack::packages::ServerPrograms;
+use localstack::programs::Programs;
+use localstack::progress::Progress;
+use localstack::run_dir::RunDir;
+use localstack::stack::{Options, ServerChoice, Service, Stack};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testkit::{
@@ -10,13 +15,6 @@ use testkit::{
     servers::{choose_ports, write_private},
 };
 use tokio_postgres::Client;
-use xtask::{
-    packages::ServerPrograms,
-    programs::Programs,
-    progress::Progress,
-    run_dir::RunDir,
-    stack::{Options, ServerChoice, Service, Stack},
-};
 
 use crate::{
     baseline::Server,
@@ -30,26 +28,24 @@ use crate::{
     scale::Scale,
 };
 
-/// The simulated factory never gets as far as to call back: stock is raised by the benchmark alone.
+/// The simulated factory never gets to its callback, so that only the benchmark adds stock.
 const STAGE_MS: u64 = 24 * 3600 * 1000;
-/// The books are audited at the end of each case, not by chance in the middle of one turn.
+/// The books are audited at the end of each case, not at random in the middle of one turn.
 const AUDIT_EVERY_S: u64 = 86_400;
 
-/// What k8s/postgresql sets, too: with PostgreSQL's defaults a minute of full load is mostly checkpoints.
+/// The same settings as in k8s/postgresql: with PostgreSQL's defaults, a minute of full load consists mostly of
+/// checkpoints.
 const POSTGRES: &[(&str, &str)] =
     &[("shared_buffers", "2GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "15min"), ("wal_compression", "on")];
 
 /// A running stack, with the tools of a measurement.
 pub struct Stage {
-    /// The services and their servers.
     pub stack: Stack,
-    /// How much is measured.
     pub scale: Scale,
-    /// Sends load.
     pub generator: Generator,
-    /// PostgreSQL's administrator.
+    /// Connection as PostgreSQL's administrator.
     pub admin: Client,
-    /// PostgreSQL's own load generator.
+    /// Path of PostgreSQL's own load generator.
     pub pgbench: PathBuf,
     case: Case,
     dir: PathBuf,
@@ -57,26 +53,23 @@ pub struct Stage {
     run_dir: RunDir,
 }
 
-/// A server of ours to compare with; dropping it ends it.
+/// A baseline server, which ends when this is dropped.
 pub struct Beside {
-    /// Where it answers.
     pub url: String,
-    /// Its process.
     pub process: Process,
 }
 
-/// A process of sales-service beside the stack's own; dropping it ends it.
+/// A process of sales-service next to the stack's own, which ends when this is dropped.
 pub struct Replica {
-    /// Where it answers everything.
+    /// URL of the listener `api`.
     pub api: String,
-    /// Where it answers shoppers.
+    /// URL of the listener `public`.
     pub public: String,
-    /// Its process.
     pub process: Process,
 }
 
 impl Stage {
-    /// Starts everything anew.
+    /// Starts a new stack in an empty folder.
     pub async fn start(wanted: &Run, case: Case, settings: &[(Service, &'static str, String)]) -> anyhow::Result<Self> {
         let dir = wanted.dir.join(case.name());
         let run_dir = empty_folder(&dir).await?;
@@ -105,13 +98,12 @@ impl Stage {
         Ok(Self { stack, scale, generator, admin, pgbench, case, dir, http, run_dir })
     }
 
-    /// An empty result of this case.
     pub async fn result(&self) -> anyhow::Result<CaseResult> {
         let command = format!("cargo xtask bench {}{}", self.case.name(), self.scale.option);
         Ok(CaseResult::new(Machine::look(&self.stack, &self.admin).await?, command))
     }
 
-    /// Ends everything, and deletes it.
+    /// Stops everything and deletes it.
     pub async fn finish(mut self) -> anyhow::Result<()> {
         drop(self.admin);
         self.stack.stop(&Progress::silent()).await?;
@@ -119,12 +111,12 @@ impl Stage {
         self.run_dir.delete()
     }
 
-    /// A file for this case only.
+    /// Path of a file for this case only.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join("load").join(name)
     }
 
-    /// Starts a server to compare with.
+    /// Starts a baseline server.
     pub async fn serve(&self, server: Server, database: &str, pool: usize) -> anyhow::Result<Beside> {
         let [port] = choose_ports([0])?;
         let listen = format!("127.0.0.1:{port}");
@@ -142,7 +134,7 @@ impl Stage {
         Ok(Beside { url, process })
     }
 
-    /// Starts a further process of sales-service; `name` is its log's.
+    /// Starts a further process of sales-service; `name` is the name of its log.
     pub async fn sales_beside(&self, name: &str, settings: &[(&'static str, String)]) -> anyhow::Result<Replica> {
         let [api, public, admin] = choose_ports([0, 0, 0])?;
         let ports = [("HTTP__PORT", api), ("HTTP__PUBLIC_PORT", public), ("HTTP__ADMIN_PORT", admin)];
@@ -153,17 +145,17 @@ impl Stage {
         Ok(Replica { api, public, process })
     }
 
-    /// Sends one request, and waits long for its answer.
+    /// Sends one request, with a long timeout.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         request.send().await.map_err(|error| anyhow::anyhow!("no answer: {}", testkit::http::cause(error)))
     }
 
-    /// The HTTP client of [`Self::send`].
+    /// The HTTP client for [`Self::send`].
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }
 
-    /// A JSON answer of an operators' endpoint.
+    /// Returns the JSON answer of an operators' endpoint.
     pub async fn operator_get(&self, service: Service, path: &str) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.stack.urls(service).api);
         let answer = self.send(self.http.get(&url).bearer_auth(self.stack.operator_token())).await?;
@@ -172,7 +164,7 @@ impl Stage {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Makes a factory known to all services.
+    /// Registers a factory, and waits until all services know it.
     pub async fn put_factory(&self, id: &str, base_url: &str, max_in_flight: u32) -> anyhow::Result<()> {
         let url = format!("{}/api/v1/factories/{id}", self.stack.urls(Service::Production).api);
         let body = json!({"name": "bench", "base_url": base_url, "max_in_flight": max_in_flight, "lead_time_s": 40});
@@ -187,7 +179,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Every service proves its own books.
+    /// Every service audits its own books.
     pub async fn audit_services(&mut self, result: &mut CaseResult) -> anyhow::Result<()> {
         for service in Service::ALL {
             let report = self.operator_get(service, "/api/v1/audit").await?;
@@ -200,8 +192,8 @@ impl Stage {
         self.stack.check_alive()
     }
 
-    /// Waits until nothing is left of what was done: the outbox is published, and PostgreSQL tidies up no more.
-    /// A turn that begins meets the same machine as the one before.
+    /// Waits until all aftereffects are over: the outbox is published and autovacuum is idle. Each turn thus starts
+    /// under the same conditions as the previous one.
     pub async fn settle(&self, outbox_of: &Client) -> anyhow::Result<()> {
         database::wait_until_none(outbox_of, "SELECT count(*) FROM outbox", "events in the outbox").await?;
         if self.scale.is_full {
@@ -211,18 +203,18 @@ impl Stage {
         database::begin_alike(&self.admin).await
     }
 
-    /// Tells the person who waits what is measured now.
+    /// Prints what is being measured.
     pub fn tell(&self, what: &str) {
         say(&format!("     {}: {what}", self.case.name()));
     }
 
-    /// How long a load is for one turn.
+    /// Duration of the load in one turn.
     pub fn turn(&self) -> Duration {
         self.scale.measure
     }
 }
 
-/// The folder, locked, without anything of an earlier run, and without its processes.
+/// Locks the folder, removes everything of an earlier run, and stops its processes.
 async fn empty_folder(dir: &std::path::Path) -> anyhow::Result<RunDir> {
     let lock = || RunDir::lock(dir)?.with_context(|| format!("another benchmark runs in {}", dir.display()));
     let old = lock()?;

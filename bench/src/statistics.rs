@@ -1,20 +1,17 @@
-//! Few figures of one thing: their median, and how far they spread.
+//! The median and the range of a few measurements.
 
 use serde::{Deserialize, Serialize};
 
-/// What several turns have given.
+/// The values of several turns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// The middle one.
     pub median: f64,
-    /// The lowest.
     pub min: f64,
-    /// The highest.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of these figures; zeros when there are none.
+    /// Summarizes these values; all zeros if there are none.
     pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -25,14 +22,14 @@ impl Spread {
         Self { median, min: at(0), max: at(sorted.len().saturating_sub(1)) }
     }
 
-    /// Of the quotients, turn by turn: neighbours in time met the same machine.
+    /// Summarizes the ratios, turn by turn: adjacent turns ran under the same conditions.
     pub fn of_ratios(over: &[f64], under: &[f64]) -> Self {
         let ratios: Vec<f64> = over.iter().zip(under).filter(|(_, under)| **under > 0.0).map(|(a, b)| a / b).collect();
         Self::of(&ratios)
     }
 }
 
-/// The figure that this share (0 to 1) of them does not exceed.
+/// The value that this share (0 to 1) of the values does not exceed.
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -46,7 +43,7 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
-/// As a figure to divide.
+/// A count as a floating point number.
 #[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
 pub fn figure(count: u64) -> f64 {
     count as f64

@@ -1,4 +1,4 @@
-//! An HTTP server that reads a body, answers as many bytes as an order has, and does nothing.
+//! An HTTP server that reads a body, answers with as many bytes as an order has, and does nothing else.
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -8,7 +8,7 @@ use actix_web::{
 use super::WORKERS;
 use crate::cli::Serve;
 
-/// As long as the answer to an order of one line.
+/// Same length as the answer to an order of one line.
 const ANSWER: &str = r#"{"id":"019ac9f0-8a4c-7f02-9a43-1f6d8f6b0c11","status":"confirmed","customer":null,"lines":[{"sku":"HOT-0000","quantity":1,"filled":1,"unit_price":{"amount":19900,"currency":"KRW"},"restock_eta":null}],"total":{"amount":19900,"currency":"KRW"},"replenishment_ids":[],"created_at":"2026-01-01T00:00:00.000000Z"}"#;
 
 pub(super) async fn serve(wanted: &Serve) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! A factory that answers at once, and tells how many requests it has got.
+//! A factory that answers at once and counts the requests that it receives.
 
 use std::{
     collections::HashSet,
@@ -17,19 +17,16 @@ use tokio::sync::mpsc;
 
 use crate::cli::Serve;
 
-/// As the known factory answers.
+/// The answer of the known factory.
 const ANSWER: &str = r#"{"data":{"id":"5b0c6ad6-7f0e-4d6f-9d0a-2a0f3b1c9e11","reqestor":"bench","data":{}}}"#;
 
-/// A request that has come.
+/// A received request.
 #[derive(Debug)]
 pub struct Arrival {
-    /// When.
     pub at: Instant,
-    /// What is wanted.
     pub sku: String,
-    /// How much of it.
+    /// The quantity, as sent.
     pub count: String,
-    /// Where to call back.
     pub callback_url: String,
 }
 
@@ -43,7 +40,7 @@ struct Wanted {
 
 #[derive(Default)]
 struct Factory {
-    // Of all requests that have come.
+    // Idempotency keys of all requests so far.
     keys: Mutex<HashSet<String>>,
     tell: Option<mpsc::Sender<Arrival>>,
 }
@@ -53,7 +50,7 @@ pub(super) async fn serve(wanted: &Serve) -> anyhow::Result<()> {
     Ok(server(listener, Factory::default())?.await?)
 }
 
-/// A factory in this process that tells of each request; it ends with its handle.
+/// Starts a factory in this process that reports each request; it stops with its handle.
 pub fn listen(tell: mpsc::Sender<Arrival>) -> anyhow::Result<(SocketAddr, Server)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -88,7 +85,7 @@ async fn post(factory: Data<Factory>, request: HttpRequest, body: Bytes) -> Http
             count: wanted.message_attribute_product_cnt,
             callback_url: wanted.callback_url,
         };
-        // Nobody listens any more: the measurement is over.
+        // If no one receives any more, the measurement is over.
         tell.try_send(arrival).ok();
     }
     HttpResponse::Created().content_type("application/json").body(ANSWER)

@@ -1,4 +1,4 @@
-//! What the services are compared with: servers that do the same work in the ordinary way, tuned fairly.
+//! Baselines of the services: servers that do the same work in the ordinary way, fairly tuned.
 
 mod empty;
 pub mod factory;
@@ -12,13 +12,13 @@ use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 
 use crate::cli::Serve;
 
-/// Worker threads for HTTP: as many as a service's listener has.
+/// HTTP worker threads: as many as a service's listener has.
 const WORKERS: usize = 2;
 
-/// Which server.
+/// A baseline server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Server {
-    /// Answers, and does nothing: the bound of everything over HTTP here.
+    /// Does nothing but answer: the upper bound of everything over HTTP on this machine.
     Empty,
     /// One transaction for each order.
     Orders,
@@ -29,7 +29,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// As on the command line.
+    /// Name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -40,7 +40,7 @@ impl Server {
     }
 }
 
-/// Serves until it is ended; it ends with the process that has started it.
+/// Serves until it is terminated, which happens at the latest when its parent process ends.
 pub async fn serve(wanted: &Serve) -> anyhow::Result<()> {
     set_pdeathsig(Signal::SIGTERM).context("cannot ask to end with the process before")?;
     match wanted.server {

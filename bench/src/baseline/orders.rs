@@ -1,8 +1,8 @@
-//! One transaction for each order: the same requests, answers and rows as sales-service, without its batches,
-//! and without publishing what is in its outbox.
+//! One transaction per order: the same requests, answers and rows as sales-service, without its batches, and without
+//! publishing its outbox.
 //!
 //! Two round trips and COMMIT. The rows that need no lock are written first and the figures last, so that a hot
-//! product's row is locked for as short as an answer that is checked before COMMIT allows.
+//! product's row is locked as briefly as possible for an answer that is checked before COMMIT.
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
@@ -94,7 +94,7 @@ struct Order<'a> {
     created_at: &'a str,
 }
 
-/// What a request becomes.
+/// Outcome of a request.
 enum Answer {
     Created(String),
     Replayed(String),
@@ -115,7 +115,7 @@ pub(super) async fn serve(wanted: &Serve) -> anyhow::Result<()> {
 
 async fn post(pool: Data<Pool>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let key = request.headers().get("Idempotency-Key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
-    // A client that goes away must not leave its transaction open on a connection of the pool.
+    // A client that disconnects must not leave its transaction open on a connection of the pool.
     let taken = actix_web::rt::spawn(async move { take(&pool, &key, &body).await });
     match taken.await.map_err(anyhow::Error::from).flatten() {
         Ok(Answer::Created(order)) => HttpResponse::Created().content_type("application/json").body(order),
@@ -181,7 +181,7 @@ async fn take(pool: &Pool, key: &str, body: &[u8]) -> anyhow::Result<Answer> {
         &event.kind.subscriber_required,
     ];
     let take_values: [Value<'_>; 5] = [&sku, &units, &movement, &id, &at];
-    // In one flight: PostgreSQL works on them in this order.
+    // Pipelined: PostgreSQL executes them in this order.
     let (wrote_order, wrote_line, wrote_event, took) = futures::join!(
         client.execute(&sql[ORDER], &order_values),
         client.execute(&sql[LINE], &line_values),

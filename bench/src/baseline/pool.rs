@@ -1,4 +1,4 @@
-//! A pool of connections with their prepared statements: who waits longest is next.
+//! A pool of connections with their prepared statements. The longest waiter is served first.
 
 use std::{
     ops::Deref,
@@ -11,19 +11,18 @@ use tokio_postgres::{Client, Statement};
 
 use crate::database;
 
-/// A connection, and the statements that are prepared on it.
+/// A connection and the statements that are prepared on it.
 pub(super) struct Connection<const N: usize> {
     pub(super) client: Client,
     pub(super) statements: [Statement; N],
 }
 
-/// All connections.
 pub(super) struct Pool<const N: usize> {
     idle: Mutex<Vec<Connection<N>>>,
     permits: Semaphore,
 }
 
-/// A connection in use; it goes back when it is dropped.
+/// A connection in use, which returns to the pool when it is dropped.
 pub(super) struct Lent<'a, const N: usize> {
     connection: Option<Connection<N>>,
     pool: &'a Pool<N>,

@@ -1,5 +1,5 @@
-//! One transaction for each callback: the same checks of the token, requests, answers and rows as
-//! restock-service, in two round trips and COMMIT. It publishes nothing.
+//! One transaction per callback: the same token checks, requests, answers and rows as restock-service, in two round
+//! trips and COMMIT. It publishes nothing.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub(super) async fn serve(wanted: &Serve) -> anyhow::Result<()> {
 
 async fn post(pool: Data<Pool>, verifier: Data<CallbackVerifier>, token: Path<String>, body: Bytes) -> HttpResponse {
     let Ok(claims) = verifier.verify(&token) else { return HttpResponse::Unauthorized().finish() };
-    // A client that goes away must not leave its transaction open on a connection of the pool.
+    // A client that disconnects must not leave its transaction open on a connection of the pool.
     let taken = actix_web::rt::spawn(async move { take(&pool, &claims, &body).await });
     match taken.await.map_err(anyhow::Error::from).flatten() {
         Ok(Some(answer)) => HttpResponse::Ok().content_type("application/json").body(answer),
@@ -85,7 +85,7 @@ async fn post(pool: Data<Pool>, verifier: Data<CallbackVerifier>, token: Path<St
     }
 }
 
-/// The answer; none when the callback is no first and whole one: nothing else is compared.
+/// Returns the answer; None unless the callback is the first and complete delivery, because nothing else is compared.
 async fn take(pool: &Pool, claims: &CallbackClaims, body: &[u8]) -> anyhow::Result<Option<String>> {
     let text = std::str::from_utf8(body)?;
     let told: CallbackBody = serde_json::from_str(text)?;

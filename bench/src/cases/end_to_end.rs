@@ -1,13 +1,14 @@
-//! One thing at a time on an idle system: a refused order until the factory has the request, and a callback until
-//! there is stock.
+//! Latency on an idle system, one operation at a time: from a refused order until the factory has the request, and
+//! from a callback until the stock is there.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use localstack::demo;
+use localstack::stack::Service;
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::mpsc;
-use xtask::{demo, stack::Service};
 
 use super::Case;
 use crate::{
@@ -20,16 +21,16 @@ use crate::{
     statistics::{Spread, percentile},
 };
 
-/// Below these, milliseconds: half of the samples, and all but one in a hundred.
+/// Limits of the median and the 99th percentile, milliseconds.
 const P50_MS: f64 = 10.0;
 const P99_MS: f64 = 40.0;
-/// No single effect takes longer.
+/// Maximum wait for a single effect.
 const EFFECT: Duration = Duration::from_secs(20);
-/// How often stock is looked at.
+/// Polling interval of stock.
 const LOOK: Duration = Duration::from_micros(500);
-/// Between samples: the system is idle.
+/// Pause between samples, so that the system is idle.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Products whose shelf is empty.
+/// Products without stock.
 const SKU: &str = "ONE-";
 
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
@@ -41,7 +42,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let serving = tokio::spawn(server);
     stage.put_factory(demo::FACTORY, &format!("http://{address}"), 64).await?;
     let sales = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
-    // The first samples make every connection, and do not count.
+    // The first samples open every connection and do not count.
     let warm_up = stage.scale.samples.div_ceil(10);
     shop::stock_up(&sales, SKU, stage.scale.samples + warm_up, 0).await?;
     let stock = sales.prepare("SELECT on_hand FROM stock WHERE sku = $1").await?;
@@ -96,7 +97,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     Ok(result)
 }
 
-/// Orders what is not there; answers when that was refused.
+/// Orders a product without stock; returns the time of the refusal.
 async fn refuse(stage: &Stage, sku: &str) -> anyhow::Result<Instant> {
     let url = format!("{}/api/v1/orders", stage.stack.urls(Service::Sales).public);
     let body = json!({"lines": [{"sku": sku, "quantity": 1}]});
@@ -108,7 +109,7 @@ async fn refuse(stage: &Stage, sku: &str) -> anyhow::Result<Instant> {
     Ok(at)
 }
 
-/// All that was asked for is made; answers when that was taken.
+/// Delivers everything that was requested; returns the time of the answer.
 async fn call_back(stage: &Stage, arrival: &Arrival) -> anyhow::Result<Instant> {
     let body = json!({
         "MessageAttributeProductId": arrival.sku,

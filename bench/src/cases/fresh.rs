@@ -1,7 +1,7 @@
-//! A second sales-service with a database that is new.
+//! A second sales-service with a new database.
 
+use localstack::stack::Service;
 use testkit::{process::Process, provision::drop_database};
-use xtask::stack::Service;
 
 use crate::{
     bounds, database,
@@ -10,7 +10,7 @@ use crate::{
     stage::{Replica, Stage},
 };
 
-/// A process of sales-service beside the stack's own, with a new database.
+/// A process of sales-service next to the stack's own, with a new database.
 pub(super) struct Fresh {
     pub(super) shop: Shop,
     pub(super) process: Process,
@@ -18,14 +18,14 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    /// `name` is the database's.
+    /// `name` is the name of the database.
     pub(super) async fn start(stage: &Stage, name: &str) -> anyhow::Result<Self> {
         let database = database::make(&stage.stack, Service::Sales, name).await?;
         let Replica { public, process, .. } = stage.sales_beside(name, &[("DATABASE__URL", database.clone())]).await?;
         Ok(Self { shop: Shop::of_other_service(stage, public, database).await?, process, name: name.to_owned() })
     }
 
-    /// Holds the database to what was answered, then deletes it: millions of orders take room.
+    /// Checks the database against the answers, then deletes it, because millions of orders take space.
     pub(super) async fn end(mut self, stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
         self.shop.audit(stage, result).await?;
         self.process.terminate(bounds::STOP).await?;

@@ -1,12 +1,10 @@
-//! With millions of orders stored, for minutes at full load, and with nothing to do.
+//! With millions of stored orders, during minutes at full load, and idle.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use xtask::{
-    demo,
-    stack::{Service, Want},
-};
+use localstack::demo;
+use localstack::stack::{Service, Want};
 
 use super::{
     Case, Turns,
@@ -25,15 +23,15 @@ use crate::{
 };
 
 const UNIT: &str = "orders/s";
-/// At least so much of what a fresh database gives.
+/// Minimum share of the rate on a fresh database.
 const SHARE: f64 = 0.9;
-/// Idle services take less than this, MB.
+/// Memory limit of an idle service, MB.
 const IDLE_MB: f64 = 25.0;
-/// Services are ready within this, milliseconds.
+/// Limit of the time until a service is ready, milliseconds.
 const READY_MS: f64 = 300.0;
-/// An idle service has been idle for so long.
+/// Time after which a service counts as idle.
 const IDLE: Duration = Duration::from_secs(10);
-/// How often a starting service is asked.
+/// Polling interval of a starting service.
 const LOOK: Duration = Duration::from_millis(2);
 /// Free space that a full run needs.
 const SPACE_GIB: u64 = 22;
@@ -66,7 +64,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     Ok(result)
 }
 
-/// The same load on the grown database and on a new one.
+/// Compares the same load on the grown database and on a new one.
 async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseResult) -> anyhow::Result<()> {
     stage.tell(&format!("{} orders stored", count(stored)));
     grown.fill(stored.saturating_sub(grown.stored().await?)).await?;
@@ -90,12 +88,12 @@ async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseRes
     fresh.end(stage, result).await
 }
 
-/// Memory over minutes at full load.
+/// Measures memory during minutes at full load.
 async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     let mut fresh = Fresh::start(stage, "bench_soak").await?;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     stage.tell(&format!("{} s at full load", stage.scale.soak.as_secs()));
-    // Memory rises while connections and caches are made; that is no leak.
+    // Memory grows while connections and caches are created, which is not a leak.
     fresh.shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
     let watch = Watch::begin(fresh.process.pid());
     let outcome = fresh.shop.turn(stage, Turn::hot(connections, stage.scale.soak)).await?;
@@ -115,7 +113,7 @@ async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     fresh.end(stage, result).await
 }
 
-/// Memory of each service that has nothing to do.
+/// Measures the memory of each idle service.
 async fn idle(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     let wait = if stage.scale.is_full { IDLE } else { Duration::ZERO };
     tokio::time::sleep(wait).await;
@@ -130,7 +128,7 @@ async fn idle(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// From the start of each service's process until it says that it is ready.
+/// Measures the time from the start of each service's process until it is ready.
 async fn start(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     for service in Service::ALL {
         stage.stack.stop_service(service).await?;

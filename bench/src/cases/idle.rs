@@ -1,9 +1,9 @@
-//! What a stack costs that nobody uses.
+//! The cost of a stack without any use.
 
 use std::{collections::BTreeMap, fs, time::Instant};
 
 use anyhow::Context as _;
-use xtask::stack::Service;
+use localstack::stack::Service;
 
 use super::Case;
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
     statistics::{Spread, figure},
 };
 
-/// At the most, percent of a core for each service.
+/// Limit for each service, percent of a core.
 const SERVICE_PERCENT: f64 = 0.5;
-/// At the most, for each database.
+/// Limit for each database.
 const TRANSACTIONS_PER_S: f64 = 1.0;
 /// A tick of the kernel's clock for processes, seconds (`getconf CLK_TCK`: 100 on Linux).
 const TICK_S: f64 = 0.01;
@@ -33,7 +33,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let postmaster = Process::read(session).context("our own session has no process")?.parent;
     watched.push(("PostgreSQL".to_owned(), postmaster));
     watched.push(("RabbitMQ".to_owned(), stage.stack.rabbit()?.process().pid()));
-    // What a start sets off is over.
+    // Wait until the work that a start causes is over.
     tokio::time::sleep(stage.scale.idle).await;
 
     let mut percent: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -86,7 +86,7 @@ fn row_of(what: &str, unit: &str, ours: Spread, most: Option<f64>) -> Row {
     }
 }
 
-/// Transactions of each service's database so far.
+/// Committed transactions of each service's database so far.
 async fn committed(stage: &Stage) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut committed = BTreeMap::new();
     for service in Service::ALL {
@@ -97,24 +97,24 @@ async fn committed(stage: &Stage) -> anyhow::Result<BTreeMap<String, u64>> {
     Ok(committed)
 }
 
-/// Of `/proc/<pid>/stat`.
+/// Fields of `/proc/<pid>/stat`.
 struct Process {
     parent: u32,
-    /// Of its own and of children that have ended, ticks.
+    /// Ticks of the process and of its children that have ended.
     ticks: u64,
 }
 
 impl Process {
     fn read(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in brackets, may have anything in it.
+        // The name, in parentheses, may contain anything.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
         Some(Self { parent: fields.get(1)?.parse().ok()?, ticks })
     }
 }
 
-/// What a process and its descendants have used, seconds.
+/// CPU time of a process and its descendants, seconds.
 fn cpu_s(pid: u32) -> f64 {
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
     let all: BTreeMap<u32, Process> = pids
@@ -142,7 +142,7 @@ mod tests {
         let pid = std::process::id();
         let before = cpu_s(pid);
         let mut sum = 0_u64;
-        // As long as the kernel's clock needs for some ticks.
+        // Long enough for some ticks of the kernel's clock.
         while cpu_s(pid) < before + 3.0 * TICK_S {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }

@@ -1,4 +1,4 @@
-//! The memory of a process while it is under load.
+//! Memory of a process under load.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::{
     statistics::Spread,
 };
 
-/// How often it is looked.
+/// Sampling interval.
 const EVERY: Duration = Duration::from_secs(1);
-/// Memory that has not risen to more than this share is flat.
+/// Memory that grows to at most this share counts as flat.
 const FLAT: f64 = 1.1;
 
-/// Looks at a process's memory once a second until it is ended.
+/// Samples a process's memory once a second until it is ended.
 pub(super) struct Watch {
     stop: oneshot::Sender<()>,
     task: JoinHandle<anyhow::Result<Vec<f64>>>,
@@ -34,14 +34,14 @@ impl Watch {
         Self { stop, task }
     }
 
-    /// What was seen, MB.
+    /// The samples, MB.
     pub(super) async fn end(self) -> anyhow::Result<Vec<f64>> {
         self.stop.send(()).ok();
         self.task.await?
     }
 }
 
-/// The last third against the first.
+/// Compares the last third with the first.
 pub(super) fn row(what: &str, seen: &[f64]) -> Row {
     let third = seen.len().div_ceil(3);
     let (first, last) = (Spread::of(&seen[..third]), Spread::of(&seen[seen.len() - third..]));
@@ -58,7 +58,7 @@ pub(super) fn row(what: &str, seen: &[f64]) -> Row {
     }
 }
 
-/// The same as a chart.
+/// The samples as a chart.
 pub(super) fn line(title: &str, values: Vec<f64>) -> Line {
     Line { title: title.to_owned(), unit: "MB".to_owned(), step: "s".to_owned(), values }
 }

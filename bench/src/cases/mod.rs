@@ -1,4 +1,4 @@
-//! What is measured.
+//! The measured cases.
 
 mod delivery;
 mod end_to_end;
@@ -19,7 +19,7 @@ use crate::{
     statistics::Spread,
 };
 
-/// A case: one section of the document.
+/// A case, which is one section of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Case {
     /// Orders.
@@ -30,20 +30,20 @@ pub enum Case {
     Receipts,
     /// Requests to a factory.
     Delivery,
-    /// One thing at a time.
+    /// One operation at a time.
     EndToEnd,
-    /// Nothing at all.
+    /// An idle stack.
     Idle,
-    /// Much, and long.
+    /// Large tables and long runs.
     Growth,
 }
 
 impl Case {
-    /// All, in the order in which they are told.
+    /// All cases in the order of the document.
     pub const ALL: [Self; 7] =
         [Self::Intake, Self::Relay, Self::Receipts, Self::Delivery, Self::EndToEnd, Self::Idle, Self::Growth];
 
-    /// As on the command line.
+    /// Name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
@@ -56,7 +56,7 @@ impl Case {
         }
     }
 
-    /// As a heading.
+    /// Heading in the document.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Intake => "Intake of orders",
@@ -82,7 +82,7 @@ impl Case {
     }
 }
 
-/// Measures what is wanted, shows it, and writes it down.
+/// Runs the wanted cases, prints their results, and writes them.
 pub async fn run(wanted: &Run) -> anyhow::Result<()> {
     let cases = if wanted.cases.is_empty() { Case::ALL.to_vec() } else { wanted.cases.clone() };
     let is_written = wanted.write || !wanted.quick;
@@ -90,12 +90,12 @@ pub async fn run(wanted: &Run) -> anyhow::Result<()> {
         say(&format!("{}: starting a stack", case.title()));
         let mut result = case.measure(wanted).await?;
         if wanted.quick {
-            // A few seconds say nothing about a target.
+            // A few seconds are not enough to judge a target.
             result.rows.iter_mut().for_each(|row| row.met = None);
         }
         answer(&document::table(case, &result));
         if is_written {
-            // After each case: a later one that fails does not take the figures of this one with it.
+            // Written after each case, so that a later failure does not lose the figures of this one.
             let path = wanted.docs.join("benchmarks/results.json");
             let mut results = Results::read(&path)?;
             results.cases.insert(case.name().to_owned(), result);
@@ -108,7 +108,7 @@ pub async fn run(wanted: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Figures of one side, turn by turn.
+/// The figures of one side, one per turn.
 #[derive(Debug, Clone, Default)]
 struct Turns {
     rates: Vec<f64>,
@@ -131,7 +131,7 @@ impl Turns {
         Spread::of(&self.p99).median
     }
 
-    /// A row with these figures, compared with nothing yet.
+    /// A row with these figures and without a comparison.
     fn row(&self, what: &str, unit: &str) -> Row {
         let latency = |values: &[f64]| (!values.is_empty()).then(|| Spread::of(values).median);
         Row {
@@ -146,7 +146,7 @@ impl Turns {
         }
     }
 
-    /// As what others are compared with.
+    /// These figures as the baseline of others.
     fn as_baseline_of(&self, ours: &Self, name: &str) -> Baseline {
         Baseline {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Callbacks in a burst: each is the one whole delivery of a request of its own.
+//! A burst of callbacks, each the complete delivery of a request of its own.
 
 use std::{
     fs::File,
@@ -9,12 +9,10 @@ use std::{
 use anyhow::ensure;
 use jaego_contracts::callback::{CALLBACK_PATH, CallbackClaims, CallbackSigner};
 use jaego_contracts::ids::{Quantity, RequestId};
+use localstack::demo;
+use localstack::stack::{Service, Want};
 use serde_json::json;
 use tokio_postgres::Client;
-use xtask::{
-    demo,
-    stack::{Service, Want},
-};
 
 use super::{Case, Turns};
 use crate::{
@@ -28,14 +26,14 @@ use crate::{
 
 const UNIT: &str = "callbacks/s";
 const BASELINE: &str = "one transaction per callback";
-/// At least so many times the baseline.
+/// Minimum multiple of the baseline.
 const TIMES: f64 = 4.0;
 /// Units in each callback.
 const UNITS: i64 = 10;
-/// Where restock-service's events go.
+/// Queues that receive restock-service's events.
 const QUEUES: [&str; 2] = ["sales.stock-received", "production.stock-received"];
 
-/// Who takes callbacks.
+/// A server that takes callbacks.
 struct Taker {
     name: &'static str,
     url: String,
@@ -48,8 +46,8 @@ struct Taker {
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut stage = Stage::start(wanted, Case::Receipts, &[]).await?;
     let mut result = stage.result().await?;
-    // What restock-service makes is measured, not what others make of it; and first without the broker, as nobody
-    // publishes the baseline's events either.
+    // Only restock-service is measured, not the consumers of its events. The first measurement is without the broker,
+    // because the baseline's events are not published either.
     for service in Service::ALL {
         stage.stack.stop_service(service).await?;
     }
@@ -172,14 +170,14 @@ impl Taker {
         let sent: u64 = outcome.sent.iter().sum();
         let was_enough = outcome.sent.iter().all(|sent| *sent <= prepared / THREADS as u64);
         ensure!(was_enough || !stage.scale.is_full, "{prepared} callbacks were too few: {sent} were sent");
-        // Repetitions of the last one are answered, and make nothing.
+        // Repetitions of the last callback are answered and create nothing.
         self.least += outcome.requests.min(if was_enough { u64::MAX } else { 1 });
         self.most += outcome.requests + u64::try_from(connections)?;
         Ok(outcome)
     }
 
     async fn audit(&self, result: &mut CaseResult) -> anyhow::Result<()> {
-        // One statement sees one moment: what was in flight at the end of a turn may still be written.
+        // One statement reads one snapshot; what was in flight at the end of a turn may still be written.
         let sql = "SELECT (SELECT count(*) FROM receipts), \
                    (SELECT count(*) FROM deliveries WHERE outcome = 'received'), \
                    (SELECT count(*) FROM production_requests WHERE received = quantity)";
@@ -201,7 +199,7 @@ impl Taker {
     }
 }
 
-/// Signs tokens and writes requests for the load generator, a file for each of its threads.
+/// Signs tokens and writes requests for the load generator, into one file for each of its threads.
 fn prepare(stage: &Stage, callbacks: u64) -> anyhow::Result<u64> {
     let signer = CallbackSigner::from_pem(&stage.stack.callback_keys().private_pem)?;
     let now = chrono::Utc::now();
@@ -218,7 +216,7 @@ fn prepare(stage: &Stage, callbacks: u64) -> anyhow::Result<u64> {
                 chrono::Duration::days(30),
             );
             let path = format!("{CALLBACK_PATH}{}", signer.sign(&claims)?);
-            // As the known factory sends it: the request, as it got it.
+            // The known factory echoes the request as it received it.
             let body = json!({
                 "MessageGroupId": "stock-arrival-group",
                 "MessageAttributeProductId": sku,

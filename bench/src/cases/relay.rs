@@ -1,5 +1,5 @@
-//! A burst of events in sales-service's outbox, until all of them are with the broker; beside it who waits for
-//! one confirm at a time.
+//! A burst of events in sales-service's outbox, until the broker has all of them, compared with a publisher that
+//! waits for one confirm at a time.
 
 use std::{
     collections::HashSet,
@@ -13,8 +13,8 @@ use lapin::{
     options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::FieldTable,
 };
+use localstack::stack::{Service, Want};
 use tokio_postgres::Client;
-use xtask::stack::{Service, Want};
 
 use super::{Case, Turns};
 use crate::{
@@ -26,20 +26,20 @@ use crate::{
 };
 
 const UNIT: &str = "events/s";
-/// At least so many times one confirm at a time.
+/// Minimum multiple of one confirm at a time.
 const TIMES: f64 = 8.0;
 /// Rows that the baseline reads at once.
 const WINDOW: i64 = 256;
-/// Of this type half of a burst is; it needs its subscriber.
+/// Type of half of the burst; it requires its subscriber.
 const NEEDED: &str = "replenishment.closed";
-/// The subscriber's queue.
+/// Queue of that subscriber.
 const QUEUE: &str = "production.replenishments-closed";
-/// The other half: nobody subscribes.
+/// Type of the other half, which has no subscriber.
 const FREE: &str = "stock.changed";
-/// Longest wait for one answer of the broker.
+/// Maximum wait for one answer of the broker.
 const CONFIRM: Duration = Duration::from_secs(10);
 
-/// Messages of a queue.
+/// Messages counted in a queue.
 #[derive(Default)]
 struct Counted {
     distinct: u64,
@@ -58,7 +58,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut result = stage.result().await?;
     let sales = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
     let other = database::connect(&database::make(&stage.stack, Service::Sales, "bench_relay").await?).await?;
-    // Nobody takes from the queue: what was published can be counted there.
+    // Without a consumer, the published messages can be counted in the queue.
     stage.stack.stop_service(Service::Production).await?;
 
     let (mut ours, mut theirs) = (Turns::default(), Turns::default());
@@ -103,7 +103,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     Ok(result)
 }
 
-/// Puts so many events into an outbox at once; answers when that was committed.
+/// Inserts this many events into an outbox at once; returns the time of the commit.
 async fn burst(client: &Client, events: u64) -> anyhow::Result<Instant> {
     let sql = format!(
         "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
@@ -115,8 +115,8 @@ async fn burst(client: &Client, events: u64) -> anyhow::Result<Instant> {
     Ok(Instant::now())
 }
 
-/// All that needed a subscriber is in its queue, and is taken out. Some may be there twice: a relay that does not
-/// know what became of a message sends it again.
+/// Takes all messages that required a subscriber out of its queue. Some may be there twice: a relay that does not
+/// know the outcome of a message sends it again.
 async fn take_out(stage: &Stage, expected: u64) -> anyhow::Result<Counted> {
     let connection = connect(&stage.stack.broker_url(Service::Production)?).await?;
     let channel = connection.create_channel().await?;
@@ -142,7 +142,7 @@ async fn connect(url: &str) -> anyhow::Result<Connection> {
     Ok(tokio::time::timeout(crate::bounds::START, connecting).await.context("the broker took too long")??)
 }
 
-/// The baseline: the same rows, one after the other.
+/// The baseline: publishes the same rows one at a time.
 async fn one_by_one(client: &Client, broker_url: &str) -> anyhow::Result<()> {
     let connection = connect(broker_url).await?;
     let channel = connection.create_channel().await?;

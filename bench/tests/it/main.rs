@@ -1,4 +1,4 @@
-//! The program as it is typed. That it measures, and that its audits are clean, is a test of xtask.
+//! The program on its command line. Its measurements and their audits are tested in xtask.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use testkit::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_jaego-bench");
 
-/// What is compared with must answer like what is measured: as many bytes, and 201.
+/// A baseline must answer like the measured service: as many bytes, and 201.
 #[tokio::test]
 async fn the_empty_server_answers_as_an_order_is_answered() {
     let folder = TempDir::new().unwrap();

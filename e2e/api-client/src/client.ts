@@ -1,4 +1,4 @@
-// Typed clients, as a frontend makes them, that note down what was answered.
+// Typed clients, as a frontend would create them, that record every response.
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import type { paths as Production } from "../generated/production.js";
 import type { paths as Restock } from "../generated/restock.js";
@@ -35,12 +35,12 @@ export class Api {
     this.clients = clients;
   }
 
-  /** How many examples the documents have; throws when one is not of its own shape. */
+  /** Returns the number of examples in the documents; throws when one does not match its schema. */
   checkExamples(): number {
     return this.#documents.reduce((count, document) => count + document.checkExamples(), 0);
   }
 
-  /** Every success that a document tells, and whether it was seen. */
+  /** Every documented success response, and whether a call has received it. */
   coverage(): { name: string; seen: boolean }[] {
     return this.#documents.flatMap((document) =>
       document.successes().map((told) => ({
@@ -76,7 +76,7 @@ export function fromEnvironment(name: string): string {
 
 type Result<Data, Problem> = { data?: Data; error?: Problem; response: Response };
 
-/** The body of an answer of just this status. */
+/** Returns the body; throws when the response has another status. */
 export async function answered<Data>(status: number, call: Promise<Result<Data, unknown>>): Promise<Data> {
   const { data, error, response } = await call;
   if (response.status !== status) {
@@ -85,7 +85,7 @@ export async function answered<Data>(status: number, call: Promise<Result<Data, 
   return data as Data;
 }
 
-/** The problem that was answered with just this status. */
+/** Returns the problem of an error response; throws when the response has another status. */
 export async function refused<Problem>(status: number, call: Promise<Result<unknown, Problem>>): Promise<Problem> {
   const { data, error, response } = await call;
   if (response.status !== status) {
@@ -94,7 +94,7 @@ export async function refused<Problem>(status: number, call: Promise<Result<unkn
   return error as Problem;
 }
 
-/** The version of what was answered, for `If-Match`. */
+/** The `ETag` of the response, for `If-Match`. */
 export async function etag(call: Promise<Result<unknown, unknown>>): Promise<string> {
   const { response } = await call;
   const tag = response.headers.get("etag");

@@ -1,7 +1,7 @@
 import { answered, type Clients } from "./client.js";
 import { assert, everything, until } from "./wait.js";
 
-/** Each service has letters of two causes; one goes back and dies again, then all are given up. */
+/** Each service has dead letters of two causes: one group is redriven and fails again, then all are discarded. */
 export async function sortAndGiveUp({ sales, production, restock }: Clients): Promise<void> {
   for (const service of [
     {

@@ -1,4 +1,4 @@
-// What a service promises: its OpenAPI document, as data.
+// A service's OpenAPI document, as data to validate responses against.
 import { readFileSync } from "node:fs";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
@@ -36,7 +36,7 @@ export class Document {
     this.#ajv.addSchema(this.#document, service);
   }
 
-  /** Every success of every operation, in the words of `success`. */
+  /** Every success response of every operation, in the format of `success`. */
   successes(): string[] {
     return this.#operations().flatMap(({ path, method, operation }) =>
       Object.entries(operation.responses)
@@ -48,7 +48,7 @@ export class Document {
     );
   }
 
-  /** Throws unless this answer is documented, and its body is of the documented shape. */
+  /** Throws unless this response is documented and its body matches the documented schema. */
   check(method: string, path: string, status: number, mediaType: string, body: string): void {
     const place = `/paths/${escape(path)}/${method.toLowerCase()}/responses/${status}`;
     const answer = this.#document.paths[path]?.[method.toLowerCase()]?.responses[status];
@@ -62,7 +62,7 @@ export class Document {
     }
   }
 
-  /** Throws unless every example is of the shape that it is an example of; answers their number. */
+  /** Throws unless every example matches its schema; returns the number of examples. */
   checkExamples(): number {
     let count = 0;
     const check = (schema: string, example: unknown, of: string): void => {
@@ -119,12 +119,12 @@ export class Document {
   }
 }
 
-/** One success of one operation, such as `GET /api/v1/stock 200 application/json`. */
+/** Formats one success response of one operation, such as `GET /api/v1/stock 200 application/json`. */
 export function success(method: string, path: string, status: number, mediaType: string): string {
   return `${method.toUpperCase()} ${path} ${status} ${mediaType}`.trim();
 }
 
-/** As a part of a JSON pointer. */
+/** Escapes one segment of a JSON pointer. */
 function escape(text: string): string {
   return text.replaceAll("~", "~0").replaceAll("/", "~1");
 }

@@ -1,4 +1,4 @@
-// The factory simulator: not a part of Jaego, so it has no document.
+// The factory simulator. It is not part of Jaego, so it has no OpenAPI document.
 import { fromEnvironment } from "./client.js";
 import { assert } from "./wait.js";
 
@@ -6,16 +6,16 @@ export interface Faults {
   refuse_status?: number;
   never_call_back?: boolean;
   deliver_extra?: number;
-  /** For so many requests; without it until further notice. */
+  /** Number of requests that are affected; without it, all until the next change. */
   for_next?: number;
 }
 
-/** It is quick here, whatever the stack was started with. */
+/** Overrides the stage time that the stack was started with, so that the run is short. */
 const STAGE_MS = 20;
 
 export const FACTORY_URL = fromEnvironment("FACTORY_URL");
 
-/** Answers requests as told, and as on a good day after `for_next` of them. */
+/** Makes the simulator answer with these faults; after `for_next` requests it works normally again. */
 export async function behave(faults: Faults): Promise<void> {
   const answer = await fetch(`${FACTORY_URL}/sim/faults`, {
     method: "PUT",

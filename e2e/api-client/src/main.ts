@@ -1,5 +1,5 @@
-// Calls every operation of every service through its generated client. Ends with 0 when each
-// documented success was seen, and looked as documented.
+// Calls every operation of every service through its generated client. Exits with 0 when each
+// documented success response was received and matched its document.
 import { Api, answered, type Clients } from "./client.js";
 import { sortAndGiveUp } from "./dead-letters.js";
 import { behaveAsEver } from "./factory.js";

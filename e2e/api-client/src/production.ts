@@ -2,7 +2,7 @@ import { answered, type Clients } from "./client.js";
 import { BY_HAND, FACTORY, requestAndWait, waitForRequest } from "./shop.js";
 import { assert, everything } from "./wait.js";
 
-/** Answers the ids of its requests. */
+/** Returns the ids of the requests it makes. */
 export async function retryAndCancel(clients: Clients): Promise<string[]> {
   const { production } = clients;
   const dead = await requestAndWait(clients, 1, { refuse_status: 503 }, "dead_lettered");

@@ -3,7 +3,7 @@ import { tokenOf } from "./factory.js";
 import { requestAndWait } from "./shop.js";
 import { assert, everything, until } from "./wait.js";
 
-/** Answers the ids of its requests. */
+/** Returns the ids of the requests it makes. */
 export async function receiveAndJudge(clients: Clients): Promise<string[]> {
   const lost = await aLostCallback(clients);
   const tooMuch = await anOverDelivery(clients);
@@ -15,7 +15,7 @@ export async function receiveAndJudge(clients: Clients): Promise<string[]> {
   return [lost, tooMuch];
 }
 
-/** Some units are booked by hand; then the factory delivers the rest after all, and too often. */
+/** Some units are booked manually; then the factory delivers the rest after all, and once too often. */
 async function aLostCallback(clients: Clients): Promise<string> {
   const { restock } = clients;
   const id = await requestAndWait(clients, 10, { never_call_back: true }, "accepted");
@@ -39,7 +39,7 @@ async function aLostCallback(clients: Clients): Promise<string> {
   assert("reason" in second && second.reason === "nothing-open", JSON.stringify(second));
 
   const entry = await quarantined(clients, id);
-  const discard = { params: { path: { id: entry } }, body: { reason: "told twice, only one truck came" } };
+  const discard = { params: { path: { id: entry } }, body: { reason: "reported twice, only one truck came" } };
   const discarded = await answered(200, restock.POST("/api/v1/quarantine/{id}/discard", discard));
   assert(discarded.status === "discarded" && discarded.receipt_id === null, JSON.stringify(discarded));
   return id;
@@ -57,7 +57,7 @@ async function anOverDelivery(clients: Clients): Promise<string> {
   return id;
 }
 
-/** The waiting entry of a request. */
+/** Returns the id of the request's undecided quarantine entry. */
 async function quarantined({ restock }: Clients, requestId: string): Promise<string> {
   const page = await answered(200, restock.GET("/api/v1/quarantine", { params: { query: { limit: 200 } } }));
   const entry = page.items.find(({ request_id, status }) => request_id === requestId && status === "waiting");
@@ -65,7 +65,7 @@ async function quarantined({ restock }: Clients, requestId: string): Promise<str
   return entry.id;
 }
 
-/** The quarantine, page by page. */
+/** Reads the quarantine page by page. */
 export async function quarantine({ restock }: Clients): Promise<void> {
   const entries = await everything((query) => answered(200, restock.GET("/api/v1/quarantine", { params: { query } })));
   const reasons = entries.slice(0, 2).map(({ reason }) => reason);

@@ -43,7 +43,7 @@ async function keepStock({ sales }: Clients): Promise<void> {
   assert((await answered(200, decision)).answer === "none", "2 are above the reorder point");
 }
 
-/** The main job: what is short is made, and comes. */
+/** The main scenario: a shortage triggers production, and the goods arrive in stock. */
 async function sell(clients: Clients): Promise<void> {
   const { sales } = clients;
   const order = (quantity: number) => sales.POST("/api/v1/orders", { body: { lines: [{ sku: AUTO, quantity }] } });
@@ -76,7 +76,7 @@ async function sellWhatIsNotThere(clients: Clients): Promise<void> {
   await fromTheClickToTheShelf(clients, id, request);
 }
 
-/** What each service tells of it, put together. */
+/** Merges the three services' timelines and checks that no step of the chain is missing. */
 async function fromTheClickToTheShelf({ sales, production, restock }: Clients, order: string, request: string) {
   const query = { request };
   const parts = [
@@ -125,7 +125,7 @@ async function decide(clients: Clients): Promise<void> {
   await waitForRequest(clients, id, "cancelled");
 }
 
-/** Every replenishment of this run is in the list. */
+/** Checks that the list contains every replenishment of this run. */
 export async function replenishments({ sales }: Clients, ids: string[]): Promise<void> {
   const found = await everything((query) =>
     answered(200, sales.GET("/api/v1/replenishments", { params: { query: { ...query, sku: BY_HAND } } })),

@@ -1,4 +1,4 @@
-// What the calls are about: a factory and three products of this run's own, so that any stack will do.
+// A factory and three products created for this run only, so that it works on any stack.
 import { answered, type Clients, etag, refused } from "./client.js";
 import { behave, FACTORY_URL } from "./factory.js";
 import { assert, everything, until } from "./wait.js";
@@ -6,17 +6,17 @@ import { assert, everything, until } from "./wait.js";
 const run = Date.now().toString(36);
 
 export const FACTORY = `FF-E2E-${run}`;
-/** Ordered by itself, refused when short. */
+/** Replenished automatically; orders are refused when stock is short. */
 export const AUTO = `E2E-${run}-AUTO`;
-/** Ordered by hand, sold beyond what is there. */
+/** Replenished manually; sold on backorder. */
 export const BY_HAND = `E2E-${run}-BY-HAND`;
-/** Proposed to an operator. */
+/** Replenished after an operator's approval. */
 export const PROPOSED = `E2E-${run}-PROPOSED`;
 
 export async function open({ sales, production }: Clients): Promise<void> {
   await behave({});
   const factory = { params: { path: { id: FACTORY } } };
-  // Without a second try: what the factory refuses is a dead letter at once.
+  // No retries: a request that the factory refuses becomes a dead letter at once.
   const settings = { name: "도너츠 공장", base_url: FACTORY_URL, lead_time_s: 1, retry_schedule: [] };
   await answered(201, production.PUT("/api/v1/factories/{id}", { ...factory, body: settings }));
   const first = await etag(production.GET("/api/v1/factories/{id}", factory));
@@ -49,13 +49,13 @@ export async function open({ sales, production }: Clients): Promise<void> {
   }
 }
 
-/** Orders units from the factory by hand; answers the id of the request. */
+/** Orders units from the factory manually; returns the id of the request. */
 export async function request({ sales }: Clients, quantity: number): Promise<string> {
   const body = { sku: BY_HAND, quantity };
   return (await answered(201, sales.POST("/api/v1/replenishments", { body }))).id;
 }
 
-/** The same, when the factory behaves like this; answers when production-service knows what came of it. */
+/** The same with these faults at the factory; returns once production-service reports `status`. */
 export async function requestAndWait(
   clients: Clients,
   quantity: number,

@@ -4,7 +4,7 @@ const PATIENCE_MS = 60_000;
 const POLL_MS = 50;
 const PAGES_MAX = 1000;
 
-/** Asks until there is an answer other than undefined. */
+/** Polls until `ask` returns something other than undefined. */
 export async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
   const end = Date.now() + PATIENCE_MS;
   while (Date.now() < end) {
@@ -17,7 +17,7 @@ export async function until<T>(what: string, ask: () => Promise<T | undefined>):
   throw new Error(`not within ${PATIENCE_MS / 1000} s: ${what}`);
 }
 
-/** Every item of a list, page by page; a list of one page only would prove nothing about its cursor. */
+/** Every item of a list, page by page. Throws when there is one page only: that would not test the cursor. */
 export async function everything<T>(
   page: (query: { limit: number; cursor?: string }) => Promise<{ items: T[]; next_cursor: string | null }>,
   limit = 1,

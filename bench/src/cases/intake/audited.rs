@@ -1,8 +1,8 @@
-//! The books are audited while orders come in, with millions of them stored.
+//! Intake of orders during audits, with millions of orders stored.
 
 use anyhow::ensure;
+use localstack::stack::Service;
 use serde_json::Value;
-use xtask::stack::Service;
 
 use super::{Comparison, Turns, UNIT};
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
     statistics::figure,
 };
 
-/// At least so much of the rate without an audit.
+/// Minimum share of the rate without an audit.
 const SHARE: f64 = 0.9;
-/// Seconds from one check to the next; 300 unless configured.
+/// Interval of the checks, seconds; the default is 300.
 const EVERY_S: u64 = 1;
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     stage.tell(&format!("the audit at work, {orders} orders stored"));
     let mut fresh = Fresh::start(stage, "bench_audited").await?;
     fresh.shop.fill(stored).await?;
-    // Otherwise autovacuum would run in the middle of a turn, because the tables have grown so much.
+    // The tables have grown so much that autovacuum would otherwise run in the middle of a turn.
     fresh.shop.database.batch_execute("VACUUM (ANALYZE)").await?;
     let turn = Turn::hot(connections, stage.turn());
     let (mut without, mut audited) = (Turns::default(), Turns::default());
@@ -55,7 +55,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     fresh.end(&compared.stage, &mut compared.result).await
 }
 
-/// Another replica audits every second, and has proven what is stored so far.
+/// Starts another replica that audits every second and has proven what is stored so far.
 async fn begin_audits(stage: &Stage, shop: &Shop) -> anyhow::Result<Replica> {
     shop.database.batch_execute("UPDATE audit_turns SET next_at = now(), full_at = now()").await?;
     let settings = [("DATABASE__URL", shop.database_url.clone()), ("AUDIT__EVERY_S", EVERY_S.to_string())];
@@ -66,7 +66,7 @@ async fn begin_audits(stage: &Stage, shop: &Shop) -> anyhow::Result<Replica> {
     Ok(auditor)
 }
 
-/// Turns while another replica checks everything from the first row on.
+/// Turns during a full check by another replica, from the first row on.
 async fn during_full_check(stage: &Stage, shop: &mut Shop, turn: Turn) -> anyhow::Result<Turns> {
     let mut auditor = stage.sales_beside("bench_auditor", &[("DATABASE__URL", shop.database_url.clone())]).await?;
     let mut turns = Turns::default();

@@ -1,13 +1,13 @@
-//! Every key is sent twice, on a table that grows; beside it the same without repetitions.
+//! Every key is sent twice, on a growing table, next to the same load without repetitions.
 
 use super::{Comparison, Turns, UNIT};
 use crate::{cases::fresh::Fresh, document::number, results::Row, shop::Turn, statistics::figure};
 
-/// At least so much of the rate without repetitions.
+/// Minimum share of the rate without repetitions.
 const SHARE: f64 = 0.75;
-/// A rate that has fallen to less than this share has declined.
+/// A rate that falls below this share counts as a decline.
 const STEADY: f64 = 0.9;
-/// Right after the first, mostly in the same batch; and when that is committed long ago.
+/// Lag of the repetition: right after the first, mostly in the same batch; and long after its commit.
 const LAGS: [(u64, &str); 2] = [(0, "right after"), (1000, "1,000 keys later")];
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {

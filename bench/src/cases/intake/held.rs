@@ -1,11 +1,11 @@
-//! One product's row is held by somebody else, and its orders wait: those of all other products go on.
+//! The row of one product is held by another transaction: its orders wait, those of all other products go on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::ensure;
+use localstack::stack::Service;
 use reqwest::StatusCode;
 use serde_json::json;
-use xtask::stack::Service;
 
 use super::{Comparison, Turns, UNIT};
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
     stage::Stage,
 };
 
-/// At least so much of the rate while nothing is held.
+/// Minimum share of the rate while nothing is held.
 const SHARE: f64 = 0.8;
-/// Clients that order the held product again and again.
+/// Clients that order the held product repeatedly.
 const CLIENTS: usize = 8;
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -62,7 +62,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One client's orders of the held product: how many were taken, and how many were answered 503.
+/// Sends one client's orders of the held product; returns how many were taken and how many were answered 503.
 async fn wait(stage: &Stage, prefix: &str, client: usize, is_over: &AtomicBool) -> anyhow::Result<[u64; 2]> {
     let url = format!("{}/api/v1/orders", stage.stack.urls(Service::Sales).public);
     let body = json!({"lines": [{"sku": format!("{HELD}0000"), "quantity": 1}]});

@@ -1,4 +1,4 @@
-//! One hot product, against one transaction per order, the empty HTTP server, and what PostgreSQL can write.
+//! One hot product, compared with one transaction per order, the empty HTTP server, and PostgreSQL's write limit.
 
 use super::{BASELINE, Comparison, Turns, UNIT, compared_row, in_turns};
 use crate::{
@@ -10,12 +10,12 @@ use crate::{
     stage::Stage,
 };
 
-/// What the issue asks of the hot product: connections, times the baseline, p99 in ms, orders/s where an empty
-/// server answers [`EMPTY_REFERENCE`].
+/// Targets for the hot product: connections, multiple of the baseline, p99 in ms, and orders/s on a machine where an
+/// empty server answers [`EMPTY_REFERENCE`].
 const HOT: [(usize, f64, f64, f64); 2] = [(64, 15.0, 8.0, 22_000.0), (256, 25.0, 20.0, 30_000.0)];
-/// Connections and times the baseline over many products.
+/// Targets for many products: connections and multiple of the baseline.
 const MANY_PRODUCTS: [(usize, f64); 2] = [(64, 4.0), (256, 6.0)];
-/// Requests/s of the empty server on the machine of the absolute targets.
+/// Requests/s of the empty server on the reference machine of the absolute targets.
 const EMPTY_REFERENCE: f64 = 80_000.0;
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -97,7 +97,7 @@ async fn many_products(compared: &mut Comparison, connections: usize) -> anyhow:
     Ok(())
 }
 
-/// Every order is refused, and kept; what is missing is ordered once.
+/// Every order is refused and stored; the shortage is ordered once.
 async fn empty_shelf(compared: &mut Comparison, connections: usize) -> anyhow::Result<()> {
     compared.stage.tell(&format!("empty shelf and hot product, {connections} connections"));
     let hot = Turn::hot(connections, compared.stage.turn());

@@ -1,5 +1,5 @@
-//! Orders: everybody wants one product, or many; nothing is there; keys come twice; two replicas; too many at once.
-//! And what must not slow down the others: a long queue, a held row, a huge receipt, the audit.
+//! Intake of orders: for one product or many, without stock, with repeated keys, with two replicas, with overload.
+//! Also what must not slow down other orders: a long queue, a held row, a huge receipt, the audit.
 
 mod audited;
 mod doubled;
@@ -10,7 +10,7 @@ mod receipt;
 mod replicas;
 mod surge;
 
-use xtask::demo;
+use localstack::demo;
 
 use super::{Case, Turns};
 use crate::{
@@ -25,13 +25,13 @@ use crate::{
 const UNIT: &str = "orders/s";
 const BASELINE: &str = "one transaction per order";
 
-/// Who is compared, and where.
+/// Both sides of the comparison and their stage.
 struct Comparison {
     stage: Stage,
     result: CaseResult,
     ours: Shop,
     theirs: Shop,
-    // Ends with this.
+    // The baseline's process ends when this is dropped.
     server: Beside,
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     demo::fill(&stage.stack).await?;
     let mut result = stage.result().await?;
     let ours = Shop::of_service(&stage).await?;
-    let url = database::make(&stage.stack, xtask::stack::Service::Sales, "bench_orders").await?;
+    let url = database::make(&stage.stack, localstack::stack::Service::Sales, "bench_orders").await?;
     let (theirs, server) = tuned_baseline(&stage, url, &mut result).await?;
     let mut compared = Comparison { stage, result, ours, theirs, server };
     hot::measure(&mut compared).await?;
@@ -62,7 +62,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     Ok(result)
 }
 
-/// The baseline with the pool that makes it fastest.
+/// The baseline with its fastest pool size.
 async fn tuned_baseline(stage: &Stage, url: String, result: &mut CaseResult) -> anyhow::Result<(Shop, Beside)> {
     let mut best: Option<(f64, usize)> = None;
     let mut told = Vec::new();
@@ -92,7 +92,7 @@ async fn tuned_baseline(stage: &Stage, url: String, result: &mut CaseResult) -> 
     Ok((shop, server))
 }
 
-/// Turns of both shops, one after the other.
+/// Turns of both shops, alternating.
 async fn in_turns(compared: &mut Comparison, turn: Turn) -> anyhow::Result<[Turns; 2]> {
     let mut turns = [Turns::default(), Turns::default()];
     for _ in 0..compared.stage.scale.rounds {
@@ -104,7 +104,7 @@ async fn in_turns(compared: &mut Comparison, turn: Turn) -> anyhow::Result<[Turn
     Ok(turns)
 }
 
-/// A row that must be so many times the baseline, and, where there is one, below a latency.
+/// A row whose target is a multiple of the baseline, and a latency if one is given.
 fn compared_row(what: &str, [ours, theirs]: &[Turns; 2], times: f64, p99_max_ms: Option<f64>) -> Row {
     let baseline = theirs.as_baseline_of(ours, BASELINE);
     let latency = p99_max_ms.map_or_else(String::new, |ms| format!(", p99 below {ms:.0} ms"));

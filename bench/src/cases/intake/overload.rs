@@ -1,7 +1,7 @@
-//! Four times the connections that it can serve, and a queue that is too short for them: what is too much is
-//! shed, the rest is served as quickly as before, and memory stays where it was.
+//! Four times as many connections as can be served, and a queue that is too short for them: the excess is shed, the
+//! rest is served as quickly as before, and memory stays flat.
 
-use xtask::stack::{Service, Want};
+use localstack::stack::{Service, Want};
 
 use super::{Comparison, Turns, UNIT};
 use crate::{
@@ -10,9 +10,9 @@ use crate::{
     shop::{Expect, Turn},
 };
 
-/// How many times the connections of the peak.
+/// Multiple of the peak's connections.
 const TIMES: usize = 4;
-/// At least so much of the peak's rate is still served.
+/// Minimum share of the peak's rate that is still served.
 const SHARE: f64 = 0.8;
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -32,7 +32,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     for _ in 0..stage.scale.rounds {
         let outcome = compared.ours.turn(stage, peak_load).await?;
         peak.add(outcome.per_second(outcome.good()), &outcome);
-        // It has met as many connections before its memory is watched.
+        // The process serves as many connections once before its memory is watched.
         compared.ours.turn(stage, Turn { time: std::time::Duration::from_secs(1), ..too_much }).await?;
         let watch = Watch::begin(pid);
         let url = stage.stack.urls(Service::Sales).public;

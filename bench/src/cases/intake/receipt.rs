@@ -1,11 +1,11 @@
-//! One receipt fills a million lines: it ends, and orders of other products do not wait for it.
+//! One receipt fills a million lines: it completes, and orders of other products do not wait for it.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use localstack::stack::Service;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use xtask::stack::Service;
 
 use super::{Comparison, Turns, UNIT};
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
     statistics::{Spread, figure},
 };
 
-/// The latency of the others is at most so many times what it is without the receipt.
+/// Maximum latency of the other orders, as a multiple of that without the receipt.
 const TIMES: f64 = 3.0;
-/// Longest time that all lines may take.
+/// Maximum time until all lines are filled.
 const END: Duration = Duration::from_secs(900);
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         let row = shop.database.query_one("SELECT backordered FROM stock WHERE sku = $1", &[&sku]).await?;
         anyhow::Ok(u64::try_from(row.get::<_, i64>(0))?)
     };
-    // Those of the surge wait, too.
+    // The surge's orders are waiting, too.
     let already = left(shop).await?;
     let lines = stage.scale.waiting.max(already);
     stage.tell(&format!("a receipt that fills {} lines", number(figure(lines))));
@@ -48,7 +48,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     receive(stage, &request, lines).await?;
     let begun = Instant::now();
     let mut longest = 0.0_f64;
-    // Turns that the receipt outlives are compared.
+    // Only turns during the receipt are compared.
     for _ in 0..stage.scale.rounds {
         let outcome = shop.load(stage, turn, &url).await?;
         if left(shop).await? == 0 && !meanwhile.rates.is_empty() {
@@ -98,7 +98,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A replenishment of as much, by hand; answers its id once restock-service knows it.
+/// Orders a replenishment of this quantity by hand; returns its id once restock-service knows it.
 async fn order_by_hand(stage: &Stage, sku: &str, quantity: u64) -> anyhow::Result<String> {
     let url = format!("{}/api/v1/replenishments", stage.stack.urls(Service::Sales).api);
     let request = stage.http().post(url).bearer_auth(stage.stack.operator_token());
@@ -112,7 +112,7 @@ async fn order_by_hand(stage: &Stage, sku: &str, quantity: u64) -> anyhow::Resul
     Ok(id)
 }
 
-/// Books the goods as an operator does when a callback was lost.
+/// Books the goods as an operator does after a lost callback.
 async fn receive(stage: &Stage, request: &str, quantity: u64) -> anyhow::Result<()> {
     let url = format!("{}/api/v1/receipts", stage.stack.urls(Service::Restock).api);
     let body = json!({"request_id": request, "quantity": quantity, "reason": "benchmark"});

@@ -1,6 +1,6 @@
-//! Two replicas of sales-service on one database, both asked for the hot product, against one of them.
+//! Two replicas of sales-service on one database, both loaded with the hot product, compared with one replica.
 
-use xtask::stack::Service;
+use localstack::stack::Service;
 
 use super::{Comparison, Turns, UNIT};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     stage::Stage,
 };
 
-/// At least so much of what one replica makes.
+/// Minimum share of the rate of one replica.
 const SHARE: f64 = 0.9;
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -26,7 +26,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As many connections at one replica, and half of them at each of two.
+/// Compares all connections at one replica with half of them at each of two.
 async fn measure_at(stage: &Stage, shop: &mut Shop, connections: usize, urls: &[String; 2]) -> anyhow::Result<Row> {
     let (alone, half) = (Turn::hot(connections, stage.turn()), Turn::hot(connections / 2, stage.turn()));
     let (mut one, mut two) = (Turns::default(), Turns::default());
@@ -39,7 +39,7 @@ async fn measure_at(stage: &Stage, shop: &mut Shop, connections: usize, urls: &[
         let [left, right] = [0, 1].map(|place| shop.request(&prefixes[place], half, &urls[place]));
         let (left, right) = tokio::try_join!(stage.generator.run(&left), stage.generator.run(&right))?;
         for (prefix, outcome) in prefixes.iter().zip([&left, &right]) {
-            // A key that one replica has answered is known to the other one.
+            // A key that one replica has answered is known to the other.
             shop.note(stage, half, prefix, outcome).await?;
         }
         two.rates.push(left.per_second(left.good()) + right.per_second(right.good()));

@@ -1,8 +1,8 @@
-//! Everybody orders a product of which nothing is there, and waits: the work per order does not grow with the queue.
+//! A surge of orders for a product without stock, which all wait: the work per order does not grow with the queue.
 
 use std::time::Duration;
 
-use xtask::stack::Service;
+use localstack::stack::Service;
 
 use super::{Comparison, UNIT};
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
     statistics::figure,
 };
 
-/// At least so much of the first seconds' rate.
+/// Minimum share of the rate of the first seconds.
 const SHARE: f64 = 0.8;
-/// How long one step is.
+/// Duration of one step.
 const STEP: Duration = Duration::from_secs(1);
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -27,7 +27,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let steps = stage.scale.surge;
     stage.tell(&format!("a surge of backorders for {steps} s, {connections} connections"));
-    // Opening connections and planning statements must not count as the cost of the queue.
+    // The cost of opening connections and planning statements must not count as a cost of the queue.
     shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
     let turn = Turn { sku: WAITED_FOR, expect: Expect::Backordered, ..Turn::hot(connections, STEP) };
     let url = stage.stack.urls(Service::Sales).public;

@@ -1,0 +1,1 @@
+//! The checks of the chart are in `tests/it/`.

@@ -1,0 +1,178 @@
+//! Entrances from outside: each exposes exactly its paths, and leads to a port that serves nothing else.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    engine::Engine,
+    objects::{Rendered, labels, list, selects},
+    values::{at, evaluation, merged},
+};
+
+/// `host path -> component port` of every Ingress and HTTPRoute, with the port's name and number in the pod.
+fn ways(rendered: &Rendered) -> BTreeSet<String> {
+    let mut ways = BTreeSet::new();
+    for ingress in rendered.of_kind("Ingress") {
+        assert!(ingress["spec"]["defaultBackend"].is_null());
+        for rule in list(&ingress["spec"]["rules"]) {
+            let host = rule["host"].as_str().expect("a host: without one it would be every host");
+            for path in list(&rule["http"]["paths"]) {
+                let service = &path["backend"]["service"];
+                let to = leads_to(rendered, service["name"].as_str().unwrap(), &service["port"]["name"]);
+                assert_eq!(path["pathType"], "Prefix");
+                ways.insert(format!("{host} {} -> {to}", path["path"].as_str().unwrap()));
+            }
+        }
+    }
+    for route in rendered.of_kind("HTTPRoute") {
+        for host in list(&route["spec"]["hostnames"]) {
+            for rule in list(&route["spec"]["rules"]) {
+                for backend in list(&rule["backendRefs"]) {
+                    let to = leads_to(rendered, backend["name"].as_str().unwrap(), &backend["port"]);
+                    for matched in list(&rule["matches"]) {
+                        assert_eq!(matched["path"]["type"], "PathPrefix");
+                        let path = matched["path"]["value"].as_str().unwrap();
+                        ways.insert(format!("{} {path} -> {to}", host.as_str().unwrap()));
+                    }
+                }
+            }
+        }
+    }
+    ways
+}
+
+/// The component behind a Service's port, with the name and number of the container's port.
+fn leads_to(rendered: &Rendered, service: &str, port: &Value) -> String {
+    let service = rendered.of_kind("Service").into_iter().find(|one| one["metadata"]["name"] == service).unwrap();
+    let of_service = |one: &&Value| one["name"] == *port || one["port"] == *port;
+    let port = list(&service["spec"]["ports"]).iter().find(of_service).expect("the Service has that port");
+    let wanted = json!({ "matchLabels": service["spec"]["selector"] });
+    let pods = rendered.pods();
+    let behind: Vec<_> = pods.iter().filter(|pod| selects(&wanted, &labels(&pod.metadata["labels"]))).collect();
+    assert_eq!(behind.len(), 1, "one kind of pod is behind a Service");
+    let ports = list(&behind[0].containers()[0]["ports"]);
+    let port = ports.iter().find(|one| one["name"] == port["targetPort"]).expect("the container has that port");
+    format!("{} {} {}", behind[0].component, port["name"].as_str().unwrap(), port["containerPort"])
+}
+
+fn set<const N: usize>(ways: [&str; N]) -> BTreeSet<String> {
+    ways.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn two_entrances_show_exactly_their_paths() {
+    let mut engine = Engine::start();
+    assert_eq!(
+        ways(&engine.render(&evaluation())),
+        set([
+            "shop.jaego.local /api/v1/products -> sales public 8081",
+            "shop.jaego.local /api/v1/orders -> sales public 8081",
+            "shop.jaego.local / -> frontend public 8481",
+            "factory.jaego.local /callbacks/v1/ -> restock public 8281",
+        ])
+    );
+    let production = engine.values("values-production.yaml");
+    let rendered = engine.render(&production);
+    assert_eq!(
+        ways(&rendered),
+        set([
+            "shop.example.com /api/v1/products -> sales public 8081",
+            "shop.example.com /api/v1/orders -> sales public 8081",
+            "shop.example.com / -> frontend public 8481",
+            "factory.example.com /callbacks/v1/ -> restock public 8281",
+        ])
+    );
+    assert!(rendered.of_kind("Ingress").is_empty());
+}
+
+#[test]
+fn each_entrance_may_be_off() {
+    let mut engine = Engine::start();
+    let without_shop = engine.render(&at("entrances.shop.enabled", json!(false)));
+    assert_eq!(ways(&without_shop), set(["factory.jaego.local /callbacks/v1/ -> restock public 8281"]));
+    let elsewhere = merged(
+        &at("entrances.factory.enabled", json!(false)),
+        &at("production.callbackBaseUrl", json!("https://elsewhere.example.com")),
+    );
+    let hosts: BTreeSet<String> =
+        ways(&engine.render(&elsewhere)).iter().map(|way| way.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(hosts, set(["shop.jaego.local"]));
+}
+
+#[test]
+fn without_the_frontend_the_shop_is_products_and_orders() {
+    let mut engine = Engine::start();
+    for kind in ["Ingress", "HTTPRoute"] {
+        let shop = json!({ "kind": kind, "httpRoute": { "parentRefs": [{ "name": "outside" }] } });
+        let rendered = engine.render(&merged(&at("frontend.enabled", json!(false)), &at("entrances.shop", shop)));
+        assert_eq!(
+            ways(&rendered),
+            set([
+                "shop.jaego.local /api/v1/products -> sales public 8081",
+                "shop.jaego.local /api/v1/orders -> sales public 8081",
+                "factory.jaego.local /callbacks/v1/ -> restock public 8281",
+            ])
+        );
+        assert!(rendered.names().iter().all(|name| !name.contains("frontend") || name.starts_with("Secret ")));
+    }
+}
+
+#[test]
+fn the_console_has_an_entrance_only_when_it_is_wanted() {
+    let mut engine = Engine::start();
+    for kind in ["Ingress", "HTTPRoute"] {
+        for (tls, secure) in [(json!({}), false), (json!({ "enabled": true, "endsBefore": true }), true)] {
+            let console = json!({
+                "enabled": true, "kind": kind, "tls": tls, "httpRoute": { "parentRefs": [{ "name": "inside" }] },
+            });
+            let rendered = engine.render(&at("entrances.console", console));
+            let more: BTreeSet<String> =
+                ways(&rendered).difference(&ways(&engine.render(&evaluation()))).cloned().collect();
+            assert_eq!(more, set(["console.jaego.local / -> frontend api 8480"]));
+            // A browser would not send a secure cookie back over http.
+            let config = rendered.get("ConfigMap", "frontend")["data"]["config.toml"].as_str().unwrap();
+            assert_eq!(engine.toml(config)["session"]["secure"], secure);
+        }
+    }
+    let rendered = engine.render(&evaluation());
+    let config = rendered.get("ConfigMap", "frontend")["data"]["config.toml"].as_str().unwrap();
+    assert_eq!(engine.toml(config)["session"]["secure"], true);
+}
+
+#[test]
+fn operators_have_an_entrance_only_when_they_want_one() {
+    let mut engine = Engine::start();
+    for kind in ["Ingress", "HTTPRoute"] {
+        let wanted = at(
+            "entrances.operations",
+            json!({ "enabled": true, "kind": kind, "httpRoute": { "parentRefs": [{ "name": "inside" }] } }),
+        );
+        let more: BTreeSet<String> =
+            ways(&engine.render(&wanted)).difference(&ways(&engine.render(&evaluation()))).cloned().collect();
+        assert_eq!(
+            more,
+            set([
+                "sales.jaego.local / -> sales api 8080",
+                "production.jaego.local / -> production api 8180",
+                "restock.jaego.local / -> restock api 8280",
+            ])
+        );
+    }
+}
+
+#[test]
+fn certificates_and_gateways_are_those_of_the_values() {
+    let mut engine = Engine::start();
+    let with_tls = json!({ "entrances": { "factory": { "tls": { "enabled": true, "secretName": "certificate" } } } });
+    let rendered = engine.render(&with_tls);
+    let tls = &rendered.get("Ingress", "factory")["spec"]["tls"];
+    assert_eq!(*tls, json!([{ "hosts": ["factory.jaego.local"], "secretName": "certificate" }]));
+    // The address that production-service gives to factories changes with it.
+    let config = rendered.get("ConfigMap", "production")["data"]["config.toml"].as_str().unwrap();
+    assert!(config.contains(r#"base_url = "https://factory.jaego.local""#), "{config}");
+
+    let production = engine.values("values-production.yaml");
+    let route = engine.render(&production).get("HTTPRoute", "factory").clone();
+    assert_eq!(route["spec"]["parentRefs"], production["entrances"]["factory"]["httpRoute"]["parentRefs"]);
+}

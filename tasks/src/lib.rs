@@ -1,0 +1,14 @@
+//! Implementation of `cargo xtask up | down | reset | test | bench | dist | image`.
+
+mod bench;
+mod checks;
+pub mod cli;
+mod dist;
+mod down;
+mod git;
+mod image;
+pub mod node;
+pub mod python;
+mod signals;
+mod up;
+pub mod web;
