@@ -1,4 +1,4 @@
-//! What operators book and judge by hand, through HTTP, with the rows and events it leaves.
+//! Bookings and judgements by operators, through HTTP, with the rows and events they leave.
 
 use std::collections::BTreeSet;
 
@@ -13,24 +13,24 @@ const OTHER_SKU: &str = "CP-1";
 
 impl Service {
     async fn by_hand(&self, key: Option<&str>, body: &Value) -> Answer {
-        self.world.post(&format!("{}/api/v1/receipts", self.doors.api), OPERATOR_TOKEN, key, body).await
+        self.world.post(&format!("{}/api/v1/receipts", self.addresses.api), OPERATOR_TOKEN, key, body).await
     }
 
     async fn judge(&self, id: &str, verb: &str, body: &Value) -> Answer {
-        let url = format!("{}/api/v1/quarantine/{id}/{verb}", self.doors.api);
+        let url = format!("{}/api/v1/quarantine/{id}/{verb}", self.addresses.api);
         self.world.post(&url, OPERATOR_TOKEN, None, body).await
     }
 
     /// The newest entry's id.
     async fn newest_entry(&self) -> String {
-        let url = format!("{}/api/v1/quarantine?limit=1", self.doors.api);
+        let url = format!("{}/api/v1/quarantine?limit=1", self.addresses.api);
         let page = self.world.get(&url, Some(VIEWER_TOKEN)).await;
         page.body["items"][0]["id"].as_str().unwrap().to_owned()
     }
 
-    /// The names of the rules that are broken.
+    /// The names of the violated rules.
     async fn broken_rules(&self) -> Vec<String> {
-        let answer = self.world.get(&format!("{}/api/v1/audit", self.doors.api), Some(VIEWER_TOKEN)).await;
+        let answer = self.world.get(&format!("{}/api/v1/audit", self.addresses.api), Some(VIEWER_TOKEN)).await;
         let checks = answer.body["checks"].as_array().unwrap();
         let broken = checks.iter().filter(|check| check["ok"] == false);
         let broken: Vec<String> = broken.map(|check| check["name"].as_str().unwrap().to_owned()).collect();
@@ -50,7 +50,7 @@ impl World {
         assert_eq!(self.sql.execute(update, &[&request_id.to_string()]).await.unwrap(), 1);
     }
 
-    /// Every receipt's event is in `sales.stock-received` exactly once, and nothing else is.
+    /// The event of every receipt is in `sales.stock-received` exactly once, and nothing else is there.
     async fn each_receipt_was_told_once(&self) {
         let count = u32::try_from(self.number("SELECT count(*) FROM receipts").await).unwrap();
         self.wait_for_number("SELECT count(*) FROM outbox", 0).await;
@@ -81,7 +81,7 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
     assert_eq!((&first.body["sku"], &first.body["factory_id"]), (&json!(SKU), &json!(FACTORY)));
     assert_eq!((&first.body["quantity"], &first.body["request_id"]), (&json!(30), &json!(request_id)));
     assert_eq!((&first.body["booked_by"], &first.body["delivery_id"]), (&json!("kim"), &Value::Null));
-    // Told again under its key it is the same receipt, whatever became of the request since.
+    // A retry under the same key returns the same receipt, whatever has happened to the request since.
     let again = service.by_hand(Some("k1"), &body).await;
     assert_eq!((again.status, &again.body), (201, &first.body));
     assert_eq!(again.headers.get("idempotency-replayed").unwrap(), "true");
@@ -89,7 +89,7 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
     assert_eq!(service.by_hand(Some("k1"), &other).await.problem(), "idempotency-key-reused");
     assert_eq!(world.received(request_id).await, 90);
 
-    // More than is open, with the key's answer kept; then exactly what is open.
+    // More than is open is refused, and the answer is kept under its key; exactly what is open is booked.
     let much = json!({"request_id": request_id, "quantity": 11, "reason": "x"});
     let refused = service.by_hand(Some("k2"), &much).await;
     assert_eq!((refused.problem(), &refused.body["open"]), ("conflict", &json!(10)));
@@ -100,7 +100,7 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
     assert_eq!(refused.headers.get("idempotency-replayed").unwrap(), "true");
     let refused = service.by_hand(None, &rest).await;
     assert_eq!((refused.problem(), &refused.body["open"]), ("conflict", &json!(0)));
-    // The lost callback comes after all: nothing is open, it waits for a person.
+    // The lost callback arrives after all: nothing is open, so it waits for an operator.
     assert_eq!(service.call(&token, &part("b", 40)).await.quarantined(), "nothing-open");
 
     assert_eq!(world.received(request_id).await, 100);
@@ -149,10 +149,10 @@ async fn what_may_not_be_booked_by_hand_has_no_effect() {
     let mut more = body(json!(1));
     more["sku"] = json!(SKU);
     assert_eq!(service.by_hand(None, &more).await.body["unknown_fields"], json!(["sku"]));
-    let url = format!("{}/api/v1/receipts", service.doors.api);
+    let url = format!("{}/api/v1/receipts", service.addresses.api);
     assert_eq!(world.post(&url, VIEWER_TOKEN, None, &body(json!(1))).await.problem(), "forbidden");
     assert_eq!(world.post(&url, "wrong", None, &body(json!(1))).await.problem(), "unauthorized");
-    let public = format!("{}/api/v1/receipts", service.doors.public);
+    let public = format!("{}/api/v1/receipts", service.addresses.public);
     assert_eq!(world.post(&public, OPERATOR_TOKEN, None, &body(json!(1))).await.problem(), "not-found");
     world.cancel(request_id).await;
     let cancelled = service.by_hand(None, &body(json!(1))).await;
@@ -195,7 +195,7 @@ async fn an_accepted_excess_counts_toward_its_request_once() {
     assert_eq!((over.received(), &over.body["quarantined"]), (("received", 100), &json!(30)));
     let id = service.newest_entry().await;
     let body = json!({"reason": "counted: 30 more in the truck"});
-    // At once, twice: one of them is too late.
+    // Of two concurrent acceptances, one is too late.
     let answers = futures::future::join_all((0..2).map(|_| service.judge(&id, "accept", &body))).await;
     let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
     assert_eq!((accepted.len(), refused[0].problem()), (1, "conflict"));
@@ -205,12 +205,12 @@ async fn an_accepted_excess_counts_toward_its_request_once() {
     assert_eq!((&entry["id"], &entry["status"]), (&json!(id), &json!("accepted")));
     assert_eq!((&entry["decided_by"], &entry["decision_reason"]), (&json!("kim"), &body["reason"]));
     assert!(entry["decided_at"].as_str().unwrap().ends_with('Z'));
-    let receipts = world.get(&format!("{}/api/v1/receipts", service.doors.api), Some(VIEWER_TOKEN)).await;
+    let receipts = world.get(&format!("{}/api/v1/receipts", service.addresses.api), Some(VIEWER_TOKEN)).await;
     let receipt = &receipts.body["items"][0];
     assert_eq!((&receipt["id"], &receipt["quantity"]), (&entry["receipt_id"], &json!(30)));
     assert_eq!((&receipt["delivery_id"], &receipt["booked_by"]), (&json!("d"), &json!("kim")));
     assert_eq!((world.rows().await, world.received(request_id).await), ([2, 1, 1], 130));
-    // The delivery told again is answered as ever; the request is full.
+    // A repetition of the delivery gets the usual answer; the request is complete.
     assert_eq!(service.call(&token, &part("d", 130)).await.received(), ("duplicate", 100));
     assert_eq!(service.call(&token, &part("e", 1)).await.quarantined(), "nothing-open");
     let full = json!({"request_id": request_id, "quantity": 1, "reason": "x"});
@@ -241,7 +241,7 @@ async fn goods_of_cancelled_complete_and_expired_requests_can_be_accepted() {
     let reason = json!({"reason": "it came all the same"});
     assert_eq!(service.judge(&service.newest_entry().await, "accept", &reason).await.status, 200);
     assert_eq!(world.received(cancelled).await, 30);
-    // A delivery that was accepted and comes again is not booked again.
+    // An accepted delivery that is repeated is not booked again.
     assert_eq!(service.call(&token, &part("b", 20)).await.quarantined(), "cancelled");
 
     let token = world.sign(&claims(complete, 10));
@@ -293,7 +293,7 @@ async fn of_two_products_one_is_chosen_and_another_one_does_not_count() {
     world.each_receipt_was_told_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
 
-    // Someone changes what came: no entry speaks of that product.
+    // Someone changes the product of a receipt: no entry names that product.
     world.sql.execute("UPDATE receipts SET sku = 'CP-3' WHERE quantity = 40", &[]).await.unwrap();
     assert_eq!(service.broken_rules().await, ["a-receipt-is-for-its-request"]);
     service.stop().await;
@@ -332,7 +332,7 @@ async fn what_is_discarded_is_never_booked() {
     let id = service.newest_entry().await;
     let reason = json!({"reason": "told twice, one truck came"});
     for verb in ["accept", "discard"] {
-        let url = format!("{}/api/v1/quarantine/{id}/{verb}", service.doors.api);
+        let url = format!("{}/api/v1/quarantine/{id}/{verb}", service.addresses.api);
         assert_eq!(world.post(&url, VIEWER_TOKEN, None, &reason).await.problem(), "forbidden");
         let unknown = RequestId::generate().to_string();
         assert_eq!(service.judge(&unknown, verb, &reason).await.problem(), "not-found");
@@ -348,10 +348,10 @@ async fn what_is_discarded_is_never_booked() {
         let again = service.judge(&id, verb, &reason).await;
         assert_eq!((again.problem(), &again.body["entry_status"]), ("conflict", &json!("discarded")));
     }
-    // The factory is told the same as before, and no second entry is made.
+    // The factory gets the same answer as before, and no second entry is made.
     assert_eq!(service.call(&token, &part("b", 100)).await.quarantined(), "nothing-open");
     assert_eq!((world.rows().await, world.received(request_id).await), ([1, 2, 1], 100));
-    let url = format!("{}/api/v1/audit-log", service.doors.api);
+    let url = format!("{}/api/v1/audit-log", service.addresses.api);
     let log = world.get(&url, Some(VIEWER_TOKEN)).await;
     let actions = log.body["items"].as_array().unwrap();
     assert_eq!((actions.len(), &actions[0]["action"]), (1, &json!("quarantine.discard")));

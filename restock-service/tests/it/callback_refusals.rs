@@ -1,4 +1,4 @@
-//! What is refused: nothing is kept, and everything is told apart.
+//! Refused callbacks: nothing is kept, and each reason is distinguishable.
 
 use jaego_contracts::callback::CallbackSigner;
 use jaego_contracts::factory;
@@ -38,7 +38,7 @@ async fn what_is_no_callback_leaves_nothing() {
     assert_eq!(service.call(&unknown, &part("a", 1)).await.problem(), "invalid-callback-token");
     assert_eq!(service.call(&changed, &part("a", 1)).await.problem(), "invalid-callback-token");
 
-    let answer = world.get(&format!("{}/callbacks/v1/restocks/{token}", service.doors.public), None).await;
+    let answer = world.get(&format!("{}/callbacks/v1/restocks/{token}", service.addresses.public), None).await;
     assert_eq!((answer.status, answer.problem()), (405, "method-not-allowed"));
     assert!(!answer.body.to_string().contains(&token), "{answer:?}");
 
@@ -77,7 +77,7 @@ async fn a_source_that_is_not_on_the_list_is_refused() {
     }
     let answer = service.call(&token, &part("a", 100)).await;
     assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"));
-    // The address is judged before the body is.
+    // The address is checked before the body.
     let answer = service.call_with(&token, &[], "nonsense").await;
     assert_eq!(answer.status, 403);
     assert_eq!(world.rows().await, [0, 0, 0]);
@@ -106,7 +106,7 @@ async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
         let answer = from(address).await;
         assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"), "{address}");
     };
-    // A factory that is not known here, and so has no list.
+    // The factory is unknown here, and so has no list.
     for elsewhere in ["198.51.100.7", "192.0.2.1, 198.51.100.7", "nonsense", "2001:db9::1"] {
         refused(elsewhere).await;
     }
@@ -114,7 +114,7 @@ async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
     assert_eq!(world.rows().await, [0, 0, 0]);
     assert_eq!(from("2001:db8::7").await.received(), ("received", 100));
 
-    // Its own list narrows, and does not widen.
+    // The factory's own list narrows the general one and does not widen it.
     let own = factory_changed(1, &["192.0.2.8/29", "198.51.100.0/24"]);
     world.publish(&factory::CHANGED, TraceContext::new_root(), &own).await;
     world.wait_for_number("SELECT count(*) FROM factories", 1).await;

@@ -1,4 +1,4 @@
-//! The callback's table of CONTRACTS.md, row by row, through HTTP, with the rows it leaves.
+//! The table of callbacks in CONTRACTS.md, row by row, through HTTP, with the rows it leaves.
 
 use chrono::{Duration, Utc};
 use jaego_contracts::ids::RequestId;
@@ -64,7 +64,7 @@ async fn parts_with_names_are_received_one_by_one() {
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));
     assert_eq!(service.call(&token, &part("b", 40)).await.received(), ("received", 40));
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("duplicate", 40));
-    // By another attempt's token of the same request, and by the header.
+    // The same delivery again, with another attempt's token for the same request and with the header.
     let other = world.sign(&claims(request_id, 100));
     assert_eq!(service.call(&other, &part("a", 40)).await.received(), ("duplicate", 40), "it counts once");
     let body = json!({"MessageAttributeProductCnt": 15}).to_string();
@@ -107,18 +107,18 @@ async fn without_a_name_it_is_never_guessed() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let count = |count: i64| json!({"MessageAttributeProductCnt": count});
-    // It would still fit: the same again, or the second half?
+    // It would still fit, so it may be a repetition or the second half.
     let token = world.token(100);
     assert_eq!(service.call(&token, &count(50)).await.received(), ("received", 50));
     assert_eq!(service.call(&token, &count(50)).await.quarantined(), "ambiguous-delivery");
     assert_eq!(service.call(&token, &count(50)).await.quarantined(), "ambiguous-delivery");
     assert_eq!(world.rows().await, [1, 1, 1]);
-    // It would not fit any more: the same again.
+    // It would no longer fit, so it is a repetition.
     let token = world.token(100);
     assert_eq!(service.call(&token, &count(60)).await.received(), ("received", 60));
     assert_eq!(service.call(&token, &count(60)).await.received(), ("duplicate", 60));
     assert_eq!(world.rows().await, [2, 2, 1]);
-    // Another count is the same delivery, told otherwise.
+    // Another count contradicts the first report of the same delivery.
     assert_eq!(service.call(&token, &count(40)).await.quarantined(), "ambiguous-delivery");
     assert_eq!(service.call(&token, &count(40)).await.quarantined(), "ambiguous-delivery");
     assert_eq!(world.rows().await, [2, 2, 2]);
@@ -138,7 +138,7 @@ async fn nothing_open_and_expired_wait_for_an_operator() {
         assert_eq!(service.call(&two, &echo("100", &two)).await.quarantined(), "nothing-open");
     }
     assert_eq!(world.rows().await, [1, 2, 1]);
-    // A token whose time is over.
+    // An expired token.
     let mut late_claims = claims(RequestId::generate(), 100);
     late_claims.exp = (Utc::now() - Duration::seconds(1)).timestamp();
     let late = world.sign(&late_claims);
@@ -172,7 +172,7 @@ async fn another_product_or_factory_is_a_conflict_and_kept_once() {
     let kept = "SELECT count(*) FROM quarantine WHERE reason = 'callback-mismatch' AND quantity = 100 \
         AND (claimed_product = 'CP-1' OR claimed_factory = 'FF-1') AND sku = 'CP-502101' AND factory_id = 'FF-500293'";
     assert_eq!(world.number(kept).await, 2);
-    // What is told rightly afterwards is taken.
+    // A correct repetition is taken.
     assert_eq!(service.call(&token, &echo("100", &token)).await.received(), ("received", 100));
     service.stop().await;
 }
@@ -205,7 +205,7 @@ async fn an_unusable_count_is_named_and_kept_once() {
             let detail = answer.body["detail"].clone();
             assert_eq!(first.get_or_insert(detail.clone()), &detail);
         }
-        // `{}` and null say the same.
+        // `{}` and null are equivalent.
         let entries = if index == 1 { 1 } else { index - 1 };
         assert_eq!(world.rows().await, [0, 0, entries], "{body}");
     }

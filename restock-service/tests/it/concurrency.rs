@@ -11,7 +11,7 @@ use testkit::wait_until;
 use crate::consumers::{cancelled, requested};
 use crate::harness::{Answer, SOON, Service, claims, echo, part};
 
-/// A busy machine takes its time: what is tested is not how soon it gives up.
+/// Long timeouts for a busy machine: giving up early is not what is tested.
 const PATIENT: &[(&str, &str)] = &[("DATABASE__WAIT_TIMEOUT_MS", "30000"), ("DATABASE__STATEMENT_TIMEOUT_MS", "30000")];
 
 fn statuses(answers: &[Answer], status: &str) -> usize {
@@ -29,7 +29,7 @@ async fn many_identical_callbacks_make_one_receipt() {
     assert!(answers.iter().all(|answer| answer.body["receipt_id"] == answers[0].body["receipt_id"]));
     assert_eq!(service.world.rows().await, [1, 1, 0]);
     service.world.wait_for_depth("sales.stock-received", 1).await;
-    // It is deleted after the broker has confirmed it.
+    // The event is deleted after the broker has confirmed it.
     wait_until("the outbox to be empty", SOON, || async {
         let left = service.world.number("SELECT count(*) FROM outbox").await;
         if left == 0 { Ok(()) } else { Err(left) }
@@ -50,7 +50,7 @@ async fn parts_by_several_tokens_never_exceed_the_request() {
         async move { service.call(token, &body).await }
     });
     let answers = join_all(calls).await;
-    // 14 parts of 7 fit wholly, 2 units of the 15th, nothing is open for the others.
+    // 14 parts of 7 fit completely and 2 units of the 15th; nothing is open for the others.
     assert_eq!((statuses(&answers, "received"), statuses(&answers, "quarantined")), (15, 17));
     assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 100);
     assert_eq!(world.number("SELECT received FROM production_requests").await, 100);
@@ -67,19 +67,19 @@ async fn two_processes_that_hear_of_one_request_at_once_book_each_unit_once() {
     let world = &service.world;
     let settings = [PATIENT, &[("TELEMETRY__LOG", "info")]].concat();
     let (mut process, second) = world.spawn(folder.path().join("second.log"), &settings).await;
-    let doors = [&service.doors, &second];
+    let addresses = [&service.addresses, &second];
     for round in 0..12_usize {
         let request_id = RequestId::generate();
-        // Two attempts, each part told by both, at both doors; the event that makes the request, an operator, and in
-        // some rounds the end of the request come in between.
+        // Two attempts, with each part reported by both, on both listeners. The event that makes the request, an
+        // operator, and in some rounds the end of the request come in between.
         let tokens = [0, 1].map(|_| world.sign(&claims(request_id, 100)));
         let calls = (0..16_usize).map(|index| {
-            let (door, token) = (doors[(index / 4) % 2], &tokens[index / 8]);
+            let (door, token) = (addresses[(index / 4) % 2], &tokens[index / 8]);
             let body = part(&format!("part-{}", index % 4), 25);
             async move { world.call(door, token, &body).await }
         });
         let body = json!({"request_id": request_id, "quantity": 30, "reason": "race"});
-        let by_hand = doors.map(|door| world.post_to(door, "/api/v1/receipts", &body));
+        let by_hand = addresses.map(|door| world.post_to(door, "/api/v1/receipts", &body));
         let events = async {
             world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(request_id, 100)).await;
             if round % 3 == 2 {
@@ -101,12 +101,12 @@ async fn two_processes_that_hear_of_one_request_at_once_book_each_unit_once() {
                      GROUP BY delivery_id HAVING count(*) > 1) AS twice";
         assert_eq!(world.number(&of(twice)).await, 0, "round {round}");
 
-        // What waits for a person is accepted once.
+        // A quarantined delivery is accepted once.
         assert_eq!(world.call(&second, &tokens[0], &json!({"OrderStockCnt": 0})).await.problem(), "invalid-count");
         let waiting = of("SELECT id::text FROM quarantine WHERE request_id = $1 AND reason = 'invalid-count'");
         let entry: String = world.sql.query_one(&waiting, &[]).await.unwrap().get(0);
         let (path, body) = (format!("/api/v1/quarantine/{entry}/accept"), json!({"reason": "race", "quantity": 1}));
-        let accepts = doors.map(|door| world.post_to(door, &path, &body));
+        let accepts = addresses.map(|door| world.post_to(door, &path, &body));
         let statuses: Vec<u16> = join_all(accepts).await.iter().map(|answer| answer.status).collect();
         assert!(statuses == [200, 409] || statuses == [409, 200], "round {round}: {statuses:?}");
     }

@@ -1,4 +1,4 @@
-//! What is learned from the broker.
+//! Messages consumed from the broker.
 
 use chrono::Utc;
 use jaego_contracts::factory;
@@ -57,7 +57,7 @@ async fn a_request_that_comes_after_its_callback_changes_nothing_that_was_writte
     let token = world.sign(&claims(request_id, 100));
     assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
     let trace = TraceContext::new_root();
-    // Another quantity, to see that it is not taken over; and twice.
+    // Published twice, with another quantity to see that it is not adopted.
     for _ in 0..2 {
         world.publish(&production::REQUESTED, trace, &requested(request_id, 99)).await;
     }
@@ -80,7 +80,7 @@ async fn what_comes_for_a_cancelled_request_waits_for_an_operator() {
         world.publish(&production::CANCELLED, TraceContext::new_root(), &cancelled(request_id, 100)).await;
     }
     world.wait_for_number("SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL", 2).await;
-    // Heard of late: it stays cancelled.
+    // The request arrives after its cancellation and stays cancelled.
     world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(unheard, 100)).await;
     let complete =
         "SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL AND requested_at IS NOT NULL";
@@ -108,7 +108,7 @@ async fn a_factorys_older_revision_is_ignored() {
     world.wait_for_number(sources, 1).await;
     publish(4, &["198.51.100.0/24"]).await;
     publish(5, &[]).await;
-    // Messages of a queue are handled in order: when this one is there, those were handled.
+    // Messages of a queue are handled in order: once this one has an effect, the earlier ones were handled.
     let other = FactoryChanged { factory_id: "FF-2".parse().unwrap(), ..factory_changed(1, &["10.0.0.1"]) };
     world.publish(&factory::CHANGED, TraceContext::new_root(), &other).await;
     world.wait_for_number("SELECT count(*) FROM factories WHERE callback_sources = '{10.0.0.1/32}'", 1).await;
@@ -150,7 +150,7 @@ async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
     for (_, body, queue, reason) in &cases {
         wait_until(&format!("{reason} of {queue}"), SOON, async || {
             let letters = world
-                .get(&format!("{}/api/v1/dead-letters?queue={queue}", service.doors.api), Some(VIEWER_TOKEN))
+                .get(&format!("{}/api/v1/dead-letters?queue={queue}", service.addresses.api), Some(VIEWER_TOKEN))
                 .await
                 .body;
             let is_it = |letter: &&serde_json::Value| {

@@ -1,4 +1,4 @@
-//! From the receipt to the broker, whatever happens in between.
+//! From the receipt to the broker, with failures in between.
 
 use jaego_contracts::ids::RequestId;
 use jaego_contracts::production;
@@ -84,7 +84,7 @@ async fn without_a_broker_callbacks_are_taken_and_events_kept() {
     let service = Service::start(&[NO_BROKER]).await;
     let readiness = async |service: &Service, wanted: u16| {
         wait_until("readiness", SOON, async || {
-            let ready = service.world.get(&format!("{}/readyz", service.doors.admin), None).await;
+            let ready = service.world.get(&format!("{}/readyz", service.addresses.admin), None).await;
             let is_asked = !ready.body["checks"]["topology"].to_string().contains("not checked");
             if ready.status == wanted && is_asked { Ok(ready) } else { Err(ready) }
         })
@@ -94,7 +94,7 @@ async fn without_a_broker_callbacks_are_taken_and_events_kept() {
     assert!(waiting.contains("jaegoctl topology apply"), "{waiting}");
     let service = service.stop().await.start(&[]).await;
     readiness(&service, 200).await;
-    // ... and one that has had them goes on without, in every new process.
+    // ... and one that has had them works without them, in every new process.
     let service = service.stop().await.start(&[NO_BROKER]).await;
     let world = &service.world;
     for _ in 0..3 {
@@ -117,18 +117,18 @@ async fn without_a_broker_callbacks_are_taken_and_events_kept() {
 async fn killed_between_answer_and_publication_the_event_is_published_by_the_next_process() {
     let world = World::new().await;
     let logs = tempfile::tempdir().unwrap();
-    let (mut process, doors) =
+    let (mut process, addresses) =
         world.spawn(logs.path().join("first.log"), &[NO_BROKER, ("TELEMETRY__LOG", "info")]).await;
     let token = world.token(100);
-    let first = world.call(&doors, &token, &echo("100", &token)).await;
+    let first = world.call(&addresses, &token, &echo("100", &token)).await;
     assert_eq!(first.received(), ("received", 100));
     process.kill9().unwrap();
     assert_eq!(world.number("SELECT count(*) FROM outbox").await, 1);
 
-    let (process, doors) = world.spawn(logs.path().join("second.log"), &[("TELEMETRY__LOG", "info")]).await;
+    let (process, addresses) = world.spawn(logs.path().join("second.log"), &[("TELEMETRY__LOG", "info")]).await;
     let events = events(&world, 1).await;
     assert_eq!(events[0].0["data"]["receipt_id"], first.body["receipt_id"]);
-    let again = world.call(&doors, &token, &echo("100", &token)).await;
+    let again = world.call(&addresses, &token, &echo("100", &token)).await;
     assert_eq!((again.received(), &again.body["receipt_id"]), (("duplicate", 100), &first.body["receipt_id"]));
     world.wait_for_number("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(world.surroundings.vhost.depth("sales.stock-received").await.unwrap(), 1);

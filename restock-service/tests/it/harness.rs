@@ -1,4 +1,4 @@
-//! One service under test with everything around it.
+//! One service under test with its surroundings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use testkit::wait_until;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 
-/// Longest wait for an effect.
+/// Maximum wait for an effect.
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 pub(crate) const SKU: &str = "CP-502101";
 pub(crate) const FACTORY: &str = "FF-500293";
-/// Nobody listens here.
+/// No one listens at this address.
 pub(crate) const NO_BROKER: (&str, &str) = ("AMQP__URL", "amqp://nobody:x@127.0.0.1:1/x");
 
 /// The surroundings, without a running service.
@@ -40,18 +40,16 @@ pub(crate) struct World {
 pub(crate) struct Service {
     pub(crate) world: World,
     running: Running,
-    pub(crate) doors: Doors,
+    pub(crate) addresses: Addresses,
 }
 
-/// Where a service listens.
 #[derive(Debug, Clone)]
-pub(crate) struct Doors {
+pub(crate) struct Addresses {
     pub(crate) api: String,
     pub(crate) public: String,
     pub(crate) admin: String,
 }
 
-/// What a service answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -60,7 +58,7 @@ pub(crate) struct Answer {
 }
 
 impl World {
-    /// With an empty, migrated database.
+    /// Creates an empty, migrated database.
     pub(crate) async fn new() -> Self {
         let surroundings = Surroundings::new().await;
         let service = surroundings.service(User::Restock).await;
@@ -90,16 +88,16 @@ impl World {
 
     pub(crate) async fn start(self, changed: &[(&str, &str)]) -> Service {
         let running = app::start(self.settings(changed)).await.unwrap();
-        let doors = Doors {
+        let addresses = Addresses {
             api: format!("http://{}", running.listeners.api),
             public: format!("http://{}", running.listeners.public),
             admin: format!("http://{}", running.listeners.admin),
         };
-        Service { world: self, running, doors }
+        Service { world: self, running, addresses }
     }
 
     /// The real program, as a process of its own.
-    pub(crate) async fn spawn(&self, log: PathBuf, changed: &[(&str, &str)]) -> (Process, Doors) {
+    pub(crate) async fn spawn(&self, log: PathBuf, changed: &[(&str, &str)]) -> (Process, Addresses) {
         let mut changed = changed.to_vec();
         changed.push(("TELEMETRY__LOG_FORMAT", "json"));
         let process = Spec::new("restock-service", env!("CARGO_BIN_EXE_restock-service"), &log)
@@ -107,15 +105,15 @@ impl World {
             .envs(self.env(&changed))
             .spawn()
             .unwrap();
-        let doors = wait_until("the line `listening`", SOON, async || {
+        let addresses = wait_until("the line `listening`", SOON, async || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let line = lines.find(|line| line["message"] == "listening")?;
             let door = |name: &str| Some(format!("http://{}", line[name].as_str()?));
-            Some(Doors { api: door("api")?, public: door("public")?, admin: door("admin")? })
+            Some(Addresses { api: door("api")?, public: door("public")?, admin: door("admin")? })
         })
         .await;
-        (process, doors)
+        (process, addresses)
     }
 
     pub(crate) fn sign(&self, claims: &CallbackClaims) -> String {
@@ -127,18 +125,18 @@ impl World {
         self.sign(&claims(RequestId::generate(), quantity))
     }
 
-    pub(crate) async fn call(&self, doors: &Doors, token: &str, body: &Value) -> Answer {
-        self.call_with(doors, token, &[], body.to_string()).await
+    pub(crate) async fn call(&self, addresses: &Addresses, token: &str, body: &Value) -> Answer {
+        self.call_with(addresses, token, &[], body.to_string()).await
     }
 
     pub(crate) async fn call_with(
         &self,
-        doors: &Doors,
+        addresses: &Addresses,
         token: &str,
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> Answer {
-        let mut request = self.client.post(format!("{}/callbacks/v1/restocks/{token}", doors.public));
+        let mut request = self.client.post(format!("{}/callbacks/v1/restocks/{token}", addresses.public));
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
         }
@@ -156,23 +154,22 @@ impl World {
         read(request.send().await.unwrap()).await
     }
 
-    /// A JSON body, as an operator sends one.
+    /// Sends a JSON body as an operator.
     pub(crate) async fn post(&self, url: &str, bearer: &str, key: Option<&str>, body: &Value) -> Answer {
         let request = self.client.post(url).bearer_auth(bearer).header("content-type", "application/json");
         let request = if let Some(key) = key { request.header("idempotency-key", key) } else { request };
         read(request.body(body.to_string()).send().await.unwrap()).await
     }
 
-    /// The same at one of several processes, as an operator.
-    pub(crate) async fn post_to(&self, doors: &Doors, path: &str, body: &Value) -> Answer {
-        self.post(&format!("{}{path}", doors.api), OPERATOR_TOKEN, None, body).await
+    /// Sends the same to one of several processes, as an operator.
+    pub(crate) async fn post_to(&self, addresses: &Addresses, path: &str, body: &Value) -> Answer {
+        self.post(&format!("{}{path}", addresses.api), OPERATOR_TOKEN, None, body).await
     }
 
     pub(crate) async fn text(&self, url: &str) -> String {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
-    /// One number out of the database.
     pub(crate) async fn number(&self, query: &str) -> i64 {
         self.number_of(query, &[]).await
     }
@@ -202,7 +199,7 @@ impl World {
         assert!(vhost.broker().publish(&vhost.name, "jaego.events", routing_key, &properties, body).await.unwrap());
     }
 
-    /// Waits until so many messages are in a queue.
+    /// Waits until a queue holds this many messages.
     pub(crate) async fn wait_for_depth(&self, queue: &str, depth: u32) {
         wait_until(&format!("{depth} in {queue}"), SOON, async || match self.surroundings.vhost.depth(queue).await {
             Ok(seen) if seen == depth => Ok(()),
@@ -211,7 +208,7 @@ impl World {
         .await;
     }
 
-    /// Waits until a query answers this number.
+    /// Waits until a query returns this number.
     pub(crate) async fn wait_for_number(&self, query: &str, expected: i64) {
         wait_until(query, SOON, async || {
             let seen = self.number(query).await;
@@ -227,26 +224,26 @@ impl Service {
     }
 
     pub(crate) async fn call(&self, token: &str, body: &Value) -> Answer {
-        self.world.call(&self.doors, token, body).await
+        self.world.call(&self.addresses, token, body).await
     }
 
-    /// A call that is on its way while the test goes on.
+    /// Starts a call that stays in flight while the test goes on.
     pub(crate) fn begin_call(&self, token: &str, body: &Value) -> JoinHandle<Answer> {
-        let request = self.world.client.post(format!("{}/callbacks/v1/restocks/{token}", self.doors.public));
+        let request = self.world.client.post(format!("{}/callbacks/v1/restocks/{token}", self.addresses.public));
         let request = request.header("content-type", "application/json").body(body.to_string());
         tokio::spawn(async move { read(request.send().await.unwrap()).await })
     }
 
-    /// The value of a metric without labels of its own; 0 while it is not there.
+    /// The value of a metric without labels of its own; 0 if there is no such metric.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let text = self.world.text(&format!("{}/metrics", self.doors.admin)).await;
+        let text = self.world.text(&format!("{}/metrics", self.addresses.admin)).await;
         let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Callbacks that came to this, as they are counted.
+    /// The counter of callbacks with this outcome.
     pub(crate) async fn outcomes(&self, outcome: &str) -> u64 {
-        let text = self.world.text(&format!("{}/metrics", self.doors.admin)).await;
+        let text = self.world.text(&format!("{}/metrics", self.addresses.admin)).await;
         let label = format!("outcome=\"{outcome}\"");
         let line = text.lines().find(|line| line.starts_with("jaego_callbacks_total") && line.contains(&label));
         line.and_then(|line| line.rsplit(' ').next()).map_or(0, |value| value.parse().unwrap())
@@ -258,7 +255,7 @@ impl Service {
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> Answer {
-        self.world.call_with(&self.doors, token, headers, body).await
+        self.world.call_with(&self.addresses, token, headers, body).await
     }
 
     pub(crate) async fn stop(self) -> World {
@@ -268,7 +265,7 @@ impl Service {
 }
 
 impl Answer {
-    /// The problem's slug; an answer that is no problem has none.
+    /// The problem's slug. Panics if the answer is not a complete problem.
     pub(crate) fn problem(&self) -> &str {
         let is_problem = self.headers.get("content-type").is_some_and(|value| value == "application/problem+json");
         let slug = self.body["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/"));
@@ -316,7 +313,7 @@ pub(crate) fn echo(count: &str, token: &str) -> Value {
     })
 }
 
-/// A callback that says how many, and which delivery it is.
+/// A callback with a count and a delivery id.
 pub(crate) fn part(id: &str, count: i64) -> Value {
     json!({"MessageAttributeProductCnt": count, "DeliveryId": id})
 }

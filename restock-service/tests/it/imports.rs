@@ -1,4 +1,4 @@
-//! The import rule.
+//! Checks the allowed imports between modules.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Callbacks that are taken together.
+//! Callbacks that are taken in batches.
 
 use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
@@ -8,12 +8,13 @@ use tokio_postgres::Client;
 
 use crate::harness::{Answer, FACTORY, SOON, Service, claims, connect, part};
 
-/// A busy machine takes its time: what is tested is not how soon a statement is given up.
+/// A long timeout for a busy machine: giving up early is not what is tested.
 const PATIENT: (&str, &str) = ("DATABASE__STATEMENT_TIMEOUT_MS", "60000");
+const NO_LOCK_LIMIT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT_MS", "0");
 
-/// While somebody has the table, the worker is busy with the batch that it has, and others gather.
+/// Locks the table: the worker stays busy with its batch while others gather.
 async fn hold_table(service: &Service) -> Client {
-    // The books are audited at the start, and would wait for the table, too.
+    // The audit at the start would wait for the table, too.
     wait_until("the first audit", SOON, async || {
         (service.metric("jaego_audit_completed_timestamp_seconds").await > 0.0).then_some(())
     })
@@ -23,7 +24,7 @@ async fn hold_table(service: &Service) -> Client {
     holder
 }
 
-/// Waits until so many of the service's statements wait for a lock.
+/// Waits until this many of the service's statements wait for a lock.
 async fn wait_for_blocked(service: &Service, number: i64) {
     let blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND wait_event_type = 'Lock' AND application_name = 'restock-service'";
@@ -38,7 +39,7 @@ async fn wait_for_waiting(service: &Service, number: u32) {
     .await;
 }
 
-/// A batch of one that waits for the table.
+/// Starts a batch of one that waits for the table.
 async fn busy_worker(service: &Service) -> JoinHandle<Answer> {
     let call = service.begin_call(&service.world.token(1), &part("busy", 1));
     wait_for_blocked(service, 1).await;
@@ -51,7 +52,7 @@ async fn batches(service: &Service) -> (f64, f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
-    let service = Service::start(&[PATIENT]).await;
+    let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
@@ -108,7 +109,8 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_queue_callbacks_wait_for_a_place() {
-    let service = Service::start(&[PATIENT, ("INTAKE__QUEUE_MAX", "2"), ("INTAKE__BATCH_MAX", "1")]).await;
+    let service =
+        Service::start(&[PATIENT, NO_LOCK_LIMIT, ("INTAKE__QUEUE_MAX", "2"), ("INTAKE__BATCH_MAX", "1")]).await;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
     let waiting = [1, 2, 3, 4].map(|_| service.begin_call(&service.world.token(5), &part("a", 5)));
@@ -124,11 +126,11 @@ async fn beyond_the_queue_callbacks_wait_for_a_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_that_the_store_cannot_take_does_not_hurt_its_batch() {
-    let service = Service::start(&[PATIENT]).await;
+    let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
-    // PostgreSQL's text has no NUL.
+    // PostgreSQL's type text cannot hold NUL.
     let mut poison = claims(RequestId::generate(), 5);
     poison.jti = "a\0b".to_owned();
     let poison = world.sign(&poison);
@@ -153,10 +155,10 @@ async fn a_callback_that_the_store_cannot_take_does_not_hurt_its_batch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_before_it_is_durable() {
-    let service = Service::start(&[PATIENT]).await;
+    let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let holder = connect(&world.service.database.url).await;
-    // The commit waits for the holder; later it fails.
+    // The commit waits for the holder of the lock; later it fails.
     let slow = "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS \
                 $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$; \
                 CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON receipts DEFERRABLE INITIALLY DEFERRED \
@@ -177,7 +179,7 @@ async fn nothing_is_answered_before_it_is_durable() {
     holder.batch_execute(failing).await.unwrap();
     let answer = service.call(&world.token(5), &part("a", 5)).await;
     assert_eq!((answer.status, answer.problem()), (500, "internal"));
-    // It is not tried again, because the store would never take it: an operator hears of it.
+    // It is not retried, because the store would never take it; it is recorded for an operator.
     world.wait_for_number("SELECT count(*) FROM quarantine WHERE reason = 'lost'", 1).await;
     assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 5);
     service.stop().await;
@@ -185,7 +187,7 @@ async fn nothing_is_answered_before_it_is_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_holds_a_request_keeps_only_its_own_callbacks_waiting() {
-    let service = Service::start(&[PATIENT]).await;
+    let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let held = world.token(100);
     assert_eq!(service.call(&held, &part("a", 40)).await.received(), ("received", 40));
@@ -207,7 +209,7 @@ async fn who_holds_a_request_keeps_only_its_own_callbacks_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goods_are_booked_though_their_sender_has_gone() {
-    let service = Service::start(&[PATIENT]).await;
+    let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
     let gone = service.begin_call(&service.world.token(7), &part("a", 7));
@@ -223,7 +225,8 @@ async fn goods_are_booked_though_their_sender_has_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_taken_in_time_is_answered_503_and_booked_all_the_same() {
     let few = [("INTAKE__QUEUE_MAX", "1"), ("INTAKE__BATCH_MAX", "1")];
-    let service = Service::start(&[&[PATIENT, ("CALLBACK__HOLD_MS", "100")], few.as_slice()].concat()).await;
+    let service =
+        Service::start(&[&[PATIENT, NO_LOCK_LIMIT, ("CALLBACK__HOLD_MS", "100")], few.as_slice()].concat()).await;
     let world = &service.world;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
@@ -242,7 +245,7 @@ async fn what_is_not_taken_in_time_is_answered_503_and_booked_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_sources_that_another_replica_has_heard_of_holds_at_once() {
-    let service = Service::start(&[PATIENT]).await;
+    let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let token = world.token(100);
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));

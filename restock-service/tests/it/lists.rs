@@ -1,4 +1,4 @@
-//! What operators read.
+//! The operators' lists.
 
 use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
@@ -15,7 +15,7 @@ async fn receipts_are_paged_newest_first() {
         let answer = service.call(&token, &part(id, count)).await;
         expected.insert(0, answer.body["receipt_id"].clone());
     }
-    let url = format!("{}/api/v1/receipts", service.doors.api);
+    let url = format!("{}/api/v1/receipts", service.addresses.api);
     let page = world.get(&format!("{url}?limit=2"), Some(VIEWER_TOKEN)).await;
     assert_eq!(page.status, 200, "{page:?}");
     let cursor = page.body["next_cursor"].as_str().unwrap();
@@ -44,7 +44,7 @@ async fn the_quarantine_shows_what_came_without_its_token() {
     body["MessageAttributeProductId"] = json!("CP-1");
     service.call(&token, &body).await;
     service.call(&token, &part("d", 130)).await;
-    let url = format!("{}/api/v1/quarantine", service.doors.api);
+    let url = format!("{}/api/v1/quarantine", service.addresses.api);
     let page = world.get(&url, Some(VIEWER_TOKEN)).await;
     let items = page.body["items"].as_array().unwrap();
     assert_eq!(items.len(), 2);
@@ -64,23 +64,23 @@ async fn operators_endpoints_want_a_token_and_are_not_public() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     for path in ["/api/v1/receipts", "/api/v1/quarantine"] {
-        let api = format!("{}{path}", service.doors.api);
+        let api = format!("{}{path}", service.addresses.api);
         assert_eq!(world.get(&api, None).await.problem(), "unauthorized");
         assert_eq!(world.get(&api, Some("wrong")).await.status, 401);
         assert_eq!(world.get(&api, Some(VIEWER_TOKEN)).await.body, json!({"items": [], "next_cursor": null}));
-        let public = world.get(&format!("{}{path}", service.doors.public), Some(VIEWER_TOKEN)).await;
+        let public = world.get(&format!("{}{path}", service.addresses.public), Some(VIEWER_TOKEN)).await;
         assert_eq!(public.problem(), "not-found");
     }
-    // The callback is on both doors.
-    let doors = crate::harness::Doors { public: service.doors.api.clone(), ..service.doors.clone() };
-    assert_eq!(world.call(&doors, &world.token(5), &part("a", 5)).await.received(), ("received", 5));
+    // The callback is served by both listeners.
+    let addresses = crate::harness::Addresses { public: service.addresses.api.clone(), ..service.addresses.clone() };
+    assert_eq!(world.call(&addresses, &world.token(5), &part("a", 5)).await.received(), ("received", 5));
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_is_complete_and_true() {
     let service = Service::start(&[]).await;
-    let document = service.world.get(&format!("{}/openapi.json", service.doors.api), None).await.body;
+    let document = service.world.get(&format!("{}/openapi.json", service.addresses.api), None).await.body;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Jaego restock-service");
     // Each of them has a test of its own.
@@ -88,7 +88,7 @@ async fn the_document_is_complete_and_true() {
     for status in ["200", "202", "400", "401", "403", "409", "413", "415", "429", "503"] {
         assert!(answers[status].is_object(), "{status}");
     }
-    let doors = &service.doors;
-    assert_eq!(testkit::openapi::complaints(&doors.api, &doors.public).await, Vec::<String>::new());
+    let addresses = &service.addresses;
+    assert_eq!(testkit::openapi::complaints(&addresses.api, &addresses.public).await, Vec::<String>::new());
     service.stop().await;
 }

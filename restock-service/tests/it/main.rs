@@ -1,4 +1,4 @@
-//! restock-service through its own doors, against real PostgreSQL and RabbitMQ.
+//! restock-service through its listeners, against real PostgreSQL and RabbitMQ.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod by_hand;
@@ -8,6 +8,7 @@ mod concurrency;
 mod consumers;
 mod events;
 mod harness;
+mod held;
 mod imports;
 mod intake;
 mod lists;

@@ -1,8 +1,9 @@
-//! The store is away, or something holds what it needs: no goods are lost.
+//! The store is unavailable, or something holds what a callback needs: no goods are lost.
 
 use std::time::Duration;
 
 use futures::future::join_all;
+use jaego_contracts::ids::RequestId;
 use jaego_pg::migrate;
 use jaego_settings::Settings as _;
 use restock_service::app::IDENTITY;
@@ -12,14 +13,14 @@ use testkit::servers::{PostgresOptions, PostgresServer, find_postgres};
 use testkit::wait_until;
 use tokio_postgres::Client;
 
-use crate::harness::{Answer, SOON, Service, World, connect, part};
+use crate::harness::{Answer, SOON, Service, World, claims, connect, part};
 
-/// The administrator, who decides whether the service's database takes connections.
+/// The administrator, who controls whether the service's database accepts connections.
 async fn administrator(world: &World) -> Client {
     connect(&world.service.database.admin_url).await
 }
 
-/// Ends the service's connections, and lets it make no new ones until [`open`].
+/// Ends the service's connections, and prevents new ones until [`open`].
 async fn shut(admin: &Client, database: &str) {
     admin.batch_execute(&format!("ALTER ROLE {database} NOLOGIN")).await.unwrap();
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'restock-service' \
@@ -43,7 +44,7 @@ async fn callbacks_that_come_while_the_database_is_away_are_booked_when_it_is_ba
     let (admin, role) = (administrator(world).await, role(world).await);
     shut(&admin, &role).await;
     let calls: Vec<_> = (0..40).map(|_| service.begin_call(&world.token(10), &json!({"OrderStockCnt": 10}))).collect();
-    // One of them has found out that the database is away.
+    // One of them has found the database unavailable.
     wait_until("a callback that waits", SOON, async || {
         let seen = service.metric("jaego_callback_batch_size_count").await;
         if seen >= 2.0 { Ok(()) } else { Err(seen) }
@@ -67,7 +68,7 @@ async fn a_callback_whose_request_is_held_for_long_waits_until_it_is_free() {
     let holder = connect(&world.service.database.url).await;
     holder.batch_execute("BEGIN; SELECT * FROM production_requests FOR UPDATE").await.unwrap();
     let begun = service.begin_call(&token, &part("b", 60));
-    // It has been tried, and given up, more than once.
+    // It has been tried and given up more than once.
     wait_until("a second try", SOON, async || {
         let gave_up = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'restock-service' \
                        AND wait_event_type = 'Lock' AND query_start > now() - interval '1 second'";
@@ -103,14 +104,51 @@ async fn callbacks_that_find_no_room_are_in_the_quarantine_when_the_database_is_
     world.wait_for_number(kept, i64::try_from(lost.len()).unwrap()).await;
     let booked = 10 * i64::try_from(6 - lost.len()).unwrap();
     world.wait_for_number("SELECT coalesce(sum(quantity), 0)::int8 FROM receipts", booked).await;
-    // Sent again it is what an operator knows of already; another part of the same request is taken.
+    // A repetition is known to an operator already; another part of the same request is taken.
     assert_eq!(service.call(lost[0], &part("a", 10)).await.quarantined(), "lost");
     world.wait_for_number("SELECT max(times_received) FROM quarantine", 2).await;
     assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, booked);
     service.stop().await;
 }
 
-/// So many callbacks come, one each tenth of a second; PostgreSQL is stopped after some, and started after some more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_callback_whose_request_is_held_keeps_no_other_out_of_the_quarantine_and_bodies_are_kept() {
+    let narrow = [("INTAKE__QUEUE_MAX", "1"), ("INTAKE__BATCH_MAX", "1"), ("CALLBACK__HOLD_MS", "5000")];
+    let service = Service::start(&narrow).await;
+    let world = &service.world;
+    let known = RequestId::generate();
+    let token = world.sign(&claims(known, 100));
+    assert_eq!(service.call(&token, &part("a", 10)).await.received(), ("received", 10));
+    let holder = connect(&world.service.database.url).await;
+    let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{known}' FOR UPDATE");
+    holder.batch_execute(&lock).await.unwrap();
+    let (admin, role) = (administrator(world).await, role(world).await);
+    shut(&admin, &role).await;
+    // Those that fill the worker and the queue, and the lost ones: of the held request, and of others.
+    let mut calls: Vec<_> = (0..2).map(|_| service.begin_call(&world.token(10), &part("f", 10))).collect();
+    wait_until("a full queue", SOON, async || {
+        let seen = service.metric("jaego_callbacks_waiting").await;
+        if seen >= 1.0 { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    calls.push(service.begin_call(&token, &part("b", 10)));
+    calls.extend((0..5).map(|_| service.begin_call(&world.token(10), &part("x", 10))));
+    let unreadable = world.token(10);
+    let lost = service.call_with(&unreadable, &[], "count=10&product=CP-502101").await;
+    assert_eq!((lost.status, lost.problem()), (503, "overloaded"));
+    for call in join_all(calls).await {
+        assert_eq!(call.unwrap().status, 503);
+    }
+
+    open(&admin, &role).await;
+    world.wait_for_number("SELECT count(*) FROM quarantine WHERE reason = 'lost' AND body <> ''", 5).await;
+    world.wait_for_number("SELECT count(*) FROM quarantine WHERE body_bytes IS NOT NULL", 1).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    world.wait_for_number("SELECT count(*) FROM quarantine WHERE reason = 'lost'", 6).await;
+    service.stop().await;
+}
+
+/// Number of callbacks, sent one every 100 ms; PostgreSQL is stopped after some, and started after some more.
 const CALLS: usize = 80;
 const STOPPED_AFTER: usize = 20;
 const STARTED_AFTER: usize = 50;
@@ -147,7 +185,7 @@ async fn no_goods_are_lost_when_postgresql_is_stopped_and_started_under_load() {
         }
     }
     let server = starting.unwrap().await.unwrap().unwrap();
-    // Held until they are booked, or told so late that they are booked after the answer.
+    // Each was held until it was booked, or answered 503 and booked later.
     for call in join_all(calls).await {
         let answer = call.unwrap();
         assert!([200, 503].contains(&answer.status), "{answer:?}");

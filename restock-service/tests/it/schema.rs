@@ -1,4 +1,4 @@
-//! The hand-written schema is the database's, and migrating back leaves nothing.
+//! The hand-written schema matches the database, and migrating back leaves nothing.
 
 use crate::harness::World;
 
@@ -23,7 +23,7 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     let world = World::new().await;
     assert!(differences(&world).await.is_empty(), "{:#?}", differences(&world).await);
     let columns = SCHEMA.matches(" -> ").count();
-    // Step by step: the newest leaves exactly what the one before it made.
+    // Step by step: reverting the newest migration leaves exactly what the previous one made.
     world.sql.batch_execute(DOWN[0]).await.unwrap();
     let differences_of_newest = differences(&world).await;
     assert_eq!(differences_of_newest.len(), 3, "its columns: {differences_of_newest:#?}");

@@ -1,4 +1,4 @@
-//! No token in a table, a log or a metric; and the metric counts what it should.
+//! No table, log or metric holds a token, and the metric counts correctly.
 
 use jaego_contracts::ids::RequestId;
 use serde_json::json;
@@ -10,8 +10,8 @@ async fn a_token_is_kept_nowhere() {
     let world = World::new().await;
     let logs = tempfile::tempdir().unwrap();
     let log = logs.path().join("service.log");
-    // Without a broker: what goes to it stays in the outbox, to be searched.
-    let (process, doors) = world.spawn(log.clone(), &[NO_BROKER, ("TELEMETRY__LOG", "debug")]).await;
+    // Without a broker its events stay in the outbox, where they can be searched.
+    let (process, addresses) = world.spawn(log.clone(), &[NO_BROKER, ("TELEMETRY__LOG", "debug")]).await;
     let own = claims(RequestId::generate(), 100);
     let token = world.sign(&own);
     let url = format!("https://restock.example/callbacks/v1/restocks/{token}");
@@ -19,33 +19,33 @@ async fn a_token_is_kept_nowhere() {
     let mut other_product = echo("100", &token);
     other_product["MessageAttributeProductId"] = json!(url);
     other_product["MessageAttributeRequester"] = json!(format!("call {url} or {token}"));
-    assert_eq!(world.call(&doors, &token, &other_product).await.status, 409);
+    assert_eq!(world.call(&addresses, &token, &other_product).await.status, 409);
     let mut unusable = echo(&url, &token);
     unusable["DeliveryId"] = json!(token);
     unusable[&token] = json!([{"x": token}]);
-    assert_eq!(world.call(&doors, &token, &unusable).await.problem(), "invalid-count");
+    assert_eq!(world.call(&addresses, &token, &unusable).await.problem(), "invalid-count");
     let escaped = echo("30", &token).to_string().replace('/', "\\/").replace("eyJ", "\\u0065yJ");
     let named = [("idempotency-key", token.as_str())];
-    assert_eq!(world.call_with(&doors, &token, &named, escaped).await.received(), ("received", 30));
-    assert_eq!(world.call(&doors, &token, &part("over", 80)).await.received(), ("received", 70));
-    assert_eq!(world.call(&doors, &token, &part("again", 1)).await.quarantined(), "nothing-open");
-    assert_eq!(world.call(&doors, &token, &part("again", 1)).await.quarantined(), "nothing-open");
-    assert_eq!(world.call(&doors, &token, &part("over", 80)).await.received(), ("duplicate", 70));
+    assert_eq!(world.call_with(&addresses, &token, &named, escaped).await.received(), ("received", 30));
+    assert_eq!(world.call(&addresses, &token, &part("over", 80)).await.received(), ("received", 70));
+    assert_eq!(world.call(&addresses, &token, &part("again", 1)).await.quarantined(), "nothing-open");
+    assert_eq!(world.call(&addresses, &token, &part("again", 1)).await.quarantined(), "nothing-open");
+    assert_eq!(world.call(&addresses, &token, &part("over", 80)).await.received(), ("duplicate", 70));
     let unreadable = format!("url={url}&again={token}");
-    assert_eq!(world.call_with(&doors, &token, &[], unreadable).await.quarantined(), "unreadable-body");
-    let answer = world.call(&doors, &token, &json!({"OrderStockCnt": 0})).await;
+    assert_eq!(world.call_with(&addresses, &token, &[], unreadable).await.quarantined(), "unreadable-body");
+    let answer = world.call(&addresses, &token, &json!({"OrderStockCnt": 0})).await;
     assert_eq!(answer.body["instance"], "/callbacks/v1/restocks");
     let middle = token.len() - 40;
     let other = if &token[middle..=middle] == "x" { "y" } else { "x" };
     let forged = format!("{}{other}{}", &token[..middle], &token[middle + 1..]);
-    assert_eq!(world.call(&doors, &forged, &part("x", 1)).await.status, 401);
+    assert_eq!(world.call(&addresses, &forged, &part("x", 1)).await.status, 401);
 
-    // The signature makes the token; its other parts tell nothing that is not in the tables anyway.
+    // The signature is the secret part of the token; the other parts hold nothing that is not in the tables anyway.
     let signature = token.rsplit('.').next().unwrap();
     let texts = everything(&world).await;
     assert!(texts.contains("재고담당") && texts.contains(&format!("<callback:{}>", own.jti)));
     assert!(texts.contains("stock.received"), "the outbox is searched, too");
-    let metrics = world.text(&format!("{}/metrics", doors.admin)).await;
+    let metrics = world.text(&format!("{}/metrics", addresses.admin)).await;
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.contains("goods received"));
     let start = &signature[..20];

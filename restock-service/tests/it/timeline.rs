@@ -1,4 +1,4 @@
-//! What is on record of production requests, in time order.
+//! The recorded history of production requests, in time order.
 
 use chrono::{DateTime, Utc};
 use jaego_contracts::ids::{OrderId, Quantity, RequestId};
@@ -11,9 +11,9 @@ use testkit::service::VIEWER_TOKEN;
 use crate::consumers::requested;
 use crate::harness::{FACTORY, SKU, Service, claims, echo, part};
 
-/// Steps and what comes next, with their order checked.
+/// Steps and what comes next, after checking their order.
 async fn told(service: &Service, question: &str) -> (Vec<Value>, Vec<Value>) {
-    let url = format!("{}/api/v1/timeline?{question}", service.doors.api);
+    let url = format!("{}/api/v1/timeline?{question}", service.addresses.api);
     let answer = service.world.get(&url, Some(VIEWER_TOKEN)).await;
     assert_eq!((answer.status, &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
     let list = |name: &str| answer.body[name].as_array().unwrap().clone();
@@ -49,10 +49,10 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
     let token = world.sign(&claims(request_id, 100));
     assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
     let body = json!({"request_id": request_id, "quantity": 10, "reason": "delivery note 4711"});
-    let url = format!("{}/api/v1/receipts", service.doors.api);
+    let url = format!("{}/api/v1/receipts", service.addresses.api);
     let by_hand = world.post(&url, testkit::service::OPERATOR_TOKEN, None, &body).await;
     assert_eq!(by_hand.status, 201, "{by_hand:?}");
-    // 30 are open; the rest is kept.
+    // 30 are open; the rest is quarantined.
     assert_eq!(service.call(&token, &part("b", 50)).await.received(), ("received", 30));
     let (items, next) = told(&service, &question).await;
     assert_eq!(
@@ -73,7 +73,7 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
 
     let id = kept["subject"]["id"].as_str().unwrap();
     let reason = json!({"reason": "counted: 20 more in the truck"});
-    let url = format!("{}/api/v1/quarantine/{id}/accept", service.doors.api);
+    let url = format!("{}/api/v1/quarantine/{id}/accept", service.addresses.api);
     let accepted = world.post(&url, testkit::service::OPERATOR_TOKEN, None, &reason).await;
     assert_eq!(accepted.status, 200, "{accepted:?}");
     let (items, next) = told(&service, &question).await;
@@ -93,7 +93,7 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
-    // Only the token tells of it, at first.
+    // At first, only the token describes the request.
     let token = world.sign(&claims(request_id, 100));
     service.call(&token, &part("a", 60)).await;
     let question = format!("request={request_id}");
@@ -122,7 +122,7 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
     assert_eq!((next.len(), &next[0]["what"]), (1, &json!("decision")));
 
     let id = kept["subject"]["id"].as_str().unwrap();
-    let url = format!("{}/api/v1/quarantine/{id}/discard", service.doors.api);
+    let url = format!("{}/api/v1/quarantine/{id}/discard", service.addresses.api);
     let reason = json!({"reason": "nothing came"});
     assert_eq!(world.post(&url, testkit::service::OPERATOR_TOKEN, None, &reason).await.status, 200);
     let (items, next) = told(&service, &question).await;
@@ -137,7 +137,7 @@ async fn a_question_is_about_one_order_or_some_requests() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let (order, request) = (OrderId::generate(), RequestId::generate());
-    let url = format!("{}/api/v1/timeline", service.doors.api);
+    let url = format!("{}/api/v1/timeline", service.addresses.api);
     for question in [String::new(), "?request=x".to_owned(), format!("?order={order}&request={request}")] {
         let answer = world.get(&format!("{url}{question}"), Some(VIEWER_TOKEN)).await;
         assert_eq!((answer.status, answer.problem()), (422, "invalid-request"), "{question}");
@@ -147,7 +147,7 @@ async fn a_question_is_about_one_order_or_some_requests() {
         assert!(items.is_empty() && next.is_empty());
     }
     assert_eq!(world.get(&format!("{url}?order={order}"), None).await.problem(), "unauthorized");
-    let public = format!("{}/api/v1/timeline?order={order}", service.doors.public);
+    let public = format!("{}/api/v1/timeline?order={order}", service.addresses.public);
     assert_eq!(world.get(&public, Some(VIEWER_TOKEN)).await.problem(), "not-found");
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The right thing in an ugly form: goods that are meant are booked, and what cannot be read is kept.
+//! Correct content in a bad form: the goods are booked, and unreadable bodies are kept.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use testkit::service::OPERATOR_TOKEN;
 
 use crate::harness::{Service, connect, echo, part};
 
-/// How a factory writes a text.
+/// How a factory encodes a text.
 type Way = fn(String) -> Vec<u8>;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn what_cannot_be_read_is_kept_as_it_came() {
     let again = service.call_with(&token, &[("content-type", "text/plain")], "nonsense").await;
     assert_eq!(again.quarantined(), "unreadable-body");
     assert_eq!(world.rows().await, [0, 0, 9]);
-    let listed = world.get(&format!("{}/api/v1/quarantine", service.doors.api), Some(OPERATOR_TOKEN)).await;
+    let listed = world.get(&format!("{}/api/v1/quarantine", service.addresses.api), Some(OPERATOR_TOKEN)).await;
     let entries = listed.body["items"].as_array().unwrap();
     let nonsense = entries.iter().find(|entry| entry["body_base64"] == BASE64_STANDARD.encode("nonsense")).unwrap();
     assert_eq!((&nonsense["times_received"], &nonsense["body"]), (&json!(2), &json!("")));
@@ -71,7 +71,7 @@ async fn what_cannot_be_read_is_kept_as_it_came() {
     assert!(form.map(|entry| &entry["times_received"]).eq([&json!(1)]));
 
     // Its goods are accepted by hand.
-    let url = format!("{}/api/v1/quarantine/{}/accept", service.doors.api, nonsense["id"].as_str().unwrap());
+    let url = format!("{}/api/v1/quarantine/{}/accept", service.addresses.api, nonsense["id"].as_str().unwrap());
     let accepted = world.post(&url, OPERATOR_TOKEN, None, &json!({"reason": "delivery note", "quantity": 100})).await;
     assert_eq!((accepted.status, &accepted.body["status"]), (200, &json!("accepted")), "{accepted:?}");
     assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 100);
@@ -107,14 +107,14 @@ async fn nameless_parts_of_one_size_are_counted_though_only_one_is_booked() {
     }
     assert_eq!(world.rows().await, [1, 1, 1]);
     assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
-    // An operator who judges it just now, and takes long, keeps nobody waiting.
+    // An operator who takes long to judge it blocks no callback.
     let operator = connect(&world.service.database.url).await;
     operator.batch_execute("BEGIN; SELECT FROM quarantine FOR UPDATE").await.unwrap();
     let answer = service.call(&token, &json!({"OrderStockCnt": 10})).await;
     assert_eq!(answer.quarantined(), "ambiguous-delivery");
     operator.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
-    // A named one is the same whichever attempt's token it comes with.
+    // A named delivery is the same whichever attempt's token it comes with.
     let request_id = jaego_contracts::ids::RequestId::generate();
     let tokens = [0, 1].map(|_| world.sign(&crate::harness::claims(request_id, 10)));
     assert_eq!(service.call(&tokens[0], &part("a", 10)).await.received(), ("received", 10));

@@ -1,4 +1,6 @@
-//! What cannot be decoded or handled: kept, shown by its cause, sent back, given up.
+//! Messages that cannot be decoded or handled are kept, grouped by cause, redriven and discarded.
+
+use std::collections::BTreeSet;
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
@@ -18,7 +20,7 @@ pub async fn open() -> Shop {
     Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await
 }
 
-/// The letters of a query once there are `count`.
+/// The dead letters of a query, once there are `count`.
 pub async fn letters(shop: &Shop, query: &str, count: usize) -> Vec<Value> {
     wait_until(&format!("{count} letters of {query}"), SOON, || async {
         let body = shop.get(&format!("{LETTERS}?limit=200&{query}")).await.body;
@@ -33,7 +35,7 @@ pub async fn publish_for_a_stranger(shop: &Shop) {
     publish(shop, "stock.received", &body).await;
 }
 
-/// The job once nothing of it is pending.
+/// The job, once nothing of it is pending.
 pub async fn ended(shop: &Shop, ordered: &Answer) -> Value {
     let path = format!("{LETTERS}/redrives/{}", ordered.body["id"].as_str().expect("an id"));
     wait_until("the end of a redrive", SOON, || async {
@@ -49,7 +51,7 @@ async fn what_cannot_be_decoded_or_handled_is_kept_with_its_reason_and_in_nobody
     shop.product("CP-1", 0, policy()).await;
     publish(&shop, "stock.received", &[0xff, 0xfe, 0x00]).await;
     publish(&shop, "stock.received", &event("jaego.stock.received.v99", &json!({}))).await;
-    // What PostgreSQL cannot keep as it is, or AMQP cannot send on, must not block the queue.
+    // Content that PostgreSQL cannot store as it is, or that AMQP cannot forward, must not block the queue.
     publish(&shop, "stock.received", &event("a\u{0}b", &json!({}))).await;
     publish(&shop, "stock.received", &event(&"x".repeat(300), &json!({}))).await;
     publish(&shop, "stock.received", &event("jaego.stock.received.v1", &json!({"receipt_id": "\u{0}"}))).await;
@@ -92,7 +94,7 @@ async fn a_redriven_group_tells_what_became_of_each_letter() {
     assert_eq!((&strangers["count"], &strangers["queue"]), (&json!(5), &json!("sales.stock-received")));
     let of_group = format!("group={}", strangers["group"].as_str().expect("a group"));
 
-    // Nothing has changed: they die again, and stay what they were.
+    // The cause is still there, so they fail again and stay in their group.
     let body = json!({"group": strangers["group"], "rate_per_s": 1000});
     let (bearer, key) = (bearer(), ("Idempotency-Key", "redrive-1"));
     let headers = [("Authorization", bearer.as_str()), key];
@@ -105,7 +107,7 @@ async fn a_redriven_group_tells_what_became_of_each_letter() {
     let still = letters(&shop, &of_group, 5).await;
     assert!(still.iter().all(|letter| letter["attempts"] == 6), "{still:?}");
 
-    // The cause is mended: they are processed, once each.
+    // The cause is fixed, so each is processed once.
     shop.product("NOT-HERE", 0, policy()).await;
     let ordered = shop.operate(Method::POST, REDRIVE, body.clone()).await;
     let job = ended(&shop, &ordered).await;
@@ -159,7 +161,7 @@ async fn letters_are_given_up_with_a_reason_all_or_none() {
     letters(&shop, "", 1).await;
 }
 
-/// Letters of one group, waiting and under way, as operators and the metrics see them.
+/// The first group with its waiting and redriving counts, as shown to operators, and the metric.
 async fn figures(shop: &Shop) -> (Value, String) {
     let body = shop.get("/api/v1/dead-letters/groups").await.body;
     let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer");
@@ -175,7 +177,7 @@ async fn letters_under_way_are_in_sight() {
         publish_for_a_stranger(&shop).await;
     }
     let all = letters(&shop, "", 2).await;
-    // As while its message is on the broker.
+    // The state while its message is on the broker.
     let send = "UPDATE dead_letters SET status = 'redriving' WHERE id = $1::text::uuid";
     shop.database.execute(send, &[&all[0]["id"].as_str().expect("an id")]).await.expect("sent");
     let group = wait_until("the letter under way to be counted", SOON, || async {
@@ -184,7 +186,7 @@ async fn letters_under_way_are_in_sight() {
     })
     .await;
     assert_eq!((&group["count"], &group["redriving"]), (&json!(1), &json!(1)), "{group}");
-    // A group of which none waits is not gone.
+    // A group is still listed when none of its dead letters is waiting.
     shop.database.execute("UPDATE dead_letters SET status = 'redriving'", &[]).await.expect("sent");
     let (group, _) = figures(&shop).await;
     assert_eq!((&group["count"], &group["redriving"]), (&json!(0), &json!(2)), "{group}");
@@ -201,7 +203,7 @@ async fn what_has_been_redriven_keeps_the_properties_that_it_came_with() {
         "timestamp": 1_790_000_000, "headers": {"colour": "red"},
     });
     let bare = json!({"delivery_mode": 2, "message_id": "m-2"});
-    // Parked before it dies; and dead at once.
+    // The first is parked for retries before it is dead-lettered; the second is dead-lettered at once.
     for (properties, body) in [(&came, body.as_slice()), (&bare, b"{}")] {
         let routed = vhost.broker().publish(&vhost.name, "jaego.events", "stock.received", properties, body).await;
         assert!(routed.expect("published"));
@@ -213,7 +215,7 @@ async fn what_has_been_redriven_keeps_the_properties_that_it_came_with() {
     let ids: Vec<&Value> = all.iter().map(|letter| &letter["id"]).collect();
     let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": ids})).await;
     ended(&shop, &ordered).await;
-    // Dead again, they are what they were.
+    // They are dead-lettered again with the same properties.
     let again = letters(&shop, "", 2).await.into_iter().find(|letter| letter["message_id"] == "m-1").expect("a letter");
     assert_eq!((&again["attempts"], &again["content_type"]), (&json!(6), &came["content_type"]));
     for name in ["type", "correlation_id", "reply_to", "app_id", "content_encoding", "timestamp"] {
@@ -230,7 +232,7 @@ pub async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
     .await;
 }
 
-/// The services' own sessions that wait for a lock.
+/// Counts the service's sessions that are waiting for a lock.
 fn lock_waits(shop: &Shop) -> String {
     let role = &shop.own.database.name;
     format!(
@@ -248,12 +250,12 @@ async fn a_redrive_goes_on_when_letters_end_as_they_are_to_be_sent() {
     let mut all = letters(&shop, "", 3).await;
     all.sort_by_key(|letter| letter["id"].to_string());
     let ids: Vec<&Value> = all.iter().map(|letter| &letter["id"]).collect();
-    // One at a time, the next much later.
+    // One is sent at once, the next much later.
     let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": ids, "rate_per_s": 0.1})).await;
     assert_eq!(ordered.status, 202, "{ordered:?}");
     wait_for_count(&shop, "SELECT count(*) FROM redrive_letters WHERE outcome = 'queued'", 2).await;
 
-    // Somebody ends the second one; that the job comes to it just then is arranged.
+    // Another transaction settles the second one exactly when the job reaches it.
     let (mut other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
     tokio::spawn(connection);
     let ending = other.transaction().await.expect("a transaction");
@@ -278,7 +280,7 @@ async fn a_letter_of_two_jobs_ends_in_both() {
         if is_cured {
             shop.product("NOT-HERE", 0, policy()).await;
         }
-        // Nothing is sent before both jobs are there.
+        // Blocks sending until both jobs exist.
         let (mut other, connection) =
             tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
         tokio::spawn(connection);
@@ -304,4 +306,21 @@ async fn a_letter_of_two_jobs_ends_in_both() {
     }
     let attempts = shop.count("SELECT attempts FROM dead_letters").await;
     assert_eq!(attempts, 6, "first, and by the first of two jobs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_cannot_be_read_fails_again_in_its_group_whatever_is_in_its_error() {
+    let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await;
+    // PostgreSQL's text has no NUL, and this one is quoted in the error.
+    let body = json!({"receipt_id": "\u{0}"});
+    for kind in ["jaego.stock.received.v1", "jaego.stock.received.v1", "jaego.stock.received.v99"] {
+        publish(&shop, "stock.received", &event(kind, &body)).await;
+    }
+    let before = letters(&shop, "queue=sales.stock-received", 3).await;
+    let groups = |all: &[Value]| all.iter().map(|one| one["group"].to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(groups(&before).len(), 2);
+    let ids: Vec<&Value> = before.iter().map(|one| &one["id"]).collect();
+    let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": ids, "rate_per_s": 1000})).await;
+    assert_eq!(ended(&shop, &ordered).await["failed_again"], 3);
+    assert_eq!(groups(&letters(&shop, "queue=sales.stock-received", 3).await), groups(&before));
 }

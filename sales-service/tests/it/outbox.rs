@@ -1,4 +1,4 @@
-//! The relay's way through the outbox: several windows at once, in order, shared with others, and nothing lost.
+//! The relay and the outbox: several windows in flight, in order, one leader among replicas, and no event lost.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use tokio_postgres::{AsyncMessage, NoTls};
 use crate::messages::{publish, received_of};
 use crate::support::{SOON, Shop, one, policy};
 
-/// One of its queues is `production.replenishments-closed`, its only one.
+/// Routing key with a single queue, `production.replenishments-closed`.
 const CLOSED: &str = "replenishment.closed";
 const CLOSED_QUEUE: &str = "production.replenishments-closed";
 
-/// Events `<name>-<first>` to `<name>-<last>`, in that order.
+/// Inserts the events `<name>-<first>` to `<name>-<last>`, in that order.
 fn events(name: &str, key: &str, first: i64, last: i64) -> String {
     format!(
         "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
@@ -36,7 +36,7 @@ async fn wait_for_waiting(shop: &Shop, filter: &str, expected: i64) {
     .await;
 }
 
-/// The ids of a queue's messages, from the first to the last.
+/// The message ids of a queue, in order.
 async fn queued(shop: &Shop, queue: &str, at_most: u32) -> Vec<String> {
     let vhost = &shop.surroundings.vhost;
     let messages = vhost.broker().get_messages(&vhost.name, queue, at_most).await.expect("messages");
@@ -47,7 +47,7 @@ async fn depth(shop: &Shop, queue: &str) -> u32 {
     shop.surroundings.vhost.depth(queue).await.expect("depth")
 }
 
-/// Small windows, four of them at once.
+/// Small windows, four in flight.
 const NARROW: [(&str, &str); 2] = [("JAEGO_SALES__OUTBOX__WINDOW", "10"), ("JAEGO_SALES__OUTBOX__WINDOWS", "4")];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +113,7 @@ async fn a_broker_that_dies_between_confirm_and_settlement_costs_no_event() {
     assert_eq!(arrived, expected);
 }
 
-/// More events of a key that is not taken than all windows together hold, before and after others that are.
+/// Events of a key that no queue accepts, more than all windows together hold, before and after deliverable ones.
 fn held_and_free() -> String {
     let all = [
         events("held", "production.requested", 1, 100),
@@ -134,11 +134,11 @@ async fn events_that_no_queue_takes_do_not_hold_the_others() {
     wait_for_waiting(&shop, "message_id LIKE 'free-%'", 0).await;
     assert_eq!(depth(&shop, CLOSED_QUEUE).await, 100);
     assert_eq!(shop.count("SELECT count(*) FROM outbox").await, 200, "each of the others is kept");
-    wait_for_waiting(&shop, "last_error = 'no queue takes it' AND attempts >= 2", 1).await;
+    wait_for_waiting(&shop, "last_error = 'no queue is bound for it' AND attempts >= 2", 1).await;
 
     vhost.import(&jaego_contracts::topology::definitions()).await.expect("imported");
     wait_for_waiting(&shop, "true", 0).await;
-    // The import makes one queue after the other, and what is published between the two reaches only the first.
+    // The import creates one queue after the other; an event published in between reaches only the first.
     let mut arrived: BTreeSet<String> = BTreeSet::new();
     for queue in ["production.requests", "restock.production-requests"] {
         arrived.extend(queued(&shop, queue, 1_000).await);
@@ -163,7 +163,7 @@ async fn a_full_queue_gets_one_event_now_and_then_and_its_neighbours_no_copies()
     wait_for_waiting(&shop, "last_error LIKE 'the broker refused it%' AND attempts >= 4", 1).await;
     let waiting = shop.count("SELECT count(*) FROM outbox").await;
     assert!(waiting > 100, "{waiting} wait for room");
-    // Twice there is what was on its way when the queue became full, and one event with each try.
+    // Duplicates are the events in flight when the queue became full, and one event per retry.
     let beside = queued(&shop, "production.requests", 1_000).await;
     let distinct: BTreeSet<&String> = beside.iter().collect();
     let copies = beside.len() - distinct.len();
@@ -216,4 +216,43 @@ async fn an_event_that_is_committed_after_later_ones_is_published() {
     transaction.commit().await.expect("committed");
     wait_for_waiting(&shop, "true", 0).await;
     assert_eq!(queued(&shop, CLOSED_QUEUE, 1_000).await.last().map(String::as_str), Some("slow-1"));
+}
+
+/// Sends a signal to a process.
+fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("a program kill").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_frozen_while_it_reads_is_replaced() {
+    let mut shop = Shop::open_with(&[NARROW[1], ("JAEGO_SALES__OUTBOX__WINDOW", "32")]).await;
+    shop.stop().await;
+    // A window is larger than what the links between database and service hold.
+    let big = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
+               SELECT 'big-' || n, 'jaego.events', 'order.confirmed', 'text/plain', '{}', \
+               convert_to(repeat(md5(n::text), 12500), 'UTF8'), false FROM generate_series(1, 1500) n";
+    execute(&shop, big).await;
+    let first = shop.replica();
+    let reading = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sales-service' \
+                   AND datname = current_database() AND state = 'active' AND wait_event = 'ClientWrite'";
+    wait_until("a leader that is frozen while its database sends", SOON, || async {
+        let left = shop.count("SELECT count(*) FROM outbox").await;
+        assert!(left > 0, "it was too quick");
+        if left == 1500 || shop.count(reading).await == 0 {
+            return Err(left);
+        }
+        signal(first.process.id(), "STOP");
+        // What was on its way arrives within this time.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        if shop.count(reading).await > 0 {
+            return Ok(());
+        }
+        signal(first.process.id(), "CONT");
+        Err(left)
+    })
+    .await;
+    let _second = shop.replica();
+    wait_for_waiting(&shop, "true", 0).await;
+    signal(first.process.id(), "CONT");
 }

@@ -1,4 +1,4 @@
-//! A running sales-service with a database and a vhost of its own.
+//! A running sales-service with its own database and vhost.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings};
 use tokio_postgres::{NoTls, Row};
 
-/// How long an effect may take on a busy machine.
+/// Time limit for an effect on a busy machine.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// A service under test. Drop it last; [`Shop::stop`] stops it in order.
+/// A service under test. Drop it last; [`Shop::stop`] stops it gracefully.
 pub struct Shop {
     pub api: String,
     pub public: String,
@@ -28,10 +28,10 @@ pub struct Shop {
     running: Option<Running>,
 }
 
-/// Another process of the service; ends with its test.
+/// Another process of the service, which is killed at the end of the test.
 pub struct Replica {
     pub api: String,
-    process: Child,
+    pub process: Child,
 }
 
 impl Drop for Replica {
@@ -41,7 +41,7 @@ impl Drop for Replica {
     }
 }
 
-/// An answer: status, headers of interest, JSON.
+/// A response: status, headers of interest, JSON body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -79,7 +79,7 @@ impl Shop {
         shop
     }
 
-    /// Starts the service (again).
+    /// Starts the service, possibly again.
     pub async fn start(&mut self) {
         let running = app::start(settings(&self.own)).await.expect("started");
         self.api = format!("http://{}", running.listeners.api);
@@ -88,23 +88,23 @@ impl Shop {
         self.running = Some(running);
     }
 
-    /// A second process of the service on the same database, queues and rights.
+    /// A second process of the service with the same database, queues and permissions.
     pub fn replica(&self) -> Replica {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sales-service"));
-        // Its log says where it listens.
+        // The addresses of its listeners are in its log.
         let log = [("JAEGO_SALES__TELEMETRY__LOG", "info"), ("JAEGO_SALES__TELEMETRY__LOG_FORMAT", "json")];
         command.arg("serve").envs(self.own.env.iter().cloned()).envs(log).stdout(Stdio::piped());
         let mut process = command.spawn().expect("started");
         let mut lines = BufReader::new(process.stdout.take().expect("its log")).lines().map_while(Result::ok);
         let told = lines.find(|line| line.contains("\"listening\"")).expect("it listens");
-        // Whoever stops reading stops it from writing.
+        // Keeps reading, because a full pipe would block the process.
         std::thread::spawn(move || lines.for_each(drop));
         let told: Value = serde_json::from_str(&told).expect("a line of JSON");
         let api = told["fields"]["api"].as_str().or(told["api"].as_str()).expect("an address");
         Replica { api: format!("http://{api}"), process }
     }
 
-    /// Stops the service in order.
+    /// Stops the service gracefully.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
@@ -138,7 +138,7 @@ impl Shop {
         self.send(Method::POST, "/api/v1/orders", &[("Idempotency-Key", key)], Some(body)).await
     }
 
-    /// A product with a policy and some units on hand.
+    /// Adds a product with a policy and some units on hand.
     pub async fn product(&self, sku: &str, on_hand: i64, policy: Value) {
         let body = product_body(&policy);
         let put = self.operate(Method::PUT, &format!("/api/v1/products/{sku}"), body).await;
@@ -150,7 +150,7 @@ impl Shop {
         }
     }
 
-    /// `(on_hand, backordered, on_order)` by SQL.
+    /// `(on_hand, backordered, on_order)`, read by SQL.
     pub async fn figures(&self, sku: &str) -> (i64, i64, i64) {
         let row = self.sql_one("SELECT on_hand, backordered, on_order FROM stock WHERE sku = $1", &[&sku]).await;
         (row.get(0), row.get(1), row.get(2))
@@ -164,7 +164,7 @@ impl Shop {
         self.sql_one(sql, &[]).await.get(0)
     }
 
-    /// Rules 1, 2 and 6 by SQL: the ledger chains, adds up to the figures, and agrees with the orders.
+    /// Checks rules 1, 2 and 6 by SQL: the ledger chains, adds up to the figures, and agrees with the orders.
     pub async fn assert_books_agree(&self) {
         let off = self
             .database
@@ -194,7 +194,7 @@ impl Shop {
     }
 }
 
-/// The service's settings, as its process would read them.
+/// The service's settings as its process would read them.
 pub fn settings(own: &ServiceSurroundings) -> sales_service::settings::Settings {
     let sources = Sources {
         defaults: app::IDENTITY.defaults,

@@ -25,33 +25,34 @@ use secrecy::ExposeSecret;
 pub use connect::{ConnectError, connect};
 pub use listen::listen;
 pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, within};
 pub use statement::{Statement, StatementSql, Together};
 
 use crate::settings::Database;
 
-/// A pool of connections to the service's own database.
+/// Pool of connections to the service's own database.
 pub type Pool = diesel_async::pooled_connection::deadpool::Pool<AsyncPgConnection>;
-/// A connection lent by the pool.
+/// A connection from the pool.
 pub type Connection = Object<AsyncPgConnection>;
 
-/// Why the store did not do what was asked.
+/// Failure of a database operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, is too busy, or broke off: nothing was committed for sure; try later.
+    /// The database cannot be reached, is too busy, or closed the connection. Nothing is known to have been
+    /// committed; a retry may succeed later.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// It works, but this statement waited too long or collided with another one: trying it again may help, and is an
-    /// attempt of its own. Nothing was committed.
+    /// The database works, but this statement waited too long or collided with another one. A retry may help, and
+    /// counts as an attempt of its own. Nothing was committed.
     #[error("the database was busy: {0}")]
     Busy(String),
-    /// It answered with an error.
+    /// The database answered with an error.
     #[error("{0}")]
     Query(DieselError),
 }
 
 impl StoreError {
-    /// True for a violated unique constraint of this name.
+    /// True if the unique constraint of this name was violated.
     pub fn violates(&self, constraint: &str) -> bool {
         match self {
             Self::Query(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)) => {
@@ -61,7 +62,7 @@ impl StoreError {
         }
     }
 
-    /// Whether trying again later may help without anything else changing.
+    /// True if a later retry may succeed without any other change.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
@@ -77,7 +78,7 @@ impl From<DieselError> for StoreError {
                 | DatabaseErrorKind::SerializationFailure
                 | DatabaseErrorKind::ReadOnlyTransaction => Self::Unavailable(error.to_string()),
                 DatabaseErrorKind::Unknown if is_busy(info.message()) => Self::Busy(error.to_string()),
-                // What diesel has no kind for: shutdown, start-up, disk full.
+                // Diesel has no kind for these: shutdown, start-up, disk full.
                 DatabaseErrorKind::Unknown if is_passing(info.message()) => Self::Unavailable(error.to_string()),
                 _ => Self::Query(error),
             },
@@ -86,17 +87,18 @@ impl From<DieselError> for StoreError {
     }
 }
 
-/// A row or a table is held by something else for too long, or each of two waited for the other.
+/// A row or table was locked by another transaction for too long, or two transactions waited for each other.
 fn is_busy(message: &str) -> bool {
     ["statement timeout", "lock timeout", "deadlock detected"].iter().any(|busy| message.contains(busy))
 }
 
-/// A lock was not to be had within `lock_timeout`.
+/// A lock was not acquired within `lock_timeout`.
 fn is_lock_timeout(message: &str) -> bool {
     message.contains("lock timeout")
 }
 
-/// Diesel keeps PostgreSQL's text but not its SQLSTATE; see `language.rs` for which language that is in.
+/// Recognizes transient errors by PostgreSQL's text, because diesel drops the SQLSTATE; see `language.rs` for the
+/// language of that text.
 fn is_passing(message: &str) -> bool {
     [
         "terminating connection",
@@ -117,8 +119,8 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// A pool; connections are made when they are first needed. Must be called on the runtime that
-/// lives as long as the process: connections are driven there, not on an HTTP worker.
+/// Creates a pool that opens connections on demand. Must be called on the runtime that lives as long as the process:
+/// the connections are driven there, not on an HTTP worker.
 pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyhow::Error> {
     let runtime = tokio::runtime::Handle::current();
     let own = settings.clone();
@@ -136,7 +138,7 @@ pub fn pool(settings: &Database, application: &'static str) -> Result<Pool, anyh
     let manager = AsyncDieselConnectionManager::new_with_config(settings.url.expose_secret(), config);
     Ok(Pool::builder(manager)
         .max_size(settings.pool_size)
-        // The connection used last: its server process has its plans and pages at hand.
+        // Reuses the most recent connection first: its server process still has its plans and pages cached.
         .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(timeout))

@@ -1,18 +1,19 @@
-//! A transaction whose statements do not wait for each other's answers.
+//! A transaction whose statements do not wait for each other's results.
 //!
-//! Statements that are polled together (`futures::join!`) on one connection are sent in the order in which
-//! they are named, and PostgreSQL does them one after the other: a batch costs one round trip for all that
-//! it loads and one for all that it writes. `BEGIN` and `COMMIT` are prepared statements like the others,
-//! so that they keep their places even when one of the others must be prepared first: diesel-async hands
-//! out its statement cache in the order of asking, and sends a statement before it asks for the next.
+//! Statements that are polled together (`futures::join!`) on one connection are sent in the order in which they are
+//! listed, and PostgreSQL executes them one after the other: a batch costs one round trip for everything it loads and
+//! one for everything it writes. `BEGIN` and `COMMIT` are prepared statements like the others, so that they keep
+//! their places even when one of the others must be prepared first: diesel-async grants access to its statement cache
+//! in the order of the requests, and sends a statement before it requests access for the next.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use diesel::result::QueryResult;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 
-use super::{Connection, Statement, StatementSql, StoreError};
+use super::{Connection, Pool, Statement, StatementSql, StoreError};
 
 struct Begin;
 impl StatementSql for Begin {
@@ -24,8 +25,8 @@ impl StatementSql for Commit {
     const SQL: &'static str = "COMMIT";
 }
 
-/// A transaction that is begun and committed by statements among others. Dropped before [`Self::commit`]
-/// was answered it closes its connection, so that the pool never lends one with half a transaction.
+/// A transaction whose `BEGIN` and `COMMIT` are statements among others. If it is dropped before [`Self::commit`] was
+/// answered, it closes its connection, so that the pool never hands out a connection with an open transaction.
 ///
 /// ```ignore
 /// let transaction = Pipeline::new(pool.get().await?);
@@ -37,52 +38,70 @@ impl StatementSql for Commit {
 /// committed?;
 /// ```
 pub struct Pipeline {
-    /// None only while it is dropped.
+    /// None only during drop.
     connection: Option<Connection>,
-    is_open: AtomicBool,
+    /// Transactions that were begun and not yet committed.
+    open: AtomicUsize,
 }
 
 impl Pipeline {
-    /// On a connection of its own.
+    /// Prepares a transaction on a connection of its own; nothing is sent yet.
     pub fn new(connection: Connection) -> Self {
-        Self { connection: Some(connection), is_open: AtomicBool::new(false) }
+        Self { connection: Some(connection), open: AtomicUsize::new(0) }
     }
 
-    /// What its statements run on. Nothing else may begin or end a transaction there.
+    /// Connection for the transaction's statements. Nothing else may begin or end a transaction on it.
     pub fn connection(&self) -> &AsyncPgConnection {
         let connection = self.connection.as_ref();
         connection.unwrap_or_else(|| unreachable!("a connection is given away only by drop"))
     }
 
-    /// A statement that is a transaction of its own. While it is not answered, nobody else is lent its connection.
+    /// Runs a statement that is a transaction of its own. If it is dropped before the answer, the connection does not
+    /// return to the pool.
     pub async fn single<T>(&self, statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
-        self.is_open.store(true, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
         let answer = statement.await;
-        self.is_open.store(false, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
         answer
     }
 
-    /// The first statement. Where others are sent before it was answered they rest on it: without it each would be
-    /// done for itself. PostgreSQL refuses a `BEGIN` only to who is being cut off, or is cancelled in that instant.
+    /// Must be the first statement. Statements that are sent before it was answered rely on it: without it each would
+    /// be committed by itself. PostgreSQL refuses a `BEGIN` only when the session is being terminated, or is
+    /// cancelled at that moment.
     pub async fn begin(&self) -> Result<(), StoreError> {
-        self.is_open.store(true, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
         Statement::<Begin>::new().run(self.connection()).await?;
         Ok(())
     }
 
-    /// The last statement. PostgreSQL answers a `COMMIT` with success even when it rolled back because a
-    /// statement before had failed: all is written only when every one of them succeeded, too. Look at
-    /// them first, in the order in which they were sent: those after a failed one only say that it failed.
+    /// Must be the last statement. PostgreSQL answers a `COMMIT` with success even when it rolled back because an
+    /// earlier statement had failed: everything is written only if all of them succeeded as well. Check their results
+    /// first, in the order in which they were sent: those after a failed one only report that the transaction has
+    /// failed.
     pub async fn commit(&self) -> QueryResult<()> {
         Statement::<Commit>::new().run(self.connection()).await?;
-        self.is_open.store(false, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 }
 
+/// Gives up work on the database after `limit`: the server's own limits are of no use when the server process, or the link
+/// to it, hangs. Idle connections of the pool are closed then, because they may hang as well. `work` must use a
+/// [`Pipeline`], which closes its connection when it is dropped.
+pub async fn within<T>(
+    limit: Duration,
+    pool: &Pool,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        pool.retain(|_, _| false);
+        Err(StoreError::Unavailable(format!("no answer within {limit:?}")))
+    })
+}
+
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        if self.is_open.load(Ordering::Relaxed)
+        if self.open.load(Ordering::Relaxed) > 0
             && let Some(connection) = self.connection.take()
         {
             drop(Object::take(connection));

@@ -1,12 +1,13 @@
 //! One batch: lock and load, decide, write set-wise, commit; then the answers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use futures::join;
 use jaego_contracts::ids::{FactoryId, ReceiptId, RequestId};
 use jaego_net::patience::Backoff;
-use jaego_pg::{Pipeline, StoreError};
+use jaego_pg::{Pipeline, StoreError, within};
 use jaego_web::problem::Problem;
 
 use super::writes::Writes;
@@ -18,39 +19,53 @@ use crate::domain::policy::Policy;
 use crate::store::requests::{Held, IfHeld};
 use crate::store::{self, requests};
 
-/// A request that a batch takes for new may be added by somebody else meanwhile: then it is looked at
-/// again, this often at most.
+/// Maximum attempts of a batch when another transaction inserts a request that the batch took for new.
 const TRIES_MAX: usize = 4;
+/// A batch that waits too long for a lock is halved this often at most, to find the callback that waits. If everything
+/// waits, as for a table that a migration holds, all of it is retried later.
+const BUSY_SPLITS_MAX: usize = 12;
+/// Longest time for one transaction, whatever the server or the link to it does: less than a sender is held.
+const LIMIT: Duration = Duration::from_secs(15);
 
-/// What batches are taken with.
 pub(super) struct Taker {
     pub(super) context: Context,
     pub(super) policy: Policy,
 }
 
-/// What became of a callback in a batch.
+/// Result of a callback in a batch.
 #[derive(Debug, Clone)]
 pub(super) enum Taken {
-    /// This is durable.
+    /// Decided and durable.
     Answered(Answer),
-    /// Nothing yet: somebody else holds its request.
+    /// No result yet: another transaction holds its request.
     Held,
-    /// Nothing yet: the store was away, or something held what it needs.
+    /// No result yet: the store was unavailable, or something holds what the callback needs.
     NotNow,
-    /// The store will never take it.
+    /// The store will never accept it.
     Failed(Problem),
 }
 
-/// Takes all callbacks; one result each, in their order. One that the store cannot take does not hurt the
-/// others: what fails together is halved until it fails alone.
+/// Takes all callbacks and returns one result for each, in their order. A callback that the store cannot take does
+/// not affect the others: a batch that fails is halved until the failing callback is alone.
 pub(super) async fn take(taker: &Taker, callbacks: &[&Callback], if_held: IfHeld) -> Vec<Taken> {
     let mut results = Vec::with_capacity(callbacks.len());
     let mut parts = vec![callbacks];
+    let mut splits_left = BUSY_SPLITS_MAX;
     while let Some(part) = parts.pop() {
         match taker.take_together(part, if_held).await {
             Ok(taken) => results.extend(taken),
+            // Perhaps another transaction is about to insert the request of only one of them.
+            Err(StoreError::Busy(_)) if splits_left > 0 => {
+                splits_left -= 1;
+                if part.len() == 1 {
+                    results.push(Taken::Held);
+                } else {
+                    let (first, rest) = part.split_at(part.len() / 2);
+                    parts.extend([rest, first]);
+                }
+            }
             Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => {
-                tracing::warn!(%error, callbacks = part.len(), "the store does not take callbacks now");
+                tracing::warn!(%error, callbacks = part.len(), "the database does not store callbacks now");
                 results.extend(part.iter().map(|_| Taken::NotNow));
             }
             Err(StoreError::Query(_)) if part.len() > 1 => {
@@ -74,7 +89,8 @@ impl Taker {
 
     async fn take_together(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
         for _ in 0..TRIES_MAX {
-            match self.decide_and_write(callbacks, if_held).await {
+            let deciding = self.decide_and_write(callbacks, if_held);
+            match within(LIMIT, &self.context.pool, deciding).await {
                 Err(error) if error.violates(requests::PRIMARY_KEY) => {}
                 Ok(taken) => {
                     let is_new =
@@ -87,17 +103,17 @@ impl Taker {
                 other => return other,
             }
         }
-        Err(StoreError::Unavailable("requests of these callbacks are added by others all the time".to_owned()))
+        Err(StoreError::Unavailable("others keep adding the requests of these callbacks".to_owned()))
     }
 
-    /// One transaction, two round trips: everything is loaded in the first and written in the second.
+    /// One transaction in two round trips: the first loads everything, the second writes everything.
     async fn decide_and_write(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
         let transaction = Pipeline::new(self.context.pool.get().await?);
         let (begun, loaded) = join!(transaction.begin(), Loaded::read(transaction.connection(), callbacks, if_held));
         begun?;
         let Loaded { held, held_elsewhere, sources, mut known } = loaded?;
-        // First who is not decided upon at all: what they tell has no effect.
-        let aside = |callback: &Callback| {
+        // Callbacks that are not decided at all are sorted out first, so that they have no effect.
+        let blocked = |callback: &Callback| {
             let message = &callback.message;
             if held_elsewhere.contains(&message.request_id) {
                 return Some(Taken::Held);
@@ -106,9 +122,14 @@ impl Taker {
                 sources.get(message.order.factory_id.as_str()).is_none_or(|list| list.allow(message.address));
             (!is_allowed).then_some(Taken::Answered(Answer::SourceNotAllowed))
         };
-        let asides: Vec<Option<Taken>> = callbacks.iter().map(|callback| aside(callback)).collect();
-        let decided =
-            || callbacks.iter().zip(&asides).filter(|(_, aside)| aside.is_none()).map(|(callback, _)| *callback);
+        let blocked_callbacks: Vec<Option<Taken>> = callbacks.iter().map(|callback| blocked(callback)).collect();
+        let decided = || {
+            callbacks
+                .iter()
+                .zip(&blocked_callbacks)
+                .filter(|(_, blocked)| blocked.is_none())
+                .map(|(callback, _)| *callback)
+        };
 
         let arrivals: Vec<Arrival<'_>> = decided().map(Callback::arrival).collect();
         let outcomes = decide_together(&mut known, &arrivals, self.policy, &mut ReceiptId::generate);
@@ -124,7 +145,8 @@ impl Taker {
         writes.write(&transaction).await?;
 
         let mut answers = answers.into_iter();
-        let taken = asides.into_iter().map(|aside| aside.or_else(|| answers.next().map(Taken::Answered)));
+        let taken =
+            blocked_callbacks.into_iter().map(|blocked| blocked.or_else(|| answers.next().map(Taken::Answered)));
         taken.collect::<Option<_>>().ok_or_else(|| store::unreadable("a callback was left without an answer"))
     }
 }
@@ -142,15 +164,15 @@ fn answer_of(outcome: Outcome) -> Result<Answer, StoreError> {
     })
 }
 
-/// What the store knows of the callbacks of a batch.
+/// Stored state that the callbacks of a batch need.
 struct Loaded<'a> {
-    /// Their requests, locked; those that are new are not among them.
+    /// Known requests, locked; new ones are missing.
     held: HashMap<RequestId, Held>,
     /// Requests that another transaction holds.
     held_elsewhere: HashSet<RequestId>,
-    /// Where callbacks of their factories may come from.
+    /// Allowed sources of callbacks, by factory.
     sources: HashMap<String, Sources>,
-    /// For the decision.
+    /// Input of the decision.
     known: Known<'a>,
 }
 
@@ -171,7 +193,7 @@ impl<'a> Loaded<'a> {
         let factories: Vec<&FactoryId> = factories.into_iter().collect();
         let jtis: Vec<&'a str> = jtis.into_iter().collect();
         let identities: Vec<Identity<'a>> = identities.into_iter().collect();
-        // Done one after the other, first the locks: what is read after them cannot change any more.
+        // The connection runs these in order, the locks first: whatever is read after them can no longer change.
         let (held, sources, entries, told) = join!(
             requests::hold(connection, &ids, if_held),
             store::factories::callback_sources(connection, &factories),
@@ -179,8 +201,9 @@ impl<'a> Loaded<'a> {
             store::deliveries::find_first(connection, &identities),
         );
         let (held, sources, entries, told) = (held?, sources?, entries?, told?);
-        // Seldom asked: mostly every request is known and nobody else holds one. What is added between the
-        // locks and here counts as held elsewhere, what is added later makes the insert fail.
+        // Rarely executed: usually every request is known and no other transaction holds one. A request that was
+        // added between the locks and this query counts as held elsewhere; one that is added later makes the insert
+        // fail.
         let missing: Vec<RequestId> = ids.into_iter().filter(|id| !held.contains_key(id)).collect();
         let held_elsewhere = match if_held {
             IfHeld::Skip if !missing.is_empty() => requests::existing(connection, &missing).await?,

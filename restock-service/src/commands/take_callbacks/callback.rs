@@ -1,4 +1,4 @@
-//! A callback, and what its sender is told.
+//! A callback and its answer.
 
 use std::net::IpAddr;
 
@@ -11,56 +11,59 @@ use crate::domain::batch::{Arrival, Booked};
 use crate::domain::decision::Reason;
 use crate::domain::delivery::{Claim, ClaimedCount, Delivery, Order};
 
-/// An authentic callback as its edge has read it.
+/// Longest body that is kept of a lost callback, bytes: many of them may wait in memory, and a known factory sends 400.
+pub(super) const LOST_BODY_MAX: usize = 2048;
+
+/// An authenticated callback, as parsed by the HTTP edge.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
-    /// Its token's id.
+    /// Id of the token.
     pub(crate) jti: String,
     /// The request that the token was made for.
     pub(crate) request_id: RequestId,
-    /// What the token says was asked for.
+    /// The order, as stated in the token.
     pub(crate) order: Order,
-    /// Whether the token's time was over when it came.
+    /// True if the token had expired on arrival.
     pub(crate) is_expired: bool,
-    /// Where it came from, if that can be known.
+    /// The source address, if it is known.
     pub(crate) address: Option<IpAddr>,
-    /// What the body says.
+    /// Content of the body.
     pub(crate) claim: Claim,
-    /// The body with no token in it; empty when nothing can be read of it.
+    /// The body with its token redacted; empty when it is unreadable.
     pub(crate) body: String,
-    /// The bytes of an unreadable body, with no token in them.
+    /// Bytes of an unreadable body, with tokens redacted.
     pub(crate) body_bytes: Option<Vec<u8>>,
     /// The trace of the HTTP request.
     pub(crate) trace: TraceContext,
-    /// Whether the sender gave that trace; one that did not continues the production request's.
+    /// True if the sender supplied that trace; otherwise the callback continues the trace of the production request.
     pub(crate) has_own_trace: bool,
 }
 
-/// A message with all that can be told of it without the store: senders' threads do that, not the one
+/// A message with everything that can be derived without the store. The senders' threads do that, not the single
 /// worker.
 #[derive(Debug)]
 pub(crate) struct Callback {
-    /// As it came.
     pub(crate) message: Message,
-    /// Its claim, held against the order.
+    /// The claim, checked against the order.
     pub(crate) delivery: Delivery,
-    /// Digest of all that is judged of it.
+    /// Digest of everything that is judged.
     pub(super) fingerprint: Vec<u8>,
 }
 
 impl Callback {
-    /// Reads the message.
     pub(crate) fn new(message: Message) -> Self {
         let delivery = message.claim.against(&message.order, message.is_expired);
         let fingerprint = Sha256::digest(message.claim.identity(&delivery).as_bytes()).to_vec();
         Self { message, delivery, fingerprint }
     }
 
-    /// The same delivery, reported after its loss: without its body, for many of them may wait in memory.
+    /// The same delivery as a record of its loss, without its body, because many of these may wait in memory.
     pub(super) fn lost(&self) -> Self {
         let mut message = self.message.clone();
-        message.body.clear();
-        message.body_bytes = None;
+        if message.body.len() > LOST_BODY_MAX {
+            message.body.clear();
+        }
+        message.body_bytes = message.body_bytes.filter(|bytes| bytes.len() <= LOST_BODY_MAX);
         message.claim.count = match message.claim.count.read() {
             Ok(units) => ClaimedCount::Text(units.to_string()),
             Err(_) => ClaimedCount::Missing,
@@ -69,7 +72,7 @@ impl Callback {
         Self { message, delivery, fingerprint: self.fingerprint.clone() }
     }
 
-    /// For the rules.
+    /// Input of the rules.
     pub(super) fn arrival(&self) -> Arrival<'_> {
         Arrival {
             request_id: self.message.request_id,
@@ -81,7 +84,8 @@ impl Callback {
         }
     }
 
-    /// The sender's trace if it has one, else the production request's: a legacy factory ignores ours.
+    /// The sender's trace if it supplied one, otherwise that of the production request: a legacy factory ignores our
+    /// trace.
     pub(super) fn trace(&self, of_request: Option<&str>) -> TraceContext {
         match of_request {
             Some(parent) if !self.message.has_own_trace => {
@@ -93,26 +97,24 @@ impl Callback {
     }
 }
 
-/// What the sender is told.
+/// Answer to the sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Booked, now or before.
     Received {
-        /// What was booked.
+        /// The receipt.
         booked: Booked,
-        /// Whether that was before.
+        /// True if it was booked before.
         again: bool,
     },
-    /// Kept for a person, now or before. What is wrong with the delivery itself, if anything is, is in
-    /// the delivery.
+    /// Kept for an operator, now or before. A fault of the delivery itself is in the delivery.
     Quarantined {
-        /// Why.
         reason: Reason,
-        /// Whether that was before.
+        /// True if it was kept before.
         again: bool,
     },
-    /// Not kept: too much of its token is.
+    /// Not kept: its token has too many quarantine entries already.
     Refused,
-    /// Not kept: its factory's callbacks come from elsewhere.
+    /// Not kept: it came from an address outside its factory's list.
     SourceNotAllowed,
 }

@@ -1,39 +1,46 @@
-//! Callbacks whose request somebody else holds: an operator, another replica, a transaction that hangs.
-//! They are taken one by one, beside the batches, so that only they wait for it.
+//! Callbacks whose request is held by another transaction: an operator's, another replica's, or one that hangs. They
+//! are taken one at a time, outside the batches, so that no other callback waits.
 
 use std::sync::Arc;
 
 use jaego_net::patience::Backoff;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::Waiter;
 use super::batch::{self, Taken, Taker};
 use crate::store::requests::IfHeld;
 
-/// Most that are taken at the same time: each has a connection of the pool, which others need, too.
+/// Maximum tried concurrently: each uses a connection of the pool, which others need, too.
 const AT_ONCE_MAX: usize = 4;
+/// Maximum that are retried here; more wait in the channel.
+const WAITING_MAX: usize = 1_000;
 
-/// Takes what is set aside until nobody sets anything aside any more.
-pub(super) async fn run(taker: Arc<Taker>, mut aside: mpsc::Receiver<Waiter>) {
-    let mut working = JoinSet::new();
+/// Takes held callbacks until the channel is closed and all of them are done.
+pub(super) async fn run(taker: Arc<Taker>, mut blocked: mpsc::Receiver<Waiter>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
+    let mut waiting = JoinSet::new();
     loop {
         tokio::select! {
-            Some(waiter) = aside.recv(), if working.len() < AT_ONCE_MAX => {
-                working.spawn(take_one(taker.clone(), waiter));
+            Some(waiter) = blocked.recv(), if waiting.len() < WAITING_MAX => {
+                waiting.spawn(take_one(taker.clone(), places.clone(), waiter));
             }
-            Some(_) = working.join_next() => {}
+            Some(_) = waiting.join_next() => {}
             else => return,
         }
     }
 }
 
-/// Until its request is free, or the store is back.
-async fn take_one(taker: Arc<Taker>, waiter: Waiter) {
+/// Retries until the request is free and the store is available. A place is needed only for an attempt, so that several
+/// callbacks of one held request do not keep those of another one waiting.
+async fn take_one(taker: Arc<Taker>, places: Arc<Semaphore>, waiter: Waiter) {
     let mut backoff = Backoff::default();
     loop {
         taker.wait_for_room().await;
-        match batch::take(&taker, &[waiter.callback.as_ref()], IfHeld::Wait).await.pop() {
+        let place = places.acquire().await;
+        let taken = batch::take(&taker, &[waiter.callback.as_ref()], IfHeld::Wait).await.pop();
+        drop(place);
+        match taken {
             Some(Taken::Answered(answer)) => return waiter.reply(Ok(answer)),
             Some(Taken::Failed(problem)) => return waiter.reply(Err(problem)),
             Some(Taken::Held | Taken::NotNow) | None => backoff.wait().await,

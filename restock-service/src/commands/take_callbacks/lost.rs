@@ -1,4 +1,4 @@
-//! Callbacks that will not be booked: one line in the log now, and an entry in the quarantine when the store is back.
+//! Callbacks that will not be booked: logged at once, and entered into the quarantine when the store is back.
 
 use std::sync::Arc;
 
@@ -10,17 +10,18 @@ use super::batch::{self, Taken, Taker};
 use super::{Callback, CallbackMetrics};
 use crate::store::requests::IfHeld;
 
-/// Lost callbacks that are kept without their bodies, a few hundred bytes each; of more there is only the log.
+/// Maximum lost callbacks kept in memory, with bodies of at most [`super::callback::LOST_BODY_MAX`] bytes; any more are only
+/// logged.
 const RECORDS_MAX: usize = 10_000;
 
-/// Reports losses.
+/// Logs losses and queues them for the [`Recorder`].
 #[derive(Clone)]
 pub(super) struct Losses {
     records: mpsc::Sender<Callback>,
     metrics: CallbackMetrics,
 }
 
-/// Writes the entries.
+/// Writes the quarantine entries of lost callbacks.
 pub(super) struct Recorder {
     records: mpsc::Receiver<Callback>,
 }
@@ -33,39 +34,39 @@ impl Losses {
 
     pub(super) fn report(&self, callback: &Callback) {
         self.metrics.lost(callback);
-        // Without room, or while the process ends, the line in the log is all there is.
+        // Without room, or while the process stops, the log line is the only record.
         let _ = self.records.try_send(callback.lost());
     }
 }
 
 impl Recorder {
-    /// Writes entries until `stop`, then what is still there if the store takes it at once.
+    /// Writes entries until `stop`, then makes one last attempt for those that are left. Callbacks whose requests are held
+    /// do not keep others waiting.
     pub(super) async fn run(mut self, taker: Arc<Taker>, batch_max: usize, stop: CancellationToken) {
         let mut records = Vec::new();
+        let mut backoff = Backoff::default();
         loop {
             tokio::select! {
-                _ = self.records.recv_many(&mut records, batch_max) => {}
-                () = stop.cancelled() => self.records.close(),
+                _ = self.records.recv_many(&mut records, batch_max), if records.len() < RECORDS_MAX => {
+                    backoff = Backoff::default();
+                }
+                () = backoff.wait(), if !records.is_empty() => {}
+                () = stop.cancelled(), if !self.records.is_closed() => self.records.close(),
             }
-            if self.records.is_closed() && records.is_empty() && self.records.is_empty() {
+            let mut left = Vec::new();
+            while !records.is_empty() {
+                let batch = records.drain(..records.len().min(batch_max)).collect();
+                left.extend(not_taken(&taker, batch).await);
+            }
+            records = left;
+            if self.records.is_closed() && self.records.is_empty() {
                 return;
-            }
-            let mut backoff = Backoff::default();
-            loop {
-                records = not_taken(&taker, records).await;
-                if records.is_empty() {
-                    break;
-                }
-                if stop.is_cancelled() {
-                    return;
-                }
-                backoff.wait().await;
             }
         }
     }
 }
 
-/// What the store may still take later. What it never takes was logged, as all of these were.
+/// Records that the store may still take later. Those that it will never take are dropped; all of them were logged.
 async fn not_taken(taker: &Taker, records: Vec<Callback>) -> Vec<Callback> {
     let callbacks: Vec<&Callback> = records.iter().collect();
     let taken = batch::take(taker, &callbacks, IfHeld::Skip).await;

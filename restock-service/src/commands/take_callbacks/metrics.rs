@@ -1,4 +1,4 @@
-//! Callbacks, counted by what became of them, and how they are taken.
+//! Counts callbacks by outcome and measures their batches.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use opentelemetry::metrics::{Counter, Histogram, Meter};
 
 use super::{Answer, Callback};
 
-/// The counter `jaego_callbacks`, whose label `outcome` has the few values below, and the batches.
+/// The counter `jaego_callbacks`, whose label `outcome` has only the values below, and the batch metrics.
 #[derive(Clone)]
 pub(crate) struct CallbackMetrics {
     meter: Meter,
@@ -28,7 +28,7 @@ impl CallbackMetrics {
         let batch_duration = meter
             .f64_histogram("jaego_callback_batch_duration")
             .with_unit("s")
-            .with_description("From taking a batch of callbacks to its commit");
+            .with_description("Time from taking a batch of callbacks to its commit");
         Self {
             outcomes: outcomes.build(),
             batch_size: batch_size.build(),
@@ -40,7 +40,7 @@ impl CallbackMetrics {
     pub(super) fn observe_waiting(&self, waiting: impl Fn() -> u64 + Send + Sync + 'static) {
         let gauge = self.meter.u64_observable_gauge("jaego_callbacks_waiting");
         let gauge = gauge.with_description("Callbacks that wait for the next batch");
-        // What observes lives with the meter, not with what is answered here.
+        // The observer lives as long as the meter, not as long as the returned gauge.
         let _ = gauge.with_callback(move |observer| observer.observe(waiting(), &[])).build();
     }
 
@@ -54,13 +54,13 @@ impl CallbackMetrics {
         self.outcomes.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
-    /// Nothing will become of it: this line is all that is left.
+    /// Reports a callback that will not be booked; the log line may be the only record of it.
     pub(super) fn lost(&self, callback: &Callback) {
         self.count(outcome::LOST);
         tell(callback, "a callback is lost: book its goods by hand");
     }
 
-    /// Counts a callback by its answer, with one line for what a person may have to look at.
+    /// Counts a callback by its answer, and logs one line if a person may have to look at it.
     pub(crate) fn note(&self, callback: &Callback, answer: &Result<Answer, Problem>) {
         self.count(match answer {
             Ok(answer) => outcome::of_answer(answer),
@@ -72,12 +72,12 @@ impl CallbackMetrics {
     }
 }
 
-/// Its sender has heard 503, and it is still tried.
+/// Logs a callback whose sender has received 503 while it is still retried.
 pub(super) fn tell_of_unanswered(callback: &Callback) {
-    tell(callback, "the store does not take a callback: its sender heard 503, and it is kept in memory");
+    tell(callback, "the database does not store a callback: its sender was answered 503, and it is kept in memory");
 }
 
-/// All that a person needs to book the goods by hand.
+/// Logs all that a person needs to book the goods by hand.
 fn tell(callback: &Callback, what: &str) {
     let message = &callback.message;
     let quantity = message.claim.count.read().ok().map(Quantity::get);
@@ -115,7 +115,7 @@ fn log(callback: &Callback, answer: &Answer) {
     }
 }
 
-/// The values of the label.
+/// Values of the label `outcome`.
 pub(crate) mod outcome {
     use jaego_contracts::callback::InvalidToken;
 

@@ -1,9 +1,9 @@
-//! Combined intake of callbacks: they wait in memory, one worker takes what is there, one transaction
-//! decides and writes them all, then every sender gets its own answer.
+//! Combined intake of callbacks: they wait in memory, one worker takes whatever is queued, one transaction decides
+//! and writes the whole batch, then every sender gets its own answer.
 //!
-//! A legacy factory sends a burst and never sends anything again, whatever it was answered. So what the store cannot
-//! take now is held and tried again, and goes on being tried after its sender has heard 503, or has gone. There is no
-//! timer: while one batch is written the next one gathers.
+//! A legacy factory sends a burst and never repeats it, whatever the answers were. A callback that the store cannot
+//! take now is therefore held and retried, even after its sender has received 503 or has disconnected. There is no
+//! timer: while one batch is written, the next one gathers.
 
 mod batch;
 mod callback;
@@ -32,7 +32,7 @@ use crate::domain::policy::Policy;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::requests::IfHeld;
 
-/// A callback with who waits for its answer. One that is dropped without an answer is lost, and reported.
+/// A callback and the channel for its answer. A waiter that is dropped without an answer is lost and reported.
 struct Waiter {
     callback: Arc<Callback>,
     reply: Option<oneshot::Sender<Result<Answer, Problem>>>,
@@ -40,7 +40,7 @@ struct Waiter {
     losses: Losses,
 }
 
-/// The way into the intake queue.
+/// Handle that queues callbacks.
 #[derive(Clone)]
 pub(crate) struct Intake {
     queue: mpsc::Sender<Waiter>,
@@ -60,7 +60,7 @@ pub(crate) struct IntakeWorker {
 }
 
 impl Intake {
-    /// The queue and its worker. A sender hears its answer within `hold`.
+    /// Creates the queue and its worker. A sender gets its answer within `hold`.
     pub(crate) fn new(
         context: Context,
         policy: Policy,
@@ -85,9 +85,9 @@ impl Intake {
         (Self { queue: sender, hold, metrics: metrics.clone(), losses }, worker)
     }
 
-    /// Queues a callback and waits for its answer, which comes when that is durable. 503 `unavailable` when the store
-    /// has not taken it in time: then it is kept in memory, and booked when the store is back. 503 `overloaded` when
-    /// there was no room for it all the while.
+    /// Queues a callback and waits for its answer, which is sent once it is durable. Errors: 503 `unavailable` if the
+    /// store has not taken it in time (it is kept in memory and booked when the store is back), 503 `overloaded` if
+    /// the queue had no room in that time.
     pub(crate) async fn take(&self, callback: &Arc<Callback>) -> Result<Answer, Problem> {
         let until = tokio::time::Instant::now() + self.hold;
         let (reply, answer) = oneshot::channel();
@@ -112,7 +112,7 @@ impl Intake {
 }
 
 fn overloaded() -> Problem {
-    Problem::new(ProblemKind::Overloaded, "Too many callbacks wait; send the same one again shortly.")
+    Problem::new(ProblemKind::Overloaded, "Too many callbacks are waiting; send this one again shortly.")
 }
 
 fn stopped() -> Problem {
@@ -120,16 +120,16 @@ fn stopped() -> Problem {
 }
 
 fn kept_in_memory() -> Problem {
-    let detail = "The store does not take it now. It is tried again for as long as this process lives; sent again it \
-                  counts once.";
+    let detail = "The store does not accept it now. It is kept and retried for as long as this process runs. Sent again with \
+                  its delivery id it counts once; without one it may wait for an operator.";
     Problem::new(ProblemKind::Unavailable, detail)
 }
 
 impl IntakeWorker {
-    /// Takes batches until `stop`, then what is still queued.
+    /// Takes batches until `stop`, then whatever is still queued.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let Self { taker, mut queue, queue_max, batch_max, metrics, recorder } = self;
-        let (aside, held) = mpsc::channel(queue_max);
+        let (blocked, held) = mpsc::channel(queue_max);
         let taking_held = held::run(taker.clone(), held);
         let recording = recorder.run(taker.clone(), batch_max, stop.clone());
         let taking = async move {
@@ -143,18 +143,18 @@ impl IntakeWorker {
                     }
                 };
                 if taken == 0 {
-                    // The doors are closed. The work ends when it is told to.
+                    // The queue is closed and empty, but the task must not end before `stop`.
                     return stop.cancelled().await;
                 }
-                answer(&taker, &metrics, std::mem::take(&mut waiters), &aside).await;
+                answer(&taker, &metrics, std::mem::take(&mut waiters), &blocked).await;
             }
         };
         tokio::join!(taking, taking_held, recording);
     }
 }
 
-/// Until each of them has its answer, or waits for its request apart from the others.
-async fn answer(taker: &Taker, metrics: &CallbackMetrics, mut waiters: Vec<Waiter>, aside: &mpsc::Sender<Waiter>) {
+/// Retries until each callback has its answer or was moved to the held ones.
+async fn answer(taker: &Taker, metrics: &CallbackMetrics, mut waiters: Vec<Waiter>, blocked: &mpsc::Sender<Waiter>) {
     let mut backoff = Backoff::default();
     while !waiters.is_empty() {
         taker.wait_for_room().await;
@@ -168,8 +168,8 @@ async fn answer(taker: &Taker, metrics: &CallbackMetrics, mut waiters: Vec<Waite
                 Taken::Answered(answer) => waiter.reply(Ok(answer)),
                 Taken::Failed(problem) => waiter.reply(Err(problem)),
                 Taken::Held => {
-                    // Without a place there it waits here: its request may be free by then.
-                    if let Err(error) = aside.try_send(waiter) {
+                    // If there is no room, it waits here: its request may be free by then.
+                    if let Err(error) = blocked.try_send(waiter) {
                         again.push(error.into_inner());
                     }
                 }
@@ -190,7 +190,7 @@ impl Waiter {
             self.losses.report(&self.callback);
         }
         if let Err(answer) = reply.send(answer) {
-            // Nobody else will tell of it.
+            // The sender is gone, so nothing else reports the answer.
             self.metrics.note(&self.callback, &answer);
         }
     }

@@ -1,4 +1,4 @@
-//! What a batch leaves in the store.
+//! Rows and events that a batch writes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ use crate::store::quarantine::{NewEntry, Repetition};
 use crate::store::receipts::ReceiptRow;
 use crate::store::requests::Held;
 
-/// Rows and events, gathered in the order of arrival.
+/// Rows and events, in the order of arrival.
 pub(super) struct Writes<'a> {
     source: &'static str,
     at: DateTime<Utc>,
@@ -48,7 +48,7 @@ impl<'a> Writes<'a> {
         }
     }
 
-    /// What a callback leaves; `traceparent` is its request's.
+    /// Adds the writes of one callback; `traceparent` is that of its request.
     pub(super) fn add(
         &mut self,
         callback: &'a Callback,
@@ -100,7 +100,7 @@ impl<'a> Writes<'a> {
         Ok(())
     }
 
-    /// A delivery told wrongly may be told again rightly: it does not use up its identity.
+    /// A faulty delivery may be repeated correctly, so it does not use up its identity.
     fn keep_first(&mut self, callback: &'a Callback, outcome: FirstOutcome, booked: Option<Booked>) {
         let Ok(count) = callback.delivery.content else { return };
         let message = &callback.message;
@@ -128,8 +128,8 @@ impl<'a> Writes<'a> {
         });
     }
 
-    /// The figures of the requests after all of these callbacks; a request that is not among those held
-    /// is new, and is what its first callback says.
+    /// Adds the figures of the requests after all of these callbacks. A request that is not in `held` is new and
+    /// takes its order from its first callback.
     pub(super) fn add_requests(
         &mut self,
         callbacks: impl Iterator<Item = &'a Callback>,
@@ -150,7 +150,8 @@ impl<'a> Writes<'a> {
         }
     }
 
-    /// Writes all of it and commits; nothing here needs an answer of what is written before it, but its rows.
+    /// Writes everything and commits. No statement needs the result of an earlier one, only its rows, so all are
+    /// pipelined.
     pub(super) async fn write(self, transaction: &Pipeline) -> Result<(), StoreError> {
         let connection = transaction.connection();
         let (requests, figures, receipts, deliveries, entries, repetitions, events, committed) = join!(

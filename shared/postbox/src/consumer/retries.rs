@@ -1,5 +1,5 @@
-//! Failed messages wait here, in PostgreSQL, for their next attempt: no consumer sleeps on one. So do dead letters that
-//! are redriven. Each queue has its turn for itself.
+//! Failed messages and redriven dead letters wait in PostgreSQL for their next attempt, so no consumer sleeps on one.
+//! Each queue is retried independently of the others.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use super::letter::storable;
 use super::properties;
 use super::{HandleError, Handled, Subscription};
 use crate::dead_letters;
-use crate::dead_letters::{DeadLetters, Death, NewLetter, REDELIVERED_HEADER};
+use crate::dead_letters::{DeadLetters, Death, NewDeadLetter, REDELIVERED_HEADER};
 
-/// How often it is looked by the clock, for what another replica has left; who puts a message here rings.
+/// Polling interval, for messages that another replica has left; adding a message in this process notifies the loop.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Wait after an error of the database.
+/// Pause after a database error.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// A claimed message is left to its claimer for this long.
+/// Lease of a claimed message, seconds.
 const CLAIM_S: i64 = 60;
-/// Messages of a queue that are tried at once.
+/// Maximum messages of a queue that are retried concurrently.
 const AT_ONCE: i64 = 4;
 
 #[derive(QueryableByName)]
@@ -41,7 +41,7 @@ struct Row {
     body: Vec<u8>,
     #[diesel(sql_type = Integer)]
     attempts: i32,
-    /// Of the dead letter that is redriven.
+    /// Set for a redriven dead letter.
     #[diesel(sql_type = Nullable<SqlUuid>)]
     dead_letter_id: Option<Uuid>,
 }
@@ -52,8 +52,8 @@ struct Next {
     in_s: Option<f64>,
 }
 
-/// Keeps a message whose first attempt failed. One that is delivered again, because its acknowledgement was
-/// lost, is kept already, with the attempts that it has had.
+/// Stores a message whose first attempt failed. If it is delivered again because its acknowledgement was lost, the
+/// stored row and its number of attempts stay as they are.
 pub(super) async fn park(
     pool: &Pool,
     queue: &Queue,
@@ -83,7 +83,7 @@ pub(super) async fn park(
     Ok(())
 }
 
-/// What makes two deliveries one message: queue, id and body.
+/// Identity of a message across deliveries: queue, id and body.
 fn identity(queue: &Queue, message_id: &str, body: &[u8]) -> Vec<u8> {
     let mut digest = Sha256::new();
     for part in [queue.name, message_id] {
@@ -93,24 +93,23 @@ fn identity(queue: &Queue, message_id: &str, body: &[u8]) -> Vec<u8> {
     digest.chain_update(body).finalize().to_vec()
 }
 
-/// Messages that wait, and what they need.
 pub(super) struct Retries<'a> {
     pub(super) pool: &'a Pool,
     pub(super) dead_letters: &'a DeadLetters,
-    /// Before each attempt but the first.
+    /// Delay before each attempt but the first.
     pub(super) delays: Vec<Duration>,
 }
 
 impl Retries<'_> {
-    /// Retries what is due until `stop`. A queue whose handler hangs keeps no other from its turn.
+    /// Retries due messages until `stop`. A queue whose handler hangs does not delay the others.
     pub(super) async fn run(&self, subscriptions: &[Subscription], stop: &CancellationToken) {
         join_all(subscriptions.iter().map(|subscription| self.run_queue(subscription, stop))).await;
     }
 
     async fn run_queue(&self, subscription: &Subscription, stop: &CancellationToken) {
-        let mut rung = self.dead_letters.retries();
+        let mut signalled = self.dead_letters.retries();
         while !stop.is_cancelled() {
-            rung.mark_unchanged();
+            signalled.mark_unchanged();
             let wait = match self.retry_some(subscription).await {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -120,13 +119,13 @@ impl Retries<'_> {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = rung.changed() => {}
+                _ = signalled.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// Tries what is due; answers how long to wait for the next.
+    /// Retries due messages; returns the wait until the next one is due.
     async fn retry_some(&self, subscription: &Subscription) -> Result<Duration, StoreError> {
         let claimed = claim(self.pool, subscription.queue).await?;
         if claimed.is_empty() {
@@ -140,15 +139,16 @@ impl Retries<'_> {
     async fn retry(&self, subscription: &Subscription, row: Row) -> Result<(), StoreError> {
         let (reason, error) = match subscription.handle(&row.body, row.dead_letter_id.is_some()).await {
             Ok(handled) => return self.finish(&row, handled).await,
-            // The claim runs out by itself; the attempt does not count.
+            // The claim expires by itself, and the attempt is not counted.
             Err(HandleError::Store(error)) if error.is_unavailable() => return Err(error),
-            Err(HandleError::Decode(error)) => (error.reason(), error.to_string()),
+            // In the words of the first death, so that the letter stays in its group.
+            Err(HandleError::Decode(error)) => (error.reason(), storable(error.text())),
             Err(error) => ("handler-failed", storable(&error.to_string())),
         };
         let attempts = row.attempts + 1;
         let delay = usize::try_from(row.attempts).ok().and_then(|index| self.delays.get(index));
         let delay = delay.filter(|_| reason == "handler-failed");
-        // While the table of letters is full, it is tried on.
+        // While the table of dead letters is full, retries go on.
         let delay = delay.or_else(|| self.delays.last().filter(|_| !self.dead_letters.has_room()));
         if let Some(delay) = delay {
             return postpone(self.pool, row.id, attempts, &error, *delay).await;
@@ -157,7 +157,8 @@ impl Retries<'_> {
         self.bury(subscription.queue, row, Death::new(reason, &error, attempts)).await
     }
 
-    /// Forgets the message; a letter that was redriven is processed, unless what it set off goes on.
+    /// Deletes the message. A redriven dead letter becomes processed, unless the work that it started is still in
+    /// progress.
     async fn finish(&self, row: &Row, handled: Handled) -> Result<(), StoreError> {
         let mut connection = self.pool.get().await?;
         connection
@@ -189,7 +190,7 @@ impl Retries<'_> {
     }
 }
 
-/// The letter of a message that was delivered with these headers.
+/// Dead letter of a message that was delivered with these headers.
 pub(super) fn letter(
     queue: &Queue,
     message_id: String,
@@ -197,10 +198,10 @@ pub(super) fn letter(
     body: Vec<u8>,
     death: Death,
     is_redriven: bool,
-) -> NewLetter {
+) -> NewDeadLetter {
     let content_type = properties::take_content_type(&mut headers).unwrap_or_default();
     let is_redelivered = headers.contains_key(REDELIVERED_HEADER);
-    NewLetter { queue: queue.name, message_id, content_type, headers, body, death, is_redelivered, is_redriven }
+    NewDeadLetter { queue: queue.name, message_id, content_type, headers, body, death, is_redelivered, is_redriven }
 }
 
 async fn forget(connection: &mut diesel_async::AsyncPgConnection, id: i64) -> Result<(), StoreError> {
@@ -224,7 +225,7 @@ async fn claim(pool: &Pool, queue: &Queue) -> Result<Vec<Row>, StoreError> {
     Ok(rows)
 }
 
-/// How long it is until the next message of the queue is due.
+/// Time until the next message of the queue is due, `LOOK_EVERY` at most.
 async fn next(pool: &Pool, queue: &Queue) -> Result<Duration, StoreError> {
     let mut connection = pool.get().await?;
     let next: Next = sql_query(

@@ -1,8 +1,8 @@
-//! How much waits in the outbox, for its bound and for the gauges.
+//! Number of events that wait in the outbox, for its bound and for the gauges.
 //!
-//! It is asked soon after this process has written events, and seldom while it has not. Counting a million rows takes a
-//! third of a second, so a count is made the less often the longer it takes: the bound may come late by what is written
-//! in that time.
+//! Events are counted soon after this process has written some, and at long intervals otherwise. Counting a million
+//! rows takes a third of a second, so the interval grows with the duration of a count: the bound may be exceeded by
+//! the events that are written in that time.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::outbox::Outbox;
 
-/// How often it is counted while there are events, and while there are none.
+/// Interval between counts while events wait, and while there are none.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// Counts may take one part in so many of the time of one connection.
+/// Counts take at most one part in this many of one connection's time.
 const COUNT_SHARE: u32 = 10;
 
 #[derive(QueryableByName)]
@@ -34,7 +34,7 @@ impl StatementSql for Count {
         coalesce((SELECT extract(epoch FROM now() - created_at) FROM outbox ORDER BY id LIMIT 1), 0)::float8 AS oldest_s";
 }
 
-/// Keeps the outbox's figures until `stop`.
+/// Keeps the outbox's pending count and gauges up to date.
 pub(super) struct Backlog<'a> {
     pool: &'a Pool,
     outbox: &'a Outbox,
@@ -54,11 +54,11 @@ impl<'a> Backlog<'a> {
         Self { pool, outbox, pending, oldest_s }
     }
 
-    /// Without a broker, too: the bound must hold.
+    /// Runs until `stop`, even without a broker, because the bound must hold.
     pub(super) async fn run(self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let begun = Instant::now();
-            // A database that is away is told by others.
+            // Others report that the database is unavailable.
             let waiting = self.count().await.unwrap_or(1);
             let pause = COUNT_EVERY.max(begun.elapsed() * COUNT_SHARE);
             tokio::select! {

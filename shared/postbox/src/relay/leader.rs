@@ -1,4 +1,5 @@
-//! What the leader does: read a window, publish it, wait for the first window's confirms, settle it, read the next.
+//! The leader's loop: reads a window, publishes it, waits for the confirms of the first window, settles it and reads
+//! the next.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -16,17 +17,18 @@ use super::lease::Lease;
 use super::publish::{Outcome, Unconfirmed, Window};
 use super::rows::{self, Fate, Row, Wanted};
 
-/// What is told of a broker that has stopped reading.
-const BLOCKED: &str = "the broker takes no messages now: it is short of memory or disk";
-/// Events are deleted at the front, and until the database has cleaned up, a look from the very beginning passes over
-/// all that was deleted. So a look begins where the last one ended, or so many ids before that, for transactions that
-/// ended later than one with a higher id ..
+/// Problem reported while the broker blocks the connection.
+const BLOCKED: &str = "the broker accepts no messages now: it is short of memory or disk";
+/// Events are deleted at the front of the table, and until it has been vacuumed, a read from the first id passes over
+/// all the deleted rows. A read therefore starts where the last one ended, or this many ids before that, to find
+/// transactions that committed after one with a higher id.
 const LOOK_BACK: i64 = 10_000;
-/// .. and from the very beginning so often, for what lies before that; but for one part in so many of the time.
+/// Interval of reads from the first id, which find rows that committed even later. They take at most one part in
+/// `SWEEP_SHARE` of the time.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_SHARE: u32 = 20;
 
-/// How some relaying ended that did not fail.
+/// Reason why the relay stopped leading without a failure.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Stopped,
@@ -35,7 +37,7 @@ pub(super) enum Ended {
 
 pub(super) enum Failure {
     Store(StoreError),
-    /// The broker has closed the channel, and only that: it does not want one of the messages.
+    /// The broker has closed the channel but not the connection: it does not accept one of the messages.
     Channel(anyhow::Error),
     Link(anyhow::Error),
 }
@@ -46,7 +48,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// The way to the broker.
+/// Connection and channel to the broker.
 pub(super) struct Line<'l> {
     pub(super) link: &'l Connection,
     pub(super) channel: Channel,
@@ -62,14 +64,14 @@ pub(super) struct Leader<'a> {
     relay: &'a Relay,
     pub(super) lease: Lease<'a>,
     held: Held<'a>,
-    /// On their way, in the order in which they were read.
+    /// Windows in flight, in the order in which they were read.
     windows: VecDeque<Window>,
-    /// Events whose fate is known and not written yet.
+    /// Events whose fate is known but not written yet.
     settled: Vec<(Row, Fate)>,
-    /// Events in a window now. After the broker has closed a channel, one alone: when it does so again it is known
-    /// because of which.
+    /// Maximum events in the next window. After the broker has closed a channel it is one, so that another close
+    /// shows which event causes it.
     width: i64,
-    /// Where the last window ended, and whether there was more.
+    /// Last id of the last window, and whether the window was full.
     cursor: i64,
     is_full: bool,
     looked_at: Instant,
@@ -97,22 +99,19 @@ impl<'a> Leader<'a> {
             look_at: now,
             sweep_at: now,
             published: counter("jaego_outbox_published", "Messages confirmed by the broker"),
-            failed: counter(
-                "jaego_outbox_publish_failures",
-                "Messages that the broker did not take, to be tried again",
-            ),
+            failed: counter("jaego_outbox_publish_failures", "Messages that the broker did not accept, to be retried"),
         }
     }
 
     /// Relays until `stop`, or until another replica leads.
     pub(super) async fn lead(&mut self, line: &Line<'_>, stop: &CancellationToken) -> Result<Ended, Failure> {
-        // What was on its way on another channel is read again.
+        // Events that were in flight on another channel are read again.
         self.windows.clear();
         self.look_from_the_beginning();
         let mut stopping = false;
         loop {
             if stop.is_cancelled() && !stopping {
-                // What was committed before the stop is published.
+                // Events that were committed before the stop are still published.
                 (stopping, self.look_at) = (true, Instant::now());
             }
             if !line.channel.status().connected() {
@@ -137,7 +136,7 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// Another replica leads: what it holds, it tells.
+    /// Drops this replica's held keys and problems: the new leader reports its own.
     pub(super) fn step_down(&mut self) {
         self.held.clear();
         self.relay.broker.pass(CONNECTION);
@@ -150,11 +149,11 @@ impl<'a> Leader<'a> {
 
     fn has_room(&self, line: &Line<'_>) -> bool {
         let windows_max = if self.width < self.relay.settings.window { 1 } else { self.relay.settings.windows };
-        // What is published to a blocked connection only waits in this process.
+        // Messages that are published to a blocked connection only wait in this process.
         self.windows.len() < windows_max && !line.is_blocked()
     }
 
-    /// What is to be read now; nothing when its limit is zero.
+    /// Events to read now; a limit of zero reads nothing.
     fn wanted(&self, line: &Line<'_>) -> Wanted {
         let mut wanted = Wanted {
             after: 0,
@@ -165,7 +164,7 @@ impl<'a> Leader<'a> {
         };
         let now = Instant::now();
         if let Some(key) = self.held.due().filter(|_| self.has_room(line)) {
-            // Alone: when the broker closes the channel, it is known because of which.
+            // A probe is published alone, so that a closed channel shows which event caused it.
             if self.windows.is_empty() {
                 (wanted.probed, wanted.limit) = (Some(key), 1);
             }
@@ -177,8 +176,8 @@ impl<'a> Leader<'a> {
         wanted
     }
 
-    /// One round trip: writes down what became of events, reads others, renews the lease. Then publishes what was read.
-    /// False when another replica leads.
+    /// Writes outcomes, reads events and renews the lease in one round trip. Then publishes the events that were
+    /// read. False when another replica leads.
     async fn turn(&mut self, line: &Line<'_>, wanted: Wanted) -> Result<bool, Failure> {
         let begun = Instant::now();
         let (limit, after, probed) = (wanted.limit, wanted.after, wanted.probed.clone());
@@ -213,7 +212,7 @@ impl<'a> Leader<'a> {
         Ok(true)
     }
 
-    /// All events of the key are wanted again.
+    /// Releases the key, and reads from the first id because all its events are wanted again.
     fn release(&mut self, key: &str) {
         self.held.release(key);
         self.look_from_the_beginning();
@@ -221,7 +220,7 @@ impl<'a> Leader<'a> {
 
     async fn publish(&mut self, line: &Line<'_>, mut window: Window) -> Result<(), Failure> {
         let published = window.publish(&line.channel).await;
-        // Kept although it failed: a channel that is closed now is closed because of one of these.
+        // The window is kept although publishing failed: if the channel is closed, one of these events was the cause.
         self.windows.push_back(window);
         match published {
             Ok(()) => Ok(()),
@@ -230,17 +229,17 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// Until something may have changed.
+    /// Waits until something may have changed.
     async fn wait(&mut self, line: &Line<'_>, stop: &CancellationToken, stopping: bool) -> Result<(), Failure> {
         let relay = self.relay;
-        // While a probe waits for the windows before it to end, nothing else is read: only a confirm changes that.
+        // While a due probe waits for earlier windows to complete, nothing else is read: only a confirm changes that.
         let reads_by_clock = self.has_room(line) && (self.windows.is_empty() || self.held.due().is_none());
         let next = self.held.next_probe().map_or(self.look_at, |probe_at| probe_at.min(self.look_at));
         let confirmed = tokio::select! {
             Some(confirmed) = OptionFuture::from(self.windows.front_mut().map(Window::confirmed)) => confirmed,
-            // The first event after a pause goes at once. While they come all the time, each look gathers what has come
-            // since the one before, instead of costing a window for every commit.
-            () = relay.outbox.rung() => {
+            // The first event after a pause is read at once. Under steady load each read collects the events
+            // committed since the previous one, instead of spending a window on every commit.
+            () = relay.outbox.signalled() => {
                 let paced = self.looked_at + Duration::from_millis(relay.settings.pace_ms);
                 self.look_at = self.look_at.min(paced);
                 Ok(())
@@ -252,19 +251,20 @@ impl<'a> Leader<'a> {
         match (confirmed, self.windows.front_mut()) {
             (Err(Unconfirmed::Broken(error)), _) => return Err(self.broken(line, error.into())),
             (Err(Unconfirmed::Late), Some(front)) if line.is_blocked() => front.wait_longer(),
-            // Of a link that is gone the heartbeats tell.
+            // Heartbeats detect a dead link.
             (Err(Unconfirmed::Late), Some(front)) => front.give_up(),
             (Err(Unconfirmed::Late), None) | (Ok(()), _) => {}
         }
         Ok(())
     }
 
-    /// Takes complete windows from the front, and notes what is to be written of them.
+    /// Removes complete windows from the front, and queues the fates of their events to be written.
     fn settle(&mut self) {
         if !self.windows.front().is_some_and(Window::is_complete) {
             return;
         }
-        // The client hands a returned message to whichever confirm comes next on the channel: one that is here already.
+        // The client attaches a returned message to whichever confirm comes next on the channel. That confirm may
+        // belong to a later window, but it has already arrived.
         for window in &mut self.windows {
             window.take_ready();
             for (key, error) in window.take_complaints() {
@@ -289,7 +289,8 @@ impl<'a> Leader<'a> {
             let key = if self.held.is_empty() { String::new() } else { row.key() };
             let fate = match (outcome, self.held.error(&key)) {
                 (Outcome::Refused(error), _) => Fate::Refused(error),
-                // Confirmed or not: one of its queues may have none of it. The first of a key tells for all.
+                // Kept even if it was confirmed: one of its queues may have none of it. The first event of a key
+                // records the error for all.
                 (_, Some(error)) if told.insert(key.clone()) => Fate::Held(error.to_owned()),
                 (Outcome::Confirmed, None) => Fate::Published,
                 _ => continue,
@@ -301,8 +302,9 @@ impl<'a> Leader<'a> {
         self.failed.add((all - confirmed) as u64, &[]);
     }
 
-    /// The link is gone, or only the channel: then because of one of the events on their way. When there is only one, it
-    /// waits by itself, and others of its key, which may be as bad, are tried one by one while the rest goes on.
+    /// Finds out whether the link is lost, or only the channel. The broker closes a channel because of one of the
+    /// events in flight. If there is only one, it is retried after a delay of its own, and its key is held: other
+    /// events of the key may be just as bad, so they are tried one by one while the other keys go on.
     fn broken(&mut self, line: &Line<'_>, error: anyhow::Error) -> Failure {
         if !line.link.status().connected() {
             return Failure::Link(error);

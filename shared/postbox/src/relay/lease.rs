@@ -1,21 +1,23 @@
-//! Who leads: one row, by the database's clock.
+//! The leader's lease: one row, timed by the database's clock.
 
 use std::time::{Duration, Instant};
 
 use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
-use jaego_pg::{Pool, Statement, StatementSql, StoreError};
+use jaego_pg::{Pipeline, Pool, Statement, StatementSql, StoreError, within};
 use uuid::Uuid;
 
 use super::SIGNAL;
 
-/// How long a leader that no longer renews its lease keeps others from leading, seconds.
+/// Duration of the lease, seconds: a leader that no longer renews it keeps others from leading for this long.
 const LASTS_S: i64 = 9;
-/// It is renewed by the first look after this.
+/// Age after which the next round trip renews the lease.
 const RENEW_AFTER: Duration = Duration::from_secs(2);
-/// How often others look whether it has ended.
+/// Interval at which other replicas check whether the lease has expired.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// Longest wait for one statement.
+const LIMIT: Duration = Duration::from_secs(10);
 
-/// Takes the lease, or keeps it; touches no row when it is another's.
+/// Takes or renews the lease; updates no row while another replica holds it.
 struct Take;
 impl StatementSql for Take {
     const SQL: &'static str = "UPDATE relay_lease SET holder = ?, until = now() + ? * interval '1 second' \
@@ -34,9 +36,9 @@ impl StatementSql for Signal {
 
 pub(super) struct Lease<'a> {
     pool: &'a Pool,
-    /// This process, as long as it lives.
+    /// Identifies this process for its lifetime.
     holder: Uuid,
-    /// None while another leads.
+    /// None while another replica leads.
     renewed_at: Option<Instant>,
 }
 
@@ -45,13 +47,12 @@ impl<'a> Lease<'a> {
         Self { pool, holder: Uuid::now_v7(), renewed_at: None }
     }
 
-    /// Whether this process leads from now on.
+    /// Tries to take or renew the lease; true if this process leads from now on.
     pub(super) async fn take(&mut self) -> bool {
-        let taken = async { Ok::<_, StoreError>(self.renewing().run(&*self.pool.get().await?).await?) };
-        match taken.await {
+        match self.run(self.renewing()).await {
             Ok(rows) => self.note(rows == 1),
             Err(error) => {
-                tracing::warn!(%error, "relay cannot ask whether it leads");
+                tracing::warn!(%error, "relay cannot check whether it is the leader");
                 self.note(false);
             }
         }
@@ -62,7 +63,8 @@ impl<'a> Lease<'a> {
         self.renewed_at.is_none_or(|at| at.elapsed() >= RENEW_AFTER)
     }
 
-    /// Renews it, beside other statements; [`Self::note`] whether that touched a row.
+    /// Statement that renews the lease, to be run together with others. Pass to [`Self::note`] whether it updated a
+    /// row.
     pub(super) fn renewing(&self) -> Statement<impl StatementSql + use<>> {
         Statement::<Take>::new()
             .bind::<SqlUuid, _>(self.holder)
@@ -74,19 +76,24 @@ impl<'a> Lease<'a> {
         self.renewed_at = is_ours.then(Instant::now);
     }
 
-    /// Lets another replica lead at once. One that cannot be told finds out when the lease ends.
+    /// Releases the lease, so that another replica can lead at once. If the database cannot be reached, others lead
+    /// when the lease expires.
     pub(super) async fn release(&mut self) {
-        if self.renewed_at.take().is_some()
-            && let Ok(connection) = self.pool.get().await
-        {
-            Statement::<Release>::new().bind::<SqlUuid, _>(self.holder).run(&connection).await.ok();
+        if self.renewed_at.take().is_some() {
+            self.run(Statement::<Release>::new().bind::<SqlUuid, _>(self.holder)).await.ok();
         }
     }
 
-    /// Tells the leader that there are events. It looks by the clock, too.
+    async fn run<S: StatementSql>(&self, statement: Statement<S>) -> Result<usize, StoreError> {
+        let running = async {
+            let connection = Pipeline::new(self.pool.get().await?);
+            Ok(connection.single(statement.run(connection.connection())).await?)
+        };
+        within(LIMIT, self.pool, running).await
+    }
+
+    /// Notifies the leader that there are events. A lost notification is harmless, because the leader also polls.
     pub(super) async fn signal(&self) {
-        if let Ok(connection) = self.pool.get().await {
-            Statement::<Signal>::new().bind::<Text, _>(SIGNAL.to_owned()).run(&connection).await.ok();
-        }
+        self.run(Statement::<Signal>::new().bind::<Text, _>(SIGNAL.to_owned())).await.ok();
     }
 }

@@ -1,10 +1,10 @@
-//! The relay: publishes the outbox, and deletes what the broker has confirmed.
+//! The relay: publishes the events in the outbox, and deletes those that the broker has confirmed.
 //!
 //! One replica leads, the one that holds the lease; another takes over within seconds when it is stopped, dies or
-//! loses the broker. The leader reads by id, keeps several windows on their way and deletes them in order; the deletion
-//! of one and the reading of the next are one round trip. A routing key that the broker does not take (no queue, a full
-//! one, no right) is held: one event of it is tried now and then, and the events of other keys go on. An event may be
-//! published twice: consumers are idempotent by business identity.
+//! loses the broker. The leader reads by id, keeps several windows in flight and deletes them in order; the deletion
+//! of one window and the read of the next share a round trip. A routing key that the broker does not accept (no
+//! queue, a full queue, no permission) is held: it is probed with one event at intervals, while the events of other
+//! keys go on. An event may be published twice: consumers are idempotent by business identity.
 
 mod backlog;
 mod held;
@@ -28,31 +28,28 @@ use self::leader::{Ended, Failure, Leader, Line};
 use crate::outbox::Outbox;
 use crate::settings::Outbox as OutboxSettings;
 
-/// The channel on which replicas tell the leader that there are events.
+/// PostgreSQL channel on which replicas notify the leader of new events.
 const SIGNAL: &str = "jaego_outbox";
-/// Longest pause between two tries to hear the other replicas.
+/// Pause before another attempt to listen to the other replicas.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
-/// What the relay needs.
 pub struct Relay {
     /// The service's name on the broker.
     pub name: &'static str,
-    /// The database with the outbox.
     pub pool: Pool,
-    /// Where to listen for other replicas.
+    /// Database whose notifications from other replicas are listened to.
     pub database: Database,
-    /// The bell.
+    /// Notifies the relay of events committed in this process.
     pub outbox: Outbox,
-    /// Told how the broker is.
+    /// Receives the health of the connection and of each routing key.
     pub broker: BrokerHealth,
-    /// Broker settings.
     pub amqp: Broker,
-    /// Outbox settings.
     pub settings: OutboxSettings,
 }
 
 impl Relay {
-    /// Runs until `stop`; whoever leads then publishes what is there once more, if the broker lets it.
+    /// Runs until `stop`. The leader then publishes the events that are still there once more, if the broker accepts
+    /// them.
     pub async fn run(self, stop: CancellationToken) {
         futures::join!(self.relay(&stop), Backlog::new(&self.pool, &self.outbox).run(&stop));
     }
@@ -60,6 +57,7 @@ impl Relay {
     async fn relay(&self, stop: &CancellationToken) {
         let mut leader = Leader::new(self);
         let mut backoff = Backoff::default();
+        let mut failures = 0;
         while !stop.is_cancelled() {
             if !leader.lease.take().await {
                 leader.step_down();
@@ -78,20 +76,23 @@ impl Relay {
             };
             if let Err(error) = led.await {
                 self.broker.fail(CONNECTION, &format!("{error:#}"));
-                tracing::warn!(error = format!("{error:#}"), "relay lost the broker; connecting again");
-                // Another replica may reach it.
+                tracing::warn!(error = format!("{error:#}"), "relay lost the connection to the broker; reconnecting");
+                // Another replica may reach the broker.
                 leader.lease.release().await;
                 backoff.reset_if_steady(begun);
+                failures = if begun.elapsed() > lease::LOOK_EVERY * 2 { 1 } else { failures + 1 };
+                // .. so this one leaves it the time to notice that it may lead.
+                let pause = if failures > 1 { lease::LOOK_EVERY + Duration::from_secs(1) } else { Duration::ZERO };
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = backoff.wait() => {}
+                    _ = async { tokio::join!(backoff.wait(), tokio::time::sleep(pause)) } => {}
                 }
             }
         }
         leader.lease.release().await;
     }
 
-    /// Until the lease is lost, or `stop`; an error when the link is.
+    /// Leads until the lease is lost, or until `stop`; fails when the connection is lost.
     async fn lead(&self, link: &Link, leader: &mut Leader<'_>, stop: &CancellationToken) -> anyhow::Result<()> {
         loop {
             let line = Line { link, channel: connection::confirming_channel(link, &self.amqp).await? };
@@ -112,7 +113,7 @@ impl Relay {
         }
     }
 
-    /// Another replica leads: tells it of what is committed here, until it may be time to take over.
+    /// Notifies the leading replica of events committed here, until it may be time to take over.
     async fn follow(&self, lease: &lease::Lease<'_>, stop: &CancellationToken) {
         let look_again = tokio::time::sleep(lease::LOOK_EVERY);
         tokio::pin!(look_again);
@@ -120,18 +121,18 @@ impl Relay {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = &mut look_again => return,
-                () = self.outbox.rung() => lease.signal().await,
+                () = self.outbox.signalled() => lease.signal().await,
             }
             tokio::time::sleep(Duration::from_millis(self.settings.pace_ms)).await;
         }
     }
 
-    /// Rings the bell for what is committed by other replicas; never ends. While they cannot be heard, the leader looks
-    /// by the clock.
+    /// Wakes the relay for events committed by other replicas; never returns. While their notifications cannot be
+    /// received, the leader polls.
     async fn hear_others(&self) {
         loop {
             let ended = listen(&self.database, self.name, SIGNAL, || self.outbox.wake()).await;
-            tracing::warn!(%ended, "relay cannot listen to other replicas; it looks by the clock");
+            tracing::warn!(%ended, "relay cannot listen for notifications of other replicas; it polls");
             tokio::time::sleep(LISTEN_AGAIN).await;
         }
     }

@@ -1,4 +1,4 @@
-//! A window of events on its way to the broker, and what the broker says to each.
+//! A window of events in flight, and the broker's response to each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::time::{Instant, timeout_at};
 
 use super::rows::Row;
 
-/// What became of one attempt to publish.
+/// Result of one attempt to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Its confirm has not come.
+    /// The confirm has not arrived.
     Waiting,
-    /// A queue has it, if one must.
+    /// The broker has confirmed it. This includes a returned event, whose key is then among the complaints.
     Confirmed,
-    /// It cannot be sent as it is.
+    /// The event cannot be sent as it is.
     Refused(String),
-    /// A queue did not take it.
+    /// The broker refused it, or did not confirm in time.
     NotTaken,
 }
 
-/// Why a window is not confirmed.
+/// Reason why a window is not confirmed.
 pub(super) enum Unconfirmed {
     Late,
     Broken(lapin::Error),
@@ -33,18 +33,18 @@ pub(super) enum Unconfirmed {
 
 pub(super) struct Window {
     rows: Vec<(Row, Outcome)>,
-    /// Of each row whose confirm has not come.
+    /// One entry per row; None when no confirm is outstanding.
     confirms: Vec<Option<PublisherConfirm>>,
-    /// The held key of which this is one event.
+    /// The held key that this window probes with a single event.
     probed: Option<String>,
     deadline: Instant,
     limit: Duration,
-    /// Keys that were not taken, and why.
+    /// Errors of the keys that the broker did not accept.
     complaints: BTreeMap<String, String>,
 }
 
 impl Window {
-    /// Not empty; each wait for the broker lasts `limit` at the most.
+    /// `rows` must not be empty. Each wait for the broker lasts at most `limit`.
     pub(super) fn new(rows: Vec<Row>, probed: Option<String>, limit: Duration) -> Self {
         let confirms = rows.iter().map(|_| None).collect();
         let rows = rows.into_iter().map(|row| (row, Outcome::Waiting)).collect();
@@ -65,7 +65,7 @@ impl Window {
         self.confirms.iter().all(Option::is_none)
     }
 
-    /// What was probed, and what became of the rows.
+    /// The probed key, and the rows with their outcomes.
     pub(super) fn into_rows(self) -> (Option<String>, Vec<(Row, Outcome)>) {
         (self.probed, self.rows)
     }
@@ -74,7 +74,7 @@ impl Window {
         std::mem::take(&mut self.complaints)
     }
 
-    /// Writes all of it to the link, in order, each event without waiting for the one before.
+    /// Writes all events to the channel in order; none waits for the previous one.
     pub(super) async fn publish(&mut self, channel: &Channel) -> Result<(), Unconfirmed> {
         let sends = join_all(self.rows.iter().map(|(row, _)| send(channel, row)));
         let sent = timeout_at(self.deadline, sends).await.map_err(|_| Unconfirmed::Late)?;
@@ -87,7 +87,7 @@ impl Window {
         Ok(())
     }
 
-    /// Waits until it is complete. Dropped half-way it goes on where it was.
+    /// Waits until all confirms have arrived. If it is dropped midway, the next call resumes where it stopped.
     pub(super) async fn confirmed(&mut self) -> Result<(), Unconfirmed> {
         for place in 0..self.rows.len() {
             if let Some(confirm) = &mut self.confirms[place] {
@@ -98,7 +98,7 @@ impl Window {
         Ok(())
     }
 
-    /// Notes the confirms that are here.
+    /// Records the confirms that have already arrived.
     pub(super) fn take_ready(&mut self) {
         for place in 0..self.rows.len() {
             let ready = self.confirms[place].as_mut().and_then(FutureExt::now_or_never);
@@ -114,10 +114,10 @@ impl Window {
         *outcome = match confirmation {
             Confirmation::Ack(returned) => {
                 if let Some(returned) = returned {
-                    // Perhaps another one than this row.
+                    // The returned message may belong to another row.
                     let delivery = &returned.delivery;
                     let key = Row::key_of(delivery.exchange.as_str(), delivery.routing_key.as_str());
-                    self.complaints.insert(key, "no queue takes it".to_owned());
+                    self.complaints.insert(key, "no queue is bound for it".to_owned());
                 }
                 Outcome::Confirmed
             }
@@ -128,12 +128,12 @@ impl Window {
         };
     }
 
-    /// The broker takes nothing at all now.
+    /// Extends the deadline, because the broker accepts nothing at all at present.
     pub(super) fn wait_longer(&mut self) {
         self.deadline = Instant::now() + self.limit;
     }
 
-    /// Gives up on the confirms that have not come.
+    /// Gives up on the outstanding confirms.
     pub(super) fn give_up(&mut self) {
         for ((row, outcome), confirm) in self.rows.iter_mut().zip(&mut self.confirms) {
             if confirm.take().is_some() {
@@ -144,15 +144,15 @@ impl Window {
     }
 }
 
-/// Writes an event to the link; its confirm comes later. What cannot be sent is this event's own error.
+/// Writes an event to the channel; its confirm arrives later. The outer error means that this event cannot be sent.
 async fn send(channel: &Channel, row: &Row) -> Result<lapin::Result<PublisherConfirm>, String> {
     let (properties, exchange, key) = addressed(row)?;
-    // Where nobody needs to have subscribed nothing comes back.
+    // An event that needs no subscriber is not returned.
     let options = BasicPublishOptions { mandatory: row.subscriber_required, ..BasicPublishOptions::default() };
     Ok(channel.basic_publish(exchange, key, options, &row.body, properties).await)
 }
 
-/// What is too long for AMQP is an error.
+/// Fails when a header name, the id, the content type or the address is too long for AMQP.
 fn addressed(row: &Row) -> Result<(BasicProperties, ShortString, ShortString), String> {
     let short = |text: &str| ShortString::try_new(text).map_err(|error| error.to_string());
     let mut headers = FieldTable::default();

@@ -1,10 +1,12 @@
 //! The outbox's rows, as the leader sees them.
 
+use std::time::Duration;
+
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text};
 use futures::future::OptionFuture;
 use futures::join;
-use jaego_pg::{Pipeline, Pool, Statement, StatementSql, StoreError};
+use jaego_pg::{Pipeline, Pool, Statement, StatementSql, StoreError, within};
 use serde_json::Value;
 
 #[derive(Debug, QueryableByName)]
@@ -30,7 +32,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// What is held together; the same in SQL.
+    /// Events are held by this key, which `Read` also builds in SQL.
     pub(super) fn key(&self) -> String {
         Self::key_of(&self.exchange, &self.routing_key)
     }
@@ -40,20 +42,21 @@ impl Row {
     }
 }
 
-/// What is to be written of an event that was tried.
+/// Result to write for an event that was published or tried.
 #[derive(Debug)]
 pub(super) enum Fate {
-    /// It is forgotten.
+    /// The event is deleted.
     Published,
-    /// Its key is not taken, for this reason: it stays, for all of them.
+    /// The broker does not accept its key, for this reason. The event stays, and records the error for all events of
+    /// the key.
     Held(String),
-    /// The broker does not want this one, for this reason: it waits longer each time.
+    /// The broker does not accept this event, for this reason. Its retry delay grows each time.
     Refused(String),
 }
 
-/// Plans are made for an outbox that is large, whatever it was when they were made: one that was prepared while
-/// it was empty would read all of it, window by window. And a commit need not wait for the disk: what a crash of
-/// the database forgets of deletions is published again, which consumers bear anyway.
+/// Forces index scans: a plan that was prepared while the outbox was empty would otherwise scan the whole table for
+/// every window. A commit need not wait for the disk, either: if a crash of the database loses deletions, their
+/// events are published again, which consumers tolerate anyway.
 struct Prepare;
 impl StatementSql for Prepare {
     const SQL: &'static str = "SELECT set_config('enable_seqscan', 'off', true), \
@@ -61,8 +64,8 @@ impl StatementSql for Prepare {
         set_config('synchronous_commit', 'off', true)";
 }
 
-/// What is due behind an id, without what is on its way (a row that was committed late between two of those waits for
-/// them) and what is held; or of one held key alone.
+/// Due events after an id, without those in flight and those of held keys; or due events of one held key alone. A row
+/// that was committed late, with an id inside a window in flight, is read after that window has been settled.
 struct Read;
 impl StatementSql for Read {
     const SQL: &'static str = "SELECT \
@@ -74,7 +77,7 @@ impl StatementSql for Read {
         ORDER BY id LIMIT ?";
 }
 
-/// Forgets what was published, and gives what was not an error, and a time if it is to wait by itself.
+/// Deletes published events. Records an error for the others, and a retry time for those that are refused one by one.
 struct Settle;
 impl StatementSql for Settle {
     const SQL: &'static str = "WITH forgotten AS (DELETE FROM outbox WHERE id = ANY(?)) \
@@ -83,17 +86,17 @@ impl StatementSql for Settle {
         FROM unnest(?, ?, ?) AS failed (id, error, delay_ms) WHERE outbox.id = failed.id";
 }
 
-/// What is to be read.
+/// Events to read.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) after: i64,
-    /// Nothing when it is zero.
+    /// Zero reads nothing.
     pub(super) limit: i64,
-    /// First and last ids of what is on its way.
+    /// First and last ids of the windows in flight.
     pub(super) in_flight: Vec<(i64, i64)>,
-    /// Keys that are left out.
+    /// Keys to leave out.
     pub(super) held: Vec<String>,
-    /// Only of this key.
+    /// If set, only events of this key are read.
     pub(super) probed: Option<String>,
 }
 
@@ -112,15 +115,28 @@ impl Wanted {
     }
 }
 
-/// What one round trip did.
+/// Result of one round trip.
 pub(super) struct Turn {
     pub(super) rows: Vec<Row>,
-    /// None when it was not asked.
+    /// None when the lease was not to be renewed.
     pub(super) lease_is_ours: Option<bool>,
 }
 
-/// Writes what became of events, reads the wanted ones, and renews the lease if that is to be done.
+/// Longest wait for one round trip.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Writes the fates of events and renews the lease if `renewing` is given, then reads the wanted events. These are two
+/// transactions: a leader that freezes while it reads holds no row that the next leader needs.
 pub(super) async fn turn<S: StatementSql>(
+    pool: &Pool,
+    settled: &[(Row, Fate)],
+    wanted: Wanted,
+    renewing: Option<Statement<S>>,
+) -> Result<Turn, StoreError> {
+    within(LIMIT, pool, turn_without_limit(pool, settled, wanted, renewing)).await
+}
+
+async fn turn_without_limit<S: StatementSql>(
     pool: &Pool,
     settled: &[(Row, Fate)],
     wanted: Wanted,
@@ -130,11 +146,14 @@ pub(super) async fn turn<S: StatementSql>(
     let connection = transaction.connection();
     let settling = (!settled.is_empty()).then(|| settling(settled).run(connection));
     let reading = (wanted.limit > 0).then(|| wanted.read(&transaction));
-    let (begun, prepared, renewed, written, read, committed) = join!(
+    let (begun, prepared, renewed, written, committed, begun_to_read, prepared_to_read, read, ended) = join!(
         transaction.begin(),
         Statement::<Prepare>::new().run(connection),
         OptionFuture::from(renewing.map(|renewing| renewing.run(connection))),
         OptionFuture::from(settling),
+        transaction.commit(),
+        transaction.begin(),
+        Statement::<Prepare>::new().run(connection),
         OptionFuture::from(reading),
         transaction.commit(),
     );
@@ -142,8 +161,11 @@ pub(super) async fn turn<S: StatementSql>(
     prepared?;
     let renewed = renewed.transpose()?;
     written.transpose()?;
-    let rows = read.transpose()?.unwrap_or_default();
     committed?;
+    begun_to_read?;
+    prepared_to_read?;
+    let rows = read.transpose()?.unwrap_or_default();
+    ended?;
     Ok(Turn { rows, lease_is_ours: renewed.map(|rows| rows == 1) })
 }
 
@@ -170,7 +192,7 @@ fn settling(settled: &[(Row, Fate)]) -> Statement<Settle> {
         .bind::<Array<BigInt>, _>(delays)
 }
 
-/// 100 ms doubling to 30 s.
+/// Retry delay: 100 ms, doubling up to 30 s.
 fn delay_ms(attempts: i32) -> i64 {
     let doublings = u32::try_from(attempts.clamp(1, 10) - 1).unwrap_or_default();
     (100_i64 << doublings).min(30_000)

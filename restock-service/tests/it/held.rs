@@ -1,0 +1,93 @@
+//! Something holds what one callback needs, or a connection hangs: other callbacks go on.
+
+use futures::future::join_all;
+use jaego_contracts::ids::RequestId;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testkit::wait_until;
+use tokio_postgres::Client;
+
+use crate::harness::{FACTORY, SKU, SOON, Service, claims, connect, part};
+
+async fn hold(service: &Service, request: RequestId) -> Client {
+    let holder = connect(&service.world.service.database.url).await;
+    let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{request}' FOR UPDATE");
+    holder.batch_execute(&lock).await.unwrap();
+    holder
+}
+
+/// Waits until one of the service's statements waits for a lock; returns the process that executes it.
+async fn blocked(service: &Service) -> i32 {
+    let blocked = "SELECT pid FROM pg_stat_activity WHERE application_name = 'restock-service' \
+                   AND datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until("a statement that waits for a lock", SOON, async || {
+        service.world.sql.query(blocked, &[]).await.unwrap().first().map(|row| row.get(0))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_another_process_is_about_to_insert_holds_only_its_own_callbacks() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let held = RequestId::generate();
+    let holder = connect(&world.service.database.url).await;
+    let insert = format!(
+        "BEGIN; INSERT INTO production_requests (id, sku, factory_id, quantity) VALUES ('{held}', '{SKU}', '{FACTORY}', 10)"
+    );
+    holder.batch_execute(&insert).await.unwrap();
+    let own = service.begin_call(&world.sign(&claims(held, 10)), &part("a", 10));
+    blocked(&service).await;
+    for other in join_all((0..10).map(|_| service.begin_call(&world.token(5), &part("a", 5)))).await {
+        assert_eq!(other.unwrap().received(), ("received", 5));
+    }
+    assert!(!own.is_finished());
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(own.await.unwrap().received(), ("received", 10));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callbacks_of_a_held_request_do_not_hold_those_of_another_one_that_is_free_again() {
+    let service = Service::start(&[("INTAKE__QUEUE_MAX", "5")]).await;
+    let world = &service.world;
+    let (first, second) = (RequestId::generate(), RequestId::generate());
+    let (first_token, second_token) = (world.sign(&claims(first, 100)), world.sign(&claims(second, 100)));
+    for token in [&first_token, &second_token] {
+        assert_eq!(service.call(token, &part("a", 10)).await.received(), ("received", 10));
+    }
+    let long = hold(&service, first).await;
+    let stuck: Vec<_> = (0..10).map(|n| service.begin_call(&first_token, &part(&format!("p{n}"), 1))).collect();
+    blocked(&service).await;
+    let short = hold(&service, second).await;
+    let other = service.begin_call(&second_token, &part("b", 10));
+    assert_eq!(service.call(&world.token(10), &part("a", 10)).await.received(), ("received", 10));
+    short.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(other.await.unwrap().received(), ("received", 10));
+    assert!(stuck.iter().all(|call| !call.is_finished()));
+    long.batch_execute("ROLLBACK").await.unwrap();
+    for call in stuck {
+        assert_eq!(call.await.unwrap().received(), ("received", 1));
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_hangs_holds_callbacks_only_until_it_is_given_up() {
+    let service = Service::start(&[]).await;
+    let world = &service.world;
+    let gate = connect(&world.service.database.url).await;
+    gate.batch_execute("BEGIN; LOCK TABLE receipts IN EXCLUSIVE MODE").await.unwrap();
+    let first = service.begin_call(&world.token(10), &part("a", 10));
+    let hanging = Pid::from_raw(blocked(&service).await);
+    kill(hanging, Signal::SIGSTOP).unwrap();
+    gate.batch_execute("ROLLBACK").await.unwrap();
+    let others = join_all((0..5).map(|_| service.begin_call(&world.token(10), &part("a", 10)))).await;
+    kill(hanging, Signal::SIGCONT).unwrap();
+    for other in others {
+        assert_eq!(other.unwrap().received(), ("received", 10));
+    }
+    first.await.unwrap();
+    world.wait_for_number("SELECT sum(quantity)::int8 FROM receipts", 60).await;
+    service.stop().await;
+}
