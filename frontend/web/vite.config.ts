@@ -6,17 +6,15 @@ import react from "@vitejs/plugin-react";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
-/** What the shop's first load may weigh by gzip: over plain http browsers take nothing better. */
+/** Size limit of the shop's first load with gzip: over plain HTTP browsers do not accept Brotli. */
 const SHOP_BYTES_MAX = 180 * 1024;
 
-/** Where the console's build leaves its own manifest for a moment. */
+/** Temporary manifest of the console's build, until it is merged into the shop's. */
 const CONSOLE_MANIFEST = ".vite/manifest-console.json";
 
 const FORWARDED = ["/sales", "/production", "/restock", "/live", "/session", "/settings.json", "/demo"];
 
-/**
- * react-aria carries its few words in 34 languages. The pages speak two, so the others are left out.
- */
+/** react-aria ships its strings in 34 languages. The pages use two, so the others are left out of the build. */
 function onlyOurLanguages(): Plugin {
   return {
     name: "only-our-languages",
@@ -30,7 +28,7 @@ function onlyOurLanguages(): Plugin {
   };
 }
 
-/** Fails the build when the shop's entry reaches console code, or has become too heavy. */
+/** Fails the build when the shop's entry imports console code or exceeds its size limit. */
 function shopBudget(): Plugin {
   return {
     name: "shop-budget",
@@ -65,7 +63,7 @@ function shopBudget(): Plugin {
   };
 }
 
-/** Each text file of the build once more in two compressed forms: the server only chooses among them. */
+/** Precompresses each text file of the build in two encodings, so that the server only selects one. */
 function compressedForms(): Plugin {
   let folder = "dist";
   return {
@@ -91,8 +89,8 @@ function compressedForms(): Plugin {
 }
 
 /**
- * The faces are built one after the other, so that the shop's files hold nothing that only the console needs
- * of a shared module. The second build adds its files to the first one's manifest.
+ * The shop and the console are built one after the other, so that the shop's files contain nothing of a shared module
+ * that only the console needs. The second build adds its files to the manifest of the first.
  */
 function oneManifest(): Plugin {
   return {
@@ -113,22 +111,22 @@ export default defineConfig(({ mode }) => ({
     react(),
     onlyOurLanguages(),
     mode === "console" && oneManifest(),
-    // The console's build is the last, and its folder is the shop's, too.
+    // The console is built last, into the same folder as the shop.
     mode === "console" && compressedForms(),
     mode === "shop" && shopBudget(),
   ],
   build: {
     target: "es2022",
-    // Fonts and pictures as files: the pages' Content-Security-Policy knows no data: styles.
+    // Emit fonts and images as files: the pages' Content-Security-Policy does not allow data: URLs.
     assetsInlineLimit: 0,
-    // The server reads from it which files only the console needs, and keeps them from shoppers.
+    // The server reads the manifest to find the files that only the console needs, and hides them from shoppers.
     manifest: mode === "console" ? CONSOLE_MANIFEST : true,
     modulePreload: { polyfill: false },
     emptyOutDir: mode === "shop",
     rolldownOptions: { input: { [mode]: mode === "shop" ? "index.html" : "console.html" } },
   },
   server: {
-    // `FRONTEND_URL` of target/dev/env: pages from here, everything else from the running stack.
+    // `FRONTEND_URL` of target/dev/env: pages come from Vite, everything else from the running stack.
     proxy: Object.fromEntries(
       FORWARDED.map((path) => [path, { target: process.env.FRONTEND_URL ?? "http://127.0.0.1:8480" }]),
     ),
@@ -138,7 +136,7 @@ export default defineConfig(({ mode }) => ({
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/common/test-setup.ts"],
     restoreMocks: true,
-    // Only a broken page takes as long: files are tested side by side, on any machine.
+    // Generous, because files are tested in parallel on machines of any speed: only a broken page reaches it.
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

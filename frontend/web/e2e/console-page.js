@@ -1,18 +1,18 @@
-// The console as an operator sees it: how to get in, what its pages are called, trouble at the factory.
+// Helpers for the console: signing in, page labels, faults at the factory.
 import { randomBytes } from "node:crypto";
 import { until } from "./harness.js";
 import { FACTORY, operate, product, variable } from "./stack.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
-/** The words that the tests look for. */
+/** Labels that the tests look for. */
 export const WORDS = {
   en: { token: "Operator token", signIn: "Sign in", overview: "Overview" },
   ko: { token: "운영자 토큰", signIn: "로그인", overview: "개요" },
 };
 
 /**
- * Signs in on the page that is shown.
+ * Signs in on the current page.
  * @param {Page} page
  * @param {{ language?: "ko" | "en", token?: string }} [wish]
  */
@@ -23,7 +23,7 @@ export async function enterToken(page, { language = "en", token = variable("OPER
 }
 
 /**
- * Opens a page of the console as who has this token.
+ * Opens a page of the console, signed in with this token.
  * @param {Page} page
  * @param {string} path
  * @param {{ language?: "ko" | "en", token?: string }} [wish]
@@ -34,7 +34,7 @@ export async function openConsole(page, path, wish) {
   await page.locator(".navigation").waitFor();
 }
 
-/** Waits until everything that was asked for has come. @param {Page} page */
+/** Waits until all data of the page has loaded. @param {Page} page */
 export async function loaded(page) {
   await page.locator("main h1").waitFor();
   await until(
@@ -44,7 +44,7 @@ export async function loaded(page) {
   );
 }
 
-/** A figure among the facts of a page. @param {Page} page @param {string} name */
+/** The value of a labelled figure of the page. @param {Page} page @param {string} name */
 export function fact(page, name) {
   return page
     .locator(".facts > div")
@@ -52,7 +52,7 @@ export function fact(page, name) {
     .locator("dd");
 }
 
-/** What the one dialog asks; answers the dialog. @param {Page} page */
+/** Waits for the open dialog and returns it. @param {Page} page */
 export async function dialog(page) {
   const box = page.locator('[role="dialog"], [role="alertdialog"]');
   await box.waitFor();
@@ -60,7 +60,7 @@ export async function dialog(page) {
 }
 
 /**
- * A factory of this test's own (the same simulator, another name), that gives up soon, and a product that it makes.
+ * A factory used by this test only (same simulator, another id) with a short retry schedule, and a product it makes.
  * @param {{ after(end: () => Promise<void>): void }} test
  * @param {{ stock?: number, policy?: object }} [wish]
  */
@@ -89,7 +89,7 @@ export async function impatientProduct(test, wish) {
 }
 
 /**
- * Trouble at the simulated factory, until the test ends.
+ * Injects faults at the simulated factory until the test ends.
  * @param {{ after(end: () => Promise<void>): void }} test
  * @param {object} faults
  */
@@ -103,17 +103,17 @@ export async function trouble(test, faults) {
   if (!answer.ok) throw new Error(`the simulator answers ${answer.status} ${await answer.text()}`);
 }
 
-/** The factory works as on a good day. */
+/** Ends all faults. */
 export async function goodDay() {
   await fetch(`${variable("FACTORY_URL")}/sim/faults`, { method: "DELETE" });
 }
 
-/** An order as a shopper sends it; it must be taken. @param {string} sku @param {number} quantity */
+/** Places an order as a shopper does; it must be accepted. @param {string} sku @param {number} quantity */
 export async function order(sku, quantity) {
   return await operate("POST", "/api/v1/orders", { lines: [{ sku, quantity }] });
 }
 
-/** What is on hand. @param {string} sku @returns {Promise<number>} */
+/** Units on hand. @param {string} sku @returns {Promise<number>} */
 export async function onHand(sku) {
   return (await operate("GET", `/api/v1/stock/${sku}`)).on_hand;
 }

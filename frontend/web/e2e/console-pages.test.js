@@ -1,4 +1,4 @@
-// Every page of the console: for everybody, in both languages, on desktop and phone, with something on it.
+// Every page of the console with data on it: accessibility in both languages, on desktop and phone.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { goodDay, impatientProduct, loaded, openConsole, order, trouble, WORDS } from "./console-page.js";
@@ -19,7 +19,7 @@ before(async () => {
   });
   const placed = await order(doughnut.sku, 9);
   const [request] = placed.replenishment_ids;
-  // One that is too large, and one that no factory takes.
+  // One delivery is too large, and one request is accepted by no factory.
   await trouble(whole, { deliver_extra: 3 });
   await replenish(doughnut.sku, 5);
   await until("something is in quarantine", quarantined, (entries) =>
@@ -47,7 +47,7 @@ async function letters() {
   return (await operate("GET", "/api/v1/dead-letters", undefined, "PRODUCTION_URL")).items;
 }
 
-/** @returns {[string, string][]} a picture's name, and the path */
+/** @returns {[string, string][]} screenshot name and path */
 const pages = () => [
   ["overview", "/"],
   ["products", "/products"],
@@ -92,14 +92,14 @@ test("the pages in the dark, and the dialogs", async (t) => {
   await openConsole(page, `/products/${story.sku}`);
   await loaded(page);
   await checkPage(page, "a product in the dark");
-  for (const name of ["Adjust", "Snooze", "Order by hand"]) {
+  for (const name of ["Adjust", "Snooze", "Order manually"]) {
     await page.getByRole("button", { name }).click();
     await page.locator('[role="dialog"]').waitFor();
     await checkPage(page, `the dialog of ${name}`);
     await page.keyboard.press("Escape");
     await page.locator('[role="dialog"]').waitFor({ state: "detached" });
-    // Where the reader was.
-    assert.equal(await page.evaluate(() => document.activeElement?.textContent), name);
+    // The focus returns to the button that opened the dialog.
+    await page.waitForFunction((label) => document.activeElement?.textContent === label, name);
   }
   await page.goto("/console/");
   await loaded(page);

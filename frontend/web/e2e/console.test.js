@@ -1,4 +1,4 @@
-// What operators do in the console, from the sign-in to a cured factory.
+// Operator tasks in the console, from the sign-in to recovering from a failed factory.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import {
@@ -22,7 +22,7 @@ test("a wrong token is told, the right one leads to the page that was asked for,
   const page = await visit(t, { expected: [/status of 401/] });
   await page.goto("/console/orders?status=rejected");
   await enterToken(page, { token: "operator-wrong" });
-  await page.getByRole("alert").getByText("This token is not known").waitFor();
+  await page.getByRole("alert").getByText("Unknown token").waitFor();
   assert.equal(await page.getByLabel("Operator token").inputValue(), "");
   await enterToken(page);
   await page.getByRole("heading", { level: 1, name: "Orders" }).waitFor();
@@ -45,9 +45,9 @@ test("a viewer sees everything and no button that it may not use", async (t) => 
   const page = await visit(t);
   await openConsole(page, `/products/${doughnut.sku}`, { token: variable("VIEWER_TOKEN") });
   await loaded(page);
-  await page.getByText("viewer: may only look").waitFor();
+  await page.getByText("viewer (read-only)").waitFor();
   assert.equal(await fact(page, "On hand").textContent(), "5");
-  for (const name of ["Adjust", "Snooze", "Order by hand", "Save policy"]) {
+  for (const name of ["Adjust", "Snooze", "Order manually", "Save policy"]) {
     assert.equal(await page.getByRole("button", { name }).count(), 0, name);
   }
   assert.equal(await page.getByLabel("Order-up-to level").isDisabled(), true);
@@ -69,20 +69,21 @@ test("a policy explains itself as it is typed, is saved, and orders what it said
   await page.getByLabel("Order-up-to level").fill("20");
   await page.getByLabel("Lot size").fill("8");
   await preview.getByText("order 16 (2 × 8) to reach at least 20").waitFor();
-  await preview.getByText("But the mode is off").waitFor();
+  await preview.getByText("The mode is off").waitFor();
   await page.getByLabel("Order-up-to level").fill("6");
-  await page.getByText("Above the reorder point.").waitFor();
+  await page.getByText("Must be above the reorder point.").waitFor();
   assert.equal(await page.getByRole("button", { name: "Save policy" }).isDisabled(), true);
   await page.getByLabel("Order-up-to level").fill("20");
-  // Above the point again before the mode is on: the regular look at all products would order, too.
+  // Raise stock above the reorder point before the mode is switched on: the periodic check of all products would
+  // order as well.
   await adjust(doughnut.sku, 3);
-  await preview.getByText("above the reorder point 6: nothing to order").waitFor();
+  await preview.getByText("above the reorder point 6, so nothing is ordered").waitFor();
   await page.getByRole("button", { name: /Mode/ }).click();
   await page.getByRole("option", { name: "automatic" }).click();
   await page.getByRole("button", { name: "Save policy" }).click();
   await (await dialog(page)).getByRole("button", { name: "Save policy" }).click();
-  await page.getByText("The policy was saved.").waitFor();
-  // The next order brings it to the point: the policy is asked, and the goods are seen without a reload.
+  await page.getByText("Policy saved.").waitFor();
+  // The next order reaches the reorder point: the policy orders, and the page shows the goods without a reload.
   await order(doughnut.sku, 1);
   await until(
     "2 lots have come",
@@ -104,9 +105,9 @@ test("stock is adjusted with a word of what it does, and the ledger and the coun
   await page.getByRole("button", { name: "Adjust" }).click();
   const box = await dialog(page);
   await box.getByLabel("Change (units)").fill("-5");
-  await box.getByText("may not fall below zero").waitFor();
+  await box.getByText("It cannot be negative").waitFor();
   await box.getByLabel("Change (units)").fill("-3");
-  await box.getByText("On hand goes from 4 to 1.").waitFor();
+  await box.getByText("On hand changes from 4 to 1.").waitFor();
   await box.getByLabel("Note").fill("browser test: broken");
   await box.getByRole("button", { name: "Adjust" }).click();
   await page.getByText("browser test: broken").waitFor();
@@ -117,7 +118,7 @@ test("stock is adjusted with a word of what it does, and the ledger and the coun
     (text) => text === "10",
   );
   const download = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Whole ledger as CSV" }).click();
+  await page.getByRole("button", { name: "Download ledger as CSV" }).click();
   assert.equal((await download).suggestedFilename(), `ledger-${doughnut.sku}.csv`);
 });
 
@@ -127,17 +128,17 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   await openConsole(page, "/demo");
   t.after(goodDay);
   await page.getByRole("button", { name: "Fail", exact: true }).click();
-  await page.getByText("misbehaves", { exact: true }).waitFor();
+  await page.getByText("faults active", { exact: true }).waitFor();
   await replenish(doughnut.sku, 12);
 
   await page.locator(".navigation").getByRole("link", { name: "Overview" }).click();
-  const needed = page.locator(".attention-needed").filter({ hasText: "Dead letters, production" });
+  const needed = page.locator(".attention-needed").filter({ hasText: "Dead letters (production)" });
   await needed.waitFor();
   await needed.getByRole("link").click();
-  await page.getByRole("heading", { name: "Groups, production" }).waitFor();
-  // Other factories' letters are groups of their own.
+  await page.getByRole("heading", { name: "Groups (production)" }).waitFor();
+  // Dead letters of other factories form separate groups.
   const group = page.locator("tr").filter({ hasText: doughnut.factory });
-  await group.getByRole("link", { name: /show the letters? of production.requests/ }).click();
+  await group.getByRole("link", { name: /show the messages? of production.requests/ }).click();
   await page
     .getByRole("button", { name: /^Open: message/ })
     .first()
@@ -148,12 +149,12 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   await letter.getByRole("button", { name: "Close" }).click();
 
   await page.locator(".navigation").getByRole("link", { name: "Demo controls" }).click();
-  await page.getByRole("button", { name: "Good day again" }).click();
-  await page.getByText("works as on a good day", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "End faults" }).click();
+  await page.getByText("working normally", { exact: true }).waitFor();
   await page.locator(".navigation").getByRole("link", { name: "Dead letters" }).click();
-  await group.getByRole("button", { name: /^Send back: .* to production.requests$/ }).click();
-  await (await dialog(page)).getByRole("button", { name: "Send back" }).click();
-  await page.locator(".job").getByText("All letters were handled").waitFor();
+  await group.getByRole("button", { name: /^Redrive: .* to production.requests$/ }).click();
+  await (await dialog(page)).getByRole("button", { name: "Redrive" }).click();
+  await page.locator(".job").getByText("All messages were processed").waitFor();
   await until(
     "the goods have come",
     () => onHand(doughnut.sku),
@@ -168,7 +169,7 @@ test("a delivery of too many is kept, accepted with a reason, and is in stock th
   const page = await visit(t);
   await openConsole(page, "/quarantine");
   const row = page.locator("tr").filter({ hasText: doughnut.sku });
-  await row.getByText("more than asked for").waitFor();
+  await row.getByText("over-delivery").waitFor();
   await row.getByRole("button", { name: /^Accept/ }).click();
   const box = await dialog(page);
   assert.equal(await box.getByLabel("Quantity").inputValue(), "5");
@@ -195,13 +196,13 @@ test("one timeline tells the story from the click to the goods on the shelf", as
     "replenishment ordered",
     "factory called",
     "factory accepted",
-    "goods arrived",
-    "goods on the shelf",
+    "goods received",
+    "added to stock",
     "replenishment complete",
   ]) {
     await steps.getByText(words, { exact: true }).first().waitFor();
   }
-  await page.getByText("Nothing more: this story has ended.").waitFor();
+  await page.getByText("No further steps are expected.").waitFor();
 });
 
 test("a surge is counted by its answers", async (t) => {
@@ -209,13 +210,13 @@ test("a surge is counted by its answers", async (t) => {
   const page = await visit(t, { expected: [/status of 409/] });
   await openConsole(page, "/demo");
   await loaded(page);
-  const form = page.locator("form").filter({ has: page.getByRole("button", { name: "Start the surge" }) });
+  const form = page.locator("form").filter({ has: page.getByRole("button", { name: "Start surge" }) });
   await form.getByLabel("SKU").selectOption(doughnut.sku);
   await form.getByLabel("Orders").fill("30");
-  await form.getByRole("button", { name: "Start the surge" }).click();
-  await form.getByText("The surge is over: 30 answers.").waitFor();
+  await form.getByRole("button", { name: "Start surge" }).click();
+  await form.getByText("Surge complete: 30 responses.").waitFor();
   assert.equal(await fact(page, "Confirmed").textContent(), "20");
-  assert.equal(await fact(page, "Refused").textContent(), "10");
+  assert.equal(await fact(page, "Rejected").textContent(), "10");
   assert.equal((await ordersOf(doughnut.sku)).length, 30);
 });
 
@@ -229,7 +230,7 @@ test("an order is cancelled after a question, and its list is found again by its
   await page.waitForURL(/sku=/);
   await page.getByRole("button", { name: /^Cancel order/ }).click();
   const box = await dialog(page);
-  await box.getByText("4 units go back to stock").waitFor();
+  await box.getByText("4 units return to stock").waitFor();
   await box.getByRole("button", { name: "Cancel order" }).click();
   await page.locator("tbody .badge").getByText("cancelled").waitFor();
   assert.equal(await onHand(doughnut.sku), 5);

@@ -1,4 +1,4 @@
-// Pages in a real browser, each watched from its first request to its last.
+// Pages in a real browser, each monitored from its first request to its last.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
 import { atEnd, variable } from "./stack.js";
 
-/** How long an effect may take that goes through several services. */
+/** Maximum time for an effect that passes through several services. */
 export const SOON_MS = 30_000;
 
 export const DESKTOP = { width: 1280, height: 900 };
@@ -16,7 +16,7 @@ export const PHONE = { width: 360, height: 740 };
 /** @type {Promise<import("playwright-core").Browser> | undefined} */
 let launched;
 
-/** The browser; one for all tests of a file. */
+/** The browser, shared by all tests of a file. */
 function browser() {
   launched ??= chromium.launch({
     executablePath: executable(),
@@ -25,7 +25,7 @@ function browser() {
   return launched;
 }
 
-/** Ends the browser: call it when the tests of a file are done. */
+/** Closes the browser. Call it after the last test of a file. */
 export async function closeBrowser() {
   await (await launched)?.close();
   launched = undefined;
@@ -48,12 +48,12 @@ function executable() {
  * @property {"ko" | "en"} [language]
  * @property {"phone" | "desktop"} [device]
  * @property {"light" | "dark"} [scheme]
- * @property {RegExp[]} [expected] console errors that the test causes
- * @property {string} [origin] another server than FRONTEND_URL
+ * @property {RegExp[]} [expected] console errors that the test causes on purpose
+ * @property {string} [origin] server to use instead of FRONTEND_URL
  */
 
 /**
- * A page of a new visitor. When the test ends, it must have had no error and no request to elsewhere.
+ * A page in a new browser profile. At the end of the test it must have had no error and no request to another origin.
  * @param {{ after(end: () => Promise<void>): void }} test
  * @param {Wish} [wish]
  */
@@ -71,7 +71,7 @@ export async function visit(
     isMobile: isPhone,
     hasTouch: isPhone,
     colorScheme: scheme,
-    // What moves is tested by people; pictures and waits want stillness.
+    // Animations would make screenshots and waits unstable.
     reducedMotion: "reduce",
   });
   context.setDefaultTimeout(SOON_MS);
@@ -97,7 +97,7 @@ export async function visit(
   return page;
 }
 
-/** Runs in the page before its own scripts: what is painted when, what jumps, what the policy stops. */
+/** Runs in the page before its own scripts: records paints, layout shifts and Content-Security-Policy violations. */
 function watchPaint() {
   /** @type {{ cls: number, lcp: number, violations: string[] }} */
   const seen = { cls: 0, lcp: 0, violations: [] };
@@ -117,7 +117,7 @@ function watchPaint() {
 }
 
 /**
- * What the page has seen so far.
+ * The measurements of the page so far.
  * @param {import("playwright-core").Page} page
  * @returns {Promise<{ cls: number, lcp: number, violations: string[] }>}
  */
@@ -128,8 +128,8 @@ export function seenBy(page) {
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /**
- * Nothing that keeps people out (WCAG 2.2 AA and axe's best practices), no sideways scrolling, no violation of
- * the Content-Security-Policy.
+ * Asserts accessibility (WCAG 2.2 AA and axe's best practices), no horizontal scrolling, and no violation of the
+ * Content-Security-Policy.
  * @param {import("playwright-core").Page} page
  * @param {string} what
  */
@@ -154,7 +154,7 @@ export async function checkPage(page, what) {
 }
 
 /**
- * A picture for the documentation, when a folder is named.
+ * Saves a screenshot for the documentation when SCREENSHOTS names a folder.
  * @param {import("playwright-core").Page} page
  * @param {string} name
  */
@@ -166,7 +166,7 @@ export async function picture(page, name) {
 }
 
 /**
- * Waits until `read` answers what `is` accepts.
+ * Polls until `is` accepts the value that `read` returns, and returns that value.
  * @template T
  * @param {string} what
  * @param {() => Promise<T>} read

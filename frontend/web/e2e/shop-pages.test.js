@@ -1,4 +1,4 @@
-// Every page of the shop: for everybody, in both languages, on phone and desktop; how heavy it is, how fast.
+// Every page of the shop: accessibility in both languages, on phone and desktop; size and speed of the first load.
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, test } from "node:test";
@@ -8,9 +8,9 @@ import { adjust, product } from "./stack.js";
 
 after(closeBrowser);
 
-/** What the first load may weigh, everything but the products themselves. */
+/** Size limit of the first load, without the product data. */
 const FIRST_LOAD_BYTES_MAX = 180 * 1024;
-/** Held where times are measured; elsewhere the machine has other work, which says nothing of the page. */
+/** Checked only on runs that measure: on a busy machine the time says nothing about the page. */
 const LCP_MS_MAX = 1_000;
 
 for (const language of /** @type {const} */ (["ko", "en"])) {
@@ -52,7 +52,7 @@ for (const language of /** @type {const} */ (["ko", "en"])) {
       await page.getByRole("button", { name: words.backorder }).click();
       await orderShown(page);
       await shows(page.locator(".order-stage"), words.waiting);
-      // The toast of the cart is gone by then, or is part of the page.
+      // The cart's toast has either disappeared or is checked as part of the page.
       await checkPage(page, "an order that waits");
       await picture(page, name("order-waiting"));
       await adjust(few.sku, 5);
@@ -106,7 +106,7 @@ test("the language can be chosen, and stays chosen", async (t) => {
 test("the first load is light, quick, and nothing jumps", async (t) => {
   const doughnut = await product(t, { stock: 5 });
   const fast = await firstLoad(t, doughnut.sku);
-  // Slow 4G as the browsers' own tools know it: 150 ms there and back, 1.6 Mbit/s.
+  // Slow 4G as in browser developer tools: 150 ms round trip, 1.6 Mbit/s.
   const slow = await firstLoad(t, doughnut.sku, {
     latency: 150,
     downloadThroughput: 200_000,
@@ -128,7 +128,7 @@ test("the first load is light, quick, and nothing jumps", async (t) => {
 });
 
 /**
- * The first load of the shop in a new browser profile.
+ * Measures the first load of the shop in a new browser profile.
  * @param {import("node:test").TestContext} t
  * @param {string} sku
  * @param {{ latency: number, downloadThroughput: number, uploadThroughput: number }} [line]
@@ -146,7 +146,7 @@ async function firstLoad(t, sku, line) {
   network.on("Network.requestWillBeSent", ({ requestId, request }) => {
     const path = new URL(request.url).pathname;
     paths.set(requestId, path);
-    // The stream of events has no end.
+    // The event stream never finishes loading.
     if (path !== "/live") loading.add(requestId);
   });
   network.on("Network.loadingFailed", ({ requestId }) => loading.delete(requestId));

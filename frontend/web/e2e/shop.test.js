@@ -1,4 +1,4 @@
-// What a shopper does, from a look at the shelf to the goods, on a good line and on a bad one.
+// Shopper tasks, from the catalog to a complete order, on good and bad connections.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { closeBrowser, until, visit } from "./harness.js";
@@ -71,7 +71,7 @@ test("an order whose answer is lost is asked for again, and counts once", async 
   await page.route("**/sales/api/v1/orders", async (route) => {
     keys.push(route.request().headers()["idempotency-key"]);
     if (keys.length > 1) return route.continue();
-    // The shop takes the order, the answer does not come through.
+    // The shop accepts the order, but the response is lost.
     await route.fetch();
     await route.abort("connectionreset");
   });
@@ -99,7 +99,7 @@ test("an order survives a reload while its answer is awaited", async (t) => {
     await route.abort("connectionreset");
   });
   await orderButton(page).click();
-  await shows(page.locator(".notice"), "No answer yet");
+  await shows(page.locator(".notice"), "No response yet");
   await page.unroute("**/sales/api/v1/orders");
   await page.reload();
   const id = await orderShown(page);
@@ -131,10 +131,10 @@ test("an order placed offline may be left alone: whoever looks around is told wh
   await orderButton(page).click();
   await shows(page.locator(".notice"), words.offline);
   await page.locator(".brand").click();
-  await shows(page.locator(".status-bar"), "An order is waiting for its answer.");
+  await shows(page.locator(".status-bar"), "Your order is waiting for a response.");
   await page.context().setOffline(false);
-  await shows(page.locator(".status-bar"), "Your order was taken.");
-  await page.getByRole("link", { name: "See it" }).click();
+  await shows(page.locator(".status-bar"), "Your order has been placed.");
+  await page.getByRole("link", { name: "View order" }).click();
   await orderShown(page);
   await shows(page.locator(".order-stage"), words.complete);
 });
@@ -180,7 +180,7 @@ test("stock that was lost meanwhile: take what is left", async (t) => {
   await adjust(doughnut.sku, -3);
   await orderButton(page).click();
   await shows(page.locator(".notice"), words.quicker);
-  await shows(page.locator(".short-lines"), "5 wanted, 2 left.");
+  await shows(page.locator(".short-lines"), "Requested 5, 2 left.");
   await page.getByRole("button", { name: words.takeLeft }).click();
   await orderShown(page);
   await shows(page.locator(`.order-line[data-sku="${doughnut.sku}"] .order-filled`), "2 of 2");
@@ -195,7 +195,7 @@ test("stock that was lost meanwhile: nothing waits where the policy forbids it",
   await fillCart(page, doughnut, 5);
   await adjust(doughnut.sku, -5);
   await orderButton(page).click();
-  await shows(page.locator(".short-lines"), "5 wanted, none left.");
+  await shows(page.locator(".short-lines"), "Requested 5, none left.");
   assert.equal(await page.getByRole("button", { name: words.backorder }).count(), 0);
 });
 
@@ -205,7 +205,7 @@ test("stock that was lost meanwhile: order as backorder", async (t) => {
   await fillCart(page, doughnut, 5);
   await adjust(doughnut.sku, -5);
   await orderButton(page).click();
-  await shows(page.locator(".short-lines"), "5 wanted, none left.");
+  await shows(page.locator(".short-lines"), "Requested 5, none left.");
   assert.equal(await page.getByRole("button", { name: words.takeLeft }).count(), 0);
   await page.getByRole("button", { name: words.backorder }).click();
   await orderShown(page);
@@ -219,7 +219,7 @@ test("the whole way by keyboard", async (t) => {
   const page = await visit(t);
   await page.goto("/");
   await card(page, doughnut.sku).waitFor();
-  /** Presses Tab until the focus is on a thing of that name. @param {string} name */
+  /** Presses Tab until an element with this name has the focus. @param {string} name */
   const tabTo = async (name) => {
     for (let press = 0; press < 80; press += 1) {
       const label = await page.evaluate(() => {
@@ -258,5 +258,5 @@ test("the cart outlives the page, and knows what is no longer on sale", async (t
   });
   await page.reload();
   assert.equal(await page.locator(`.cart-line[data-sku="${doughnut.sku}"] input`).inputValue(), "4");
-  await shows(page.locator('.cart-line[data-sku="A-e2e-gone"]'), "No longer on sale");
+  await shows(page.locator('.cart-line[data-sku="A-e2e-gone"]'), "No longer available");
 });

@@ -1,4 +1,4 @@
-// The stack under test, through the operators' API: products of a test's own, their stock, their orders.
+// The stack under test through the operators' API: products created for one test, their stock and orders.
 import { randomBytes } from "node:crypto";
 
 /** @param {string} name */
@@ -11,11 +11,11 @@ export function variable(name) {
   return value.replace(/\/$/, "");
 }
 
-/** The factory of the demo, which every local stack has. */
+/** The demo factory, which every local stack has. */
 export const FACTORY = "FF-500293";
 
 /**
- * A call that must succeed.
+ * Makes an API call that must succeed.
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
@@ -39,8 +39,8 @@ export async function operate(method, path, body, service = "SALES_URL") {
 const ends = new WeakMap();
 
 /**
- * Something to do when the test ends; what was begun last ends first, so that pages are closed before their
- * products go.
+ * Registers a cleanup for the end of the test. Cleanups run in reverse order, so that pages are closed before their
+ * products are removed.
  * @param {{ after(end: () => Promise<void>): void }} test
  * @param {() => Promise<void>} end
  */
@@ -58,8 +58,8 @@ export function atEnd(test, end) {
 }
 
 /**
- * A product that is this test's own; it goes off sale when the test ends. Its SKU is one of the first in the
- * shop's order, and nothing is ordered for it unless the test says so.
+ * A product used by this test only, taken off sale when the test ends. Its SKU sorts near the top of the shop, and
+ * it is not replenished unless the test asks for it.
  * @param {{ after(end: () => Promise<void>): void }} test
  * @param {{ name?: string, stock?: number, price?: number, policy?: object }} [wish]
  */
@@ -88,12 +88,12 @@ export async function adjust(sku, delta) {
   });
 }
 
-/** Has units made by the factory. @param {string} sku @param {number} quantity */
+/** Orders units from the factory. @param {string} sku @param {number} quantity */
 export async function replenish(sku, quantity) {
   await operate("POST", "/api/v1/replenishments", { sku, quantity });
 }
 
-/** All orders with a line of a product. @param {string} sku @returns {Promise<{id: string, status: string}[]>} */
+/** All orders that contain a product. @param {string} sku @returns {Promise<{id: string, status: string}[]>} */
 export async function ordersOf(sku) {
   const { items } = await operate("GET", `/api/v1/orders?sku=${sku}`);
   return items;

@@ -1,16 +1,16 @@
-/** Money, numbers and times in the reader's language: all through Intl, none of it by hand-made tables. */
+/** Money, numbers and times in the reader's language. Everything uses Intl; there are no tables of our own. */
 import { useMemo } from "react";
 import type { Money } from "./api";
 import { type Language, useLanguage } from "./i18n";
 
-/** A point in time as the services write it, or as JavaScript has it. */
+/** A point in time: an ISO string of the services, epoch milliseconds, or a `Date`. */
 export type Instant = string | number | Date;
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** "19,900원" in Korean, "₩19,900" in English; other currencies as their language writes them. */
+/** "19,900원" in Korean, "₩19,900" in English; other currencies as Intl formats them. */
 export function formatMoney(money: Money, language: Language): string {
   const format = new Intl.NumberFormat(language, { style: "currency", currency: money.currency });
   const digits = format.resolvedOptions().maximumFractionDigits ?? 0;
@@ -22,7 +22,7 @@ export function formatNumber(value: number, language: Language, options?: Intl.N
   return new Intl.NumberFormat(language, options).format(value);
 }
 
-/** Local date and time; without the date when it is today's. */
+/** Local date and time; the date is left out when it is today. */
 export function formatTime(at: Instant, language: Language, now: Instant = Date.now()): string {
   const [date, today] = [new Date(at), new Date(now)];
   const options: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -32,7 +32,7 @@ export function formatTime(at: Instant, language: Language, now: Instant = Date.
   return new Intl.DateTimeFormat(language, options).format(date);
 }
 
-/** Local date and time to the second, for lists of what happened. */
+/** Local date and time to the second, for event lists. */
 export function formatTimestamp(at: Instant, language: Language): string {
   return new Intl.DateTimeFormat(language, {
     dateStyle: "short",
@@ -41,14 +41,13 @@ export function formatTimestamp(at: Instant, language: Language): string {
   }).format(new Date(at));
 }
 
-/** "2026-11-22 21:14:38 UTC": the title of every shown time. */
+/** "2026-11-22 21:14:38 UTC": the tooltip of every displayed time. */
 export function utcTitle(at: Instant): string {
   return `${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
 /**
- * When something is expected, as far as it is honest to say: a clock time, or `undefined` when the time has
- * passed and the thing may be here at any moment.
+ * The expected time as text, or `undefined` when it has passed: then the goods are late and no time can be promised.
  */
 export function expectedAround(
   at: Instant,
@@ -58,7 +57,7 @@ export function expectedAround(
   return new Date(at).getTime() <= new Date(now).getTime() ? undefined : formatTime(at, language, now);
 }
 
-/** "320 ms", "4.2 s", "3 min 5 s", "2 hr 10 min", "3 days 4 hr", in the language's own short words. */
+/** "320 ms", "4.2 s", "3 min 5 s", "2 hr 10 min", "3 days 4 hr", with the language's short unit names. */
 export function formatDuration(ms: number, language: Language): string {
   const unit = (value: number, name: string, digits = 0) =>
     new Intl.NumberFormat(language, {
@@ -90,7 +89,7 @@ export function formatRelative(at: Instant, language: Language, now: Instant = D
   return format.format(Math.round(ms / DAY_MS), "day");
 }
 
-/** All of it in the language that is chosen now. */
+/** All formatters, bound to the current language. */
 export function useFormat() {
   const language = useLanguage();
   return useMemo(

@@ -4,7 +4,7 @@ import { createElement, type ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type LiveHandlers, openLive, useLive } from "./live";
 
-/** An EventSource that the test speaks through. */
+/** An EventSource through which the test sends events. */
 class Source extends EventTarget {
   static all: Source[] = [];
   static readonly CLOSED = 2;
@@ -109,7 +109,7 @@ describe("a live stream", () => {
 });
 
 describe("a page with a live stream", () => {
-  /** A page that shows one product, at a shop whose answers take `answerMs`. */
+  /** A page that shows one product; the shop takes `answerMs` to respond. */
   function page({ answerMs = 10 } = {}) {
     const client = new QueryClient();
     let read = 0;

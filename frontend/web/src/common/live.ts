@@ -1,25 +1,25 @@
 /**
- * Live events by EventSource. An event says "look again": queries are invalidated, what is shown comes from
- * the APIs. While the events do not flow (connection or broker away) the pages look again by the clock.
+ * Live events by EventSource. An event only invalidates queries; the data on the pages comes from the APIs. While no
+ * events arrive (connection or broker down) the pages poll.
  */
 import { type QueryKey, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 
 export type LiveState = "connecting" | "online" | "offline";
 
-/** How often pages look again when events flow (a net below the net), and when they do not. */
+/** Polling interval while events arrive (a safety net), and while they do not. */
 const REFETCH_MS = { online: 60_000, connecting: 5_000, offline: 5_000 };
-/** A stream that was refused (503, a deployment) is asked for again after 2 s, 4 s, .. */
+/** Backoff after a refused stream (503, a deployment): 2 s, 4 s, .. */
 const RECONNECT_MS_MIN = 2_000;
 const RECONNECT_MS_MAX = 30_000;
-/** Events of one moment cause one refetch; many browsers do not ask in the same moment. */
+/** Events are batched into one refetch, at a random delay so that browsers do not all refetch at once. */
 const GATHER_MS = 100;
 const SPREAD_MS = 200;
-/** After a gap everything is asked for again, and a deployment is a gap for all browsers at once. */
+/** After a gap everything is refetched, and a deployment causes a gap in all browsers at once. */
 const LOST_SPREAD_MS = 1_000;
-/** Least time between two refetches: a rush on the shop must not become a rush of its readers. */
+/** Minimum time between two refetches: a surge of orders must not cause a surge of reads. */
 const GAP_MS = 1_000;
-/** A page that nobody has looked at for so long gives its stream back: browsers open few of them at a time. */
+/** A page closes its stream after being hidden this long: browsers allow few connections to one server. */
 const HIDDEN_MS = 60_000;
 
 /** `refetchInterval` for queries that live events keep fresh. */
@@ -27,17 +27,15 @@ export function refetchInterval(state: LiveState): number {
   return REFETCH_MS[state];
 }
 
-/** What an open stream reports. */
 export interface LiveHandlers {
-  /** Names of the events to listen for. */
   events: readonly string[];
   onEvent(name: string, data: unknown): void;
-  /** Events were lost (slow browser, any new connection, broker back): everything may have changed. */
+  /** Events were lost (slow browser, new connection, broker recovered): everything may have changed. */
   onLost(): void;
   onState(state: LiveState): void;
 }
 
-/** Opens a stream and keeps it open; answers how to end it. */
+/** Opens a stream and keeps it open. Returns a function that closes it. */
 export function openLive(url: string, handlers: LiveHandlers): () => void {
   let source: EventSource | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -48,12 +46,12 @@ export function openLive(url: string, handlers: LiveHandlers): () => void {
     source.onopen = () => {
       failures = 0;
       handlers.onState("online");
-      // The first time, too: what the page shows may have been read before anybody listened.
+      // Also on the first connection: the page's data may have been read before the stream was open.
       handlers.onLost();
     };
     source.onerror = () => {
       handlers.onState("offline");
-      // The browser connects again by itself unless the answer was no event stream.
+      // The browser reconnects by itself unless the response was not an event stream.
       if (source?.readyState !== EventSource.CLOSED) return;
       const delay = Math.min(RECONNECT_MS_MIN * 2 ** failures, RECONNECT_MS_MAX);
       failures += 1;
@@ -69,7 +67,7 @@ export function openLive(url: string, handlers: LiveHandlers): () => void {
       source.addEventListener(name, (event) => handlers.onEvent(name, parsed(event)));
     }
   };
-  // Whoever comes back from no network need not wait for the next try.
+  // Reconnect at once, without the backoff, when the network is back or the page is visible again.
   const hurry = () => {
     if (source?.readyState !== EventSource.CLOSED) return;
     clearTimeout(timer);
@@ -108,7 +106,7 @@ function parsed(event: MessageEvent): unknown {
   }
 }
 
-/** What a live hook is told about an event: which queries it makes stale. */
+/** Maps an event to the keys of the queries that it makes stale. */
 export type Invalidates = (name: string, data: unknown) => readonly QueryKey[];
 
 interface LiveOptions {
@@ -118,10 +116,10 @@ interface LiveOptions {
   onEvent?: ((name: string, data: unknown) => void) | undefined;
 }
 
-/** The key that all keys begin with. */
+/** The empty prefix: matches every query. */
 const EVERYTHING: QueryKey = [];
 
-/** Keeps the cache fresh by the events of `url`; nothing is opened while it is null. */
+/** Invalidates cached queries on the events of `url`. No stream is open while `url` is null. */
 export function useLive(url: string | null, options: LiveOptions): LiveState {
   const [state, setState] = useState<LiveState>("connecting");
   const client = useQueryClient();
@@ -140,8 +138,8 @@ export function useLive(url: string | null, options: LiveOptions): LiveState {
       stale.clear();
       const all = new Set(keys.flatMap((queryKey) => client.getQueryCache().findAll({ queryKey })));
       for (const { queryKey, state } of all) {
-        // Whoever is being answered may be told what was before: that query is asked in a later round. Cut off
-        // by each event, a refetch on a slow line would never end.
+        // A query in flight may return data from before the event, so it is refetched in a later round. It is not
+        // cancelled: on a slow connection, cancelling at each event would keep it from ever finishing.
         if (state.fetchStatus === "fetching") add(queryKey);
         else void client.invalidateQueries({ queryKey, exact: true });
       }
@@ -166,7 +164,8 @@ export function useLive(url: string | null, options: LiveOptions): LiveState {
     return () => {
       clearTimeout(timer);
       close();
-      // What the stream has told of is stale for who comes after it, too; who leaves with it asks no more.
+      // Queries that are still marked stale must be refetched by the pages that remain. The timeout lets components
+      // that unmount together with the stream leave first, so that they do not refetch.
       setTimeout(() => {
         for (const queryKey of stale.values()) void client.invalidateQueries({ queryKey });
       });
@@ -175,10 +174,10 @@ export function useLive(url: string | null, options: LiveOptions): LiveState {
   return state;
 }
 
-/** Most orders that one stream of the shop watches. */
+/** Maximum number of orders that one stream of the shop watches. */
 export const SHOP_ORDERS_MAX = 20;
 
-/** The shop's stream: all stock, and the orders of this shopper (the first 20 ids). */
+/** The shop's stream: all stock changes, and this shopper's orders (the first 20 ids). */
 export function useShopLive(orders: readonly string[], invalidates: Invalidates): LiveState {
   const ids = orders.slice(0, SHOP_ORDERS_MAX).toSorted().join();
   return useLive(ids === "" ? "/live" : `/live?orders=${ids}`, { events: ["stock", "order"], invalidates });
@@ -204,7 +203,6 @@ export const CONSOLE_EVENTS = [
 ] as const;
 export type ConsoleEventName = (typeof CONSOLE_EVENTS)[number];
 
-/** What comes with an event of the console's stream. */
 export interface ConsoleEvent {
   type: string;
   id: string;
@@ -212,7 +210,7 @@ export interface ConsoleEvent {
   data: Record<string, unknown>;
 }
 
-/** The console's stream: every event, for who is signed in. */
+/** The console's stream: every event. It is open only while an operator is signed in. */
 export function useConsoleLive(
   signedIn: boolean,
   invalidates: (name: ConsoleEventName, event: ConsoleEvent) => readonly QueryKey[],

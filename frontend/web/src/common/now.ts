@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 
-/** The time now, looked at again every `everyMs`: for texts that change with it. */
+/** The current time, updated every `everyMs`, for texts that depend on it. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {

@@ -4,12 +4,12 @@ import { isTemporary, ProblemError } from "./api/problem";
 const TRIES_MAX = 3;
 const DELAY_MS_MAX = 30_000;
 
-/** Asks again only when that can help: never after a 4xx that says the request itself is wrong. */
+/** Retries only when that can help, so never after a 4xx that rejects the request itself. */
 export function shouldRetry(failures: number, error: unknown): boolean {
   return failures < TRIES_MAX && isTemporary(error);
 }
 
-/** `Retry-After` when the service named a time, else growing delays. */
+/** `Retry-After` when the response has one, else exponential backoff. */
 export function retryDelay(failures: number, error: unknown): number {
   if (error instanceof ProblemError && error.retryAfterS !== undefined) {
     return Math.min(error.retryAfterS * 1000, DELAY_MS_MAX);
@@ -17,12 +17,11 @@ export function retryDelay(failures: number, error: unknown): number {
   return Math.min(500 * 2 ** failures, DELAY_MS_MAX);
 }
 
-/** The one cache of a page. */
 export function makeQueryClient(): QueryClient {
   return new QueryClient({
     defaultOptions: {
       queries: { retry: shouldRetry, retryDelay, staleTime: 5_000 },
-      // A change is asked for by a person, who sees the error and decides.
+      // A person starts each change, sees the error, and decides.
       mutations: { retry: false },
     },
   });

@@ -53,7 +53,7 @@ const NAVIGATION = [
   ],
 ] as const satisfies readonly (readonly [string, readonly (readonly [ConsolePath, string])[]])[];
 
-/** Frame of every page: who is signed in, where one can go; or the sign-in. */
+/** Frame of every page, with the navigation and the signed-in operator; without a session, the sign-in form. */
 export function Shell() {
   const { t } = useTranslation();
   const session = useSession();
@@ -104,7 +104,7 @@ function SignedIn({ operator }: { operator: Operator }) {
   const main = useRef<HTMLElement>(null);
   const { pathname } = useLocation();
   const last = useRef(pathname);
-  // A new page begins at its top, for keyboard and screen reader, too.
+  // After navigation, scroll to the top and move the focus there, for keyboard and screen reader users.
   useEffect(() => {
     if (last.current === pathname) return;
     last.current = pathname;

@@ -8,7 +8,7 @@ import { TextField } from "../common/ui/TextField";
 import { useSignIn } from "./session";
 import { useDocumentTitle } from "./title";
 
-/** Asks for the operator's token. It is sent once; what stays is a cookie that no script can read. */
+/** Asks for the operator's token. It is sent once; after that the session is a cookie that scripts cannot read. */
 export function SignIn() {
   const { t } = useTranslation("console");
   const [token, setToken] = useState("");
@@ -36,7 +36,7 @@ export function SignIn() {
       />
       {isWrong && <Notice tone="bad" role="alert" title={t("signIn.wrong")} />}
       {signIn.error && !isWrong && <ErrorNotice error={signIn.error} />}
-      {/* Not `isPending`: that is announced by a reference to the button, which is gone by then. */}
+      {/* Not `isPending`: it is announced by a reference to the button, which is removed by then. */}
       <Button type="submit" variant="primary" className={signIn.isPending ? "button-busy" : ""}>
         {t("signIn.submit")}
       </Button>

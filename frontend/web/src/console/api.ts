@@ -1,4 +1,4 @@
-/** What several pages ask for. */
+/** Queries that several pages share. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import {
@@ -31,13 +31,13 @@ export type DeadLetterGroup = SalesComponents["schemas"]["DeadLetterGroup"];
 export type AuditReport = SalesComponents["schemas"]["AuditReport"];
 export type AuditLogEntry = SalesComponents["schemas"]["AuditLogEntry"];
 
-/** The three services: they share the routes of dead letters, audit and timeline. */
+/** The three services share the routes for dead letters, audit and timeline. */
 export const SERVICES = ["sales", "production", "restock"] as const;
 export type Service = (typeof SERVICES)[number];
 
-/** Items on a page of the console's lists. */
+/** Page size of the console's lists. */
 export const PAGE = 50;
-/** The largest page of the services: for counts. */
+/** Largest page that the services return; used for counts. */
 export const PAGE_MAX = 200;
 
 export function isService(text: string | undefined): text is Service {
@@ -45,14 +45,14 @@ export function isService(text: string | undefined): text is Service {
 }
 
 /**
- * The client of a service, for the routes that all of them have. Their documents agree (they come from one
- * module of the services), which a union of three clients could not express.
+ * The client of a service, for the routes that all three have. They are defined once, in a shared module of the
+ * services; a union of three clients could not express that.
  */
 export function sharedClient(service: Service): typeof sales {
   return { sales, production, restock }[service] as unknown as typeof sales;
 }
 
-/** A page of a product's ledger; the same route gives the whole of it as a table of text to who asks for that. */
+/** A page of a product's ledger. With another `Accept` header the same route returns the whole ledger as CSV. */
 export async function fetchMovements(
   sku: string,
   query: { limit: number; cursor?: string },
@@ -64,7 +64,7 @@ export async function fetchMovements(
   return page as Exclude<typeof page, string>;
 }
 
-/** How many production requests pass a filter, and the oldest of them where one page holds them all. */
+/** The number of production requests that match a filter, and the oldest of them if one page contains them all. */
 export function useRequestCount(filter: { status?: ProductionStatus; overdue?: boolean }, name: string) {
   const refetchInterval = useLiveInterval();
   return useQuery({
@@ -93,7 +93,7 @@ export function useReplenishmentCount(status: ReplenishmentStatus) {
   });
 }
 
-/** Entries of the quarantine that wait for somebody. */
+/** The number of quarantine entries that await a decision. */
 export function useQuarantineCount() {
   const refetchInterval = useLiveInterval();
   return useQuery({
@@ -117,7 +117,7 @@ export function useQuarantineCount() {
   });
 }
 
-/** Letters that wait, by their groups. */
+/** Groups of dead letters that await a decision. */
 export function useDeadLetterGroups(service: Service) {
   const refetchInterval = useLiveInterval();
   return useQuery({
@@ -133,7 +133,7 @@ export function useDeadLetterGroups(service: Service) {
   });
 }
 
-/** A whole ledger is added up for it: asked for seldom. */
+/** The audit sums up whole ledgers, so it is requested rarely. */
 const AUDIT_FRESH_MS = 5 * 60_000;
 const AUDIT_LOOK_MS = 30_000;
 
@@ -142,7 +142,7 @@ export function useAudit(service: Service) {
   const query = useQuery({
     queryKey: [...KEYS.audit, service],
     queryFn: ({ signal }) => ok(sharedClient(service).GET("/api/v1/audit", { signal })),
-    // Only by the clock or by a person: lost events make everything else be looked at again, at once.
+    // Refetched only by a timer or by a person: lost events refetch all other queries at once.
     enabled: false,
   });
   const { refetch } = query;

@@ -4,7 +4,7 @@ import { PATIENCE_MS } from "../common/test-support";
 import { held, OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
 
 afterEach(async () => {
-  // A stream that ends looks once more at what it told of: that, too, must not reach the network.
+  // A stream that closes refetches its stale queries once more; this must not reach the network either.
   cleanup();
   vi.useRealTimers();
   await new Promise((resolve) => setTimeout(resolve));
@@ -54,7 +54,7 @@ const product = {
 it("asks for a token, says when it is wrong, and forgets what was typed", async () => {
   let operator: typeof OPERATOR | null = null;
   const drawn = renderConsole("/orders", null, {
-    // Asked again once the stream of events is open: who is signed in stays so.
+    // Requested again once the event stream is open: the session must persist.
     "GET /session": () => ({ operator }),
     "POST /session": ({ body }) => {
       if ((body as { token: string }).token !== "right") return problem(401, "unauthorized", "No.");
@@ -66,11 +66,11 @@ it("asks for a token, says when it is wrong, and forgets what was typed", async 
   const field = (await screen.findByLabelText(/Operator token/)) as HTMLInputElement;
   fireEvent.change(field, { target: { value: "wrong" } });
   fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
-  expect((await screen.findByRole("alert")).textContent).toContain("not known");
+  expect((await screen.findByRole("alert")).textContent).toContain("Unknown token");
   expect(field.value).toBe("");
   fireEvent.change(field, { target: { value: " right\n" } });
   fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
-  // The page that was asked for, not the first one.
+  // The requested page is shown, not the first one.
   expect(await screen.findByRole("heading", { name: "Orders" })).toBeTruthy();
   expect(drawn.of("POST", "/session").map((asked) => asked.body)).toEqual([
     { token: "wrong" },
@@ -83,23 +83,23 @@ it("shows a viewer no button that it may not use", async () => {
   renderConsole("/orders", VIEWER, { "GET /sales/api/v1/orders": () => orders });
   await screen.findByText("3 of 5");
   expect(screen.queryByRole("button", { name: /Cancel order/ })).toBeNull();
-  expect(screen.getByText("viewer: may only look")).toBeTruthy();
+  expect(screen.getByText("viewer (read-only)")).toBeTruthy();
 });
 
 it("asks before it cancels an order and says what will happen", async () => {
   const path = "POST /sales/api/v1/orders/01a2051b-cedc-7700-a805-c2579d04fa50/cancel";
   const drawn = renderConsole("/orders", OPERATOR, {
     "GET /sales/api/v1/orders": () => orders,
-    [path]: () => problem(409, "conflict", "It was refused, so nothing was sold."),
+    [path]: () => problem(409, "conflict", "The order was refused, so there is nothing to cancel."),
   });
   fireEvent.click(await screen.findByRole("button", { name: /Cancel order/ }));
   const dialog = await screen.findByRole("alertdialog");
-  expect(dialog.textContent).toContain("3 units go back to stock");
-  expect(dialog.textContent).toContain("2 units are no longer waited for");
+  expect(dialog.textContent).toContain("3 units return to stock");
+  expect(dialog.textContent).toContain("2 backordered units are cancelled");
   expect(drawn.of("POST", "/cancel")).toHaveLength(0);
   fireEvent.click(within(dialog).getByRole("button", { name: "Cancel order" }));
   const alert = await within(dialog).findByRole("alert");
-  expect(alert.textContent).toContain("nothing was sold");
+  expect(alert.textContent).toContain("there is nothing to cancel");
   expect(alert.textContent).toContain("948201e16e0450bf03af103fe5fca74b");
 });
 
@@ -117,7 +117,7 @@ it("keeps a dialog open whose row has left the list, until it is closed", async 
   fireEvent.click(within(dialog).getByRole("button", { name: "Cancel order" }));
   // The refusal is shown once the list has been read again.
   expect((await within(dialog).findByRole("alert")).textContent).toContain("Somebody else was quicker");
-  // Queries tell of their answers by a timer: after it a list that does not wait would be drawn without the row.
+  // Queries publish their results by a timer; after it, a list that does not hold would render without the row.
   await act(() => new Promise<void>((resolve) => setTimeout(resolve)));
   expect(dialog.isConnected).toBe(true);
   fireEvent.click(within(dialog).getByRole("button", { name: "Cancel" }));
@@ -143,7 +143,7 @@ it("shows what a slow list answers though events do not end", async () => {
     say();
     await act(() => vi.advanceTimersByTimeAsync(100));
   }
-  // Nothing has cut off the one that is being answered.
+  // The request in flight has not been cancelled.
   expect(asked).toBe(2);
   slow.release();
   await vi.waitFor(() => {
@@ -162,7 +162,7 @@ it("says nothing of the oldest when more wait than one page tells", async () => 
       url.searchParams.get("status") === "requested" ? waiting : page([]),
   });
   expect(await screen.findAllByText("200+ waiting")).not.toHaveLength(0);
-  expect(screen.queryByText("nothing waits")).toBeNull();
+  expect(screen.queryByText("nothing waiting")).toBeNull();
 });
 
 it("keeps filters in the address and begins again at the first page", async () => {
@@ -186,10 +186,10 @@ it("explains a policy while it is typed, and saves it for the version that was s
     "PUT /sales/api/v1/products/CP-502101": () => Response.json(stock, { headers: { ETag: '"5"' } }),
   });
   const level = await screen.findByLabelText(/Order-up-to level/);
-  const preview = screen.getByText("With these values, now").parentElement as HTMLElement;
+  const preview = screen.getByText("Current effect of these values").parentElement as HTMLElement;
   expect(preview.textContent).toContain("order 24 (3 × 8) to reach at least 20");
   fireEvent.change(level, { target: { value: "5" } });
-  expect(preview.textContent).toContain("Put the marked fields right first");
+  expect(preview.textContent).toContain("Correct the marked fields first");
   fireEvent.change(level, { target: { value: "40" } });
   expect(preview.textContent).toContain("order 40 (5 × 8) to reach at least 40");
   fireEvent.click(screen.getByRole("button", { name: "Save policy" }));
@@ -211,7 +211,7 @@ it("sets what one order may have of a product, and leaves it to the shop when th
     "GET /sales/api/v1/stock/CP-502101": () => Response.json(limited, { headers: { ETag: '"4"' } }),
     "PUT /sales/api/v1/products/CP-502101": () => Response.json(limited, { headers: { ETag: '"5"' } }),
   });
-  const field = (await screen.findByLabelText(/Most in one order/)) as HTMLInputElement;
+  const field = (await screen.findByLabelText(/Limit per order/)) as HTMLInputElement;
   expect(field.value).toBe("20");
   const button = () => screen.getByRole("button", { name: "Save policy" });
   fireEvent.change(field, { target: { value: "0" } });
@@ -242,12 +242,12 @@ it("sends an adjustment again with the same key until an answer has come whole",
   fireEvent.click(await screen.findByRole("button", { name: "Adjust" }));
   const dialog = await screen.findByRole("dialog");
   fireEvent.change(within(dialog).getByLabelText(/Change \(units\)/), { target: { value: "-4" } });
-  expect(dialog.textContent).toContain("may not fall below zero");
+  expect(dialog.textContent).toContain("cannot be negative");
   fireEvent.change(within(dialog).getByLabelText(/Change \(units\)/), { target: { value: "-3" } });
   expect(dialog.textContent).toContain("from 3 to 0");
   for (const answer of answers) {
     fireEvent.click(within(dialog).getByRole("button", { name: "Adjust" }));
-    // The alert of the attempt before goes when the next one begins: what is found below belongs to this one.
+    // The previous attempt's alert disappears when the next one begins, so the alert found below is this attempt's.
     await waitFor(() => expect(within(dialog).queryByRole("alert")).toBeNull());
     answer.release();
     if (answer !== answers[2]) await within(dialog).findByRole("alert");
@@ -261,7 +261,7 @@ it("sends an adjustment again with the same key until an answer has come whole",
 
 it("follows a redrive until its true outcome is known", async () => {
   const job = { id: "j1", actor: "kim", rate_per_s: 50, created_at: at, total: 3, sent: 1, discarded: 0 };
-  // The page looks again every second, by itself: a later answer comes when the test has seen the one before.
+  // The page polls every second: the later response is held until the test has seen the earlier one.
   const outcome = held({ ...job, pending: 0, processed: 2, failed_again: 1, done: true });
   let asked = 0;
   const drawn = renderConsole("/dead-letters", OPERATOR, {
@@ -291,11 +291,13 @@ it("follows a redrive until its true outcome is known", async () => {
   expect((await screen.findByText("the factory answered 503")).parentElement?.textContent).toContain(
     "(FF-500293)",
   );
-  fireEvent.click(await screen.findByRole("button", { name: "Send back: 3 letters to production.requests" }));
-  fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Send back" }));
-  await screen.findByText("Under way");
+  fireEvent.click(await screen.findByRole("button", { name: "Redrive: 3 messages to production.requests" }));
+  fireEvent.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Redrive" }));
+  await screen.findByText("In progress");
   outcome.release();
-  await waitFor(() => expect(screen.getAllByText("Some letters were not handled").length).toBeGreaterThan(0));
+  await waitFor(() =>
+    expect(screen.getAllByText("Some messages were not processed").length).toBeGreaterThan(0),
+  );
   expect(drawn.of("POST", "/redrive")[0]?.body).toEqual({ group: "5f2b6d1c9a3e4f70", rate_per_s: 50 });
   expect(drawn.router.state.location.search).toMatchObject({ service: "production", job: "j1" });
 });

@@ -1,4 +1,4 @@
-/** The console's one stream of events: it keeps every page fresh and counts what flows. */
+/** The console's single event stream: it keeps every page current and feeds the counters. */
 import { createContext, type ReactNode, useContext, useMemo, useRef } from "react";
 import {
   type ConsoleEvent,
@@ -10,7 +10,7 @@ import {
 import { countedIn, type Station, staleAfter } from "./logic/events";
 import { RateMeter } from "./logic/rates";
 
-/** Of the newest events, so many are kept to be shown. */
+/** Number of recent events kept for display. */
 const RECENT_MAX = 50;
 
 export interface RecentEvent {
@@ -21,7 +21,7 @@ export interface RecentEvent {
 interface Live {
   state: LiveState;
   meter: RateMeter<Station>;
-  /** The newest events, newest first; not a state: pages that show it look at it by the clock. */
+  /** The latest events, newest first. Not React state: pages that show it poll it. */
   recent: RecentEvent[];
 }
 
@@ -31,7 +31,7 @@ export function useLiveEvents(): Live {
   return useContext(Context);
 }
 
-/** How often queries look again by themselves: seldom while events flow. */
+/** Polling interval of queries: long while events arrive. */
 export function useLiveInterval(): number {
   return refetchInterval(useContext(Context).state);
 }

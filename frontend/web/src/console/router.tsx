@@ -10,7 +10,7 @@ import { NotFound } from "./NotFound";
 import { Shell } from "./Shell";
 import type { ConsolePath, Search } from "./ui/To";
 
-/** Everything in an address is a text: nothing is read as a number or as JSON. */
+/** Search parameters are strings: nothing is parsed as a number or as JSON. */
 function readSearch(text: string): Search {
   return Object.fromEntries(new URLSearchParams(text));
 }
@@ -23,7 +23,7 @@ function writeSearch(search: Record<string, unknown>): string {
 
 const rootRoute = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 
-// The first page comes with the shell, the others when they are asked for.
+// Pages other than the first are loaded on demand.
 type Load = () => Promise<Record<string, unknown>>;
 function page(path: ConsolePath, load: Load, name: string) {
   const component = lazyRouteComponent(load as never, name as never);
@@ -54,7 +54,7 @@ const pages = [
   page("/demo", () => import("./pages/demo/Demo"), "Demo"),
 ];
 
-/** All pages below `/console`; tests give a history of their own. */
+/** All pages below `/console`; tests pass their own history. */
 export function makeRouter(history?: RouterHistory) {
   return createRouter({
     routeTree: rootRoute.addChildren(pages),

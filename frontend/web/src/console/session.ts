@@ -1,4 +1,7 @@
-/** Who is signed in. The token goes to the server once and is never kept here: the session is a cookie that scripts cannot read. */
+/**
+ * The operator's session. The token is sent to the server once and is never stored here: the session is a cookie that
+ * scripts cannot read.
+ */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { requestJson } from "../common/api/http";
@@ -25,7 +28,7 @@ export function useSession() {
   return useQuery({ queryKey: SESSION, queryFn: () => requestJson<Session>("/session"), staleTime: 60_000 });
 }
 
-/** Whether who is signed in may change things. */
+/** True when the signed-in user may make changes. */
 export function useIsOperator(): boolean {
   return useSession().data?.operator?.role === "operator";
 }
@@ -52,7 +55,7 @@ export function useSignOut() {
     mutationFn: () => requestJson<void>("/session", "DELETE"),
     onSuccess: () => {
       client.setQueryData<Session>(SESSION, { operator: null });
-      // What the operator saw is not for who comes next.
+      // The next user must not see the cached data of the previous operator.
       client.removeQueries({
         predicate: ({ queryKey }) => !["settings", SESSION[0]].includes(String(queryKey[0])),
       });
@@ -62,7 +65,7 @@ export function useSignOut() {
 
 const isSignedOut = (error: unknown) => error instanceof ProblemError && error.status === 401;
 
-/** A session that has ended shows itself by a 401 of whatever was asked: then who is signed in is asked anew. */
+/** An expired session shows as a 401 of any request; the session is then fetched again. */
 export function useSessionWatch(): void {
   const client = useQueryClient();
   useEffect(() => {
@@ -72,7 +75,7 @@ export function useSessionWatch(): void {
     });
     const ofMutations = client.getMutationCache().subscribe((event) => {
       if (event.type !== "updated" || event.action.type !== "error") return;
-      // A wrong token at the sign-in is no ended session.
+      // A wrong token at the sign-in is not an expired session.
       const wasSignedIn = client.getQueryData<Session>(SESSION)?.operator;
       if (wasSignedIn && isSignedOut(event.action.error)) ask();
     });

@@ -1,4 +1,4 @@
-/** The console in tests: with answers that a test gives, and no network. */
+/** Renders the console in tests, with responses from the test and without a network. */
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createMemoryHistory, RouterProvider } from "@tanstack/react-router";
 import { render } from "@testing-library/react";
@@ -9,7 +9,7 @@ import ko from "./i18n/ko.json";
 import { makeRouter } from "./router";
 import type { Operator } from "./session";
 
-/** What was asked for. */
+/** A request that the console has made. */
 export interface Asked {
   url: URL;
   method: string;
@@ -23,7 +23,7 @@ export type Handlers = Record<string, Handler>;
 
 export const page = (items: unknown[], next_cursor: string | null = null) => ({ items, next_cursor });
 
-/** An answer that comes when the test releases it: what is shown until then stays. */
+/** A response that is held until the test releases it, so that the state before it can be checked. */
 export function held<T>(body: T): { answer: Promise<T>; release(): void } {
   let release = () => {};
   const answer = new Promise<T>((resolve) => {
@@ -50,7 +50,7 @@ export function problem(status: number, slug: string, detail: string, more: obje
 export const OPERATOR: Operator = { name: "kim", role: "operator" };
 export const VIEWER: Operator = { name: "lee", role: "viewer" };
 
-/** An event stream that is open and says nothing by itself. */
+/** An open event stream that sends nothing by itself. */
 class QuietEventSource extends EventTarget {
   static newest: QuietEventSource | undefined;
   static readonly CLOSED = 2;
@@ -67,7 +67,7 @@ class QuietEventSource extends EventTarget {
   }
 }
 
-/** Draws a page of the console. What no handler answers is an empty page of a list. */
+/** Renders a page of the console. Requests without a handler return an empty list page. */
 export function renderConsole(path: string, operator: Operator | null, handlers: Handlers = {}) {
   const asked: Asked[] = [];
   const all: Handlers = {
@@ -108,7 +108,7 @@ export function renderConsole(path: string, operator: Operator | null, handlers:
     ...view,
     router,
     asked,
-    /** Lets the live stream tell of something. */
+    /** Sends an event on the live stream. */
     say: (name: string, data: object = {}) => {
       const event = { type: name, id: "e", time: "2026-11-22T10:00:00Z", data };
       QuietEventSource.newest?.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(event) }));

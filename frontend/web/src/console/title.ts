@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 
-/** The window's title: the page first, so that tabs can be told apart. */
+/** Sets the window's title: page name first, so that tabs can be distinguished. */
 export function useDocumentTitle(page: string): void {
   const { t } = useTranslation("console");
   const suffix = t("title");

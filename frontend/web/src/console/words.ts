@@ -2,8 +2,8 @@ import { useCallback } from "react";
 import { useTranslation } from "react-i18next";
 
 /**
- * A word of an API in the reader's language. A service may be newer than this page: a word that has no
- * translation is shown as it came.
+ * Translates a value of an API. A service may be newer than this page, so a value without a translation is shown as
+ * received.
  */
 export function useWords(): (group: string, word: string) => string {
   const { i18n } = useTranslation("console");

@@ -7,23 +7,23 @@ import "../common/ui/fields.css";
 import { QUANTITY_MAX } from "./cart/cart";
 
 interface QuantityFieldProps {
-  /** Read, not shown: the place says what it is. */
+  /** Accessible name; not displayed, because the context makes it clear. */
   label: string;
   value: number;
   onChange(value: number): void;
   isDisabled?: boolean;
-  /** Most of it that one order may have. */
+  /** Maximum quantity of the product per order. */
   max?: number;
 }
 
 /**
- * How many: the browser's own number field between two buttons. It has its keys (up, down) and its role by
- * itself, and weighs a tenth of a made one: the shop's first load counts every kilobyte.
+ * A quantity: the browser's number field between two buttons. The native field has keyboard support and the right
+ * role, and a tenth of the size of a library's, which matters for the shop's first load.
  */
 export function QuantityField({ label, value, onChange, isDisabled = false, max }: QuantityFieldProps) {
   const { t } = useTranslation();
   const format = useFormat();
-  // While somebody types, an empty field is no quantity yet, and none is forced into it.
+  // While the shopper types, an empty field is kept as it is instead of being forced to a number.
   const most = Math.min(max ?? QUANTITY_MAX, QUANTITY_MAX);
   const [draft, setDraft] = useState<string>();
 

@@ -11,7 +11,7 @@ import { useSubmission } from "./checkout/useSubmission";
 import { useKept } from "./kept";
 import { LiveProvider, useLiveState } from "./live";
 
-/** What is around every page of the shop. */
+/** Frame of every page of the shop. */
 export function Shell() {
   const { t } = useTranslation(["shop", "common"]);
   const { id } = useParams({ strict: false }) as { id?: string };
@@ -74,7 +74,7 @@ function Footer() {
   );
 }
 
-/** What concerns the whole page: no network, and an order whose answer is awaited on another page. */
+/** Messages for the whole shop: no network, or an order that was placed on another page and its result. */
 function StatusBar() {
   const { t } = useTranslation("shop");
   const isOnline = useOnline();
@@ -106,7 +106,7 @@ function StatusBar() {
   );
 }
 
-/** A new page begins at its start, for the keyboard, too; the first page is the browser's own affair. */
+/** Moves scroll position and focus to the top after navigation; the browser does so for the first page. */
 function useFocusAfterNavigation() {
   const main = useRef<HTMLElement>(null);
   const path = useRouterState({ select: (state) => state.location.pathname });

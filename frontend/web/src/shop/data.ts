@@ -1,4 +1,4 @@
-/** What the shop asks of sales-service. */
+/** The shop's queries to sales-service. */
 import { infiniteQueryOptions, type QueryClient, type QueryKey, queryOptions } from "@tanstack/react-query";
 import { ok, sales } from "../common/api";
 import { isTemporary } from "../common/api/problem";
@@ -7,7 +7,6 @@ import type { Order } from "./checkout/submission";
 
 const PRODUCTS_PAGE = 60;
 
-/** All products on sale, page by page. */
 export const productsQuery = infiniteQueryOptions({
   queryKey: ["products", "list"],
   initialPageParam: undefined as string | undefined,
@@ -34,8 +33,8 @@ export const orderQuery = (id: string) =>
   });
 
 /**
- * What an event makes stale. A change of stock can have filled a part of an order that waits for that product:
- * orders have events of their own only for what they become in the end.
+ * Maps an event to the queries that it makes stale. A stock change may have partly filled an order that waits for the
+ * product: order events are sent only for final states.
  */
 export function staleAfter(client: QueryClient) {
   return (name: string, data: unknown): QueryKey[] => {
@@ -51,7 +50,7 @@ function waitsFor(order: Order | undefined, sku: string | undefined): boolean {
   return order?.lines.some((line) => line.sku === sku && line.filled < line.quantity) ?? false;
 }
 
-/** How often to look again without an event; never for what will not come back. */
+/** Polling interval without events; no polling after a permanent error. */
 export function lookAgain(live: LiveState) {
   return (query: { state: { error: unknown } }) =>
     query.state.error && !isTemporary(query.state.error) ? (false as const) : refetchInterval(live);

@@ -1,9 +1,9 @@
 import { useSyncExternalStore } from "react";
 
 /**
- * A value that outlives the page: in localStorage, shared by all tabs. What is found there was written by an
- * older version or by somebody's hand, so it is parsed, never trusted. Without storage it lasts as long as
- * the page.
+ * A value in localStorage that outlives the page and is shared by all tabs. The stored text may come from an older
+ * version or may have been edited, so it is always parsed and validated. Without storage the value lasts until the
+ * page is closed.
  */
 export class Kept<T> {
   private raw: string | null;
@@ -21,10 +21,10 @@ export class Kept<T> {
     });
   }
 
-  /** The value; the same object as long as nothing has changed. */
+  /** The value; the same object until it changes. */
   readonly get = (): T => this.value;
 
-  /** The value as it is in the storage now: another tab may have changed it a moment ago. */
+  /** Rereads the value from storage, in case another tab has just changed it. */
   fresh(): T {
     this.reread();
     return this.value;
@@ -36,7 +36,7 @@ export class Kept<T> {
     try {
       localStorage.setItem(this.name, this.raw);
     } catch {
-      // Forbidden or full: the page goes on with what it has in memory.
+      // Storage is blocked or full: the page continues with the value in memory.
     }
     this.tell();
   }

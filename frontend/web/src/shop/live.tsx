@@ -7,7 +7,7 @@ import { keptOrders, waiting } from "./orders/own-orders";
 
 const Live = createContext<LiveState>("connecting");
 
-/** One stream for the whole page: all stock, the order that is shown, and own orders that still wait. */
+/** One stream for the whole page: all stock changes, the displayed order, and the shopper's waiting orders. */
 export function LiveProvider({
   shownOrder,
   children,

@@ -16,7 +16,7 @@ import "./shop.css";
 startI18n({ namespace: "shop", ko, en });
 const client = makeQueryClient();
 const router = makeRouter();
-// Asked for before anything is drawn: the answer is what the page waits for.
+// Requested before the first render, because the page waits for it.
 if (location.pathname === "/") void client.prefetchInfiniteQuery(productsQuery);
 checkout.start();
 

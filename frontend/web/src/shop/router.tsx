@@ -29,12 +29,12 @@ const order = createRoute({
   path: "/orders/$id",
   component: function Page() {
     const { id } = order.useParams();
-    // Another order is another page: nothing of the one before may stay.
+    // The key remounts the page for another order, so that no state of the previous one remains.
     return <OrderPage key={id} id={id} />;
   },
 });
 
-/** The shop's pages; tests give them a history of their own. */
+/** The shop's pages; tests pass their own history. */
 export function makeRouter(history?: RouterHistory) {
   return createRouter({
     routeTree: root.addChildren([catalog, cart, orders, order]),

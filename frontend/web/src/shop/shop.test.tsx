@@ -22,7 +22,7 @@ const PRODUCTS = [
   { sku: "E", name: "Earl grey ring", price, available: 0, status: "backorder", restock_eta: later },
 ];
 
-/** Stands in for the server: products as above, orders as the test says. */
+/** The server's response to an order, set by each test. */
 let onOrder: (body: unknown) => Response;
 
 function json(status: number, body: unknown) {
@@ -72,7 +72,7 @@ beforeEach(() => {
   clearToasts();
 });
 afterEach(() => {
-  // Pages that are still drawn would ask the network.
+  // Pages that are still mounted would access the network.
   cleanup();
   vi.unstubAllGlobals();
 });
@@ -90,7 +90,7 @@ describe("the catalog", () => {
     expect(card("Berry ring").getByText("Only 3 left")).toBeTruthy();
     expect(card("Cocoa ring").getByText(/^Back around \d\d:\d\d|Back around .+ \d\d:\d\d/)).toBeTruthy();
     expect(card("Date ring").getByText("Sold out")).toBeTruthy();
-    expect(card("Earl grey ring").getByText("On order")).toBeTruthy();
+    expect(card("Earl grey ring").getByText("Backorder")).toBeTruthy();
     const isDisabled = (name: string) =>
       card(name).getByRole("button", { name: /^Add / }).hasAttribute("disabled");
     expect(PRODUCTS.map(({ name }) => isDisabled(name))).toEqual([false, false, true, true, false]);
@@ -132,19 +132,19 @@ describe("what one order may have", () => {
     await screen.findByText("Small batch ring");
     for (let pressed = 0; pressed < 4; pressed++) press("Add Small batch ring to the cart");
     expect(keptCart.get()).toEqual([{ sku: "S", quantity: 3 }]);
-    expect(await screen.findByText("At most 3 in one order")).toBeTruthy();
+    expect(await screen.findByText("Limit 3 per order")).toBeTruthy();
   });
 
   it("keeps a cart that has more from being ordered until it has less", async () => {
     keptCart.set([{ sku: "S", quantity: 5 }]);
     show("/cart");
-    expect(await screen.findByText("At most 3 in one order")).toBeTruthy();
-    const isDisabled = () => screen.getByRole("button", { name: "Order" }).hasAttribute("disabled");
+    expect(await screen.findByText("Limit 3 per order")).toBeTruthy();
+    const isDisabled = () => screen.getByRole("button", { name: "Place order" }).hasAttribute("disabled");
     expect(isDisabled()).toBe(true);
-    fireEvent.click(screen.getByRole("button", { name: "Fewer: Quantity of Small batch ring" }));
+    fireEvent.click(screen.getByRole("button", { name: "Decrease: Quantity of Small batch ring" }));
     await waitFor(() => expect(isDisabled()).toBe(false));
     expect(keptCart.get()).toEqual([{ sku: "S", quantity: 3 }]);
-    expect(screen.queryByText("At most 3 in one order")).toBeNull();
+    expect(screen.queryByText("Limit 3 per order")).toBeNull();
   });
 });
 
@@ -154,7 +154,7 @@ describe("ordering", () => {
     onOrder = () => json(202, order("backordered", 1));
     show("/cart");
     await screen.findByText("₩39,800", { selector: "strong" });
-    press("Order");
+    press("Place order");
     await screen.findByText("Ordered, waiting for stock");
     expect(screen.getByText("1 of 2")).toBeTruthy();
     expect(keptCart.get()).toEqual([]);
@@ -181,10 +181,10 @@ describe("ordering", () => {
         : json(201, order("confirmed", 2));
     };
     show("/cart");
-    await screen.findByRole("button", { name: "Order" });
-    press("Order");
-    await screen.findByText("Somebody was quicker");
-    expect(screen.getByText(/5 wanted, 3 left\. No more is on its way yet\./)).toBeTruthy();
+    await screen.findByRole("button", { name: "Place order" });
+    press("Place order");
+    await screen.findByText("Not enough stock");
+    expect(screen.getByText(/Requested 5, 3 left\. No restock is scheduled yet\./)).toBeTruthy();
     press("Order what is left");
     await waitFor(() => expect(bodies).toHaveLength(2));
     expect(bodies[1]).toEqual({

@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 
-/** The document's title: what is shown, then where. */
+/** Sets the document's title: page name first, then the shop's name. */
 export function useTitle(title: string | undefined): void {
   const { t } = useTranslation("shop");
   const place = t("title");

@@ -1,11 +1,11 @@
 import { NoAnswerError, ProblemError } from "./problem";
 
-/** Longest wait for an answer. */
+/** Maximum time for a request and its whole response body. */
 export const TIMEOUT_MS = 20_000;
 
 /**
- * `fetch` that throws: `NoAnswerError` when no whole answer came, `ProblemError` when the answer is no success.
- * The body is read here: an answer that breaks off in it says no more than none.
+ * `fetch` that throws: `NoAnswerError` when no complete response arrived, `ProblemError` when its status is an error.
+ * The body is read here, because a response that breaks off in its body is as inconclusive as no response.
  */
 export async function request(input: Request | string, init?: RequestInit): Promise<Response> {
   const given = init?.signal ?? (input instanceof Request ? input.signal : undefined);
@@ -15,7 +15,7 @@ export async function request(input: Request | string, init?: RequestInit): Prom
   try {
     response = await whole(await fetch(input, { ...init, signal }));
   } catch (cause) {
-    // Who has cancelled a request wants no error shown for it.
+    // A cancelled request is not an error to show.
     if (given?.aborted) throw cause;
     throw new NoAnswerError(cause);
   }
@@ -27,7 +27,7 @@ async function whole(response: Response): Promise<Response> {
   return response.body === null ? response : new Response(await response.arrayBuffer(), response);
 }
 
-/** Answers what `read` makes of a success; what is not JSON is no answer of ours, but of something on the way. */
+/** Returns what `read` returns. A body that is not JSON is not from our services but from a proxy or portal. */
 export async function understood<T>(read: Promise<T>): Promise<T> {
   try {
     return await read;

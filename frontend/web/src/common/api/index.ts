@@ -1,6 +1,6 @@
 /**
- * Clients of the three services. Paths, parameters and answers are types that are made from the services'
- * OpenAPI documents, so that a route that is gone does not compile. An answer that is no success is thrown:
+ * Clients of the three services. Paths, parameters and responses are typed from the services' OpenAPI documents, so
+ * that a call to a removed route does not compile. Error responses are thrown:
  *
  *     const { items } = await ok(sales.GET("/api/v1/products", { params: { query: { limit: 200 } } }));
  */
@@ -14,23 +14,23 @@ export type { components as ProductionComponents } from "./production";
 export type { components as RestockComponents } from "./restock";
 export type { components as SalesComponents } from "./sales";
 
-/** A price or a sum, in minor units of its currency. */
+/** An amount in minor units of its currency. */
 export type Money = SalesComponents["schemas"]["Money"];
 
-// Asked for by name at each call, so that tests can put another in its place.
+// `fetch` is looked up at each call, so that tests can replace it.
 const options = (baseUrl: string) => ({ baseUrl, fetch: (input: Request) => request(input) });
 
 export const sales = createClient<SalesPaths>(options("/sales"));
 export const production = createClient<ProductionPaths>(options("/production"));
 export const restock = createClient<RestockPaths>(options("/restock"));
 
-/** The body of a success: errors were thrown before. */
+/** Returns the body of a success; errors have been thrown before. */
 export async function ok<T>(call: Promise<{ data?: T; response: Response }>): Promise<T> {
   const { data } = await understood(call);
   return data as T;
 }
 
-/** The same with the answer's headers and status, for `ETag`, `Idempotency-Replayed` and 202. */
+/** The same with the response's headers and status, for `ETag`, `Idempotency-Replayed` and 202. */
 export async function answered<T>(
   call: Promise<{ data?: T; response: Response }>,
 ): Promise<{ data: T; response: Response }> {
@@ -38,7 +38,7 @@ export async function answered<T>(
   return { data: data as T, response };
 }
 
-/** A fresh `Idempotency-Key`. (`crypto.randomUUID` exists only on https and localhost.) */
+/** A new `Idempotency-Key`. (`crypto.randomUUID` exists only on https and localhost.) */
 export function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
     byte.toString(16).padStart(2, "0"),

@@ -1,8 +1,8 @@
-/** Errors of our own services: problem details of RFC 9457. */
+/** Errors of our services: problem details as in RFC 9457. */
 
-/** What a problem's body holds; further members depend on the kind. */
+/** The body of a problem; further members depend on its type. */
 export interface Problem {
-  /** `/problems/<slug>`; stable. */
+  /** `/problems/<slug>`; stable across releases. */
   type: string;
   title: string;
   status: number;
@@ -12,13 +12,13 @@ export interface Problem {
   [extension: string]: unknown;
 }
 
-/** A service answered, and the answer was no. */
+/** A response with an error status. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";
 
   constructor(
     readonly problem: Problem,
-    /** Seconds to wait before the next try, when the answer named a time. */
+    /** Seconds to wait before the next attempt, when the response has a `Retry-After`. */
     readonly retryAfterS: number | undefined,
   ) {
     super(problem.detail ?? problem.title);
@@ -28,7 +28,7 @@ export class ProblemError extends Error {
     return this.problem.status;
   }
 
-  /** Whether one of our services has said it, and not a proxy or a portal on the way. */
+  /** True when the problem comes from one of our services, not from a proxy or a captive portal. */
   get isOurs(): boolean {
     return this.problem.type.startsWith("/problems/");
   }
@@ -38,7 +38,7 @@ export class ProblemError extends Error {
     return this.problem.type.replace(/^.*\/problems\//, "");
   }
 
-  /** Reads an answer that is no success. One that is no problem body (a proxy's page) becomes one. */
+  /** Reads an error response. A body that is not a problem (a proxy's page) is converted into one. */
   static async of(response: Response): Promise<ProblemError> {
     const body: unknown = await response.json().catch(() => undefined);
     const problem: Problem = isProblem(body)
@@ -52,7 +52,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** No whole answer came: the line is down, or it took too long. Whether the request arrived is not known. */
+/** No complete response: the connection failed or timed out. The request may or may not have arrived. */
 export class NoAnswerError extends Error {
   override readonly name = "NoAnswerError";
 
@@ -62,8 +62,8 @@ export class NoAnswerError extends Error {
 }
 
 /**
- * Whether asking again later can help: no answer, one that says so, or one that is not ours. After the last, too,
- * it is not known what became of the request.
+ * True when a retry can help: no response, a response that asks for one, or a response that is not from our services.
+ * The last leaves the outcome of the request unknown, too.
  */
 export function isTemporary(error: unknown): boolean {
   if (error instanceof NoAnswerError) return true;

@@ -7,7 +7,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Prove the rules of this service's books from its rows, now. */
+        /** Check all rules of this service's books against its rows, now. */
         get: operations["getAudit"];
         put?: never;
         post?: never;
@@ -24,7 +24,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What operators did, newest first. */
+        /** List the actions of operators, newest first. */
         get: operations["listAuditLog"];
         put?: never;
         post?: never;
@@ -41,7 +41,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters, newest first. */
+        /** List dead letters, newest first. */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
@@ -60,7 +60,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give letters up, all or none. A production request that no factory took is cancelled. */
+        /** Discard dead letters, all or none. A production request that no factory has accepted is cancelled. */
         post: operations["discardDeadLetters"];
         delete?: never;
         options?: never;
@@ -75,7 +75,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Letters that wait or are being redriven, by their cause. */
+        /** List groups of dead letters that wait or are being redriven, by cause. */
         get: operations["listDeadLetterGroups"];
         put?: never;
         post?: never;
@@ -94,7 +94,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send letters back to their queue. */
+        /** Redrive dead letters: send them back to their queues. */
         post: operations["redriveDeadLetters"];
         delete?: never;
         options?: never;
@@ -109,7 +109,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How far a redrive is. */
+        /** Get the progress of a redrive. */
         get: operations["getRedrive"];
         put?: never;
         post?: never;
@@ -126,7 +126,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One letter with its whole body. */
+        /** Get a dead letter with its whole body. */
         get: operations["getDeadLetter"];
         put?: never;
         post?: never;
@@ -143,7 +143,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists factories by id. */
+        /** List factories, ordered by id. */
         get: operations["listFactories"];
         put?: never;
         post?: never;
@@ -160,9 +160,9 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Shows a factory. */
+        /** Get a factory. */
         get: operations["getFactory"];
-        /** Adds or changes a factory. What is left out has its default. */
+        /** Add or change a factory. Omitted fields get their defaults. */
         put: operations["putFactory"];
         post?: never;
         delete?: never;
@@ -178,7 +178,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists production requests, newest first. */
+        /** List production requests, newest first. */
         get: operations["listProductionRequests"];
         put?: never;
         post?: never;
@@ -195,7 +195,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Shows a production request with every call to the factory. */
+        /** Get a production request with every call to the factory. */
         get: operations["getProductionRequest"];
         put?: never;
         post?: never;
@@ -214,7 +214,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stops a production request. A second time changes nothing. */
+        /** Cancel a production request. Cancelling it again changes nothing. */
         post: operations["cancelProductionRequest"];
         delete?: never;
         options?: never;
@@ -231,7 +231,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a production request to its factory now, or to that factory's fallback. */
+        /** Send a production request to its factory now, or to that factory's fallback. */
         post: operations["retryProductionRequest"];
         delete?: never;
         options?: never;
@@ -247,8 +247,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is on record of production requests, in time order: every call to a factory, what became of it, what came,
-         *     and what happens next. Orders are not known here: sales-service tells which requests belong to one.
+         * Show the history of production requests, oldest step first: calls to factories and their outcomes, goods received,
+         *     and what happens next. Orders are not known here; sales-service knows which requests belong to an order.
          */
         get: operations["getTimeline"];
         put?: never;
@@ -264,30 +264,30 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * @description What came of a call; `unknown`: the service ended before it knew.
+         * @description Outcome of a call; `unknown`: it is not known whether the factory accepted the request.
          * @enum {string}
          */
         AttemptOutcome: "accepted" | "retry" | "refused" | "unknown";
-        /** @description One rule's result. */
+        /** @description Result of one rule. */
         AuditCheck: {
             /**
-             * @description What is off, by which product and how much; `ok` when nothing is.
+             * @description The violations, with product and difference; `ok` if there are none.
              * @example ok
              */
             detail: string;
             /**
-             * @description The rule.
+             * @description Name of the rule.
              * @example ledger-adds-up
              */
             name: string;
             /**
-             * @description Whether it holds.
+             * @description True if the rule holds.
              * @example true
              */
             ok: boolean;
         };
         /**
-         * @description An action as it is shown.
+         * @description An action of an operator.
          * @example {
          *       "action": "stock.snooze",
          *       "actor": "kim",
@@ -304,7 +304,7 @@ export interface components {
          */
         AuditLogEntry: {
             /**
-             * @description What was done, such as `product.put`.
+             * @description The action, such as `product.put`.
              * @example stock.snooze
              */
             action: string;
@@ -315,22 +315,22 @@ export interface components {
             actor: string;
             /** Format: date-time */
             at: string;
-            /** @description What was asked for. */
+            /** @description Content of the request. */
             detail: unknown;
             /** Format: uuid */
             id: string;
             /**
-             * @description The operator's reason, where one is asked for.
+             * @description The operator's reason, if the action takes one.
              * @example season is over
              */
             reason: string | null;
             /**
-             * @description What it was done to.
+             * @description Id of the thing that it was done to, such as a SKU.
              * @example CP-502101
              */
             subject: string;
             /**
-             * @description The request's trace.
+             * @description Id of the request's trace.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
@@ -339,26 +339,26 @@ export interface components {
         AuditReport: {
             /**
              * Format: date-time
-             * @description The moment of the snapshot.
+             * @description Time of the snapshot.
              */
             as_of: string;
             checks: components["schemas"]["AuditCheck"][];
             /**
-             * @description Whether all rules hold.
+             * @description True if all rules hold.
              * @example true
              */
             ok: boolean;
-            /** @description Production requests that are open in these books, the newest 10,000. */
+            /** @description The newest 10,000 production requests that are open in these books. */
             open: components["schemas"]["OpenRequest"][];
             /**
-             * @description There are more.
+             * @description True if more requests are open than listed.
              * @example false
              */
             open_is_cut: boolean;
             totals: components["schemas"]["AuditTotal"][];
         };
         /**
-         * @description A product's sums, units; which ones there are is the service's own.
+         * @description Totals of a product, in units; each service has its own.
          * @example {
          *       "received": 10,
          *       "sku": "CP-502101"
@@ -370,27 +370,27 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description How a body is shown: as the text that it is, or as base64.
+         * @description Encoding of a body: as its own text, or as base64.
          * @enum {string}
          */
         BodyEncoding: "utf-8" | "base64";
-        /** @description The circuit breaker: while it is not closed, the factory's requests wait and use up no attempts. */
+        /** @description The circuit breaker. While it is not closed, the factory's requests wait without using up attempts. */
         BreakerBody: {
             /**
              * Format: int32
              * @description Failed calls since the factory last answered.
              */
             failures_in_a_row: number;
-            /** @description The last failure in words; null: none since the factory last came back. */
+            /** @description The last failure; null: none since the factory last recovered. */
             last_error?: string | null;
             /**
              * Format: date-time
-             * @description When a request is sent to see whether the factory is back; null: it is closed.
+             * @description Time of the next probe request; null: the breaker is closed.
              */
             next_probe_at?: string | null;
             /**
              * Format: date-time
-             * @description null: it is closed.
+             * @description Time at which the breaker opened; null: it is closed.
              */
             opened_at?: string | null;
             /**
@@ -428,18 +428,18 @@ export interface components {
         DeadLetter: {
             /**
              * Format: int64
-             * @description In all, redrives included.
+             * @description Number of attempts, redrives included.
              * @example 7
              */
             attempts: number;
             /**
-             * @description As it came; in a list its first 2 KiB.
+             * @description The body as received; in a list, its first 2 KiB.
              * @example {"specversion":"1.0"}
              */
             body: string;
             /**
              * Format: int64
-             * @description Bytes of the whole body.
+             * @description Size of the whole body, bytes.
              * @example 412
              */
             body_bytes: number;
@@ -452,21 +452,21 @@ export interface components {
              */
             error: string;
             /**
-             * @description Which factory.
+             * @description The factory that was called.
              * @example FF-500293
              */
             factory_id: string | null;
             /** Format: date-time */
             first_failed_at: string;
             /**
-             * @description Letters of one group died of the same.
+             * @description Dead letters with the same cause have the same group.
              * @example 5f2b6d1c9a3e4f70
              */
             group: string;
             headers: Record<string, never>;
             /**
              * Format: int32
-             * @description What a factory answered last.
+             * @description HTTP status of the factory's last response.
              * @example 503
              */
             http_status: number | null;
@@ -477,12 +477,12 @@ export interface components {
             /** @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3 */
             message_id: string;
             /**
-             * @description The queue that it came from, and goes back to.
+             * @description The queue that it came from, and that a redrive sends it back to.
              * @example production.requests
              */
             queue: string;
             /**
-             * @description What kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
+             * @description Kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
              * @example factory-unreachable
              */
             reason: string;
@@ -490,21 +490,21 @@ export interface components {
             /** @example 4bf92f3577b34da6a3ce929d0e0e4736 */
             trace_id: string | null;
         };
-        /** @description Letters that died of the same, and wait or are under way. */
+        /** @description Dead letters with the same cause that wait or are being redriven. */
         DeadLetterGroup: {
             /**
-             * @description The error without what differs between letters.
+             * @description The error, without the details that differ between its dead letters.
              * @example the factory answered <n>
              */
             cause: string;
             /**
              * Format: int64
-             * @description Those that wait.
+             * @description Dead letters that wait.
              * @example 500
              */
             count: number;
             /**
-             * @description Which factory.
+             * @description The factory that was called.
              * @example FF-500293
              */
             factory_id: string | null;
@@ -514,13 +514,13 @@ export interface components {
             group: string;
             /**
              * Format: int32
-             * @description What the factory answered last.
+             * @description HTTP status of the factory's last response.
              * @example 503
              */
             http_status: number | null;
             /** Format: date-time */
             last_failed_at: string;
-            /** @description The letter that died last, with its error as it was told. */
+            /** @description The newest dead letter, with its error unchanged. */
             newest: components["schemas"]["NewestLetter"];
             /** @example production.requests */
             queue: string;
@@ -528,18 +528,18 @@ export interface components {
             reason: string;
             /**
              * Format: int64
-             * @description Those that were sent back and are not handled yet; they do not count as waiting.
+             * @description Dead letters that were sent back and are not handled yet; not included in `count`.
              * @example 20
              */
             redriving: number;
         };
         /**
-         * @description Where a dead letter stands.
+         * @description Status of a dead letter.
          * @enum {string}
          */
         DeadLetterStatus: "waiting" | "redriving" | "processed" | "discarded";
         /**
-         * @description Letters that need nobody any more, and why.
+         * @description Dead letters to discard, and the reason.
          * @example {
          *       "ids": [
          *         "0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"
@@ -548,20 +548,20 @@ export interface components {
          *     }
          */
         DiscardLetters: {
-            /** @description 1 to 1,000 letters. */
+            /** @description 1 to 1,000 dead letters. */
             ids: string[];
             reason: string;
         };
-        /** @description What was discarded. */
+        /** @description Result of discarding dead letters. */
         DiscardedLetters: {
             /**
-             * @description Letters; those that were discarded before do not count.
+             * @description Number of dead letters that were discarded, without those that already were.
              * @example 1
              */
             discarded: number;
         };
         /**
-         * @description A factory as it is shown.
+         * @description A factory with its settings and its current state.
          * @example {
          *       "base_url": "https://factory.example",
          *       "breaker": {
@@ -598,24 +598,24 @@ export interface components {
         FactoryBody: {
             base_url: string;
             breaker: components["schemas"]["BreakerBody"];
-            /** @description Networks that callbacks come from; empty allows all. */
+            /** @description Networks from which callbacks are accepted; empty: all. */
             callback_sources: string[];
             enabled: boolean;
             fallback_factory_id?: components["schemas"]["FactoryId"] | null;
             id: components["schemas"]["FactoryId"];
             /**
              * Format: int64
-             * @description Measured median of the lead time, seconds; null until enough requests were received.
+             * @description Measured median of the lead time, seconds; null until enough requests have been received.
              */
             lead_time_p50_s?: number | null;
             /**
              * Format: int64
-             * @description Measured 90th percentile, seconds.
+             * @description Measured 90th percentile of the lead time, seconds.
              */
             lead_time_p90_s?: number | null;
             /**
              * Format: int64
-             * @description From acceptance to goods as configured, seconds: what counts until it is measured.
+             * @description Configured lead time from acceptance to delivery, seconds; used until one has been measured.
              */
             lead_time_s: number;
             /** Format: int32 */
@@ -625,15 +625,15 @@ export interface components {
             overdue_factor: number;
             /**
              * Format: double
-             * @description Calls a second; null: no limit.
+             * @description Maximum calls per second; null: no limit.
              */
             rate_per_s?: number | null;
             requester: string;
-            /** @description Waits between failed calls in force, seconds. */
+            /** @description Delays between failed calls that are in force, seconds. */
             retry_schedule: number[];
             /**
              * Format: int64
-             * @description Rises with every change, a measurement's too; the ETag changes with the settings alone.
+             * @description Increases with every change, including measurements; the ETag changes only with the settings.
              */
             revision: number;
             /** Format: int64 */
@@ -645,7 +645,7 @@ export interface components {
          */
         FactoryId: string;
         /**
-         * @description A factory as an operator sets it: what is left out has its default.
+         * @description A factory as an operator sets it. Omitted fields get their defaults.
          * @example {
          *       "base_url": "https://factory.example",
          *       "callback_sources": [
@@ -670,49 +670,49 @@ export interface components {
          */
         FactoryInput: {
             /**
-             * @description http or https, without credentials, query and fragment; `/api/manufactures` is added. No address of a
-             *     private, loopback or link-local network, unless the configuration allows it.
+             * @description An http or https URL without credentials, query or fragment; `/api/manufactures` is appended. Addresses in
+             *     private, loopback or link-local networks are refused unless the configuration allows them.
              */
             base_url: string;
-            /** @description Networks that callbacks come from, in CIDR form; empty allows all. */
+            /** @description Networks from which callbacks are accepted, in CIDR notation; empty: all. */
             callback_sources?: string[];
-            /** @description Requests of a disabled factory wait. */
+            /** @description False: requests to the factory wait. */
             enabled?: boolean;
             fallback_factory_id?: components["schemas"]["FactoryId"] | null;
             id?: components["schemas"]["FactoryId"] | null;
             /**
              * Format: int64
-             * @description From acceptance to goods, seconds; what is measured takes its place once there is enough of it.
+             * @description Lead time from acceptance to delivery, seconds; replaced by the measured one after enough deliveries.
              */
             lead_time_s?: number;
             /**
              * Format: int32
-             * @description Most calls at the same time.
+             * @description Maximum concurrent calls.
              */
             max_in_flight?: number;
-            /** @description For people, 1 to 200 characters. */
+            /** @description Display name, 1 to 200 characters. */
             name: string;
             /**
              * Format: double
-             * @description Overdue after this many lead times.
+             * @description A request is overdue after this many lead times.
              */
             overdue_factor?: number;
             /**
              * Format: double
-             * @description Most calls a second; 0 or null: no limit.
+             * @description Maximum calls per second; 0 or null: no limit.
              */
             rate_per_s?: number | null;
-            /** @description Who asks, as the factory wants to hear it. */
+            /** @description Name of the requester, sent to the factory with each request. */
             requester?: string;
-            /** @description Waits between failed calls, seconds; null: the service's own. */
+            /** @description Delays between failed calls, seconds; null: the service's default. */
             retry_schedule?: number[] | null;
             /**
              * Format: int64
-             * @description Longest time for one call.
+             * @description Timeout of one call, milliseconds.
              */
             timeout_ms?: number;
         };
-        /** @description An example of a group. */
+        /** @description The newest dead letter of a group. */
         NewestLetter: {
             /** @example the factory answered 503 */
             error: string;
@@ -720,7 +720,7 @@ export interface components {
             id: string;
         };
         /**
-         * @description What happens next.
+         * @description Kind of a future step.
          * @enum {string}
          */
         NextStep: "next_attempt" | "answer" | "goods" | "overdue" | "decision";
@@ -734,57 +734,57 @@ export interface components {
             quantity: number;
             sku: components["schemas"]["Sku"];
             /**
-             * @description As this service calls it.
+             * @description Status as this service calls it.
              * @example open
              */
             status: string;
         };
         /** @description One page of a list. */
         Paged_AuditLogEntry: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["AuditLogEntry"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_DeadLetter: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["DeadLetter"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_DeadLetterGroup: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["DeadLetterGroup"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_FactoryBody: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["FactoryBody"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_ProductionRequest: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["ProductionRequest"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
@@ -792,17 +792,17 @@ export interface components {
         /** @description The OpenAPI shape of [`Problem`]. */
         Problem: {
             /**
-             * @description What happened here and what to do.
+             * @description Explanation of this occurrence, and what to do about it.
              * @example limit: must be 1 to 200.
              */
             detail: string;
             /**
-             * @description The parameter or member that is not acceptable, where it is one.
+             * @description The parameter or member that is not valid, if it is a single one.
              * @example limit
              */
             field?: string | null;
             /**
-             * @description The path that was asked for.
+             * @description Path of the request.
              * @example /api/v1/stock
              */
             instance: string;
@@ -813,60 +813,60 @@ export interface components {
              */
             status: number;
             /**
-             * @description The same for each problem of the kind.
+             * @description Title of the kind of problem.
              * @example The request is not valid
              */
             title: string;
             /**
-             * @description Find the whole story under this id.
+             * @description Id of the trace, for logs and traces.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
             /**
-             * @description Stable identity of the problem's kind, `/problems/<slug>`.
+             * @description Stable identifier of the kind of problem, `/problems/<slug>`.
              * @example /problems/invalid-request
              */
             type: string;
-            /** @description Members of the body that nobody knows, where there are any. */
+            /** @description Unknown members of the body, if there are any. */
             unknown_fields?: string[] | null;
         };
         /** @description A call to the factory. */
         ProductionAttempt: {
             /**
-             * @description The answer's first 2 KiB, callback URLs as `<callback:jti>`.
+             * @description First 2 KiB of the response, with callback URLs shown as `<callback:jti>`.
              * @example {"data":{"id":"01a2051b-cefe-74e0-97ab-4e935d068351"}}
              */
             answer: string | null;
             /**
              * Format: date-time
-             * @description When it began.
+             * @description Start of the call.
              */
             at: string;
             /**
              * Format: int64
-             * @description Null while it is under way.
+             * @description Duration; null while the call is in progress.
              * @example 12
              */
             duration_ms: number | null;
-            /** @description Why there was no answer. */
+            /** @description Reason why there was no response. */
             error: string | null;
             /** @example FF-500293 */
             factory_id: string;
             /**
              * Format: int32
-             * @description From 1 on.
+             * @description Number of the call, counted from 1.
              * @example 1
              */
             number: number;
             outcome: components["schemas"]["AttemptOutcome"] | null;
             /**
              * Format: int32
-             * @description HTTP status of the answer.
+             * @description HTTP status of the response.
              * @example 201
              */
             status: number | null;
             /**
-             * @description Its trace.
+             * @description Id of the call's trace.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
@@ -894,7 +894,7 @@ export interface components {
         ProductionRequest: {
             /**
              * Format: int32
-             * @description Calls to the factory.
+             * @description Number of calls to the factory.
              * @example 1
              */
             attempt_count: number;
@@ -902,64 +902,64 @@ export interface components {
             created_at: string;
             factory_id: components["schemas"]["FactoryId"];
             /**
-             * @description The factory's own id for the job.
+             * @description The factory's own id of the job.
              * @example 01a2051b-cefe-74e0-97ab-4e935d068351
              */
             factory_job_id: string | null;
             fallback_from?: components["schemas"]["FactoryId"] | null;
-            /** @description Its replenishment's id, too. */
+            /** @description Also the id of the replenishment. */
             id: components["schemas"]["RequestId"];
             /**
              * Format: date-time
-             * @description When the factory is called next; null: not by the clock.
+             * @description Time of the next call to the factory; null: no call is scheduled.
              */
             next_attempt_at: string | null;
             /**
-             * @description Why it came to its last outcome.
+             * @description Reason for its last outcome.
              * @example 201 Created
              */
             outcome_reason: string | null;
             /**
-             * @description Accepted, but not received in full when it should have been.
+             * @description True if it was accepted, but not received in full in time.
              * @example false
              */
             overdue: boolean;
-            /** @description Units asked for. */
+            /** @description Units requested. */
             quantity: components["schemas"]["Quantity"];
             /**
-             * @description Why it was asked for.
+             * @description Reason for the request.
              * @example position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10
              */
             reason: string;
             /**
              * Format: int64
-             * @description Units that came.
+             * @description Units received.
              * @example 0
              */
             received: number;
             sku: components["schemas"]["Sku"];
             status: components["schemas"]["ProductionStatus"];
             /**
-             * @description The trace of what set it off.
+             * @description Id of the trace that it originates from.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
             /** Format: date-time */
             updated_at: string;
             /**
-             * @description Why it waits even when `next_attempt_at` has passed: `factory_disabled`, or `breaker_open` (its factory
-             *     fails, and is asked now and then by one request alone); null: nothing is in its way.
+             * @description Reason why it waits even if `next_attempt_at` has passed: `factory_disabled`, or `breaker_open` (calls to the
+             *     factory fail, so only single probe requests are sent); null: nothing holds it back.
              * @example breaker_open
              */
             waiting_for?: string | null;
         };
         /** @description A production request with every call to the factory. */
         ProductionRequestAlone: components["schemas"]["ProductionRequest"] & {
-            /** @description Oldest first. */
+            /** @description The calls, oldest first. */
             attempts: components["schemas"]["ProductionAttempt"][];
         };
         /**
-         * @description Where a production request stands.
+         * @description Status of a production request.
          * @enum {string}
          */
         ProductionStatus: "requested" | "sending" | "retrying" | "accepted" | "partly_received" | "received" | "dead_lettered" | "refused" | "cancelled";
@@ -969,10 +969,10 @@ export interface components {
          * @example 10
          */
         Quantity: number;
-        /** @description A redrive, and what became of its letters so far. */
+        /** @description A redrive, and the outcomes of its dead letters so far. */
         Redrive: {
             /**
-             * @description Who ordered it.
+             * @description The operator who ordered it.
              * @example kim
              */
             actor: string;
@@ -980,18 +980,18 @@ export interface components {
             created_at: string;
             /**
              * Format: int64
-             * @description Discarded meanwhile.
+             * @description Dead letters that were discarded before they were handled.
              * @example 0
              */
             discarded: number;
             /**
-             * @description Nothing is pending.
+             * @description True if nothing is pending.
              * @example false
              */
             done: boolean;
             /**
              * Format: int64
-             * @description Dead letters again.
+             * @description Messages that failed again, and are dead letters once more.
              * @example 0
              */
             failed_again: number;
@@ -999,13 +999,13 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description Not yet sent, or sent and not yet known.
+             * @description Dead letters that are not sent yet, or whose outcome is not known yet.
              * @example 120
              */
             pending: number;
             /**
              * Format: int64
-             * @description Handled; a production request: answered by its factory.
+             * @description Dead letters that were handled; for a production request, by an answer of its factory.
              * @example 380
              */
             processed: number;
@@ -1016,32 +1016,32 @@ export interface components {
             rate_per_s: number;
             /**
              * Format: int64
-             * @description Of the pending ones: already on their way.
+             * @description Pending dead letters that have been sent.
              * @example 20
              */
             sent: number;
             /**
              * Format: int64
-             * @description Letters in all.
+             * @description All its dead letters.
              * @example 500
              */
             total: number;
         };
         /**
-         * @description Which letters to send back: `ids` or a `group`.
+         * @description Dead letters to redrive: either `ids` or a `group`.
          * @example {
          *       "group": "5f2b6d1c9a3e4f70",
          *       "rate_per_s": 50
          *     }
          */
         RedriveLetters: {
-            /** @description All waiting letters of a group, at most 100,000. */
+            /** @description All waiting dead letters of a group, at most 100,000. */
             group?: string | null;
-            /** @description 1 to 1,000 letters that wait, or whose redrive never arrived. */
+            /** @description 1 to 1,000 dead letters that wait, or whose redrive never arrived. */
             ids?: string[] | null;
             /**
              * Format: double
-             * @description Letters a second, 0.01 to 10,000; 50 without it.
+             * @description Messages per second, 0.01 to 10,000; default: 50.
              */
             rate_per_s?: number | null;
         };
@@ -1051,15 +1051,15 @@ export interface components {
          */
         RequestId: string;
         /**
-         * @description How a production request is sent again.
+         * @description Options of a retry.
          * @example {
          *       "fallback": true
          *     }
          */
         RetryRequest: {
             /**
-             * @description true: withdraw it from its factory for good and hand it to that factory's fallback, at once and with a
-             *     schedule of its own; only while it is certain that no factory has taken it.
+             * @description True: withdraw the request from its factory for good and hand it to that factory's fallback, at once and with
+             *     a new retry schedule; only possible while it is certain that no factory has accepted it.
              */
             fallback?: boolean;
         };
@@ -1070,18 +1070,18 @@ export interface components {
         Sku: string;
         /** @description A service's part of the chain. */
         Timeline: {
-            /** @description Oldest first; at most 500. */
+            /** @description The steps, oldest first; at most 500. */
             items: components["schemas"]["TimelineItem"][];
-            /** @description What happens next, the soonest first; what the clock does not decide comes last. */
+            /** @description The future steps, earliest first; those without a time come last. */
             next: components["schemas"]["TimelineNext"][];
             /**
-             * @description There were more steps: the oldest are left out.
+             * @description True if there were more steps; the oldest are left out.
              * @example false
              */
             truncated: boolean;
         };
         /**
-         * @description Facts about a step, in the words of the services' own answers. A member that does not apply is left out.
+         * @description Details of a step, with the values of the services' own answers. Members that do not apply are absent.
          * @example {
          *       "factory_id": "FF-500293",
          *       "http_status": 201,
@@ -1090,79 +1090,79 @@ export interface components {
          *     }
          */
         TimelineDetail: {
-            /** @description What the operator asked for, as the audit log names it. */
+            /** @description Action of the operator, as named in the audit log. */
             action?: string | null;
             /** @description The operator. */
             actor?: string | null;
             /**
              * Format: int64
-             * @description On hand after.
+             * @description Stock on hand after the change.
              */
             after?: number | null;
-            /** @description The answer's first 2 KiB, callback URLs as `<callback:jti>`. */
+            /** @description First 2 KiB of the response, with callback URLs shown as `<callback:jti>`. */
             answer?: string | null;
             /**
              * Format: int64
-             * @description Tries of a message that died, redrives included.
+             * @description Attempts to handle a message that became a dead letter, redrives included.
              */
             attempts?: number | null;
             /**
              * Format: int64
-             * @description On hand before.
+             * @description Stock on hand before the change.
              */
             before?: number | null;
-            /** @description Why on hand changed. */
+            /** @description Cause of a change of the stock on hand. */
             cause?: string | null;
-            /** @description The product that a delivery named, when it is another one. */
+            /** @description The product that a delivery named, if not the requested one. */
             claimed_sku?: string | null;
-            /** @description The factory's name for the delivery. */
+            /** @description The factory's id of the delivery. */
             delivery_id?: string | null;
-            /** @description Why there was no answer, or what a message died of. */
+            /** @description Reason why there was no response, or why a message became a dead letter. */
             error?: string | null;
-            /** @description Why, with the figures that it was decided on. */
+            /** @description Explanation of the decision, with its figures. */
             explanation?: string | null;
-            /** @description Which factory. */
+            /** @description The factory. */
             factory_id?: string | null;
-            /** @description The factory's own id for the job. */
+            /** @description The factory's own id of the job. */
             factory_job_id?: string | null;
-            /** @description The factory that refused, or from which the request was withdrawn, before this one was asked. */
+            /** @description The factory that refused the request, or from which it was withdrawn, before it was handed to this one. */
             fallback_from?: string | null;
             /**
              * Format: date-time
-             * @description When a message first died.
+             * @description Time at which a message first became a dead letter.
              */
             first_failed_at?: string | null;
             /** @description A dead letter's group. */
             group?: string | null;
             /**
              * Format: int32
-             * @description Status of the factory's answer.
+             * @description HTTP status of the factory's response.
              */
             http_status?: number | null;
             /** @description An order's lines. */
             lines?: components["schemas"]["TimelineLine"][] | null;
             /**
              * Format: int32
-             * @description Which call, counted from 1.
+             * @description Number of the call, counted from 1.
              */
             number?: number | null;
             /**
              * Format: int64
-             * @description What was on order then.
+             * @description Units on order at the time of the decision.
              */
             on_order_before?: number | null;
             /** @description The orders that were decided together with a replenishment and wanted it; at most 20. */
             order_ids?: string[] | null;
-            /** @description What came of it: a call's `accepted`, `retry`, `refused`, `unknown`; a redrive's `processed`, ... */
+            /** @description Outcome: `accepted`, `retry`, `refused` or `unknown` of a call; `processed`, ... of a redrive. */
             outcome?: string | null;
             /**
              * Format: int64
-             * @description The inventory position that was decided on.
+             * @description The inventory position at the time of the decision.
              */
             position_before?: number | null;
             /** @description A dead letter's queue. */
             queue?: string | null;
-            /** @description Why, in a word or in the words of whoever decided. */
+            /** @description Reason, as a keyword or as a text of whoever decided. */
             reason?: string | null;
             /**
              * Format: uuid
@@ -1171,12 +1171,12 @@ export interface components {
             receipt_id?: string | null;
             /**
              * Format: int64
-             * @description Units that came so far.
+             * @description Units received so far.
              */
             received?: number | null;
             /**
              * Format: date-time
-             * @description When restock-service booked it.
+             * @description Time at which restock-service booked it.
              */
             received_at?: string | null;
             /**
@@ -1184,61 +1184,61 @@ export interface components {
              * @description The production request.
              */
             request_id?: string | null;
-            /** @description The replenishments that an order caused, or waits for. */
+            /** @description The replenishments that an order caused or waits for. */
             request_ids?: string[] | null;
             /**
              * Format: date-time
-             * @description When sales-service asked for it.
+             * @description Time at which sales-service requested it.
              */
             requested_at?: string | null;
-            /** @description Where the thing stands now. */
+            /** @description Current status. */
             status?: string | null;
-            /** @description What is in the way of the next call: `factory_disabled` or `breaker_open`. */
+            /** @description Reason why the next call is held back: `factory_disabled` or `breaker_open`. */
             waiting_for?: string | null;
         };
         /** @description A step: something that happened. */
         TimelineItem: {
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the step.
              */
             at: string;
-            /** @description What is particular to this kind of step. */
+            /** @description Details of this kind of step. */
             detail: components["schemas"]["TimelineDetail"];
             /**
              * Format: int64
-             * @description How long it took, where it took time.
+             * @description Duration of the step, if it has one.
              * @example 12
              */
             duration_ms: number | null;
-            /** @description What. */
+            /** @description Kind of step. */
             kind: components["schemas"]["TimelineKind"];
             /**
              * Format: int64
-             * @description Units, where it is about some; signed for a ledger entry.
+             * @description Units, if the step concerns some; signed for a ledger entry.
              * @example 10
              */
             quantity: number | null;
             /**
-             * @description Who has it on record.
+             * @description The service that recorded it.
              * @example production-service
              */
             service: string;
             /**
-             * @description The product, where it is about one.
+             * @description The product, if the step concerns one.
              * @example CP-502101
              */
             sku: string | null;
-            /** @description To what. */
+            /** @description The thing that it belongs to. */
             subject: components["schemas"]["TimelineSubject"];
             /**
-             * @description Its trace, where that is on record.
+             * @description Id of its trace, if recorded.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string | null;
         };
         /**
-         * @description What happened; the part before the dot says to what.
+         * @description Kind of a step; the part before the dot names the thing that it concerns.
          * @enum {string}
          */
         TimelineKind: "order.confirmed" | "order.backordered" | "order.rejected" | "order.fulfilled" | "order.cancelled" | "stock.moved" | "replenishment.proposed" | "replenishment.ordered" | "replenishment.accepted" | "replenishment.stalled" | "replenishment.complete" | "replenishment.closed_short" | "replenishment.refused" | "replenishment.cancelled" | "production.requested" | "production.attempted" | "production.accepted" | "production.dead_lettered" | "production.refused" | "production.cancelled" | "production.overdue" | "production.received" | "restock.expected" | "restock.called_off" | "receipt.booked" | "receipt.applied" | "quarantine.kept" | "quarantine.accepted" | "quarantine.discarded" | "dead_letter.kept" | "dead_letter.redriven" | "dead_letter.settled" | "operator.acted";
@@ -1246,64 +1246,64 @@ export interface components {
         TimelineLine: {
             /**
              * Format: int64
-             * @description Taken from stock when it was ordered.
+             * @description Units taken from stock when it was ordered.
              * @example 1
              */
             filled: number;
             /**
              * Format: int64
-             * @description Ordered.
+             * @description Units ordered.
              * @example 3
              */
             quantity: number;
             /**
-             * @description What.
+             * @description The product.
              * @example CP-502101
              */
             sku: string;
         };
-        /** @description Something that has not happened yet. */
+        /** @description A future step. */
         TimelineNext: {
             /**
              * Format: date-time
-             * @description When; null: not by the clock.
+             * @description Expected time; null: none is scheduled.
              */
             at: string | null;
-            /** @description What is particular to it. */
+            /** @description Details of this kind of step. */
             detail: components["schemas"]["TimelineDetail"];
             /**
              * Format: int64
-             * @description Units, where it is about some.
+             * @description Units, if the step concerns some.
              * @example 10
              */
             quantity: number | null;
             /**
-             * @description Who waits for it.
+             * @description The service that waits for it.
              * @example production-service
              */
             service: string;
             /**
-             * @description The product, where it is about one.
+             * @description The product, if the step concerns one.
              * @example CP-502101
              */
             sku: string | null;
-            /** @description To what. */
+            /** @description The thing that it belongs to. */
             subject: components["schemas"]["TimelineSubject"];
-            /** @description What. */
+            /** @description Kind of step. */
             what: components["schemas"]["NextStep"];
         };
-        /** @description What a step belongs to. */
+        /** @description The thing that a step belongs to. */
         TimelineSubject: {
             /**
              * Format: uuid
              * @description Its id.
              */
             id: string;
-            /** @description What it is. */
+            /** @description Its type. */
             type: components["schemas"]["TimelineSubjectType"];
         };
         /**
-         * @description What a step belongs to.
+         * @description Type of the thing that a step belongs to.
          * @enum {string}
          */
         TimelineSubjectType: "order" | "movement" | "replenishment" | "production_request" | "receipt" | "quarantine_entry" | "dead_letter";
@@ -1327,7 +1327,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `invalid-request`: A value is not acceptable, or a field is unknown: `field` or `unknown_fields` says which. */
+        /** @description `invalid-request`: A value is not valid, or a field is unknown: `field` or `unknown_fields` says which. */
         InvalidRequest: {
             headers: {
                 [name: string]: unknown;
@@ -1363,7 +1363,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `unavailable`: The database does not answer; or `overloaded`: too much waits. Try again after `Retry-After` seconds. */
+        /** @description `unavailable`: The database does not answer; or `overloaded`: too many requests wait. Try again after `Retry-After` seconds. */
         Unavailable: {
             headers: {
                 /** @description Seconds to wait. */
@@ -1446,12 +1446,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1502,27 +1502,27 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only of this queue.
+                 * @description Only dead letters of this queue.
                  * @example production.requests
                  */
                 queue?: string;
                 /**
-                 * @description Only of this group.
+                 * @description Only dead letters of this group.
                  * @example 5f2b6d1c9a3e4f70
                  */
                 group?: string;
                 /**
-                 * @description Only in this status; `waiting` without it.
+                 * @description Only dead letters in this status; default: `waiting`.
                  * @example waiting
                  */
                 status?: components["schemas"]["DeadLetterStatus"];
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1617,7 +1617,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `not-found`: Some of the letters are not there; nothing was discarded. */
+            /** @description `not-found`: Some of the dead letters do not exist; nothing was discarded. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1626,7 +1626,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: Some are being redriven, or were processed; nothing was discarded. */
+            /** @description `conflict`: Some of the dead letters are being redriven, or were processed; nothing was discarded. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1646,12 +1646,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1706,7 +1706,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -1726,10 +1726,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A job; ask for it until it is done. */
+            /** @description The redrive job; poll it until it is done. */
             202: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -1755,7 +1755,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `not-found`: No such letters, or none waiting in the group. */
+            /** @description `not-found`: Some of the dead letters do not exist, or none waits in the group. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1764,7 +1764,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: Some letters do not wait; nothing was sent. */
+            /** @description `conflict`: Some of the dead letters are in another status; nothing was sent. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1795,7 +1795,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The job as it is now. */
+            /** @description The current state of the job. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1821,7 +1821,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
-            /** @description `not-found`: No such redrive. */
+            /** @description `not-found`: There is no such redrive. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1840,7 +1840,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The letter's id.
+                 * @description The dead letter's id.
                  * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
                  */
                 id: string;
@@ -1849,7 +1849,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The letter. */
+            /** @description The dead letter. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1885,7 +1885,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
-            /** @description `not-found`: No such letter. */
+            /** @description `not-found`: There is no such dead letter. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1902,12 +1902,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1975,7 +1975,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No token, or an unknown one */
+            /** @description The token is missing or unknown */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1984,7 +1984,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Bad limit or cursor */
+            /** @description Invalid limit or cursor */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2067,7 +2067,7 @@ export interface operations {
                     "application/json": components["schemas"]["FactoryBody"];
                 };
             };
-            /** @description The id has another form */
+            /** @description The id is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2076,7 +2076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No token, or an unknown one */
+            /** @description The token is missing or unknown */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2113,7 +2113,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description Change only if this is the current `ETag`.
+                 * @description Make the change only if this is the current `ETag`.
                  * @example "3"
                  */
                 "If-Match"?: string;
@@ -2246,7 +2246,7 @@ export interface operations {
                     "application/json": components["schemas"]["FactoryBody"];
                 };
             };
-            /** @description The body is not JSON, or the id has another form */
+            /** @description The body is not JSON, or the id is malformed */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2255,7 +2255,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No token, or an unknown one */
+            /** @description The token is missing or unknown */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2264,7 +2264,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The token may only look */
+            /** @description The token has the role viewer, not operator */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2300,7 +2300,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A field cannot work, is unknown, or base_url names an address that is not called */
+            /** @description A field is invalid or unknown, or base_url names an address that is not allowed */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2327,32 +2327,32 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only in this status.
+                 * @description Only requests in this status.
                  * @example requested
                  */
                 status?: components["schemas"]["ProductionStatus"];
                 /**
-                 * @description Only of this factory.
+                 * @description Only requests to this factory.
                  * @example FF-500293
                  */
                 factory?: components["schemas"]["FactoryId"];
                 /**
-                 * @description Only of this product.
+                 * @description Only requests for this product.
                  * @example CP-502101
                  */
                 sku?: components["schemas"]["Sku"];
                 /**
-                 * @description `true`: only those that are overdue; `false`: only those that are not.
+                 * @description `true`: only overdue requests; `false`: only requests that are not overdue.
                  * @example true
                  */
                 overdue?: boolean;
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -2529,7 +2529,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It has ended otherwise; `status_now` says how. */
+            /** @description `conflict`: The request has already ended; `status_now` is its status. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2606,7 +2606,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It is neither retrying nor dead-lettered nor overdue, or some of its goods came; `status_now` says what it is. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which. */
+            /** @description `conflict`: The request is neither retrying nor dead-lettered nor overdue, or some of its goods have arrived; `status_now` is its status. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have accepted it, or there is no enabled fallback that has not been tried yet; the detail says which. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2626,12 +2626,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The order. Not together with `request`.
+                 * @description The order; excludes `request`.
                  * @example 01a2051b-cedc-7700-a805-c2579d04fa50
                  */
                 order?: string;
                 /**
-                 * @description Production requests, which have the ids of their replenishments: 1 to 20, with commas between them.
+                 * @description Production requests, which have the ids of their replenishments: 1 to 20, separated by commas.
                  * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
                  */
                 request?: string;
@@ -2642,7 +2642,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The steps; none for an order, or for requests that are not known. */
+            /** @description The steps; empty for an order or for unknown requests. */
             200: {
                 headers: {
                     [name: string]: unknown;

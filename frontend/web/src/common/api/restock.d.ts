@@ -7,7 +7,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Prove the rules of this service's books from its rows, now. */
+        /** Check all rules of this service's books against its rows, now. */
         get: operations["getAudit"];
         put?: never;
         post?: never;
@@ -24,7 +24,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What operators did, newest first. */
+        /** List the actions of operators, newest first. */
         get: operations["listAuditLog"];
         put?: never;
         post?: never;
@@ -41,7 +41,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters, newest first. */
+        /** List dead letters, newest first. */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
@@ -60,7 +60,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give letters up, all or none. A production request that no factory took is cancelled. */
+        /** Discard dead letters, all or none. A production request that no factory has accepted is cancelled. */
         post: operations["discardDeadLetters"];
         delete?: never;
         options?: never;
@@ -75,7 +75,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Letters that wait or are being redriven, by their cause. */
+        /** List groups of dead letters that wait or are being redriven, by cause. */
         get: operations["listDeadLetterGroups"];
         put?: never;
         post?: never;
@@ -94,7 +94,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send letters back to their queue. */
+        /** Redrive dead letters: send them back to their queues. */
         post: operations["redriveDeadLetters"];
         delete?: never;
         options?: never;
@@ -109,7 +109,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How far a redrive is. */
+        /** Get the progress of a redrive. */
         get: operations["getRedrive"];
         put?: never;
         post?: never;
@@ -126,7 +126,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One letter with its whole body. */
+        /** Get a dead letter with its whole body. */
         get: operations["getDeadLetter"];
         put?: never;
         post?: never;
@@ -143,7 +143,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The quarantine, newest first. */
+        /** List the entries of the quarantine, newest first. */
         get: operations["listQuarantine"];
         put?: never;
         post?: never;
@@ -163,8 +163,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Accept a quarantined delivery: its goods are booked.
-         * @description They count toward the production request, beyond its quantity if need be, unless another product came.
+         * Accept a quarantined delivery and book its goods.
+         * @description The goods count toward the production request, even beyond its quantity, unless another product arrived.
          */
         post: operations["acceptQuarantined"];
         delete?: never;
@@ -182,7 +182,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Discard a quarantined delivery: nothing is booked. */
+        /** Discard a quarantined delivery without booking anything. */
         post: operations["discardQuarantined"];
         delete?: never;
         options?: never;
@@ -197,10 +197,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Goods receipts, newest first. */
+        /** List goods receipts, newest first. */
         get: operations["listReceipts"];
         put?: never;
-        /** Book goods by hand whose callback was lost. */
+        /** Book goods whose callback was lost. */
         post: operations["bookReceipt"];
         delete?: never;
         options?: never;
@@ -216,8 +216,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is on record of production requests, in time order: what arrived for them, and what was kept for an
-         *     operator. Orders are not known here: sales-service tells which requests belong to one.
+         * Show the history of production requests, oldest step first: goods received, and deliveries kept for an operator.
+         *     Orders are not known here; sales-service knows which requests belong to an order.
          */
         get: operations["getTimeline"];
         put?: never;
@@ -238,9 +238,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Goods arrive: the Factory calls the URL of its production request.
-         * @description The token in the path is the caller's right to deliver, and says what was asked for. Told again, a
-         *     delivery is answered the same and booked once. Unknown members of the body are kept and ignored.
+         * Report delivered goods: the Factory calls the callback URL of the production request.
+         * @description The token in the path authorizes the delivery, and states what was requested. A delivery that is reported again
+         *     gets the same answer and is booked once. Unknown members of the body are stored and ignored.
          */
         post: operations["deliverGoods"];
         delete?: never;
@@ -253,33 +253,33 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description The goods of an entry are there. */
+        /** @description Acceptance of an entry, whose goods have arrived. */
         AcceptBody: {
             quantity?: components["schemas"]["Quantity"] | null;
-            /** @description Why it is accepted. */
+            /** @description Reason for accepting it. */
             reason: string;
             sku?: components["schemas"]["Sku"] | null;
         };
-        /** @description One rule's result. */
+        /** @description Result of one rule. */
         AuditCheck: {
             /**
-             * @description What is off, by which product and how much; `ok` when nothing is.
+             * @description The violations, with product and difference; `ok` if there are none.
              * @example ok
              */
             detail: string;
             /**
-             * @description The rule.
+             * @description Name of the rule.
              * @example ledger-adds-up
              */
             name: string;
             /**
-             * @description Whether it holds.
+             * @description True if the rule holds.
              * @example true
              */
             ok: boolean;
         };
         /**
-         * @description An action as it is shown.
+         * @description An action of an operator.
          * @example {
          *       "action": "stock.snooze",
          *       "actor": "kim",
@@ -296,7 +296,7 @@ export interface components {
          */
         AuditLogEntry: {
             /**
-             * @description What was done, such as `product.put`.
+             * @description The action, such as `product.put`.
              * @example stock.snooze
              */
             action: string;
@@ -307,22 +307,22 @@ export interface components {
             actor: string;
             /** Format: date-time */
             at: string;
-            /** @description What was asked for. */
+            /** @description Content of the request. */
             detail: unknown;
             /** Format: uuid */
             id: string;
             /**
-             * @description The operator's reason, where one is asked for.
+             * @description The operator's reason, if the action takes one.
              * @example season is over
              */
             reason: string | null;
             /**
-             * @description What it was done to.
+             * @description Id of the thing that it was done to, such as a SKU.
              * @example CP-502101
              */
             subject: string;
             /**
-             * @description The request's trace.
+             * @description Id of the request's trace.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
@@ -331,26 +331,26 @@ export interface components {
         AuditReport: {
             /**
              * Format: date-time
-             * @description The moment of the snapshot.
+             * @description Time of the snapshot.
              */
             as_of: string;
             checks: components["schemas"]["AuditCheck"][];
             /**
-             * @description Whether all rules hold.
+             * @description True if all rules hold.
              * @example true
              */
             ok: boolean;
-            /** @description Production requests that are open in these books, the newest 10,000. */
+            /** @description The newest 10,000 production requests that are open in these books. */
             open: components["schemas"]["OpenRequest"][];
             /**
-             * @description There are more.
+             * @description True if more requests are open than listed.
              * @example false
              */
             open_is_cut: boolean;
             totals: components["schemas"]["AuditTotal"][];
         };
         /**
-         * @description A product's sums, units; which ones there are is the service's own.
+         * @description Totals of a product, in units; each service has its own.
          * @example {
          *       "received": 10,
          *       "sku": "CP-502101"
@@ -362,12 +362,12 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description How a body is shown: as the text that it is, or as base64.
+         * @description Encoding of a body: as its own text, or as base64.
          * @enum {string}
          */
         BodyEncoding: "utf-8" | "base64";
         /**
-         * @description What a callback may say; a factory sends the request's other members along, and any more.
+         * @description Body of a callback; factories also send the other members of the request, and may send more.
          * @example {
          *       "CallbackUrl": "https://restock.example/callbacks/v1/restocks/<token>",
          *       "MessageAttributeFactoryId": "FF-500293",
@@ -379,18 +379,18 @@ export interface components {
          */
         Callback: {
             /**
-             * @description The factory's name for this delivery, when one request is delivered in parts.
+             * @description The factory's id of this delivery, if one request is delivered in parts.
              * @example delivery-4711
              */
             DeliveryId?: string | null;
             /**
-             * @description The factory; the token's when it is missing.
+             * @description The factory; if absent, that of the token.
              * @example FF-500293
              */
             MessageAttributeFactoryId?: string | null;
             MessageAttributeProductCnt?: components["schemas"]["TextOrNumber"] | null;
             /**
-             * @description The product; the token's when it is missing.
+             * @description The product; if absent, that of the token.
              * @example CP-502101
              */
             MessageAttributeProductId?: string | null;
@@ -425,18 +425,18 @@ export interface components {
         DeadLetter: {
             /**
              * Format: int64
-             * @description In all, redrives included.
+             * @description Number of attempts, redrives included.
              * @example 7
              */
             attempts: number;
             /**
-             * @description As it came; in a list its first 2 KiB.
+             * @description The body as received; in a list, its first 2 KiB.
              * @example {"specversion":"1.0"}
              */
             body: string;
             /**
              * Format: int64
-             * @description Bytes of the whole body.
+             * @description Size of the whole body, bytes.
              * @example 412
              */
             body_bytes: number;
@@ -449,21 +449,21 @@ export interface components {
              */
             error: string;
             /**
-             * @description Which factory.
+             * @description The factory that was called.
              * @example FF-500293
              */
             factory_id: string | null;
             /** Format: date-time */
             first_failed_at: string;
             /**
-             * @description Letters of one group died of the same.
+             * @description Dead letters with the same cause have the same group.
              * @example 5f2b6d1c9a3e4f70
              */
             group: string;
             headers: Record<string, never>;
             /**
              * Format: int32
-             * @description What a factory answered last.
+             * @description HTTP status of the factory's last response.
              * @example 503
              */
             http_status: number | null;
@@ -474,12 +474,12 @@ export interface components {
             /** @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3 */
             message_id: string;
             /**
-             * @description The queue that it came from, and goes back to.
+             * @description The queue that it came from, and that a redrive sends it back to.
              * @example production.requests
              */
             queue: string;
             /**
-             * @description What kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
+             * @description Kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
              * @example factory-unreachable
              */
             reason: string;
@@ -487,21 +487,21 @@ export interface components {
             /** @example 4bf92f3577b34da6a3ce929d0e0e4736 */
             trace_id: string | null;
         };
-        /** @description Letters that died of the same, and wait or are under way. */
+        /** @description Dead letters with the same cause that wait or are being redriven. */
         DeadLetterGroup: {
             /**
-             * @description The error without what differs between letters.
+             * @description The error, without the details that differ between its dead letters.
              * @example the factory answered <n>
              */
             cause: string;
             /**
              * Format: int64
-             * @description Those that wait.
+             * @description Dead letters that wait.
              * @example 500
              */
             count: number;
             /**
-             * @description Which factory.
+             * @description The factory that was called.
              * @example FF-500293
              */
             factory_id: string | null;
@@ -511,13 +511,13 @@ export interface components {
             group: string;
             /**
              * Format: int32
-             * @description What the factory answered last.
+             * @description HTTP status of the factory's last response.
              * @example 503
              */
             http_status: number | null;
             /** Format: date-time */
             last_failed_at: string;
-            /** @description The letter that died last, with its error as it was told. */
+            /** @description The newest dead letter, with its error unchanged. */
             newest: components["schemas"]["NewestLetter"];
             /** @example production.requests */
             queue: string;
@@ -525,23 +525,23 @@ export interface components {
             reason: string;
             /**
              * Format: int64
-             * @description Those that were sent back and are not handled yet; they do not count as waiting.
+             * @description Dead letters that were sent back and are not handled yet; not included in `count`.
              * @example 20
              */
             redriving: number;
         };
         /**
-         * @description Where a dead letter stands.
+         * @description Status of a dead letter.
          * @enum {string}
          */
         DeadLetterStatus: "waiting" | "redriving" | "processed" | "discarded";
-        /** @description Nothing is booked for an entry. */
+        /** @description Discarding of an entry, for which nothing is booked. */
         DiscardBody: {
-            /** @description Why it is discarded. */
+            /** @description Reason for discarding it. */
             reason: string;
         };
         /**
-         * @description Letters that need nobody any more, and why.
+         * @description Dead letters to discard, and the reason.
          * @example {
          *       "ids": [
          *         "0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"
@@ -550,29 +550,29 @@ export interface components {
          *     }
          */
         DiscardLetters: {
-            /** @description 1 to 1,000 letters. */
+            /** @description 1 to 1,000 dead letters. */
             ids: string[];
             reason: string;
         };
-        /** @description What was discarded. */
+        /** @description Result of discarding dead letters. */
         DiscardedLetters: {
             /**
-             * @description Letters; those that were discarded before do not count.
+             * @description Number of dead letters that were discarded, without those that already were.
              * @example 1
              */
             discarded: number;
         };
         /**
-         * @description Why an entry is there.
+         * @description Reason for an entry.
          * @enum {string}
          */
-        EntryReason: "callback-mismatch" | "invalid-count" | "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "over-delivery" | "unreadable-body";
+        EntryReason: "callback-mismatch" | "invalid-count" | "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "over-delivery" | "unreadable-body" | "lost";
         /**
-         * @description Where an entry stands.
+         * @description Status of an entry.
          * @enum {string}
          */
         EntryStatus: "waiting" | "accepted" | "discarded";
-        /** @description An example of a group. */
+        /** @description The newest dead letter of a group. */
         NewestLetter: {
             /** @example the factory answered 503 */
             error: string;
@@ -580,7 +580,7 @@ export interface components {
             id: string;
         };
         /**
-         * @description What happens next.
+         * @description Kind of a future step.
          * @enum {string}
          */
         NextStep: "next_attempt" | "answer" | "goods" | "overdue" | "decision";
@@ -594,57 +594,57 @@ export interface components {
             quantity: number;
             sku: components["schemas"]["Sku"];
             /**
-             * @description As this service calls it.
+             * @description Status as this service calls it.
              * @example open
              */
             status: string;
         };
         /** @description One page of a list. */
         Paged_AuditLogEntry: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["AuditLogEntry"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_DeadLetter: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["DeadLetter"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_DeadLetterGroup: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["DeadLetterGroup"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_QuarantineEntry: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["QuarantineEntry"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_Receipt: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["Receipt"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
@@ -652,17 +652,17 @@ export interface components {
         /** @description The OpenAPI shape of [`Problem`]. */
         Problem: {
             /**
-             * @description What happened here and what to do.
+             * @description Explanation of this occurrence, and what to do about it.
              * @example limit: must be 1 to 200.
              */
             detail: string;
             /**
-             * @description The parameter or member that is not acceptable, where it is one.
+             * @description The parameter or member that is not valid, if it is a single one.
              * @example limit
              */
             field?: string | null;
             /**
-             * @description The path that was asked for.
+             * @description Path of the request.
              * @example /api/v1/stock
              */
             instance: string;
@@ -673,21 +673,21 @@ export interface components {
              */
             status: number;
             /**
-             * @description The same for each problem of the kind.
+             * @description Title of the kind of problem.
              * @example The request is not valid
              */
             title: string;
             /**
-             * @description Find the whole story under this id.
+             * @description Id of the trace, for logs and traces.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
             /**
-             * @description Stable identity of the problem's kind, `/problems/<slug>`.
+             * @description Stable identifier of the kind of problem, `/problems/<slug>`.
              * @example /problems/invalid-request
              */
             type: string;
-            /** @description Members of the body that nobody knows, where there are any. */
+            /** @description Unknown members of the body, if there are any. */
             unknown_fields?: string[] | null;
         };
         /**
@@ -697,7 +697,7 @@ export interface components {
          */
         Quantity: number;
         /**
-         * @description A delivery, or what was too much of one, that an operator must judge.
+         * @description A delivery, or the excess part of one, that an operator must decide on.
          * @example {
          *       "body": {
          *         "MessageAttributeProductCnt": "130"
@@ -724,9 +724,9 @@ export interface components {
          *     }
          */
         QuarantineEntry: {
-            /** @description What came; a callback's URL is shown as `<callback:jti>`. Empty text when nothing can be read of it. */
+            /** @description The body as received, with callback URLs shown as `<callback:jti>`; an empty string if it is unreadable. */
             body: Record<string, never>;
-            /** @description The bytes of an unreadable body, base64; none when there were too many. */
+            /** @description The bytes of an unreadable body in base64; null if there were too many. */
             body_base64: string | null;
             /** @description The body's factory, if it names one. */
             claimed_factory_id: string | null;
@@ -737,28 +737,28 @@ export interface components {
             claimed_sku: string | null;
             /**
              * Format: date-time
-             * @description When it came.
+             * @description Time at which it was first received.
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it was judged.
+             * @description Time of the decision.
              */
             decided_at: string | null;
-            /** @description The operator who judged it. */
+            /** @description The operator who decided on it. */
             decided_by: string | null;
             /** @description The operator's reason. */
             decision_reason: string | null;
-            /** @description The factory's name for the delivery, if it gave one. */
+            /** @description The factory's id of the delivery, if it sent one. */
             delivery_id: string | null;
             /**
-             * @description Whom its token was made for.
+             * @description The factory of its token.
              * @example FF-500293
              */
             factory_id: string;
             /**
              * Format: uuid
-             * @description Its id.
+             * @description Id of the entry.
              */
             id: string;
             /**
@@ -768,12 +768,12 @@ export interface components {
             jti: string;
             /**
              * Format: date-time
-             * @description When it came last.
+             * @description Time at which it was last received.
              */
             last_received_at: string;
             /**
              * Format: int64
-             * @description Units, where the body's count is usable.
+             * @description Units, if the count in the body is valid.
              * @example 30
              */
             quantity: number | null;
@@ -789,14 +789,14 @@ export interface components {
              */
             request_id: string;
             /**
-             * @description What its token was made for.
+             * @description The product of its token.
              * @example CP-502101
              */
             sku: string;
             status: components["schemas"]["EntryStatus"];
             /**
              * Format: int64
-             * @description How often it came.
+             * @description Number of times that it was received.
              * @example 1
              */
             times_received: number;
@@ -807,34 +807,34 @@ export interface components {
             status: components["schemas"]["QuarantinedStatus"];
         };
         /**
-         * @description Why a callback is kept for an operator.
+         * @description Reason why a callback is kept for an operator.
          * @enum {string}
          */
-        QuarantinedReason: "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "unreadable-body";
+        QuarantinedReason: "ambiguous-delivery" | "nothing-open" | "expired" | "cancelled" | "unreadable-body" | "lost";
         /**
          * @description The delivery waits for an operator.
          * @enum {string}
          */
         QuarantinedStatus: "quarantined";
-        /** @description Goods that arrived. */
+        /** @description A goods receipt. */
         Receipt: {
-            /** @description The operator who booked it, by hand or out of the quarantine; null: a callback did. */
+            /** @description The operator who booked it, by hand or from the quarantine; null: booked by a callback. */
             booked_by: string | null;
-            /** @description The factory's name for the delivery, if it gave one. */
+            /** @description The factory's id of the delivery, if it sent one. */
             delivery_id: string | null;
             /**
-             * @description Who made it.
+             * @description The factory that made the goods.
              * @example FF-500293
              */
             factory_id: string;
             /**
              * Format: uuid
-             * @description Its id.
+             * @description Id of the receipt.
              */
             id: string;
             /**
              * Format: int64
-             * @description Units.
+             * @description Units received.
              * @example 100
              */
             quantity: number;
@@ -842,27 +842,27 @@ export interface components {
             reason: string | null;
             /**
              * Format: date-time
-             * @description When it was booked.
+             * @description Time at which it was booked.
              */
             received_at: string;
             /**
              * Format: uuid
-             * @description The production request that it answers.
+             * @description The production request that the goods belong to.
              */
             request_id: string;
             /**
-             * @description What came.
+             * @description The product.
              * @example CP-502101
              */
             sku: string;
         };
-        /** @description Goods that are there, though no callback told of them. */
+        /** @description Goods that arrived without a callback. */
         ReceiptByHand: {
-            /** @description Units; at most what the request still lacks. */
+            /** @description Units received; at most the open quantity of the request. */
             quantity: components["schemas"]["Quantity"];
-            /** @description Why it is booked by hand. */
+            /** @description Reason for booking by hand. */
             reason: string;
-            /** @description The production request that they answer. */
+            /** @description The production request that the goods belong to. */
             request_id: components["schemas"]["RequestId"];
         };
         /**
@@ -870,7 +870,7 @@ export interface components {
          * @description A goods receipt.
          */
         ReceiptId: string;
-        /** @description Goods were booked, now or before. */
+        /** @description The goods are booked, by this callback or an earlier one. */
         Received: {
             /**
              * Format: int64
@@ -880,24 +880,24 @@ export interface components {
             quantity: number;
             /**
              * Format: int64
-             * @description Units beyond what was open, kept for an operator; left out when there are none.
+             * @description Units beyond the open quantity, kept for an operator; absent if there are none.
              */
             quarantined?: number | null;
-            /** @description The goods receipt. */
+            /** @description Id of the goods receipt. */
             receipt_id: components["schemas"]["ReceiptId"];
-            /** @description What was booked. */
+            /** @description The product. */
             sku: components["schemas"]["Sku"];
             status: components["schemas"]["ReceivedStatus"];
         };
         /**
-         * @description Whether goods were booked by this callback, or by the same one before.
+         * @description `received`: booked by this callback; `duplicate`: booked by an earlier one.
          * @enum {string}
          */
         ReceivedStatus: "received" | "duplicate";
-        /** @description A redrive, and what became of its letters so far. */
+        /** @description A redrive, and the outcomes of its dead letters so far. */
         Redrive: {
             /**
-             * @description Who ordered it.
+             * @description The operator who ordered it.
              * @example kim
              */
             actor: string;
@@ -905,18 +905,18 @@ export interface components {
             created_at: string;
             /**
              * Format: int64
-             * @description Discarded meanwhile.
+             * @description Dead letters that were discarded before they were handled.
              * @example 0
              */
             discarded: number;
             /**
-             * @description Nothing is pending.
+             * @description True if nothing is pending.
              * @example false
              */
             done: boolean;
             /**
              * Format: int64
-             * @description Dead letters again.
+             * @description Messages that failed again, and are dead letters once more.
              * @example 0
              */
             failed_again: number;
@@ -924,13 +924,13 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description Not yet sent, or sent and not yet known.
+             * @description Dead letters that are not sent yet, or whose outcome is not known yet.
              * @example 120
              */
             pending: number;
             /**
              * Format: int64
-             * @description Handled; a production request: answered by its factory.
+             * @description Dead letters that were handled; for a production request, by an answer of its factory.
              * @example 380
              */
             processed: number;
@@ -941,32 +941,32 @@ export interface components {
             rate_per_s: number;
             /**
              * Format: int64
-             * @description Of the pending ones: already on their way.
+             * @description Pending dead letters that have been sent.
              * @example 20
              */
             sent: number;
             /**
              * Format: int64
-             * @description Letters in all.
+             * @description All its dead letters.
              * @example 500
              */
             total: number;
         };
         /**
-         * @description Which letters to send back: `ids` or a `group`.
+         * @description Dead letters to redrive: either `ids` or a `group`.
          * @example {
          *       "group": "5f2b6d1c9a3e4f70",
          *       "rate_per_s": 50
          *     }
          */
         RedriveLetters: {
-            /** @description All waiting letters of a group, at most 100,000. */
+            /** @description All waiting dead letters of a group, at most 100,000. */
             group?: string | null;
-            /** @description 1 to 1,000 letters that wait, or whose redrive never arrived. */
+            /** @description 1 to 1,000 dead letters that wait, or whose redrive never arrived. */
             ids?: string[] | null;
             /**
              * Format: double
-             * @description Letters a second, 0.01 to 10,000; 50 without it.
+             * @description Messages per second, 0.01 to 10,000; default: 50.
              */
             rate_per_s?: number | null;
         };
@@ -980,22 +980,22 @@ export interface components {
          * @example CP-502101
          */
         Sku: string;
-        /** @description Factories write counts both ways. */
+        /** @description A count as text or as a number; factories use both. */
         TextOrNumber: string | number;
         /** @description A service's part of the chain. */
         Timeline: {
-            /** @description Oldest first; at most 500. */
+            /** @description The steps, oldest first; at most 500. */
             items: components["schemas"]["TimelineItem"][];
-            /** @description What happens next, the soonest first; what the clock does not decide comes last. */
+            /** @description The future steps, earliest first; those without a time come last. */
             next: components["schemas"]["TimelineNext"][];
             /**
-             * @description There were more steps: the oldest are left out.
+             * @description True if there were more steps; the oldest are left out.
              * @example false
              */
             truncated: boolean;
         };
         /**
-         * @description Facts about a step, in the words of the services' own answers. A member that does not apply is left out.
+         * @description Details of a step, with the values of the services' own answers. Members that do not apply are absent.
          * @example {
          *       "factory_id": "FF-500293",
          *       "http_status": 201,
@@ -1004,79 +1004,79 @@ export interface components {
          *     }
          */
         TimelineDetail: {
-            /** @description What the operator asked for, as the audit log names it. */
+            /** @description Action of the operator, as named in the audit log. */
             action?: string | null;
             /** @description The operator. */
             actor?: string | null;
             /**
              * Format: int64
-             * @description On hand after.
+             * @description Stock on hand after the change.
              */
             after?: number | null;
-            /** @description The answer's first 2 KiB, callback URLs as `<callback:jti>`. */
+            /** @description First 2 KiB of the response, with callback URLs shown as `<callback:jti>`. */
             answer?: string | null;
             /**
              * Format: int64
-             * @description Tries of a message that died, redrives included.
+             * @description Attempts to handle a message that became a dead letter, redrives included.
              */
             attempts?: number | null;
             /**
              * Format: int64
-             * @description On hand before.
+             * @description Stock on hand before the change.
              */
             before?: number | null;
-            /** @description Why on hand changed. */
+            /** @description Cause of a change of the stock on hand. */
             cause?: string | null;
-            /** @description The product that a delivery named, when it is another one. */
+            /** @description The product that a delivery named, if not the requested one. */
             claimed_sku?: string | null;
-            /** @description The factory's name for the delivery. */
+            /** @description The factory's id of the delivery. */
             delivery_id?: string | null;
-            /** @description Why there was no answer, or what a message died of. */
+            /** @description Reason why there was no response, or why a message became a dead letter. */
             error?: string | null;
-            /** @description Why, with the figures that it was decided on. */
+            /** @description Explanation of the decision, with its figures. */
             explanation?: string | null;
-            /** @description Which factory. */
+            /** @description The factory. */
             factory_id?: string | null;
-            /** @description The factory's own id for the job. */
+            /** @description The factory's own id of the job. */
             factory_job_id?: string | null;
-            /** @description The factory that refused, or from which the request was withdrawn, before this one was asked. */
+            /** @description The factory that refused the request, or from which it was withdrawn, before it was handed to this one. */
             fallback_from?: string | null;
             /**
              * Format: date-time
-             * @description When a message first died.
+             * @description Time at which a message first became a dead letter.
              */
             first_failed_at?: string | null;
             /** @description A dead letter's group. */
             group?: string | null;
             /**
              * Format: int32
-             * @description Status of the factory's answer.
+             * @description HTTP status of the factory's response.
              */
             http_status?: number | null;
             /** @description An order's lines. */
             lines?: components["schemas"]["TimelineLine"][] | null;
             /**
              * Format: int32
-             * @description Which call, counted from 1.
+             * @description Number of the call, counted from 1.
              */
             number?: number | null;
             /**
              * Format: int64
-             * @description What was on order then.
+             * @description Units on order at the time of the decision.
              */
             on_order_before?: number | null;
             /** @description The orders that were decided together with a replenishment and wanted it; at most 20. */
             order_ids?: string[] | null;
-            /** @description What came of it: a call's `accepted`, `retry`, `refused`, `unknown`; a redrive's `processed`, ... */
+            /** @description Outcome: `accepted`, `retry`, `refused` or `unknown` of a call; `processed`, ... of a redrive. */
             outcome?: string | null;
             /**
              * Format: int64
-             * @description The inventory position that was decided on.
+             * @description The inventory position at the time of the decision.
              */
             position_before?: number | null;
             /** @description A dead letter's queue. */
             queue?: string | null;
-            /** @description Why, in a word or in the words of whoever decided. */
+            /** @description Reason, as a keyword or as a text of whoever decided. */
             reason?: string | null;
             /**
              * Format: uuid
@@ -1085,12 +1085,12 @@ export interface components {
             receipt_id?: string | null;
             /**
              * Format: int64
-             * @description Units that came so far.
+             * @description Units received so far.
              */
             received?: number | null;
             /**
              * Format: date-time
-             * @description When restock-service booked it.
+             * @description Time at which restock-service booked it.
              */
             received_at?: string | null;
             /**
@@ -1098,61 +1098,61 @@ export interface components {
              * @description The production request.
              */
             request_id?: string | null;
-            /** @description The replenishments that an order caused, or waits for. */
+            /** @description The replenishments that an order caused or waits for. */
             request_ids?: string[] | null;
             /**
              * Format: date-time
-             * @description When sales-service asked for it.
+             * @description Time at which sales-service requested it.
              */
             requested_at?: string | null;
-            /** @description Where the thing stands now. */
+            /** @description Current status. */
             status?: string | null;
-            /** @description What is in the way of the next call: `factory_disabled` or `breaker_open`. */
+            /** @description Reason why the next call is held back: `factory_disabled` or `breaker_open`. */
             waiting_for?: string | null;
         };
         /** @description A step: something that happened. */
         TimelineItem: {
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the step.
              */
             at: string;
-            /** @description What is particular to this kind of step. */
+            /** @description Details of this kind of step. */
             detail: components["schemas"]["TimelineDetail"];
             /**
              * Format: int64
-             * @description How long it took, where it took time.
+             * @description Duration of the step, if it has one.
              * @example 12
              */
             duration_ms: number | null;
-            /** @description What. */
+            /** @description Kind of step. */
             kind: components["schemas"]["TimelineKind"];
             /**
              * Format: int64
-             * @description Units, where it is about some; signed for a ledger entry.
+             * @description Units, if the step concerns some; signed for a ledger entry.
              * @example 10
              */
             quantity: number | null;
             /**
-             * @description Who has it on record.
+             * @description The service that recorded it.
              * @example production-service
              */
             service: string;
             /**
-             * @description The product, where it is about one.
+             * @description The product, if the step concerns one.
              * @example CP-502101
              */
             sku: string | null;
-            /** @description To what. */
+            /** @description The thing that it belongs to. */
             subject: components["schemas"]["TimelineSubject"];
             /**
-             * @description Its trace, where that is on record.
+             * @description Id of its trace, if recorded.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string | null;
         };
         /**
-         * @description What happened; the part before the dot says to what.
+         * @description Kind of a step; the part before the dot names the thing that it concerns.
          * @enum {string}
          */
         TimelineKind: "order.confirmed" | "order.backordered" | "order.rejected" | "order.fulfilled" | "order.cancelled" | "stock.moved" | "replenishment.proposed" | "replenishment.ordered" | "replenishment.accepted" | "replenishment.stalled" | "replenishment.complete" | "replenishment.closed_short" | "replenishment.refused" | "replenishment.cancelled" | "production.requested" | "production.attempted" | "production.accepted" | "production.dead_lettered" | "production.refused" | "production.cancelled" | "production.overdue" | "production.received" | "restock.expected" | "restock.called_off" | "receipt.booked" | "receipt.applied" | "quarantine.kept" | "quarantine.accepted" | "quarantine.discarded" | "dead_letter.kept" | "dead_letter.redriven" | "dead_letter.settled" | "operator.acted";
@@ -1160,64 +1160,64 @@ export interface components {
         TimelineLine: {
             /**
              * Format: int64
-             * @description Taken from stock when it was ordered.
+             * @description Units taken from stock when it was ordered.
              * @example 1
              */
             filled: number;
             /**
              * Format: int64
-             * @description Ordered.
+             * @description Units ordered.
              * @example 3
              */
             quantity: number;
             /**
-             * @description What.
+             * @description The product.
              * @example CP-502101
              */
             sku: string;
         };
-        /** @description Something that has not happened yet. */
+        /** @description A future step. */
         TimelineNext: {
             /**
              * Format: date-time
-             * @description When; null: not by the clock.
+             * @description Expected time; null: none is scheduled.
              */
             at: string | null;
-            /** @description What is particular to it. */
+            /** @description Details of this kind of step. */
             detail: components["schemas"]["TimelineDetail"];
             /**
              * Format: int64
-             * @description Units, where it is about some.
+             * @description Units, if the step concerns some.
              * @example 10
              */
             quantity: number | null;
             /**
-             * @description Who waits for it.
+             * @description The service that waits for it.
              * @example production-service
              */
             service: string;
             /**
-             * @description The product, where it is about one.
+             * @description The product, if the step concerns one.
              * @example CP-502101
              */
             sku: string | null;
-            /** @description To what. */
+            /** @description The thing that it belongs to. */
             subject: components["schemas"]["TimelineSubject"];
-            /** @description What. */
+            /** @description Kind of step. */
             what: components["schemas"]["NextStep"];
         };
-        /** @description What a step belongs to. */
+        /** @description The thing that a step belongs to. */
         TimelineSubject: {
             /**
              * Format: uuid
              * @description Its id.
              */
             id: string;
-            /** @description What it is. */
+            /** @description Its type. */
             type: components["schemas"]["TimelineSubjectType"];
         };
         /**
-         * @description What a step belongs to.
+         * @description Type of the thing that a step belongs to.
          * @enum {string}
          */
         TimelineSubjectType: "order" | "movement" | "replenishment" | "production_request" | "receipt" | "quarantine_entry" | "dead_letter";
@@ -1241,7 +1241,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `invalid-request`: A value is not acceptable, or a field is unknown: `field` or `unknown_fields` says which. */
+        /** @description `invalid-request`: A value is not valid, or a field is unknown: `field` or `unknown_fields` says which. */
         InvalidRequest: {
             headers: {
                 [name: string]: unknown;
@@ -1277,7 +1277,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `unavailable`: The database does not answer; or `overloaded`: too much waits. Try again after `Retry-After` seconds. */
+        /** @description `unavailable`: The database does not answer; or `overloaded`: too many requests wait. Try again after `Retry-After` seconds. */
         Unavailable: {
             headers: {
                 /** @description Seconds to wait. */
@@ -1360,12 +1360,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1416,27 +1416,27 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only of this queue.
+                 * @description Only dead letters of this queue.
                  * @example production.requests
                  */
                 queue?: string;
                 /**
-                 * @description Only of this group.
+                 * @description Only dead letters of this group.
                  * @example 5f2b6d1c9a3e4f70
                  */
                 group?: string;
                 /**
-                 * @description Only in this status; `waiting` without it.
+                 * @description Only dead letters in this status; default: `waiting`.
                  * @example waiting
                  */
                 status?: components["schemas"]["DeadLetterStatus"];
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1531,7 +1531,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `not-found`: Some of the letters are not there; nothing was discarded. */
+            /** @description `not-found`: Some of the dead letters do not exist; nothing was discarded. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1540,7 +1540,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: Some are being redriven, or were processed; nothing was discarded. */
+            /** @description `conflict`: Some of the dead letters are being redriven, or were processed; nothing was discarded. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1560,12 +1560,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1620,7 +1620,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -1640,10 +1640,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A job; ask for it until it is done. */
+            /** @description The redrive job; poll it until it is done. */
             202: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -1669,7 +1669,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `not-found`: No such letters, or none waiting in the group. */
+            /** @description `not-found`: Some of the dead letters do not exist, or none waits in the group. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1678,7 +1678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: Some letters do not wait; nothing was sent. */
+            /** @description `conflict`: Some of the dead letters are in another status; nothing was sent. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1709,7 +1709,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The job as it is now. */
+            /** @description The current state of the job. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1735,7 +1735,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
-            /** @description `not-found`: No such redrive. */
+            /** @description `not-found`: There is no such redrive. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1754,7 +1754,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The letter's id.
+                 * @description The dead letter's id.
                  * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
                  */
                 id: string;
@@ -1763,7 +1763,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The letter. */
+            /** @description The dead letter. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1799,7 +1799,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
-            /** @description `not-found`: No such letter. */
+            /** @description `not-found`: There is no such dead letter. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1816,12 +1816,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1951,7 +1951,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It was judged before; `entry_status` says how. */
+            /** @description `conflict`: The entry has already been decided; `entry_status` is its status. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1984,7 +1984,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "reason": "told twice, only one truck came"
+                 *       "reason": "reported twice, only one truck came"
                  *     }
                  */
                 "application/json": components["schemas"]["DiscardBody"];
@@ -2008,7 +2008,7 @@ export interface operations {
                      *       "created_at": "2026-11-22T21:14:38.298478Z",
                      *       "decided_at": "2026-11-22T21:20:00.123456Z",
                      *       "decided_by": "kim",
-                     *       "decision_reason": "told twice, only one truck came",
+                     *       "decision_reason": "reported twice, only one truck came",
                      *       "delivery_id": null,
                      *       "factory_id": "FF-500293",
                      *       "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3",
@@ -2038,7 +2038,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It was judged before; `entry_status` says how. */
+            /** @description `conflict`: The entry has already been decided; `entry_status` is its status. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2058,12 +2058,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -2113,7 +2113,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -2137,7 +2137,7 @@ export interface operations {
             /** @description The receipt. */
             201: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -2170,7 +2170,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: The request was cancelled, or lacks less than this; `open` says how much it lacks. */
+            /** @description `conflict`: The request was cancelled, or has fewer open units than this; `open` is their number. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2198,12 +2198,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The order. Not together with `request`.
+                 * @description The order; excludes `request`.
                  * @example 01a2051b-cedc-7700-a805-c2579d04fa50
                  */
                 order?: string;
                 /**
-                 * @description Production requests, which have the ids of their replenishments: 1 to 20, with commas between them.
+                 * @description Production requests, which have the ids of their replenishments: 1 to 20, separated by commas.
                  * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
                  */
                 request?: string;
@@ -2214,7 +2214,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The steps; none for an order, or for requests that are not known. */
+            /** @description The steps; empty for an order or for unknown requests. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2260,7 +2260,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description Names the delivery when the body has no `DeliveryId`.
+                 * @description Identifies the delivery if the body has no `DeliveryId`.
                  * @example delivery-4711
                  */
                 "Idempotency-Key"?: string | null;
@@ -2274,7 +2274,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description Read whatever the media type says, in UTF-8, UTF-16 with a byte order mark, or EUC-KR. */
+        /** @description Parsed regardless of the media type, in UTF-8, UTF-16 with a byte order mark, or EUC-KR. */
         requestBody: {
             content: {
                 /**
@@ -2291,7 +2291,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Booked, now or before; what is beyond the open quantity waits for an operator. */
+            /** @description Booked, now or earlier; units beyond the open quantity wait for an operator. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2309,7 +2309,7 @@ export interface operations {
                     "application/json": components["schemas"]["Received"];
                 };
             };
-            /** @description Kept for an operator; no stock yet. `unreadable-body`: not a JSON object. */
+            /** @description Kept for an operator, and not in stock yet. `unreadable-body`: not a JSON object. `lost`: an earlier callback for the same delivery was lost. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2342,7 +2342,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `source-not-allowed`: callbacks, or those of this factory, come from elsewhere. */
+            /** @description `source-not-allowed`: callbacks, or those of this factory, are not accepted from this address. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2351,7 +2351,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `callback-mismatch`: another product or factory than asked for; kept for an operator. */
+            /** @description `callback-mismatch`: another product or factory than requested; kept for an operator. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2360,7 +2360,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `payload-too-large`: that it came is kept for an operator, its body is not. */
+            /** @description `payload-too-large`: the arrival is recorded for an operator, the body is not. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2370,7 +2370,7 @@ export interface operations {
                 };
             };
             415: components["responses"]["UnsupportedMediaType"];
-            /** @description `too-many-quarantined`: too much of this token waits for an operator; not kept. */
+            /** @description `too-many-quarantined`: too many deliveries with this token wait for an operator; not kept. */
             429: {
                 headers: {
                     /** @description Seconds to wait. */
@@ -2382,7 +2382,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["Internal"];
-            /** @description `unavailable`: the store has not taken it within `callback.hold_ms`; it is kept in memory and booked when the store is back. `overloaded`: there was no room for it either. Sent again after `Retry-After` seconds it counts once. */
+            /** @description `unavailable`: the database did not store it within `callback.hold_ms`; it is kept in memory and booked when the database is back. `overloaded`: there was no room in memory either; an operator will find an entry in the quarantine. Sent again after `Retry-After` seconds, it counts once. */
             503: {
                 headers: {
                     /** @description Seconds to wait. */

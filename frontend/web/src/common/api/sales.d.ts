@@ -7,7 +7,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Prove the rules of this service's books from its rows, now. */
+        /** Check all rules of this service's books against its rows, now. */
         get: operations["getAudit"];
         put?: never;
         post?: never;
@@ -24,7 +24,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What operators did, newest first. */
+        /** List the actions of operators, newest first. */
         get: operations["listAuditLog"];
         put?: never;
         post?: never;
@@ -41,7 +41,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters, newest first. */
+        /** List dead letters, newest first. */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
@@ -60,7 +60,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give letters up, all or none. A production request that no factory took is cancelled. */
+        /** Discard dead letters, all or none. A production request that no factory has accepted is cancelled. */
         post: operations["discardDeadLetters"];
         delete?: never;
         options?: never;
@@ -75,7 +75,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Letters that wait or are being redriven, by their cause. */
+        /** List groups of dead letters that wait or are being redriven, by cause. */
         get: operations["listDeadLetterGroups"];
         put?: never;
         post?: never;
@@ -94,7 +94,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send letters back to their queue. */
+        /** Redrive dead letters: send them back to their queues. */
         post: operations["redriveDeadLetters"];
         delete?: never;
         options?: never;
@@ -109,7 +109,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How far a redrive is. */
+        /** Get the progress of a redrive. */
         get: operations["getRedrive"];
         put?: never;
         post?: never;
@@ -126,7 +126,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One letter with its whole body. */
+        /** Get a dead letter with its whole body. */
         get: operations["getDeadLetter"];
         put?: never;
         post?: never;
@@ -143,10 +143,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Orders, newest first; refused ones too: they are demand. */
+        /** List orders, newest first. Refused orders are included, because they are demand too. */
         get: operations["listOrders"];
         put?: never;
-        /** Take an order: all lines or none. */
+        /** Place an order: all lines are accepted, or none. */
         post: operations["placeOrder"];
         delete?: never;
         options?: never;
@@ -161,7 +161,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Look at an order. Its id is what its shopper knows of it. */
+        /** Get an order. Knowing its id is enough; no token is needed. */
         get: operations["getOrder"];
         put?: never;
         post?: never;
@@ -180,7 +180,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancel an order: what it took goes back, once. An order that is cancelled already is answered as it is. */
+        /** Cancel an order and return its units to stock, once. A cancelled order is returned unchanged. */
         post: operations["cancelOrder"];
         delete?: never;
         options?: never;
@@ -195,7 +195,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Products on sale, in the order of their SKU. */
+        /** List products on sale, ordered by SKU. */
         get: operations["listProducts"];
         put?: never;
         post?: never;
@@ -212,9 +212,9 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One product on sale. */
+        /** Get a product on sale. */
         get: operations["getProduct"];
-        /** Add a product with nothing on hand, or change one. Stock is not touched. */
+        /** Add a product with no stock, or change one. The stock on hand is not changed. */
         put: operations["putProduct"];
         post?: never;
         delete?: never;
@@ -232,7 +232,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Change on hand by counting, damage, returns or corrections. Units that come in fill waiting orders first. */
+        /** Adjust the stock on hand after a count, damage, a return or a correction. Added units fill waiting orders first. */
         post: operations["adjustStock"];
         delete?: never;
         options?: never;
@@ -247,10 +247,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Replenishments, newest first. */
+        /** List replenishments, newest first. */
         get: operations["listReplenishments"];
         put?: never;
-        /** Order from the factory by hand, whatever the policy says. */
+        /** Order units from the factory, regardless of the policy. */
         post: operations["requestReplenishment"];
         delete?: never;
         options?: never;
@@ -267,7 +267,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Order what was proposed. */
+        /** Approve a proposed replenishment. */
         post: operations["approveReplenishment"];
         delete?: never;
         options?: never;
@@ -284,7 +284,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End a replenishment before all goods came. Production stops asking for the rest. */
+        /** Close a replenishment before all its goods have arrived. The rest is no longer requested from the factory. */
         post: operations["closeReplenishment"];
         delete?: never;
         options?: never;
@@ -299,7 +299,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All figures, in the order of the SKU. */
+        /** List the stock figures of all products, ordered by SKU. */
         get: operations["listStock"];
         put?: never;
         post?: never;
@@ -316,7 +316,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One product's figures. */
+        /** Get the stock figures of a product. */
         get: operations["getStock"];
         put?: never;
         post?: never;
@@ -333,7 +333,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The ledger of a product, newest entry first; with `Accept: text/csv` the whole of it as a table. */
+        /** List the stock ledger of a product, newest entry first; with `Accept: text/csv`, the whole ledger as CSV. */
         get: operations["listStockMovements"];
         put?: never;
         post?: never;
@@ -350,7 +350,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether more would be ordered now, and why. */
+        /** Explain whether more would be ordered now, and why. */
         get: operations["getReplenishmentDecision"];
         put?: never;
         post?: never;
@@ -369,7 +369,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Order nothing by itself until a date. Replenishments by hand are not held back. */
+        /** Pause automatic replenishment of a product until a date. Manual replenishments are not affected. */
         post: operations["snoozeStock"];
         delete?: never;
         options?: never;
@@ -385,8 +385,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is on record of an order, or of replenishments, in time order: taken, sold, why more was ordered, what
-         *     came, and what happens next.
+         * Show the history of an order or of replenishments, oldest step first: the order, its fulfilment, the reason for
+         *     each replenishment, the goods received, and what happens next.
          */
         get: operations["getTimeline"];
         put?: never;
@@ -401,7 +401,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A change of on hand by an operator. */
+        /** @description A change of the stock on hand by an operator. */
         AdjustmentBody: {
             /**
              * Format: int64
@@ -410,37 +410,37 @@ export interface components {
              */
             delta: number;
             /**
-             * @description More about it.
+             * @description A note for the ledger.
              * @example shelf 4
              */
             note?: string | null;
             reason: components["schemas"]["AdjustmentReason"];
         };
         /**
-         * @description Why on hand is changed.
+         * @description Reason for a change of the stock on hand.
          * @enum {string}
          */
         AdjustmentReason: "cycle_count" | "damage" | "return" | "correction";
-        /** @description One rule's result. */
+        /** @description Result of one rule. */
         AuditCheck: {
             /**
-             * @description What is off, by which product and how much; `ok` when nothing is.
+             * @description The violations, with product and difference; `ok` if there are none.
              * @example ok
              */
             detail: string;
             /**
-             * @description The rule.
+             * @description Name of the rule.
              * @example ledger-adds-up
              */
             name: string;
             /**
-             * @description Whether it holds.
+             * @description True if the rule holds.
              * @example true
              */
             ok: boolean;
         };
         /**
-         * @description An action as it is shown.
+         * @description An action of an operator.
          * @example {
          *       "action": "stock.snooze",
          *       "actor": "kim",
@@ -457,7 +457,7 @@ export interface components {
          */
         AuditLogEntry: {
             /**
-             * @description What was done, such as `product.put`.
+             * @description The action, such as `product.put`.
              * @example stock.snooze
              */
             action: string;
@@ -468,22 +468,22 @@ export interface components {
             actor: string;
             /** Format: date-time */
             at: string;
-            /** @description What was asked for. */
+            /** @description Content of the request. */
             detail: unknown;
             /** Format: uuid */
             id: string;
             /**
-             * @description The operator's reason, where one is asked for.
+             * @description The operator's reason, if the action takes one.
              * @example season is over
              */
             reason: string | null;
             /**
-             * @description What it was done to.
+             * @description Id of the thing that it was done to, such as a SKU.
              * @example CP-502101
              */
             subject: string;
             /**
-             * @description The request's trace.
+             * @description Id of the request's trace.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
@@ -492,26 +492,26 @@ export interface components {
         AuditReport: {
             /**
              * Format: date-time
-             * @description The moment of the snapshot.
+             * @description Time of the snapshot.
              */
             as_of: string;
             checks: components["schemas"]["AuditCheck"][];
             /**
-             * @description Whether all rules hold.
+             * @description True if all rules hold.
              * @example true
              */
             ok: boolean;
-            /** @description Production requests that are open in these books, the newest 10,000. */
+            /** @description The newest 10,000 production requests that are open in these books. */
             open: components["schemas"]["OpenRequest"][];
             /**
-             * @description There are more.
+             * @description True if more requests are open than listed.
              * @example false
              */
             open_is_cut: boolean;
             totals: components["schemas"]["AuditTotal"][];
         };
         /**
-         * @description A product's sums, units; which ones there are is the service's own.
+         * @description Totals of a product, in units; each service has its own.
          * @example {
          *       "received": 10,
          *       "sku": "CP-502101"
@@ -523,14 +523,14 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description How a body is shown: as the text that it is, or as base64.
+         * @description Encoding of a body: as its own text, or as base64.
          * @enum {string}
          */
         BodyEncoding: "utf-8" | "base64";
-        /** @description Why a replenishment is closed. */
+        /** @description Reason for closing a replenishment. */
         CloseBody: {
             /**
-             * @description Why no more is wanted.
+             * @description Reason why no more units are needed.
              * @example the factory stopped making it
              */
             reason: string;
@@ -564,18 +564,18 @@ export interface components {
         DeadLetter: {
             /**
              * Format: int64
-             * @description In all, redrives included.
+             * @description Number of attempts, redrives included.
              * @example 7
              */
             attempts: number;
             /**
-             * @description As it came; in a list its first 2 KiB.
+             * @description The body as received; in a list, its first 2 KiB.
              * @example {"specversion":"1.0"}
              */
             body: string;
             /**
              * Format: int64
-             * @description Bytes of the whole body.
+             * @description Size of the whole body, bytes.
              * @example 412
              */
             body_bytes: number;
@@ -588,21 +588,21 @@ export interface components {
              */
             error: string;
             /**
-             * @description Which factory.
+             * @description The factory that was called.
              * @example FF-500293
              */
             factory_id: string | null;
             /** Format: date-time */
             first_failed_at: string;
             /**
-             * @description Letters of one group died of the same.
+             * @description Dead letters with the same cause have the same group.
              * @example 5f2b6d1c9a3e4f70
              */
             group: string;
             headers: Record<string, never>;
             /**
              * Format: int32
-             * @description What a factory answered last.
+             * @description HTTP status of the factory's last response.
              * @example 503
              */
             http_status: number | null;
@@ -613,12 +613,12 @@ export interface components {
             /** @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3 */
             message_id: string;
             /**
-             * @description The queue that it came from, and goes back to.
+             * @description The queue that it came from, and that a redrive sends it back to.
              * @example production.requests
              */
             queue: string;
             /**
-             * @description What kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
+             * @description Kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
              * @example factory-unreachable
              */
             reason: string;
@@ -626,21 +626,21 @@ export interface components {
             /** @example 4bf92f3577b34da6a3ce929d0e0e4736 */
             trace_id: string | null;
         };
-        /** @description Letters that died of the same, and wait or are under way. */
+        /** @description Dead letters with the same cause that wait or are being redriven. */
         DeadLetterGroup: {
             /**
-             * @description The error without what differs between letters.
+             * @description The error, without the details that differ between its dead letters.
              * @example the factory answered <n>
              */
             cause: string;
             /**
              * Format: int64
-             * @description Those that wait.
+             * @description Dead letters that wait.
              * @example 500
              */
             count: number;
             /**
-             * @description Which factory.
+             * @description The factory that was called.
              * @example FF-500293
              */
             factory_id: string | null;
@@ -650,13 +650,13 @@ export interface components {
             group: string;
             /**
              * Format: int32
-             * @description What the factory answered last.
+             * @description HTTP status of the factory's last response.
              * @example 503
              */
             http_status: number | null;
             /** Format: date-time */
             last_failed_at: string;
-            /** @description The letter that died last, with its error as it was told. */
+            /** @description The newest dead letter, with its error unchanged. */
             newest: components["schemas"]["NewestLetter"];
             /** @example production.requests */
             queue: string;
@@ -664,22 +664,22 @@ export interface components {
             reason: string;
             /**
              * Format: int64
-             * @description Those that were sent back and are not handled yet; they do not count as waiting.
+             * @description Dead letters that were sent back and are not handled yet; not included in `count`.
              * @example 20
              */
             redriving: number;
         };
         /**
-         * @description Where a dead letter stands.
+         * @description Status of a dead letter.
          * @enum {string}
          */
         DeadLetterStatus: "waiting" | "redriving" | "processed" | "discarded";
         /**
-         * @description What the policy would do.
+         * @description Action that the policy would take.
          * @enum {string}
          */
         DecisionAnswer: "order" | "propose" | "none";
-        /** @description What the decision is made from, units. */
+        /** @description Inputs of the decision, in units. */
         DecisionInputs: {
             /**
              * Format: int64
@@ -698,7 +698,7 @@ export interface components {
             on_order: number;
             /**
              * Format: date-time
-             * @description Nothing is ordered by itself until then: a refusal, or a snooze.
+             * @description Automatic replenishment is paused until then, by a refusal or a snooze; null: it is not paused.
              */
             paused_until: string | null;
             policy: components["schemas"]["PolicyBody"];
@@ -709,7 +709,7 @@ export interface components {
             position: number;
         };
         /**
-         * @description Letters that need nobody any more, and why.
+         * @description Dead letters to discard, and the reason.
          * @example {
          *       "ids": [
          *         "0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"
@@ -718,14 +718,14 @@ export interface components {
          *     }
          */
         DiscardLetters: {
-            /** @description 1 to 1,000 letters. */
+            /** @description 1 to 1,000 dead letters. */
             ids: string[];
             reason: string;
         };
-        /** @description What was discarded. */
+        /** @description Result of discarding dead letters. */
         DiscardedLetters: {
             /**
-             * @description Letters; those that were discarded before do not count.
+             * @description Number of dead letters that were discarded, without those that already were.
              * @example 1
              */
             discarded: number;
@@ -736,7 +736,7 @@ export interface components {
          */
         FactoryId: string;
         /**
-         * @description Who orders.
+         * @description Decision mode of replenishments.
          * @enum {string}
          */
         ModeWord: "auto" | "manual" | "off";
@@ -755,12 +755,12 @@ export interface components {
             currency: string;
         };
         /**
-         * @description Why on hand changed.
+         * @description Cause of a change of the stock on hand.
          * @enum {string}
          */
         MovementCause: "sale" | "receipt" | "backorder_fill" | "cancellation" | "cycle_count" | "damage" | "return" | "correction";
         /**
-         * @description A ledger entry.
+         * @description An entry of the stock ledger.
          * @example {
          *       "actor": "kim",
          *       "after": 7,
@@ -816,7 +816,7 @@ export interface components {
             /** @example CP-502101 */
             sku: string;
         };
-        /** @description An example of a group. */
+        /** @description The newest dead letter of a group. */
         NewestLetter: {
             /** @example the factory answered 503 */
             error: string;
@@ -824,12 +824,12 @@ export interface components {
             id: string;
         };
         /**
-         * @description What happens next.
+         * @description Kind of a future step.
          * @enum {string}
          */
         NextStep: "next_attempt" | "answer" | "goods" | "overdue" | "decision";
         /**
-         * @description What to do when stock is short.
+         * @description Action when stock is short.
          * @enum {string}
          */
         OnShortage: "reject" | "backorder";
@@ -843,7 +843,7 @@ export interface components {
             quantity: number;
             sku: components["schemas"]["Sku"];
             /**
-             * @description As this service calls it.
+             * @description Status as this service calls it.
              * @example open
              */
             status: string;
@@ -853,7 +853,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             /**
-             * @description Whose order it is, in the shop's words.
+             * @description The customer, as the shop identifies them.
              * @example kim
              */
             customer: string | null;
@@ -868,11 +868,11 @@ export interface components {
         /** @description An order as a shopper sends it. */
         OrderBody: {
             /**
-             * @description Whose order it is, in the shop's words.
+             * @description The customer, as the shop identifies them.
              * @example kim
              */
             customer?: string | null;
-            /** @description 1 to 50 lines; a SKU that comes twice is summed. */
+            /** @description 1 to 50 lines; lines with the same SKU are added up. */
             lines: components["schemas"]["OrderBodyLine"][];
             on_shortage?: components["schemas"]["OnShortage"] | null;
         };
@@ -899,7 +899,7 @@ export interface components {
             quantity: number;
             /**
              * Format: date-time
-             * @description When units that the line waits for should be here; null when it waits for none, or nobody knows.
+             * @description Expected arrival of the units that the line waits for; null if it waits for none, or if unknown.
              */
             restock_eta?: string | null;
             /** @example CP-502101 */
@@ -907,12 +907,12 @@ export interface components {
             unit_price: components["schemas"]["Money"];
         };
         /**
-         * @description Where an order stands.
+         * @description Status of an order.
          * @enum {string}
          */
         OrderStatus: "confirmed" | "backordered" | "rejected" | "cancelled";
         /**
-         * @description The order was refused: stock could not fill it.
+         * @description The order was refused because stock could not fill it.
          * @example {
          *       "detail": "Not enough stock, so nothing was reserved. Order fewer units, or try again after restocking.",
          *       "instance": "/api/v1/orders",
@@ -934,113 +934,113 @@ export interface components {
         OutOfStock: components["schemas"]["Problem"] & {
             /** @description The lines that stock could not fill. */
             lines: components["schemas"]["ShortLine"][];
-            /** @description The refused order: demand that is kept. */
+            /** @description Id of the refused order, which is stored as demand. */
             order_id: components["schemas"]["OrderId"];
         };
         /** @description One page of a list. */
         Paged_AuditLogEntry: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["AuditLogEntry"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_DeadLetter: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["DeadLetter"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_DeadLetterGroup: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["DeadLetterGroup"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_MovementEntry: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["MovementEntry"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_Order: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["Order"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_Product: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["Product"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_Replenishment: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["Replenishment"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
         /** @description One page of a list. */
         Paged_Stock: {
-            /** @description The items. */
+            /** @description Items of the page. */
             items: components["schemas"]["Stock"][];
             /**
-             * @description Ask for the next page with it; null on the last page.
+             * @description Cursor of the next page; null on the last page.
              * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
              */
             next_cursor: string | null;
         };
-        /** @description When and how much to order, units. */
+        /** @description Replenishment policy, in units. */
         PolicyBody: {
             /**
              * Format: int64
-             * @description Order in multiples of it.
+             * @description Order in multiples of this.
              * @example 10
              */
             lot_size: number;
             /**
              * Format: int64
-             * @description Most units that may wait; without it the shop's bound of all products.
+             * @description Maximum backordered units; if absent, the shop's limit for all products applies.
              * @example 500
              */
             max_backordered?: number | null;
             mode: components["schemas"]["ModeWord"];
             /**
              * Format: int64
-             * @description Order up to this position.
+             * @description Order up to this inventory position.
              * @example 10
              */
             order_up_to: number;
             /**
              * Format: int64
-             * @description Order when the position is at or below it.
+             * @description Order when the inventory position is at or below this.
              * @example 0
              */
             reorder_point: number;
@@ -1049,17 +1049,17 @@ export interface components {
         /** @description The OpenAPI shape of [`Problem`]. */
         Problem: {
             /**
-             * @description What happened here and what to do.
+             * @description Explanation of this occurrence, and what to do about it.
              * @example limit: must be 1 to 200.
              */
             detail: string;
             /**
-             * @description The parameter or member that is not acceptable, where it is one.
+             * @description The parameter or member that is not valid, if it is a single one.
              * @example limit
              */
             field?: string | null;
             /**
-             * @description The path that was asked for.
+             * @description Path of the request.
              * @example /api/v1/stock
              */
             instance: string;
@@ -1070,21 +1070,21 @@ export interface components {
              */
             status: number;
             /**
-             * @description The same for each problem of the kind.
+             * @description Title of the kind of problem.
              * @example The request is not valid
              */
             title: string;
             /**
-             * @description Find the whole story under this id.
+             * @description Id of the trace, for logs and traces.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string;
             /**
-             * @description Stable identity of the problem's kind, `/problems/<slug>`.
+             * @description Stable identifier of the kind of problem, `/problems/<slug>`.
              * @example /problems/invalid-request
              */
             type: string;
-            /** @description Members of the body that nobody knows, where there are any. */
+            /** @description Unknown members of the body, if there are any. */
             unknown_fields?: string[] | null;
         };
         /**
@@ -1112,7 +1112,7 @@ export interface components {
             available: number;
             /**
              * Format: int64
-             * @description Most units of it in one order.
+             * @description Maximum units per order.
              * @example 1000
              */
             max_per_order: number;
@@ -1121,29 +1121,29 @@ export interface components {
             price: components["schemas"]["Money"];
             /**
              * Format: date-time
-             * @description When a unit that is ordered now should be here, if none is on hand; null when nobody knows.
+             * @description Expected arrival of a unit that is ordered now, if none is on hand; null if unknown.
              */
             restock_eta: string | null;
-            /** @description What becomes of an order that stock cannot fill. */
+            /** @description Treatment of an order that stock cannot fill. */
             shortage: components["schemas"]["ShortageWord"];
             /** @example CP-502101 */
             sku: string;
             status: components["schemas"]["ProductStatus"];
         };
-        /** @description A product as an operator sends it. */
+        /** @description A product as an operator sets it. */
         ProductBody: {
-            /** @description Who makes it; need not be known yet. */
+            /** @description The factory that makes it; need not exist yet. */
             factory_id: components["schemas"]["FactoryId"];
             /**
              * Format: int64
-             * @description Most units of it in one order of a shopper; without it the shop's bound of all products.
+             * @description Maximum units per order of a shopper; if absent, the shop's limit for all products applies.
              * @example 20
              */
             max_per_order?: number | null;
             /** @example 부산도너츠 */
             name: string;
             /**
-             * @description Whether shoppers see it; true without it.
+             * @description True if shoppers see the product; default: true.
              * @example true
              */
             on_sale?: boolean;
@@ -1158,14 +1158,14 @@ export interface components {
             factory_id: string;
             /**
              * Format: int64
-             * @description Most units of it in one order of a shopper; null for the shop's bound of all products.
+             * @description Maximum units per order of a shopper; null: the shop's limit for all products applies.
              * @example 20
              */
             max_per_order: number | null;
             /** @example 부산도너츠 */
             name: string;
             /**
-             * @description Whether shoppers see it.
+             * @description True if shoppers see the product.
              * @example true
              */
             on_sale: boolean;
@@ -1177,7 +1177,7 @@ export interface components {
             updated_at: string;
         };
         /**
-         * @description How a shopper finds a product.
+         * @description Availability of a product in the shop.
          * @enum {string}
          */
         ProductStatus: "in_stock" | "low" | "backorder" | "sold_out";
@@ -1187,10 +1187,10 @@ export interface components {
          * @example 10
          */
         Quantity: number;
-        /** @description A redrive, and what became of its letters so far. */
+        /** @description A redrive, and the outcomes of its dead letters so far. */
         Redrive: {
             /**
-             * @description Who ordered it.
+             * @description The operator who ordered it.
              * @example kim
              */
             actor: string;
@@ -1198,18 +1198,18 @@ export interface components {
             created_at: string;
             /**
              * Format: int64
-             * @description Discarded meanwhile.
+             * @description Dead letters that were discarded before they were handled.
              * @example 0
              */
             discarded: number;
             /**
-             * @description Nothing is pending.
+             * @description True if nothing is pending.
              * @example false
              */
             done: boolean;
             /**
              * Format: int64
-             * @description Dead letters again.
+             * @description Messages that failed again, and are dead letters once more.
              * @example 0
              */
             failed_again: number;
@@ -1217,13 +1217,13 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description Not yet sent, or sent and not yet known.
+             * @description Dead letters that are not sent yet, or whose outcome is not known yet.
              * @example 120
              */
             pending: number;
             /**
              * Format: int64
-             * @description Handled; a production request: answered by its factory.
+             * @description Dead letters that were handled; for a production request, by an answer of its factory.
              * @example 380
              */
             processed: number;
@@ -1234,37 +1234,37 @@ export interface components {
             rate_per_s: number;
             /**
              * Format: int64
-             * @description Of the pending ones: already on their way.
+             * @description Pending dead letters that have been sent.
              * @example 20
              */
             sent: number;
             /**
              * Format: int64
-             * @description Letters in all.
+             * @description All its dead letters.
              * @example 500
              */
             total: number;
         };
         /**
-         * @description Which letters to send back: `ids` or a `group`.
+         * @description Dead letters to redrive: either `ids` or a `group`.
          * @example {
          *       "group": "5f2b6d1c9a3e4f70",
          *       "rate_per_s": 50
          *     }
          */
         RedriveLetters: {
-            /** @description All waiting letters of a group, at most 100,000. */
+            /** @description All waiting dead letters of a group, at most 100,000. */
             group?: string | null;
-            /** @description 1 to 1,000 letters that wait, or whose redrive never arrived. */
+            /** @description 1 to 1,000 dead letters that wait, or whose redrive never arrived. */
             ids?: string[] | null;
             /**
              * Format: double
-             * @description Letters a second, 0.01 to 10,000; 50 without it.
+             * @description Messages per second, 0.01 to 10,000; default: 50.
              */
             rate_per_s?: number | null;
         };
         /**
-         * @description One decision to have units made.
+         * @description A decision to have units made by a factory.
          * @example {
          *       "created_at": "2026-11-22T21:14:38.298478Z",
          *       "explanation": "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10",
@@ -1281,7 +1281,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             /**
-             * @description The figures and the rule in words.
+             * @description The decision and its figures in words.
              * @example position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10
              */
             explanation: string;
@@ -1289,19 +1289,19 @@ export interface components {
             factory_id: string;
             /**
              * Format: uuid
-             * @description Also the production request's id.
+             * @description Also the id of the production request.
              */
             id: string;
             /**
              * Format: int64
-             * @description Units asked for.
+             * @description Units requested.
              * @example 10
              */
             quantity: number;
             reason: components["schemas"]["ReplenishmentReason"];
             /**
              * Format: int64
-             * @description Units that came.
+             * @description Units received.
              * @example 0
              */
             received: number;
@@ -1309,28 +1309,28 @@ export interface components {
             sku: string;
             status: components["schemas"]["ReplenishmentStatus"];
         };
-        /** @description An order to the factory by hand. */
+        /** @description A manual replenishment. */
         ReplenishmentBody: {
             quantity: components["schemas"]["Quantity"];
             sku: components["schemas"]["Sku"];
         };
-        /** @description What the policy says now, and why. */
+        /** @description The policy's current decision and the reason for it. */
         ReplenishmentDecision: {
             answer: components["schemas"]["DecisionAnswer"];
             /**
-             * @description The same in words.
+             * @description The decision in words.
              * @example position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10
              */
             explanation: string;
             /**
-             * @description The rule in symbols.
+             * @description The rule as a formula.
              * @example position = on_hand + on_order - backordered; when position <= reorder_point: quantity = ceil((order_up_to - position) / lot_size) * lot_size
              */
             formula: string;
             inputs: components["schemas"]["DecisionInputs"];
             /**
              * Format: int64
-             * @description Units that would be asked for now; 0 for none.
+             * @description Units that would be requested now; 0 for none.
              * @example 10
              */
             quantity: number;
@@ -1338,12 +1338,12 @@ export interface components {
             sku: string;
         };
         /**
-         * @description What set a replenishment off.
+         * @description Reason for a replenishment.
          * @enum {string}
          */
         ReplenishmentReason: "reorder_point" | "shortage" | "manual";
         /**
-         * @description Where a replenishment stands.
+         * @description Status of a replenishment.
          * @enum {string}
          */
         ReplenishmentStatus: "proposed" | "open" | "stalled" | "complete" | "closed_short" | "refused" | "cancelled";
@@ -1366,14 +1366,14 @@ export interface components {
             requested: number;
             /**
              * Format: date-time
-             * @description When more should be here; null when nobody knows.
+             * @description Expected arrival of more units; null if unknown.
              */
             restock_eta: string | null;
             /** @example CP-502101 */
             sku: string;
         };
         /**
-         * @description What becomes of an order that stock cannot fill.
+         * @description Treatment of an order that stock cannot fill.
          * @enum {string}
          */
         ShortageWord: "reject" | "backorder" | "choice";
@@ -1382,42 +1382,42 @@ export interface components {
          * @example CP-502101
          */
         Sku: string;
-        /** @description A pause that an operator asks for. */
+        /** @description A pause of automatic replenishment. */
         SnoozeBody: {
             /**
-             * @description Why nothing is wanted.
+             * @description Reason for the pause.
              * @example season is over
              */
             reason: string;
             /**
              * Format: date-time
-             * @description Nothing is ordered by itself before this; in the future.
+             * @description End of the pause; must be in the future.
              * @example 2030-01-31T00:00:00Z
              */
             until: string;
         };
-        /** @description A product's figures, units, and what an operator set for it: all that a PUT of the product takes. */
+        /** @description Stock figures of a product, in units, and its settings: everything that a PUT of the product takes. */
         Stock: {
             /**
              * Format: int64
-             * @description What can be sold now: on hand.
+             * @description Units that can be sold now: those on hand.
              * @example 3
              */
             available: number;
             /**
              * Format: int64
-             * @description Sold, waiting for stock.
+             * @description Units sold that wait for stock.
              * @example 0
              */
             backordered: number;
             /**
-             * @description Who makes it.
+             * @description The factory that makes it.
              * @example FF-500293
              */
             factory_id: string;
             /**
              * Format: int64
-             * @description Most units of it in one order of a shopper; null for the shop's bound of all products.
+             * @description Maximum units per order of a shopper; null: the shop's limit for all products applies.
              * @example 20
              */
             max_per_order: number | null;
@@ -1425,18 +1425,18 @@ export interface components {
             name: string;
             /**
              * Format: int64
-             * @description In the warehouse.
+             * @description Units in the warehouse.
              * @example 3
              */
             on_hand: number;
             /**
              * Format: int64
-             * @description Requested from a factory, not yet received.
+             * @description Units requested from a factory and not received yet.
              * @example 10
              */
             on_order: number;
             /**
-             * @description Whether shoppers see it.
+             * @description True if shoppers see the product.
              * @example true
              */
             on_sale: boolean;
@@ -1455,18 +1455,18 @@ export interface components {
         };
         /** @description A service's part of the chain. */
         Timeline: {
-            /** @description Oldest first; at most 500. */
+            /** @description The steps, oldest first; at most 500. */
             items: components["schemas"]["TimelineItem"][];
-            /** @description What happens next, the soonest first; what the clock does not decide comes last. */
+            /** @description The future steps, earliest first; those without a time come last. */
             next: components["schemas"]["TimelineNext"][];
             /**
-             * @description There were more steps: the oldest are left out.
+             * @description True if there were more steps; the oldest are left out.
              * @example false
              */
             truncated: boolean;
         };
         /**
-         * @description Facts about a step, in the words of the services' own answers. A member that does not apply is left out.
+         * @description Details of a step, with the values of the services' own answers. Members that do not apply are absent.
          * @example {
          *       "factory_id": "FF-500293",
          *       "http_status": 201,
@@ -1475,79 +1475,79 @@ export interface components {
          *     }
          */
         TimelineDetail: {
-            /** @description What the operator asked for, as the audit log names it. */
+            /** @description Action of the operator, as named in the audit log. */
             action?: string | null;
             /** @description The operator. */
             actor?: string | null;
             /**
              * Format: int64
-             * @description On hand after.
+             * @description Stock on hand after the change.
              */
             after?: number | null;
-            /** @description The answer's first 2 KiB, callback URLs as `<callback:jti>`. */
+            /** @description First 2 KiB of the response, with callback URLs shown as `<callback:jti>`. */
             answer?: string | null;
             /**
              * Format: int64
-             * @description Tries of a message that died, redrives included.
+             * @description Attempts to handle a message that became a dead letter, redrives included.
              */
             attempts?: number | null;
             /**
              * Format: int64
-             * @description On hand before.
+             * @description Stock on hand before the change.
              */
             before?: number | null;
-            /** @description Why on hand changed. */
+            /** @description Cause of a change of the stock on hand. */
             cause?: string | null;
-            /** @description The product that a delivery named, when it is another one. */
+            /** @description The product that a delivery named, if not the requested one. */
             claimed_sku?: string | null;
-            /** @description The factory's name for the delivery. */
+            /** @description The factory's id of the delivery. */
             delivery_id?: string | null;
-            /** @description Why there was no answer, or what a message died of. */
+            /** @description Reason why there was no response, or why a message became a dead letter. */
             error?: string | null;
-            /** @description Why, with the figures that it was decided on. */
+            /** @description Explanation of the decision, with its figures. */
             explanation?: string | null;
-            /** @description Which factory. */
+            /** @description The factory. */
             factory_id?: string | null;
-            /** @description The factory's own id for the job. */
+            /** @description The factory's own id of the job. */
             factory_job_id?: string | null;
-            /** @description The factory that refused, or from which the request was withdrawn, before this one was asked. */
+            /** @description The factory that refused the request, or from which it was withdrawn, before it was handed to this one. */
             fallback_from?: string | null;
             /**
              * Format: date-time
-             * @description When a message first died.
+             * @description Time at which a message first became a dead letter.
              */
             first_failed_at?: string | null;
             /** @description A dead letter's group. */
             group?: string | null;
             /**
              * Format: int32
-             * @description Status of the factory's answer.
+             * @description HTTP status of the factory's response.
              */
             http_status?: number | null;
             /** @description An order's lines. */
             lines?: components["schemas"]["TimelineLine"][] | null;
             /**
              * Format: int32
-             * @description Which call, counted from 1.
+             * @description Number of the call, counted from 1.
              */
             number?: number | null;
             /**
              * Format: int64
-             * @description What was on order then.
+             * @description Units on order at the time of the decision.
              */
             on_order_before?: number | null;
             /** @description The orders that were decided together with a replenishment and wanted it; at most 20. */
             order_ids?: string[] | null;
-            /** @description What came of it: a call's `accepted`, `retry`, `refused`, `unknown`; a redrive's `processed`, ... */
+            /** @description Outcome: `accepted`, `retry`, `refused` or `unknown` of a call; `processed`, ... of a redrive. */
             outcome?: string | null;
             /**
              * Format: int64
-             * @description The inventory position that was decided on.
+             * @description The inventory position at the time of the decision.
              */
             position_before?: number | null;
             /** @description A dead letter's queue. */
             queue?: string | null;
-            /** @description Why, in a word or in the words of whoever decided. */
+            /** @description Reason, as a keyword or as a text of whoever decided. */
             reason?: string | null;
             /**
              * Format: uuid
@@ -1556,12 +1556,12 @@ export interface components {
             receipt_id?: string | null;
             /**
              * Format: int64
-             * @description Units that came so far.
+             * @description Units received so far.
              */
             received?: number | null;
             /**
              * Format: date-time
-             * @description When restock-service booked it.
+             * @description Time at which restock-service booked it.
              */
             received_at?: string | null;
             /**
@@ -1569,61 +1569,61 @@ export interface components {
              * @description The production request.
              */
             request_id?: string | null;
-            /** @description The replenishments that an order caused, or waits for. */
+            /** @description The replenishments that an order caused or waits for. */
             request_ids?: string[] | null;
             /**
              * Format: date-time
-             * @description When sales-service asked for it.
+             * @description Time at which sales-service requested it.
              */
             requested_at?: string | null;
-            /** @description Where the thing stands now. */
+            /** @description Current status. */
             status?: string | null;
-            /** @description What is in the way of the next call: `factory_disabled` or `breaker_open`. */
+            /** @description Reason why the next call is held back: `factory_disabled` or `breaker_open`. */
             waiting_for?: string | null;
         };
         /** @description A step: something that happened. */
         TimelineItem: {
             /**
              * Format: date-time
-             * @description When.
+             * @description Time of the step.
              */
             at: string;
-            /** @description What is particular to this kind of step. */
+            /** @description Details of this kind of step. */
             detail: components["schemas"]["TimelineDetail"];
             /**
              * Format: int64
-             * @description How long it took, where it took time.
+             * @description Duration of the step, if it has one.
              * @example 12
              */
             duration_ms: number | null;
-            /** @description What. */
+            /** @description Kind of step. */
             kind: components["schemas"]["TimelineKind"];
             /**
              * Format: int64
-             * @description Units, where it is about some; signed for a ledger entry.
+             * @description Units, if the step concerns some; signed for a ledger entry.
              * @example 10
              */
             quantity: number | null;
             /**
-             * @description Who has it on record.
+             * @description The service that recorded it.
              * @example production-service
              */
             service: string;
             /**
-             * @description The product, where it is about one.
+             * @description The product, if the step concerns one.
              * @example CP-502101
              */
             sku: string | null;
-            /** @description To what. */
+            /** @description The thing that it belongs to. */
             subject: components["schemas"]["TimelineSubject"];
             /**
-             * @description Its trace, where that is on record.
+             * @description Id of its trace, if recorded.
              * @example 948201e16e0450bf03af103fe5fca74b
              */
             trace_id: string | null;
         };
         /**
-         * @description What happened; the part before the dot says to what.
+         * @description Kind of a step; the part before the dot names the thing that it concerns.
          * @enum {string}
          */
         TimelineKind: "order.confirmed" | "order.backordered" | "order.rejected" | "order.fulfilled" | "order.cancelled" | "stock.moved" | "replenishment.proposed" | "replenishment.ordered" | "replenishment.accepted" | "replenishment.stalled" | "replenishment.complete" | "replenishment.closed_short" | "replenishment.refused" | "replenishment.cancelled" | "production.requested" | "production.attempted" | "production.accepted" | "production.dead_lettered" | "production.refused" | "production.cancelled" | "production.overdue" | "production.received" | "restock.expected" | "restock.called_off" | "receipt.booked" | "receipt.applied" | "quarantine.kept" | "quarantine.accepted" | "quarantine.discarded" | "dead_letter.kept" | "dead_letter.redriven" | "dead_letter.settled" | "operator.acted";
@@ -1631,64 +1631,64 @@ export interface components {
         TimelineLine: {
             /**
              * Format: int64
-             * @description Taken from stock when it was ordered.
+             * @description Units taken from stock when it was ordered.
              * @example 1
              */
             filled: number;
             /**
              * Format: int64
-             * @description Ordered.
+             * @description Units ordered.
              * @example 3
              */
             quantity: number;
             /**
-             * @description What.
+             * @description The product.
              * @example CP-502101
              */
             sku: string;
         };
-        /** @description Something that has not happened yet. */
+        /** @description A future step. */
         TimelineNext: {
             /**
              * Format: date-time
-             * @description When; null: not by the clock.
+             * @description Expected time; null: none is scheduled.
              */
             at: string | null;
-            /** @description What is particular to it. */
+            /** @description Details of this kind of step. */
             detail: components["schemas"]["TimelineDetail"];
             /**
              * Format: int64
-             * @description Units, where it is about some.
+             * @description Units, if the step concerns some.
              * @example 10
              */
             quantity: number | null;
             /**
-             * @description Who waits for it.
+             * @description The service that waits for it.
              * @example production-service
              */
             service: string;
             /**
-             * @description The product, where it is about one.
+             * @description The product, if the step concerns one.
              * @example CP-502101
              */
             sku: string | null;
-            /** @description To what. */
+            /** @description The thing that it belongs to. */
             subject: components["schemas"]["TimelineSubject"];
-            /** @description What. */
+            /** @description Kind of step. */
             what: components["schemas"]["NextStep"];
         };
-        /** @description What a step belongs to. */
+        /** @description The thing that a step belongs to. */
         TimelineSubject: {
             /**
              * Format: uuid
              * @description Its id.
              */
             id: string;
-            /** @description What it is. */
+            /** @description Its type. */
             type: components["schemas"]["TimelineSubjectType"];
         };
         /**
-         * @description What a step belongs to.
+         * @description Type of the thing that a step belongs to.
          * @enum {string}
          */
         TimelineSubjectType: "order" | "movement" | "replenishment" | "production_request" | "receipt" | "quarantine_entry" | "dead_letter";
@@ -1712,7 +1712,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `invalid-request`: A value is not acceptable, or a field is unknown: `field` or `unknown_fields` says which. */
+        /** @description `invalid-request`: A value is not valid, or a field is unknown: `field` or `unknown_fields` says which. */
         InvalidRequest: {
             headers: {
                 [name: string]: unknown;
@@ -1748,7 +1748,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `unavailable`: The database does not answer; or `overloaded`: too much waits. Try again after `Retry-After` seconds. */
+        /** @description `unavailable`: The database does not answer; or `overloaded`: too many requests wait. Try again after `Retry-After` seconds. */
         Unavailable: {
             headers: {
                 /** @description Seconds to wait. */
@@ -1831,12 +1831,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -1887,27 +1887,27 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only of this queue.
+                 * @description Only dead letters of this queue.
                  * @example production.requests
                  */
                 queue?: string;
                 /**
-                 * @description Only of this group.
+                 * @description Only dead letters of this group.
                  * @example 5f2b6d1c9a3e4f70
                  */
                 group?: string;
                 /**
-                 * @description Only in this status; `waiting` without it.
+                 * @description Only dead letters in this status; default: `waiting`.
                  * @example waiting
                  */
                 status?: components["schemas"]["DeadLetterStatus"];
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -2002,7 +2002,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `not-found`: Some of the letters are not there; nothing was discarded. */
+            /** @description `not-found`: Some of the dead letters do not exist; nothing was discarded. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2011,7 +2011,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: Some are being redriven, or were processed; nothing was discarded. */
+            /** @description `conflict`: Some of the dead letters are being redriven, or were processed; nothing was discarded. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2031,12 +2031,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -2091,7 +2091,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -2111,10 +2111,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A job; ask for it until it is done. */
+            /** @description The redrive job; poll it until it is done. */
             202: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -2140,7 +2140,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `not-found`: No such letters, or none waiting in the group. */
+            /** @description `not-found`: Some of the dead letters do not exist, or none waits in the group. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2149,7 +2149,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: Some letters do not wait; nothing was sent. */
+            /** @description `conflict`: Some of the dead letters are in another status; nothing was sent. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2180,7 +2180,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The job as it is now. */
+            /** @description The current state of the job. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2206,7 +2206,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
-            /** @description `not-found`: No such redrive. */
+            /** @description `not-found`: There is no such redrive. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2225,7 +2225,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The letter's id.
+                 * @description The dead letter's id.
                  * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
                  */
                 id: string;
@@ -2234,7 +2234,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The letter. */
+            /** @description The dead letter. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2270,7 +2270,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
-            /** @description `not-found`: No such letter. */
+            /** @description `not-found`: There is no such dead letter. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2287,22 +2287,22 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only in this status.
+                 * @description Only orders in this status.
                  * @example confirmed
                  */
                 status?: components["schemas"]["OrderStatus"];
                 /**
-                 * @description Only with a line of this product.
+                 * @description Only orders with a line of this product.
                  * @example CP-502101
                  */
                 sku?: components["schemas"]["Sku"];
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -2366,7 +2366,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -2394,7 +2394,7 @@ export interface operations {
             /** @description Confirmed: all units were taken from stock. */
             201: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -2429,10 +2429,10 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description Backordered: sold, some units wait for stock. */
+            /** @description Backordered: accepted, but some units wait for stock. */
             202: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -2467,7 +2467,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["MalformedRequest"];
-            /** @description `out-of-stock`: Refused, no stock was taken. */
+            /** @description `out-of-stock`: The order was refused, and no stock was taken. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2507,7 +2507,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["Internal"];
-            /** @description `overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds. `outcome-unknown`, with `order_id`: Repeat the request with the same key, or ask for the order. */
+            /** @description `overloaded` or `unavailable`: The order was not taken; order again after `Retry-After` seconds. `outcome-unknown`, with `order_id`: Repeat the request with the same key, or look the order up. */
             503: {
                 headers: {
                     /** @description Seconds to wait. */
@@ -2648,7 +2648,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It was refused, so nothing was sold. */
+            /** @description `conflict`: The order was refused, so there is nothing to cancel. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2665,12 +2665,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -2774,7 +2774,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description Change only if this is the current `ETag`.
+                 * @description Make the change only if this is the current `ETag`.
                  * @example "3"
                  */
                 "If-Match"?: string;
@@ -2814,7 +2814,7 @@ export interface operations {
             /** @description Changed. */
             200: {
                 headers: {
-                    /** @description Its version. */
+                    /** @description Version of the product. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2848,7 +2848,7 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
-                    /** @description Its version. */
+                    /** @description Version of the product. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2882,7 +2882,7 @@ export interface operations {
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description `precondition-failed`: It was changed meanwhile; read it again and repeat the change. */
+            /** @description `precondition-failed`: The product has changed; read it again and repeat the change. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2903,7 +2903,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -2930,10 +2930,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Its ledger entry. */
+            /** @description The ledger entry. */
             201: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -2967,7 +2967,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: On hand would fall below zero. */
+            /** @description `conflict`: The stock on hand would fall below zero. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2995,22 +2995,22 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only of this product.
+                 * @description Only replenishments of this product.
                  * @example CP-502101
                  */
                 sku?: components["schemas"]["Sku"];
                 /**
-                 * @description Only in this status.
+                 * @description Only replenishments in this status.
                  * @example proposed
                  */
                 status?: components["schemas"]["ReplenishmentStatus"];
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -3060,7 +3060,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+                 * @description A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
                  * @example order-4711-1
                  */
                 "Idempotency-Key"?: string;
@@ -3083,7 +3083,7 @@ export interface operations {
             /** @description The replenishment, open. */
             201: {
                 headers: {
-                    /** @description The same request was answered before. */
+                    /** @description True if the same request was answered before. */
                     "Idempotency-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
@@ -3180,7 +3180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It is not proposed. */
+            /** @description `conflict`: The replenishment is not proposed. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3251,7 +3251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `conflict`: It has ended already. */
+            /** @description `conflict`: The replenishment has already ended. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3271,12 +3271,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -3287,7 +3287,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of figures. */
+            /** @description A page of stock figures. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3350,10 +3350,10 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Its figures and its settings. */
+            /** @description The product's figures and settings. */
             200: {
                 headers: {
-                    /** @description Version of its settings, for a PUT of the product. */
+                    /** @description Version of the settings, for a PUT of the product. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -3407,12 +3407,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Items in the answer, 1 to 200.
+                 * @description Maximum number of items, 1 to 200.
                  * @example 50
                  */
                 limit?: number;
                 /**
-                 * @description `next_cursor` of the page before.
+                 * @description `next_cursor` of the previous page.
                  * @example b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw
                  */
                 cursor?: string;
@@ -3429,7 +3429,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of entries, or the whole ledger as a table. */
+            /** @description A page of entries, or the whole ledger as CSV. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3566,7 +3566,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Noted. */
+            /** @description Paused. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -3596,12 +3596,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The order. Not together with `request`.
+                 * @description The order; excludes `request`.
                  * @example 01a2051b-cedc-7700-a805-c2579d04fa50
                  */
                 order?: string;
                 /**
-                 * @description Production requests, which have the ids of their replenishments: 1 to 20, with commas between them.
+                 * @description Production requests, which have the ids of their replenishments: 1 to 20, separated by commas.
                  * @example 01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3
                  */
                 request?: string;
@@ -3612,7 +3612,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The steps; none for replenishments that are not known. */
+            /** @description The steps; empty for unknown replenishments. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -1,4 +1,4 @@
-/** Korean and English. The browser's language decides until the reader chooses; the choice is kept. */
+/** Korean and English. The browser's language applies until the reader chooses one; the choice is stored. */
 import i18next from "i18next";
 import { initReactI18next, useTranslation } from "react-i18next";
 import en from "./en.json";
@@ -9,14 +9,14 @@ export type Language = (typeof LANGUAGES)[number];
 
 const KEPT = "jaego.language";
 
-/** The translations of one face: `shop` or `console`. */
+/** The translations of one application: `shop` or `console`. */
 export interface Face {
   namespace: "shop" | "console";
   ko: object;
   en: object;
 }
 
-/** Korean for who prefers it, English for everybody else. */
+/** Korean for browsers that prefer it, English for all others. A stored choice takes precedence. */
 export function preferredLanguage(kept: string | null, languages: readonly string[]): Language {
   const chosen = LANGUAGES.find((language) => language === kept);
   if (chosen) return chosen;
@@ -26,7 +26,7 @@ export function preferredLanguage(kept: string | null, languages: readonly strin
   return first === "ko" ? "ko" : "en";
 }
 
-/** Starts i18next with the common words and those of one face. */
+/** Starts i18next with the common texts and those of one application. */
 export function startI18n(face: Face): void {
   const language = preferredLanguage(readKept(), navigator.languages);
   i18next.use(initReactI18next).init({
@@ -37,7 +37,7 @@ export function startI18n(face: Face): void {
       ko: { common: ko, [face.namespace]: face.ko },
       en: { common: en, [face.namespace]: face.en },
     },
-    // React escapes; doing it twice would show &amp;.
+    // React escapes already; escaping twice would show &amp;.
     interpolation: { escapeValue: false },
     react: { useSuspense: false },
     initAsync: false,
@@ -45,12 +45,12 @@ export function startI18n(face: Face): void {
   document.documentElement.lang = language;
 }
 
-/** Takes another language, now and for the next visit. */
+/** Switches the language, now and for later visits. */
 export function chooseLanguage(language: Language): void {
   try {
     localStorage.setItem(KEPT, language);
   } catch {
-    // Storage may be forbidden: then the choice lasts as long as the page.
+    // Storage may be blocked; the choice then lasts until the page is closed.
   }
   document.documentElement.lang = language;
   void i18next.changeLanguage(language);

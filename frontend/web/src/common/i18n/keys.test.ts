@@ -7,7 +7,7 @@ import en from "./en.json";
 import { preferredLanguage } from "./index";
 import ko from "./ko.json";
 
-/** Every key with its placeholders. Korean has one plural form, English two: they count as one key. */
+/** Every key with its placeholders. Plural forms count as one key: Korean has one, English has two. */
 function texts(part: object, prefix = ""): Map<string, string> {
   const found = new Map<string, string>();
   for (const [key, value] of Object.entries(part)) {
@@ -17,7 +17,7 @@ function texts(part: object, prefix = ""): Map<string, string> {
       continue;
     }
     expect(String(value).trim(), `${path} is empty`).not.toBe("");
-    // A singular may say "one" without its number.
+    // A singular form may leave out the number.
     if (key.endsWith("_one")) continue;
     const names = [...String(value).matchAll(/\{\{\s*(\w+)/g)].map((match) => match[1]).sort();
     found.set(path, names.join());

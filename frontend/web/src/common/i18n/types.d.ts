@@ -2,7 +2,7 @@ import type console from "../../console/i18n/en.json";
 import type shop from "../../shop/i18n/en.json";
 import type common from "./en.json";
 
-// A key that does not exist does not compile.
+// Makes a key that does not exist a compile error.
 declare module "i18next" {
   interface CustomTypeOptions {
     defaultNS: "common";

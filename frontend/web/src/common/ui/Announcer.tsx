@@ -3,9 +3,9 @@ import { useSyncExternalStore } from "react";
 let current = "";
 const listeners = new Set<() => void>();
 
-/** Tells a screen reader what has changed on the page; nothing is shown. The same text again is said again. */
+/** Has screen readers announce a change on the page; nothing is shown. A repeated text is announced again. */
 export function announce(text: string): void {
-  // A no-break space makes a repeated text a new one.
+  // An appended no-break space makes a repeated text count as a change.
   current = text === current ? `${text}\u00a0` : text;
   for (const listener of listeners) listener();
 }
@@ -15,7 +15,7 @@ function subscribe(listener: () => void) {
   return () => listeners.delete(listener);
 }
 
-/** Where announcements are read from: once in each page. */
+/** The live region that screen readers read. Render it once per page. */
 export function Announcer() {
   const text = useSyncExternalStore(subscribe, () => current);
   return (

@@ -2,18 +2,17 @@ import { Button as AriaButton, type ButtonProps as AriaButtonProps } from "react
 import "./button.css";
 
 export interface ButtonProps extends Omit<AriaButtonProps, "className" | "style" | "isPending"> {
-  /** `primary`: what the page is for. `danger`: cannot be undone. `quiet`: beside other things. */
+  /** `primary`: the page's main action. `danger`: cannot be undone. `quiet`: a minor action. */
   variant?: "primary" | "secondary" | "danger" | "quiet";
   size?: "small" | "normal" | "large";
   /**
-   * What it has begun is under way: it keeps its focus and its size, and takes no further press. (Not
-   * react-aria's own: that is announced by a reference to the button, which dangles when the page changes.)
+   * The action is in progress: the button keeps its focus and size, and ignores further presses. (react-aria's own
+   * `isPending` announces this by a reference to the button, which dangles when the page changes.)
    */
   isPending?: boolean;
   className?: string;
 }
 
-/** A button. */
 export function Button({
   variant = "secondary",
   size = "normal",

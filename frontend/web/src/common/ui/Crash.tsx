@@ -16,7 +16,7 @@ function Apology() {
   );
 }
 
-/** Shows a sentence instead of an empty page when rendering fails. */
+/** Shows a message instead of an empty page when rendering fails. */
 export class CrashBoundary extends Component<{ children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
 

@@ -6,14 +6,14 @@ import "./dialog.css";
 export interface DialogProps {
   title: string;
   isOpen: boolean;
-  /** Called when the reader leaves it by Escape, by a press outside, or by a button that calls `close`. */
+  /** Called when the dialog is closed by Escape, a press outside, or a button that calls `close`. */
   onClose(): void;
-  /** `alertdialog` asks before something is done; then a press outside does not close. */
+  /** `alertdialog` asks for confirmation; a press outside does not close it. */
   role?: "dialog" | "alertdialog";
   children: ReactNode | ((close: () => void) => ReactNode);
 }
 
-/** A modal dialog: focus goes in, stays in, and comes back. */
+/** A modal dialog: it takes the focus, traps it, and returns it when closed. */
 export function Dialog({ title, isOpen, onClose, role = "dialog", children }: DialogProps) {
   return (
     <ModalOverlay
@@ -34,7 +34,6 @@ export function Dialog({ title, isOpen, onClose, role = "dialog", children }: Di
   );
 }
 
-/** The row of buttons at a dialog's end. */
 export function DialogActions({ children }: { children: ReactNode }) {
   return <div className="dialog-actions">{children}</div>;
 }

@@ -5,12 +5,12 @@ import "./parts.css";
 
 interface ErrorNoticeProps {
   error: unknown;
-  /** The service's own words, which are English: for operators, not for shoppers. */
+  /** Shows the service's message, which is English: for operators, not for shoppers. */
   showsDetail?: boolean;
   onRetry?: () => void;
 }
 
-/** Says what went wrong, what can be done, and the trace id by which operators find it. */
+/** Shows what went wrong, what can be done, and the trace id for finding it in the logs. */
 export function ErrorNotice({ error, showsDetail = true, onRetry }: ErrorNoticeProps) {
   const { t, i18n } = useTranslation();
   const problem = error instanceof ProblemError ? error.problem : undefined;

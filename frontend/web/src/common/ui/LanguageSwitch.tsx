@@ -2,7 +2,7 @@ import { useTranslation } from "react-i18next";
 import { chooseLanguage, LANGUAGES, useLanguage } from "../i18n";
 import { Button } from "./Button";
 
-/** One button: the other language, named in itself. */
+/** A button that switches to the other language, labelled in that language. */
 export function LanguageSwitch() {
   const { t } = useTranslation();
   const current = useLanguage();

@@ -4,7 +4,7 @@ import { useLanguage } from "../i18n";
 
 const LOCALES = { ko: "ko-KR", en: "en-US" };
 
-/** Gives react-aria the language that the reader has chosen: without it the browser's would count. */
+/** Passes the chosen language to react-aria, which would otherwise use the browser's. */
 export function LocaleProvider({ children }: { children: ReactNode }) {
   return <I18nProvider locale={LOCALES[useLanguage()]}>{children}</I18nProvider>;
 }

@@ -1,12 +1,12 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import "./parts.css";
 
-/** A box that says something about the page. Use `role="alert"` only for what cannot wait. */
+/** A message box. Use `role="alert"` only for urgent messages. */
 export function Notice(props: {
   tone: "info" | "good" | "warn" | "bad";
   title: string;
   role?: "alert" | "status";
-  /** Brings it into view when it appears: for what asks something of the reader. */
+  /** Scrolls the notice into view when it appears, for messages that need a response. */
   scrollTo?: boolean;
   children?: ReactNode;
 }) {

@@ -14,13 +14,12 @@ import "./fields.css";
 
 export interface NumberFieldProps extends Omit<AriaProps, "children" | "className" | "style"> {
   label: string;
-  /** The label is read, not shown: where the place says what it is. */
+  /** Hides the label except from screen readers, where the context makes it clear. */
   hideLabel?: boolean;
   help?: string | undefined;
   error?: string | undefined;
 }
 
-/** A number with buttons for one less and one more. */
 export function NumberField({ label, hideLabel, help, error, ...props }: NumberFieldProps) {
   const { t } = useTranslation();
   return (

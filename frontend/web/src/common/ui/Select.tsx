@@ -13,7 +13,6 @@ export interface SelectProps<Value extends string> {
   isDisabled?: boolean;
 }
 
-/** One of several. */
 export function Select<Value extends string>({
   label,
   value,

@@ -6,31 +6,31 @@ import "./parts.css";
 export interface Column<Row> {
   id: string;
   title: string;
-  /** Numbers stand at the right, long texts may take several lines. */
+  /** `number` aligns right, `wrap` lets long texts take several lines. */
   kind?: "text" | "number" | "wrap";
   cell(row: Row): ReactNode;
 }
 
 export interface TableProps<Row> {
-  /** What the table shows; read before it. */
+  /** Accessible name of the table. */
   label: string;
   columns: readonly Column<Row>[];
-  /** Undefined while the first page is on its way. */
+  /** Undefined while the first page is loading. */
   rows: readonly Row[] | undefined;
   rowKey(row: Row): string;
-  /** What to say when there is no row. */
+  /** Text for an empty table. */
   empty?: string;
-  /** Rows that are kept free while loading. */
+  /** Number of placeholder rows while loading. */
   skeletonRows?: number;
 }
 
 const CLASS = { text: undefined, number: "table-number", wrap: "table-wrap" };
 
-/** A table in a frame that scrolls sideways by itself on narrow screens. */
+/** A table in a container that scrolls horizontally on narrow screens. */
 export function Table<Row>({ label, columns, rows, rowKey, empty, skeletonRows = 5 }: TableProps<Row>) {
   const { t } = useTranslation();
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard.
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard.
     <section className="table-scroll" aria-label={label} tabIndex={0}>
       <table className="table" aria-busy={rows === undefined}>
         <thead>
@@ -54,7 +54,7 @@ export function Table<Row>({ label, columns, rows, rowKey, empty, skeletonRows =
           ))}
           {rows === undefined &&
             Array.from({ length: skeletonRows }, (_, number) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: places without a content have no other name.
+              // biome-ignore lint/suspicious/noArrayIndexKey: placeholder rows have no other key.
               <tr key={number}>
                 {columns.map((column) => (
                   <td key={column.id}>

@@ -12,14 +12,12 @@ import "./fields.css";
 export interface TextFieldProps extends Omit<AriaProps, "children" | "className" | "style"> {
   label: string;
   help?: string | undefined;
-  /** What is wrong with the value; shown and told only while `isInvalid`. */
+  /** Error message; shown and announced only while `isInvalid`. */
   error?: string | undefined;
-  /** Several lines. */
   multiline?: boolean;
   placeholder?: string;
 }
 
-/** A text with its label, help and error. */
 export function TextField({ label, help, error, multiline, placeholder, ...props }: TextFieldProps) {
   return (
     <AriaTextField {...props} className="field">

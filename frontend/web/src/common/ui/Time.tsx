@@ -1,6 +1,6 @@
 import { type Instant, useFormat, utcTitle } from "../format";
 
-/** A time in the reader's zone, with UTC as its title. */
+/** A time in the reader's time zone, with UTC as its tooltip. */
 export function Time({ at, withSeconds }: { at: Instant; withSeconds?: boolean }) {
   const format = useFormat();
   return (

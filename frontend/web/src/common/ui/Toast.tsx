@@ -25,7 +25,7 @@ function subscribe(listener: () => void) {
   return () => listeners.delete(listener);
 }
 
-/** Says something that has happened, for some seconds; screen readers read it. For nothing that needs an answer. */
+/** Shows a message for a few seconds and announces it. Not for messages that need a response. */
 export function toast(text: string): void {
   last += 1;
   const id = last;
@@ -33,7 +33,7 @@ export function toast(text: string): void {
   setTimeout(() => dismiss(id), SHOWN_MS);
 }
 
-/** Takes all away: what they said belongs to a page that was left. */
+/** Removes all toasts: they belong to the page that was left. */
 export function clearToasts(): void {
   if (toasts.length > 0) change([]);
 }
@@ -42,7 +42,7 @@ function dismiss(id: number) {
   change(toasts.filter((toast) => toast.id !== id));
 }
 
-/** Where toasts appear: once in each page. */
+/** The region in which toasts appear. Render it once per page. */
 export function ToastRegion() {
   const { t } = useTranslation();
   const shown = useSyncExternalStore(subscribe, () => toasts);

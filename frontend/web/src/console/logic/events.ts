@@ -1,8 +1,8 @@
-/** What the live events mean to the console: which lists are old now, and what is counted. */
+/** Maps live events to the queries they make stale and the counters they increment. */
 import type { QueryKey } from "@tanstack/react-query";
 import type { ConsoleEvent, ConsoleEventName } from "../../common/live";
 
-/** Beginnings of query keys: whatever a page asks for begins with one of them. */
+/** Query key prefixes: every query of the console begins with one of them. */
 export const KEYS = {
   stock: ["stock"],
   orders: ["orders"],
@@ -17,7 +17,7 @@ export const KEYS = {
   audit: ["audit"],
 } as const satisfies Record<string, QueryKey>;
 
-/** The stations of the flow that are counted. */
+/** Counters of the flow diagram. */
 export type Station =
   | "ordered"
   | "backordered"
@@ -48,14 +48,14 @@ export function staleAfter(name: ConsoleEventName): QueryKey[] {
   ];
 }
 
-/** Orders in an order event: the list is shortened, `count` is not. */
+/** Number of orders in an order event: the list may be truncated, `count` is complete. */
 function ordersIn(event: ConsoleEvent): number {
   const { count, orders } = event.data;
   if (typeof count === "number") return count;
   return Array.isArray(orders) ? orders.length : 1;
 }
 
-/** What an event adds to the counters. */
+/** The amount that an event adds to each counter. */
 export function countedIn(name: ConsoleEventName, event: ConsoleEvent): [Station, number][] {
   switch (name) {
     case "order.confirmed":

@@ -1,10 +1,10 @@
-/** A factory's settings as a form. */
+/** The settings of a factory as a form. */
 import type { ProductionComponents } from "../../common/api";
 
 type Factory = ProductionComponents["schemas"]["FactoryBody"];
 export type FactoryInput = ProductionComponents["schemas"]["FactoryInput"];
 
-/** Fields that are typed; lists have commas between their members. */
+/** Text fields; lists are comma-separated. */
 export const FACTORY_FIELDS = [
   "name",
   "base_url",
@@ -53,7 +53,7 @@ export function formOfFactory(factory: Factory): FactoryForm {
   };
 }
 
-/** Lowest and highest value, and whether it must be whole: the service's own bounds. */
+/** Minimum, maximum, and whether the value must be an integer; the same bounds as in the service. */
 const BOUNDS = {
   timeout_ms: [100, 120_000, true],
   max_in_flight: [1, 1_000, true],
@@ -76,7 +76,7 @@ function isWithin(field: keyof typeof BOUNDS, text: string): boolean {
   return value >= least && value <= most && (!isWhole || Number.isInteger(value));
 }
 
-/** The fields that cannot work. What only the service can judge (whether an address may be called) is left to it. */
+/** The invalid fields. Checks that only the service can make (is the address allowed?) are left to it. */
 export function factoryFaults(form: FactoryForm): FactoryField[] {
   const faults: FactoryField[] = [];
   if (form.name.trim() === "") faults.push("name");
@@ -91,7 +91,7 @@ export function factoryFaults(form: FactoryForm): FactoryField[] {
   return faults;
 }
 
-/** What a PUT takes; of a form without faults. An empty schedule is the service's own. */
+/** The body of a PUT, from a valid form. An empty schedule selects the service's default. */
 export function factoryOfForm(form: FactoryForm): FactoryInput {
   const schedule = members(form.retry_schedule).map(Number);
   return {

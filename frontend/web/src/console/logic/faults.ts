@@ -1,4 +1,4 @@
-/** What can be set to go wrong at the simulated factory: the form, and the body of `PUT /demo/faults`. */
+/** Faults of the simulated factory: the form, and the body of `PUT /demo/faults`. */
 
 export interface Faults {
   refuse_status?: number | null;
@@ -40,7 +40,7 @@ export type SwitchField = (typeof SWITCHES)[number];
 export type FaultForm = Record<NumberField, string> &
   Record<SwitchField, boolean> & { drop_connection: "" | "before_accepting" | "after_accepting" };
 
-/** What each number may be: the simulator's own bounds. */
+/** Bounds of each number; the same as in the simulator. */
 export const BOUNDS: Record<NumberField, readonly [number, number]> = {
   refuse_status: [300, 599],
   delay_ms: [0, 600_000],
@@ -56,7 +56,7 @@ export function formOfFaults(faults: Faults): FaultForm {
   return {
     refuse_status: shown(faults.refuse_status),
     delay_ms: shown(faults.delay_ms),
-    // A stage of no time is a setting of its own; without one the simulator's time counts.
+    // 0 is a valid stage time; an empty field selects the simulator's default.
     stage_ms: faults.stage_ms == null ? "" : String(faults.stage_ms),
     deliver_extra: shown(faults.deliver_extra),
     split_parts: shown(faults.split?.parts),
@@ -72,7 +72,7 @@ export function formOfFaults(faults: Faults): FaultForm {
 
 export type FaultTrouble = NumberField | "refuse_and_drop" | "silent_and_loud";
 
-/** What cannot be set, or not together. */
+/** Invalid fields and invalid combinations. */
 export function faultTroubles(form: FaultForm): FaultTrouble[] {
   const troubles: FaultTrouble[] = NUMBERS.filter((field) => {
     const text = form[field].trim();
@@ -85,7 +85,7 @@ export function faultTroubles(form: FaultForm): FaultTrouble[] {
   return troubles;
 }
 
-/** The whole set that is to hold; what the form does not show (`kept`) stays as it is. */
+/** The complete set of faults; settings that the form does not show keep their values from `kept`. */
 export function faultsOfForm(form: FaultForm, kept: Faults): Faults {
   const number = (text: string) => (text.trim() === "" ? null : Number(text));
   const parts = number(form.split_parts);
@@ -109,7 +109,7 @@ export function faultsOfForm(form: FaultForm, kept: Faults): Faults {
   };
 }
 
-/** Ready-made troubles for who tries it out. */
+/** Ready-made faults for the demo. */
 export const PRESETS = {
   fail: { refuse_status: 503 },
   slow: { delay_ms: 8_000 },

@@ -6,7 +6,7 @@ it.each(["row", "column"] as const)(
   (direction) => {
     const layout = flowLayout(5, direction);
     expect(layout.boxes).toHaveLength(5);
-    // Four steps, and the way back from the receipts to the stock.
+    // Four steps, and the arrow back from the receipts to the stock.
     expect(layout.arrows).toHaveLength(5);
     for (const [place, box] of layout.boxes.entries()) {
       expect(box.x + box.width).toBeLessThanOrEqual(layout.width);
@@ -28,6 +28,6 @@ it("says that nothing waits only when that is known", () => {
   expect(oldestOf(undefined, nothing)).toBe("loading");
   expect(oldestOf(nothing, nothing)).toBe("none");
   expect(oldestOf(some, { ...some, oldest: "2026-11-22T10:00:01Z" })).toEqual({ ms: Date.parse(at) });
-  // The oldest of the many may be older than the oldest that is known.
+  // With more than one page, an unseen entry may be older than the oldest that is known.
   expect(oldestOf(some, many)).toBe("hidden");
 });

@@ -1,4 +1,4 @@
-/** The flow picture: where its stations stand, and what they say of what waits. */
+/** The flow diagram: the layout of its stations, and the age of the oldest waiting request. */
 import type { Count } from "./paging";
 
 export interface Box {
@@ -12,7 +12,7 @@ export interface FlowLayout {
   width: number;
   height: number;
   boxes: Box[];
-  /** From one station to the next, and at last from the last back to the second. */
+  /** One arrow from each station to the next, and one from the last back to the second. */
   arrows: string[];
 }
 
@@ -21,7 +21,7 @@ const HEIGHT = 104;
 const GAP = 36;
 const BACK = 44;
 
-/** In a row on wide screens, below each other on phones. */
+/** A row on wide screens, a column on phones. */
 export function flowLayout(stations: number, direction: "row" | "column"): FlowLayout {
   const boxes = Array.from({ length: stations }, (_, place) =>
     direction === "row"
@@ -56,12 +56,12 @@ function middle(box: Box) {
   return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
 }
 
-/** What waits, of one kind; the oldest of it where one page holds them all. */
+/** Waiting entries of one kind; `oldest` is known only if one page contains them all. */
 export interface Waiting extends Count {
   oldest: string | undefined;
 }
 
-/** Since when the oldest of all waits: not known yet, not known because there are too many, or nothing waits. */
+/** Creation time of the oldest waiting entry; `hidden` when there are more entries than one page shows. */
 export type Oldest = "loading" | "hidden" | "none" | { ms: number };
 
 export function oldestOf(...counts: (Waiting | undefined)[]): Oldest {

@@ -1,10 +1,10 @@
 /**
- * On hand and position over time, worked out backwards from the figures of now.
+ * On hand and position over time, computed backwards from the current figures.
  *
- * On hand is in the ledger. The position also moves when a replenishment is decided and when an order begins to
- * wait; units that come out of production or fill a waiting order leave it as it is (on order turns into on
- * hand, on hand into a filled backorder). When a replenishment was withdrawn is not known here, so what never
- * came of it is left out.
+ * On hand is in the ledger. The position also changes when a replenishment is decided and when an order starts to
+ * wait. Units that arrive from production or fill a waiting order do not change it (on order becomes on hand, on hand
+ * fills a backorder). The time at which a replenishment was withdrawn is not known here, so its units that never
+ * arrived are left out.
  */
 import type { SalesComponents } from "../../common/api";
 
@@ -13,7 +13,7 @@ type Replenishment = SalesComponents["schemas"]["Replenishment"];
 type Order = SalesComponents["schemas"]["Order"];
 
 export interface History {
-  /** Seconds since 1970, rising. */
+  /** Seconds since 1970, ascending. */
   at: number[];
   on_hand: number[];
   position: number[];
@@ -25,7 +25,7 @@ interface Change {
   position: number;
 }
 
-/** When a UUID of version 7 was made, milliseconds; `undefined` for another kind of text. */
+/** Creation time of a version 7 UUID in milliseconds; `undefined` for any other text. */
 export function uuidTime(id: string): number | undefined {
   const match = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i.exec(id);
   return match ? Number.parseInt(`${match[1]}${match[2]}`, 16) : undefined;
@@ -36,7 +36,7 @@ function changesOf(movement: Movement): Change[] {
   const moved = { ms, onHand: movement.delta, position: movement.delta };
   if (movement.cause === "receipt") return [{ ...moved, position: 0 }];
   if (movement.cause !== "backorder_fill") return [moved];
-  // The units began to wait when their order was made: then the position fell.
+  // The units started to wait when their order was placed, and the position dropped then.
   const since = uuidTime(movement.reference);
   const waited = since === undefined ? [] : [{ ms: since, onHand: 0, position: movement.delta }];
   return [{ ...moved, position: 0 }, ...waited];
@@ -57,7 +57,7 @@ function changeOfWaiting(order: Order, sku: string): Change {
   return { ms: Date.parse(order.created_at), onHand: 0, position: -waiting };
 }
 
-/** The last stretch of a product's history, as far back as the movements that are given go. */
+/** A product's recent history, as far back as the given movements. */
 export function historyOf(
   now: { sku: string; on_hand: number; position: number; ms: number },
   movements: readonly Movement[],
@@ -76,7 +76,7 @@ export function historyOf(
   let { on_hand, position } = now;
   const push = (ms: number) => {
     const last = history.at.length - 1;
-    // Several changes of one moment are one point: the state after the last of them.
+    // Changes at the same time form one point: the state after the last of them.
     if (history.at[last] === ms / 1000) return;
     history.at.push(ms / 1000);
     history.on_hand.push(on_hand);

@@ -1,11 +1,11 @@
-/** Idempotency keys of one form: the same wish keeps its key until it was answered. */
+/** Idempotency keys of one form: the same body keeps its key until it has been answered. */
 import { newKey } from "../../common/api";
 
 export class KeyKeeper {
   private body = "";
   private key = "";
 
-  /** The key for this body: a new one when it is another wish than the last. */
+  /** The key for this body; a new key when the body differs from the last one. */
   keyFor(body: unknown): string {
     const text = JSON.stringify(body);
     if (this.key === "" || text !== this.body) {
@@ -15,7 +15,7 @@ export class KeyKeeper {
     return this.key;
   }
 
-  /** The wish was answered: the next one is another, even with the same body. */
+  /** Ends the current key, so that the next submission gets a new one even with the same body. */
   answered(): void {
     this.key = "";
   }

@@ -1,11 +1,11 @@
-/** How long requests took, as points of a chart. */
+/** Lead times of requests, as points of a chart. */
 
 interface Took {
   created_at: string;
   updated_at: string;
 }
 
-/** By the time when the goods came, rising; requests of one moment are one point: the longest. */
+/** Ordered by arrival time; requests that arrived at the same time form one point, the longest of them. */
 export function waitsOf(requests: readonly Took[]): { at: number[]; seconds: number[] } {
   const longest = new Map<number, number>();
   for (const request of requests) {

@@ -1,21 +1,21 @@
-/** Lists by cursor, with filters that an API does not have. */
+/** Cursor-based lists with client-side filters that the API does not offer. */
 
 export interface Page<Item> {
   items: Item[];
   next_cursor: string | null;
 }
 
-/** Most pages that are looked through for one page of a filtered list. */
+/** Maximum number of pages that are scanned for one page of a filtered list. */
 const LOOKED_THROUGH_MAX = 10;
 
-/** A page of what passes; `exhausted: false` when the search was given up before the page was full. */
+/** A page of matching items; `exhausted: false` when the scan stopped before the page was full. */
 export interface FilteredPage<Item> extends Page<Item> {
   exhausted: boolean;
 }
 
 /**
- * A page of the items that pass: pages are fetched until there are `want` of them (whole pages, so that
- * cursors fit), the list ends, or ten pages were looked through.
+ * A page of matching items. Pages are fetched until `want` items match (whole pages, so that the cursor stays valid),
+ * the list ends, or ten pages have been scanned.
  */
 export async function filteredPage<Item>(
   fetchPage: (cursor: string | undefined) => Promise<Page<Item>>,
@@ -35,22 +35,22 @@ export async function filteredPage<Item>(
   return { items, next_cursor: next ?? null, exhausted: false };
 }
 
-/** Where "previous" leads: cursors lead forward only, so the way that was gone is remembered. */
+/** Finds the previous page: cursors lead forward only, so the visited pages are remembered. */
 export class Trail {
   private readonly before = new Map<string, string>();
 
-  /** The reader goes from one page of a list to its next. */
+  /** Records a step from one page of a list to the next. */
   went(list: string, from: string | undefined, to: string): void {
     this.before.set(`${list} ${to}`, from ?? "");
   }
 
-  /** The page before: its cursor, "" for the first, `undefined` when it is not known. */
+  /** The cursor of the previous page, "" for the first page, `undefined` when it is unknown. */
   previous(list: string, cursor: string | undefined): string | undefined {
     return cursor === undefined ? undefined : this.before.get(`${list} ${cursor}`);
   }
 }
 
-/** A count that may go on: "200+" when there is another page. */
+/** A count with a lower bound only ("200+") when there is another page. */
 export interface Count {
   value: number;
   more: boolean;

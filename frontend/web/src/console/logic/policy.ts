@@ -1,28 +1,28 @@
 /**
- * When more is ordered, and how much: the same rule as sales-service's `domain/policy.rs`, so that an operator
- * sees what a policy would do while typing it. The service's own decision is shown beside it and counts.
+ * The replenishment rule of sales-service (`domain/policy.rs`), so that an operator can see the effect of a policy
+ * while typing it. The service's own decision is shown beside it and is the one that applies.
  */
 import type { SalesComponents } from "../../common/api";
 
 export type Policy = SalesComponents["schemas"]["PolicyBody"];
 
-/** What a decision is made from, units. */
+/** The inputs of a decision, in units. */
 export interface Figures {
   on_hand: number;
   on_order: number;
   backordered: number;
 }
 
-/** Most units of one replenishment, and of every level. */
+/** Maximum units of one replenishment and of every level. */
 export const UNITS_MAX = 1_000_000;
 
 export type PolicyField = "reorder_point" | "order_up_to" | "lot_size" | "max_backordered";
-/** A field that takes a number; one order's bound is the product's, and is set beside its policy. */
+/** A numeric field. `max_per_order` belongs to the product, not to its policy, and is edited beside it. */
 export type NumberField = PolicyField | "max_per_order";
-/** What is wrong with a field, as the key of a text. */
+/** The error of a field, as a translation key. */
 export type PolicyFault = "whole" | "notNegative" | "units" | "aboveReorderPoint";
 
-/** Every field that cannot work. */
+/** The error of every invalid field. */
 export function policyFaults(policy: Policy): Partial<Record<PolicyField, PolicyFault>> {
   const { reorder_point, order_up_to, lot_size, max_backordered } = policy;
   const faults: Partial<Record<PolicyField, PolicyFault>> = {};
@@ -41,27 +41,26 @@ export function policyFaults(policy: Policy): Partial<Record<PolicyField, Policy
   return faults;
 }
 
-/** On hand + on order - backordered. */
 export function positionOf(figures: Figures): number {
   return figures.on_hand + figures.on_order - figures.backordered;
 }
 
-/** What a policy says of some figures now. */
+/** The outcome of a policy for given figures. */
 export interface Stance {
   answer: "order" | "propose" | "none";
   position: number;
-  /** Units that are asked for; what would be asked for when something holds it back. */
+  /** Units to order, or that would be ordered if nothing held the order back. */
   quantity: number;
   lots: number;
-  /** Whether the position is at or below the reorder point. */
+  /** The position is at or below the reorder point. */
   needed: boolean;
-  /** Whether one replenishment reaches the level. */
+  /** One replenishment reaches the order-up-to level. */
   reaches: boolean;
-  /** Why nothing is ordered though more is needed. */
+  /** The reason why nothing is ordered although the position requires it. */
   heldBackBy: "off" | "paused" | null;
 }
 
-/** The stance of a policy that has no faults. */
+/** Requires a valid policy. */
 export function stanceOf(figures: Figures, policy: Policy, isPaused: boolean): Stance {
   const position = positionOf(figures);
   if (position > policy.reorder_point) {
@@ -76,14 +75,14 @@ export function stanceOf(figures: Figures, policy: Policy, isPaused: boolean): S
   return { answer, position, quantity, lots, needed: true, reaches, heldBackBy };
 }
 
-/** A policy as it is being typed, and what one order may have. */
+/** A policy and the product's limit per order, as typed. */
 export interface PolicyForm {
   reorder_point: string;
   order_up_to: string;
   lot_size: string;
-  /** Empty: the shop's bound of all products. */
+  /** Empty: the shop-wide limit applies. */
   max_backordered: string;
-  /** Empty: the shop's bound of all products. */
+  /** Empty: the shop-wide limit applies. */
   max_per_order: string;
   mode: Policy["mode"];
   shortage: Policy["shortage"];
@@ -101,13 +100,13 @@ export function formOfPolicy(policy: Policy, perOrder: number | null): PolicyFor
   };
 }
 
-/** A whole number, also with separators ("1,000"); NaN for another text. */
+/** Parses an integer, with or without separators ("1,000"); NaN for any other text. */
 export function wholeNumber(text: string): number {
   const plain = text.trim().replaceAll(",", "");
   return /^-?\d{1,15}$/.test(plain) ? Number(plain) : Number.NaN;
 }
 
-/** What was typed, as a policy; it may have faults. */
+/** The typed policy; it may be invalid. */
 export function policyOfForm(form: PolicyForm): Policy {
   return {
     reorder_point: wholeNumber(form.reorder_point),
@@ -119,14 +118,14 @@ export function policyOfForm(form: PolicyForm): Policy {
   };
 }
 
-/** Most of the product that one order may have, as typed; null when that is left to the shop. */
+/** The typed limit per order; null when the shop-wide limit applies. */
 export function perOrderOfForm(form: PolicyForm): number | null {
   return form.max_per_order.trim() === "" ? null : wholeNumber(form.max_per_order);
 }
 
 /**
- * Every field of the form that cannot work. The service's settings may bound `max_per_order` further: it then says
- * so itself.
+ * The error of every invalid field. The service's settings may limit `max_per_order` further; the service then
+ * rejects the value itself.
  */
 export function formFaults(form: PolicyForm): Partial<Record<NumberField, PolicyFault>> {
   const faults: Partial<Record<NumberField, PolicyFault>> = policyFaults(policyOfForm(form));

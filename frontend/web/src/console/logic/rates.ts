@@ -1,9 +1,9 @@
-/** How often things happen, counted from live events over the last minute. */
+/** Event rates, counted from live events over the last minute. */
 
 const SECONDS = 60;
 
 export class RateMeter<Name extends string> {
-  /** Counts by name, one for each of the last seconds; a place is used again a minute later. */
+  /** Counts by name, one per second; a ring buffer of one minute. */
   private readonly counts = new Map<Name, { second: number; count: number }[]>();
   private readonly startedMs: number;
 
@@ -27,14 +27,14 @@ export class RateMeter<Name extends string> {
     place.count += count;
   }
 
-  /** Counted in the last minute, or since the meter runs when that is less. */
+  /** The count of the last minute, or since the start when that is shorter. */
   total(name: Name, now = Date.now()): number {
     const oldest = Math.floor(now / 1000) - SECONDS;
     const places = this.counts.get(name) ?? [];
     return places.reduce((sum, place) => sum + (place.second > oldest ? place.count : 0), 0);
   }
 
-  /** A minute; for the first minute what was counted is not stretched to one. */
+  /** Seconds that the count covers: at most 60, less during the first minute. */
   watchedS(now = Date.now()): number {
     return Math.min(SECONDS, Math.max(1, Math.round((now - this.startedMs) / 1000)));
   }

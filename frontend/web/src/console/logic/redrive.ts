@@ -1,4 +1,4 @@
-/** What became of a redrive. */
+/** Overall result of a redrive. */
 
 interface Job {
   total: number;
@@ -8,7 +8,7 @@ interface Job {
   done: boolean;
 }
 
-/** `good`: every letter was handled. `bad`: none was. `mixed`: some were. */
+/** `good`: all messages were processed. `bad`: none. `mixed`: some. */
 export type Outcome = "running" | "good" | "mixed" | "bad";
 
 export function outcomeOf(job: Job): Outcome {

@@ -1,13 +1,13 @@
-/** Many orders at once, a few under way at the same time. */
+/** Sends many orders with limited concurrency. */
 
-/** How an order was answered. */
+/** Result of one order. */
 export type Answer = "confirmed" | "backordered" | "rejected" | "overloaded" | "failed";
 
 export interface Tally {
   wanted: number;
   sent: number;
   answers: Record<Answer, number>;
-  /** Of all answers so far, milliseconds. */
+  /** Response time of all answers so far, milliseconds. */
   medianMs: number | null;
   slowestMs: number | null;
   running: boolean;
@@ -18,7 +18,7 @@ export function emptyTally(wanted: number): Tally {
   return { wanted, sent: 0, answers, medianMs: null, slowestMs: null, running: true };
 }
 
-/** The answer to an order by its status; 0 for none. */
+/** Maps the HTTP status of an order's response; 0 means no response. */
 export function answerOf(status: number): Answer {
   if (status === 201) return "confirmed";
   if (status === 202) return "backordered";
@@ -32,8 +32,8 @@ export function median(values: readonly number[]): number | null {
 }
 
 /**
- * Sends `count` orders, at the most `atOnce` of them under way; `send` answers a status and never throws.
- * `onProgress` is told after each answer. Nothing more is sent once `stop` is aborted.
+ * Sends `count` orders, at most `atOnce` of them in flight. `send` returns a status and never throws. `onProgress` is
+ * called after each response. No further orders are sent once `stop` is aborted.
  */
 export async function runSurge(options: {
   count: number;

@@ -1,16 +1,16 @@
-/** One chain out of the parts that the three services tell. */
+/** Merges the timelines of the three services into one chain. */
 import type { SalesComponents } from "../../common/api";
 
 export type Timeline = SalesComponents["schemas"]["Timeline"];
 export type Step = SalesComponents["schemas"]["TimelineItem"];
 export type Next = SalesComponents["schemas"]["TimelineNext"];
 
-/** Most production requests that a service takes in one question. */
+/** Maximum number of production requests that a service accepts in one query. */
 const REQUESTS_MAX = 20;
-/** Most questions to one service for one chain. */
+/** Maximum number of queries to one service for one chain. */
 const QUESTIONS_MAX = 3;
 
-/** The production requests that sales' part speaks of, in the order in which it does. */
+/** The production requests mentioned in the timeline of sales-service, in order of appearance. */
 export function requestsIn(timeline: Timeline): string[] {
   const ids = new Set<string>();
   for (const { subject, detail } of timeline.items) {
@@ -21,7 +21,7 @@ export function requestsIn(timeline: Timeline): string[] {
   return [...ids];
 }
 
-/** Requests as they are asked about: the last ones, in questions that a service takes. */
+/** Splits the latest requests into queries that a service accepts. */
 export function questionsAbout(requests: readonly string[]): { questions: string[][]; truncated: boolean } {
   const asked = requests.slice(-QUESTIONS_MAX * REQUESTS_MAX);
   const questions: string[][] = [];
@@ -31,15 +31,15 @@ export function questionsAbout(requests: readonly string[]): { questions: string
   return { questions, truncated: asked.length < requests.length };
 }
 
-/** The orders that wanted a replenishment. */
+/** The orders that triggered a replenishment. */
 export function ordersIn(timeline: Timeline): string[] {
   return [...new Set(timeline.items.flatMap(({ detail }) => detail.order_ids ?? []))];
 }
 
 export interface ChainStep extends Step {
-  /** Names the step within the chain. */
+  /** Unique within the chain. */
   key: string;
-  /** From the end of the step before to this one, milliseconds; null for the first. */
+  /** Time from the end of the previous step, milliseconds; null for the first step. */
   waitedMs: number | null;
 }
 
@@ -47,14 +47,14 @@ export interface Chain {
   steps: ChainStep[];
   next: Next[];
   truncated: boolean;
-  /** From the first step to the last. */
+  /** Time from the first step to the end of the last, milliseconds. */
   lastedMs: number;
 }
 
-/** In an equal moment a cause comes before its effect: sales decides, production asks, goods arrive. */
+/** At equal times a cause precedes its effect: sales decides, production calls the factory, goods arrive. */
 const RANK: Record<string, number> = { "sales-service": 0, "production-service": 1, "restock-service": 2 };
 
-/** All parts in time order. */
+/** Merges all parts in order of time. */
 export function chainOf(parts: readonly Timeline[]): Chain {
   const all = parts.flatMap((part) => part.items);
   const rank = (step: Step) => RANK[step.service] ?? 3;
@@ -63,7 +63,7 @@ export function chainOf(parts: readonly Timeline[]): Chain {
     .sort((one, other) => one.ms - other.ms || rank(one.step) - rank(other.step) || one.place - other.place);
   let end: number | undefined;
   const steps = sorted.map(({ step, ms }, place): ChainStep => {
-    // A call that overlaps the next step leaves no time in which nothing happened.
+    // A call that overlaps the next step leaves no idle time.
     const waitedMs = end === undefined ? null : Math.max(0, ms - end);
     end = Math.max(end ?? ms, ms + (step.duration_ms ?? 0));
     return { ...step, key: `${place} ${step.kind}`, waitedMs };
@@ -84,7 +84,7 @@ export function chainOf(parts: readonly Timeline[]): Chain {
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** An id as people paste it: with spaces around, or out of an address. */
+/** Reads a pasted id, which may have surrounding spaces or be part of a URL. */
 export function readId(text: string): string | undefined {
   const plain =
     text

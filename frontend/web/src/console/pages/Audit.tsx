@@ -12,7 +12,7 @@ import { To, useFilters } from "../ui/To";
 
 type Check = AuditReport["checks"][number];
 
-/** Whether the books agree: each rule of each service, proven from its rows. */
+/** The consistency checks of each service, run against its rows. */
 export function Audit() {
   const { t } = useTranslation("console");
   const { search } = useFilters();
@@ -84,7 +84,7 @@ function Report({ service }: { service: Service }) {
   );
 }
 
-/** A product's sums; which ones there are is the service's own. */
+/** Maximum number of products with totals; each service has its own columns. */
 const TOTALS_SHOWN = 200;
 
 function Totals({ service, report }: { service: Service; report: AuditReport }) {

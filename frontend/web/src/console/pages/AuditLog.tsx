@@ -10,7 +10,7 @@ import { FilterSelect, Filters, Json, PageHead, ShortId } from "../ui/parts";
 import { useFilters } from "../ui/To";
 import { useWords } from "../words";
 
-/** What operators did, newest first, service by service: each keeps its own log. */
+/** Operator actions, newest first. Each service keeps its own log. */
 export function AuditLog() {
   const { t } = useTranslation("console");
   const words = useWords();

@@ -14,7 +14,7 @@ import { To, useFilters } from "../ui/To";
 
 const STATUSES: readonly OrderStatus[] = ["confirmed", "backordered", "rejected", "cancelled"];
 
-/** Orders, newest first; refused ones too: they are demand. */
+/** Orders, newest first, including refused ones, which are demand, too. */
 export function Orders() {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -71,7 +71,7 @@ export function Orders() {
   );
 }
 
-/** Lines that are shown in a row; an order may have 50. */
+/** Lines shown in a row; an order may have 50. */
 const LINES_SHOWN = 3;
 
 function Lines({ order }: { order: Order }) {

@@ -31,7 +31,7 @@ const REASONS = [
   "lost",
 ] as const;
 
-/** Deliveries that only a person can judge. Those that wait are shown first; the others on demand. */
+/** Deliveries that need an operator's decision. Undecided ones are shown by default, the others on demand. */
 export function Quarantine() {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -216,7 +216,7 @@ function Accept({ entry }: { entry: QuarantineEntry }) {
         setText(entry.quantity === null ? "" : String(entry.quantity));
       }}
       run={(reason) => {
-        // The service asks for the product only when the delivery names another one than its token.
+        // The service requires the product only when the delivery names a different one than its token.
         const body = { reason, quantity, ...(differs ? { sku } : {}) };
         return ok(
           restock.POST("/api/v1/quarantine/{id}/accept", { params: { path: { id: entry.id } }, body }),

@@ -15,7 +15,6 @@ import { PagedTable } from "../ui/PagedTable";
 import { PageHead, ShortId, TimelineLink } from "../ui/parts";
 import { To } from "../ui/To";
 
-/** Goods that arrived. */
 export function Receipts() {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -82,7 +81,7 @@ export function Receipts() {
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Books goods whose callback was lost. */
+/** Books a receipt whose callback was lost. */
 function BookByHand() {
   const { t } = useTranslation("console");
   const [request, setRequest] = useState("");

@@ -25,7 +25,6 @@ const STATUSES: readonly ReplenishmentStatus[] = [
 ];
 const CLOSABLE: readonly string[] = ["proposed", "open", "stalled"];
 
-/** Decisions to have units made. */
 export function Replenishments() {
   const { t } = useTranslation("console");
   const format = useFormat();

@@ -6,7 +6,7 @@ import { KEYS } from "../logic/events";
 import { UNITS_MAX, wholeNumber } from "../logic/policy";
 import { Action } from "../ui/Action";
 
-/** Orders from the factory by hand, whatever the policy says. Without `sku` the dialog asks for one. */
+/** Orders from the factory manually, regardless of the policy. Without `sku` the dialog asks for one. */
 export function RequestByHand({ sku: given }: { sku?: string }) {
   const { t } = useTranslation("console");
   const [typed, setTyped] = useState("");

@@ -10,38 +10,38 @@ import { toast } from "../../common/ui/Toast";
 import { KeyKeeper } from "../logic/keys";
 import { useHold } from "./Held";
 
-/** Longest reason that the services take, characters. */
+/** Maximum length of a reason, characters; the services enforce it, too. */
 const REASON_LENGTH_MAX = 500;
 
 export interface ActionProps {
-  /** On the button that opens the dialog. */
+  /** Label of the button that opens the dialog. */
   label: string;
-  /** Says it with its object, for who hears a list of buttons. */
+  /** Accessible name with the object of the action, for screen readers that list the buttons. */
   ariaLabel?: string;
   title: string;
-  /** What will happen, in sentences. */
+  /** The consequences of the action, in sentences. */
   what: ReactNode;
-  /** On the button that does it; the label without it. */
+  /** Label of the button that confirms; defaults to `label`. */
   confirm?: string;
   danger?: boolean;
   variant?: ButtonProps["variant"];
-  /** The services want to know why. */
+  /** The services require a reason for this action. */
   needsReason?: boolean;
   isDisabled?: boolean;
-  /** Whether the fields can be sent. */
+  /** False while a field is invalid. */
   isValid?: boolean;
-  /** Further fields. */
+  /** Additional fields. */
   children?: ReactNode;
   onOpen?(): void;
-  /** Does it. `keys` gives the Idempotency-Key of a body. */
+  /** Performs the action. `keys` provides the Idempotency-Key for a body. */
   run(reason: string, keys: KeyKeeper): Promise<unknown>;
-  /** What is said when it is done. */
+  /** Toast text after success. */
   done: string;
-  /** Queries that show something else now. */
+  /** Keys of the queries that the action makes stale. */
   touches: readonly QueryKey[];
 }
 
-/** A button that asks in a dialog before it does something, and stays open with the problem when it fails. */
+/** A button with a confirmation dialog. When the action fails, the dialog stays open and shows the problem. */
 export function Action(props: ActionProps) {
   const { t } = useTranslation("console");
   const { t: common } = useTranslation();
@@ -58,10 +58,10 @@ export function Action(props: ActionProps) {
       toast(props.done);
     },
     onError: (error) => {
-      // Only a final refusal ends the wish: an answer that was cut in its body may have been a success.
+      // Only a final refusal ends the idempotency key: a response cut off in its body may have been a success.
       if (error instanceof ProblemError && !isTemporary(error)) keys.current.answered();
     },
-    // After an error, too: it often says that what is shown is old.
+    // Also after an error, which often means that the displayed data is stale.
     onSettled: () => Promise.all(props.touches.map((queryKey) => client.invalidateQueries({ queryKey }))),
   });
   const isReady = (props.isValid ?? true) && (!props.needsReason || reason.trim() !== "");
@@ -113,7 +113,7 @@ export function Action(props: ActionProps) {
               type="submit"
               variant={props.danger ? "danger" : "primary"}
               isDisabled={!isReady}
-              // Not `isPending`: that is announced by a reference to the button, which goes with the dialog.
+              // Not `isPending`: it is announced by a reference to the button, which is removed with the dialog.
               className={mutation.isPending ? "button-busy" : ""}
             >
               {props.confirm ?? props.label}

@@ -7,25 +7,25 @@ const HEIGHT = 260;
 
 export interface ChartSeries {
   label: string;
-  /** A custom property of the style sheet, such as `--accent`. */
+  /** A CSS custom property, such as `--accent`. */
   color: string;
   kind: "steps" | "dashes" | "points";
 }
 
 export interface ChartProps {
-  /** What the chart shows, in a sentence: for who does not see it. */
+  /** Description of the chart for screen readers, one sentence. */
   label: string;
-  /** Seconds since 1970, rising. */
+  /** Seconds since 1970, ascending. */
   at: readonly number[];
   series: readonly ChartSeries[];
-  /** One list for each series. */
+  /** One list per series. */
   values: readonly (readonly (number | null)[])[];
-  /** Names the time in the legend. */
+  /** Label of the time in the legend. */
   timeLabel: string;
   formatValue(value: number): string;
 }
 
-/** Values over time. It is drawn anew when something changes: a chart has some thousand points at the most. */
+/** Values over time. The chart is redrawn completely on each change; it has a few thousand points at most. */
 export function Chart({ label, timeLabel, at, series, values, formatValue }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const language = useLanguage();
@@ -76,7 +76,7 @@ export function Chart({ label, timeLabel, at, series, values, formatValue }: Cha
   );
 }
 
-/** A time on the axis, as exact as the distance between two of them needs. */
+/** Formats a time on the axis, with the precision that the tick distance requires. */
 function timeTick(stepS: number, language: Language): (second: number) => string {
   const day: Intl.DateTimeFormatOptions = { month: "numeric", day: "numeric" };
   const minute: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };

@@ -1,22 +1,22 @@
 /**
- * What has dialogs stands still while one of them is open: with its row, or with its button that a new status
- * takes away, the dialog would be gone, too.
+ * Freezes content while one of its dialogs is open: an update that removes the row, or the button of a dialog, would
+ * otherwise close the dialog.
  */
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useRef, useState } from "react";
 
-/** Begins to hold; answers how to end it. */
+/** Starts to hold the value. Returns a function that releases it. */
 type Hold = () => () => void;
 
 const Context = createContext<Hold | undefined>(undefined);
 
 interface HeldProps<T> {
-  /** What it is: another list or thing is shown at once, whatever is open. */
+  /** Identifies the content: a value with another name is shown at once, even while a dialog is open. */
   name: string;
   value: T;
   children(value: T): ReactNode;
 }
 
-/** Shows a value that goes on changing; while a dialog below is open, as it was when the dialog opened. */
+/** Shows a changing value; while a dialog inside is open, the value stays as it was when the dialog opened. */
 export function Held<T>({ name, value, children }: HeldProps<T>) {
   const [dialogs, setDialogs] = useState(0);
   const shown = useRef({ name, value });
@@ -28,7 +28,7 @@ export function Held<T>({ name, value, children }: HeldProps<T>) {
   return <Context value={hold}>{children(shown.current.value)}</Context>;
 }
 
-/** Holds what is around while a dialog is open. Where nothing is held it does nothing. */
+/** Freezes the enclosing `Held` while a dialog is open. Without one it does nothing. */
 export function useHold(isOpen: boolean): void {
   const hold = useContext(Context);
   useEffect(() => (isOpen ? hold?.() : undefined), [isOpen, hold]);

@@ -13,7 +13,7 @@ const trail = new Trail();
 
 interface PagedTableProps<Row> {
   label: string;
-  /** Names the list with its filters; the cursor is added. */
+  /** Identifies the list and its filters; the cursor is appended. */
   queryKey: QueryKey;
   fetchPage(cursor: string | undefined, signal: AbortSignal): Promise<Page<Row> & { exhausted?: boolean }>;
   columns: readonly Column<Row>[];
@@ -21,7 +21,7 @@ interface PagedTableProps<Row> {
   empty?: string;
 }
 
-/** One page of a list, with its cursor in the address: however long the list is, only this page is kept. */
+/** One page of a list, with the cursor in the URL. Only this page is kept in memory, however long the list is. */
 export function PagedTable<Row>({
   label,
   queryKey,
@@ -38,7 +38,7 @@ export function PagedTable<Row>({
   const query = useQuery({
     queryKey: [...queryKey, cursor ?? ""],
     queryFn: ({ signal }) => fetchPage(cursor, signal),
-    // The page before stays while the next one comes; rows of another filter would be wrong rows.
+    // The previous page stays visible while the next one loads, but not rows of another filter: they would be wrong.
     placeholderData: (before, query) =>
       JSON.stringify(query?.queryKey.slice(0, -1)) === list ? before : undefined,
     refetchInterval,

@@ -2,7 +2,6 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import type { ComponentType, ReactNode } from "react";
 import { useMemo } from "react";
 
-/** Every page of the console. */
 export type ConsolePath =
   | "/"
   | "/products"
@@ -21,7 +20,7 @@ export type ConsolePath =
   | "/timeline"
   | "/demo";
 
-/** What stands after the question mark: texts only. */
+/** Search parameters, all strings. */
 export type Search = Record<string, string | undefined>;
 
 export interface ToProps {
@@ -33,22 +32,21 @@ export interface ToProps {
   children: ReactNode;
 }
 
-// Two routers live in this project, so none is registered with the library's types: paths are checked here.
+// The project has two routers, so neither is registered with the library's types; paths are checked here.
 const AnyLink = Link as unknown as ComponentType<ToProps & { activeOptions?: { exact: boolean } }>;
 
-/** A link to another page of the console. */
 export function To(props: ToProps) {
   return <AnyLink {...props} activeOptions={{ exact: props.to === "/" }} />;
 }
 
-/** Without what is not set, so that addresses stay short. */
+/** Removes empty parameters, so that URLs stay short. */
 export function tidy(search: Search): Search {
   return Object.fromEntries(
     Object.entries(search).filter(([, value]) => value !== undefined && value !== ""),
   );
 }
 
-/** The filters in the address, and how to change them: a change begins again at the first page. */
+/** The filters in the URL, and functions to change them. A change returns to the first page. */
 export function useFilters() {
   const search = useSearch({ strict: false }) as Search;
   const navigate = useNavigate();

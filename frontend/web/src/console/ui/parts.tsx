@@ -1,4 +1,4 @@
-/** Small parts that many pages of the console show. */
+/** Small components that many pages of the console share. */
 import { type FormEvent, type ReactNode, useEffect, useId, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Badge, type Tone } from "../../common/ui/Badge";
@@ -8,7 +8,7 @@ import type { Count } from "../logic/paging";
 import { useWords } from "../words";
 import { To } from "./To";
 
-/** A page's heading, what it is about, and its actions. */
+/** Heading of a page, with its introduction and actions. */
 export function PageHead(props: { title: ReactNode; intro?: ReactNode; children?: ReactNode }) {
   return (
     <header className="page-head">
@@ -21,7 +21,7 @@ export function PageHead(props: { title: ReactNode; intro?: ReactNode; children?
   );
 }
 
-/** A part of a page with a heading of its own; no landmark, which the table or form in it may be. */
+/** A section with a heading. Not a landmark, because the table or form in it may be one. */
 export function Section(props: { title: string; actions?: ReactNode; children: ReactNode }) {
   return (
     <section className="section">
@@ -34,7 +34,6 @@ export function Section(props: { title: string; actions?: ReactNode; children: R
   );
 }
 
-/** Names and values. */
 export function Facts({ facts }: { facts: readonly (readonly [string, ReactNode])[] }) {
   return (
     <dl className="facts">
@@ -48,12 +47,12 @@ export function Facts({ facts }: { facts: readonly (readonly [string, ReactNode]
   );
 }
 
-/** An id that is too long to read: its beginning and end, the whole as title. */
+/** Shortens a long id to its beginning and end; the tooltip shows all of it. */
 export function ShortId({ id }: { id: string }) {
   return <code title={id}>{id.length > 16 ? `${id.slice(0, 8)}…${id.slice(-6)}` : id}</code>;
 }
 
-/** Links to the whole story of an order or a request. */
+/** Link to the timeline of an order or a request. */
 export function TimelineLink(props: { order: string } | { request: string }) {
   const { t } = useTranslation("console");
   const id = "order" in props ? props.order : props.request;
@@ -87,18 +86,18 @@ const TONES: Record<string, Tone> = {
   half_open: "warn",
 };
 
-/** A status as a badge; `group` names its words. */
+/** A status as a badge; `group` selects the translations. */
 export function Status({ group, value, tone }: { group: string; value: string; tone?: Tone }) {
   const words = useWords();
   return <Badge tone={tone ?? TONES[value] ?? "neutral"}>{words(group, value)}</Badge>;
 }
 
-/** A count that may be more than one page tells. */
+/** A count, with "+" when there are more than one page holds. */
 export function CountText({ count }: { count: Count | undefined }) {
   return count === undefined ? <Skeleton size="word" /> : `${count.value}${count.more ? "+" : ""}`;
 }
 
-/** The filters of a list; with a name of their own where a page has several. */
+/** The filters of a list; `label` distinguishes them when a page has several. */
 export function Filters({ label, children }: { label?: string; children: ReactNode }) {
   const { t } = useTranslation("console");
   return (
@@ -114,11 +113,11 @@ interface FilterSelectProps {
   value: string | undefined;
   options: readonly string[];
   onChange(value: string | undefined): void;
-  /** What stands for no choice. */
+  /** Text of the option that selects nothing. */
   all?: string;
 }
 
-/** One of several words, or all. A native list: quick, and at home on every device. */
+/** A filter with fixed options. It uses a native select, which is fast and familiar on every device. */
 export function FilterSelect({ label, group, value, options, onChange, all }: FilterSelectProps) {
   const { t } = useTranslation("console");
   const words = useWords();
@@ -143,7 +142,7 @@ export function FilterSelect({ label, group, value, options, onChange, all }: Fi
   );
 }
 
-/** A text that filters when it is confirmed: a list is not asked for at each letter. */
+/** A text filter that applies when it is confirmed, not on each keystroke. */
 export function FilterText(props: {
   label: string;
   value: string | undefined;
@@ -170,11 +169,11 @@ export function FilterText(props: {
   );
 }
 
-/** A JSON value, or text that may be one, laid out for reading. */
+/** A JSON value, or text that may be JSON, formatted for reading. */
 export function Json({ value, label }: { value: unknown; label: string }) {
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a fieldset is for forms, and a landmark for each answer is too much.
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard.
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset is for forms, and one landmark per response is too many.
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard.
     <div role="group" className="json" aria-label={label} tabIndex={0}>
       <pre>{readable(value)}</pre>
     </div>

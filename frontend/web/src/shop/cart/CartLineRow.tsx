@@ -11,7 +11,7 @@ import { StockBadge } from "../products/StockBadge";
 import { QuantityField } from "../QuantityField";
 import { type CartLine, keptCart, remove, setQuantity } from "./cart";
 
-/** One line of the cart, with what the shop says about it now. */
+/** One line of the cart, with current price and availability. */
 export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Instant; isLocked: boolean }) {
   const { t } = useTranslation("shop");
   const format = useFormat();
@@ -28,7 +28,7 @@ export function CartLineRow({ line, now, isLocked }: { line: CartLine; now: Inst
         <Doughnut sku={line.sku} />
       </div>
       <div className="cart-text">
-        <h2>{product || isGone ? name : <Skeleton size="title" />}</h2>
+        <h2 aria-label={name}>{product || isGone ? name : <Skeleton size="title" />}</h2>
         <p>
           {product ? (
             <StockBadge product={product} now={now} />

@@ -72,7 +72,7 @@ export function CartPage() {
   );
 }
 
-/** Whether a line has more than one order may have of its product: the shop would refuse it. */
+/** True when a line exceeds its product's limit per order: the shop would refuse the order. */
 function useIsBeyond(cart: Cart): boolean {
   const products = useQueries({ queries: cart.map((line) => productQuery(line.sku)) });
   return cart.some(
@@ -80,7 +80,7 @@ function useIsBeyond(cart: Cart): boolean {
   );
 }
 
-/** The sum at today's prices; undefined until all are known. */
+/** The total at current prices; undefined until all prices are loaded. */
 function useTotal(cart: Cart): Money | undefined {
   const products = useQueries({ queries: cart.map((line) => productQuery(line.sku)) });
   const prices = products.map((query) => query.data?.price);
@@ -90,7 +90,7 @@ function useTotal(cart: Cart): Money | undefined {
   return { ...first, amount };
 }
 
-/** A refusal tells that what the cart says about stock is old. */
+/** Refetches the products after a refusal, which shows that the cart's stock data is stale. */
 function useFreshProducts(isRefused: boolean): void {
   const client = useQueryClient();
   useEffect(() => {
@@ -98,7 +98,7 @@ function useFreshProducts(isRefused: boolean): void {
   }, [isRefused, client]);
 }
 
-/** Once the order is taken its page is what the shopper wants to see. */
+/** Opens the order's page once the order is accepted. */
 function useGoToOrder(): void {
   const { t } = useTranslation("shop");
   const navigate = useNavigate();

@@ -1,4 +1,4 @@
-/** The cart: what a shopper means to order. Names and prices are the shop's to say, so they are not in it. */
+/** The shopper's cart. It holds no names and prices, which may change and are always read from the shop. */
 import { Kept } from "../kept";
 
 export interface CartLine {
@@ -7,14 +7,14 @@ export interface CartLine {
 }
 export type Cart = readonly CartLine[];
 
-/** What one order may have. */
+/** Maximum number of lines in an order. */
 export const LINES_MAX = 50;
-/** More of one kind is an order for the telephone. */
+/** Larger quantities of one product are ordered by phone. */
 export const QUANTITY_MAX = 999;
 
 /**
- * Adds units, up to `most` of the product; a product that is there already gets more. A cart that is full stays as
- * it is, and so does a line that has more than that already: the shopper sees it and decides.
+ * Adds units of a product to its line or to a new line, up to `most` in total. A full cart is left unchanged, and so
+ * is a line that already has more than `most`: the shopper sees it and decides.
  */
 export function add(cart: Cart, sku: string, quantity: number, most = QUANTITY_MAX): Cart {
   const known = cart.find((line) => line.sku === sku);
@@ -26,7 +26,6 @@ export function add(cart: Cart, sku: string, quantity: number, most = QUANTITY_M
   return [...cart, { sku, quantity: bounded(Math.min(quantity, most)) }];
 }
 
-/** Units of a product in the cart. */
 export function unitsOf(cart: Cart, sku: string): number {
   return cart.find((line) => line.sku === sku)?.quantity ?? 0;
 }
@@ -39,7 +38,7 @@ export function remove(cart: Cart, sku: string): Cart {
   return cart.filter((line) => line.sku !== sku);
 }
 
-/** What stays when `ordered` was taken: things that another tab has put in meanwhile. */
+/** The cart without the ordered units: what remains was added in another tab since then. */
 export function without(cart: Cart, ordered: Cart): Cart {
   return cart.flatMap((line) => {
     const taken = ordered.find((other) => other.sku === line.sku)?.quantity ?? 0;
@@ -55,7 +54,7 @@ function bounded(quantity: number): number {
   return Math.min(Math.max(Math.trunc(quantity) || 1, 1), QUANTITY_MAX);
 }
 
-/** A cart out of anything; lines that are none are left out. */
+/** Parses a cart from any value; invalid lines are left out. */
 export function parseCart(found: unknown): Cart {
   if (!Array.isArray(found)) return [];
   const lines = found.filter(
@@ -65,5 +64,4 @@ export function parseCart(found: unknown): Cart {
   return lines.reduce<Cart>((cart, line) => add(cart, line.sku, line.quantity), []);
 }
 
-/** The shopper's cart. */
 export const keptCart = new Kept<Cart>("jaego.shop.cart", parseCart);

@@ -19,7 +19,7 @@ import {
   whatIsLeft,
 } from "./submission";
 
-/** What became of the press of the order button, as far as it is known, and what can be done now. */
+/** The state of the submitted order, as far as it is known, and the shopper's options. */
 export function Outcome({ submission }: { submission: Submission }) {
   const { t } = useTranslation("shop");
   switch (submission.name) {
@@ -45,11 +45,11 @@ function Waiting({ submission }: { submission: Extract<Submission, { name: "wait
   return (
     <Notice tone="warn" role="status" title={t(`checkout.waiting.${submission.why}`)}>
       <p>{t("checkout.waiting.kept")}</p>
-      {/* Counts every second: shown, not read aloud. */}
+      {/* Changes every second, so it is hidden from screen readers. */}
       {submission.why !== "offline" && (
         <p aria-hidden="true">{t("checkout.waiting.again", { count: seconds })}</p>
       )}
-      {/* Asked in place: a dialog's code could not be fetched while the line is down. */}
+      {/* Asked inline: the code of a dialog could not be loaded while offline. */}
       {isAsking && <p>{t("checkout.waiting.stopText")}</p>}
       <p className="button-row">
         {isAsking ? (
@@ -83,7 +83,7 @@ function Short({ body, lines }: { body: OrderBody; lines: readonly ShortLine[] }
   const policies = products.map((product) => product.data?.shortage);
   const later = mayWait(policies) ? asBackorder(body) : undefined;
   const order = (changed: OrderBody) => {
-    // The cart then says what is ordered now, beside what another tab has put in.
+    // The cart then contains the changed order, and the units that another tab has added.
     const rest = without(keptCart.fresh(), cartOf(body));
     keptCart.set(cartOf(changed).reduce((cart, line) => add(cart, line.sku, line.quantity), rest));
     checkout.place(changed);

@@ -9,7 +9,7 @@ import type { Attempt, Order } from "./submission";
 const body = { lines: [{ sku: "A", quantity: 2 }] };
 const order = { id: "o1", status: "confirmed", created_at: "2026-01-01T00:00:00Z" } as Order;
 
-/** A shop that answers in the order given, and keeps what it was asked. */
+/** A shop that returns the given answers in order and records the attempts. */
 function shop(...answers: (Order | Error)[]) {
   const asked: Attempt[] = [];
   const send = async (attempt: Attempt) => {
@@ -156,7 +156,7 @@ describe("checkout", () => {
   it("leaves the cart alone when another tab has had the answer", async () => {
     const { checkout } = shop(order);
     checkout.place(body);
-    // The other tab's hand.
+    // The other tab has received the answer and cleared the attempt.
     localStorage.setItem("jaego.shop.attempt", "null");
     await vi.runAllTimersAsync();
     expect(keptCart.get()).toHaveLength(2);

@@ -1,4 +1,4 @@
-/** Runs the submission machine: sends, waits, keeps what must survive a reload. One for the whole page. */
+/** Runs the submission state machine: sends, waits, and stores what must survive a reload. One instance per page. */
 import { newKey, ok, sales } from "../../common/api";
 import { NoAnswerError } from "../../common/api/problem";
 import { type Cart, keptCart, without } from "../cart/cart";
@@ -18,14 +18,14 @@ import {
 
 type Send = (attempt: Attempt) => Promise<Order>;
 
-/** The kept attempt: written before the first request leaves. */
+/** The stored attempt, written before the first request is sent. */
 export const keptAttempt = new Kept<Attempt | null>("jaego.shop.attempt", parseAttempt);
 
-/** Asks the shop; the same key and body each time. */
+/** Sends the order, with the same key and body on every attempt. */
 const send: Send = async ({ key, body }) => {
   const params = { header: { "Idempotency-Key": key } };
   const order = await ok(sales.POST("/api/v1/orders", { body, params }));
-  // A success that holds no order comes from something on the way: the shop itself has not answered.
+  // A success without an order comes from a proxy or portal: the shop itself has not answered.
   if (typeof order?.id !== "string") throw new NoAnswerError("no order in the answer");
   return order;
 };
@@ -37,7 +37,7 @@ export class Checkout {
 
   constructor(private readonly ask: Send = send) {}
 
-  /** Takes up what a page before this one did not see the end of. Call it once. */
+  /** Resumes an attempt that an earlier page did not finish. Call it once. */
   start(): () => void {
     const onOnline = () => this.apply({ type: "due" });
     addEventListener("online", onOnline);
@@ -56,23 +56,23 @@ export class Checkout {
     return () => this.listeners.delete(listener);
   };
 
-  /** Orders; a second press while the first is on its way does nothing. */
+  /** Places the order. A second press while an order is in flight does nothing. */
   place(body: OrderBody): void {
     if (!mayPlace(this.state)) return;
-    // Another tab may have an order on its way: this one then asks the same question.
+    // Another tab may have an order in flight: this tab then sends the same attempt.
     const attempt = keptAttempt.fresh() ?? { key: newKey(), body };
     keptAttempt.set(attempt);
     this.apply({ type: "placed-by-shopper", attempt });
   }
 
-  /** Tries at once instead of when the time has come. */
+  /** Retries at once instead of waiting for the delay. */
   hurry(): void {
     this.apply({ type: "due" });
   }
 
-  /** The shopper has read what became of it, or no longer waits for an answer. */
+  /** The shopper has seen the result, or no longer waits for it. */
   leave(): void {
-    // Another tab's order may be on its way: what is kept for that is not this one's to forget.
+    // The stored attempt may belong to an order in flight in another tab: that one must not be cleared.
     const own = this.state.name === "idle" ? undefined : this.state.attempt.key;
     if (own !== undefined && keptAttempt.fresh()?.key === own) keptAttempt.set(null);
     this.apply({ type: "left" });
@@ -103,10 +103,10 @@ export class Checkout {
     }
   }
 
-  /** There is an answer: the attempt need not be kept, and what was sold is no longer in the cart. */
+  /** On an answer, clears the stored attempt and removes the ordered units from the cart. */
   private settle(state: Submission): void {
     if (state.name === "idle") return;
-    // Whoever finds it gone (another tab was quicker) leaves the cart alone.
+    // If another tab has already cleared the attempt, it has also updated the cart.
     const isOurs = keptAttempt.fresh()?.key === state.attempt.key;
     if (isOurs) keptAttempt.set(null);
     if (state.name !== "placed") return;
@@ -115,7 +115,6 @@ export class Checkout {
   }
 }
 
-/** The lines of an order as a cart. */
 export function cartOf(body: OrderBody): Cart {
   return body.lines.map(({ sku, quantity }) => ({ sku, quantity }));
 }

@@ -1,10 +1,10 @@
 /**
- * From a press of the order button to an answer, as a pure machine.
+ * From a press of the order button to an answer, as a pure state machine.
  *
- * An attempt has one Idempotency-Key for its whole life and is kept until an answer says what became of it.
- * A lost answer, a reload or a closed lid only lead to the same question being asked again: the shop answers
- * it as it did the first time. Only a refusal by the shop itself (409, 422, ..) ends an attempt, not that of a
- * proxy or a portal on the way; what the shopper orders after that is another attempt with another key.
+ * An attempt has one Idempotency-Key for its whole life and is stored until an answer settles it. After a lost
+ * answer, a reload or a closed laptop the same request is sent again, and the shop answers it as it did the first
+ * time. Only a refusal by the shop itself (409, 422, ..) ends an attempt, not one by a proxy or portal in between; a
+ * later order is a new attempt with a new key.
  */
 import type { SalesComponents } from "../../common/api";
 import { isTemporary, type Problem, ProblemError } from "../../common/api/problem";
@@ -18,7 +18,7 @@ export interface Attempt {
   body: OrderBody;
 }
 
-/** Why an order that is on its way is not being sent right now. */
+/** Reason why an order in flight is waiting for its next attempt. */
 export type Delay = "offline" | "noAnswer" | "busy";
 
 export type Submission =
@@ -39,17 +39,17 @@ export type SubmissionEvent =
 
 const DELAYS_MS = [1_000, 2_000, 4_000, 8_000, 15_000];
 
-/** Whether a press of the order button counts now. */
+/** True when a press of the order button starts a new attempt. */
 export function mayPlace(state: Submission): boolean {
   return state.name !== "sending" && state.name !== "waiting";
 }
 
-/** The attempt whose answer is still to come: what must be kept. */
+/** The attempt that is still unanswered and must therefore be stored. */
 export function pending(state: Submission): Attempt | undefined {
   return state.name === "sending" || state.name === "waiting" ? state.attempt : undefined;
 }
 
-/** The next state; an event that does not concern the state changes nothing. */
+/** The next state; an event that does not apply to the state leaves it unchanged. */
 export function next(state: Submission, event: SubmissionEvent): Submission {
   switch (event.type) {
     case "placed-by-shopper":
@@ -93,12 +93,12 @@ function failed(
   };
 }
 
-/** Whether the shop, or what stands before it, asks for patience; another's 404 tells nothing of the shop. */
+/** True when the shop or its proxy is overloaded. A 404 of another server says nothing about the shop. */
 function isBusy(error: unknown): boolean {
   return error instanceof ProblemError && (error.isOurs || error.status >= 500);
 }
 
-/** The order with no more of each product than the refusal said is left; undefined when that is nothing. */
+/** The order reduced to the units that the refusal reports as available; undefined when there are none. */
 export function whatIsLeft(body: OrderBody, short: readonly ShortLine[]): OrderBody | undefined {
   const lines = body.lines.flatMap((line) => {
     const left = short.find((other) => other.sku === line.sku)?.available ?? line.quantity;
@@ -109,8 +109,9 @@ export function whatIsLeft(body: OrderBody, short: readonly ShortLine[]): OrderB
 }
 
 /**
- * Whether an order that was refused for these products' lack of stock is taken when it says that it waits: their
- * policies leave it to the order. A product that always waits was refused because too many wait for it.
+ * True when an order that was refused because these products are short is accepted as a backorder: their policies
+ * leave the choice to the order. A product that is always backordered was refused because its backorder limit is
+ * reached.
  */
 export function mayWait(policies: readonly (string | undefined)[]): boolean {
   return (
@@ -118,12 +119,12 @@ export function mayWait(policies: readonly (string | undefined)[]): boolean {
   );
 }
 
-/** The same order, to be delivered when there is stock. Undefined when just that was refused. */
+/** The same order as a backorder; undefined when the refused order was one already. */
 export function asBackorder(body: OrderBody): OrderBody | undefined {
   return body.on_shortage === "backorder" ? undefined : { ...body, on_shortage: "backorder" };
 }
 
-/** A kept attempt out of anything. */
+/** Parses a stored attempt from any value. */
 export function parseAttempt(found: unknown): Attempt | null {
   if (typeof found !== "object" || found === null) return null;
   const { key, body } = found as Partial<Attempt>;

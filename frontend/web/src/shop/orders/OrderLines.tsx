@@ -5,7 +5,7 @@ import type { Order } from "../checkout/submission";
 import { productQuery } from "../data";
 import { Doughnut } from "../products/Doughnut";
 
-/** What was ordered, and how much of each is there. */
+/** The ordered products, with the quantity that is reserved of each. */
 export function OrderLines({ order }: { order: Order }) {
   const { t } = useTranslation("shop");
   const format = useFormat();

@@ -19,7 +19,7 @@ import { noteStatus } from "./own-orders";
 import { type Progress, progressOf } from "./progress";
 import { Steps } from "./Steps";
 
-/** One order, from ordered to fulfilled; it keeps itself up to date. */
+/** One order, from ordered to fulfilled, updated live. */
 export function OrderPage({ id }: { id: string }) {
   const { t } = useTranslation("shop");
   const live = useLiveState();
@@ -48,7 +48,7 @@ export function OrderPage({ id }: { id: string }) {
   );
 }
 
-/** The end of the id: enough to tell one's own orders apart. */
+/** The end of the id, which is enough for shoppers to distinguish their orders. */
 export function shortNumber(id: string): string {
   return id.slice(-8).toUpperCase();
 }

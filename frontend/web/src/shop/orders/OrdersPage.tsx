@@ -26,7 +26,7 @@ const STAGES = {
   rejected: "rejected",
 } as const;
 
-/** Orders that this browser has placed. */
+/** The orders that were placed in this browser. */
 export function OrdersPage() {
   const { t } = useTranslation("shop");
   const format = useFormat();

@@ -1,7 +1,7 @@
 import { useTranslation } from "react-i18next";
 import type { Progress } from "./progress";
 
-/** Ordered, units set aside, complete: where the order stands on that way. */
+/** Progress of the order: ordered, units reserved, complete. */
 export function Steps({ progress }: { progress: Progress }) {
   const { t } = useTranslation("shop");
   if (progress.stage === "cancelled" || progress.stage === "rejected") return null;

@@ -1,11 +1,11 @@
-/** The shopper's orders, as this browser knows them: an order's id is what its shopper has of it. */
+/** The orders placed in this browser. There are no accounts, so a shopper finds an order only by its id. */
 import type { Order } from "../checkout/submission";
 import { Kept } from "../kept";
 
 export interface OwnOrder {
   id: string;
   placedAt: string;
-  /** As it was seen last: which orders are still worth watching. */
+  /** Last known status; it decides which orders are still watched. */
   status: Order["status"];
 }
 
@@ -20,7 +20,7 @@ export function parseOwnOrders(found: unknown): readonly OwnOrder[] {
     .slice(0, KEPT_MAX);
 }
 
-/** Newest first; one that is known already is brought up to date. */
+/** Adds an order at the front, or updates it if it is already known. */
 export function remember(orders: readonly OwnOrder[], order: Order): readonly OwnOrder[] {
   const own = { id: order.id, placedAt: order.created_at, status: order.status };
   if (orders.some((known) => known.id === own.id)) {
@@ -29,19 +29,19 @@ export function remember(orders: readonly OwnOrder[], order: Order): readonly Ow
   return [own, ...orders].slice(0, KEPT_MAX);
 }
 
-/** Orders that something can still happen to. */
+/** Ids of the orders that can still change. */
 export function waiting(orders: readonly OwnOrder[]): string[] {
   return orders.filter((order) => order.status === "backordered").map((order) => order.id);
 }
 
 export const keptOrders = new Kept<readonly OwnOrder[]>("jaego.shop.orders", parseOwnOrders);
 
-/** Keeps an order that this browser has placed. */
+/** Stores an order that was placed in this browser. */
 export function rememberOrder(order: Order): void {
   keptOrders.set(remember(keptOrders.fresh(), order));
 }
 
-/** Notes how an own order is now; others, opened by their address, are not kept. */
+/** Updates the status of a stored order. Other orders, opened by their URL, are not stored. */
 export function noteStatus(order: Order): void {
   const known = keptOrders.get().find((own) => own.id === order.id);
   if (known && known.status !== order.status) rememberOrder(order);

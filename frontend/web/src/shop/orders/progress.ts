@@ -1,4 +1,4 @@
-/** How far an order has come, out of its figures. */
+/** Progress of an order, computed from its lines. */
 import type { Order } from "../checkout/submission";
 
 export type Stage = "waiting" | "fulfilled" | "cancelled" | "rejected";
@@ -7,7 +7,7 @@ export interface Progress {
   stage: Stage;
   ordered: number;
   filled: number;
-  /** When the last of what is missing should be here; undefined when nobody knows. */
+  /** Expected arrival of the last missing units; undefined when it is unknown. */
   eta: string | undefined;
 }
 
@@ -16,7 +16,7 @@ export function progressOf(order: Order): Progress {
   const filled = order.lines.reduce((sum, line) => sum + line.filled, 0);
   const missing = order.lines.filter((line) => line.filled < line.quantity);
   const etas = missing.flatMap((line) => line.restock_eta ?? []);
-  // One line of which nobody knows makes the whole order one of which nobody knows.
+  // If the arrival of one line is unknown, it is unknown for the whole order.
   const isKnown = missing.length > 0 && etas.length === missing.length;
   return { stage: stageOf(order), ordered, filled, eta: isKnown ? etas.toSorted().at(-1) : undefined };
 }

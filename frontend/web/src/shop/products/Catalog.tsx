@@ -13,7 +13,7 @@ import { isOrderable, type Product } from "./availability";
 import { CardSkeleton, ProductCard } from "./ProductCard";
 
 const SKELETONS = ["a", "b", "c", "d", "e", "f", "g", "h"];
-/** "Back around 14:05" must not be said at 14:06. */
+/** Update interval of the texts with times: "Back around 14:05" must not be shown at 14:06. */
 const LOOK_AT_CLOCK_MS = 5_000;
 
 export function Catalog() {
@@ -50,7 +50,7 @@ export function Catalog() {
   );
 }
 
-/** Says aloud when a product sells out or is back: what a glance at the page would show. */
+/** Announces to screen readers when a product sells out or is back in stock. */
 function useAnnouncedStock(products: readonly Product[] | undefined): void {
   const { t } = useTranslation("shop");
   const before = useRef(new Map<string, boolean>());

@@ -1,7 +1,7 @@
 import { memo, useId } from "react";
 import { type Picture, pictureOf } from "./picture";
 
-/** The picture of a product. It says nothing that its name does not, so it is hidden from screen readers. */
+/** The picture of a product. It adds nothing to the name, so it is hidden from screen readers. */
 export const Doughnut = memo(function Doughnut({ sku }: { sku: string }) {
   const picture = pictureOf(sku);
   const clip = useId();
@@ -64,7 +64,7 @@ function Round({ picture, clip }: { picture: Picture; clip: string }) {
   );
 }
 
-/** A blob with a soft wavy edge: icing that ran a little. */
+/** A circle with a soft, wavy edge, like icing that has run a little. */
 function glazePath(radius: number): string {
   const points = Array.from({ length: 48 }, (_, step) => {
     const turn = (step / 48) * 2 * Math.PI;

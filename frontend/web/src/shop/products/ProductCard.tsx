@@ -17,7 +17,7 @@ export function ProductCard({ product, now }: { product: Product; now: Instant }
 
   const putIntoCart = () => {
     const before = keptCart.fresh();
-    // A service of the release before does not tell it.
+    // The previous release of the service does not return `max_per_order`.
     const most = Math.min(product.max_per_order ?? QUANTITY_MAX, QUANTITY_MAX);
     const after = add(before, product.sku, quantity, most);
     if (after === before) {
@@ -67,7 +67,7 @@ export function ProductCard({ product, now }: { product: Product; now: Instant }
   );
 }
 
-/** A card's place while the products are on their way; its parts are as large as a card's. */
+/** Placeholder for a card while the products load, with parts of the same size as a card's. */
 export function CardSkeleton() {
   return (
     <li className="card" aria-hidden="true">

@@ -3,7 +3,6 @@ import { type Instant, useFormat, utcTitle } from "../../common/format";
 import { Badge } from "../../common/ui/Badge";
 import { availability, type Product } from "./availability";
 
-/** What is there, in a few words. */
 export function StockBadge({ product, now }: { product: Product; now: Instant }) {
   const { t } = useTranslation("shop");
   const format = useFormat();
@@ -32,7 +31,7 @@ export function StockBadge({ product, now }: { product: Product; now: Instant })
   }
 }
 
-/** A second line that is always there, so that cards do not change their height. */
+/** A second line that is always rendered, so that cards keep their height. */
 export function StockDetail({ product, now }: { product: Product; now: Instant }) {
   const { t } = useTranslation("shop");
   const format = useFormat();

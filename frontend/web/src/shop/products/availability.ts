@@ -1,4 +1,4 @@
-/** What a card says about stock: no more than is known. */
+/** The availability shown on a card. It promises nothing that is not known. */
 import type { SalesComponents } from "../../common/api";
 import type { Instant } from "../../common/format";
 
@@ -7,11 +7,11 @@ export type Product = SalesComponents["schemas"]["Product"];
 export type Availability =
   | { kind: "inStock" }
   | { kind: "low"; left: number }
-  /** Sold before it is there; the time when it is known and not past. */
+  /** Sold as a backorder; `eta` only if it is known and not in the past. */
   | { kind: "backorder"; eta: string | undefined }
-  /** Nothing left, more is on its way. */
+  /** Sold out, with a restock expected at `eta`. */
   | { kind: "back"; eta: string }
-  /** The time has come, the goods have not. */
+  /** The expected time has passed, but the goods have not arrived. */
   | { kind: "soon" }
   | { kind: "soldOut" };
 
@@ -31,7 +31,7 @@ export function availability(product: Product, now: Instant): Availability {
   }
 }
 
-/** Whether it can be put into the cart. */
+/** True when the product can be added to the cart. */
 export function isOrderable(product: Product): boolean {
   return product.status !== "sold_out";
 }

@@ -1,4 +1,4 @@
-/** Drawn doughnuts: what one looks like follows from its SKU, so it looks the same everywhere and always. */
+/** Generated pictures of doughnuts. A picture depends only on the SKU, so it is the same everywhere. */
 
 export type Shape = "ring" | "filled" | "twist";
 
@@ -15,7 +15,7 @@ export interface Picture {
   dough: string;
   crust: string;
   glaze: string;
-  /** Thin lines of icing across, as a path; none for some. */
+  /** Thin lines of icing, as a path; some doughnuts have none. */
   drizzle: { path: string; colour: string } | undefined;
   sprinkles: readonly Sprinkle[];
 }
@@ -45,7 +45,7 @@ const TOPPINGS = [
 ] as const;
 const SHAPES: readonly Shape[] = ["ring", "ring", "ring", "filled", "twist"];
 
-/** Centre, and the ring that toppings lie on. */
+/** Centre, and the areas in which toppings are placed, as radii. */
 const CENTRE = 100;
 const RING = { from: 34, to: 62 };
 const DISC = { from: 0, to: 56 };
@@ -62,7 +62,7 @@ export function pictureOf(sku: string): Picture {
   const amount = shape === "twist" ? 0 : 8 + Math.floor(random() * 22);
   const area = shape === "ring" ? RING : DISC;
   const sprinkles = Array.from({ length: amount }, (_, number) => {
-    // Spread by the golden angle: no heaps, no holes.
+    // Steps of the golden angle spread the sprinkles evenly.
     const turn = number * 2.399963 + random() * 0.4;
     const radius = area.from + (area.to - area.from) * Math.sqrt((number + 0.5) / amount);
     return {
@@ -89,10 +89,10 @@ function rounded(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** Where the hash begins: chosen so that the doughnuts of the demo look like their names. */
+/** Initial hash value, chosen so that the doughnuts of the demo match their names. */
 const SEED = 0xe5e9a;
 
-/** Numbers from 0 to 1 that follow from a text (FNV-1a, then mulberry32). */
+/** A pseudorandom generator of numbers from 0 to 1, seeded with a text (FNV-1a, then mulberry32). */
 function generator(text: string): () => number {
   let state = SEED;
   for (const character of text) state = Math.imul(state ^ (character.codePointAt(0) ?? 0), 0x01000193);

@@ -7,7 +7,7 @@ import { Groups } from "./Groups";
 import { JobProgress } from "./JobProgress";
 import { Letters } from "./Letters";
 
-/** Messages that need a person: what they died of, what is in them, and how to send them back or give them up. */
+/** Dead letters: their cause, their content, and the actions to redrive or discard them. */
 export function DeadLetters() {
   const { t } = useTranslation("console");
   const { search, set } = useFilters();

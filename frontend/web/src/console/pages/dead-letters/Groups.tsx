@@ -10,7 +10,7 @@ import { To } from "../../ui/To";
 import { useWords } from "../../words";
 import { DiscardGroup, Redrive } from "./LetterActions";
 
-/** Letters by what they died of. */
+/** Dead letters grouped by cause. */
 export function Groups({ service }: { service: Service }) {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -42,7 +42,7 @@ export function Groups({ service }: { service: Service }) {
       id: "cause",
       title: t("field.cause"),
       kind: "wrap",
-      // As the letter that died last told it: the status and the factory are the whole group's.
+      // The error is that of the newest message; the status and the factory apply to the whole group.
       cell: (group) => (
         <>
           <span lang="en">{group.newest.error}</span>

@@ -15,7 +15,7 @@ import { Facts } from "../../ui/parts";
 
 const POLL_MS = 1_000;
 
-/** How far a redrive is, and what really became of its letters. */
+/** Progress of a redrive, and the actual result of its messages. */
 export function JobProgress({ service, id, onClose }: { service: Service; id: string; onClose(): void }) {
   const { t } = useTranslation("console");
   const { t: common } = useTranslation();

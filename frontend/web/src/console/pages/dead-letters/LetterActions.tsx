@@ -8,7 +8,7 @@ import { Action } from "../../ui/Action";
 import { useFilters } from "../../ui/To";
 
 const RATE_DEFAULT = "50";
-/** Letters that are discarded at once. */
+/** Maximum number of messages discarded in one action. */
 const DISCARDED_MAX = 1_000;
 const TOUCHES = [
   KEYS.deadLetters,
@@ -26,7 +26,7 @@ interface RedriveProps {
   queue: string;
 }
 
-/** Sends letters back to their queue; what becomes of them is shown by the job that answers. */
+/** Returns messages to their queue. The redrive job reports their results. */
 export function Redrive({ service, wanted, count, queue }: RedriveProps) {
   const { t } = useTranslation("console");
   const { search, set } = useFilters();
@@ -89,7 +89,7 @@ export function DiscardLetter({ service, letter }: { service: Service; letter: D
   );
 }
 
-/** Discards the waiting letters of a group, a thousand at a time. */
+/** Discards the waiting messages of a group, at most a thousand at a time. */
 export function DiscardGroup({ service, group }: { service: Service; group: DeadLetterGroup }) {
   const { t } = useTranslation("console");
   const count = Math.min(group.count, DISCARDED_MAX);
@@ -103,7 +103,7 @@ export function DiscardGroup({ service, group }: { service: Service; group: Dead
       needsReason
       run={async (reason) => {
         const ids = await waitingIds(service, group.group);
-        // Somebody else was quicker: nothing waits any more.
+        // Empty when someone else has already dealt with all of them.
         if (ids.length > 0) await discard(service, ids, reason);
       }}
       done={t("deadLetters.discarded")}

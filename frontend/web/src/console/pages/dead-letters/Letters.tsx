@@ -27,7 +27,7 @@ interface LettersProps {
   status: string | undefined;
 }
 
-/** Single letters of one service, newest first. */
+/** Dead letters of one service, newest first. */
 export function Letters({ service, group, status: given }: LettersProps) {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -113,7 +113,7 @@ export function Letters({ service, group, status: given }: LettersProps) {
   );
 }
 
-/** Headers and the whole body, asked for when they are wanted. */
+/** Headers and the whole body, loaded on demand. */
 function Content({ service, letter }: { service: Service; letter: DeadLetter }) {
   const { t } = useTranslation("console");
   const { t: common } = useTranslation();

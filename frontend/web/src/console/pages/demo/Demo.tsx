@@ -10,7 +10,7 @@ import { Patience } from "./Patience";
 import { SimulatorHistory } from "./SimulatorHistory";
 import { Surge } from "./Surge";
 
-/** Trouble on purpose, in the local stack only: so that one sees what the system is for. */
+/** Fault injection, in the local stack only, to show how the system recovers. */
 export function Demo() {
   const { t } = useTranslation("console");
   const settings = useSettings();

@@ -25,7 +25,7 @@ const FAULTS = ["demo", "faults"];
 const LOOK_AGAIN_MS = 3_000;
 const DROPS = ["", "before_accepting", "after_accepting"] as const;
 
-/** What goes wrong at the factory from now on. */
+/** Sets the faults of the simulated factory. */
 export function FaultsForm() {
   const faults = useQuery({
     queryKey: FAULTS,
@@ -62,7 +62,7 @@ function Form({ faults }: { faults: Faults }) {
     event.preventDefault();
     if (troubles.length === 0) change.mutate(faultsOfForm(form, faults));
   };
-  // How callbacks find their way in the local stack is no fault: it stays.
+  // The callback route of the local stack is not a fault, so it is kept.
   const preset = (name: Preset) => change.mutate(faultsOfForm(formOfFaults(PRESETS[name]), faults));
   const goodDay = () =>
     change.mutate(faults.callback_via == null ? null : faultsOfForm(formOfFaults({}), faults));

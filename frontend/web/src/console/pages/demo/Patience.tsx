@@ -10,10 +10,10 @@ import { type Factory, useFactories } from "../../api";
 import { KEYS } from "../../logic/events";
 import { factoryOfForm, formOfFactory } from "../../logic/factory";
 
-/** Two more tries, then a dead letter: nobody who tries it out waits for hours. */
+/** Two retries, then a dead letter, so that a demo does not take hours. */
 const IMPATIENT_S = [1, 2];
 
-/** For how long a factory that fails is asked again: the usual schedule takes hours. */
+/** Switches each factory between its usual retry schedule, which takes hours, and a short one. */
 export function Patience() {
   const { t } = useTranslation("console");
   const factories = useFactories();

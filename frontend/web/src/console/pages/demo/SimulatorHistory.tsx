@@ -9,7 +9,7 @@ import { Time } from "../../../common/ui/Time";
 import { toast } from "../../../common/ui/Toast";
 import { Json, Section } from "../../ui/parts";
 
-/** What the simulator was asked for. */
+/** A request that the simulator has received. */
 interface Received {
   index: number;
   at: string;
@@ -19,7 +19,7 @@ interface Received {
   stage: number;
 }
 
-/** What it told back. */
+/** A callback that it has sent. */
 interface Sent {
   index: number;
   request_index: number;
@@ -31,7 +31,7 @@ interface Sent {
 }
 
 const LOOK_AGAIN_MS = 2_000;
-/** Stages of the known factory. */
+/** Number of production stages of the simulated factory. */
 const STAGES = 4;
 const SHOWN_MAX = 20;
 
@@ -44,7 +44,7 @@ function useHistory<Entry>(path: string) {
   });
 }
 
-/** The factory's side of the story. */
+/** Requests and callbacks as the simulated factory saw them. */
 export function SimulatorHistory() {
   const { t } = useTranslation("console");
   return (

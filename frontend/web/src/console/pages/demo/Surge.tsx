@@ -13,13 +13,13 @@ import { type Answer, runSurge, type Tally } from "../../logic/surge";
 import { Facts } from "../../ui/parts";
 
 const COUNT_MAX = 10_000;
-/** A browser keeps six connections to one server without HTTP/2, and one of them carries the live events. */
+/** Without HTTP/2 a browser opens six connections to one server, and the live events use one of them. */
 const AT_ONCE = 5;
-/** The counters are drawn so often: more would be slower than the orders. */
+/** Interval of redrawing the counters; a redraw per order would be slower than the orders. */
 const DRAW_MS = 100;
 const ANSWERS: readonly Answer[] = ["confirmed", "backordered", "rejected", "overloaded", "failed"];
 
-/** Many shoppers at once, made by this page. */
+/** Simulates many shoppers at once. */
 export function Surge() {
   const { t } = useTranslation("console");
   const [sku, setSku] = useState("");

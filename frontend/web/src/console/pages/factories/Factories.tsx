@@ -15,7 +15,7 @@ import { PagedTable } from "../../ui/PagedTable";
 import { PageHead, Section, Status } from "../../ui/parts";
 import { To } from "../../ui/To";
 
-/** Who makes things: breakers and lead times at a glance. */
+/** Factories with their circuit breakers and lead times. */
 export function Factories() {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -95,7 +95,7 @@ export function Breaker({ state }: { state: string }) {
   );
 }
 
-/** A new factory begins with its id: the rest is filled in on its own page. */
+/** Asks only for the id of a new factory; its settings are filled in on its own page. */
 function Add() {
   const { t } = useTranslation("console");
   const [id, setId] = useState("");

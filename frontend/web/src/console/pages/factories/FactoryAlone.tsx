@@ -20,7 +20,7 @@ import { Breaker } from "./Factories";
 import { FactoryEditor } from "./FactoryEditor";
 import { LeadTimeChart } from "./LeadTimeChart";
 
-/** One factory; one that is not there yet can be added here. */
+/** One factory. An id that does not exist yet opens the form to add it. */
 export function FactoryAlone() {
   const { t } = useTranslation("console");
   const { id = "" } = useParams({ strict: false }) as { id?: string };

@@ -14,7 +14,7 @@ interface Base {
   etag: string | null;
 }
 
-/** Settings of a factory. A change by somebody else in the meantime is refused by the service, and shown before. */
+/** Settings of a factory. A concurrent change is shown here; saving over it is refused by the service. */
 export function FactoryEditor({
   id,
   form: current,

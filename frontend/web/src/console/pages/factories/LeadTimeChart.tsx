@@ -11,7 +11,7 @@ import { KEYS } from "../../logic/events";
 import { waitsOf } from "../../logic/lead-times";
 import { Chart, type ChartSeries } from "../../ui/Chart";
 
-/** How long the last requests took from decision to goods, beside the measured and the configured lead time. */
+/** Times from decision to delivery of the last requests, with the measured and the configured lead time. */
 export function LeadTimeChart({ factory }: { factory: Factory }) {
   const { t } = useTranslation("console");
   const format = useFormat();

@@ -18,7 +18,7 @@ import type { Count } from "../../logic/paging";
 import { CountText } from "../../ui/parts";
 import { type ConsolePath, type Search, To } from "../../ui/To";
 
-/** A refusal older than this has been seen by somebody. */
+/** Older refusals are assumed to have been seen. */
 const REFUSED_WITHIN_MS = 24 * 3600_000;
 
 function useRefusedCount() {
@@ -36,7 +36,7 @@ function useRefusedCount() {
   });
 }
 
-/** What needs a person, with how much of it there is and where to put it right. */
+/** Counts of everything that needs attention, with links to the pages where it is resolved. */
 export function Attention() {
   const { t } = useTranslation("console");
   const overdue = useRequestCount({ overdue: true }, "overdue");

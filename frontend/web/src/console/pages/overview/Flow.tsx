@@ -23,7 +23,7 @@ const shown = (...counts: (Count | undefined)[]) => {
   return `${known.reduce((sum, count) => sum + count.value, 0)}${known.some((count) => count.more) ? "+" : ""}`;
 };
 
-/** What flows now, from the shopper's click to the goods on the shelf. */
+/** The current flow, from the shopper's order to the goods in stock. */
 export function Flow() {
   const { t } = useTranslation("console");
   const stations = useStations();
@@ -125,7 +125,7 @@ function useStations(): Station[] {
   const waits = {
     loading: ["…"],
     none: [t("flow.none")],
-    // The oldest is on a page that was not asked for: nothing is said rather than something wrong.
+    // The oldest may be on a page that was not fetched, so its age is left out.
     hidden: [],
   };
   const broken = factories.data?.items.filter((factory) => factory.breaker.state !== "closed") ?? [];

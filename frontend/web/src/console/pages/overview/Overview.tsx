@@ -11,10 +11,10 @@ import { useWords } from "../../words";
 import { Attention } from "./Attention";
 import { Flow } from "./Flow";
 
-/** The newest events that are shown. */
+/** Number of recent events shown. */
 const SHOWN_MAX = 12;
 
-/** The first page: what flows, what needs a person, what has just happened. */
+/** The start page: the flow, everything that needs attention, and recent events. */
 export function Overview() {
   const { t } = useTranslation("console");
   const settings = useSettings();

@@ -13,7 +13,7 @@ import { useWords } from "../../words";
 type Reason = SalesComponents["schemas"]["AdjustmentReason"];
 const REASONS: readonly Reason[] = ["cycle_count", "damage", "return", "correction"];
 
-/** Changes on hand by counting, damage, returns or corrections. */
+/** Adjusts on hand after a count, damage, a return or a correction. */
 export function Adjust({ stock }: { stock: Stock }) {
   const { t } = useTranslation("console");
   const format = useFormat();

@@ -10,7 +10,7 @@ import { KEYS } from "../../logic/events";
 import { type Figures, type Policy, stanceOf } from "../../logic/policy";
 import { Status } from "../../ui/parts";
 
-/** The service's own decision: inputs, formula and answer of this moment. */
+/** The service's current decision, with its inputs and formula. */
 export function useDecision(sku: string) {
   const refetchInterval = useLiveInterval();
   return useQuery({
@@ -49,7 +49,7 @@ export function Decision({ sku }: { sku: string }) {
   );
 }
 
-/** What a policy says of figures, in sentences. The policy must have no faults. */
+/** Explains in sentences what a policy does with given figures. The policy must be valid. */
 export function Explained({
   figures,
   policy,

@@ -28,7 +28,7 @@ const CAUSES: readonly Cause[] = [
 ];
 const OF_ORDERS: readonly string[] = ["sale", "backorder_fill", "cancellation"];
 
-/** Every change of on hand, newest first, and the whole of it as a table to take away. */
+/** Every change of on hand, newest first, with the whole ledger as a CSV download. */
 export function Ledger({ sku }: { sku: string }) {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -97,7 +97,7 @@ export function Ledger({ sku }: { sku: string }) {
   );
 }
 
-/** The whole ledger as a file. A plain link would get JSON: the form of the answer is asked for in a header. */
+/** Downloads the whole ledger. A plain link would return JSON, because the format is chosen by a header. */
 function useCsv(sku: string) {
   return useMutation({
     mutationFn: async () => {

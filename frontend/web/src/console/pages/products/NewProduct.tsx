@@ -21,7 +21,7 @@ const FIRST_POLICY: PolicyForm = {
 };
 const EMPTY = { sku: "", name: "", price: "", factory_id: "" };
 
-/** An installation has one currency: that of the products that are there. */
+/** An installation has one currency: that of the existing products. */
 function useCurrency(): string {
   const products = useQuery({
     queryKey: [...KEYS.stock, "currency"],
@@ -31,7 +31,6 @@ function useCurrency(): string {
   return products.data?.items[0]?.price.currency ?? "KRW";
 }
 
-/** Adds a product with nothing on hand. */
 export function NewProduct() {
   const { t } = useTranslation("console");
   const [fields, setFields] = useState(EMPTY);

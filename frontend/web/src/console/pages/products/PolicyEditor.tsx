@@ -36,7 +36,7 @@ interface Base {
 
 const formOf = (stock: Stock) => formOfPolicy(stock.policy, stock.max_per_order);
 
-/** Changes when and how much is ordered, and says as one types what that would do now. */
+/** Edits the replenishment policy and previews its current effect while typing. */
 export function PolicyEditor({ stock, etag, isOperator }: Base & { isOperator: boolean }) {
   const { t } = useTranslation("console");
   const [base, setBase] = useState<Base>({ stock, etag });
@@ -47,7 +47,7 @@ export function PolicyEditor({ stock, etag, isOperator }: Base & { isOperator: b
   };
   const isChanged = JSON.stringify(form) !== JSON.stringify(formOf(base.stock));
   const isOld = base.etag !== etag;
-  // Nobody types: what somebody else has set is shown at once.
+  // Without unsaved edits, a change made by someone else is shown at once.
   if (isOld && !isChanged) take({ stock, etag });
   return (
     <div className="stack">
@@ -66,7 +66,7 @@ export function PolicyEditor({ stock, etag, isOperator }: Base & { isOperator: b
             base={base}
             form={form}
             isDisabled={!isChanged}
-            // Nothing is unsaved now: the new version is taken when it is read again.
+            // After saving there are no unsaved edits, so the new version is adopted at the next refetch.
             onSaved={() => {
               const saved = { policy: policyOfForm(form), max_per_order: perOrderOfForm(form) };
               setBase({ ...base, stock: { ...base.stock, ...saved } });

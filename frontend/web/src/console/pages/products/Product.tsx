@@ -21,7 +21,7 @@ import { PolicyEditor } from "./PolicyEditor";
 import { Snooze } from "./Snooze";
 import { StockChart } from "./StockChart";
 
-/** One product: its counters, why more is ordered or not, its settings, its ledger. */
+/** One product: counters, replenishment decision, settings and ledger. */
 export function Product() {
   const { sku = "" } = useParams({ strict: false }) as { sku?: string };
   const refetchInterval = useLiveInterval();

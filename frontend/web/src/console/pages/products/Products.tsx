@@ -13,7 +13,6 @@ import { PageHead, Status } from "../../ui/parts";
 import { To } from "../../ui/To";
 import { NewProduct } from "./NewProduct";
 
-/** All products with their counters. */
 export function Products() {
   const { t } = useTranslation("console");
   const format = useFormat();

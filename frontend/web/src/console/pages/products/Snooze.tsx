@@ -4,7 +4,7 @@ import { ok, sales } from "../../../common/api";
 import { KEYS } from "../../logic/events";
 import { Action } from "../../ui/Action";
 
-/** A local time as an input of a browser wants it: without a zone. */
+/** Local time in the format of a `datetime-local` input: without a time zone. */
 export function localInput(at: Date): string {
   const local = new Date(at.getTime() - at.getTimezoneOffset() * 60_000);
   return local.toISOString().slice(0, 16);
@@ -12,7 +12,7 @@ export function localInput(at: Date): string {
 
 const tomorrow = () => localInput(new Date(Date.now() + 24 * 3600_000));
 
-/** Nothing is ordered by itself until a time. */
+/** Pauses automatic replenishment until a given time. */
 export function Snooze({ sku }: { sku: string }) {
   const { t } = useTranslation("console");
   const [until, setUntil] = useState(tomorrow);

@@ -11,10 +11,10 @@ import { KEYS } from "../../logic/events";
 import { historyOf } from "../../logic/history";
 import { Chart, type ChartSeries } from "../../ui/Chart";
 
-/** So many ledger entries are drawn: a few pages of 200. */
+/** Pages of 200 ledger entries that the chart covers. */
 const PAGES_MAX = 5;
 
-/** On hand and position over time, with the two levels of the policy. */
+/** On hand and position over time, with the policy's reorder point and order-up-to level. */
 export function StockChart({ stock }: { stock: Stock }) {
   const { t } = useTranslation("console");
   const format = useFormat();

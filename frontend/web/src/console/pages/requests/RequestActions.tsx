@@ -7,7 +7,7 @@ import { Action } from "../../ui/Action";
 const ENDED: readonly string[] = ["received", "refused", "cancelled"];
 const WITHDRAWABLE: readonly string[] = ["requested", "retrying", "dead_lettered"];
 
-/** Whether a request can be sent again: the service's own rule. */
+/** True when a request can be sent again; the same rule as in the service. */
 export function isRetryable(request: ProductionRequest): boolean {
   return (
     ["retrying", "dead_lettered"].includes(request.status) ||
@@ -15,7 +15,6 @@ export function isRetryable(request: ProductionRequest): boolean {
   );
 }
 
-/** What an operator can do about a request. */
 export function RequestActions({ request }: { request: ProductionRequest }) {
   const { t } = useTranslation("console");
   const { sku, quantity, received } = request;

@@ -21,7 +21,7 @@ import { NextAttempt } from "./Requests";
 export type RequestWithAttempts = ProductionComponents["schemas"]["ProductionRequestAlone"];
 type Attempt = ProductionComponents["schemas"]["ProductionAttempt"];
 
-/** One production request with every call to the factory, and what can be done about it. */
+/** One production request with every call to the factory, and the operator's actions. */
 export function RequestAlone() {
   const { t } = useTranslation("console");
   const { id = "" } = useParams({ strict: false }) as { id?: string };

@@ -24,7 +24,6 @@ const STATUSES: readonly ProductionStatus[] = [
   "cancelled",
 ];
 
-/** What factories were asked for. */
 export function Requests() {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -133,7 +132,7 @@ export function Requests() {
   );
 }
 
-/** When the factory is called next, and what is in the way. */
+/** Time of the next call to the factory, and the reason if it is held back. */
 export function NextAttempt({ request }: { request: ProductionRequest }) {
   const words = useWords();
   return (

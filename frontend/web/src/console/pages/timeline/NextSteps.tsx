@@ -7,7 +7,7 @@ import type { Next } from "../../logic/timeline";
 import { To, type ToProps } from "../../ui/To";
 import { useWords } from "../../words";
 
-/** What happens next, and when. */
+/** Upcoming steps with their times. */
 export function NextSteps({ next }: { next: readonly Next[] }) {
   const { t } = useTranslation("console");
   const format = useFormat();
@@ -44,7 +44,7 @@ export function NextSteps({ next }: { next: readonly Next[] }) {
   );
 }
 
-/** Where a person can do something about it. */
+/** The page on which an operator can act on a step. */
 function placeOf(next: Next): Omit<ToProps, "children"> | undefined {
   const { type, id } = next.subject;
   if (type === "production_request") return { to: "/requests/$id", params: { id } };

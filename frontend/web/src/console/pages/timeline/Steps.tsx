@@ -7,7 +7,7 @@ import { Json, ShortId } from "../../ui/parts";
 import { To } from "../../ui/To";
 import { useWords } from "../../words";
 
-/** Pauses shorter than this are not worth a line. */
+/** Shorter pauses are not shown. */
 const PAUSE_MS_MIN = 100;
 
 const BAD = ["rejected", "refused", "dead_lettered", "stalled", "overdue"];
@@ -21,7 +21,7 @@ function toneOf(step: ChainStep): Tone {
   return GOOD.includes(what) ? "good" : "neutral";
 }
 
-/** The steps in time order, with how long each took and how long nothing happened. */
+/** The steps in order of time, with their durations and the pauses between them. */
 export function Steps({ steps }: { steps: readonly ChainStep[] }) {
   const { t } = useTranslation("console");
   const format = useFormat();

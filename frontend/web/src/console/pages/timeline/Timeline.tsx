@@ -14,7 +14,7 @@ import { NextSteps } from "./NextSteps";
 import { Steps } from "./Steps";
 import { type About, useChain } from "./useChain";
 
-/** The whole chain of one order or request across the three services, and what happens next. */
+/** The whole chain of one order or request across the three services, with the upcoming steps. */
 export function Timeline() {
   const { t } = useTranslation("console");
   const { search } = useFilters();
@@ -110,7 +110,7 @@ function Chain({ about }: { about: About }) {
   );
 }
 
-/** Orders that are shown as links; a surge makes thousands wait for one request. */
+/** Maximum number of linked orders; in a surge thousands may wait for one request. */
 const RELATED_MAX = 10;
 
 function Related({ orders, requests }: { orders: string[]; requests: string[] }) {

@@ -16,18 +16,18 @@ import {
 export type About = { order: string } | { request: string };
 
 interface Told {
-  /** Undefined until the first part has come. */
+  /** Undefined until the first part has loaded. */
   chain: Chain | undefined;
   orders: string[];
-  /** Those that were asked about. */
+  /** The requests that were queried. */
   requests: string[];
-  /** Parts that could not be had: the others are shown all the same. */
+  /** Parts that failed to load; the others are shown nevertheless. */
   errors: { service: Service; error: Error }[];
   isPending: boolean;
   retry(): void;
 }
 
-/** Asks sales first, which knows an order's requests, then the other two at the same time. */
+/** Queries sales-service first, which knows an order's requests, then the other two in parallel. */
 export function useChain(about: About): Told {
   const refetchInterval = useLiveInterval();
   const own = useQuery({
@@ -80,7 +80,7 @@ export function useChain(about: About): Told {
   };
 }
 
-/** The answers to several questions: one after the other, they come out of one bounded pool of the service. */
+/** Runs the queries one after the other: they share one bounded connection pool of the service. */
 async function inTurn(
   questions: readonly string[],
   ask: (question: string) => Promise<Timeline>,
