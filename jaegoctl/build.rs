@@ -1,4 +1,4 @@
-//! Migrations are built in from the services' folders: a new one must be seen.
+//! Migrations are compiled in from the services' folders, so a new file must trigger a rebuild.
 
 fn main() {
     for service in ["sales", "production", "restock"] {

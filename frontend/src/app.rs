@@ -17,16 +17,15 @@ use crate::session::attempts::Attempts;
 use crate::settings::Settings;
 use crate::site::{NOT_BUILT, Site};
 
-/// What the program is called.
 pub const PROGRAM: Program =
     Program { name: "frontend", env_prefix: "JAEGO_FRONTEND", defaults: include_str!("../config/default.toml") };
 
-/// Starts the program with the pages that it was built with, on the runtime that it is called on.
+/// Starts the program on the current runtime, with the pages that it was built with.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     start_with(settings, Site::embedded()).await
 }
 
-/// Starts it with these pages.
+/// Starts the program with the given pages.
 #[expect(clippy::unused_async, reason = "starting listeners needs their runtime")]
 pub async fn start_with(settings: Settings, site: Site) -> anyhow::Result<Running> {
     let basics = &settings.basics;
@@ -42,7 +41,7 @@ pub async fn start_with(settings: Settings, site: Site) -> anyhow::Result<Runnin
     let loops = process.loops("live events");
     let hub = Hub::new(settings.live.clients_max);
     loops.spawn("live events", {
-        // Streams have no end of their own, and the doors would wait for it.
+        // Streams do not end by themselves, and the listeners would wait for them.
         let (run, stop) = (hub.clone().run(process.closing()), loops.stop());
         async move {
             run.await;

@@ -2,13 +2,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`site`] | the web application's files: embedded in their compressed forms, too, and who may have which |
-//! | [`forward`] | the one table of routes that are handed on to services, and how |
-//! | [`session`] | who has signed in: a sealed cookie, no memory |
-//! | [`live`] | events from the broker to browsers; a slow browser slows nobody |
-//! | `http` | the routes, and what every answer carries |
+//! | [`site`] | the web application's files with their compressed forms, and which of them the shop may serve |
+//! | [`forward`] | the one table of routes that are forwarded to services, and the forwarding |
+//! | [`session`] | sessions: a sealed cookie, no state in memory |
+//! | [`live`] | events from the broker to browsers; a slow browser delays no other |
+//! | `http` | routes and middleware |
 //!
-//! It keeps nothing: any replica answers any request.
+//! The program stores nothing: any replica answers any request.
 
 pub mod app;
 pub mod forward;

@@ -7,28 +7,20 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-/// Fewest bytes of `session.key`.
+/// Minimum bytes of `session.key`.
 const KEY_BYTES_MIN: usize = 64;
 
-/// All settings.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// What every program has.
     #[serde(flatten)]
     pub basics: Basics,
-    /// Where the services are.
     pub services: Services,
-    /// The console.
     pub console: Console,
-    /// Sessions of operators.
     pub session: Session,
-    /// Live events.
     pub live: Live,
-    /// What is there for trying Jaego out.
     pub demo: Demo,
 }
 
-/// Where the services are, and how long they are waited for.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Services {
     /// Listener `public` of sales-service.
@@ -39,51 +31,47 @@ pub struct Services {
     pub production_url: String,
     /// Listener `api` of restock-service.
     pub restock_url: String,
-    /// Longest wait for an answer, milliseconds.
+    /// Maximum wait for an answer, milliseconds.
     pub timeout_ms: u64,
-    /// Requests to one service on their way at once.
+    /// Maximum requests in flight to one service.
     pub in_flight_max: usize,
 }
 
-/// The console.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Console {
-    /// Whether it is there at all.
     pub enabled: bool,
 }
 
-/// Sessions of operators.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Session {
-    /// What cookies are sealed with.
+    /// Key that seals the cookies.
     pub key: SecretString,
-    /// A session ends after so many seconds.
+    /// Lifetime of a session, seconds.
     pub ttl_s: u32,
-    /// Whether browsers may send the cookie over https only.
+    /// Restricts the cookie to https.
     pub secure: bool,
-    /// Wrong tokens from one address within a minute.
+    /// Maximum wrong tokens per address and minute.
     pub attempts_per_minute_max: u32,
 }
 
-/// Live events.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Live {
-    /// Browsers that may follow them at once.
+    /// Maximum browsers that follow live events, for the shop and the console separately.
     pub clients_max: usize,
 }
 
-/// What is there for trying Jaego out.
+/// Settings for trying Jaego out.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Demo {
-    /// The factory simulator; empty: none.
+    /// URL of the factory simulator; empty: none.
     pub factory_url: String,
 }
 
 impl Session {
-    /// The key's bytes, when it is one.
+    /// The key as bytes; None if it is not a valid key.
     pub(crate) fn key_bytes(&self) -> Option<Vec<u8>> {
         let text = self.key.expose_secret().trim();
-        // Hexadecimal digits are base64, too; whoever has written them means hexadecimal.
+        // Hexadecimal digits are also valid base64; a text of them is meant as hexadecimal.
         let bytes = hex::decode(text).or_else(|_| STANDARD.decode(text)).or_else(|_| URL_SAFE.decode(text));
         bytes.ok().filter(|bytes| bytes.len() >= KEY_BYTES_MIN)
     }

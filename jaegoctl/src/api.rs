@@ -1,4 +1,4 @@
-//! One service's HTTP API, as the operator.
+//! Client of one service's HTTP API, with an operator's token.
 
 use std::time::Duration;
 
@@ -14,88 +14,84 @@ use crate::{
     service::Service,
 };
 
-/// Most items that a service answers at once.
+/// Largest page that a service returns.
 const PAGE_MAX: usize = 200;
-/// How much of an answer that is no problem document is shown.
+/// Maximum characters shown of an error response that is not a problem document.
 const SHOWN_CHARS_MAX: usize = 300;
 
-/// A service's API.
 pub(crate) struct Api {
     service: Service,
     http: Http,
 }
 
-/// A success.
+/// A successful response.
 pub(crate) struct Answer {
-    /// Null when it is empty.
+    /// Null when the response is empty.
     pub(crate) body: Value,
-    /// `ETag`.
+    /// The `ETag` header.
     pub(crate) version: Option<String>,
-    /// The first answer to this idempotency key, given again.
+    /// True when the service replayed its first response to this idempotency key.
     pub(crate) replayed: bool,
 }
 
-/// Items of a list.
 pub(crate) struct Listed {
     pub(crate) items: Vec<Value>,
-    /// The list goes on.
+    /// True when the list goes on after these items.
     pub(crate) more: bool,
 }
 
 impl Api {
-    /// The API below `base`.
     pub(crate) fn new(service: Service, base: Url, token: SecretString, timeout: Duration) -> Result<Self> {
         let hint = format!(
-            "Is it running, and is this its `api` port? {} or {} says where it is.",
+            "Is it running, and is this its `api` port? Its URL is set by {} or {}.",
             service.url_variable(),
             service.url_flag()
         );
         Ok(Self { service, http: Http::new(service.name(), hint, base, Login::Bearer(token), timeout)? })
     }
 
-    /// Which service it is of.
     pub(crate) fn service(&self) -> Service {
         self.service
     }
 
-    /// Where it is, for people: without user and password.
+    /// Base URL without user and password, for display.
     pub(crate) fn source(&self) -> String {
         self.http.source()
     }
 
-    /// The same for programs.
+    /// The source for `--json` documents.
     pub(crate) fn source_document(&self) -> Value {
         json!({"service": self.service.name(), "url": self.source()})
     }
 
-    /// GET `path`, which begins with `/`.
+    /// `path` begins with `/`.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
         Ok(self.send(Ask { query, ..Ask::new(Method::GET, path) }).await?.body)
     }
 
-    /// GET with the version, for a change that is based on it.
+    /// GET with the resource's `ETag`, for a conditional update.
     pub(crate) async fn get_version(&self, path: &str) -> Result<Answer> {
         self.send(Ask::new(Method::GET, path)).await
     }
 
-    /// POST; `body` may be null for none.
+    /// A null `body` is not sent.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         Ok(self.send(Ask { body: Some(body), ..Ask::new(Method::POST, path) }).await?.body)
     }
 
-    /// POST under an idempotency key: the same again changes nothing.
+    /// POST with an idempotency key: a repeat with the same key changes nothing.
     pub(crate) async fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Answer> {
         let headers = [("Idempotency-Key", key)];
         self.send(Ask { headers: &headers, body: Some(body), ..Ask::new(Method::POST, path) }).await
     }
 
-    /// PUT, only over the version that it is based on.
+    /// PUT, conditional on `version` when there is one.
     pub(crate) async fn put(&self, path: &str, body: &Value, version: Option<&str>) -> Result<Answer> {
         let headers: Vec<(&str, &str)> = version.map(|version| ("If-Match", version)).into_iter().collect();
         self.send(Ask { headers: &headers, body: Some(body), ..Ask::new(Method::PUT, path) }).await
     }
 
-    /// A list, page after page, up to `limit` items.
+    /// Fetches pages until `limit` items or the end of the list.
     pub(crate) async fn list(&self, path: &str, query: &[(&str, &str)], limit: usize) -> Result<Listed> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
@@ -111,7 +107,7 @@ impl Api {
             let is_empty = found.is_empty();
             items.extend(found);
             cursor = page["next_cursor"].as_str().map(ToOwned::to_owned);
-            // A page without items that leads on would never end.
+            // A cursor on an empty page would make this loop endless.
             if cursor.is_none() || is_empty || items.len() >= limit {
                 items.truncate(limit);
                 return Ok(Listed { items, more: cursor.is_some() && !is_empty });
@@ -130,7 +126,7 @@ impl Api {
     }
 }
 
-/// What an answer other than success says: RFC 9457, or whatever a proxy in between wrote.
+/// The failure for an unsuccessful response: an RFC 9457 problem, or whatever a proxy in between wrote.
 pub(crate) fn refusal(http: &Http, exchange: &Exchange) -> Failure {
     let status = exchange.status;
     let exit = if status.is_server_error() { Exit::NoAnswer } else { Exit::Refused };
@@ -155,13 +151,13 @@ pub(crate) fn refusal(http: &Http, exchange: &Exchange) -> Failure {
     Failure::new(exit, message).with_status(status.as_u16())
 }
 
-/// What an operator can do about a status, beyond what the problem's own detail says.
+/// Advice for an operator on a status, beyond the problem's own detail.
 fn what_to_do(status: StatusCode) -> Option<&'static str> {
     match status {
         StatusCode::UNAUTHORIZED => {
             Some("The token (OPERATOR_TOKEN or --token-file) is not among the service's auth.tokens.")
         }
-        StatusCode::FORBIDDEN => Some("This needs a token with role operator; a viewer's may only look."),
+        StatusCode::FORBIDDEN => Some("This needs a token with role operator; a viewer's cannot change anything."),
         _ => None,
     }
 }

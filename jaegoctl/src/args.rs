@@ -1,29 +1,28 @@
-//! Values of arguments.
+//! Argument types and value parsers.
 
 use std::time::Duration;
 
 use clap::Args;
 use jaego_contracts::ids::UNITS_MAX;
 
-/// Longest wait that can be asked for.
+/// Longest duration that an argument accepts.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// Patience with a server that is not there yet.
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
-    /// Wait for a server that does not answer yet, at most so long, seconds
+    /// Maximum wait for a server that does not answer yet, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
     wait_s: u64,
 }
 
 impl Wait {
-    /// Longest wait.
     pub(crate) const fn limit(&self) -> Duration {
         Duration::from_secs(self.wait_s)
     }
 }
 
-/// `500ms`, `10s`, `2m`, at most an hour.
+/// Accepts `500ms`, `10s`, `2m`, up to an hour.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "must be a time such as 500ms, 10s or 2m, at most 1h".to_owned();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -39,7 +38,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if duration > WAIT_MAX { Err(expected()) } else { Ok(duration) }
 }
 
-/// Units that are made, booked or accepted at once: 1 to 1,000,000.
+/// Units that are made, booked or accepted by one command: 1 to 1,000,000.
 pub(crate) fn units(text: &str) -> Result<i64, String> {
     match text.parse() {
         Ok(units @ 1..=UNITS_MAX) => Ok(units),

@@ -1,4 +1,4 @@
-//! Questions before bulk changes.
+//! Confirmation prompts before bulk changes.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
@@ -7,7 +7,7 @@ use crate::{
     output::one_line,
 };
 
-/// Asks a person unless `yes`; without a terminal there is nobody to ask, and nothing is done.
+/// Asks for confirmation unless `yes`. Without a terminal there is no one to ask, so nothing is changed.
 pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
     if yes {
         return Ok(());

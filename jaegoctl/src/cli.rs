@@ -27,15 +27,15 @@ use crate::{
     output::{Output, say},
 };
 
-/// The operators' command line of Jaego: shows what the services do, and changes it only by an
+/// The operators' command line of Jaego: shows the state of the services, and changes it only with an
 /// explicit verb.
 ///
-/// The services are found by SALES_URL, PRODUCTION_URL and RESTOCK_URL (their `api` ports) and asked
-/// with the bearer token in OPERATOR_TOKEN. For a local stack: source target/dev/env
+/// SALES_URL, PRODUCTION_URL and RESTOCK_URL are the URLs of the services' `api` ports, and OPERATOR_TOKEN is
+/// the bearer token. For a local stack: source target/dev/env
 #[derive(Debug, Parser)]
 #[command(name = "jaegoctl", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
-    /// One JSON document on standard output, for programs; times in UTC
+    /// Print one JSON document on standard output, for programs; times are in UTC
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub struct Cli {
     command: Command,
 }
 
-// Each command's own file tells its help.
+// The help of each command is in its own file.
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(Status),
@@ -75,7 +75,6 @@ enum Command {
     Man(Man),
 }
 
-/// Runs one command.
 pub fn run(cli: Cli) -> ExitCode {
     jaego_net::install_tls();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -118,7 +117,7 @@ impl Cli {
     }
 }
 
-/// All of the help as one Markdown document: `docs/jaegoctl.md`.
+/// Help of all commands as one Markdown document: `docs/jaegoctl.md`.
 pub fn reference() -> String {
     crate::commands::help::reference()
 }

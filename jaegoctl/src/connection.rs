@@ -1,4 +1,4 @@
-//! Where the services are and who asks: arguments, environment, a file with the token.
+//! The services' URLs and the operator's token, from arguments, the environment or a file.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,12 +16,11 @@ use crate::{
     service::Service,
 };
 
-/// The variable with the bearer token.
 const TOKEN_VARIABLE: &str = "OPERATOR_TOKEN";
-/// What to do when something is not set.
+/// Appended to messages about missing settings.
 const LOCAL_HINT: &str = "(for a local stack: source target/dev/env)";
 
-/// How the services are reached. Every command has these.
+/// URLs and token of the services, common to all commands.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
@@ -34,17 +33,16 @@ pub(crate) struct Connection {
     /// The API of restock-service
     #[arg(long, global = true, value_name = "URL", env = "RESTOCK_URL", hide_env_values = true)]
     restock_url: Option<String>,
-    /// A file with the bearer token; without it the environment variable OPERATOR_TOKEN is used.
-    /// A viewer's token is enough for everything that only shows
+    /// A file with the bearer token; default: the environment variable OPERATOR_TOKEN. A viewer's token is enough
+    /// for commands that change nothing
     #[arg(long, global = true, value_name = "FILE", env = "OPERATOR_TOKEN_FILE", hide_env_values = true)]
     token_file: Option<PathBuf>,
-    /// Longest wait for one answer
+    /// Maximum wait for one response
     #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
 }
 
 impl Connection {
-    /// A service's API, as the operator.
     pub(crate) fn api(&self, service: Service) -> Result<Api> {
         let url = match service {
             Service::Sales => &self.sales_url,
@@ -52,19 +50,17 @@ impl Connection {
             Service::Restock => &self.restock_url,
         };
         let (variable, flag) = (service.url_variable(), service.url_flag());
-        let url = url
-            .as_deref()
-            .filter(|url| !url.is_empty())
-            .ok_or_else(|| Failure::usage(format!("where is {service}? Set {variable} or give {flag} {LOCAL_HINT}")))?;
+        let url = url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("the URL of {service} is not known: set {variable} or give {flag} {LOCAL_HINT}"))
+        })?;
         Api::new(service, base_url(url, variable)?, self.token()?, self.timeout)
     }
 
-    /// Longest wait for one answer.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// The bearer token. Never an argument: `ps` would show it.
+    /// The bearer token. Never an argument, which `ps` would show.
     fn token(&self) -> Result<SecretString> {
         let (token, source) = match &self.token_file {
             Some(path) => (secret_of_file(path)?, path.display().to_string()),
@@ -73,24 +69,24 @@ impl Connection {
         let token = token.trim();
         if token.is_empty() {
             return Err(Failure::usage(format!(
-                "who asks? Set {TOKEN_VARIABLE} or give --token-file with an operator's bearer token {LOCAL_HINT}"
+                "no token is known: set {TOKEN_VARIABLE} or give --token-file with an operator's bearer token {LOCAL_HINT}"
             )));
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Failure::usage(format!("{source}: holds no bearer token (one line of visible ASCII)")));
+            return Err(Failure::usage(format!("{source}: contains no bearer token (one line of visible ASCII)")));
         }
         Ok(SecretString::from(token.to_owned()))
     }
 }
 
-/// What a file with a secret holds, without the end of its line.
+/// Content of a file with a secret, without the trailing newline.
 pub(crate) fn secret_of_file(path: &Path) -> Result<String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read the secret in {}: {error}", path.display())))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// An http(s) URL; what is wrong with it is told without its text, which may hold a password.
+/// Parses an http(s) URL. Errors do not repeat its text, which may hold a password.
 pub(crate) fn base_url(text: &str, variable: &str) -> Result<Url> {
     let bad = |why: &str| Failure::usage(format!("{variable}: {why}"));
     let url = Url::parse(text.trim()).map_err(|error| bad(&format!("not a URL ({error})")))?;

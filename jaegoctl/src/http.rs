@@ -1,4 +1,4 @@
-//! HTTP requests to one place: bounded in time, answers bounded in size, credentials sent nowhere else.
+//! HTTP requests to one server: bounded in time, responses bounded in size, credentials sent nowhere else.
 
 use std::{path::Path, time::Duration};
 
@@ -13,31 +13,28 @@ pub(crate) use jaego_amqp::provision::segment;
 use crate::failure::{Exit, Failure, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most bytes of an answer that are read: the totals of some hundred thousand products.
+/// Maximum bytes read of a response: enough for the totals of some hundred thousand products.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Who asks.
 pub(crate) enum Login {
-    /// Nobody in particular.
+    /// No credentials.
     Nobody,
-    /// A bearer token.
     Bearer(SecretString),
-    /// User and password.
     Basic(String, SecretString),
 }
 
-/// One place that is asked.
+/// Client of one server.
 pub(crate) struct Http {
-    /// Its name in messages.
+    /// Name in messages.
     pub(crate) name: String,
-    /// What to do when it does not answer.
+    /// Advice for when it does not answer.
     pub(crate) hint: String,
     base: Url,
     login: Login,
     client: Client,
 }
 
-/// What was answered.
+/// A response with any status.
 pub(crate) struct Exchange {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -45,7 +42,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A header, when it is there and readable.
+    /// `None` when the header is absent or not text.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
     }
@@ -61,7 +58,6 @@ impl Exchange {
     }
 }
 
-/// What to ask.
 pub(crate) struct Ask<'a> {
     pub(crate) method: Method,
     /// Begins with `/`, percent-encoded where needed.
@@ -72,19 +68,19 @@ pub(crate) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// Without query, headers and body.
+    /// A request without query, headers and body.
     pub(crate) const fn new(method: Method, path: &'a str) -> Self {
         Self { method, path, query: &[], headers: &[], body: None }
     }
 }
 
 impl Http {
-    /// Below `base`. Servers are verified by the system's authorities.
+    /// All paths are below `base`. Servers are verified by the system's authorities.
     pub(crate) fn new(name: &str, hint: String, base: Url, login: Login, timeout: Duration) -> Result<Self> {
         Self::trusting(None, name, hint, base, login, timeout)
     }
 
-    /// The same with the authorities in this PEM file besides the system's.
+    /// Also accepts servers that the authorities in this PEM file verify.
     pub(crate) fn trusting(
         ca_file: Option<&Path>,
         name: &str,
@@ -115,7 +111,7 @@ impl Http {
         Ok(Self { name: name.to_owned(), hint, base, login, client })
     }
 
-    /// Where it is, for people: without user, password and query.
+    /// Base URL without user, password and query, for display.
     pub(crate) fn source(&self) -> String {
         let mut url = self.base.clone();
         strip_login(&mut url);
@@ -123,10 +119,10 @@ impl Http {
         url.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// Asks once; any status is an answer.
+    /// Sends one request; a response with any status is a success.
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Exchange> {
         let mut url = self.base.clone();
-        // User and password of the URL would replace the login.
+        // User and password in the URL would replace the login.
         strip_login(&mut url);
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), ask.path));
         if !ask.query.is_empty() {
@@ -169,7 +165,7 @@ impl Http {
     }
 }
 
-/// A URL that cannot have user and password has none.
+/// Ignores errors: a URL that cannot have user and password has none.
 fn strip_login(url: &mut Url) {
     url.set_username("").ok();
     url.set_password(None).ok();

@@ -1,7 +1,7 @@
-//! The operators' command line. It works through the services' HTTP APIs, with an operator's token;
-//! only what an API cannot do (topology, migrations, keys) goes to the broker, a database or files.
+//! The operators' command line. It uses the services' HTTP APIs, with an operator's token; only what an API
+//! cannot do (topology, migrations, keys) goes to the broker, a database or files.
 //!
-//! A library, too, so that tests reach its parts.
+//! It is also a library, so that tests can reach its parts.
 
 mod api;
 mod args;

@@ -1,5 +1,5 @@
-//! What is said: answers to standard output (tables for people, JSON for programs), everything else
-//! to standard error. Texts from outside are shown so that they cannot steer a terminal.
+//! Output: results to standard output (tables for people, JSON for programs), everything else to standard
+//! error. Text from outside is escaped, so that it cannot control the terminal.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +12,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-/// Where answers go.
+/// Format of results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     /// One JSON document instead of text.
@@ -20,21 +20,21 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// A line for people; nothing with `--json`. It may hold text from outside.
+    /// Prints a line; nothing with `--json`. The text may come from outside.
     pub(crate) fn line(self, text: impl AsRef<str>) {
         if !self.json {
             print(&one_line(text.as_ref()));
         }
     }
 
-    /// A table for people; nothing with `--json`.
+    /// Prints a table; nothing with `--json`.
     pub(crate) fn table(self, table: &Rows) {
         if !self.json {
             print(&table.text());
         }
     }
 
-    /// The document for programs; nothing without `--json`.
+    /// Prints the JSON document; nothing without `--json`.
     pub(crate) fn document(self, document: &impl Serialize) {
         if self.json {
             print(&json(document));
@@ -42,25 +42,24 @@ impl Output {
     }
 }
 
-/// Writes to standard output; a reader that has gone away is no failure.
+/// Writes to standard output. Errors are ignored: a closed pipe is no failure.
 pub(crate) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).ok();
 }
 
-/// Writes to standard error: remarks and failures.
+/// Writes remarks and failures to standard error.
 pub(crate) fn say(text: &str) {
     writeln!(std::io::stderr(), "{}", plain(text)).ok();
 }
 
-/// A spinner on a terminal; elsewhere a line for the first change. Goes away when it is dropped.
+/// A spinner on a terminal; elsewhere one line at the first change. It disappears when dropped.
 pub(crate) struct Spinner {
     bar: Option<ProgressBar>,
     said: bool,
 }
 
 impl Spinner {
-    /// Begins to spin.
     pub(crate) fn new(doing: &str) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self { bar: None, said: false };
@@ -74,7 +73,7 @@ impl Spinner {
         Self { bar: Some(bar), said: false }
     }
 
-    /// Says something else.
+    /// Changes the text.
     pub(crate) fn doing(&mut self, doing: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(plain(doing)),
@@ -93,7 +92,7 @@ impl Drop for Spinner {
     }
 }
 
-/// How far long work is: a bar on a terminal; elsewhere a line now and then.
+/// Progress of long work: a bar on a terminal, an occasional line elsewhere.
 pub(crate) struct Bar {
     shown: Option<ProgressBar>,
     doing: &'static str,
@@ -102,11 +101,11 @@ pub(crate) struct Bar {
     said: Instant,
 }
 
-/// Between two lines where there is no terminal.
+/// Interval between lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Bar {
-    /// For `total` things; 0 when nobody knows.
+    /// `total` is 0 when the number is unknown.
     pub(crate) fn new(doing: &'static str, total: u64) -> Self {
         let shown = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
@@ -120,12 +119,12 @@ impl Bar {
         Self { shown, doing, total, before: (0, 0), said: Instant::now() }
     }
 
-    /// The next part begins; so much was done before.
+    /// Begins the next part; the counts are those of all earlier parts.
     pub(crate) fn begin(&mut self, processed: u64, failed: u64) {
         self.before = (processed, failed);
     }
 
-    /// Tells how far the part is.
+    /// Shows the progress of the current part.
     pub(crate) fn at(&mut self, processed: u64, pending: u64, failed: u64) {
         let (processed, failed) = (self.before.0 + processed, self.before.1 + failed);
         self.total = self.total.max(processed + pending);
@@ -156,32 +155,30 @@ impl Drop for Bar {
     }
 }
 
-/// A table for people.
 pub(crate) struct Rows {
     table: Table,
-    /// The longest word of each column.
+    /// Length of the longest word of each column, characters.
     words: Vec<usize>,
 }
 
-/// A word that is longer than this may be broken.
+/// A longer word may be broken.
 const WORD_CHARS_MAX: usize = 40;
 
 impl Rows {
-    /// With these columns.
     pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
         let columns: Vec<&str> = columns.into_iter().collect();
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.style_mut().row_separator = comfy_table::LineStyle::none();
         table.set_header(columns.iter().copied());
-        // Only a terminal has an edge; what is piped stays whole.
+        // Only a terminal has a width; piped output is not wrapped.
         if let (true, Some((width, _))) = (std::io::stdout().is_terminal(), terminal_size::terminal_size()) {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.0);
         }
         Self { table, words: columns.into_iter().map(longest_word).collect() }
     }
 
-    /// Adds a row; its cells may come from outside.
+    /// Adds a row; its cells may hold text from outside.
     pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| one_line(cell.as_ref())).collect();
         for (word, cell) in self.words.iter_mut().zip(&cells) {
@@ -192,7 +189,7 @@ impl Rows {
 
     fn text(&self) -> String {
         let mut table = self.table.clone();
-        // An id that is broken cannot be copied: a terminal that is too narrow shows too wide a table.
+        // A broken id cannot be copied, so the table may be wider than a narrow terminal.
         for (column, word) in table.column_iter_mut().zip(&self.words) {
             let width = u16::try_from((*word).min(WORD_CHARS_MAX)).unwrap_or_default();
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + 2)));
@@ -205,12 +202,12 @@ fn longest_word(text: &str) -> usize {
     text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or_default()
 }
 
-/// [`plain`] on one line: text from outside cannot pretend to be a line of ours.
+/// [`plain`] on one line, so that text from outside cannot imitate a line of ours.
 pub(crate) fn one_line(text: &str) -> String {
     plain(text).replace('\n', "\\n")
 }
 
-/// Control characters, and those that turn the direction of text, as `\u{..}`; lines stay lines.
+/// Escapes control characters, and those that change text direction, as `\u{..}`; newlines stay.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if c != '\n' && steers(c) {
@@ -228,7 +225,7 @@ fn steers(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Indented JSON; what could steer a terminal is written as `\uXXXX`, which means the same.
+/// Indented JSON; characters that could control a terminal are written as `\uXXXX`, which means the same.
 pub(crate) fn json(document: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(document).unwrap_or_default();
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
@@ -241,7 +238,7 @@ pub(crate) fn json(document: &impl Serialize) -> String {
     })
 }
 
-/// A time for people: where they are. Programs get UTC.
+/// A time in the local time zone. Programs get UTC.
 pub(crate) fn local(time: DateTime<Utc>) -> String {
     time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z").to_string()
 }

@@ -16,10 +16,8 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
 
-    /// Its name, as it calls itself.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sales => "sales-service",
@@ -28,7 +26,7 @@ impl Service {
         }
     }
 
-    /// Its short name: `sales`.
+    /// Short name, as in its broker user: `sales`.
     pub(crate) const fn user_name(self) -> &'static str {
         match self {
             Self::Sales => "sales",
@@ -37,7 +35,7 @@ impl Service {
         }
     }
 
-    /// The variable that says where its API is.
+    /// Variable with the URL of its API.
     pub(crate) const fn url_variable(self) -> &'static str {
         match self {
             Self::Sales => "SALES_URL",
@@ -46,7 +44,7 @@ impl Service {
         }
     }
 
-    /// The variable with the URL of its database.
+    /// Variable with the URL of its database.
     pub(crate) const fn database_variable(self) -> &'static str {
         match self {
             Self::Sales => "SALES_DATABASE_URL",
@@ -55,7 +53,7 @@ impl Service {
         }
     }
 
-    /// The variable with the URL of its own user on the broker.
+    /// Variable with the URL of its own broker user.
     pub(crate) const fn broker_variable(self) -> &'static str {
         match self {
             Self::Sales => "SALES_AMQP_URL",
@@ -64,7 +62,7 @@ impl Service {
         }
     }
 
-    /// The flag that says where its API is.
+    /// Flag with the URL of its API.
     pub(crate) const fn url_flag(self) -> &'static str {
         match self {
             Self::Sales => "--sales-url",

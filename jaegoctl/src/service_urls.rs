@@ -27,19 +27,17 @@ pub(crate) struct ServiceUrls {
     restock_url_file: Option<PathBuf>,
 }
 
-/// A service's own URL.
 pub(crate) struct ServiceUrl {
-    /// Whose it is.
     pub(crate) service: Service,
-    /// Where it was found, for people.
+    /// File or variable that it was read from.
     pub(crate) source: String,
     /// With user and password.
     pub(crate) url: SecretString,
 }
 
 impl ServiceUrls {
-    /// Those that are given, by file or in the variable that `variable` tells of a service. At least one
-    /// must be.
+    /// Reads the URLs that are given by file or in the variable that `variable` names. Fails when there is
+    /// none.
     pub(crate) fn read(&self, variable: fn(Service) -> &'static str) -> Result<Vec<ServiceUrl>> {
         let mut given = Vec::new();
         for service in Service::ALL {
@@ -51,13 +49,13 @@ impl ServiceUrls {
             if !url.is_empty() {
                 given.push(ServiceUrl { service, source, url: SecretString::from(url.to_owned()) });
             } else if self.file(service).is_some() {
-                return Err(Failure::usage(format!("{source}: holds no URL")));
+                return Err(Failure::usage(format!("{source}: contains no URL")));
             }
         }
         if given.is_empty() {
             let variables: Vec<&str> = Service::ALL.into_iter().map(variable).collect();
             let message = format!(
-                "for which service? Set at least one of {} or give --sales-url-file, --production-url-file or --restock-url-file",
+                "no service is selected: set at least one of {} or give --sales-url-file, --production-url-file or --restock-url-file",
                 variables.join(", ")
             );
             return Err(Failure::usage(message));

@@ -1,4 +1,4 @@
-//! Where the parts are put together.
+//! Composition root.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,6 @@ use crate::delivery::{FactoryClient, Worker};
 use crate::settings::Settings;
 use crate::{amqp, http, store};
 
-/// What tells this service from the others.
 pub const IDENTITY: Identity = Identity {
     name: "production-service",
     env_prefix: "JAEGO_PRODUCTION",
@@ -29,7 +28,6 @@ pub const IDENTITY: Identity = Identity {
 
 const MIGRATIONS: Migrations = diesel_migrations::embed_migrations!("migrations");
 
-/// Starts the service.
 #[expect(clippy::unused_async, reason = "`jaego_service::run` starts every service with an await")]
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let mut builder = Builder::new(IDENTITY, &settings.common)?;

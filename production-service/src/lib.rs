@@ -1,12 +1,12 @@
-//! production-service: keeps production requests, calls the Factory until it has taken each one or
-//! a person must look, and tells the other services what became of it.
+//! production-service: stores production requests, calls the factory until it has accepted each one or an operator
+//! must decide, and announces the outcomes to the other services.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`app`], [`settings`] | how the parts are put together and set |
-//! | [`http`], [`amqp`], [`delivery`] | the edges: operators, messages, the clock and the Factory |
-//! | [`commands`] | one file for each thing that can be done, each one transaction |
-//! | [`domain`] | the rules, without a clock or a socket |
+//! | [`app`], [`settings`] | composition root and settings |
+//! | [`http`], [`amqp`], [`delivery`] | the edges: operators, messages, and calls to factories by the clock |
+//! | [`commands`] | one file per command, each one transaction |
+//! | [`domain`] | the rules, without clock or I/O |
 //! | [`store`] | the service's own tables |
 //!
 //! Imports go one way: `http, amqp, delivery -> commands -> {domain, store}`, `store -> domain`.

@@ -1,4 +1,4 @@
-//! What can be set; every key with its default is in `config/default.toml`.
+//! Settings; every key with its default is in `config/default.toml`.
 
 use std::time::Duration;
 
@@ -12,92 +12,80 @@ use url::Url;
 
 use crate::domain::BreakerRules;
 
-/// Settings of production-service.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// The sections that every service has.
+    /// Sections that every service has.
     #[serde(flatten)]
     pub common: Common,
-    /// The capability that a factory calls back with.
     pub callback: Callback,
-    /// Calls to factories.
     pub delivery: Delivery,
-    /// When factories are left alone.
     pub breaker: BreakerSettings,
-    /// Requests that are not received in time.
     pub overdue: Overdue,
-    /// Measured lead times.
     pub lead_time: LeadTimes,
 }
 
-/// The capability that a factory calls back with.
+/// The capability with which a factory calls back.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Callback {
-    /// Where factories reach restock-service.
+    /// Base URL at which factories reach restock-service.
     pub base_url: String,
     /// Ed25519 private key, PKCS#8 PEM.
     pub signing_key: SecretString,
-    /// How long a token is good for.
     pub token_valid_days: u16,
 }
 
-/// Calls to factories.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Delivery {
-    /// How often due requests are looked for without a signal.
+    /// Interval at which due requests are looked for without a notification.
     pub poll_ms: u64,
-    /// After this time without a recorded answer another replica takes a call for lost.
+    /// Time after which another replica treats a call without a recorded result as lost.
     pub lease_ms: u32,
-    /// Most calls at the same time in this process.
+    /// Maximum concurrent calls of this process.
     pub concurrency: usize,
-    /// Waits between failed calls, seconds.
+    /// Delays between failed calls, seconds.
     pub retry_schedule_s: Vec<String>,
-    /// Inner networks that may be called, in CIDR form.
+    /// Networks other than the public internet that may be called, in CIDR form.
     pub allowed_networks: Vec<String>,
-    /// `FACTORY=env:NAME` or `FACTORY=file:/path`: where the header is that a factory wants.
+    /// `FACTORY=env:NAME` or `FACTORY=file:/path`: source of the header that a factory requires.
     pub factory_headers: Vec<String>,
-    /// A factory's `Retry-After` counts up to so long.
+    /// Upper bound of a factory's `Retry-After`.
     pub retry_after_max_s: u32,
-    /// A request waits so long for a factory that answers with `Retry-After` each time.
+    /// Maximum time that a request waits for a factory that answers with `Retry-After` each time.
     pub throttled_max_s: u32,
-    /// Most bytes of an answer that are read.
+    /// Maximum bytes of an answer that are read.
     pub response_bytes_max: usize,
 }
 
-/// When factories are left alone.
 #[derive(Debug, Clone, Deserialize)]
 pub struct BreakerSettings {
-    /// So many failures in a row open the breaker.
+    /// Consecutive failures that open the breaker.
     pub failures_in_a_row: u32,
-    /// So does this share of failures in a window.
+    /// Share of failures in a window that opens the breaker.
     pub failure_share: f64,
-    /// How long a window is.
     pub window_ms: u64,
-    /// A window with fewer calls says nothing.
+    /// Windows with fewer calls are not judged.
     pub window_calls_min: u32,
-    /// From opening to the first probe.
+    /// Delay from opening to the first probe.
     pub open_ms: u64,
-    /// Longest time between probes.
+    /// Upper bound of the delay between probes.
     pub open_max_ms: u64,
 }
 
 /// Requests that are not received in time.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Overdue {
-    /// How often they are looked for.
     pub check_every_ms: u64,
 }
 
-/// Measured lead times.
 #[derive(Debug, Clone, Deserialize)]
 pub struct LeadTimes {
-    /// How often they are measured; a factory's figures change no more often.
+    /// Interval of measurements, and minimum time between changes of a factory's figures.
     pub measure_every_ms: u64,
-    /// How often every factory is told of as it is, seconds.
-    pub tell_every_s: u64,
-    /// Fewer samples say nothing.
+    /// Interval at which every factory is announced unchanged, seconds.
+    pub announce_every_s: u64,
+    /// With fewer samples there is no measurement.
     pub samples_min: u16,
-    /// So many of the newest samples count.
+    /// Number of the newest samples that count.
     pub samples_max: u16,
 }
 
@@ -158,7 +146,7 @@ impl jaego_settings::Settings for Settings {
         );
         let lead_time = &self.lead_time;
         require(lead_time.measure_every_ms >= 1, "lead_time.measure_every_ms: must be at least 1");
-        require((1..=86_400).contains(&lead_time.tell_every_s), "lead_time.tell_every_s: must be 1 to 86400");
+        require((1..=86_400).contains(&lead_time.announce_every_s), "lead_time.announce_every_s: must be 1 to 86400");
         require((1..=1000).contains(&lead_time.samples_max), "lead_time.samples_max: must be 1 to 1000");
         require(
             (1..=lead_time.samples_max).contains(&lead_time.samples_min),
@@ -168,24 +156,20 @@ impl jaego_settings::Settings for Settings {
 }
 
 impl Delivery {
-    /// Inner networks that may be called.
     pub fn allowed_networks(&self) -> Vec<IpNet> {
         self.allowed_networks.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
-    /// Where each factory's header is.
     pub fn factory_headers(&self) -> Vec<(FactoryId, String)> {
         self.factory_headers.iter().filter_map(|text| factory_header(text)).collect()
     }
 
-    /// The waits in order.
     pub fn retry_schedule(&self) -> Vec<Duration> {
         self.retry_schedule_s.iter().filter_map(|text| seconds(text)).collect()
     }
 }
 
 impl BreakerSettings {
-    /// As the domain wants them.
     pub fn rules(&self) -> BreakerRules {
         BreakerRules {
             failures_in_a_row: self.failures_in_a_row,
@@ -199,14 +183,12 @@ impl BreakerSettings {
 }
 
 impl LeadTimes {
-    /// Between two measurements.
     pub fn measure_every(&self) -> Duration {
         Duration::from_millis(self.measure_every_ms)
     }
 
-    /// Between two times that every factory is told of.
-    pub fn tell_every(&self) -> Duration {
-        Duration::from_secs(self.tell_every_s)
+    pub fn announce_every(&self) -> Duration {
+        Duration::from_secs(self.announce_every_s)
     }
 }
 

@@ -13,7 +13,6 @@ use crate::http::{self, State};
 use crate::settings::Settings;
 use crate::{amqp, commands, store};
 
-/// What the service is called and made of.
 pub const IDENTITY: Identity = Identity {
     name: "restock-service",
     env_prefix: "JAEGO_RESTOCK",
@@ -22,7 +21,7 @@ pub const IDENTITY: Identity = Identity {
     books: store::books::BOOKS,
 };
 
-/// Starts the service, on the runtime that it is called on.
+/// Starts the service on the current runtime.
 #[expect(clippy::unused_async, reason = "starting a service needs its runtime")]
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let mut builder = Builder::new(IDENTITY, &settings.common)?;
@@ -34,7 +33,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let metrics = CallbackMetrics::new(global::meter("jaego"));
     let hold = Duration::from_millis(settings.callback.hold_ms);
     let (intake, worker) = Intake::new(context.clone(), settings.callback.policy(), &settings.intake, hold, &metrics);
-    // Also while the database has not been seen yet: who calls then hears so.
+    // Starts before the database was ever reached, so that early callers get an answer.
     builder.spawn_at_once(|stop| worker.run(stop));
     let pool = builder.pool.clone();
     builder.spawn(|stop| watch_quarantine(pool, global::meter("jaego"), stop));

@@ -1,7 +1,7 @@
-//! restock-service: takes the Factory's callbacks, books goods receipts, and tells the others.
+//! restock-service: takes the Factory's callbacks, books goods receipts, and publishes them.
 //!
-//! A callback flows `http -> commands -> domain -> store + outbox`, in one transaction; what comes
-//! from the broker flows `amqp -> commands -> store`. Only [`domain`] decides.
+//! A callback flows `http -> commands -> domain -> store + outbox`, in one transaction; a message of the broker flows
+//! `amqp -> commands -> store`. Only [`domain`] decides.
 
 mod amqp;
 pub mod app;

@@ -1,15 +1,15 @@
-//! Networks as settings and messages name them.
+//! Networks as written in settings and messages.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// `10.0.0.0/8`, `2001:db8::/32`, or one address.
+/// Parses `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 pub(crate) fn parse(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-/// Whether an address is in one of the networks. An IPv4 address seen through IPv6 is an IPv4 address.
+/// True if one of the networks contains the address. An IPv4-mapped IPv6 address counts as an IPv4 address.
 pub(crate) fn contain(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address.to_canonical()))
 }

@@ -8,51 +8,43 @@ use serde::Deserialize;
 use crate::domain::policy::Policy;
 use crate::networks;
 
-/// All settings.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// What every service has.
     #[serde(flatten)]
     pub common: Common,
-    /// How callbacks are judged.
     pub callback: Callback,
-    /// How callbacks wait and are taken together.
     pub intake: Intake,
 }
 
-/// Combined intake of callbacks.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Intake {
-    /// Callbacks that may wait; more are answered 503.
+    /// Maximum callbacks in the queue.
     pub queue_max: usize,
-    /// Most callbacks in one transaction.
+    /// Maximum callbacks in one transaction.
     pub batch_max: usize,
 }
 
-/// How callbacks are judged.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Callback {
-    /// Public keys of production-service's callback tokens, PEM; several while keys rotate.
+    /// Public keys of callback tokens, PEM; several during key rotation.
     pub public_keys: Vec<String>,
-    /// How much more than asked for is still booked, percent of the quantity asked for.
+    /// Over-delivery that is still booked, percent of the quantity ordered.
     pub over_delivery_tolerance_percent: i64,
-    /// Most quarantine entries for one callback token.
+    /// Maximum quarantine entries per callback token.
     pub quarantine_per_token_max: i64,
-    /// Longest wait for a callback's answer, milliseconds.
+    /// Maximum wait for a callback's answer, milliseconds.
     pub hold_ms: u64,
-    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    /// Networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<String>,
-    /// Networks that callbacks of any factory may come from; empty: from everywhere.
+    /// Networks that callbacks of any factory may come from; empty: all.
     pub allowed_sources: Vec<String>,
 }
 
 impl Callback {
-    /// Checks tokens with the configured keys.
     pub fn verifier(&self) -> Result<CallbackVerifier, InvalidKey> {
         CallbackVerifier::from_pems(self.public_keys.iter().map(String::as_str))
     }
 
-    /// What the decision needs to know.
     pub(crate) fn policy(&self) -> Policy {
         Policy {
             over_delivery_tolerance_percent: self.over_delivery_tolerance_percent,
@@ -60,12 +52,12 @@ impl Callback {
         }
     }
 
-    /// The trusted proxies; entries that cannot be read were refused at start.
+    /// Parsed networks of proxies. Unreadable entries were rejected at startup.
     pub(crate) fn proxies(&self) -> Vec<IpNet> {
         self.trusted_proxies.iter().filter_map(|text| networks::parse(text)).collect()
     }
 
-    /// The sources that are allowed; entries that cannot be read were refused at start.
+    /// Parsed networks of sources. Unreadable entries were rejected at startup.
     pub(crate) fn sources(&self) -> Vec<IpNet> {
         self.allowed_sources.iter().filter_map(|text| networks::parse(text)).collect()
     }
@@ -81,7 +73,7 @@ impl jaego_settings::Settings for Settings {
     fn check(&self, problems: &mut Vec<String>) {
         let callback = &self.callback;
         if callback.public_keys.is_empty() {
-            problems.push("callback.public_keys: must hold at least one Ed25519 public key".to_owned());
+            problems.push("callback.public_keys: must contain at least one Ed25519 public key".to_owned());
         }
         for (index, pem) in callback.public_keys.iter().enumerate() {
             if CallbackVerifier::from_pems([pem.as_str()]).is_err() {
@@ -146,7 +138,7 @@ mod tests {
         assert_eq!(settings.callback.over_delivery_tolerance_percent, 0);
         assert!(settings.callback.proxies().is_empty() && settings.callback.verifier().is_ok());
         let InvalidSettings(problems) = load_with(&[]).expect_err("no key");
-        assert_eq!(problems, ["callback.public_keys: must hold at least one Ed25519 public key"]);
+        assert_eq!(problems, ["callback.public_keys: must contain at least one Ed25519 public key"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The composition root: what is started, with what.
+//! The composition root: builds the components and starts them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use crate::store::books::BOOKS;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What this service is.
 pub const IDENTITY: Identity = Identity {
     name: "sales-service",
     env_prefix: "JAEGO_SALES",
@@ -25,7 +24,7 @@ pub const IDENTITY: Identity = Identity {
     books: BOOKS,
 };
 
-/// Starts the service; it runs until it is stopped.
+/// Starts the service, which runs until it is stopped.
 #[expect(clippy::unused_async, reason = "every service starts alike")]
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let mut builder = Builder::new(IDENTITY, &settings.common)?;
@@ -39,7 +38,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let intake_pool = jaego_pg::pool(&settings.intake_database(CONNECTIONS), IDENTITY.name)?;
     let renderer = Arc::new(http::orders::Renderer(settings.shop.clone()));
     let (intake, worker) = Intake::new(context.clone(), intake_pool, &settings.intake, renderer);
-    // Shoppers are answered while the database is away, too.
+    // The intake starts before the database is reachable, so that shoppers get an answer during an outage.
     builder.spawn_at_once(|stop| worker.run(stop));
     let every = Duration::from_secs(settings.replenishment.sweep_every_s);
     let ask_after = Duration::from_secs(settings.replenishment.ask_again_s);

@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: [`http`] and [`amqp`] -> [`commands`] -> [`domain`] and [`store`].
 
-// Some tests' files are shared with the integration tests, which know the crate by its name.
+// Some test files are shared with the integration tests, which refer to the crate by its name.
 #[cfg(test)]
 extern crate self as sales_service;
 

@@ -1,4 +1,4 @@
-//! What can be set; `config/default.toml` explains each key.
+//! Settings; `config/default.toml` explains each key.
 
 use jaego_pg::settings::Database;
 use jaego_service::settings::Common;
@@ -7,85 +7,74 @@ use serde::Deserialize;
 use crate::domain::replenishment::RefusalPause;
 use crate::domain::shelf::Limits;
 
-/// The settings of sales-service.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// What every service has.
+    /// Sections that every service has.
     #[serde(flatten)]
     pub common: Common,
-    /// Combined intake.
     pub intake: Intake,
-    /// The shop.
     pub shop: Shop,
-    /// Replenishment.
     pub replenishment: Replenishment,
-    /// How long things are kept.
     pub retention: Retention,
 }
 
-/// How long things are kept.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Retention {
-    /// Refused orders, days; 0 keeps them for ever.
+    /// Retention of refused orders, days; 0 keeps them forever.
     pub refused_orders_days: u32,
-    /// Answers under an Idempotency-Key, days; 30 at least.
+    /// Retention of answers stored under an Idempotency-Key, days; at least 30.
     pub kept_answers_days: u32,
 }
 
-/// Combined intake.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Intake {
-    /// Orders that may wait; more are answered 503.
+    /// Maximum queued orders; any more are answered 503.
     pub queue_max: usize,
-    /// Most orders in one transaction.
+    /// Maximum orders in one transaction.
     pub batch_max: usize,
     /// Longest wait for an answer, milliseconds; then 503.
     pub wait_max_ms: u64,
-    /// Longest wait for a product's row, milliseconds; then its orders wait apart from all others.
+    /// Longest wait for a product's row lock, milliseconds; then its orders are queued separately.
     pub lock_wait_ms: u64,
-    /// Orders of one held product that may wait; more are answered 503.
+    /// Maximum queued orders of one locked product; any more are answered 503.
     pub lane_max: usize,
 }
 
-/// The shop.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Shop {
     /// ISO 4217 code of all prices.
     pub currency: String,
-    /// Most units of a product in one order of a shopper, where the product does not say.
+    /// Maximum units of a product in one shopper's order, unless the product has its own limit.
     pub max_per_order: i64,
-    /// The highest that a product may say.
+    /// Highest limit that a product may have.
     pub max_per_order_ceiling: i64,
-    /// Most units of a product that may wait, where its policy does not say.
+    /// Maximum units of a product that may wait, unless its policy has its own limit.
     pub max_backordered: i64,
 }
 
-/// Replenishment.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Replenishment {
-    /// After a refusal nothing is ordered by itself for this long, seconds; doubled with each refusal in a row.
+    /// Pause of automatic orders after a refusal, seconds; doubled with each consecutive refusal.
     pub refusal_pause_s: i64,
     /// Longest such pause, seconds.
     pub refusal_pause_max_s: i64,
-    /// How often the policy of every product is asked, seconds.
+    /// Interval at which the policy of every product is evaluated, seconds.
     pub sweep_every_s: u64,
-    /// What was not heard of for this long is asked for again, seconds.
+    /// Time without news after which a replenishment is requested again, seconds.
     pub ask_again_s: u64,
-    /// Automatic requests that may be open for one product.
+    /// Maximum open automatic requests per product.
     pub open_max: usize,
-    /// Units that may be on order for one product without a person's approval.
+    /// Maximum units on order per product without an operator's approval.
     pub auto_units_max: i64,
 }
 
 impl Replenishment {
-    /// Pauses after refusals.
     pub fn refusal_pause(&self) -> RefusalPause {
         RefusalPause { base_s: self.refusal_pause_s, max_s: self.refusal_pause_max_s }
     }
 }
 
 impl Settings {
-    /// What decisions are bounded by.
     pub fn limits(&self) -> Limits {
         Limits {
             open_max: self.replenishment.open_max,
@@ -95,7 +84,7 @@ impl Settings {
         }
     }
 
-    /// The database as the intake uses it: nothing there waits for longer than an order may.
+    /// Database settings of the intake, where no lock or statement waits longer than an order may.
     pub fn intake_database(&self, connections: usize) -> Database {
         Database {
             pool_size: connections,

@@ -1,22 +1,20 @@
-//! Certificates for servers that speak TLS.
+//! Certificates for TLS servers.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 use crate::error::{Error, Result};
 
-/// A server's certificate and the authority that signed it, made for one test. All are PEM texts.
+/// A server's certificate and the authority that signed it, made for one test. All fields are PEM text.
 #[derive(Clone)]
 pub struct Certificates {
-    /// The authority's certificate: what a client must trust.
+    /// Certificate of the authority that a client must accept.
     pub authority: String,
-    /// The server's certificate.
     pub certificate: String,
-    /// The server's private key.
     pub key: String,
 }
 
 impl Certificates {
-    /// For a server that is called `host` and nothing else.
+    /// A certificate that is valid for `host` only.
     pub fn for_host(host: &str) -> Result<Self> {
         Self::try_for_host(host).map_err(|error| Error::Invalid(format!("no certificate for {host}: {error}")))
     }

@@ -1,58 +1,51 @@
-//! What can go wrong while the testkit works, each with a sentence for the person at the terminal.
+//! Errors of the testkit, each with a sentence for the person at the terminal.
 
 use std::{io, path::PathBuf};
 
 use crate::servers::Missing;
 
-/// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of the testkit.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A server program is not installed.
     #[error(transparent)]
     Missing(#[from] Missing),
 
-    /// A program started, but did not become ready; its last words are included.
+    /// A program started but did not become ready; the end of its log is included.
     #[error("{what} {reason}\nlog: {}\n{tail}", log.display())]
     NotReady {
-        /// The program.
         what: String,
-        /// What was waited for, or how it ended.
+        /// The condition that was not met, or how the program ended.
         reason: String,
-        /// Where its output is.
+        /// File with the program's output.
         log: PathBuf,
-        /// The last lines of its output.
+        /// Last lines of the output.
         tail: String,
     },
 
-    /// The operating system refused something.
+    /// The operating system refused an operation.
     #[error("could not {doing}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation, as an infinitive without `to`.
         doing: String,
-        /// Why it failed.
         source: io::Error,
     },
 
-    /// PostgreSQL refused something.
+    /// PostgreSQL refused an operation.
     #[error("PostgreSQL, while trying to {doing}: {source}")]
     Postgres {
-        /// What was tried.
+        /// The operation, as an infinitive without `to`.
         doing: String,
-        /// Why it failed.
         source: tokio_postgres::Error,
     },
 
-    /// RabbitMQ's management API answered something else than success.
+    /// RabbitMQ's management API returned an error.
     #[error("RabbitMQ answered {status} to {request}: {answer}")]
     Broker {
         /// Method and path.
         request: String,
-        /// The status code.
         status: u16,
-        /// The answer's body.
         answer: String,
     },
 
@@ -61,16 +54,14 @@ pub enum Error {
     Http {
         /// Method and URL.
         request: String,
-        /// Why it failed.
         source: reqwest::Error,
     },
 
-    /// RabbitMQ refused something over AMQP.
+    /// RabbitMQ refused an AMQP operation.
     #[error("AMQP, while trying to {doing}: {source}")]
     Amqp {
-        /// What was tried.
+        /// The operation, as an infinitive without `to`.
         doing: String,
-        /// Why it failed.
         source: lapin::Error,
     },
 
@@ -80,15 +71,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// A failure that is told in one sentence.
+    /// A failure that one sentence describes.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self::Invalid(sentence.into())
     }
 }
 
-/// Adds to an I/O error what was being done.
+/// Adds the operation to an I/O error.
 pub(crate) trait Doing<T> {
-    /// Names what was tried.
     fn doing(self, doing: impl FnOnce() -> String) -> Result<T>;
 }
 

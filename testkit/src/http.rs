@@ -1,22 +1,22 @@
-//! One way to make an HTTP client: no proxy from the environment, bounded in time, and with the
-//! crypto provider that reqwest demands even for plain http.
+//! The one way to make an HTTP client: no proxy from the environment, bounded in time, and with the crypto
+//! provider that reqwest demands even for plain http.
 
 use std::{error::Error as _, time::Duration};
 
-/// Our servers close a connection that was idle for five seconds; one that was idle for so long is not used again, so that
-/// no request meets its end.
+/// Our servers close a connection that was idle for five seconds. One that was idle for this long is not
+/// reused, so that no request races with the close.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// A client for servers on this machine.
 ///
 /// # Panics
-/// When the machine has no certificate bundle: reqwest refuses to build any client then.
+/// When the machine has no certificate bundle: reqwest then refuses to build any client.
 pub fn client(timeout: Duration) -> reqwest::Client {
     build(builder(timeout))
 }
 
-/// The same with a connection of its own for each request: a server that closes an idle connection (some
-/// with a 408) cannot meet a request that is just being sent on it.
+/// Like [`client`], but with a new connection for each request: a server that closes an idle connection (some
+/// with a 408) cannot hit a request that is just being sent on it.
 ///
 /// # Panics
 /// As [`client`].
@@ -30,7 +30,7 @@ fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
 }
 
 fn builder(timeout: Duration) -> reqwest::ClientBuilder {
-    // A second installation is refused: another part of the process has done it.
+    // A second installation is refused when another part of the process has done it.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .no_proxy()
@@ -40,7 +40,7 @@ fn builder(timeout: Duration) -> reqwest::ClientBuilder {
         .timeout(timeout)
 }
 
-/// Why there was no answer, down to the last cause. Without the URL: a callback's is a capability.
+/// The reason of a failed request, down to the last cause. Without the URL: a callback's is a capability.
 pub fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

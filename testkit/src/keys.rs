@@ -15,7 +15,6 @@ pub struct CallbackKeys {
 }
 
 impl CallbackKeys {
-    /// A new pair.
     pub fn generate() -> Result<Self> {
         let key = SigningKey::from_bytes(&rand::random());
         let unwritable = |error: &dyn std::fmt::Display| Error::Invalid(format!("cannot write a key: {error}"));

@@ -1,4 +1,4 @@
-//! What one test gets of the shared servers, and how it waits for effects.
+//! Databases and vhosts of one test on the shared servers, and waiting for effects.
 
 use std::{
     fmt::Debug,
@@ -21,27 +21,26 @@ const POLL: Duration = Duration::from_millis(20);
 /// A database for one test, dropped with this value.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// Its name, which is also its role's.
+    /// Name of the database and of its role.
     pub name: String,
-    /// As the role that owns it.
+    /// Connects as the role that owns the database.
     pub url: String,
-    /// As the administrator, in this database.
+    /// Connects to this database as the administrator.
     pub admin_url: String,
 }
 
 /// A vhost for one test, deleted with this value.
 #[derive(Debug)]
 pub struct TestVhost {
-    /// Its name.
     pub name: String,
-    /// AMQP as the administrator, in this vhost.
+    /// AMQP URL of the administrator for this vhost.
     pub admin_url: String,
     broker: Broker,
     lab: Lab,
 }
 
 impl Lab {
-    /// A fresh, empty database with a role of its own.
+    /// Creates an empty database with a role of its own.
     ///
     /// # Panics
     /// When PostgreSQL refuses.
@@ -57,7 +56,7 @@ impl Lab {
         Ok(TestDatabase { name, url, admin_url })
     }
 
-    /// A fresh, empty vhost.
+    /// Creates an empty vhost.
     ///
     /// # Panics
     /// When RabbitMQ refuses.
@@ -84,13 +83,13 @@ impl TestVhost {
         &self.broker
     }
 
-    /// Makes exchanges, queues and bindings.
+    /// Creates exchanges, queues and bindings.
     pub async fn import(&self, definitions: &Value) -> Result<()> {
         self.broker.import_definitions(&self.name, definitions).await
     }
 
-    /// Makes a user for this vhost and answers its AMQP URL. Its real name is
-    /// `<vhost>_<name>`, because users belong to the whole broker: see [`Self::user_name`].
+    /// Creates a user of this vhost and returns its AMQP URL. Its real name is `<vhost>_<name>`, because
+    /// users belong to the whole broker: see [`Self::user_name`].
     pub async fn user(&self, name: &str, rights: &Permissions) -> Result<String> {
         let (user, password) = (self.user_name(name), random_secret());
         self.broker.put_service(&self.name, &user, &password, rights).await?;
@@ -102,12 +101,12 @@ impl TestVhost {
         format!("{}_{name}", self.name)
     }
 
-    /// How many messages wait in a queue now.
+    /// Number of messages that wait in a queue now.
     pub async fn depth(&self, queue: &str) -> Result<u32> {
         provision::amqp_depth(&self.admin_url, queue).await
     }
 
-    /// Deletes a queue and declares it again within a moment, as `definitions` have it.
+    /// Deletes a queue and declares it again at once, as in `definitions`.
     pub async fn renew(&self, queue: &str, definitions: &Value) -> Result<()> {
         let all = definitions["queues"].as_array().into_iter().flatten();
         let arguments = all.clone().find(|defined| defined["name"] == queue).map(|defined| &defined["arguments"]);
@@ -131,13 +130,13 @@ impl Drop for TestVhost {
     fn drop(&mut self) {
         let (lab, name) = (self.lab.clone(), self.name.clone());
         finally(async move {
-            // A client of its own: this one runs on another runtime.
+            // `self.broker` cannot be used: this task runs on another runtime.
             lab.broker().delete_vhost(&name).await.ok();
         });
     }
 }
 
-/// Runs a last bit of work, best effort, from a destructor: on a thread and runtime of its own.
+/// Runs cleanup from a destructor, best effort, on its own thread and runtime.
 fn finally(work: impl Future<Output = ()> + Send + 'static) {
     let thread = std::thread::spawn(|| {
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -147,12 +146,12 @@ fn finally(work: impl Future<Output = ()> + Send + 'static) {
     thread.join().ok();
 }
 
-/// What a probe of [`wait_until`] answers: a value, or what it saw instead.
+/// Result of a probe of [`wait_until`]: a value, or what it saw instead.
 pub trait Observation {
-    /// What is waited for.
+    /// The awaited value.
     type Value;
 
-    /// The value, or a description of what is there instead.
+    /// The value, or a description of what was seen instead.
     fn outcome(self) -> Result<Self::Value, String>;
 }
 
@@ -172,11 +171,12 @@ impl<T, E: Debug> Observation for Result<T, E> {
     }
 }
 
-/// Says whether a test has its process to itself, as one does that looks at metrics or threads. `cargo nextest` gives
-/// each its own; under `cargo test` this runs the test of that name in a new process, and answers false when it passed.
+/// Returns true when a test has its process to itself, as tests of metrics or threads require.
+/// `cargo nextest` gives each test its own process; under `cargo test` this runs the test of that name in a
+/// new process, and returns false when it passed.
 ///
 /// # Panics
-/// When it fails there, or cannot be run.
+/// When the test fails there, or cannot be run.
 #[expect(clippy::panic, reason = "test support: the test has failed, in another process")]
 pub async fn is_alone(test: &str) -> bool {
     const ALONE: &str = "TESTKIT_ALONE";
@@ -188,13 +188,13 @@ pub async fn is_alone(test: &str) -> bool {
     alone.args(["--exact", test, "--nocapture"]).env(ALONE, "1").kill_on_drop(true);
     let output = alone.output().await.unwrap_or_else(|error| panic!("cannot run {test} alone: {error}"));
     let said = String::from_utf8_lossy(&output.stdout);
-    // A name that no test has passes, too.
+    // A name that matches no test exits successfully, too.
     let passed = output.status.success() && said.contains("1 passed");
     assert!(passed, "{test}, alone: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr));
     false
 }
 
-/// Waits for an effect: asks `probe` every 20 ms until it answers `Some` or `Ok`. An `Err` says what
+/// Waits for an effect: calls `probe` every 20 ms until it returns `Some` or `Ok`. An `Err` describes what
 /// was seen instead, and is shown when time is up.
 ///
 /// # Panics

@@ -1,9 +1,9 @@
-//! Real parts for tests and for the local stack: private PostgreSQL and RabbitMQ servers, the
-//! databases, users and vhosts in them, links to them that can be cut, the factory simulator, and
-//! child processes that can be killed and ended.
+//! Real infrastructure for tests and for the local stack: private PostgreSQL and RabbitMQ servers, their
+//! databases, users and vhosts, links to them that can be cut, the factory simulator, and child processes
+//! that can be killed and stopped.
 //!
-//! Nothing here touches a server that it did not start: every instance has ports, a data folder,
-//! a password and (for RabbitMQ) a node name, a cookie and an epmd of its own.
+//! Nothing here touches a server that it did not start: every instance has its own ports, data folder,
+//! password and (for RabbitMQ) node name, cookie and epmd.
 
 pub mod certificates;
 pub mod error;

@@ -6,8 +6,8 @@
 //! - [`blackhole`](LinkCutter::blackhole): connections stay open, new ones are accepted, and nothing
 //!   arrives any more: half-open TCP, as after a cable was pulled or a firewall forgot a connection.
 //!
-//! A connection that has lost bytes never carries any again, also after [`pass`](LinkCutter::pass):
-//! neither side hears of its end from the other. Only new connections work then.
+//! A connection that has lost bytes never carries any again, not even after [`pass`](LinkCutter::pass), and
+//! neither side learns that the other has closed it. Only new connections work then.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -32,9 +32,9 @@ use url::Url;
 
 use crate::error::{Doing as _, Error, Result};
 
-/// Bytes read at once.
+/// Bytes per read.
 const CHUNK: usize = 16 * 1024;
-/// Chunks on their way in one direction: more wait in the sender's socket.
+/// Maximum chunks in flight per direction; more wait in the sender's socket.
 const CHUNKS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +47,9 @@ enum Flow {
 #[derive(Debug, Clone, Copy)]
 struct Control {
     flow: Flow,
-    /// Rises with every cut: connections of an earlier one are closed.
+    /// Rises with every cut: connections from before it are closed.
     cuts: u64,
-    /// To the target, to the client.
+    /// Delays to the target and to the client.
     delays: [Duration; 2],
 }
 
@@ -59,7 +59,7 @@ struct Counts {
     open: AtomicUsize,
 }
 
-/// One link. Dropping it closes all its connections, and nobody listens any more.
+/// One link. Dropping it closes the listener and all connections.
 #[derive(Debug)]
 pub struct LinkCutter {
     address: SocketAddr,
@@ -69,7 +69,7 @@ pub struct LinkCutter {
 }
 
 impl LinkCutter {
-    /// A link to `target` (`host:port`) that passes everything. It lives on the caller's runtime.
+    /// Starts a link to `target` (`host:port`) that passes everything. It runs on the caller's runtime.
     pub async fn start(target: impl Into<String>) -> Result<Self> {
         let doing = || "listen for a link cutter".to_owned();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing(doing)?;
@@ -80,12 +80,11 @@ impl LinkCutter {
         Ok(Self { address, control, counts, serving })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same URL, with this link in between.
+    /// The same URL, through this link.
     pub fn url(&self, url: &str) -> Result<String> {
         let bad = || Error::Invalid("a URL for a link needs a host".into());
         let mut url = Url::parse(url).map_err(|error| Error::Invalid(format!("a URL for a link: {error}")))?;
@@ -94,22 +93,22 @@ impl LinkCutter {
         Ok(url.into())
     }
 
-    /// Connections that it has now, carried or swallowed.
+    /// Number of open connections, whether carried or swallowed.
     pub fn connections(&self) -> usize {
         self.counts.open.load(Ordering::SeqCst)
     }
 
-    /// How many connections were made or tried so far.
+    /// Number of connections accepted so far, including those closed at once.
     pub fn accepted(&self) -> usize {
         self.counts.accepted.load(Ordering::SeqCst)
     }
 
-    /// Everything goes through (again).
+    /// Passes everything (again).
     pub fn pass(&self) {
         self.control.send_modify(|control| control.flow = Flow::Pass);
     }
 
-    /// Closes all connections; new ones are closed at once, until [`Self::pass`].
+    /// Closes all connections, and new ones at once, until [`Self::pass`].
     pub fn cut(&self) {
         self.control.send_modify(|control| {
             control.flow = Flow::Cut;
@@ -123,12 +122,12 @@ impl LinkCutter {
         self.pass();
     }
 
-    /// From now on everything is swallowed, and nobody is told.
+    /// From now on swallows everything; neither side is notified.
     pub fn blackhole(&self) {
         self.control.send_modify(|control| control.flow = Flow::Blackhole);
     }
 
-    /// What is sent from now on arrives so many milliseconds later.
+    /// Delays everything that is sent from now on, by direction.
     pub fn delay_ms(&self, to_target: u64, to_client: u64) {
         let delays = [to_target, to_client].map(Duration::from_millis);
         self.control.send_modify(|control| control.delays = delays);
@@ -159,7 +158,7 @@ async fn serve(listener: TcpListener, target: String, control: watch::Receiver<C
                     drop(counted);
                 });
             }
-            // So that ended ones are forgotten.
+            // Removes finished connections from the set.
             Some(_) = connections.join_next() => {}
         }
     }
@@ -180,7 +179,7 @@ impl Drop for Counted {
     }
 }
 
-/// One connection, until both sides have ended it or it is cut.
+/// Carries one connection until both sides have closed it or it is cut.
 async fn carry(client: TcpStream, target: &str, control: watch::Receiver<Control>) {
     let cuts = control.borrow().cuts;
     let mut cutting = control.clone();
@@ -206,13 +205,13 @@ async fn carry(client: TcpStream, target: &str, control: watch::Receiver<Control
     }
 }
 
-/// Reads and forgets, until the client gives up.
+/// Reads and discards until the client gives up.
 async fn swallow(mut client: TcpStream) {
     let mut buffer = vec![0; CHUNK];
     while matches!(client.read(&mut buffer).await, Ok(1..)) {}
 }
 
-/// One direction.
+/// Forwards one direction.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -232,7 +231,7 @@ async fn pump(
         loop {
             let count = from.read(&mut buffer).await.unwrap_or(0);
             if loses() {
-                // The end, too, is lost on its way: the other side must not learn of it.
+                // The end of the stream is lost as well: the other side must not learn of it.
                 if count == 0 {
                     std::future::pending::<()>().await;
                 }

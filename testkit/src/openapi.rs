@@ -1,4 +1,4 @@
-//! Is a service's OpenAPI document complete, and does it tell what the service really answers?
+//! Checks that a service's OpenAPI document is complete, and that it matches the service's real responses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,14 +9,13 @@ use serde_json::Value;
 use crate::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Larger than any body may be.
+/// One byte more than the largest body that is accepted.
 const TOO_LARGE_BYTES: usize = 64 * 1024 + 1;
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
-/// Reads `/openapi.json` of the listener `api`, and asks each operation a few questions; answers a
-/// sentence for everything that is wrong. Whether examples fit their schemas is the generated clients'
-/// test to say.
+/// Fetches `/openapi.json` from the listener `api`, sends each operation a few requests, and returns a
+/// sentence for each violation. The tests of the generated clients check that examples fit their schemas.
 ///
 /// # Panics
 /// When the service does not answer.
@@ -26,7 +25,7 @@ pub async fn complaints(api: &str, public: &str) -> Vec<String> {
     let operations = Operation::all(&document);
     let mut complaints = Vec::new();
     if operations.is_empty() {
-        complaints.push("it tells no operation".to_owned());
+        complaints.push("it describes no operation".to_owned());
     }
     let mut names = BTreeSet::new();
     for operation in &operations {
@@ -49,7 +48,7 @@ async fn fetch(client: &Client, url: &str) -> Value {
     client.get(url).send().await.expect("an answer").json().await.expect("a document")
 }
 
-/// References that lead nowhere.
+/// Dangling references.
 fn dead_references(document: &Value) -> Vec<String> {
     let text = document.to_string();
     let targets: BTreeSet<&str> =
@@ -79,7 +78,7 @@ impl<'a> Operation<'a> {
             .collect()
     }
 
-    /// What is not told.
+    /// The missing parts of the operation's description.
     fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
         let mut want = |told: bool, what: String| {
@@ -126,7 +125,7 @@ impl<'a> Operation<'a> {
         self.told["security"].is_array()
     }
 
-    /// Its path, with each parameter as in its example or as given.
+    /// The path, with each parameter replaced by `given` or its example.
     fn filled(&self, given: Option<&str>) -> String {
         let of_path = self.parameters().filter(|parameter| parameter["in"] == "path");
         of_path.fold(self.path.to_owned(), |path, parameter| {
@@ -139,7 +138,7 @@ impl<'a> Operation<'a> {
         self.told["requestBody"].is_object()
     }
 
-    /// The body of its example.
+    /// The body of the example.
     fn body(&self) -> String {
         let content = &self.told["requestBody"]["content"][JSON];
         let first = members(&content["examples"]).next().map(|(_, example)| &example["value"]);
@@ -147,7 +146,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// One operation, asked.
+/// One operation, and the listeners to call it on.
 struct Asked<'a> {
     client: &'a Client,
     api: &'a str,
@@ -162,7 +161,7 @@ struct Answer {
 }
 
 impl Asked<'_> {
-    /// What is not as told.
+    /// The responses that contradict the document.
     async fn lies(&self) -> Vec<String> {
         let operation = self.operation;
         let (path, body) = (operation.filled(None), operation.body());
@@ -170,17 +169,17 @@ impl Asked<'_> {
 
         let stranger = self.ask(self.api, &path, None, JSON, &body).await;
         if (stranger.kind == "/problems/unauthorized") != operation.is_secured() {
-            lies.push(format!("secured or not? without a token it answers {}", stranger.status));
+            lies.push(format!("its security does not fit: without a token it answers {}", stranger.status));
         }
         let mut heard = vec![("without a token", stranger)];
         if operation.is_secured() {
             let outside = self.ask(self.public, &path, Some(OPERATOR_TOKEN), JSON, &body).await;
             if !matches!(outside.status, 404 | 405) {
-                lies.push(format!("for operators, and the public listener answers {}", outside.status));
+                lies.push(format!("it is for operators, but the public listener answers {}", outside.status));
             }
             let viewer = self.ask(self.api, &path, Some(VIEWER_TOKEN), JSON, &body).await;
             if (viewer.status == 403) == (operation.method == "get") {
-                lies.push(format!("a viewer is answered {}", viewer.status));
+                lies.push(format!("a viewer gets {}", viewer.status));
             }
             heard.push(("as a viewer", viewer));
         }
@@ -189,8 +188,8 @@ impl Asked<'_> {
             let large = "x".repeat(TOO_LARGE_BYTES);
             for (how, media_type, body) in [
                 ("with an empty object", JSON, "{}"),
-                ("with a field that nobody knows", JSON, r#"{"colour_of_the_box":1}"#),
-                ("with a body that is no JSON", JSON, "{"),
+                ("with an unknown field", JSON, r#"{"colour_of_the_box":1}"#),
+                ("with a body that is not JSON", JSON, "{"),
                 ("with a text", "text/plain", body.as_str()),
                 ("with a body that is too large", JSON, large.as_str()),
             ] {
@@ -200,19 +199,19 @@ impl Asked<'_> {
         let odd = operation.filled(Some("-%20-"));
         heard.push(("with an odd path", self.ask(self.api, &odd, token, JSON, &body).await));
         if operation.parameters().any(|parameter| parameter["name"] == "limit") {
-            for (how, query) in [("with a limit of 0", "limit=0"), ("with a limit that is no number", "limit=x")] {
+            for (how, query) in [("with a limit of 0", "limit=0"), ("with a limit that is not a number", "limit=x")] {
                 heard.push((how, self.ask(self.api, &format!("{path}?{query}"), token, JSON, &body).await));
             }
         }
-        // Last, because it may change what the others would find.
+        // Last, because it may change what the other requests find.
         heard.push(("as in its example", self.ask(self.api, &path, token, JSON, &body).await));
 
         for (how, answer) in heard {
             let Answer { status, media_type, .. } = &answer;
             match operation.answers().find(|(told, _)| told == status) {
-                None => lies.push(format!("{how} it answers {status}, which is not told")),
+                None => lies.push(format!("{how} it answers {status}, which is not documented")),
                 Some((_, told)) if *status != 204 && told["content"][media_type].is_null() => {
-                    lies.push(format!("{how} it answers {status} as {media_type}, which is not told"));
+                    lies.push(format!("{how} it answers {status} as {media_type}, which is not documented"));
                 }
                 Some(_) => {}
             }
@@ -251,7 +250,7 @@ fn has_example(content: &Value) -> bool {
     !content["example"].is_null() || members(&content["examples"]).any(|(_, example)| !example["value"].is_null())
 }
 
-/// `cancelOrder`: what a function of a generated client should be called.
+/// True for a name such as `cancelOrder`, which suits a function of a generated client.
 fn is_verb_and_noun(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.chars().any(|letter| letter.is_ascii_uppercase())

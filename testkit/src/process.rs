@@ -1,5 +1,5 @@
-//! Child processes of tests and of the local stack: each in its own process group (a Ctrl-C in the
-//! terminal reaches only the parent, which then ends them in order), with its output in a file.
+//! Child processes of tests and of the local stack. Each has its own process group (a Ctrl-C in the terminal
+//! reaches only the parent, which then stops them in order) and writes its output to a file.
 
 mod record;
 
@@ -29,7 +29,7 @@ use crate::{
 const POLL: Duration = Duration::from_millis(20);
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
-/// What to start, and how.
+/// A program to start.
 #[derive(Debug, Clone)]
 pub struct Spec {
     name: String,
@@ -61,72 +61,66 @@ impl Spec {
         }
     }
 
-    /// Adds one argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// Adds arguments.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((key.into(), value.into()));
         self
     }
 
-    /// Sets environment variables.
     #[must_use]
     pub fn envs<K: Into<OsString>, V: Into<OsString>>(mut self, vars: impl IntoIterator<Item = (K, V)>) -> Self {
         self.env.extend(vars.into_iter().map(|(key, value)| (key.into(), value.into())));
         self
     }
 
-    /// Passes nothing of this process's environment on but `PATH`.
+    /// Clears the environment except for `PATH`.
     #[must_use]
     pub fn clear_env(mut self) -> Self {
         self.clear_env = true;
         self
     }
 
-    /// Runs in this folder.
     #[must_use]
     pub fn current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// The signal that asks this program to end (SIGTERM unless set).
+    /// Sets the signal that asks the program to stop; the default is SIGTERM.
     #[must_use]
     pub fn stop_signal(mut self, signal: StopSignal) -> Self {
         self.stop_signal = signal;
         self
     }
 
-    /// Leaves a note at `path` by which another process can end this one later, see
-    /// [`stop_recorded`]. `marker` is a part of the command line that proves that the pid is still
-    /// this program (arguments joined by single spaces).
+    /// Writes a record to `path` by which another process can stop this one later, see [`stop_recorded`].
+    /// `marker` is a part of the command line (arguments joined by single spaces) that proves that the pid
+    /// still belongs to this program.
     #[must_use]
     pub fn record(mut self, path: impl Into<PathBuf>, marker: impl Into<String>) -> Self {
         self.record = Some((path.into(), marker.into()));
         self
     }
 
-    /// Runs as another account; only root may.
+    /// Runs as another account, which requires root.
     #[must_use]
     pub(crate) fn run_as(mut self, account: Option<Account>) -> Self {
         self.account = account;
         self
     }
 
-    /// Starts it.
     pub fn spawn(self) -> Result<Process> {
         let log = open_log(&self.log)?;
         let errors = log.try_clone().doing(|| format!("open {}", self.log.display()))?;
@@ -180,22 +174,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// What it is called in messages.
+    /// Name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process id (also the id of its process group).
+    /// Process id, which is also the id of the process group.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where its output is.
+    /// File with the output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// How it ended, if it has.
+    /// Exit status, when it has exited.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().ok().flatten();
@@ -203,7 +197,7 @@ impl Process {
         self.ended
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it exits by itself; `None` after `timeout`.
     pub async fn wait_exit(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -217,7 +211,7 @@ impl Process {
         }
     }
 
-    /// Waits until `url` answers 200; fails at once when the process ends.
+    /// Waits until `url` answers 200; fails at once when the process exits.
     pub async fn wait_ok(&mut self, url: &str, timeout: Duration) -> Result<()> {
         let client = crate::http::client(Duration::from_secs(2));
         let deadline = Instant::now() + timeout;
@@ -235,20 +229,20 @@ impl Process {
         }
     }
 
-    /// An error when the process has ended.
+    /// Fails when the process has exited.
     pub fn check_alive(&mut self) -> Result<()> {
         match self.exit_status() {
             None => Ok(()),
-            Some(status) => Err(self.not_ready(format!("ended unasked ({})", describe(status)))),
+            Some(status) => Err(self.not_ready(format!("ended unexpectedly ({})", describe(status)))),
         }
     }
 
-    /// An error that says `reason` and ends with the last lines of the log.
+    /// An error with `reason` and the last lines of the log.
     pub fn not_ready(&self, reason: String) -> Error {
         Error::NotReady { what: self.name.clone(), reason, log: self.log.clone(), tail: tail(&self.log, 20) }
     }
 
-    /// SIGKILL to the whole group, as a crash would be: nothing of it gets to tidy up.
+    /// Sends SIGKILL to the whole group, as in a crash: nothing in it gets to clean up.
     pub fn kill9(&mut self) -> Result<ExitStatus> {
         if self.exit_status().is_none() {
             self.signal_group(Signal::SIGKILL);
@@ -258,11 +252,11 @@ impl Process {
         self.exit_status().ok_or_else(|| self.not_ready("could not be killed".into()))
     }
 
-    /// Asks it to end, and kills its group when it has not ended in time. The status tells which:
-    /// a killed process has ended by signal 9.
+    /// Asks the process to stop, and kills its group when it does not stop in time. The status shows which: a
+    /// killed process has ended by signal 9.
     pub async fn terminate(&mut self, timeout: Duration) -> Result<ExitStatus> {
         if self.exit_status().is_none() {
-            // Only the program itself is asked: it knows in which order its children end.
+            // Only the program itself gets the signal, because it knows in which order its children stop.
             self.signal(self.stop_signal.into());
         }
         match self.wait_exit(timeout).await {
@@ -274,14 +268,14 @@ impl Process {
         }
     }
 
-    /// Lets the process outlive this one; it is found again by its record.
+    /// Lets the process outlive this one; its record finds it again.
     pub fn detach(mut self) {
         self.detached = true;
     }
 
     /// Sends a signal to the process alone.
     pub fn signal(&self, signal: Signal) {
-        // The only failure is that it has just ended.
+        // The only possible failure is that it has just exited.
         signal::kill(self.nix_pid(), signal).ok();
     }
 
@@ -308,7 +302,7 @@ impl Drop for Process {
     }
 }
 
-/// The last `lines` lines of a file, or a word on why there are none.
+/// The last `lines` lines of a file, or a note on why there are none.
 pub fn tail(path: impl AsRef<Path>, lines: usize) -> String {
     match fs::read(path) {
         Ok(bytes) => {
@@ -334,13 +328,13 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Opens for appending; what has grown too long is put aside first.
+/// Opens a log for appending. A log that has grown too long is renamed first.
 fn open_log(path: &Path) -> Result<File> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).doing(|| format!("create {}", parent.display()))?;
     }
     if fs::metadata(path).is_ok_and(|meta| meta.len() > LOG_BYTES_MAX) {
-        fs::rename(path, path.with_extension("log.1")).doing(|| format!("put {} aside", path.display()))?;
+        fs::rename(path, path.with_extension("log.1")).doing(|| format!("rotate {}", path.display()))?;
     }
     File::options().create(true).append(true).open(path).doing(|| format!("open {}", path.display()))
 }

@@ -1,5 +1,5 @@
-//! Databases, roles, vhosts, users and permissions, for tests and for the local stack. Everything
-//! here may be done twice.
+//! Databases, roles, vhosts, users and permissions, for tests and for the local stack. All operations may be
+//! repeated.
 
 mod amqp;
 mod broker;
@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Makes a database that belongs to `role`, and the role, and answers the role's URL for it. Nobody
-/// else but the administrator may connect.
+/// Creates `role` and a database that belongs to it, and returns the role's URL for it. Only the role and the
+/// administrator may connect.
 pub async fn create_database(admin_url: &str, name: &str, role: &str, password: &str) -> Result<String> {
     let url = url_of(admin_url, name, Some((role, password)))?;
     let admin = Database {
@@ -39,7 +39,7 @@ pub async fn create_database(admin_url: &str, name: &str, role: &str, password: 
     Ok(url)
 }
 
-/// Removes a database, whoever is connected to it, and its role.
+/// Drops a database, even while clients are connected, and its role.
 pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()> {
     let (name_sql, role_sql) = (identifier(name)?, identifier(role)?);
     let doing = || "connect as the administrator".to_owned();
@@ -49,7 +49,7 @@ pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()
         .await
         .map_err(|_| Error::Invalid(format!("PostgreSQL took more than {CONNECT_TIMEOUT:?} to connect")))?
         .map_err(|source| postgres(doing(), source))?;
-    // Ends with the client; its errors come out of the client's calls.
+    // The task ends with the client, whose calls return its errors.
     tokio::spawn(connection);
     for (what, statement) in [
         (format!("drop the database {name}"), format!("DROP DATABASE IF EXISTS {name_sql} WITH (FORCE)")),
@@ -73,7 +73,7 @@ pub fn url_of(admin_url: &str, database: &str, login: Option<(&str, &str)>) -> R
     Ok(url.into())
 }
 
-/// An AMQP URL on this machine.
+/// AMQP URL of a broker on this machine.
 pub fn amqp_url(port: u16, user: &str, password: &str, vhost: &str) -> String {
     format!("amqp://{}:{}@127.0.0.1:{port}/{}", segment(user), segment(password), segment(vhost))
 }
@@ -82,7 +82,7 @@ fn postgres(doing: String, source: tokio_postgres::Error) -> Error {
     Error::Postgres { doing, source }
 }
 
-/// A quoted identifier; only the harmless ones.
+/// Quotes an identifier; accepts only harmless ones.
 fn identifier(name: &str) -> Result<String> {
     let mut chars = name.chars();
     let valid = name.len() <= 63

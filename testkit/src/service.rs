@@ -1,5 +1,5 @@
-//! The surroundings of a service under test: its own database, a vhost with the real topology and
-//! the real rights, tokens, keys. What a service needs comes out as its environment.
+//! The environment of a service under test: its own database, a vhost with the real topology and the real
+//! rights, tokens and keys. The settings are returned as environment variables.
 
 use jaego_contracts::topology;
 use jaego_contracts::topology::User;
@@ -10,31 +10,29 @@ use crate::keys::CallbackKeys;
 use crate::lab::{TestDatabase, TestVhost};
 use crate::servers::shared::Lab;
 
-/// Bearer token with role operator, of the operator called `kim`.
+/// Bearer token with role operator, of the operator `kim`.
 pub const OPERATOR_TOKEN: &str = "operator-token-of-the-tests";
-/// Bearer token with role viewer, of the viewer called `lee`.
+/// Bearer token with role viewer, of the viewer `lee`.
 pub const VIEWER_TOKEN: &str = "viewer-token-of-the-tests";
 
-/// What the services of one test share.
+/// Resources that the services of one test share.
 pub struct Surroundings {
-    /// The servers.
     pub lab: Lab,
-    /// A vhost of its own.
     pub vhost: TestVhost,
-    /// For callback tokens.
+    /// Keys of callback tokens.
     pub keys: CallbackKeys,
 }
 
-/// What one service of a test has for itself.
+/// Resources of one service under test.
 pub struct ServiceSurroundings {
-    /// Its database, not migrated yet.
+    /// The service's database, not migrated yet.
     pub database: TestDatabase,
-    /// Its settings as environment variables; ports are 0 (any free one).
+    /// Settings as environment variables; ports are 0 (any free one).
     pub env: Vec<(String, String)>,
 }
 
 impl Surroundings {
-    /// A vhost with the topology in it.
+    /// Creates a vhost with the topology.
     ///
     /// # Panics
     /// When the servers refuse.
@@ -50,7 +48,7 @@ impl Surroundings {
         Ok(Self { lab, vhost, keys: CallbackKeys::generate()? })
     }
 
-    /// A database and a broker user for one service.
+    /// Creates a database and a broker user for one service.
     ///
     /// # Panics
     /// When the servers refuse.
@@ -59,7 +57,7 @@ impl Surroundings {
         self.try_service(user).await.unwrap_or_else(|error| panic!("no surroundings for {}: {error}", user.name()))
     }
 
-    /// The settings of a frontend with a broker user of its own; where the services are is not among them.
+    /// The settings of a frontend with its own broker user; the services' URLs are not among them.
     ///
     /// # Panics
     /// When the broker refuses.
@@ -71,7 +69,7 @@ impl Surroundings {
         env
     }
 
-    /// What every program is told.
+    /// Settings that every program needs.
     async fn env(&self, user: User) -> Result<Vec<(String, String)>> {
         let amqp_url = self.vhost.user(user.name(), &user.permissions()).await?;
         let prefix = format!("JAEGO_{}", user.name().to_uppercase());
@@ -95,7 +93,7 @@ impl Surroundings {
         let mut env = self.env(user).await?;
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
         set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
-        // A machine that also compiles may take long to open a connection: that is not what tests are about.
+        // A machine that also compiles may take long to open a connection, which is not what the tests check.
         set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
         set("OUTBOX__POLL_MS", "50".to_owned());
         match user {
@@ -103,7 +101,7 @@ impl Surroundings {
             User::Sales | User::Frontend => {}
             User::Production => {
                 set("CALLBACK__SIGNING_KEY", self.keys.private_pem.clone());
-                // The simulated factories are on this machine.
+                // The simulated factories run on this machine.
                 set("DELIVERY__ALLOWED_NETWORKS", "127.0.0.0/8,::1/128".to_owned());
             }
             User::Restock => set("CALLBACK__PUBLIC_KEYS", self.keys.public_pem.clone()),
@@ -112,7 +110,7 @@ impl Surroundings {
     }
 }
 
-/// `auth.tokens` with an operator called `kim` and a viewer called `lee`.
+/// `auth.tokens` with the operator `kim` and the viewer `lee`.
 pub fn token_entries(operator: &str, viewer: &str) -> String {
     let entry = |name: &str, role: &str, token: &str| format!("{name}:{role}:{}", hex::encode(Sha256::digest(token)));
     [entry("kim", "operator", operator), entry("lee", "viewer", viewer)].join(",")

@@ -1,4 +1,4 @@
-//! Rules of absence that every service is held to by a test: the import rule and hand-written tables.
+//! Rules of absence that a test of every service checks: the import rule and hand-written tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,9 +7,9 @@ use std::path::Path;
 /// Layers that are not edges.
 const INNER: [&str; 3] = ["commands", "store", "domain"];
 
-/// Imports that the shape of a service forbids: `edges -> commands -> {domain, store}`, where the
-/// edges are every other folder (http, amqp, ..); `store -> domain`; `domain -> std, jaego_contracts::ids`.
-/// Answers a sentence for each.
+/// Returns a sentence for each import that the shape of a service forbids:
+/// `edges -> commands -> {domain, store}`, where the edges are all other folders (http, amqp, ..);
+/// `store -> domain`; `domain -> std, jaego_contracts::ids`.
 ///
 /// # Panics
 /// When the sources cannot be read.
@@ -53,8 +53,8 @@ pub fn forbidden_imports(source: &Path) -> Vec<String> {
     found
 }
 
-/// Modules of a crate that import each other in a circle, by the folders and files of `source`; test modules aside.
-/// Empty when there are none.
+/// Modules of a crate that import each other in a cycle, by the folders and files of `source`, without test
+/// modules. Empty when there are none.
 ///
 /// # Panics
 /// When the sources cannot be read.
@@ -83,7 +83,7 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
             }
         }
     }
-    // Whoever imports nobody, or is imported by nobody, is in no circle.
+    // A module that imports no other, or that no other imports, is not in a cycle.
     loop {
         let imported: BTreeSet<&str> = imports.values().flatten().copied().collect();
         let before = imports.len();
@@ -98,7 +98,7 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
     }
 }
 
-/// What `lib.rs` shows of its modules, by name: the module that each comes from.
+/// The names that `lib.rs` re-exports, with the module that each comes from.
 fn exported_by_root(source: &Path) -> BTreeMap<String, String> {
     let text = fs::read_to_string(source.join("lib.rs")).unwrap_or_default().replace('\n', " ");
     let mut exported = BTreeMap::new();
@@ -116,7 +116,7 @@ fn first_word(text: &str) -> &str {
     text.split(|character: char| !(character.is_alphanumeric() || character == '_')).next().unwrap_or_default()
 }
 
-/// The lines of a file, those of its test modules emptied, and `crate::{a, b}` written out.
+/// The lines of a file, with those of its test modules emptied and `crate::{a, b}` expanded.
 fn without_test_modules(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut skipping = false;
@@ -134,7 +134,7 @@ fn without_test_modules(text: &str) -> Vec<String> {
     lines
 }
 
-/// Whether a line names a path such as `crate::http` (and not `crate::http_things`).
+/// True when a line names a path such as `crate::http` (and not `crate::http_things`).
 fn mentions(line: &str, name: &str) -> bool {
     let code = line.split(" //").next().unwrap_or_default();
     code.match_indices(name).any(|(start, _)| {
@@ -170,7 +170,7 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Tables that `shared` brings, and diesel's own.
+/// Tables of `shared`, and diesel's own.
 const SHARED_TABLES: [&str; 13] = [
     "outbox",
     "outbox_claims",
@@ -187,11 +187,11 @@ const SHARED_TABLES: [&str; 13] = [
     "__diesel_schema_migrations",
 ];
 
-/// Compares diesel's `table!` text with the tables of a service's migrated database. Answers a
-/// sentence for each column that is only in one of them or has another type.
+/// Compares diesel's `table!` text with the tables of a service's migrated database. Returns a sentence for
+/// each column that is in only one of them or has another type.
 ///
 /// # Panics
-/// When the database cannot be asked.
+/// When the database cannot be queried.
 #[expect(clippy::expect_used, reason = "test support")]
 pub async fn schema_differences(admin_url: &str, schema: &str) -> Vec<String> {
     let written = written_columns(schema);

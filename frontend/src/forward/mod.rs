@@ -1,4 +1,4 @@
-//! Requests that are handed on to services, and answers that come back. Only what [`table`] lists.
+//! Forwards requests to services and returns their answers. Only the routes in [`table`] are forwarded.
 
 pub mod table;
 mod upstream;
@@ -8,22 +8,17 @@ pub use upstream::{Target, Upstream, client};
 
 use std::fmt;
 
-/// A service behind this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
-    /// sales-service.
     Sales,
-    /// production-service.
     Production,
-    /// restock-service.
     Restock,
 }
 
 impl Service {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
 
-    /// The first part of the paths that are handed on to it.
+    /// First segment of the paths that are forwarded to it.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Sales => "sales",

@@ -1,4 +1,4 @@
-//! Which routes are handed on, and for whom. What is not here does not exist for browsers.
+//! The routes that are forwarded, with the required role. A route that is missing here does not exist for browsers.
 
 use std::fmt::Write as _;
 
@@ -6,30 +6,26 @@ use actix_web::http::Method;
 
 use super::Service;
 
-/// Longest part of a path that stands for an id.
+/// Maximum length of a path segment that stands for an id.
 const ID_BYTES_MAX: usize = 64;
 
-/// Whom a route is for.
+/// Access to a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// Anybody: it goes to the service's public port, without a token.
+    /// Open to anyone; the request goes to the service's public port, without a token.
     Shopper,
-    /// Who has signed in.
+    /// Requires a session.
     Viewer,
-    /// Who has signed in as an operator.
+    /// Requires a session of an operator.
     Operator,
 }
 
-/// One row.
 #[derive(Debug)]
 pub struct Route {
-    /// Whose.
     pub service: Service,
-    /// `GET`, ..
     pub method: Method,
     /// The path after `/api/v1/`; `{}` stands for an id.
     pub pattern: &'static str,
-    /// For whom.
     pub who: Who,
 }
 
@@ -37,7 +33,7 @@ const fn route(service: Service, method: Method, pattern: &'static str, who: Who
     Route { service, method, pattern, who }
 }
 
-/// What each service has.
+/// Routes that every service has.
 macro_rules! of_each {
     ($service:expr) => {
         [
@@ -54,7 +50,7 @@ macro_rules! of_each {
     };
 }
 
-/// All rows; of two that fit, the first counts.
+/// All routes; of two that match, the first is used.
 pub const ROUTES: &[&[Route]] = &[
     &[
         route(Service::Sales, Method::GET, "products", Who::Shopper),
@@ -96,10 +92,10 @@ pub const ROUTES: &[&[Route]] = &[
     &of_each!(Service::Restock),
 ];
 
-/// The row for a request, and the path to ask the service for.
+/// Finds the route of a request, and the path to request from the service.
 pub fn find(service: Service, method: &Method, path: &str) -> Option<(&'static Route, String)> {
     let segments: Vec<String> = path.strip_prefix("api/v1/")?.split('/').map(decoded).collect::<Option<_>>()?;
-    // To a service HEAD is a GET.
+    // Services handle HEAD as GET.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let all = ROUTES.iter().copied().flatten();
     let mut own = all.filter(|route| route.service == service && route.method == *method);
@@ -112,8 +108,9 @@ fn fits(pattern: &str, segments: &[String]) -> bool {
     wanted.len() == segments.len() && wanted.iter().zip(segments).all(|(wanted, got)| *wanted == "{}" || wanted == got)
 }
 
-/// A part of a path as the ids of this world are: letters, digits and `._:-`, the first a letter or a digit. So nothing
-/// can be climbed out of (`..`) or smuggled in (`%2F`), and what goes on needs no escapes.
+/// Decodes a path segment. Like all ids here it may consist of letters, digits and `._:-` and must begin with a
+/// letter or a digit. Nothing can escape the path (`..`) or be smuggled in (`%2F`), and the forwarded path needs no
+/// escapes.
 fn decoded(segment: &str) -> Option<String> {
     let mut text = String::with_capacity(segment.len());
     let mut rest = segment.bytes();
@@ -177,7 +174,7 @@ mod tests {
         }
     }
 
-    /// The documents that the web application's types are made of are also what this table is held to.
+    /// The table is checked against the same documents that the web application's types are generated from.
     #[test]
     fn every_operation_of_the_services_is_in_the_table_as_documented() {
         let mut documented = BTreeSet::new();
@@ -186,7 +183,7 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
             let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             for (path, item) in document["paths"].as_object().expect("paths") {
-                // The factories' entrance is not ours.
+                // The factories' callback is not forwarded.
                 let Some(pattern) = path.strip_prefix("/api/v1/") else { continue };
                 let parts = pattern.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
                 let pattern = parts.collect::<Vec<_>>().join("/");

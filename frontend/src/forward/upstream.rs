@@ -1,4 +1,4 @@
-//! One request to a service, within bounds: so many at once, so many bytes, so long.
+//! Sends one request to a service, with bounds on concurrency, size and time.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use opentelemetry::metrics::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// A connection is given less time than an answer: so a service that is not there is told soon.
+/// Shorter than the timeout of an answer, so that an unreachable service is reported soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection is kept for the next request. The services close theirs after 5 s without one, and a request
-/// that is sent while one is being closed gets no answer.
+/// Maximum idle time of a connection in the pool. The services close theirs after 5 s of idleness, and a request that
+/// is sent while its connection is being closed gets no answer.
 const IDLE_MAX: Duration = Duration::from_secs(3);
-/// When a service is away, ask again after so many seconds.
+/// `Retry-After` of the answer when a service is unreachable, seconds.
 const RETRY_AFTER_S: u32 = 2;
-/// Longest query.
+/// Maximum length of a query.
 const QUERY_BYTES_MAX: usize = 2048;
 
-/// What of a request goes on. No cookie, no address, nothing that a proxy would believe.
+/// Request headers that are forwarded. No cookie, no address, nothing that a proxy would trust.
 const REQUEST_HEADERS: [&str; 5] = ["idempotency-key", "if-match", "content-type", "accept", "accept-language"];
-/// What of an answer comes back.
+/// Answer headers that are returned.
 const ANSWER_HEADERS: [&str; 6] =
     ["etag", "idempotency-replayed", "retry-after", "content-type", "content-disposition", "cache-control"];
 
-/// What speaks to all of them: each client has a copy of all public authorities. One request is one request: no
-/// redirect is followed, nothing is sent twice, no proxy is used.
+/// The client for all services: each client holds a copy of all public authorities. One request stays one request: it
+/// follows no redirect, sends nothing twice and uses no proxy.
 pub fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("jaego-frontend/", env!("CARGO_PKG_VERSION")))
@@ -45,7 +45,6 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Somewhere that requests are sent to.
 pub struct Upstream {
     client: reqwest::Client,
     timeout: Duration,
@@ -54,18 +53,18 @@ pub struct Upstream {
     failures: Counter<u64>,
 }
 
-/// Where to, and as whom.
+/// Destination and credentials of a request.
 pub struct Target<'a> {
-    /// The address, with or without a slash at its end.
+    /// Base URL, with or without a trailing slash.
     pub base_url: &'a str,
-    /// The path, which begins with a slash and needs no escapes.
+    /// Path, which begins with a slash and needs no escapes.
     pub path: &'a str,
-    /// The operator's token, if it takes one.
+    /// The operator's token, if the destination requires one.
     pub token: Option<&'a str>,
 }
 
 impl Upstream {
-    /// `name` is what people are told when it is away.
+    /// `name` stands in the problem that is returned when the service is unreachable.
     pub fn new(client: reqwest::Client, name: String, wait: Duration, in_flight_max: usize) -> Self {
         let failures = opentelemetry::global::meter("jaego")
             .u64_counter("jaego_forward_failures")
@@ -74,11 +73,11 @@ impl Upstream {
         Self { client, timeout: wait, in_flight: Arc::new(Semaphore::new(in_flight_max)), name, failures }
     }
 
-    /// Sends the request on; the answer's body is handed back as it comes.
+    /// Sends the request and streams the body of the answer.
     pub async fn send(&self, request: &HttpRequest, body: Bytes, to: Target<'_>) -> Result<HttpResponse, Problem> {
         let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| {
             self.failed("overloaded");
-            let detail = format!("Too many requests are on their way to {}; ask again in a moment.", self.name);
+            let detail = format!("Too many requests to {} are in flight; try again in a moment.", self.name);
             Problem::new(ProblemKind::Overloaded, detail).with("service", &self.name)
         })?;
         let sending = self.request(request, body, to)?.send();
@@ -90,7 +89,9 @@ impl Upstream {
             }
             Err(_) => {
                 tracing::warn!(service = self.name, "a service did not answer in time");
-                return Err(self.away("timeout", "did not answer in time; whether it did what was asked is not known"));
+                return Err(
+                    self.away("timeout", "did not answer in time; it is not known whether the request was carried out")
+                );
             }
         };
         Ok(self.answer(answer, permit))
@@ -108,7 +109,7 @@ impl Upstream {
             .map_err(|error| Problem::internal(&error))?;
         let mut sent = self.client.request(method, url);
         for name in REQUEST_HEADERS {
-            // Of several of one name the first counts, as it does for the services.
+            // Of several headers of one name the first is used, as the services do.
             if let Some(value) = request.headers().get(name) {
                 sent = sent.header(name, value.as_bytes());
             }
@@ -131,7 +132,7 @@ impl Upstream {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        // What operators see, and what is on the shelf now, is nothing to be kept by anybody.
+        // Answers hold operator data or current stock, which no cache may keep.
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
         }
@@ -142,18 +143,18 @@ impl Upstream {
             return response.finish();
         }
         let (service, wait) = (self.name.clone(), self.timeout);
-        // The permit goes with the answer: one that is read slowly is on its way, too.
+        // The permit lives as long as the answer: one that is read slowly is still in flight.
         let body = stream::try_unfold((answer, permit), move |(mut answer, permit)| {
             let service = service.clone();
             async move {
                 match timeout(wait, answer.chunk()).await {
                     Ok(Ok(chunk)) => Ok(chunk.map(|bytes| (bytes, (answer, permit)))),
                     Ok(Err(error)) => {
-                        tracing::warn!(service, error = cause(error), "a service's answer broke off");
+                        tracing::warn!(service, error = cause(error), "a service's response was cut off");
                         Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
                     }
                     Err(_) => {
-                        tracing::warn!(service, "a service's answer did not go on in time");
+                        tracing::warn!(service, "a service's response stalled");
                         Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
                     }
                 }
@@ -164,7 +165,7 @@ impl Upstream {
 
     fn away(&self, reason: &'static str, what: &str) -> Problem {
         self.failed(reason);
-        let detail = format!("{} {what}. Ask again in a moment.", self.name);
+        let detail = format!("{} {what}. Try again in a moment.", self.name);
         Problem::new(ProblemKind::Unavailable, detail).retry_after(RETRY_AFTER_S).with("service", &self.name)
     }
 
@@ -173,7 +174,7 @@ impl Upstream {
     }
 }
 
-/// Why there was no answer, down to the last cause; without the address.
+/// The error with all its causes, without the URL.
 fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,4 +1,4 @@
-//! Controls of the factory simulator, where there is one.
+//! Controls of the factory simulator, if there is one.
 
 use actix_web::http::Method;
 use actix_web::web::{Bytes, Data, Path};
@@ -9,7 +9,7 @@ use jaego_web::problem::Problem;
 use super::{Face, State, body_of, not_found};
 use crate::forward::Target;
 
-/// Hands one of these on: faults, what the factory was asked for and called back, a callback once more.
+/// Forwards a request to the simulator: its faults, its requests and callbacks, repeating a callback.
 pub(super) async fn forward(
     request: HttpRequest,
     state: Data<State>,

@@ -1,4 +1,4 @@
-//! Routes of services.
+//! Routes of the services.
 
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -8,7 +8,7 @@ use jaego_web::problem::Problem;
 use super::{Face, State, body_of, not_found};
 use crate::forward::{Service, Target, Who, table};
 
-/// Hands a request on when the table has it, and who asks may.
+/// Forwards a request if the table has its route and the session has the required role.
 pub(super) async fn forward(
     request: HttpRequest,
     state: Data<State>,
@@ -18,12 +18,12 @@ pub(super) async fn forward(
 ) -> Result<HttpResponse, Problem> {
     let (prefix, _) = path.into_inner();
     let service = Service::ALL.into_iter().find(|service| service.prefix() == prefix).ok_or_else(not_found)?;
-    // As it came, escapes and all: the table reads it itself.
+    // The raw path with its escapes: the table decodes it itself.
     let rest = request.path().strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(_, rest)| rest);
     let (route, path) = table::find(service, request.method(), rest).ok_or_else(not_found)?;
     let role = match route.who {
         Who::Shopper => None,
-        // On the shop's own listener such a route is not there.
+        // The shop's own listener has no such route.
         Who::Viewer | Who::Operator if **face == Face::Shop => return Err(not_found()),
         Who::Viewer => Some(Role::Viewer),
         Who::Operator => Some(Role::Operator),

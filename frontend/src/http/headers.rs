@@ -1,4 +1,4 @@
-//! What every answer carries: what pages may do, and who may use what is answered.
+//! Headers of every answer: what pages may do, and which origins may use an answer.
 
 use std::sync::LazyLock;
 
@@ -10,19 +10,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// The style that react-aria adds to a page itself, so that nothing scrolls behind an open dialog on iOS. (Its other
-/// one, for fingers that press, is in our own style sheets.) Any other text is refused, so that a new one is noticed.
+/// The style that react-aria inserts into a page, so that nothing scrolls behind an open dialog on iOS. (Its other
+/// style, for touch devices, is in our own style sheets.) Any other text is blocked, so that a new one is noticed.
 const ADDED_STYLE: &str = "@layer {\n  * {\n    overscroll-behavior: contain;\n  }\n}";
 
-/// Scripts, styles, pictures, fonts and requests: from here, and nothing else; no page may frame ours. Pictures may
-/// be data, because styles draw small ones.
+/// Scripts, styles, images, fonts and requests may come from this origin only, and no page may frame ours. Images may
+/// also be data URLs, because the styles contain small ones.
 static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let added = STANDARD.encode(Sha256::digest(ADDED_STYLE));
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{added}'; img-src 'self' data:; font-src 'self'; \
          connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
-    // Of letters that a header may have: it can only succeed. Without it nothing at all may be loaded.
+    // The policy has only characters that a header may have, so this cannot fail. The fallback allows nothing to be
+    // loaded.
     HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 });
 
@@ -32,7 +33,7 @@ const HEADERS: [(&str, &str); 6] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
-    // For browsers that do not know frame-ancestors.
+    // For browsers that do not support frame-ancestors.
     ("x-frame-options", "DENY"),
 ];
 
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn the_policy_names_the_style_by_its_hash() {
         let policy = CONTENT_SECURITY_POLICY.to_str().expect("text");
-        // As `openssl dgst -sha256 -binary | base64` says of the text.
+        // As printed by `openssl dgst -sha256 -binary | base64` for the text.
         assert!(policy.contains("'sha256-gYiS/BvZvRcK27JIXTuwhZ3hs2+VJ1X+2gUlE+farlg='"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }

@@ -14,9 +14,9 @@ use super::{Face, State};
 use crate::live::{EventStream, Full};
 use crate::session;
 
-/// Most orders that one page follows.
+/// Maximum orders that one page follows.
 const ORDERS_MAX: usize = 20;
-/// When there is no place, ask again after so many seconds.
+/// `Retry-After` when there are too many followers, seconds.
 const RETRY_AFTER_S: u32 = 10;
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct Wanted {
     orders: String,
 }
 
-/// For shoppers: which products to look at again, and what becomes of these orders.
+/// Stream for shoppers: hints about changed products, and events of these orders.
 pub(super) async fn shop(state: Data<State>, wanted: Query<Wanted>) -> Result<HttpResponse, Problem> {
     let ids = wanted.orders.split(',').filter(|id| !id.is_empty());
     let orders: Result<Vec<Uuid>, _> = ids.map(str::parse).collect();
@@ -36,7 +36,7 @@ pub(super) async fn shop(state: Data<State>, wanted: Query<Wanted>) -> Result<Ht
     answer(state.hub.follow_shop(orders))
 }
 
-/// For who has signed in: everything, until the session ends.
+/// Stream for signed-in users: all events, until the session ends.
 pub(super) async fn console(
     request: HttpRequest,
     state: Data<State>,
@@ -49,14 +49,14 @@ pub(super) async fn console(
 
 fn answer(stream: Result<EventStream, Full>) -> Result<HttpResponse, Problem> {
     let stream = stream.map_err(|Full| {
-        Problem::new(ProblemKind::Overloaded, "Too many browsers follow live events now; look again by the clock.")
+        Problem::new(ProblemKind::Overloaded, "Too many browsers follow live events now; poll instead.")
             .retry_after(RETRY_AFTER_S)
     })?;
     let mut response = HttpResponse::Ok();
     response
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        // A proxy must hand on each event when it comes.
+        // Proxies must not buffer events.
         .insert_header(("x-accel-buffering", "no"));
     Ok(response.streaming(stream))
 }

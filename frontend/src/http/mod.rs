@@ -1,4 +1,4 @@
-//! The routes, and what every answer carries.
+//! Routes and middleware.
 
 mod demo;
 mod forwarding;
@@ -18,7 +18,7 @@ use jaego_process::settings::Basics;
 use jaego_telemetry::readiness::Readiness;
 use jaego_web::auth::Role;
 use jaego_web::problem::{Problem, ProblemKind};
-use jaego_web::{BODY_BYTES_MAX, HttpMetrics, Listeners, malformed, observe, open_door};
+use jaego_web::{BODY_BYTES_MAX, HttpMetrics, Listeners, bind_listener, malformed, observe};
 
 use crate::forward::Upstream;
 use crate::live::Hub;
@@ -27,37 +27,36 @@ use crate::session::{Session, Sessions};
 use crate::settings::Services;
 use crate::site::Site;
 
-/// What handlers work with.
+/// State shared by all handlers.
 pub(crate) struct State {
     pub(crate) site: Site,
     pub(crate) hub: Hub,
-    /// None: there is no console.
+    /// None if there is no console.
     pub(crate) sessions: Option<Sessions>,
     pub(crate) attempts: Attempts,
     pub(crate) services: Services,
     /// In the order of [`crate::forward::Service::ALL`].
     pub(crate) upstreams: [Upstream; 3],
-    /// None: there is nothing to play with.
+    /// None if there is no simulator.
     pub(crate) factory: Option<Factory>,
 }
 
-/// The factory simulator.
 pub(crate) struct Factory {
     pub(crate) url: String,
     pub(crate) upstream: Upstream,
 }
 
-/// Which listener a request came in by.
+/// The listener that a request came in on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Face {
-    /// The shop alone.
+    /// The shop only.
     Shop,
     /// The shop and the console.
     Both,
 }
 
 impl State {
-    /// The session of a request, on a listener that knows sessions.
+    /// The session of a request, unless the listener has no sessions.
     fn session(&self, face: Face, request: &HttpRequest) -> Option<Session> {
         self.sessions(face)?.of(request)
     }
@@ -66,7 +65,7 @@ impl State {
         self.sessions.as_ref().filter(|_| face == Face::Both)
     }
 
-    /// The session of a request that needs one, and this role.
+    /// The session of a request that requires one with this role.
     fn need(&self, face: Face, request: &HttpRequest, role: Role) -> Result<Session, Problem> {
         let session = self.session(face, request).ok_or_else(|| {
             Problem::new(ProblemKind::Unauthorized, "Sign in first: POST /session with an operator's token.")
@@ -74,16 +73,15 @@ impl State {
         if session.role >= role {
             Ok(session)
         } else {
-            Err(Problem::new(ProblemKind::Forbidden, "This needs an operator; a viewer may only look."))
+            Err(Problem::new(ProblemKind::Forbidden, "This needs an operator; a viewer cannot change anything."))
         }
     }
 }
 
-/// Opens the listeners.
 pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std::io::Result<Listeners> {
     let (state, metrics) = (Data::new(state), HttpMetrics::new());
     let drain = Duration::from_millis(basics.shutdown.drain_ms);
-    let door = |port: u16, face: Face| {
+    let bind = |port: u16, face: Face| {
         let (state, metrics) = (state.clone(), metrics.clone());
         let server = HttpServer::new(move || {
             let face = if state.sessions.is_some() { face } else { Face::Shop };
@@ -96,14 +94,14 @@ pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .configure(move |config| routes(config, face))
                 .default_service(web::to(pages::page))
-                // The last is the outermost.
+                // The last middleware is the outermost.
                 .wrap(from_fn(same_origin::check))
                 .wrap(from_fn(observe))
                 .wrap(from_fn(headers::add))
         });
-        open_door(server, &basics.http, port, true, drain)
+        bind_listener(server, &basics.http, port, true, drain)
     };
-    let (api, public) = (door(basics.http.port, Face::Both)?, door(basics.http.public_port, Face::Shop)?);
+    let (api, public) = (bind(basics.http.port, Face::Both)?, bind(basics.http.public_port, Face::Shop)?);
     Listeners::new(api, public, &basics.http, readiness)
 }
 
@@ -112,7 +110,7 @@ fn routes(config: &mut ServiceConfig, face: Face) {
         .service(resource("/settings.json").route(web::get().to(pages::settings)))
         .service(resource("/live").route(web::get().to(live::shop)))
         .service(web::resource("/{service:sales|production|restock}/{path:.*}").to(forwarding::forward))
-        // Nothing of these is a page.
+        // These paths are not pages.
         .service(web::resource("/{service:sales|production|restock}").to(nothing));
     if face == Face::Both {
         config
@@ -128,7 +126,7 @@ fn routes(config: &mut ServiceConfig, face: Face) {
     config.service(web::resource("/{what:session|live|demo}{_:(/.*)?}").to(nothing));
 }
 
-/// A resource that says what it answers when it is asked for something else.
+/// A resource that answers 405 to other methods.
 fn resource(path: &str) -> Resource {
     web::resource(path).default_service(web::to(method_not_allowed))
 }
@@ -141,7 +139,6 @@ async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
     response
 }
 
-/// There is nothing at this path.
 async fn nothing() -> Result<HttpResponse, Problem> {
     Err(not_found())
 }
@@ -150,7 +147,7 @@ fn not_found() -> Problem {
     Problem::new(ProblemKind::NotFound, "There is nothing at this path.")
 }
 
-/// The body of a request that is handed on, as it came; HEAD and GET have none.
+/// The body of a request to forward, unchanged; empty for HEAD and GET.
 fn body_of(request: &HttpRequest, body: Bytes) -> Bytes {
     if matches!(*request.method(), Method::GET | Method::HEAD) { Bytes::new() } else { body }
 }

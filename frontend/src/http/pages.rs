@@ -10,7 +10,7 @@ use super::{Face, State, not_found};
 use crate::site::NOT_BUILT;
 use crate::site::{CONSOLE_PAGE, Encoding, File, SHOP_PAGE};
 
-/// What the pages must know before they show anything.
+/// Settings that the pages need before they can show anything.
 pub(super) async fn settings(state: Data<State>, face: Data<Face>) -> HttpResponse {
     let has_console = **face == Face::Both;
     let answer = json!({
@@ -21,7 +21,7 @@ pub(super) async fn settings(state: Data<State>, face: Data<Face>) -> HttpRespon
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(answer)
 }
 
-/// A file, or the page that knows what to do with the path.
+/// Serves a file, or else the page that handles the path.
 pub(super) async fn page(request: HttpRequest, state: Data<State>, face: Data<Face>) -> Result<HttpResponse, Problem> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Problem::new(ProblemKind::MethodNotAllowed, "This path answers GET."));
@@ -38,12 +38,12 @@ pub(super) async fn page(request: HttpRequest, state: Data<State>, face: Data<Fa
     }
 }
 
-/// The name of the file that answers a path.
+/// The name of the file that is served at a path.
 fn name_of(path: &str, face: Face) -> Option<&str> {
     let name = path.strip_prefix('/')?;
     let is_console = name == "console" || name.starts_with("console/");
     match (is_file(name), is_console, face) {
-        // Pages have one address each, and nothing of ours is hidden.
+        // Each page has one URL only, and hidden files are not served.
         (true, _, _) if [SHOP_PAGE, CONSOLE_PAGE].contains(&name) => None,
         _ if name.starts_with('.') => None,
         (true, _, _) => Some(name),
@@ -53,8 +53,8 @@ fn name_of(path: &str, face: Face) -> Option<&str> {
     }
 }
 
-/// Whether a path means a file: it is among the built ones, or has a dot at the top. Further down a dot may be a
-/// product's.
+/// True if a path denotes a file: it is below `assets/`, or has a dot at the top level. Deeper in the path, a dot may
+/// belong to a product.
 fn is_file(name: &str) -> bool {
     name.starts_with("assets/") || (name.contains('.') && !name.contains('/'))
 }

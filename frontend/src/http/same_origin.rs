@@ -1,8 +1,8 @@
-//! What changes something is asked by our own pages only.
+//! Only our own pages may send requests that change something.
 //!
-//! The session's cookie does not travel with requests of other sites (`SameSite`), but sites of the same registered
-//! domain, and an order that needs no session, are not covered by that. Browsers say who asks: newer ones by
-//! `Sec-Fetch-Site`, all by `Origin`.
+//! Browsers do not send the session cookie with requests of other sites (`SameSite`). That does not cover other hosts
+//! of the same registered domain, nor orders, which need no session. Browsers state the origin of a request: newer
+//! ones in `Sec-Fetch-Site`, all in `Origin`.
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
@@ -20,7 +20,7 @@ pub(super) async fn check(
     }
     let problem = Problem::new(
         ProblemKind::Forbidden,
-        "Only pages of this very origin may ask for this (Sec-Fetch-Site, or else Origin, says another or nothing).",
+        "Only pages of this origin may send this request; Sec-Fetch-Site, or else Origin, is missing or names another one.",
     );
     let (request, _) = request.into_parts();
     let answer: HttpResponse = problem.respond_to(&request);
@@ -32,7 +32,7 @@ fn is_same_origin(request: &ServiceRequest) -> bool {
     if let Some(site) = text("sec-fetch-site") {
         return site == "same-origin";
     }
-    // The scheme is not compared: TLS ends before us.
+    // The scheme is not compared, because TLS may end at a proxy.
     let origin = text(header::ORIGIN.as_str()).and_then(|origin| origin.split_once("://"));
     match (origin, text(header::HOST.as_str())) {
         (Some((_, origin)), Some(host)) => origin.eq_ignore_ascii_case(host),
@@ -66,7 +66,7 @@ mod tests {
         ] {
             assert!(!asked(&[host, other]), "{other:?}");
         }
-        // What the browser itself says counts more than what a page could have written.
+        // `Sec-Fetch-Site` takes precedence, because no page can set it.
         assert!(!asked(&[host, ("origin", "https://shop.example:8443"), ("sec-fetch-site", "cross-site")]));
     }
 }

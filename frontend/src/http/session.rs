@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Face, State, not_found};
 use crate::session::Session;
 
-/// A wrong token is answered after so long: guessing is slow, typing is not.
+/// Delay of the answer to a wrong token: it slows down guessing, but not typing.
 const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(300);
 
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ pub(super) struct SignIn {
     token: String,
 }
 
-/// Who has signed in; nobody is no error.
+/// The current session; having none is not an error.
 pub(super) async fn get(request: HttpRequest, state: Data<State>, face: Data<Face>) -> HttpResponse {
     let session = state.session(**face, &request);
     no_store(&mut HttpResponse::Ok()).json(told(session.as_ref()))
@@ -40,12 +40,12 @@ pub(super) async fn post(
         let detail = format!("There were too many wrong tokens; try again in {seconds} s.");
         return Err(Problem::new(ProblemKind::TooManyAttempts, detail).retry_after(seconds));
     }
-    // What is pasted often brings a line's end with it.
+    // Pasted text often ends with a line break.
     let Some((session, cookie)) = sessions.sign_in(token.trim()) else {
         state.attempts.failed(address, Instant::now());
         tracing::warn!(%address, "a wrong token was used to sign in");
         tokio::time::sleep(WRONG_TOKEN_DELAY).await;
-        return Err(Problem::new(ProblemKind::Unauthorized, "This token is nobody's."));
+        return Err(Problem::new(ProblemKind::Unauthorized, "This token is not known."));
     };
     tracing::info!(operator = session.name, %address, "signed in");
     let mut response = HttpResponse::Ok();

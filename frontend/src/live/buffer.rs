@@ -1,4 +1,4 @@
-//! What waits for one browser.
+//! The events that wait for one browser.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,12 +6,12 @@ use std::task::{Context, Poll, Waker};
 
 use actix_web::web::Bytes;
 
-/// Most events that wait for one browser.
+/// Maximum events that wait for one browser.
 pub(super) const EVENTS_MAX: usize = 64;
-/// What a browser is told instead of the events that it has missed.
+/// Sent to a browser in place of the events that it has missed.
 const LOST: Bytes = Bytes::from_static(b"event: lost\ndata: {}\n\n");
 
-/// Events on their way to one browser. What waits is shared with all other browsers that wait for it.
+/// Events queued for one browser. The bytes are shared with all other browsers that wait for the same events.
 #[derive(Debug, Default)]
 pub(super) struct Buffer(Mutex<State>);
 
@@ -23,12 +23,12 @@ struct State {
 }
 
 impl Buffer {
-    /// Adds an event; true when others had to go for it.
+    /// Adds an event; returns true if older events were dropped for it.
     pub(super) fn push(&self, event: Bytes) -> bool {
         let mut state = self.lock();
         let is_full = state.waiting.len() >= EVENTS_MAX;
         if is_full {
-            // What is still to come is news for the pages; what has waited is told by looking again.
+            // `LOST` makes the page reload its data in place of the dropped events; later events are sent as usual.
             state.waiting.clear();
             state.waiting.push_back(LOST);
         }
@@ -37,7 +37,7 @@ impl Buffer {
         is_full
     }
 
-    /// Adds something that says only that the line is open: who has events to read knows.
+    /// Adds a keep-alive, unless events are waiting that serve the same purpose.
     pub(super) fn push_if_idle(&self, event: &Bytes) {
         let mut state = self.lock();
         if state.waiting.is_empty() {
@@ -46,19 +46,19 @@ impl Buffer {
         }
     }
 
-    /// Nothing more will come: what waits is still read.
+    /// Closes the buffer: events that wait are still read, but no more are added.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
         wake(state);
     }
 
-    /// The next event; None after the last.
+    /// The next event; None after the last one of a closed buffer.
     pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.lock();
         match state.waiting.pop_front() {
             Some(event) => {
-                // A browser that was slow once does not keep its buffer for ever.
+                // A browser that was slow once must not keep a large buffer forever.
                 if state.waiting.is_empty() {
                     state.waiting.shrink_to(4);
                 }
@@ -77,7 +77,7 @@ impl Buffer {
     }
 }
 
-/// Outside the lock, which whoever is woken takes.
+/// Wakes the reader after the lock is released, because the reader takes it.
 fn wake(mut state: MutexGuard<'_, State>) {
     let waker = state.waker.take();
     drop(state);

@@ -1,4 +1,4 @@
-//! What browsers are told of an event.
+//! Messages that browsers receive about an event.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Orders of one event that the console is shown; it is told how many there were.
+/// Maximum orders of one event that the console receives; it also receives their number.
 const ORDERS_SHOWN_MAX: usize = 20;
-/// sales-service hears of other services' events when we do; what it makes of them is there a moment later.
+/// sales-service receives other services' events at the same time as this program; their effects are visible there
+/// only a moment later.
 const HEARD_BY_SALES_AFTER: Duration = Duration::from_millis(700);
 
-/// A CloudEvent, as far as browsers are told of it.
+/// A CloudEvent, as far as browsers need it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Event {
     specversion: String,
@@ -24,7 +25,7 @@ pub(super) struct Event {
     data: Value,
 }
 
-/// What the console is told.
+/// Message for the console.
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(rename = "type")]
@@ -35,30 +36,30 @@ struct Told<'a> {
 }
 
 impl Event {
-    /// None when it is no CloudEvent: there is nobody to tell, and who must handle it keeps it as a dead letter.
+    /// None if the body is not a CloudEvent. That concerns no browser, and its consumer keeps it as a dead letter.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok().filter(|event: &Self| event.specversion == "1.0")
     }
 
-    /// The orders that it is about.
+    /// The orders of the event.
     pub(super) fn orders(&self) -> impl Iterator<Item = Uuid> {
         let orders = self.data["orders"].as_array().into_iter().flatten();
         orders.filter_map(|order| order["id"].as_str()?.parse().ok())
     }
 
-    /// The product that a shopper may want to look at again, and when.
+    /// The product that shoppers may want to reload, and the delay until they should.
     pub(super) fn product(&self, routing_key: &str) -> Option<(&str, Duration)> {
         let sku = self.data["sku"].as_str()?;
         let delay = if routing_key == "stock.changed" { Duration::ZERO } else { HEARD_BY_SALES_AFTER };
         Some((sku, delay))
     }
 
-    /// For a shopper who follows this order. No more than that there is something new.
+    /// Message for a shopper who follows this order. It only says that there is something new.
     pub(super) fn for_shopper(&self, order: Uuid) -> Bytes {
         message("order", &json!({ "id": order, "type": self.kind }))
     }
 
-    /// For the console, under its routing key; long lists are cut.
+    /// Message for the console, named by the routing key; long lists are cut.
     pub(super) fn for_console(&self, routing_key: &str) -> Bytes {
         let shown = self.data["orders"].as_array().map(|orders| {
             let first = &orders[..orders.len().min(ORDERS_SHOWN_MAX)];
@@ -69,19 +70,19 @@ impl Event {
     }
 }
 
-/// For shoppers: look at this product again. No figures, because some of them are not for the public.
+/// Message for shoppers to reload this product. It has no figures, because some of them are not public.
 pub(super) fn look_again(sku: &str) -> Bytes {
     message("stock", &json!({ "sku": sku }))
 }
 
-/// The broker is away, or back.
+/// Message that the broker was lost or is back.
 pub(super) fn broker(is_online: bool) -> Bytes {
     message(if is_online { "online" } else { "offline" }, &json!({}))
 }
 
-/// One message of the stream. JSON has no line breaks of its own.
+/// Formats one message of the stream. JSON contains no line breaks.
 fn message(name: &str, data: &impl Serialize) -> Bytes {
-    // A name with a line break would be another message; there is no such routing key.
+    // A line break in the name would start another message, although no such routing key exists.
     let name: String = name.chars().filter(|character| !character.is_control()).collect();
     let data = serde_json::to_string(data).unwrap_or_default();
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))

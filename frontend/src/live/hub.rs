@@ -1,4 +1,4 @@
-//! Hands events to the browsers that asked for them.
+//! Distributes events to the browsers that follow them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,19 +16,18 @@ use super::event::{self, Event};
 use super::shelves::Shelves;
 use super::stream::EventStream;
 
-/// How often it is looked for hints that are due.
+/// Interval at which due hints are sent.
 const TICK: Duration = Duration::from_millis(100);
-/// How often a quiet line is shown to be open, so that nothing on the way takes it for dead.
+/// Interval of keep-alives, so that no proxy takes an idle stream for dead.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 
-/// All browsers that follow live events.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
-/// There are as many followers as there may be, or the process is stopping.
+/// The maximum number of followers is reached, or the process is stopping.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no more followers now")]
+#[error("too many followers")]
 pub struct Full;
 
 struct Inner {
@@ -44,7 +43,7 @@ struct State {
     last_id: u64,
     shoppers: HashMap<u64, Shopper>,
     consoles: HashMap<u64, Console>,
-    /// Who follows an order.
+    /// Ids of the shoppers who follow an order.
     followers: HashMap<Uuid, Vec<u64>>,
     shelves: Shelves,
     is_online: bool,
@@ -62,14 +61,14 @@ struct Console {
 }
 
 impl Hub {
-    /// For at most so many browsers at once on each face; the broker is away so far.
+    /// Allows at most `clients_max` shoppers and as many consoles; the broker counts as unavailable at first.
     pub fn new(clients_max: usize) -> Self {
         let meter = opentelemetry::global::meter("jaego");
         let clients = meter.u64_gauge("jaego_live_clients").with_description("Browsers that follow live events");
-        let events = meter.u64_counter("jaego_live_events").with_description("Events that were heard from the broker");
+        let events = meter.u64_counter("jaego_live_events").with_description("Events received from the broker");
         let overflows = meter
             .u64_counter("jaego_live_overflows")
-            .with_description("Times that a browser did not keep up and lost what waited for it");
+            .with_description("Number of times that a browser was too slow and lost its buffered events");
         let hub = Self(Arc::new(Inner {
             clients_max,
             state: Mutex::default(),
@@ -81,7 +80,7 @@ impl Hub {
         hub
     }
 
-    /// A shopper who wants to know of all stock, and of these orders.
+    /// Adds a shopper, who receives hints about all stock, and events of these orders.
     pub fn follow_shop(&self, mut orders: Vec<Uuid>) -> Result<EventStream, Full> {
         orders.sort_unstable();
         orders.dedup();
@@ -96,7 +95,7 @@ impl Hub {
         )
     }
 
-    /// Somebody who has signed in and wants to know everything, for so long.
+    /// Adds a signed-in user, who receives all events for the given time.
     pub fn follow_all(&self, remaining: Duration) -> Result<EventStream, Full> {
         let ends_at = Instant::now() + remaining;
         self.follow(
@@ -107,7 +106,7 @@ impl Hub {
         )
     }
 
-    /// Shoppers and consoles are counted apart: however many shoppers there are, an operator finds a place.
+    /// Shoppers and consoles are counted separately, so that operators find a place however many shoppers there are.
     fn follow(
         &self,
         count: impl FnOnce(&State) -> usize,
@@ -128,7 +127,7 @@ impl Hub {
         Ok(EventStream::new(self.clone(), id, buffer))
     }
 
-    /// A browser has gone.
+    /// Removes a browser that has disconnected.
     pub(super) fn forget(&self, id: u64) {
         let mut state = self.lock();
         if let Some(shopper) = state.shoppers.remove(&id) {
@@ -145,16 +144,16 @@ impl Hub {
         self.count(&state);
     }
 
-    /// An event came from the broker.
+    /// Distributes an event from the broker.
     pub(super) fn tell(&self, routing_key: &str, body: &[u8]) {
         let family = routing_key.split('.').next().unwrap_or_default().to_owned();
         self.0.events.add(1, &[KeyValue::new("family", family)]);
         if self.lock().count() == 0 {
             return;
         }
-        // Reading and writing JSON needs no lock.
+        // Parsing and formatting need no lock.
         let Some(event) = Event::parse(body) else {
-            tracing::debug!(routing_key, "what came is no event");
+            tracing::debug!(routing_key, "received a message that is not an event");
             return;
         };
         let for_console = event.for_console(routing_key);
@@ -179,7 +178,7 @@ impl Hub {
         }
     }
 
-    /// Whether events come from the broker now.
+    /// Sets whether events arrive from the broker.
     pub(super) fn set_online(&self, is_online: bool) {
         let mut state = self.lock();
         if state.is_online != is_online {
@@ -192,7 +191,7 @@ impl Hub {
         }
     }
 
-    /// Keeps lines open and ends those whose time is over, until `closing`: then all end, and no more are taken.
+    /// Sends keep-alives and ends expired streams until `closing`; then ends all of them and accepts no more.
     pub async fn run(self, closing: CancellationToken) {
         let (mut ticks, mut pings) = (interval(TICK), interval(PING_EVERY));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

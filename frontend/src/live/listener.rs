@@ -1,4 +1,4 @@
-//! Hears every event, on a queue of this process's own that is gone with its connection.
+//! Consumes every event, on an exclusive queue that is deleted with its connection.
 
 use std::time::Duration;
 
@@ -17,23 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
 
-/// What waits at the broker while this process is slow; beyond it the oldest goes, and nobody else waits.
+/// Maximum messages that wait at the broker while this process is slow; then the oldest is dropped, which delays no
+/// other program.
 const QUEUE_LENGTH_MAX: i32 = 10_000;
 
-/// Hears the broker for a hub.
 pub struct Listener {
-    /// This program's name on the broker.
+    /// Name of this program at the broker.
     pub name: &'static str,
-    /// The broker.
     pub amqp: Broker,
-    /// Told how the broker is.
+    /// Receives the state of the connection.
     pub health: BrokerHealth,
-    /// Where events go.
     pub hub: Hub,
 }
 
 impl Listener {
-    /// Listens until `stop`: connect, declare, hear; when the connection is lost, again.
+    /// Consumes events until `stop`, and reconnects when the connection is lost.
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
@@ -47,7 +45,10 @@ impl Listener {
             };
             if let Err(error) = session.await {
                 self.health.fail(CONNECTION, &format!("{error:#}"));
-                tracing::warn!(error = format!("{error:#}"), "live events lost the broker; connecting again");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "live events lost the connection to the broker; reconnecting"
+                );
                 backoff.reset_if_steady(begun);
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -57,7 +58,7 @@ impl Listener {
         }
     }
 
-    /// Until the connection is lost, or `stop`.
+    /// Consumes events until the connection is lost or `stop`.
     async fn session(&self, link: &Connection, stop: &CancellationToken) -> anyhow::Result<()> {
         let limit = Duration::from_millis(self.amqp.timeout_ms);
         let mut consumer = timeout(limit, self.consume(link)).await.context("the broker did not answer in time")??;
@@ -76,11 +77,11 @@ impl Listener {
         let channel = link.create_channel().await.context("cannot open a channel")?;
         let queue = format!("{LIVE_QUEUES}{:032x}", rand::random::<u128>());
         let mut arguments = FieldTable::default();
-        // Said, because a virtual host may make quorum queues by default, and those cannot be exclusive.
+        // Explicit, because a virtual host may declare quorum queues by default, which cannot be exclusive.
         arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("classic")));
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(QUEUE_LENGTH_MAX));
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.as_str().into(), options, arguments).await.context("cannot make a queue")?;
+        channel.queue_declare(queue.as_str().into(), options, arguments).await.context("cannot declare a queue")?;
         for key in LIVE_KEYS {
             let bound = channel.queue_bind(
                 queue.as_str().into(),
@@ -91,7 +92,7 @@ impl Listener {
             );
             bound.await.with_context(|| format!("cannot bind to {EVENTS}"))?;
         }
-        // Nothing is owed to anybody for these messages, so nothing is acknowledged.
+        // No acknowledgements: losing these messages is acceptable.
         let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
         let consumer = channel.basic_consume(queue.as_str().into(), self.name.into(), options, FieldTable::default());
         consumer.await.context("cannot consume")

@@ -1,8 +1,8 @@
-//! Live events: from a queue of this process's own to the browsers that follow them.
+//! Live events: from a queue of this process to the browsers that follow them.
 //!
-//! [`listener`] hears the broker, [`event`] says what browsers are told of an event, [`hub`] hands it to those that
-//! asked, [`stream`] is one browser's answer. Nobody waits for a browser: each has a small buffer, and one that does
-//! not keep up loses what is in it and is told so.
+//! [`listener`] consumes the events, [`event`] turns them into messages for browsers, [`hub`] distributes these to
+//! the browsers that follow, and [`stream`] is the answer to one browser. A browser never blocks the others: each has
+//! a small buffer, and one that does not keep up loses the content of its buffer and is notified.
 
 mod buffer;
 mod event;

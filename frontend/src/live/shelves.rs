@@ -1,12 +1,12 @@
-//! When shoppers' pages are told to look at a product again: at most once a second each, however often it changes.
+//! Hints to shoppers' pages to reload a product: at most one a second for each product, however often it changes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Between two hints about one product.
+/// Minimum time between two hints about one product.
 const APART: Duration = Duration::from_secs(1);
 
-/// Products that changed lately. It knows those of the last second only, so it stays small by itself.
+/// Products that changed recently. Entries expire after a second, so the map stays small.
 #[derive(Debug, Default)]
 pub(super) struct Shelves(HashMap<String, Shelf>);
 
@@ -17,7 +17,8 @@ struct Shelf {
 }
 
 impl Shelves {
-    /// A product changed, which a page may see `delay` from now. True when pages are to be told at once.
+    /// Records that a product changed, which becomes visible after `delay`. Returns true if pages should get a hint
+    /// at once.
     pub(super) fn changed(&mut self, sku: &str, now: Instant, delay: Duration) -> bool {
         if let Some(shelf) = self.0.get_mut(sku) {
             let earliest = shelf.told_at.map_or(now, |told_at| told_at + APART);
@@ -26,7 +27,7 @@ impl Shelves {
                 *shelf = Shelf { told_at: Some(now), due_at: None };
                 return true;
             }
-            // Later than what is due already: a hint that comes too early would show the old figures for good.
+            // The later time is kept: a hint that comes too early would leave the old figures on the page.
             shelf.due_at = shelf.due_at.max(Some(due_at));
             return false;
         }
@@ -36,7 +37,7 @@ impl Shelves {
         is_told
     }
 
-    /// The products that pages are to be told of now.
+    /// The products about which hints are due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         self.0.retain(|sku, shelf| {

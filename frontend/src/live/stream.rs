@@ -1,4 +1,4 @@
-//! One browser's stream of events.
+//! The event stream of one browser.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,10 +11,10 @@ use futures::Stream;
 use super::buffer::Buffer;
 use super::hub::Hub;
 
-/// How soon a browser connects again when the line breaks, milliseconds.
+/// Sets the delay before a browser reconnects, milliseconds.
 const BEGINNING: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 
-/// The body of an answer; dropping it, as when the browser has gone, makes room for another.
+/// Body of the answer. Dropping it, as when the browser disconnects, makes room for another.
 pub struct EventStream {
     hub: Hub,
     id: u64,

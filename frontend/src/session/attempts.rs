@@ -1,4 +1,4 @@
-//! How many wrong tokens an address may try.
+//! Limits wrong tokens per address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered; beyond so many, those of ended windows and then all are forgotten.
+/// Maximum addresses that are remembered; beyond it those of ended windows are forgotten, and then all.
 const ADDRESSES_MAX: usize = 4096;
 
-/// Failed attempts of the running minute, by address.
+/// Failed attempts of the current minute, by address.
 #[derive(Debug)]
 pub struct Attempts {
     per_minute_max: u32,
@@ -23,12 +23,11 @@ struct Failed {
 }
 
 impl Attempts {
-    /// At most so many a minute and address.
     pub fn new(per_minute_max: u32) -> Self {
         Self { per_minute_max, failed: Mutex::default() }
     }
 
-    /// Whether this address must wait, and how long, seconds.
+    /// Seconds until this address may try again; None if it may try now.
     pub fn must_wait_s(&self, address: IpAddr, now: Instant) -> Option<u32> {
         let failed = self.lock();
         let own = failed.get(&address).filter(|own| own.count >= self.per_minute_max)?;
@@ -36,7 +35,7 @@ impl Attempts {
         u32::try_from(left.as_secs() + 1).ok()
     }
 
-    /// Another wrong token.
+    /// Counts a wrong token.
     pub fn failed(&self, address: IpAddr, now: Instant) {
         let is_over = |own: &Failed| now.duration_since(own.since) >= WINDOW;
         let mut failed = self.lock();

@@ -1,5 +1,5 @@
-//! Who has signed in. The operator's token is kept by the browser, sealed in a cookie that no script can read: this
-//! program remembers nothing, so any replica knows any session.
+//! Sessions. The browser keeps the operator's token, sealed in a cookie that no script can read. This program keeps
+//! no state, so any replica accepts any session.
 
 pub mod attempts;
 mod sealed;
@@ -15,10 +15,10 @@ pub use sealed::{Sealer, UnusableKey};
 
 use crate::settings;
 
-/// Longest token that is taken.
+/// Maximum length of a token.
 pub const TOKEN_BYTES_MAX: usize = 1024;
 
-/// Signs operators in, and knows them again.
+/// Signs operators in and recognizes their sessions.
 pub struct Sessions {
     sealer: Sealer,
     tokens: OperatorTokens,
@@ -26,36 +26,34 @@ pub struct Sessions {
     is_secure: bool,
 }
 
-/// What a cookie holds.
+/// Content of the cookie.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     token: String,
-    /// Seconds since 1970: the browser's own clock does not decide.
+    /// Seconds since 1970; the browser's own clock is not relied on.
     ends_at: u64,
 }
 
-/// Who has signed in.
 #[derive(Clone)]
 pub struct Session {
-    /// As configured with the token.
+    /// Name that is configured with the token.
     pub name: String,
-    /// What the operator may do.
     pub role: Role,
-    /// What the services want to see.
+    /// Sent to the services.
     pub token: String,
     /// Seconds since 1970.
     pub ends_at: u64,
 }
 
 impl Sessions {
-    /// With the operators of `auth.tokens`.
+    /// Uses the operators of `auth.tokens`.
     pub fn new(settings: &settings::Session, tokens: OperatorTokens) -> Result<Self, UnusableKey> {
         let key = settings.key_bytes().ok_or(UnusableKey)?;
         let (ttl_s, is_secure) = (settings.ttl_s, settings.secure);
         Ok(Self { sealer: Sealer::new(&key, cookie_name(is_secure))?, tokens, ttl_s, is_secure })
     }
 
-    /// A session for who has this token, and the `Set-Cookie` that keeps it.
+    /// Returns the session of this token's owner and the `Set-Cookie` that keeps it; None for an unknown token.
     pub fn sign_in(&self, token: &str) -> Option<(Session, String)> {
         let ends_at = now() + u64::from(self.ttl_s);
         let session = self.of_token(token.to_owned(), ends_at)?;
@@ -69,7 +67,7 @@ impl Sessions {
         self.cookie("", 0)
     }
 
-    /// The session of a request. A token that is not configured any more opens nothing.
+    /// The session of a request. None if its token is no longer configured.
     pub fn of(&self, request: &HttpRequest) -> Option<Session> {
         let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
         let mut named = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -93,7 +91,7 @@ impl Sessions {
     }
 }
 
-/// Browsers take a cookie of the first name only with `Secure`, for this host alone and for all its paths.
+/// With the prefix `__Host-`, browsers accept the cookie only with `Secure`, for this host alone and for all paths.
 fn cookie_name(is_secure: bool) -> &'static str {
     if is_secure { "__Host-jaego-session" } else { "jaego-session" }
 }

@@ -1,24 +1,23 @@
-//! A text that only this program can make and read: AES-256-GCM with a random nonce, in base64.
+//! Text that only this program can write and read: AES-256-GCM with a random nonce, in base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 
-/// Nonces are random, so a key may seal some billions of texts; a session is one, and few sign in.
+/// Nonces are random, so one key may seal some billions of texts. A session is one text, and sign-ins are rare.
 pub struct Sealer {
     key: LessSafeKey,
-    /// Bound into each text, so that what was sealed for one purpose opens for no other.
+    /// Authenticated with each text, so that a text sealed for one purpose cannot be opened for another.
     purpose: &'static str,
 }
 
-/// The key cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a key: at least 64 bytes in hexadecimal or base64")]
 pub struct UnusableKey;
 
 impl Sealer {
-    /// From a secret of any length.
+    /// Derives the key from a secret of any length.
     pub fn new(secret: &[u8], purpose: &'static str) -> Result<Self, UnusableKey> {
         let expanded = Salt::new(HKDF_SHA256, b"jaego session").extract(secret);
         let mut bytes = [0; 32];
@@ -28,7 +27,7 @@ impl Sealer {
         Ok(Self { key: LessSafeKey::new(key), purpose })
     }
 
-    /// None only when the text is too long for the cipher.
+    /// Returns None only if the text is too long for the cipher.
     pub fn seal(&self, mut text: Vec<u8>) -> Option<String> {
         let nonce: [u8; NONCE_LEN] = rand::random();
         let aad = Aad::from(self.purpose);
@@ -36,7 +35,7 @@ impl Sealer {
         Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &text].concat()))
     }
 
-    /// None when it was not sealed with this key for this purpose.
+    /// Returns None if the text was not sealed with this key for this purpose.
     pub fn open(&self, sealed: &str) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, text) = bytes.split_at_checked(NONCE_LEN)?;

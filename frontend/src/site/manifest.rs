@@ -1,4 +1,4 @@
-//! Vite's `manifest.json`: which files a page reaches.
+//! Vite's `manifest.json`: the files that a page can load.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,13 +28,13 @@ impl Manifest {
         match serde_json::from_slice(bytes) {
             Ok(manifest) => Some(manifest),
             Err(error) => {
-                tracing::warn!(%error, "the build's manifest cannot be read: which files are the console's is not known");
+                tracing::warn!(%error, "the build's manifest cannot be read, so the console's files are not known");
                 None
             }
         }
     }
 
-    /// The files that `page` may come to load, now or later.
+    /// The files that `page` may load, at once or later.
     pub(super) fn reached_from(&self, page: &str) -> BTreeSet<&str> {
         let (mut files, mut seen, mut waiting) = (BTreeSet::new(), BTreeSet::new(), vec![page]);
         while let Some(name) = waiting.pop() {

@@ -1,5 +1,4 @@
-//! The web application's files as its build has left them: with their compressed forms, and known by whether the shop
-//! needs them.
+//! The web application's files as built: with their compressed forms, and with whether the shop needs them.
 
 mod manifest;
 
@@ -12,18 +11,16 @@ use sha2::{Digest, Sha256};
 
 use manifest::Manifest;
 
-/// The shop's page.
 pub const SHOP_PAGE: &str = "index.html";
-/// The console's page.
 pub const CONSOLE_PAGE: &str = "console.html";
-/// What `/` and the log say when there are no pages.
+/// Shown at `/` and in the log if there are no pages.
 pub const NOT_BUILT: &str = "the web application is not built: run `npm ci` and `npm run build` in frontend/web, then start (a release build: build) the frontend again";
-/// Files below have their content's hash in their names.
+/// Files below this path have a content hash in their names.
 const HASHED: &str = "assets/";
-/// What the build tells of itself: read here, served to nobody.
+/// Build metadata: read here, never served.
 const BUILD_NOTES: &str = ".vite/";
 const MANIFEST: &str = ".vite/manifest.json";
-/// Endings of compressed forms.
+/// Suffixes of compressed forms.
 const BROTLI: &str = ".br";
 const GZIP: &str = ".gz";
 
@@ -32,37 +29,32 @@ const GZIP: &str = ".gz";
 #[allow_missing = true]
 struct Built;
 
-/// One file.
 #[derive(Debug)]
 pub struct File {
-    /// As it was built.
+    /// The uncompressed content.
     pub bytes: Bytes,
-    /// Its media type.
     pub media_type: &'static str,
-    /// Weak, because it is the same for each encoding.
+    /// Weak, because it is the same for every encoding.
     pub etag: String,
-    /// How long browsers may keep it without asking.
+    /// Value of `Cache-Control`.
     pub cache_control: &'static str,
-    /// Whether only the console needs it.
+    /// True if the shop does not need it.
     pub is_console_only: bool,
-    /// Where the build found that it is worth it.
+    /// Present if the build found that compression pays off.
     brotli: Option<Bytes>,
     gzip: Option<Bytes>,
 }
 
-/// How an answer's body is encoded.
+/// Encoding of an answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// `br`.
     Brotli,
-    /// `gzip`.
     Gzip,
-    /// As it is.
     Identity,
 }
 
 impl Encoding {
-    /// The best one that `Accept-Encoding` names.
+    /// The best encoding that `Accept-Encoding` allows.
     pub fn accepted(header: Option<&str>) -> Self {
         let accepts = |name: &str| {
             header.unwrap_or_default().split(',').any(|item| {
@@ -103,7 +95,7 @@ impl File {
         Self { media_type: media_type(path), etag, cache_control, is_console_only, bytes, brotli, gzip }
     }
 
-    /// The body in the wanted encoding, or as it is when there is none.
+    /// The body in the wanted encoding, or unencoded if the file has no such form.
     pub fn body(&self, wanted: Encoding) -> (Encoding, Bytes) {
         let made = match wanted {
             Encoding::Brotli => self.brotli.as_ref(),
@@ -114,7 +106,7 @@ impl File {
     }
 }
 
-/// A file as the build has written it.
+/// A file with its forms, as written by the build.
 #[derive(Default)]
 struct Forms {
     bytes: Bytes,
@@ -122,12 +114,12 @@ struct Forms {
     gzip: Option<Bytes>,
 }
 
-/// All files, by their paths without the first slash.
+/// All files, by path without the leading slash.
 #[derive(Debug, Clone, Default)]
 pub struct Site(Arc<HashMap<String, File>>);
 
 impl Site {
-    /// What this program was built with; a debug build reads the folder, now.
+    /// The files embedded at build time; a debug build reads the folder at run time.
     pub fn embedded() -> Self {
         let files = Built::iter().filter_map(|path| {
             let file = Built::get(&path)?;
@@ -140,7 +132,7 @@ impl Site {
         Self::of(files)
     }
 
-    /// Of these files.
+    /// Builds the site from the given files.
     pub fn of(files: impl IntoIterator<Item = (String, Bytes)>) -> Self {
         let mut all: HashMap<String, Bytes> = files.into_iter().collect();
         let manifest = all.get(MANIFEST).and_then(|bytes| Manifest::read(bytes)).unwrap_or_default();
@@ -149,7 +141,7 @@ impl Site {
         let is_console_only =
             |path: &str| path == CONSOLE_PAGE || (for_console.contains(path) && !for_shop.contains(path));
         all.retain(|path, _| !path.starts_with(BUILD_NOTES));
-        // `a.js.br` is no file of its own when there is `a.js`.
+        // `a.js.br` is a compressed form if there is an `a.js`, otherwise a file of its own.
         let forms: Vec<String> =
             all.keys().filter(|path| base_of(path).is_some_and(|base| all.contains_key(base))).cloned().collect();
         let mut compressed: HashMap<String, Bytes> =
@@ -163,12 +155,12 @@ impl Site {
         Self(Arc::new(files.collect()))
     }
 
-    /// Whether there is anything to show.
+    /// True if there are pages to show.
     pub fn is_there(&self) -> bool {
         self.0.contains_key(SHOP_PAGE)
     }
 
-    /// A file by its path without the first slash.
+    /// A file by its path without the leading slash.
     pub fn get(&self, path: &str) -> Option<&File> {
         self.0.get(path)
     }
@@ -179,7 +171,7 @@ impl Site {
     }
 }
 
-/// The file that this is a compressed form of.
+/// The path of the file that this path is a compressed form of.
 fn base_of(path: &str) -> Option<&str> {
     path.strip_suffix(BROTLI).or_else(|| path.strip_suffix(GZIP))
 }

@@ -1,4 +1,4 @@
-//! What is handed on to services, and what comes back.
+//! Requests that are forwarded to services, and their answers.
 
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ async fn what_is_not_in_the_table_is_nowhere() {
     }
     let delete = front.request(Method::DELETE, "/sales/api/v1/products/CP-1").header("cookie", &operator);
     Answer::of(delete.send().await.expect("an answer")).await.is_problem(404, "not-found");
-    // A client that writes paths as it likes: nothing is climbed out of.
+    // A client that sends arbitrary paths cannot escape the prefix.
     for path in
         ["products/%2e%2e/stock", "products/..%2fstock", "products/%2E%2E", "products/a%2Fb", "products/a%3Fb=c"]
     {
@@ -97,7 +97,7 @@ async fn what_is_not_in_the_table_is_nowhere() {
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
-    // An id with an escape that stands for itself is fine.
+    // An id with needless escapes is accepted.
     let answer =
         raw(&front.api, "GET /sales/api/v1/products/CP%3A1?x=%20 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert!(answer.await.starts_with("HTTP/1.1 201"));
@@ -105,7 +105,7 @@ async fn what_is_not_in_the_table_is_nowhere() {
     front.stop().await;
 }
 
-/// Sends these bytes and reads until the other side has ended.
+/// Sends these bytes and reads until the peer closes the connection.
 async fn raw(url: &str, request: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let address = url.trim_start_matches("http://");
@@ -133,7 +133,7 @@ async fn of_an_answer_only_what_pages_need_comes_back() {
     let problem = front.get("/sales/api/v1/products/problem").await;
     assert_eq!((problem.status, problem.header("retry-after")), (409, "7"));
     assert_eq!(problem.json()["detail"], "theirs", "a service's own problem is not touched");
-    // A redirect would be another address than the table's.
+    // Redirects are not followed: they would lead to a URL outside the table.
     let redirect = front.get("/sales/api/v1/products/redirect").await;
     assert_eq!((redirect.status, redirect.header("location")), (302, ""));
     front.stop().await;
@@ -173,7 +173,7 @@ async fn a_service_that_is_away_or_slow_is_named() {
     let begun = Instant::now();
     let problem = front.get("/sales/api/v1/products/slow").await.is_problem(503, "unavailable");
     assert_eq!(problem["service"], "sales-service");
-    // The service would answer in an hour, and what is waited for by default is 20 s.
+    // The service would answer in an hour, and the default timeout is 20 s.
     assert!(begun.elapsed() < Duration::from_secs(19));
     front.stop().await;
 }

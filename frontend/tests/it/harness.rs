@@ -1,4 +1,4 @@
-//! A frontend under test with everything around it.
+//! A frontend under test with its surroundings.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ use testkit::wait_until;
 
 use crate::upstream::Upstream;
 
-/// Longest wait for an effect.
+/// Maximum wait for an effect.
 pub const SOON: Duration = Duration::from_secs(120);
-/// Nobody listens here.
+/// No one listens at this address.
 pub const NOWHERE: &str = "http://127.0.0.1:1";
 
-/// What the pages of these tests are.
+/// Content of the pages in these tests.
 pub const SHOP_PAGE: &str = "<!doctype html><title>shop</title><script type=module src=/assets/shop-1.js></script>";
 pub const CONSOLE_PAGE: &str = "<!doctype html><title>console</title>";
 
@@ -35,7 +35,6 @@ pub struct Front {
     running: Option<Running>,
 }
 
-/// What was answered.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -61,7 +60,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// It must be a problem of this status and kind.
+    /// Asserts that the answer is a problem of this status and kind.
     #[track_caller]
     pub fn is_problem(&self, status: u16, slug: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
@@ -73,7 +72,7 @@ impl Answer {
     }
 }
 
-/// Pages as a build leaves them.
+/// Pages as a build writes them.
 pub fn site() -> Site {
     let manifest = json!({
         "index.html": { "file": "assets/shop-1.js", "isEntry": true, "imports": ["_common.js"] },
@@ -113,7 +112,7 @@ impl Front {
         Self::open_with(Surroundings::new().await, site(), changed).await
     }
 
-    /// In front of tiny services.
+    /// Starts a frontend in front of stub services.
     pub async fn before(upstream: &Upstream, changed: &[(&str, &str)]) -> Self {
         let (public, api) = (upstream.url("public"), upstream.url("api"));
         let mut all = vec![
@@ -132,7 +131,7 @@ impl Front {
         Self::open_as(surroundings, env, site, changed).await
     }
 
-    /// As a user of the broker that was made before.
+    /// Starts a frontend as a user of the broker that exists already.
     pub async fn open_as(
         surroundings: Surroundings,
         env: Vec<(String, String)>,
@@ -172,7 +171,7 @@ impl Front {
         Answer::of(self.client.get(format!("{}{path}", self.public)).send().await.expect("an answer")).await
     }
 
-    /// With a session.
+    /// Sends the request with a session.
     pub async fn get_as(&self, cookie: &str, path: &str) -> Answer {
         let request = self.request(Method::GET, path).header("cookie", cookie);
         Answer::of(request.send().await.expect("an answer")).await
@@ -183,7 +182,7 @@ impl Front {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
-    /// The cookie of somebody who has signed in.
+    /// Signs in and returns the cookie.
     async fn cookie(&self, token: &str) -> String {
         let answer = self.sign_in(token).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -198,7 +197,7 @@ impl Front {
         self.cookie(VIEWER_TOKEN).await
     }
 
-    /// Waits for this state of `/readyz`.
+    /// Waits until `/readyz` reports this state.
     pub async fn is(&self, status: &str) -> Value {
         wait_until(&format!("/readyz says {status}"), SOON, async || {
             let answer = self.client.get(format!("{}/readyz", self.admin)).send().await.map_err(|e| e.to_string())?;
@@ -208,13 +207,13 @@ impl Front {
         .await
     }
 
-    /// An event as a service publishes it.
+    /// Publishes an event as a service does.
     pub async fn publish(&self, routing_key: &str, data: &Value) {
         publish(&self.surroundings, routing_key, data).await;
     }
 }
 
-/// An event as a service publishes it.
+/// Publishes an event as a service does.
 pub async fn publish(surroundings: &Surroundings, routing_key: &str, data: &Value) {
     let event = json!({
         "specversion": "1.0",
@@ -249,12 +248,12 @@ impl Stream {
         stream
     }
 
-    /// The next event that is not a ping: its name and data. None when the stream has ended.
+    /// The next event that is not a ping: its name and data. None if the stream has ended.
     pub async fn next(&mut self) -> Option<(String, Value)> {
         self.next_within(SOON).await.unwrap_or_else(|()| panic!("no event within {SOON:?}"))
     }
 
-    /// An error when nothing came within this time.
+    /// Returns an error if nothing arrived within this time.
     pub async fn next_within(&mut self, limit: Duration) -> Result<Option<(String, Value)>, ()> {
         let deadline = Instant::now() + limit;
         loop {

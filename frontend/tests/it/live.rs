@@ -91,7 +91,7 @@ async fn a_browser_that_reads_nothing_is_told_what_it_lost_and_holds_up_nobody()
     let front = Front::open(&[]).await;
     front.is("ready").await;
     let (mut slow, mut quick) = (follow_all(&front).await, follow_all(&front).await);
-    // More than sockets and buffers on the way can hold.
+    // More than the sockets and buffers in between can hold.
     let filler = "x".repeat(60_000);
     let count = 400;
     let publishing = async {
@@ -129,7 +129,7 @@ async fn places_are_bounded_and_given_back() {
     let refused = front.get("/live").await;
     refused.is_problem(503, "overloaded");
     assert_eq!(refused.header("retry-after"), "10");
-    // However many shoppers there are, an operator finds a place.
+    // An operator finds a place however many shoppers there are.
     drop(follow_all(&front).await);
     drop(first);
     let third = wait_until("a place is free", SOON, async || {
@@ -181,8 +181,8 @@ async fn streams_end_with_their_session_and_with_the_process() {
     assert_eq!(shop.next().await, None);
     assert_eq!(console.next().await, None);
     stopping.await.expect("stopped");
-    // They would hold them for `shutdown.drain_ms`, 20 s.
-    assert!(begun.elapsed() < Duration::from_secs(19), "streams held the doors open: {:?}", begun.elapsed());
+    // Open streams would delay the stop by `shutdown.drain_ms`, 20 s.
+    assert!(begun.elapsed() < Duration::from_secs(19), "streams held the listeners open: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn the_queue_is_the_frontends_own_and_gone_with_it() {
     let own = wait_until("the queue is seen", SOON, async || queues().await.pop()).await;
     assert_eq!(own.arguments["x-queue-type"], "classic");
     assert_eq!(own.arguments["x-max-length"], 10_000);
-    // Exclusive: the administrator may not touch it either.
+    // The queue is exclusive, so not even the administrator may inspect it.
     let (broker, name) = (vhost.broker().clone(), vhost.name.clone());
     front.stop().await;
     wait_until("the queue is gone", SOON, async || {

@@ -1,5 +1,5 @@
-//! The frontend through its front doors: a real broker, tiny services where their behaviour must be provoked, and the
-//! real sales-service where the whole must fit.
+//! The frontend through its listeners: with a real broker, with stub services to provoke their behaviour, and with
+//! the real sales-service for the whole.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod forwarding;

@@ -1,4 +1,4 @@
-//! What browsers get to show.
+//! Pages and files as browsers get them.
 
 use frontend::site::{Encoding, Site};
 use reqwest::Method;
@@ -113,7 +113,7 @@ async fn the_shops_own_listener_knows_no_console() {
     }
     front.stop().await;
 
-    // The same on both listeners of a shop without a console.
+    // A shop without a console serves the same on both listeners.
     let front = Front::open(&[("CONSOLE__ENABLED", "false"), ("SESSION__KEY", "")]).await;
     assert_eq!(front.get("/settings.json").await.json()["console"], false);
     for path in ["/console", "/session", "/assets/console-1.js", "/sales/api/v1/stock"] {
@@ -134,7 +134,7 @@ async fn without_pages_everything_else_works_and_says_what_to_do() {
     front.stop().await;
 }
 
-/// What the web application's build has left, if it has run: then it must be servable as it is.
+/// Checks the built web application, if there is one: it must work under the policy as it is.
 #[tokio::test]
 async fn the_built_pages_need_nothing_that_the_policy_forbids() {
     let site = Site::embedded();

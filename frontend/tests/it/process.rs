@@ -1,4 +1,4 @@
-//! The process: its commands, its probes, its end.
+//! The process: commands, probes, shutdown.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn program(log: &Path, command: &str) -> Spec {
     Spec::new("frontend", env!("CARGO_BIN_EXE_frontend"), log).arg(command)
 }
 
-/// The settings of the real program, as its environment; its log is of JSON.
+/// The settings of the real program as environment variables, with the log as JSON.
 async fn environment(surroundings: &Surroundings) -> Vec<(String, String)> {
     let mut env = surroundings.frontend().await;
     for key in ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"] {
@@ -30,7 +30,7 @@ async fn environment(surroundings: &Surroundings) -> Vec<(String, String)> {
     env
 }
 
-/// Starts it; answers where a listener is.
+/// Starts the program and returns the addresses of its listeners.
 async fn serve(log: &Path, env: Vec<(String, String)>) -> (Process, Value) {
     let process = program(log, "serve").envs(env).spawn().expect("runs");
     let line = wait_until("the line `listening`", SOON, async || {
@@ -67,7 +67,7 @@ async fn the_program_serves_and_stops_when_it_is_told() {
     assert!(status.success(), "{status}");
 }
 
-/// As many browsers as a busy shop has, in little memory.
+/// A busy shop's number of browsers, in little memory.
 #[tokio::test]
 async fn five_hundred_browsers_follow_live_events_in_sixty_megabytes() {
     const BROWSERS: usize = 500;
@@ -107,13 +107,13 @@ async fn five_hundred_browsers_follow_live_events_in_sixty_megabytes() {
     for browser in &mut browsers {
         read_until(browser, "\"CP-19\"").await;
     }
-    // What a debug build has beside it is its own text, which nobody ships.
+    // A debug build also has its own code in memory, which is not shipped.
     let (before, after) = (idle, private_kilobytes(&process));
     println!("{BROWSERS} browsers: {after} kB of its own, {before} kB before");
     assert!(after < 60_000 && after - before < 25_000, "{after} kB for {BROWSERS} browsers, {before} kB for none");
 }
 
-/// The memory that a process has for itself.
+/// The private memory of a process.
 fn private_kilobytes(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");
     let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its memory");
@@ -145,7 +145,7 @@ async fn probes_and_metrics_are_on_the_third_port_alone() {
         assert!(metrics.contains(name), "{name} is not measured:\n{metrics}");
     }
     assert!(!metrics.contains("CP-1") && !metrics.contains("/sales/api/v1/products\""), "{metrics}");
-    // These are pages there, and nothing more.
+    // On this listener these paths are ordinary pages.
     for path in ["/livez", "/readyz", "/metrics"] {
         assert!(front.get(path).await.text().contains("<title>shop"), "{path}");
     }

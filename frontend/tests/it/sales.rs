@@ -1,4 +1,4 @@
-//! In front of the real sales-service: an order as a page places it, and what the page then hears.
+//! In front of the real sales-service: an order as a page places it, and the events that the page then receives.
 
 use jaego_contracts::topology::User;
 use jaego_settings::{Settings as _, Sources, load};
@@ -48,7 +48,7 @@ async fn an_order_is_placed_and_its_page_hears_of_it() {
     let placed = send(Method::POST, "/sales/api/v1/orders", &order, false).await;
     assert_eq!(placed.status, 201, "{}", placed.text());
     let id = placed.json()["id"].as_str().expect("an id").to_owned();
-    // Hints of what was done before may still come first.
+    // Hints about earlier changes may still arrive first.
     loop {
         let (name, data) = stream.next().await.expect("an event");
         assert_eq!((name.as_str(), data), ("stock", json!({ "sku": "CP-1" })));
@@ -62,7 +62,7 @@ async fn an_order_is_placed_and_its_page_hears_of_it() {
     assert_eq!(cancelled.status, 200, "{}", cancelled.text());
     loop {
         let (name, data) = own_page.next().await.expect("an event");
-        // Its confirmation may only come now: events take a moment, and this stream is newer than the order.
+        // The confirmation may arrive only now: events take a moment, and this stream is newer than the order.
         if name == "order" && data["type"] != "jaego.order.confirmed.v1" {
             assert_eq!(data, json!({ "id": id, "type": "jaego.order.cancelled.v1" }));
             break;

@@ -92,7 +92,7 @@ async fn other_sites_cannot_change_anything() {
             assert!(answer.header("content-security-policy").contains("default-src 'none'"));
         }
     }
-    // An older browser, which says where it is but not how that relates to us.
+    // An older browser, which sends `Origin` but not `Sec-Fetch-Site`.
     let request = front.client.post(url("/session")).header("origin", &front.api);
     let answer = request.json(&json!({ "token": VIEWER_TOKEN })).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);

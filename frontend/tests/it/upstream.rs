@@ -1,4 +1,4 @@
-//! A tiny service that remembers what it was asked and answers what it is told.
+//! A stub service that records its requests and gives prepared answers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-/// A request that came.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub method: String,
-    /// With its query. It begins with the listener's name.
+    /// Path and query; the first segment is the listener's name.
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -28,11 +28,10 @@ impl Seen {
 #[derive(Default)]
 struct State {
     seen: Mutex<Vec<Seen>>,
-    /// Rung by tests that hold an answer back.
+    /// Notified by tests that hold an answer back.
     go_on: Notify,
 }
 
-/// The service.
 pub struct Upstream {
     address: String,
     state: Arc<State>,
@@ -52,7 +51,7 @@ impl Upstream {
         Self { address, state }
     }
 
-    /// The address of a listener; its name comes back in the paths that are seen.
+    /// The URL of a listener, whose name appears in the recorded paths.
     pub fn url(&self, listener: &str) -> String {
         format!("http://{}/{listener}", self.address)
     }
@@ -61,7 +60,7 @@ impl Upstream {
         self.state.seen.lock().expect("no panic").clone()
     }
 
-    /// The only request that came since the last call.
+    /// The only request since the last call.
     #[track_caller]
     pub fn one(&self) -> Seen {
         let seen = std::mem::take(&mut *self.state.seen.lock().expect("no panic"));
@@ -69,13 +68,13 @@ impl Upstream {
         seen[0].clone()
     }
 
-    /// Lets one answer that waits go on.
+    /// Releases one answer that is held back.
     pub fn go_on(&self) {
         self.state.go_on.notify_one();
     }
 }
 
-/// What is answered depends on the last part of the path.
+/// The answer depends on the last part of the path.
 async fn answer(request: HttpRequest, state: Data<State>, body: Bytes) -> HttpResponse {
     let text = |value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or("?").to_owned();
     let headers = request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
@@ -95,7 +94,7 @@ async fn answer(request: HttpRequest, state: Data<State>, body: Bytes) -> HttpRe
             state.go_on.notified().await;
             HttpResponse::Ok().json(json!({}))
         }
-        // One part at once, the other (or the end of the line) when the test says so.
+        // One part at once, the rest (or an aborted connection) on the test's notification.
         end @ ("parts" | "broken") => {
             let is_broken = end == "broken";
             let first = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"first,")) });

@@ -1,4 +1,4 @@
-//! `jaegoctl database`: the services' roles and databases, made by an administrator of the server.
+//! `jaegoctl database`: the services' roles and databases, created by an administrator of the server.
 
 use std::path::PathBuf;
 
@@ -28,20 +28,18 @@ pub(crate) enum Database {
     Apply(Apply),
 }
 
-/// Make the services' roles and databases on a server, and let nobody else into them
+/// Create the services' roles and databases on a server, and deny access to everybody else
 ///
 /// Role, password and database are those of a service's own URL, which is read from SALES_DATABASE_URL,
-/// PRODUCTION_DATABASE_URL and RESTOCK_DATABASE_URL or from files; only those that are given are made.
-/// Where the server is, and who makes them, is told by the administrator's URL. May be done again and
-/// again: it sets passwords that have changed, and never deletes anything. The tables in a database are
-/// made by `migrate`.
+/// PRODUCTION_DATABASE_URL and RESTOCK_DATABASE_URL or from files; only those that are given are created.
+/// The administrator's URL names the server and the role that creates them. The command can be repeated: it
+/// sets passwords that have changed, and never deletes anything. `migrate` creates the tables in a database.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// A file with the administrator's URL; without it the environment variable POSTGRES_ADMIN_URL is
-    /// used
+    /// A file with the administrator's URL; default: the environment variable POSTGRES_ADMIN_URL
     #[arg(long, value_name = "FILE")]
     admin_url_file: Option<PathBuf>,
-    /// A PEM file with the authorities that sign the server's certificate, besides those of the system
+    /// A PEM file with certificate authorities to trust, in addition to those of the system
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     #[command(flatten)]
@@ -76,15 +74,15 @@ impl Apply {
             let (role, database, service) = (owned.role(), owned.database(), given.service);
             output.line(format!(
                 "{service}: role {role} {}, database {database} {}",
-                if made.is_new_role { "made" } else { "was there, its password is set" },
-                if made.is_new_database { "made" } else { "was there" },
+                if made.is_new_role { "created" } else { "already existed, its password is set" },
+                if made.is_new_database { "created" } else { "already existed" },
             ));
             databases.push(json!({
                 "service": service.name(), "role": role, "is_new_role": made.is_new_role,
                 "database": database, "is_new_database": made.is_new_database,
             }));
         }
-        output.line(format!("Nobody else but administrators of {server} may connect to them."));
+        output.line(format!("Only these roles and administrators of {server} may connect to them."));
         output.document(&json!({"server": server, "databases": databases}));
         Ok(Exit::Ok)
     }
@@ -97,7 +95,7 @@ impl Apply {
         let url = url.trim();
         if url.is_empty() {
             return Err(Failure::usage(format!(
-                "where is the server, and who administers it? Set {ADMIN_VARIABLE} or give --admin-url-file \
+                "the administrator's URL of the server is not known: set {ADMIN_VARIABLE} or give --admin-url-file \
                  (postgres://role:password@host:port/postgres)"
             )));
         }
@@ -124,7 +122,7 @@ fn failure(server: &str, error: &ProvisionError) -> Failure {
         _ => Exit::Refused,
     };
     let todo = match error {
-        ProvisionError::Connect(_) => format!("\n{ADMIN_VARIABLE} or --admin-url-file says where it is."),
+        ProvisionError::Connect(_) => format!("\nIts URL is set by {ADMIN_VARIABLE} or --admin-url-file."),
         _ => String::new(),
     };
     Failure::new(exit, format!("PostgreSQL at {server}: {error}{todo}"))

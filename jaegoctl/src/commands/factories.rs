@@ -1,4 +1,4 @@
-//! `jaegoctl factories`: who makes the goods.
+//! `jaegoctl factories`: the factories that make the goods.
 
 use clap::{Args, Subcommand};
 use jaego_contracts::ids::FactoryId;
@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
     Column::field("FALLBACK", "fallback_factory_id"),
 ];
 
-/// What a PUT takes; a GET shows more.
+/// Fields that a PUT accepts; a GET returns more.
 const SETTINGS: [&str; 12] = [
     "name",
     "base_url",
@@ -44,17 +44,17 @@ const SETTINGS: [&str; 12] = [
     "callback_sources",
 ];
 
-/// Factories: who is asked to make goods, and how (production-service).
+/// Factories: where goods are made, and how to call them (production-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Factories {
     /// List factories
     Ls(Limit),
-    /// Show one with all its settings
+    /// Show a factory with all its settings
     Show {
         /// The factory
         id: FactoryId,
     },
-    /// Add a factory, or change one: what is not named stays as `show` tells it
+    /// Add or change a factory; settings that are not given stay as they are
     Set(Box<Set>),
 }
 
@@ -62,40 +62,40 @@ pub(crate) enum Factories {
 pub(crate) struct Set {
     /// The factory
     id: FactoryId,
-    /// Its name for people; needed for a new one
+    /// Display name; required for a new factory
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Where it is asked, such as https://factory.example; needed for a new one
+    /// Base URL, such as https://factory.example; required for a new factory
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
-    /// Who asks, as the factory wants to hear it
+    /// Name of the requester, sent to the factory with each request
     #[arg(long, value_name = "TEXT")]
     requester: Option<String>,
-    /// Whether it is asked at all; requests of a disabled factory wait
+    /// Send requests to the factory; requests of a disabled factory wait
     #[arg(long, value_name = "true|false")]
     enabled: Option<bool>,
-    /// Longest time for one call, milliseconds
+    /// Timeout of one call, milliseconds
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
-    /// Most calls at the same time
+    /// Maximum concurrent calls
     #[arg(long, value_name = "N")]
     max_in_flight: Option<u32>,
-    /// Most calls a second; 0 for no limit
+    /// Maximum calls per second; 0 for no limit
     #[arg(long, value_name = "N")]
     rate_per_s: Option<f64>,
-    /// From acceptance to goods, seconds
+    /// Lead time from acceptance to delivery, seconds
     #[arg(long, value_name = "SECONDS")]
     lead_time_s: Option<u64>,
-    /// Overdue after this many lead times
+    /// A request is overdue after this many lead times
     #[arg(long, value_name = "FACTOR")]
     overdue_factor: Option<f64>,
-    /// Who is asked when this factory cannot; `none` for nobody
+    /// Factory that gets the requests that this one cannot take, or `none`
     #[arg(long, value_name = "ID")]
     fallback: Option<FactoryId>,
-    /// Waits between failed calls, seconds, such as 1,5,30; `default` for the service's own
+    /// Delays between failed calls, seconds, such as 1,5,30; `default` for the service's own
     #[arg(long, value_name = "SECONDS,..")]
     retry_schedule: Option<String>,
-    /// Networks that its callbacks come from, such as 203.0.113.0/24; `any` allows all
+    /// Networks from which its callbacks are accepted, such as 203.0.113.0/24; `any` allows all
     #[arg(long, value_name = "NETWORK,..")]
     callback_sources: Option<String>,
 }
@@ -122,7 +122,7 @@ impl Set {
         let path = format!("{PATH}/{}", self.id);
         let changes = self.changes()?;
         if changes.is_empty() {
-            return Err(Failure::usage("nothing to set: name what to change, such as --enabled false"));
+            return Err(Failure::usage("nothing to set: give a setting to change, such as --enabled false"));
         }
         let (mut settings, version) = match api.get_version(&path).await {
             Ok(known) => (settings_of(&known.body), known.version),
@@ -160,7 +160,7 @@ impl Set {
     }
 }
 
-/// What a PUT must tell again, because what it leaves out gets its default.
+/// The fields that a PUT must repeat, because those that it omits get their defaults.
 fn settings_of(factory: &Value) -> Map<String, Value> {
     SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), factory.get(name)?.clone()))).collect()
 }

@@ -11,7 +11,7 @@ use crate::{
     output::print,
 };
 
-/// How wide the reference is.
+/// Width of the reference, in characters.
 const WIDTH: usize = 100;
 
 /// Print completions for a shell
@@ -27,7 +27,7 @@ pub(crate) struct Completions {
 /// Print the man page, or write one for each command into a folder
 #[derive(Debug, Args)]
 pub(crate) struct Man {
-    /// The folder, which must be there
+    /// The folder, which must exist
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
@@ -59,16 +59,16 @@ impl Man {
     }
 }
 
-/// A reader that has gone away is no failure.
+/// Ignores errors: a closed pipe is no failure.
 fn write(text: &[u8]) {
     std::io::stdout().lock().write_all(text).ok();
 }
 
-/// Every command's help, one after the other.
+/// The help of all commands, one after the other.
 pub(crate) fn reference() -> String {
     let mut text = String::from(
-        "# jaegoctl\n\nThe help of every command, as `jaegoctl help COMMAND` shows it; what every command takes (`--json`, \
-         Connection) is told once. Made from the program; a test compares.\n",
+        "# jaegoctl\n\nThe help of every command, as `jaegoctl help COMMAND` shows it; options of every command (`--json`, \
+         Connection) are shown once. Generated from the program; a test compares it.\n",
     );
     let mut root = Cli::command().term_width(WIDTH);
     root.build();

@@ -1,8 +1,8 @@
-//! `jaegoctl migrate`: a service's database to the newest schema.
+//! `jaegoctl migrate`: migrates a service's database to the newest schema.
 //!
-//! The migrations are built in, as files of the services: `migrate` of the services' own programs does
-//! the same, but is not there where an operator sits; and depending on the services' crates would link
-//! all of them into this program.
+//! The migrations are compiled in from the services' files. The services' own programs have the same
+//! `migrate` command, but are not available where an operator works, and depending on the services' crates
+//! would link all of them into this program.
 
 use std::path::PathBuf;
 
@@ -24,23 +24,23 @@ const SALES: Migrations = embed_migrations!("../sales-service/migrations");
 const PRODUCTION: Migrations = embed_migrations!("../production-service/migrations");
 const RESTOCK: Migrations = embed_migrations!("../restock-service/migrations");
 
-/// Longest time for one statement before the migrations themselves, milliseconds.
+/// Timeout of a statement before the migrations themselves, milliseconds.
 const STATEMENT_TIMEOUT_MS: u64 = 10_000;
 
-/// Bring a service's database to the newest schema, as its own `migrate` does
+/// Migrate a service's database to the newest schema, as its own `migrate` does
 ///
 /// The database's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL or RESTOCK_DATABASE_URL,
-/// or from a file: it holds a password, and arguments can be seen by others. Programs of the release
-/// before go on working while it runs and after it. Doing it again does nothing.
+/// or from a file: it contains a password, and arguments are visible to others. Programs of the previous
+/// release keep working during and after the migration. Running it again changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
-    /// Whose database
+    /// The service whose database is migrated
     #[arg(long, value_enum)]
     service: Service,
     /// A file with the database's URL
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<PathBuf>,
-    /// A PEM file with the authorities that sign the server's certificate, besides those of the system
+    /// A PEM file with certificate authorities to trust, in addition to those of the system
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -57,10 +57,10 @@ impl Migrate {
             lock_timeout_ms: 0,
         };
         let place = place(settings.url.expose_secret())?;
-        // Told apart from a migration that fails.
+        // A failed connection is reported separately from a failed migration.
         jaego_pg::connect(&settings, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
             let message = format!(
-                "the database of {service} does not let us in at {place}: {error}\n{} or --database-url-file says where it is.",
+                "cannot connect to the database of {service} at {place}: {error}\nIts URL is set by {} or --database-url-file.",
                 service.database_variable()
             );
             Failure::new(Exit::NoAnswer, message)
@@ -96,8 +96,8 @@ impl Migrate {
         };
         if url.trim().is_empty() {
             return Err(Failure::usage(format!(
-                "where is the database of {}? Set {variable} or give --database-url-file (for a local stack: source \
-                 target/dev/env)",
+                "the URL of the database of {} is not known: set {variable} or give --database-url-file (for a local \
+                 stack: source target/dev/env)",
                 self.service
             )));
         }
@@ -105,7 +105,7 @@ impl Migrate {
     }
 }
 
-/// Host, port and name of a database, for people.
+/// Host, port and name of a database, for display.
 pub(super) fn place(url: &str) -> Result<String> {
     let bad = || Failure::usage("the database's URL must be postgres://role:password@host:port/name");
     let url = url::Url::parse(url).map_err(|_| bad())?;

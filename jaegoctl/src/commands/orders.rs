@@ -31,26 +31,26 @@ const LINES: &[Column] = &[
     Column::field("UNIT PRICE", "unit_price"),
 ];
 
-/// Orders: what shoppers bought, wait for, or were refused (sales-service).
+/// Orders of shoppers, including refused ones (sales-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Orders {
-    /// List orders, newest first; refused ones too
+    /// List orders, newest first, including refused ones
     Ls(Ls),
-    /// Show one
+    /// Show an order
     Show {
         /// The order
         id: OrderId,
     },
-    /// Cancel orders: what they took goes back to stock, once
+    /// Cancel orders and return their units to stock, once
     Cancel(Bulk),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Only in this status: confirmed, backordered, rejected or cancelled
+    /// Only orders in this status: confirmed, backordered, rejected or cancelled
     #[arg(long)]
     status: Option<String>,
-    /// Only with a line of this product
+    /// Only orders with a line of this product
     #[arg(long)]
     sku: Option<Sku>,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub(crate) struct Bulk {
     /// The orders
     #[arg(required = true, value_name = "ID")]
     ids: Vec<OrderId>,
-    /// Do not ask before several are cancelled
+    /// Do not ask for confirmation when several are cancelled
     #[arg(long)]
     yes: bool,
 }

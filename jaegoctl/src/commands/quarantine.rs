@@ -1,4 +1,4 @@
-//! `jaegoctl quarantine`: deliveries that do not fit.
+//! `jaegoctl quarantine`: deliveries that do not fit and wait for an operator.
 
 use clap::{Args, Subcommand, ValueEnum};
 use jaego_contracts::ids::{QuarantineId, Sku};
@@ -27,19 +27,19 @@ const COLUMNS: &[Column] = &[
     Column::field("CAME", "created_at"),
 ];
 
-/// Deliveries that do not fit and wait for an operator (restock-service).
+/// Quarantine: deliveries that wait for an operator's decision (restock-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Quarantine {
     /// List deliveries in quarantine, newest first
     Ls(Ls),
-    /// Show one with what came
+    /// Show an entry with the body that was received
     Show {
         /// The entry
         id: QuarantineId,
     },
-    /// Accept a delivery: its goods are booked
+    /// Accept a delivery and book its goods
     Accept(Accept),
-    /// Discard deliveries: nothing is booked
+    /// Discard deliveries without booking anything
     Discard(Discard),
 }
 
@@ -53,7 +53,7 @@ enum Status {
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Which ones
+    /// Only deliveries in this status
     #[arg(long, value_enum, default_value_t = Status::Waiting)]
     status: Status,
     #[command(flatten)]
@@ -64,13 +64,13 @@ pub(crate) struct Ls {
 pub(crate) struct Accept {
     /// The entry
     id: QuarantineId,
-    /// Why it is accepted
+    /// Reason for accepting it
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Which product came; needed when the delivery names another one than was asked for
+    /// Product that arrived; required if the delivery names another one than requested
     #[arg(long)]
     sku: Option<Sku>,
-    /// How many units came, when not what the entry says
+    /// Units that arrived, if not the number in the entry
     #[arg(long, value_name = "UNITS", value_parser = units)]
     quantity: Option<i64>,
 }
@@ -80,10 +80,10 @@ pub(crate) struct Discard {
     /// The entries
     #[arg(required = true, value_name = "ID")]
     ids: Vec<QuarantineId>,
-    /// Why they are discarded
+    /// Reason for discarding them
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Do not ask before several are discarded
+    /// Do not ask for confirmation when several are discarded
     #[arg(long)]
     yes: bool,
 }

@@ -28,24 +28,24 @@ const COLUMNS: &[Column] = &[
     Column::field("RECEIVED", "received_at"),
 ];
 
-/// Goods receipts: what arrived and was booked (restock-service).
+/// Goods receipts: goods that arrived and were booked (restock-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipts {
     /// List goods receipts, newest first
     Ls(Limit),
-    /// Book goods by hand whose callback was lost
+    /// Book goods whose callback was lost
     Book(Book),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Book {
-    /// The production request that they answer
+    /// The production request that the goods belong to
     #[arg(long, value_name = "ID")]
     request: RequestId,
-    /// Units that came; at most what the request still lacks
+    /// Units received; at most the open quantity of the request
     #[arg(long, value_name = "UNITS", value_parser = units)]
     quantity: i64,
-    /// Why they are booked by hand: the number of the delivery note, say
+    /// Reason for booking by hand, such as the number of the delivery note
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -55,26 +55,26 @@ pub(crate) struct Book {
 /// For changes that add up: the same key again does nothing again.
 #[derive(Debug, Args)]
 pub(crate) struct Once {
-    /// When no answer came: try again with the key that was shown, and it is done once
+    /// Key of an earlier attempt that got no answer, so that the change is made only once
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 }
 
 impl Once {
-    /// Posts under the key, or a new one, which is told when it is not known what happened.
+    /// Posts with the given key or a new one. A failure with an unknown outcome names the key for a retry.
     pub(crate) async fn post(self, api: &Api, path: &str, body: &serde_json::Value) -> Result<Answer> {
         let key = self.key.unwrap_or_else(|| Uuid::now_v7().to_string());
         let answer = api.post_once(path, body, &key).await.map_err(|failure| match failure.exit {
             Exit::NoAnswer => Failure {
                 message: format!(
-                    "{failure}\nIt is not known whether it was done; to try again without doing it twice, add --key {key}"
+                    "{failure}\nIt is not known whether the change was made; to try again without making it twice, add --key {key}"
                 ),
                 ..failure
             },
             _ => failure,
         })?;
         if answer.replayed {
-            say("This was done before under the same key; the first answer again:");
+            say("This change was already made with the same key; its first answer was:");
         }
         Ok(answer)
     }

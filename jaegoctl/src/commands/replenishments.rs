@@ -34,20 +34,20 @@ const COLUMNS: &[Column] = &[
 pub(crate) enum Replenishments {
     /// List replenishments, newest first
     Ls(Ls),
-    /// Order from the factory by hand, whatever the policy says
+    /// Order units from the factory, regardless of the policy
     Order(Order),
-    /// Order what was proposed (policies in mode manual)
+    /// Approve proposed replenishments (policies in mode manual)
     Approve(Approve),
-    /// End a replenishment before all its goods came: production stops asking for the rest
+    /// Close a replenishment before all its goods have arrived; the rest is no longer requested
     Close(Close),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Only in this status: proposed, open, stalled, complete, closed_short, refused or cancelled
+    /// Only replenishments in this status: proposed, open, stalled, complete, closed_short, refused or cancelled
     #[arg(long)]
     status: Option<String>,
-    /// Only of this product
+    /// Only replenishments of this product
     #[arg(long)]
     sku: Option<Sku>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) struct Ls {
 pub(crate) struct Order {
     /// The product
     sku: Sku,
-    /// Units to have made
+    /// Units to order
     #[arg(long, value_name = "UNITS", value_parser = units)]
     quantity: i64,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(crate) struct Approve {
     /// The replenishments
     #[arg(required = true, value_name = "ID")]
     ids: Vec<RequestId>,
-    /// Do not ask before several are approved
+    /// Do not ask for confirmation when several are approved
     #[arg(long)]
     yes: bool,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Approve {
 pub(crate) struct Close {
     /// The replenishment
     id: RequestId,
-    /// Why
+    /// Reason for closing it
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }

@@ -1,4 +1,4 @@
-//! `jaegoctl requests`: what factories are asked for.
+//! `jaegoctl requests`: production requests to factories.
 
 use clap::{Args, Subcommand};
 use jaego_contracts::ids::{FactoryId, RequestId, Sku};
@@ -38,35 +38,35 @@ const ATTEMPTS: &[Column] = &[
     Column::field("TRACE", "trace_id"),
 ];
 
-/// Production requests: what factories are asked for (production-service).
+/// Production requests: orders to factories (production-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Requests {
     /// List production requests, newest first
     Ls(Ls),
-    /// Show one with every call to the factory
+    /// Show a production request with every call to the factory
     Show {
         /// The production request
         id: RequestId,
     },
-    /// Send requests to their factories now: those that are retrying, dead-lettered or overdue
+    /// Send requests that are retrying, dead-lettered or overdue to their factories now
     Retry(Retry),
-    /// Stop requests; goods that still come for them go to the quarantine
+    /// Cancel requests; goods that still arrive for them go to the quarantine
     Cancel(Bulk),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Only in this status: requested, sending, retrying, accepted, partly_received, received,
+    /// Only requests in this status: requested, sending, retrying, accepted, partly_received, received,
     /// dead_lettered, refused or cancelled
     #[arg(long)]
     status: Option<String>,
-    /// Only of this factory
+    /// Only requests to this factory
     #[arg(long, value_name = "ID")]
     factory: Option<FactoryId>,
-    /// Only of this product
+    /// Only requests for this product
     #[arg(long)]
     sku: Option<Sku>,
-    /// Only those that were accepted and not received when they should have been
+    /// Only requests that were accepted but not received in time
     #[arg(long)]
     overdue: bool,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub(crate) struct Bulk {
     /// The production requests
     #[arg(required = true, value_name = "ID")]
     ids: Vec<RequestId>,
-    /// Do not ask before several are changed
+    /// Do not ask for confirmation when several are changed
     #[arg(long)]
     yes: bool,
 }
@@ -87,8 +87,8 @@ pub(crate) struct Bulk {
 pub(crate) struct Retry {
     #[command(flatten)]
     bulk: Bulk,
-    /// Withdraw them from their factories for good, and hand them to the fallback factories: those that
-    /// wait, or are dead-lettered, and that certainly no factory has taken
+    /// Withdraw them from their factories for good, and hand them to the fallback factories; only possible for
+    /// requests that wait or are dead-lettered, and that certainly no factory has accepted
     #[arg(long)]
     fallback: bool,
 }

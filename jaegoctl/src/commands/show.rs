@@ -1,4 +1,4 @@
-//! Lists, single things and bulk changes: the same for every kind of thing.
+//! Lists, single items and bulk changes, the same for every kind of resource.
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -10,18 +10,18 @@ use crate::{
     output::{Output, Rows, Spinner, local, say},
 };
 
-/// Most items that are looked at or shown.
+/// Maximum items that are searched or shown.
 pub(crate) const LIMIT_MAX: usize = 10_000;
 
-/// How much of a list is shown.
+/// Limit of a list.
 #[derive(Debug, Args)]
 pub(crate) struct Limit {
-    /// Most items to show, 1 to 10000
+    /// Maximum number of items, 1 to 10000
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=LIMIT_MAX as u64))]
     pub(crate) limit: usize,
 }
 
-/// A column of a table: its title, and what an item shows in it.
+/// A table column: its title, and how an item's cell is made.
 pub(crate) struct Column {
     title: &'static str,
     cell: Cell,
@@ -33,12 +33,12 @@ enum Cell {
 }
 
 impl Column {
-    /// A field, such as `policy.mode`.
+    /// A cell with one field, such as `policy.mode`.
     pub(crate) const fn field(title: &'static str, name: &'static str) -> Self {
         Self { title, cell: Cell::Field(name) }
     }
 
-    /// Made of several.
+    /// A cell made from several fields.
     pub(crate) const fn made(title: &'static str, make: fn(&Value) -> String) -> Self {
         Self { title, cell: Cell::Made(make) }
     }
@@ -51,13 +51,13 @@ impl Column {
     }
 }
 
-/// A field for people: times are local, what is absent is a dash. A dot leads into an object.
+/// A field for display: times are local, absent values are a dash. A dot leads into an object.
 pub(crate) fn text(item: &Value, name: &str) -> String {
     let value = name.split('.').fold(item, |value, part| &value[part]);
     shown(name, value)
 }
 
-/// A value for people, as of the field called `name`.
+/// A value for display, formatted by the name of its field.
 pub(crate) fn shown(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -76,13 +76,12 @@ pub(crate) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// How the fields of all our APIs that hold times are called.
+/// Names of the time fields in all of our APIs.
 fn is_time(name: &str) -> bool {
     let name = name.rsplit('.').next().unwrap_or(name);
     name == "at" || name.ends_with("_at") || matches!(name, "as_of" | "until" | "paused_until" | "restock_eta")
 }
 
-/// A table of items.
 pub(crate) fn table(columns: &[Column], items: &[Value]) -> Rows {
     let mut table = Rows::new(columns.iter().map(|column| column.title));
     for item in items {
@@ -91,19 +90,19 @@ pub(crate) fn table(columns: &[Column], items: &[Value]) -> Rows {
     table
 }
 
-/// What to list of an API, and how.
+/// A list of an API and how it is shown.
 pub(crate) struct List<'a> {
-    /// What one is called, and many.
+    /// Singular and plural name of the items.
     pub(crate) names: (&'static str, &'static str),
     pub(crate) path: &'a str,
     pub(crate) query: &'a [(&'a str, &'a str)],
     pub(crate) columns: &'a [Column],
-    /// Shows only these, where the API itself has no such filter.
+    /// Filter for an API that has none of its own.
     pub(crate) only: Option<&'a dyn Fn(&Value) -> bool>,
 }
 
 impl List<'_> {
-    /// Shows up to `limit` of them, and where they come from.
+    /// Shows up to `limit` items and their source.
     pub(crate) async fn show(&self, api: &Api, limit: &Limit, output: Output) -> Result<Exit> {
         let spinner = Spinner::new(&format!("{} lists {}", api.service(), self.names.1));
         let limit = limit.limit;
@@ -123,14 +122,14 @@ impl List<'_> {
             1 => format!("1 {}", self.names.0),
             count => format!("{count} {}", self.names.1),
         };
-        let rest = if more { "; there are more (--limit)" } else { "" };
+        let rest = if more { "; there are more, see --limit" } else { "" };
         output.line(format!("{count}, from {} at {}{rest}", api.service(), api.source()));
         output.document(&json!({"source": api.source_document(), "items": items, "more": more}));
         Ok(Exit::Ok)
     }
 }
 
-/// One thing with all that is known of it; lists of things in it are tables.
+/// Shows one item with all its fields; lists in it become tables.
 pub(crate) fn one(api: &Api, item: &Value, lists: &[(&str, &[Column])], output: Output) -> Exit {
     output.document(&json!({"source": api.source_document(), "item": item}));
     let mut lines = Vec::new();
@@ -149,7 +148,7 @@ pub(crate) fn one(api: &Api, item: &Value, lists: &[(&str, &[Column])], output: 
     Exit::Ok
 }
 
-/// Fields that say what a thing is.
+/// Fields that are shown first.
 const FIRST: [&str; 4] = ["id", "sku", "name", "status"];
 
 fn flatten(prefix: &str, item: &Value, lists: &[(&str, &[Column])], lines: &mut Vec<(String, String)>) {
@@ -157,7 +156,7 @@ fn flatten(prefix: &str, item: &Value, lists: &[(&str, &[Column])], lines: &mut 
         lines.push((prefix.trim_end_matches('.').to_owned(), shown("", item)));
         return;
     };
-    // What it is comes first; the rest is as the service's JSON has it.
+    // The other fields keep the order of the service's JSON.
     let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
     let mut fields: Vec<_> = fields.iter().collect();
     fields.sort_by_key(|(name, _)| rank(name));
@@ -175,7 +174,7 @@ fn flatten(prefix: &str, item: &Value, lists: &[(&str, &[Column])], lines: &mut 
     }
 }
 
-/// Finds one item of a list whose API has no place for one alone.
+/// Finds one item in a list whose API cannot fetch a single one.
 pub(crate) async fn find(api: &Api, path: &str, what: &str, id: &str) -> Result<Value> {
     let listed = api.list(path, &[], LIMIT_MAX).await?;
     let found = listed.items.into_iter().find(|item| item["id"] == id);
@@ -185,8 +184,8 @@ pub(crate) async fn find(api: &Api, path: &str, what: &str, id: &str) -> Result<
     })
 }
 
-/// The same change to several things, one after the other; goes on past a refusal, and ends as the
-/// first one that failed.
+/// Applies a change to several items, one after the other. Continues after a refusal, and returns the exit
+/// code of the first failure.
 pub(crate) async fn each<T: ToString>(
     api: &Api,
     ids: &[T],

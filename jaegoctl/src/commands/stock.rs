@@ -42,12 +42,12 @@ const MOVEMENTS: &[Column] = &[
     Column::field("NOTE", "note"),
 ];
 
-/// Stock: what is on hand, backordered, on order, and why (sales-service).
+/// Stock: units on hand, backordered and on order, and the ledger (sales-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Stock {
-    /// List the figures of all products
+    /// List the stock figures of all products
     Ls(Limit),
-    /// Show one product's figures and policy
+    /// Show the figures and the policy of a product
     Show {
         /// The product
         sku: Sku,
@@ -59,25 +59,25 @@ pub(crate) enum Stock {
         #[command(flatten)]
         limit: Limit,
     },
-    /// Tell whether more would be ordered now, and why
+    /// Explain whether more would be ordered now, and why
     Decision {
         /// The product
         sku: Sku,
     },
-    /// Change on hand by counting, damage, returns or corrections
+    /// Adjust the stock on hand after a count, damage, a return or a correction
     Adjust(Adjust),
-    /// Order nothing by itself until a time
+    /// Pause automatic replenishment until a time
     Snooze(Snooze),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum Reason {
-    /// Counted differently
+    /// A count gave another number
     CycleCount,
     /// Broken or lost
     Damage,
-    /// Brought back
+    /// Returned by a customer
     Return,
     /// An earlier entry was wrong
     Correction,
@@ -90,10 +90,10 @@ pub(crate) struct Adjust {
     /// Units, signed, such as -3
     #[arg(long, value_name = "UNITS", allow_negative_numbers = true)]
     delta: i64,
-    /// Why
+    /// Reason for the change
     #[arg(long, value_enum)]
     reason: Reason,
-    /// More words, for the ledger
+    /// Note for the ledger
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     #[command(flatten)]
@@ -104,10 +104,10 @@ pub(crate) struct Adjust {
 pub(crate) struct Snooze {
     /// The product
     sku: Sku,
-    /// Until when, such as 2030-01-31T00:00:00Z
+    /// End of the pause, such as 2030-01-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
     until: DateTime<Utc>,
-    /// Why
+    /// Reason for the pause
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
@@ -145,7 +145,7 @@ impl Stock {
             Self::Snooze(Snooze { sku, until, reason }) => {
                 let body = json!({"until": until, "reason": reason});
                 api.post(&format!("{PATH}/{sku}/snooze"), &body).await?;
-                output.line(format!("{sku}: nothing is ordered by itself until {}", local(until)));
+                output.line(format!("{sku}: automatic replenishment is paused until {}", local(until)));
                 let item = json!({"sku": sku, "until": until});
                 output.document(&json!({"source": api.source_document(), "item": item}));
                 Ok(Exit::Ok)

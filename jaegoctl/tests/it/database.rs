@@ -1,4 +1,4 @@
-//! `jaegoctl database apply` on a server of its own that speaks TLS.
+//! `jaegoctl database apply` on a TLS server of its own.
 
 use std::{fs, path::Path};
 
@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 
 use crate::program::{Ran, Running, run};
 
-/// One server and who administers it.
+/// A server and its administrator.
 struct Server {
     host: String,
     ca_file: String,
@@ -51,7 +51,7 @@ impl Server {
         jaego_pg::connect(&settings, "test", 1000).await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// As the administrator, without TLS.
+    /// Executes a statement as the administrator, without TLS.
     async fn execute(&self, sql: &str) -> u64 {
         let url = self.admin_url.replace("localhost", "127.0.0.1").replace("require", "disable");
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
@@ -83,7 +83,7 @@ async fn each_service_gets_a_database_that_no_other_one_can_open() {
     };
     running.stop().await.unwrap();
 
-    // It waits for the server, and says so; secrets come from files.
+    // The command waits for the server and reports that; secrets come from files.
     let [sales, production] =
         ["sales", "production"].map(|name| server.url(&format!("jaego_{name}"), &format!("first-{name}"), name));
     let secrets = [("admin", &server.admin_url), ("sales", &sales), ("production", &production)];
@@ -100,9 +100,9 @@ async fn each_service_gets_a_database_that_no_other_one_can_open() {
     assert!(said.starts_with("waiting for PostgreSQL at localhost:"), "{said}");
     let running = PostgresServer::start(&binaries, &dir, &options).await.unwrap();
     let ran = waiting.end().await.ends_with(0);
-    assert!(ran.stdout.contains("sales-service: role jaego_sales made, database sales made"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("sales-service: role jaego_sales created, database sales created"), "{}", ran.stdout);
 
-    // Each opens its own door only.
+    // Each role can connect to its own database only.
     server.lets_in("jaego_sales", "first-sales", "sales").await.unwrap();
     server.lets_in("jaego_production", "first-production", "production").await.unwrap();
     let refused = server.lets_in("jaego_sales", "first-sales", "production").await.unwrap_err();
@@ -111,7 +111,7 @@ async fn each_service_gets_a_database_that_no_other_one_can_open() {
                   AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)";
     assert_eq!(server.execute(rights).await, 0);
 
-    // Again, with another password; the server logs every statement, but no password.
+    // Applied again with another password; the server logs every statement, but no password.
     server.execute("ALTER ROLE jaego_admin SET log_statement = 'all'").await;
     let changed = server.url("jaego_sales", "second%2Dsales%20%27", "sales");
     let ran = server.apply(&[(SALES, &changed)]).await.ends_with(0);
@@ -158,14 +158,14 @@ async fn refusals(server: &Server) {
     assert!(ran.stderr.contains("POSTGRES_ADMIN_URL"), "{}", ran.stderr);
     let ran = run(&["database", "apply"], &server.environment(&[(RESTOCK, &restock)])).await.ends_with(3);
     assert!(ran.stderr.contains("UnknownIssuer"), "{}", ran.stderr);
-    // A password that is wrong is not waited for.
+    // A wrong password is not retried.
     let wrong = server.admin_url.replace("jaego_admin:", "jaego_admin:wrong");
     let env = [("POSTGRES_ADMIN_URL", wrong), (RESTOCK, restock)];
     let ran = run(&["database", "apply", "--wait-s", "60", "--ca-file", &server.ca_file], &env).await.ends_with(4);
     assert!(ran.stderr.contains("password authentication failed"), "{}", ran.stderr);
 }
 
-/// Clouds give no superuser away.
+/// Cloud providers do not give out a superuser.
 async fn administrator_of_a_cloud(server: &Server) {
     server.execute("CREATE ROLE cloud LOGIN CREATEDB CREATEROLE PASSWORD 'cloud-password'").await;
     let cloud = Server {

@@ -14,7 +14,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// 500 of one cause and 3 of another in production, 2 in sales, none in restock.
+    /// 500 dead letters of one cause and 3 of another in production, 2 in sales, none in restock.
     fn open() -> Self {
         let mut production = letters("production.requests", 1, 500);
         production.extend(letters("production.stock-received", 2, 3));
@@ -73,7 +73,7 @@ async fn several_are_not_touched_without_a_yes() {
     shop.does(&["dlq", "discard", "--group", "group-2", "--reason", "x"], 6).await;
     assert!(shop.production.state().redrives.is_empty() && shop.production.state().discards.is_empty());
 
-    // One is asked for by its id: that is explicit enough.
+    // Naming one by its id is explicit enough.
     shop.does(&["dlq", "redrive", &id(2, 1)], 0).await;
     assert_eq!(shop.production.state().redrives, [json!({"ids": [&id(2, 1)], "rate_per_s": 50})]);
     shop.does(&["dlq", "discard", &id(2, 2), "--reason", "a test"], 0).await;
@@ -81,7 +81,7 @@ async fn several_are_not_touched_without_a_yes() {
     let ran = shop.does(&["dlq", "discard", "--group", "group-1", "--reason", "poison", "--yes"], 0).await;
     assert!(ran.stdout.contains("500 of 500 discarded"), "{}", ran.stdout);
 
-    // Those of several services at once.
+    // Dead letters of several services at once.
     let args = ["--json", "dlq", "redrive", "--yes", &id(2, 0), &id(3, 0), &id(3, 1)];
     let document = shop.does(&args, 0).await.json();
     assert_eq!((&document["processed"], &document["failed_again"]), (&json!(3), &json!(0)), "{document}");
@@ -96,7 +96,7 @@ async fn what_fails_again_or_is_not_there_is_told() {
     shop.production.state().fail_again = 2;
     let ran = shop.does(&["dlq", "redrive", "--group", "group-2", "--yes"], 5).await;
     assert!(ran.stdout.ends_with("1 processed, 2 failed again\n"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("jaegoctl dlq groups tells why"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("jaegoctl dlq groups shows why"), "{}", ran.stderr);
 
     let ran = shop.does(&["dlq", "redrive", "--group", "nonsense", "--yes"], 4).await;
     assert!(ran.stderr.contains("group-1, group-2"), "{}", ran.stderr);
@@ -122,7 +122,7 @@ async fn what_fails_again_or_is_not_there_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_outlives_a_service_that_is_away_and_a_command_that_ends() {
     let shop = Shop::open();
-    // Nobody is asked about this queue but its reader.
+    // Only the service that reads this queue is queried.
     let document = shop.does(&["--json", "dlq", "groups", "--queue", "production.requests"], 0).await.json();
     let groups: Vec<&Value> = document["items"].as_array().unwrap().iter().map(|group| &group["group"]).collect();
     assert_eq!(groups, ["group-1"]);
@@ -132,7 +132,7 @@ async fn a_redrive_outlives_a_service_that_is_away_and_a_command_that_ends() {
     let ran = shop.does(&["dlq", "redrive", "--group", "group-1", "--yes", "--wait", "0s"], 5).await;
     let job = id(JOBS, 1);
     let told = format!(
-        "250 of the messages are still pending; the redrive goes on. Follow it: jaegoctl dlq follow {job} --service production"
+        "250 of the messages are still pending; the redrive continues. Follow it: jaegoctl dlq follow {job} --service production"
     );
     assert!(ran.stderr.contains(&told), "{}", ran.stderr);
     {

@@ -1,10 +1,10 @@
-//! Documents that are made from the program.
+//! Documents that are generated from the program.
 
 use std::path::Path;
 
 use crate::program::run;
 
-/// Set it to write the documents anew instead of comparing them.
+/// Set to write the documents instead of comparing them.
 const WRITE: &str = "JAEGO_WRITE_DOCS";
 
 fn compare(name: &str, wanted: &str) {

@@ -1,4 +1,4 @@
-//! `jaegoctl keys`: what was signed stays good while keys change.
+//! `jaegoctl keys`: signed tokens stay valid while keys change.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -47,7 +47,7 @@ async fn tokens_of_the_old_key_stay_good_until_it_is_dropped() {
     fs::write(&public, &old.public_pem).unwrap();
     let old_kid = public_key_id(&old.public_pem).unwrap();
 
-    // Without the old key restock-service would forget it.
+    // Without `--keep` restock-service would lose the old key.
     let ran = keys.does(&["rotate"], 2).await;
     assert!(ran.stderr.contains("--keep") && ran.stderr.contains("--first"), "{}", ran.stderr);
     let document = keys.does(&["rotate", "--keep", public.to_str().unwrap()], 0).await.json();
@@ -61,7 +61,7 @@ async fn tokens_of_the_old_key_stay_good_until_it_is_dropped() {
         keys.verifier().verify(&token(signed)).expect("both are good");
     }
 
-    // Once more: none is lost.
+    // Rotated once more: no key is lost.
     let document = keys.does(&["rotate"], 0).await.json();
     assert_eq!(document["public_keys"].as_array().map(Vec::len), Some(3), "{document}");
     let newest = fs::read_to_string(document["private_key_file"].as_str().unwrap()).unwrap();
@@ -94,7 +94,7 @@ async fn the_last_key_and_private_keys_are_guarded() {
     let kid = document["new"].as_str().unwrap();
     let ran = keys.does(&["drop", kid], 4).await;
     assert!(ran.stderr.contains("only public key"), "{}", ran.stderr);
-    // For people: what to do next, in the order that loses nothing.
+    // The text output lists the next steps, in the order that loses nothing.
     let dir = keys.dir().join("keys");
     let ran = run(&["keys", "rotate", "--dir", dir.to_str().unwrap()], &[]).await.ends_with(0);
     let at = |text: &str| ran.stdout.find(text).unwrap_or_else(|| panic!("{text}: {}", ran.stdout));

@@ -4,9 +4,6 @@
 mod database;
 mod dlq;
 mod docs;
-#[path = "../../../xtask/tests/it/harness.rs"]
-#[expect(dead_code, reason = "the end-to-end tests of the workspace need more of it")]
-mod harness;
 mod keys;
 mod migrate;
 mod on_a_stack;

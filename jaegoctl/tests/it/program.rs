@@ -2,20 +2,20 @@
 
 use std::{process::Stdio, time::Duration};
 
+use localstack::stack::Service;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, Command},
     time::timeout,
 };
-use xtask::stack::Service;
 
-use crate::harness::World;
+use e2e::World;
 
-/// No command of a test takes as long.
+/// Longer than any command of a test takes.
 const END: Duration = Duration::from_secs(90);
 
-/// What a command said and how it ended.
+/// Output and exit code of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -24,7 +24,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// With this exit code, or the test ends.
+    /// Panics when the exit code is another one.
     #[track_caller]
     pub(crate) fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -36,7 +36,7 @@ impl Ran {
     }
 }
 
-/// `jaegoctl` with these arguments and nothing but this environment.
+/// `jaegoctl` with these arguments and only this environment.
 pub(crate) fn command(args: &[&str], env: &[(&str, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jaegoctl"));
     command.args(args).env_clear().env("TZ", "UTC").envs(env.iter().map(|(name, value)| (name, value)));
@@ -49,7 +49,7 @@ pub(crate) fn command(args: &[&str], env: &[(&str, String)]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 pub(crate) async fn run(args: &[&str], env: &[(&str, String)]) -> Ran {
     let ended = timeout(END, command(args, env).output()).await.expect("an end").expect("it runs");
     Ran {
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &[&str], env: &[(&str, String)]) -> Ran {
     }
 }
 
-/// What `target/dev/env` tells of a stack.
+/// The variables that `target/dev/env` sets.
 pub(crate) fn environment(world: &World) -> Vec<(&'static str, String)> {
     vec![
         ("SALES_URL", world.stack.urls(Service::Sales).api),
@@ -69,7 +69,6 @@ pub(crate) fn environment(world: &World) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A command that is still running.
 pub(crate) struct Running {
     child: Child,
     stderr: BufReader<tokio::process::ChildStderr>,
@@ -82,7 +81,7 @@ impl Running {
         Self { child, stderr }
     }
 
-    /// The next line that it says.
+    /// The next line on standard error.
     pub(crate) async fn said(&mut self) -> String {
         let mut line = String::new();
         timeout(END, self.stderr.read_line(&mut line)).await.expect("a line").expect("readable");

@@ -1,5 +1,5 @@
-//! Dead letters as CONTRACTS tells of them, in memory, with what the real services do only now and
-//! then: a redrive that stops half-way, fails again, or is asked while its service is away.
+//! Dead letters according to the contract, in memory, with what the real services do only rarely: a redrive
+//! that stops half-way, fails again, or is polled while its service is away.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 const TOKEN: &str = "the-operator";
-/// Ids of redrives begin with it.
+/// Group number in the ids of redrives.
 pub(crate) const JOBS: u32 = 0x10b5;
 
 #[derive(Default)]
@@ -20,16 +20,16 @@ pub(crate) struct State {
     pub(crate) letters: Vec<Value>,
     pub(crate) redrives: Vec<Value>,
     pub(crate) discards: Vec<Value>,
-    /// Of each redrive, so many fail again.
+    /// Number of messages of each redrive that fail again.
     pub(crate) fail_again: usize,
-    /// The next so many requests are answered with 503.
+    /// Number of next requests that are answered with 503.
     pub(crate) away: usize,
-    /// A redrive never gets further than half.
+    /// Redrives stop half-way.
     pub(crate) stuck: bool,
     polls: usize,
 }
 
-/// One service's dead letters.
+/// A server with one service's dead letters.
 pub(crate) struct StandIn {
     pub(crate) url: String,
     state: Data<Mutex<State>>,
@@ -70,7 +70,7 @@ impl StandIn {
     }
 }
 
-/// The id of letter `number` of a group, a UUID.
+/// The id of dead letter `number` of a group, a UUID.
 pub(crate) fn id(group: u32, number: usize) -> String {
     format!("{group:08x}-0000-7000-8000-{number:012x}")
 }
@@ -169,7 +169,7 @@ async fn redrive(request: HttpRequest, state: Data<Mutex<State>>, body: Json<Val
     HttpResponse::Accepted().json(json!({"id": id(JOBS, state.redrives.len())}))
 }
 
-/// A third further with each poll.
+/// Each poll advances the redrive by a third.
 async fn job(request: HttpRequest, state: Data<Mutex<State>>, id: Path<String>) -> HttpResponse {
     let mut state = state.lock().unwrap();
     if let Some(answer) = refused(&request, &mut state) {
@@ -201,7 +201,7 @@ async fn discard(request: HttpRequest, state: Data<Mutex<State>>, body: Json<Val
     HttpResponse::Ok().json(json!({"discarded": ids.len()}))
 }
 
-/// The environment of a command whose services are these.
+/// Environment of a command that uses these services.
 pub(crate) fn environment(sales: &StandIn, production: &StandIn, restock: &StandIn) -> Vec<(&'static str, String)> {
     vec![
         ("SALES_URL", sales.url.clone()),

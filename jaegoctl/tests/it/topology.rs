@@ -1,5 +1,5 @@
-//! `jaegoctl topology apply` makes users with passwords, on a broker of its own that speaks TLS; what
-//! those users can and cannot do.
+//! `jaegoctl topology apply` makes users with passwords, on a TLS broker of its own; tests what those users
+//! can and cannot do.
 
 use std::{fs, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::program::{Ran, Running, run};
 
-/// A broker, who administers it, and the services' URLs.
+/// A broker with its administrator, and the services' URLs.
 struct Surroundings {
     env: Vec<(&'static str, String)>,
     amqp_port: u16,
@@ -72,14 +72,14 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     fs::write(&restock_file, surroundings.url("restock", "restock-secret")).unwrap();
     let restock_file = restock_file.display().to_string();
 
-    // Whom it does not trust it does not speak to.
+    // It does not talk to a server that it cannot verify.
     let ran = surroundings.apply(&["--create-vhost"]).await.ends_with(3);
     assert!(ran.stderr.contains("UnknownIssuer"), "{}", ran.stderr);
     surroundings.set("RABBITMQ_CA_FILE", &format!("{ca_file}.absent"));
     let ran = surroundings.apply(&["--create-vhost"]).await.ends_with(2);
     assert!(ran.stderr.contains("ca.pem.absent"), "{}", ran.stderr);
 
-    // From nothing, while the broker is still starting.
+    // Starts without a virtual host, while the broker is still starting.
     server.stop_node().await.unwrap();
     surroundings.env.retain(|(name, _)| *name != "RABBITMQ_CA_FILE");
     let args = ["topology", "apply", "--create-vhost", "--make-users", "--yes", "--wait-s", "90"];
@@ -97,7 +97,7 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     oversteps_nothing(&surroundings).await;
     the_frontend_only_listens(&surroundings).await;
 
-    // Again, with another password.
+    // Applied again with another password.
     let changed = surroundings.url("sales", "other-secret");
     surroundings.set("SALES_AMQP_URL", &changed);
     surroundings.apply(&["--make-users"]).await.ends_with(0);
@@ -115,7 +115,7 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     wipe(&dir).unwrap();
 }
 
-/// What a service may, and that the broker refuses it what is somebody else's. A refusal ends a channel.
+/// A service has its own rights and none of the others'. A refusal closes a channel.
 async fn oversteps_nothing(surroundings: &Surroundings) {
     let connection = surroundings.connect("sales", "sales-secret").await.unwrap();
     let consume = async |queue: &str| {
@@ -144,7 +144,7 @@ async fn oversteps_nothing(surroundings: &Surroundings) {
     }
 }
 
-/// The frontend makes queues of its own and binds them to events; it reads nobody else's and says nothing.
+/// The frontend makes its own queues and binds them to events; it can neither read other queues nor publish.
 async fn the_frontend_only_listens(surroundings: &Surroundings) {
     let connection = surroundings.connect("frontend", "frontend-secret").await.unwrap();
     let refused = |error: lapin::Error| assert!(error.to_string().contains("ACCESS_REFUSED"), "{error}");
@@ -200,7 +200,7 @@ async fn refusals(surroundings: &mut Surroundings, server: &RabbitServer) {
     assert!(ran.stderr.contains("--restock-url-file"), "{}", ran.stderr);
     surroundings.env = kept;
 
-    // Somebody with a tag is no service.
+    // A user with a tag is not a service's user.
     server.ctl(&["set_user_tags", "sales", "administrator"]).await.unwrap();
     let ran = surroundings.apply(&["--make-users"]).await.ends_with(4);
     assert!(ran.stderr.contains("the user sales has the tags"), "{}", ran.stderr);
@@ -209,7 +209,7 @@ async fn refusals(surroundings: &mut Surroundings, server: &RabbitServer) {
     assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
 }
 
-/// Somebody without an administrator's rights makes what is missing, and leaves rights as they are.
+/// A user without administrator rights makes what is missing, and leaves rights as they are.
 async fn without_rights(surroundings: &mut Surroundings, server: &RabbitServer) {
     let broker = server.broker();
     server.ctl(&["add_user", "topology", "topology-secret"]).await.unwrap();

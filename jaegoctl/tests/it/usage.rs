@@ -1,4 +1,4 @@
-//! What needs no service: help, and a command line or environment that is not usable.
+//! Commands without any service: help, and an unusable command line or environment.
 
 use tokio::net::TcpListener;
 
@@ -21,7 +21,7 @@ async fn the_help_tells_exit_codes_and_variables_but_no_secret() {
     }
     assert!(!ran.stdout.contains("secret"), "{}", ran.stdout);
     let ran = run(&["audit", "--help"], &[]).await.ends_with(0);
-    assert!(ran.stdout.contains("--wait") && ran.stdout.contains("with 5 when"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("--wait") && ran.stdout.contains("with 5 if"), "{}", ran.stdout);
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_token_is_no_argument() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_named_without_its_password() {
-    // A port that was free a moment ago, and one that takes connections and never answers.
+    // A port that was free a moment ago, and one that accepts connections and never answers.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut env = nowhere(&format!("http://u:a-secret-password@{free}"));

@@ -1,4 +1,4 @@
-//! Messages: each is decoded into a command.
+//! Decodes each message into a command.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::commands::close_request::close_request;
 use crate::commands::discard_request::{discard_request, lock_for_letter};
 use crate::commands::keep_requests::{Message, keep_requests};
 
-/// The queues of this service with their handlers.
+/// Queues of this service and their handlers.
 pub fn subscriptions(context: &Context) -> [Subscription; 3] {
     let keeping = context.clone();
     let in_bursts = move |events: Vec<TracedEvent>| {
@@ -23,7 +23,8 @@ pub fn subscriptions(context: &Context) -> [Subscription; 3] {
         async move {
             let read = |(event, trace): TracedEvent| message_of(event, trace);
             let messages = events.into_iter().map(read).collect::<Result<Vec<_>, DecodeError>>()?;
-            // How each was handled is of interest to redriven letters only, and none comes in a batch.
+            // Only redriven dead letters need to know how each message was handled, and none of those comes in a
+            // batch.
             keep_requests(&context, messages).await?;
             Ok(())
         }
@@ -35,8 +36,8 @@ pub fn subscriptions(context: &Context) -> [Subscription; 3] {
     ]
 }
 
-/// A dead letter of a production request cancels the request when it is discarded, also one that died before it was
-/// kept. What cannot be read as a request does nothing.
+/// Discarding the dead letter of a production request cancels the request, even one whose message failed before it
+/// was stored. A body that cannot be read as a request is ignored.
 pub fn letters_of_requests() -> Hooks {
     Hooks {
         lock: Arc::new(|connection, body| {

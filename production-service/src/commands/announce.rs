@@ -1,4 +1,4 @@
-//! A change of a request, saved with what must be published about it.
+//! Saves a change of a request together with the events that announce it.
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
@@ -9,7 +9,7 @@ use jaego_contracts::topology;
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::StoreError;
 use jaego_postbox::dead_letters;
-use jaego_postbox::dead_letters::{Death, End, NewLetter};
+use jaego_postbox::dead_letters::{Death, End, NewDeadLetter};
 use jaego_postbox::outbox;
 use serde_json::{Map, json};
 
@@ -19,24 +19,23 @@ use crate::store::changes::{self, Acceptance, Changed};
 use crate::store::new_requests::NewRequest;
 use crate::store::requests::{self, StoredRequest};
 
-/// Name of this service in its events.
+/// Source name in this service's events.
 pub(super) const SOURCE: &str = "production-service";
 
 /// A change of a locked request, to be saved.
 pub(super) struct Saving<'a> {
-    /// The request before it.
+    /// The request before the change.
     pub stored: &'a StoredRequest,
-    /// The change.
     pub change: &'a Change,
-    /// The call that it follows from, if that was accepted.
+    /// The accepted call that caused the change, if any.
     pub acceptance: Option<&'a Acceptance>,
-    /// The trace of what happened.
+    /// Trace of the cause.
     pub trace: TraceContext,
-    /// Told in the dead letter, if it comes to that.
+    /// Recorded in the dead letter, if the change makes one.
     pub last_error: &'a str,
 }
 
-/// Saves `change` of a locked request. `last_error` is told in the dead letter, if it comes to that.
+/// Saves `change` of a locked request. `last_error` is recorded in the dead letter, if the change makes one.
 pub(super) async fn save(
     connection: &mut AsyncPgConnection,
     stored: &StoredRequest,
@@ -47,7 +46,7 @@ pub(super) async fn save(
     save_all(connection, &[Saving { stored, change, acceptance: None, trace, last_error }]).await
 }
 
-/// Saves changes of locked requests, each of another request; what must be published keeps their order.
+/// Saves changes of distinct locked requests; events are published in the same order.
 pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'_>]) -> Result<(), StoreError> {
     let changed: Vec<Changed<'_>> = all
         .iter()
@@ -56,7 +55,7 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
     changes::apply(connection, &changed).await?;
     let mut events = Vec::with_capacity(all.len());
     for Saving { stored, change, trace, last_error, .. } in all {
-        // Dead letters are few, so each is looked up by itself.
+        // Dead letters are rare, so each is looked up individually.
         if let Some(end) = end_of_letter(change.status).filter(|_| stored.state.has_died) {
             let (message_id, _) = requests::original_event(connection, stored.state.id).await?;
             dead_letters::resolve(connection, &topology::PRODUCTION_REQUESTS, &message_id, end).await?;
@@ -65,9 +64,9 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
         let after = stored.state.after(change);
         events.push(event(&after, announcement, Utc::now(), *trace));
         if announcement.outcome == Outcome::DeadLettered {
-            // The message that asked for it, under its own identity, so that a redrive asks again.
+            // The original message under its own id, so that a redrive sends the request again.
             let (message_id, body) = requests::original_event(connection, after.id).await?;
-            let letter = NewLetter {
+            let letter = NewDeadLetter {
                 queue: topology::PRODUCTION_REQUESTS.name,
                 message_id,
                 content_type: jaego_contracts::CONTENT_TYPE.to_owned(),
@@ -87,7 +86,7 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
     outbox::append(connection, events).await
 }
 
-/// Announces what became of new requests, each with the trace of its message, in their order.
+/// Publishes the outcomes of new requests, each in the trace of its message, in order.
 pub(super) async fn arrivals(
     connection: &mut AsyncPgConnection,
     new: &[NewRequest],
@@ -100,7 +99,7 @@ pub(super) async fn arrivals(
     outbox::append(connection, events).await
 }
 
-/// Tells again how requests stand, under the revision that it was told with.
+/// Publishes the last outcomes of requests again, under their original revisions.
 pub(super) async fn again(
     connection: &mut AsyncPgConnection,
     standing: &[(&StoredRequest, TraceContext)],
@@ -114,7 +113,7 @@ pub(super) async fn again(
     outbox::append(connection, events).await
 }
 
-/// How the dead letter of a request in this status has ended. None: it waits, or what is done about it goes on.
+/// Final state of the dead letter of a request in this status. None: it is waiting, or a redrive is in progress.
 pub(super) fn end_of_letter(status: Status) -> Option<End> {
     let end = if status == Status::Cancelled { End::Discarded } else { End::Processed };
     (!status.is_before_acceptance()).then_some(end)

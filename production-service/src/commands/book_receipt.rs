@@ -1,4 +1,4 @@
-//! Goods came: each receipt is kept once; one of what was asked for ends all further attempts of its request.
+//! Books received goods: each receipt is stored once, and goods of the ordered product end all further attempts.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::stock::StockReceived;
@@ -7,7 +7,7 @@ use jaego_pg::StoreError;
 use super::{Context, announce};
 use crate::store::{arrivals, lock_request, requests};
 
-/// Keeps the receipt and counts it toward its request; when that is still to come, it is counted then.
+/// Stores the receipt and counts it toward its request. If the request has not arrived yet, it is counted on arrival.
 pub async fn book_receipt(context: &Context, received: StockReceived) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     connection
@@ -17,7 +17,7 @@ pub async fn book_receipt(context: &Context, received: StockReceived) -> Result<
                 return Ok(());
             }
             let Some(stored) = requests::lock(connection, received.request_id).await? else { return Ok(()) };
-            // An operator may accept goods of another product than was asked for: they answer nothing.
+            // An operator may accept goods of another product; they do not count toward the request.
             if stored.state.sku != received.sku {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! The callback URL of one attempt: a capability, so it is a secret.
+//! Callback URL of one attempt: a capability, therefore secret.
 
 use chrono::{DateTime, Duration, Utc};
 use jaego_contracts::callback::{CALLBACK_PATH, CallbackClaims, CallbackSigner, InvalidKey};
@@ -7,7 +7,6 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::domain::Request;
 use crate::settings::Callback;
 
-/// Makes callback URLs.
 #[derive(Clone)]
 pub struct CallbackUrls {
     signer: CallbackSigner,
@@ -15,13 +14,11 @@ pub struct CallbackUrls {
     valid: Duration,
 }
 
-/// The token could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot sign a callback token: {0}")]
 pub struct NotSigned(String);
 
 impl CallbackUrls {
-    /// From the settings.
     pub fn new(settings: &Callback) -> Result<Self, InvalidKey> {
         Ok(Self {
             signer: CallbackSigner::from_pem(settings.signing_key.expose_secret())?,
@@ -30,13 +27,12 @@ impl CallbackUrls {
         })
     }
 
-    /// What the token of a new attempt of `request` says; its id is no secret.
+    /// Claims of the token of a new attempt of `request`; the token's id is not secret.
     pub fn claims(&self, request: &Request, now: DateTime<Utc>) -> CallbackClaims {
         let (sku, factory) = (request.sku.clone(), request.factory_id.clone());
         CallbackClaims::new(request.id, sku, request.quantity, factory, now, self.valid)
     }
 
-    /// The URL with the token.
     pub fn sign(&self, claims: &CallbackClaims) -> Result<SecretString, NotSigned> {
         let token = self.signer.sign(claims).map_err(|error| NotSigned(error.to_string()))?;
         Ok(SecretString::from(format!("{}{token}", self.prefix)))

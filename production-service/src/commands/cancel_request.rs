@@ -1,4 +1,4 @@
-//! An operator stops a request.
+//! Cancels a request for an operator.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::ids::RequestId;
@@ -10,7 +10,7 @@ use super::{Actor, CommandError, Context, announce};
 use crate::domain::Rejection;
 use crate::store::requests::{self, StoredRequest};
 
-/// Cancels the request, once; None when there is no such request.
+/// Cancels the request; idempotent. None: there is no such request.
 pub async fn cancel_request(
     context: &Context,
     actor: Actor<'_>,

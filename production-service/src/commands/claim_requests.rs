@@ -1,5 +1,5 @@
-//! Due requests are claimed for this process, and each call written down before it is made. What calls
-//! ended with is told to the breakers here, too: claims take turns, so breakers need no lock of their own.
+//! Claims due requests for this process and stores each call before it is made. The results of finished calls are
+//! applied to the breakers here as well: claims are serialized, so breakers need no lock of their own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use jaego_pg::StoreError;
 
 use super::Context;
 use super::callback_url::CallbackUrls;
-use super::give_up_waiting::Hopeless;
+use super::give_up_waiting::Exhausted;
 use crate::domain::{Breaker, BreakerRules, Factory, Request, Wanting, share_out};
 use crate::store::attempts::{self, NewAttempt};
 use crate::store::gates::{self, Limits};
@@ -23,59 +23,55 @@ use crate::store::{lock_claims, work};
 pub use crate::domain::Tally;
 pub use crate::store::attempts::Lease;
 
-/// A call to be made.
+/// A claimed call, to be made now.
 pub struct Call {
-    /// The request as it was claimed, this call counted.
+    /// The request as claimed, with this call counted.
     pub request: Request,
-    /// Whom to ask.
     pub factory: Arc<Factory>,
-    /// What the token of its callback says.
+    /// Claims of the callback token.
     pub callback: CallbackClaims,
-    /// Written down, by the database's clock.
+    /// Time at which the call was stored, by the database's clock.
     pub started_at: DateTime<Utc>,
-    /// The trace that the request belongs to.
+    /// Trace of the request.
     pub traceparent: String,
 }
 
 impl Call {
-    /// Which request.
     pub fn request_id(&self) -> RequestId {
         self.request.id
     }
 
-    /// Counts from 1.
+    /// Number of the call, from 1.
     pub fn number(&self) -> i32 {
         self.request.attempt_count
     }
 
-    /// Longest time for it.
     pub fn timeout(&self) -> Duration {
         self.factory.settings.timeout
     }
 }
 
-/// What this process can take, and what it knows.
+/// Capacity and state of the calling process.
 pub struct Caller<'a> {
-    /// Further calls that it can make.
+    /// Further calls that the process can make.
     pub free: u32,
-    /// Most calls of one factory, so that one that is slow leaves room for the others.
+    /// Maximum calls to one factory, so that a slow one leaves room for the others.
     pub of_one_factory_max: u32,
-    /// Calls that it has in hand.
-    pub in_hand: &'a HashMap<FactoryId, u32>,
-    /// How calls ended since it claimed last.
+    /// Calls in flight in this process.
+    pub own_in_flight: &'a HashMap<FactoryId, u32>,
+    /// Results of calls since the last claim.
     pub tallies: &'a HashMap<FactoryId, Tally>,
 }
 
-/// What a claim came to.
 #[derive(Default)]
 pub struct Claimed {
-    /// To be made now.
+    /// Calls to make now.
     pub calls: Vec<Call>,
-    /// Requests that need not wait any longer.
-    pub hopeless: Vec<Hopeless>,
+    /// Waiting requests to give up.
+    pub exhausted: Vec<Exhausted>,
 }
 
-/// Claims due requests, of each factory no more than its limits and its breaker allow.
+/// Claims due requests, for each factory at most as many as its limits and its breaker allow.
 pub async fn claim_requests(
     context: &Context,
     callback_urls: &CallbackUrls,
@@ -92,16 +88,16 @@ pub async fn claim_requests(
             let breakers: Vec<(FactoryId, Breaker)> =
                 gates.iter().zip(&places).filter_map(|(gate, places)| gate.change(*places, &context.breaker)).collect();
             gates::save(connection, &breakers).await?;
-            let hopeless = gates.iter().filter_map(|gate| gate.hopeless(context)).collect();
+            let exhausted = gates.iter().filter_map(|gate| gate.exhausted(context)).collect();
             let now = gates.first().map_or_else(Utc::now, |gate| gate.limits.now);
             let open: Vec<(&Gate, u32)> = gates.iter().zip(places).filter(|(_, places)| *places > 0).collect();
             let calls = claim(connection, callback_urls, lease, &open, now).await?;
-            Ok(Claimed { calls, hopeless })
+            Ok(Claimed { calls, exhausted })
         })
         .await
 }
 
-/// A factory, its limits and its breaker as this process knows it.
+/// A factory with its limits and its breaker, before and after the results that this process reports.
 struct Gate {
     factory: Arc<Factory>,
     limits: Limits,
@@ -150,27 +146,27 @@ impl Gate {
         }
         let count = |count: i64| u32::try_from(count.max(0)).unwrap_or(u32::MAX);
         let (in_flight, max_in_flight) = (count(self.limits.in_flight), count(self.limits.max_in_flight));
-        let in_hand = caller.in_hand.get(&self.factory.id).copied().unwrap_or_default();
+        let own_in_flight = caller.own_in_flight.get(&self.factory.id).copied().unwrap_or_default();
         self.breaker
             .room(in_flight, max_in_flight, self.limits.now.into())
             .min(count(self.limits.due))
             .min(self.limits.rate_room.map_or(u32::MAX, count))
-            .min(caller.of_one_factory_max.saturating_sub(in_hand))
+            .min(caller.of_one_factory_max.saturating_sub(own_in_flight))
     }
 
-    /// The breaker, when it is another one now that so many calls are made.
+    /// The breaker after `places` calls have started; None when it is unchanged.
     fn change(&self, places: u32, rules: &BreakerRules) -> Option<(FactoryId, Breaker)> {
         let called = || self.breaker.called(self.limits.now.into(), rules);
         let after = if places > 0 { called() } else { self.breaker.clone() };
         (self.before.as_ref() != Some(&after)).then(|| (self.factory.id.clone(), after))
     }
 
-    fn hopeless(&self, context: &Context) -> Option<Hopeless> {
+    fn exhausted(&self, context: &Context) -> Option<Exhausted> {
         let schedule = context.schedule(self.factory.settings.retry_schedule.as_deref());
         let begun_by = self.breaker.gives_up_begun_by(schedule.iter().sum())?;
         let error = self.breaker.last_error.clone().unwrap_or_default();
         let waits = self.limits.enabled && self.limits.due > 0;
-        waits.then(|| Hopeless { factory: self.factory.id.clone(), begun_by, error })
+        waits.then(|| Exhausted { factory: self.factory.id.clone(), begun_by, error })
     }
 }
 
@@ -213,7 +209,7 @@ async fn claim(
     Ok(calls)
 }
 
-/// How long it is until something is due; None when nothing will be.
+/// Time until the next request is due; None when nothing is scheduled.
 pub async fn next_due(context: &Context) -> Result<Option<Duration>, StoreError> {
     let in_s = work::next_in_s(&*context.pool.get().await?).await?;
     Ok(in_s.map(|in_s| Duration::try_from_secs_f64(in_s).unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! A replenishment was closed: nothing more is asked of the factory.
+//! A replenishment was closed: its request is not sent to the factory any more.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::replenishment::ReplenishmentClosed;
@@ -7,7 +7,7 @@ use jaego_pg::StoreError;
 use super::{Context, announce};
 use crate::store::{arrivals, lock_request, requests};
 
-/// Cancels the request unless it has ended; remembers the closing when the request is still to come.
+/// Cancels the request unless it has ended. If the request has not arrived yet, the closing is remembered.
 pub async fn close_request(context: &Context, closed: ReplenishmentClosed) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     connection

@@ -1,4 +1,4 @@
-//! An operator gave up the dead letter of a request.
+//! An operator discarded the dead letter of a request.
 
 use diesel_async::AsyncPgConnection;
 use jaego_contracts::ids::RequestId;
@@ -10,20 +10,20 @@ use crate::store::{lock_request, requests};
 
 const DISCARDED: &str = "its dead letter was discarded by an operator";
 
-/// Locks the request, kept or not, in the caller's transaction.
+/// Locks the request, stored or not, in the caller's transaction.
 pub async fn lock_for_letter(connection: &mut AsyncPgConnection, id: RequestId) -> Result<(), StoreError> {
     lock_request(connection, id).await?;
     requests::lock(connection, id).await.map(drop)
 }
 
-/// Cancels the request if it is still the dead letter's, in the caller's transaction, which holds the request.
-/// One that was never kept, because its message died before it could be, is kept as
-/// cancelled: whoever asked for it waits for an answer.
+/// Cancels the request, if its dead letter still decides about it, in the caller's transaction, which holds the
+/// request's lock. A request that was never stored, because its message failed first, is stored as cancelled: the
+/// sender is waiting for an outcome.
 pub async fn discard_request(connection: &mut AsyncPgConnection, message: Message) -> Result<(), StoreError> {
     let Some(stored) = requests::lock(connection, message.requested.request_id).await? else {
         return keep_new(connection, vec![message], Some(DISCARDED)).await;
     };
-    // One that was sent again by hand meanwhile is given up, too, unless a factory has taken it.
+    // A request that was sent again by hand since is cancelled as well, unless a factory has accepted it.
     if !stored.state.has_died || !stored.state.status.is_before_acceptance() {
         return Ok(());
     }

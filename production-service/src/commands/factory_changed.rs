@@ -1,4 +1,4 @@
-//! What the other services are told of a factory.
+//! Event that announces a factory to the other services.
 
 use jaego_contracts::OutgoingEvent;
 use jaego_contracts::factory::{CHANGED, FactoryChanged};
@@ -6,7 +6,7 @@ use jaego_contracts::trace::TraceContext;
 
 use crate::domain::Factory;
 
-/// The event for the outbox, of the factory as it is after the change.
+/// Builds the event from the factory's state after the change.
 pub(super) fn factory_changed(factory: &Factory, trace: TraceContext) -> OutgoingEvent {
     let settings = &factory.settings;
     let data = FactoryChanged {

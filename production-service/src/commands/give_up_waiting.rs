@@ -1,4 +1,4 @@
-//! Requests that wait behind a breaker that will not close are given up: they become dead letters.
+//! Gives up requests that wait behind a breaker that does not close: they become dead letters.
 
 use std::time::SystemTime;
 
@@ -9,33 +9,33 @@ use jaego_pg::StoreError;
 use super::{Context, announce};
 use crate::store::work;
 
-/// Most requests in one go.
+/// Maximum requests per transaction.
 const BATCH: i64 = 100;
 
-/// Whose requests are given up, and which.
+/// Requests of one factory to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hopeless {
+pub struct Exhausted {
     /// The factory that is away.
     pub factory: FactoryId,
-    /// Those whose schedule began at this time or before.
+    /// Requests whose schedule began at or before this time are given up.
     pub begun_by: SystemTime,
-    /// What its calls ended with.
+    /// Last error of its calls.
     pub error: String,
 }
 
-/// Gives up all that are due; answers how many.
-pub async fn give_up_waiting(context: &Context, hopeless: &Hopeless) -> Result<usize, StoreError> {
+/// Gives up all matching requests; returns their number.
+pub async fn give_up_waiting(context: &Context, exhausted: &Exhausted) -> Result<usize, StoreError> {
     let mut total = 0;
     loop {
         let mut connection = context.pool.get().await?;
         let count = connection
             .transaction(async |connection| {
                 let waiting =
-                    work::lock_waiting(connection, &hopeless.factory, hopeless.begun_by.into(), BATCH).await?;
+                    work::lock_waiting(connection, &exhausted.factory, exhausted.begun_by.into(), BATCH).await?;
                 for stored in &waiting {
                     let Some(change) = stored.state.give_up() else { continue };
                     let trace = announce::trace_of(stored);
-                    announce::save(connection, stored, &change, trace, &hopeless.error).await?;
+                    announce::save(connection, stored, &change, trace, &exhausted.error).await?;
                 }
                 Ok::<_, StoreError>(waiting.len())
             })

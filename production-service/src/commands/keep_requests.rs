@@ -1,4 +1,4 @@
-//! Production requests came: each is kept once, by its id.
+//! Stores incoming production requests, each once by its id.
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use jaego_contracts::ids::{RequestId, Sku};
@@ -13,22 +13,20 @@ use crate::domain::{Arrival, Request, Status};
 use crate::store::new_requests::{self, NewRequest, Origin};
 use crate::store::{arrivals, factories, lock_requests, requests};
 
-/// The message that asks for production.
+/// Message that asks for production.
 pub struct Message {
-    /// What it asks for.
     pub requested: ProductionRequested,
-    /// It was given up before, and an operator has sent it back.
+    /// The message was dead-lettered before, and an operator redrove it.
     pub is_redriven: bool,
-    /// Its event's id.
     pub event_id: String,
     /// The event, byte for byte.
     pub event: Vec<u8>,
-    /// The trace it belongs to.
+    /// Trace of the event.
     pub trace: TraceContext,
 }
 
-/// Keeps new requests. A known one begins again if it is a redriven dead letter; else how it stands is told again, for
-/// whoever asks has not heard it. All or nothing; answers for each message how it was handled.
+/// Stores new requests. A known request restarts if it is a redriven dead letter; otherwise its last outcome is
+/// published again, because the sender has not received it. All or nothing; returns how each message was handled.
 pub async fn keep_requests(context: &Context, messages: Vec<Message>) -> Result<Vec<Handled>, StoreError> {
     let mut connection = context.pool.get().await?;
     let count = messages.len();
@@ -52,7 +50,7 @@ pub async fn keep_requests(context: &Context, messages: Vec<Message>) -> Result<
     Ok(handled)
 }
 
-/// Keeps messages, each about another request; answers the places of those that set off work that goes on.
+/// Handles messages about distinct requests; returns the positions of those whose work is still in progress.
 async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) -> Result<Vec<usize>, StoreError> {
     let ids: Vec<RequestId> = all.iter().map(|(_, message)| message.requested.request_id).collect();
     let stored = requests::lock_all(connection, &ids).await?;
@@ -69,8 +67,8 @@ async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) ->
             standing.push((stored, message.trace));
             continue;
         }
-        // Whether a redrive helped is known when the factory has answered, and not before, however often its
-        // message comes.
+        // The result of a redrive is known only after the factory has answered, however often the message is
+        // delivered.
         if stored.state.has_died && stored.state.status.is_before_acceptance() {
             underway.push(place);
         }
@@ -88,8 +86,8 @@ async fn keep(connection: &mut AsyncPgConnection, all: Vec<(usize, Message)>) ->
     Ok(underway)
 }
 
-/// Keeps requests that are not there yet, each another one, in the caller's transaction, which holds their locks.
-/// Given up already (`given_up`: why), one is kept as cancelled, unless all its goods came nevertheless.
+/// Stores new, distinct requests in the caller's transaction, which holds their locks. With `given_up` (the reason),
+/// a request is stored as cancelled unless all its goods have arrived anyway.
 pub(super) async fn keep_new(
     connection: &mut AsyncPgConnection,
     messages: Vec<Message>,

@@ -1,4 +1,4 @@
-//! The process ends before its calls do.
+//! Leaves unfinished calls to other processes at shutdown.
 
 use jaego_contracts::ids::RequestId;
 use jaego_pg::StoreError;
@@ -6,8 +6,8 @@ use jaego_pg::StoreError;
 use super::Context;
 use crate::store::attempts;
 
-/// Leaves calls that nobody makes any more (request and number) to the next process, at once and not when
-/// their leases run out.
+/// Releases calls that this process no longer makes (request and number), so that the next process takes them over at
+/// once and not only when their leases expire.
 pub async fn leave_calls(context: &Context, held: &[(RequestId, i32)]) -> Result<(), StoreError> {
     attempts::leave(&mut *context.pool.get().await?, held).await
 }

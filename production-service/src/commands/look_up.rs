@@ -1,4 +1,4 @@
-//! What operators look at; nothing changes.
+//! Read-only queries for operators.
 
 use jaego_contracts::ids::{FactoryId, RequestId};
 use jaego_pg::StoreError;
@@ -11,7 +11,7 @@ use crate::store::{attempts, factories, gates, requests};
 pub use crate::store::attempts::Attempt;
 pub use crate::store::requests::{Filter, StoredRequest};
 
-/// Requests that fit, newest first.
+/// Matching requests, newest first.
 pub async fn list_requests(
     context: &Context,
     filter: &Filter,
@@ -32,7 +32,7 @@ pub async fn get_request(
     Ok(Some((stored, attempts)))
 }
 
-/// Why requests of these factories that are due are not sent, where they are not.
+/// Reasons why due requests of these factories are not sent; factories without such a reason are absent.
 pub async fn obstacles(
     context: &Context,
     requests: impl IntoIterator<Item = &StoredRequest>,
@@ -48,7 +48,7 @@ pub async fn obstacles(
     Ok(factories.iter().filter_map(|factory| Some((factory.id.clone(), obstacle(factory, &breakers)?))).collect())
 }
 
-/// Why a factory's requests are not sent.
+/// Reason why a factory's requests are not sent, if any.
 pub(super) fn obstacle(factory: &Factory, breakers: &HashMap<FactoryId, Breaker>) -> Option<&'static str> {
     let is_open = breakers.get(&factory.id).is_some_and(|breaker| breaker.position != Position::Closed);
     match (factory.settings.enabled, is_open) {
@@ -58,7 +58,7 @@ pub(super) fn obstacle(factory: &Factory, breakers: &HashMap<FactoryId, Breaker>
     }
 }
 
-/// The breakers of these factories; none is closed, and nothing bad is known.
+/// Stored breakers of these factories. A factory without one has a closed breaker and no known failures.
 pub async fn breakers(
     context: &Context,
     factories: impl IntoIterator<Item = &Factory>,
@@ -67,12 +67,11 @@ pub async fn breakers(
     gates::breakers(&mut *context.pool.get().await?, &names).await
 }
 
-/// Factories by id.
+/// Factories in order of their ids.
 pub async fn list_factories(context: &Context, after: Option<&str>, limit: i64) -> Result<Vec<Factory>, StoreError> {
     factories::list(&mut *context.pool.get().await?, after, limit).await
 }
 
-/// One factory.
 pub async fn get_factory(context: &Context, id: &FactoryId) -> Result<Option<Factory>, StoreError> {
     factories::find(&mut *context.pool.get().await?, id).await
 }

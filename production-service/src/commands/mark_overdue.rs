@@ -1,4 +1,4 @@
-//! By the clock: requests that were accepted and not received in full in time are flagged, and everybody is told.
+//! Periodically flags accepted requests that were not received in full in time, and announces them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::{Context, announce};
 use crate::domain::Factory;
 use crate::store::{factories, work};
 
-/// Most requests in one go.
+/// Maximum requests per transaction.
 const BATCH: i64 = 100;
 
-/// Looks at once, and then every so often until `stop`.
+/// Checks at once, then at the interval `every`, until `stop`.
 pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match mark_overdue(&context).await {
             Ok(0) => {}
             Ok(count) => tracing::warn!(count, "accepted requests were not received in full in time"),
-            Err(error) => tracing::warn!(%error, "cannot look for overdue requests; the next round does it"),
+            Err(error) => tracing::warn!(%error, "cannot look for overdue requests; the next round tries again"),
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -30,7 +30,7 @@ pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
     }
 }
 
-/// Flags all that are overdue now; answers how many. Replicas share the work.
+/// Flags all requests that are overdue now; returns their number. Replicas share the work.
 pub async fn mark_overdue(context: &Context) -> Result<usize, StoreError> {
     let mut total = 0;
     loop {

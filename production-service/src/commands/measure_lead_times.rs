@@ -1,7 +1,7 @@
-//! By the clock: factories' lead times are measured, and the other services told of what changed.
+//! Periodically measures the lead times of factories and announces changes to the other services.
 //!
-//! A request has one lead time, to the receipt that completes it: only then is it received, and a
-//! delivery in many parts weighs no more than another.
+//! A request has one lead time, up to the receipt that completes it: only then is the request received, and a
+//! delivery in many parts weighs no more than any other.
 
 use std::time::Instant;
 
@@ -17,11 +17,11 @@ use crate::domain::{Factory, LeadTime};
 use crate::settings::LeadTimes;
 use crate::store::{factories, lead_times, lock_factory};
 
-/// Factories that are looked at in one go.
+/// Factories per page.
 const PAGE: i64 = 100;
 
-/// Measures every so often until `stop`. More seldom every factory is told of as it is: what was lost on the way comes
-/// back by itself.
+/// Measures at an interval until `stop`. At a longer interval every factory is announced unchanged, so that lost
+/// events are made up for.
 pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken) {
     let mut told_at = Instant::now();
     while !stop.is_cancelled() {
@@ -30,18 +30,18 @@ pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken)
             () = tokio::time::sleep(settings.measure_every()) => {}
         }
         if let Err(error) = measure_lead_times(&context, &settings).await {
-            tracing::warn!(%error, "lead times were not measured; the next round does it");
+            tracing::warn!(%error, "lead times were not measured; the next round tries again");
         }
-        if told_at.elapsed() >= settings.tell_every() {
+        if told_at.elapsed() >= settings.announce_every() {
             told_at = Instant::now();
             if let Err(error) = tell_all(&context).await {
-                tracing::warn!(%error, "factories cannot be told of now");
+                tracing::warn!(%error, "factories cannot be announced now");
             }
         }
     }
 }
 
-/// Tells of every factory again, under the revision that it has: who knows it ignores it.
+/// Announces every factory again under its current revision; a consumer that already has that revision ignores it.
 async fn tell_all(context: &Context) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     let mut page = factories::list(&mut connection, None, PAGE).await?;
@@ -54,7 +54,7 @@ async fn tell_all(context: &Context) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// One round over all factories. Nothing is locked or written for one whose figures stay as they are.
+/// One round over all factories. A factory whose figures are unchanged is neither locked nor written.
 pub async fn measure_lead_times(context: &Context, settings: &LeadTimes) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     let mut page = factories::list(&mut connection, None, PAGE).await?;
@@ -71,7 +71,7 @@ pub async fn measure_lead_times(context: &Context, settings: &LeadTimes) -> Resu
     Ok(())
 }
 
-/// Those of `factories` whose figures are others now, as they are after that.
+/// Those of `factories` whose figures have changed, with the new figures.
 async fn changed(
     connection: &mut AsyncPgConnection,
     factories: Vec<Factory>,
@@ -86,8 +86,8 @@ async fn changed(
     Ok(measured.collect())
 }
 
-/// Decides once more, now that nobody else changes the factory; false when there is nothing to tell, or
-/// when the figures changed so short a time ago, here or in another replica, that it has to wait.
+/// Decides again under the factory's lock. False when nothing has changed, or when the figures last changed so
+/// recently, here or in another replica, that the change has to wait.
 async fn publish(
     connection: &mut AsyncPgConnection,
     factory: Factory,

@@ -1,4 +1,4 @@
-//! What can be done, one file each: begin, load, decide, save with the outbox, commit, wake.
+//! Commands, one file each: begin, load, decide, save with the outbox, commit, notify.
 
 mod announce;
 pub mod book_receipt;
@@ -9,13 +9,13 @@ pub mod close_request;
 pub mod discard_request;
 mod factory_changed;
 pub mod give_up_waiting;
-pub mod in_hand;
 pub mod keep_requests;
 pub mod leave_calls;
 pub mod look_up;
 pub mod mark_overdue;
 pub mod measure_lead_times;
 pub mod outbound;
+pub mod own_in_flight;
 pub mod put_factory;
 pub mod reclaim_lost;
 pub mod record_attempts;
@@ -35,25 +35,22 @@ use jaego_pg::{Pool, StoreError};
 use jaego_postbox::outbox::Outbox;
 use tokio::sync::Notify;
 
-/// What every command works with.
+/// Dependencies of every command.
 #[derive(Clone)]
 pub struct Context {
-    /// The service's database.
     pub pool: Pool,
-    /// Its outbox.
     pub outbox: Outbox,
-    /// Rung when a request may have become due.
+    /// Notified when a request may have become due.
     pub due: Arc<Notify>,
-    /// Waits between failed calls to factories that set none of their own.
+    /// Delays between failed calls, for factories without a schedule of their own.
     pub retry_schedule: Arc<[Duration]>,
-    /// When factories are left alone.
     pub breaker: BreakerRules,
-    /// Longest time that a request waits for a factory which has no time for it.
+    /// Maximum time that a request waits for a factory that keeps asking for a delay.
     pub throttled_max: Duration,
 }
 
 impl Context {
-    /// Call after a commit: events may wait for the relay, requests for their delivery.
+    /// To be called after a commit: wakes the outbox relay and the delivery worker.
     fn committed(&self) {
         self.outbox.wake();
         self.due.notify_one();
@@ -64,21 +61,20 @@ impl Context {
     }
 }
 
-/// Who asks for something.
+/// The operator who issues a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Actor<'a> {
-    /// The operator's name.
     pub name: &'a str,
-    /// The trace of what he asked.
+    /// Trace of the operator's request.
     pub trace: TraceContext,
 }
 
-/// Why a command did nothing.
+/// Reason why a command did nothing.
 #[derive(Debug)]
 pub enum CommandError<R> {
-    /// It may not be done.
+    /// The rules do not permit it.
     Rejected(R),
-    /// The store did not do it.
+    /// The store failed.
     Store(StoreError),
 }
 
@@ -94,7 +90,8 @@ impl<R> From<diesel::result::Error> for CommandError<R> {
     }
 }
 
-/// The first of each key, in order, and the others: what happens to one request is written in its order.
+/// Splits into the first item of each key, in order, and the others, so that changes of one request are written in
+/// order.
 fn first_of_each<T>(all: Vec<T>, key: impl Fn(&T) -> RequestId) -> (Vec<T>, Vec<T>) {
     let mut seen = HashSet::with_capacity(all.len());
     all.into_iter().partition(|one| seen.insert(key(one)))

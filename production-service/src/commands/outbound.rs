@@ -1,5 +1,5 @@
-//! Where calls may go: not into the networks that this service itself lives in, unless that is allowed. What
-//! counts is the address that is connected to, whatever name led there.
+//! Restricts the destinations of calls: the networks that this service itself runs in are forbidden, unless allowed.
+//! The address that is connected to decides, whatever name resolved to it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Not the public internet: this machine, private and shared networks, link-local (where clouds keep their
+/// Everything but the public internet: this host, private and shared networks, link-local (where clouds serve
 /// credentials), protocol assignments, benchmarks, multicast, reserved.
 const INNER_V4: [Ipv4Net; 11] = [
     v4(0, 0, 0, 0, 8),
@@ -30,17 +30,16 @@ const INNER_V4: [Ipv4Net; 11] = [
     v4(224, 0, 0, 0, 4),
     v4(240, 0, 0, 0, 4),
 ];
-/// The same; and tunnels whose end is hidden in the address (2001::/32).
+/// The same for IPv6, and tunnels whose endpoint is hidden in the address (2001::/32).
 const INNER_V6: [Ipv6Net; 6] =
     [v6(0, 0, 127), v6(0xfc00, 0, 7), v6(0xfe80, 0, 10), v6(0xfec0, 0, 10), v6(0xff00, 0, 8), v6(0x2001, 0, 32)];
 
-/// Where calls may go although it is not the public internet.
+/// Networks that may be called although they are not the public internet.
 #[derive(Debug, Clone, Default)]
 pub struct Outbound {
     allowed: Arc<[IpNet]>,
 }
 
-/// An address that is not called.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "the address {0} is in a private, loopback, link-local or reserved network and is not called; delivery.allowed_networks can allow it"
@@ -48,12 +47,11 @@ pub struct Outbound {
 pub struct Forbidden(pub IpAddr);
 
 impl Outbound {
-    /// With the networks that are allowed nevertheless.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed: allowed.into() }
     }
 
-    /// A URL may name an address itself, or this machine; then no name is looked up.
+    /// Checks a URL that contains an address or names this host; other names are checked when they are resolved.
     pub fn check_url(&self, url: &str) -> Result<(), Forbidden> {
         match Url::parse(url).ok().as_ref().and_then(Url::host) {
             Some(Host::Ipv4(address)) => self.check(address.into()),
@@ -66,7 +64,6 @@ impl Outbound {
         }
     }
 
-    /// Whether an address may be called.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         let contains = |networks: &[IpNet], address: &IpAddr| networks.iter().any(|network| network.contains(address));
         let passes = |meant: &IpAddr| !is_inner(meant) || contains(&self.allowed, meant);
@@ -85,14 +82,14 @@ fn is_inner(address: &IpAddr) -> bool {
     }
 }
 
-/// This machine, by whatever name server (RFC 6761).
+/// True for names that mean this host for every resolver (RFC 6761).
 fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// The IPv4 address that an IPv6 address stands for (mapped, translated, compatible, NAT64, 6to4), or the address
-/// itself. NAT64 of a site's own choice may have it in several places: all of them count.
+/// IPv4 address that an IPv6 address stands for (mapped, translated, compatible, NAT64, 6to4), or the address itself.
+/// Local-use NAT64 prefixes allow several positions; all of them are returned.
 fn meant(address: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V6(v6) = address else { return vec![address] };
     let join = |high: u16, low: u16| IpAddr::from(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
@@ -102,7 +99,8 @@ fn meant(address: IpAddr) -> Vec<IpAddr> {
         | [0x64, 0xff9b, 0 | 1, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => vec![join(high, low)],
         [0x64, 0xff9b, 1, ..] => {
-            // By the length of the prefix (RFC 6052): 48, 56, 64, 96 bits; octet 8 is never part of it.
+            // Positions by length of the prefix (RFC 6052): 48, 56, 64, 96 bits; octet 8 is never part of the
+            // address.
             let octets = v6.octets();
             let places = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]];
             places.iter().map(|place| IpAddr::from(place.map(|index| octets[index]))).collect()

@@ -1,4 +1,4 @@
-//! An operator adds or changes a factory; the other services are told.
+//! Adds or changes a factory for an operator and announces it to the other services.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::ids::FactoryId;
@@ -14,19 +14,17 @@ use super::{Actor, CommandError, Context};
 use crate::domain::{Factory, FactorySettings};
 use crate::store::{factories, gates, lock_factory};
 
-/// What is asked for.
 pub struct PutFactory {
-    /// Which factory.
     pub id: FactoryId,
-    /// All its settings, checked.
+    /// All settings, validated.
     pub settings: FactorySettings,
-    /// The version that the change is based on.
+    /// Version that the change is based on.
     pub if_match: IfMatch,
-    /// For the audit log.
+    /// Recorded in the audit log.
     pub detail: Value,
 }
 
-/// Answers the factory, and whether it is new.
+/// Returns the factory, and whether it is new.
 pub async fn put_factory(
     context: &Context,
     actor: Actor<'_>,
@@ -45,7 +43,7 @@ pub async fn put_factory(
                 None => Factory::new(id, settings),
             };
             factories::save(connection, &factory).await?;
-            // Whatever was changed may be the cure.
+            // Any change may be the fix, so the factory starts without known failures.
             gates::forget_breaker(connection, &factory.id).await?;
             outbox::append(connection, [factory_changed(&factory, actor.trace)]).await?;
             let action = Action {

@@ -1,4 +1,4 @@
-//! Calls whose maker is gone: how they ended is unknown, so the factory is asked again.
+//! Reclaims calls whose process is gone: their results are unknown, so the factory is called again.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::ids::RequestId;
@@ -11,12 +11,12 @@ use crate::store::attempts::{self, AttemptEnd};
 use crate::store::requests::StoredRequest;
 use crate::store::{factories, work};
 
-/// Most requests in one go.
+/// Maximum requests per transaction.
 const BATCH: i64 = 100;
 const LOST: &str = "the answer was not recorded within the lease";
 
-/// Takes back requests whose lease ran out; answers how many. The calls that this process still has in
-/// hand are not lost: `held` names them by request and number.
+/// Reclaims requests whose leases have expired; returns their number. Calls that are still in flight in this process
+/// are not lost: `held` lists them by request and number.
 pub async fn reclaim_lost(context: &Context, held: &[(RequestId, i32)]) -> Result<usize, StoreError> {
     let mut connection = context.pool.get().await?;
     let count = connection

@@ -1,4 +1,4 @@
-//! Calls ended: their results, the requests' next states and the outcomes' events, all or nothing.
+//! Records results of calls, the requests' next states and the events of their outcomes, all or nothing.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use jaego_pg::StoreError;
 use super::Context;
 use super::announce::{self, Saving};
 use super::claim_requests::Call;
-use super::in_hand::Held;
+use super::own_in_flight::Held;
 use crate::domain::{AttemptResult, Change, Factory, Options, Verdict};
 use crate::store::attempts::{self, AttemptEnd};
 use crate::store::changes::{self, Acceptance};
@@ -20,49 +20,46 @@ use crate::store::{factories, gates, milliseconds};
 
 pub use crate::domain::{Ending, Health};
 
-/// Before the status, in words for people.
+/// Precedes the status in the description of a result.
 const ANSWERED: &str = "the factory answered ";
 
-/// How a call ended.
 #[derive(Debug, Clone)]
 pub struct CallEnd {
-    /// With an answer, or without.
     pub ending: Ending,
-    /// Why there was none.
+    /// Reason why there was no answer.
     pub error: Option<String>,
     /// Beginning of the answer, redacted.
     pub answer: Option<String>,
-    /// How long the factory wants to be left alone, bounded.
+    /// Delay that the factory asked for, bounded.
     pub retry_after: Option<Duration>,
     /// The factory's own id for the job.
     pub job_id: Option<String>,
-    /// How long it took.
     pub duration: Duration,
 }
 
 impl CallEnd {
-    /// Of a call that was not made.
+    /// Result of a call that was not made.
     pub fn not_made(error: String) -> Self {
         let ending = Ending::NotConnected;
         Self { ending, error: Some(error), answer: None, retry_after: None, job_id: None, duration: Duration::ZERO }
     }
 
-    /// What follows from it.
+    /// Consequence for the request.
     pub fn verdict(&self) -> Verdict {
         self.ending.classify().0
     }
 
-    /// What it tells of the factory.
+    /// Consequence for the factory's breaker.
     pub fn health(&self) -> Health {
         self.ending.classify().1
     }
 
-    /// For how long the factory has no time, when that is all that it said.
+    /// Delay that the factory asked for in a 429 or 503 answer.
     fn throttled(&self) -> Option<Duration> {
         self.retry_after.filter(|_| matches!(self.ending.status(), Some(429 | 503)))
     }
 
-    /// The same for people.
+    /// Description for people.
     pub fn in_words(&self) -> String {
         match (self.ending.status(), &self.error) {
             (Some(status), _) => format!("{ANSWERED}{status}"),
@@ -72,29 +69,27 @@ impl CallEnd {
     }
 }
 
-/// The status that a factory answered, if these are the words for it ([`CallEnd::in_words`]).
+/// Status that a factory answered, if `words` is the description of an answer ([`CallEnd::in_words`]).
 pub(super) fn answered_status(words: &str) -> Option<u16> {
     words.strip_prefix(ANSWERED)?.parse().ok()
 }
 
-/// A call that ended; it is in hand as long as this is.
+/// A finished call; it counts as in flight until this is dropped.
 pub struct Ended {
-    /// The call.
     pub call: Call,
-    /// How it ended.
     pub end: CallEnd,
-    /// The call's own trace.
+    /// Trace of the call itself.
     pub trace: TraceContext,
-    /// Given back when the end is recorded, or never will be.
+    /// Released when the result is recorded, or never will be.
     pub held: Held,
 }
 
-/// Whether requests that somebody else has locked are waited for.
+/// Treatment of requests that another transaction has locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Locked {
-    /// They are.
+    /// Wait for the lock.
     WaitedFor,
-    /// Their ends are left out.
+    /// Skip their results.
     LeftOut,
 }
 
@@ -111,7 +106,8 @@ impl Ended {
         }
     }
 
-    /// To the millisecond, as the duration is kept. That a factory has the request already is one, too.
+    /// Precise to the millisecond, like the stored duration. A conflict that proves an earlier acceptance counts as
+    /// well.
     fn acceptance(&self, change: Option<&Change>) -> Option<Acceptance> {
         let accepted = || Acceptance {
             at: self.call.started_at + TimeDelta::milliseconds(milliseconds(self.end.duration)),
@@ -122,7 +118,7 @@ impl Ended {
         is_one.then(accepted)
     }
 
-    /// `known`: factories, among them who may be asked in this one's place.
+    /// `known`: factories, among them the possible fallback.
     fn change(&self, context: &Context, stored: &StoredRequest, words: &str, known: &[Factory]) -> Option<Change> {
         let settings = &self.call.factory.settings;
         let result = AttemptResult {
@@ -142,22 +138,22 @@ impl Ended {
         stored.state.attempt_ended(result, options)
     }
 
-    /// Who may be asked now that the factory refused.
+    /// Factory that may be asked after a refusal.
     fn fallback(&self) -> Option<&FactoryId> {
         let fallback = self.call.factory.settings.fallback_factory_id.as_ref();
         fallback.filter(|_| matches!(self.end.verdict(), Verdict::Refused | Verdict::Conflict))
     }
 }
 
-/// Records the end of one call, whoever has locked its request.
+/// Records the result of one call, waiting for the lock of its request if necessary.
 pub async fn record_apart(context: &Context, ended: &Ended) -> Result<(), StoreError> {
     record(context, &[ended], Locked::WaitedFor).await?;
     context.committed();
     Ok(())
 }
 
-/// Records ends of calls, each of another request, all or nothing; those of requests that somebody else has
-/// locked can be left out. Answers for each whether it is recorded: there may be no such request any more.
+/// Records results of calls for distinct requests, all or nothing; those of locked requests can be skipped. Returns
+/// for each whether it was recorded: the request may no longer exist.
 pub(super) async fn record(context: &Context, ends: &[&Ended], locked: Locked) -> Result<Vec<bool>, StoreError> {
     let mut connection = context.pool.get().await?;
     connection.transaction(async |connection| write(connection, context, ends, locked).await).await
@@ -203,7 +199,7 @@ async fn fallbacks(connection: &mut AsyncPgConnection, ends: &[&Ended]) -> Resul
     if names.is_empty() { Ok(Vec::new()) } else { factories::find_all(connection, &names).await }
 }
 
-/// What follows from the end of a call.
+/// Decision that follows from the result of a call.
 struct Decided<'a> {
     ended: &'a Ended,
     stored: StoredRequest,
@@ -223,7 +219,7 @@ impl Decided<'_> {
         })
     }
 
-    /// An acceptance that is no news: when it came still counts.
+    /// An acceptance that changes nothing, whose time is stored nevertheless.
     fn acceptance_alone(&self) -> Option<(RequestId, &Acceptance)> {
         let acceptance = self.acceptance.as_ref().filter(|_| self.change.is_none())?;
         Some((self.stored.state.id, acceptance))

@@ -1,39 +1,39 @@
-//! Combined recording: ends of calls wait in memory, one worker takes what is there, one transaction writes
-//! them all, then everyone who waits is told.
+//! Combines recording: results of calls queue in memory, one worker takes all that are there, one transaction writes
+//! them, then every waiting task is notified.
 //!
-//! There is no timer: while one batch is written the next one gathers. What a batch cannot record is handed
-//! back to who waits for it, who has the time to try again, or to record it apart.
+//! There is no timer: while one batch is written, the next one accumulates. A result that a batch cannot record is
+//! handed back to its waiting task, which has the time to retry, or to record it separately.
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::record_attempts::{Ended, Locked, record};
 use super::{Context, first_of_each};
 
-/// Most ends in one transaction.
+/// Maximum results per transaction.
 const BATCH: usize = 256;
 
-/// The way to the worker.
+/// Handle of the worker.
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Waiter>,
 }
 
-/// Records until nobody can hand it anything any more, and then what is still queued.
+/// Runs until every handle is dropped, and then records the rest of the queue.
 pub struct RecorderWorker {
     context: Context,
     queue: mpsc::Receiver<Waiter>,
 }
 
-/// Why a batch did not record an end.
+/// Reason why a batch did not record a result.
 #[derive(Debug)]
 pub enum Unrecorded {
-    /// The store is away: later.
+    /// The store is unavailable; retry later.
     Unavailable(String),
-    /// Somebody else has locked its request, or the batch failed, perhaps because of another end.
+    /// Another transaction has locked the request, or the batch failed, perhaps because of another result.
     Apart,
 }
 
-/// An end with who waits for its record.
+/// A result and the task that waits for it to be recorded.
 struct Waiter {
     ended: Box<Ended>,
     reply: oneshot::Sender<Result<(), HandedBack>>,
@@ -42,14 +42,14 @@ struct Waiter {
 type HandedBack = (Box<Ended>, Unrecorded);
 
 impl Recorder {
-    /// The queue, which has room for `room` ends, and its worker.
+    /// The queue, with a capacity of `room` results, and its worker.
     pub fn new(context: Context, room: usize) -> (Self, RecorderWorker) {
         let (sender, receiver) = mpsc::channel(room.max(1));
         (Self { queue: sender }, RecorderWorker { context, queue: receiver })
     }
 
-    /// Queues an end and waits until it is recorded; hands it back when it is not. None: the worker has gone
-    /// with it.
+    /// Queues a result and waits until it is recorded; hands it back if it is not. None: the worker has failed, and
+    /// the result is lost with it.
     pub async fn record(&self, ended: Box<Ended>) -> Option<Result<(), HandedBack>> {
         let (reply, recorded) = oneshot::channel();
         match self.queue.send(Waiter { ended, reply }).await {
@@ -60,7 +60,7 @@ impl Recorder {
 }
 
 impl RecorderWorker {
-    /// Works until every [`Recorder`] is gone.
+    /// Runs until every [`Recorder`] is dropped.
     pub async fn run(mut self) {
         let mut waiters = Vec::with_capacity(BATCH);
         while self.queue.recv_many(&mut waiters, BATCH).await > 0 {
@@ -85,13 +85,13 @@ impl RecorderWorker {
         };
         let mut replies = Vec::with_capacity(batch.len());
         for (Waiter { ended, reply }, result) in batch.into_iter().zip(results) {
-            // What is recorded is no longer in hand from here on.
+            // A recorded result is dropped here, and its call is no longer in flight.
             replies.push((reply, result.map_err(|why| (ended, why))));
         }
-        // Places are free now: who looks for work next sees all of them.
+        // Places are free now; the next look for work sees all of them.
         self.context.committed();
         for (reply, result) in replies {
-            // Who waited may have been stopped; what is recorded is recorded.
+            // The waiting task may have been stopped; the result stays recorded.
             drop(reply.send(result));
         }
     }

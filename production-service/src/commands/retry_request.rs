@@ -1,4 +1,4 @@
-//! An operator wants a request sent now, to its factory or to another one.
+//! Sends a request now, to its factory or to the fallback, for an operator.
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use jaego_contracts::ids::RequestId;
@@ -11,16 +11,15 @@ use crate::domain::{Change, Factory, Fallback, Rejection};
 use crate::store::factories;
 use crate::store::requests::{self, StoredRequest};
 
-/// To whom it is sent.
+/// Destination of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
-    /// Its factory.
     Factory,
-    /// The fallback of its factory, from which it is withdrawn for good.
+    /// The fallback of its factory; the request is withdrawn from the factory for good.
     Fallback,
 }
 
-/// Makes the request due; None when there is no such request.
+/// Makes the request due. None: there is no such request.
 pub async fn retry_request(
     context: &Context,
     actor: Actor<'_>,

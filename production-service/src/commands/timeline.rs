@@ -1,4 +1,4 @@
-//! What is on record of production requests, as a timeline.
+//! Timeline of production requests.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::domain::{Factory, Outcome, Status};
 use crate::store::timeline::{self as store, AttemptRow, ReceiptRow, RequestRow};
 use crate::store::{corrupt, factories, gates};
 
-/// Requests with every call to a factory, what became of them, what came, and their dead letters.
+/// Requests with all calls to factories, outcomes, receipts and dead letters.
 pub async fn of_requests(context: &Context, ids: &[RequestId]) -> Result<Timeline, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let mut connection = context.pool.get().await?;
@@ -75,7 +75,7 @@ fn steps_of(row: &RequestRow) -> Result<Vec<TimelineItem>, StoreError> {
     }
     if let (Some(outcome), Some(at)) = (&row.last_outcome, row.outcome_at) {
         let kind = match Outcome::of_name(outcome).ok_or_else(|| corrupt("last_outcome", outcome))? {
-            // Its own time is kept, of each call that was accepted, too.
+            // The acceptance is stored with its own time, and so is each accepted call.
             Outcome::Accepted => None,
             Outcome::DeadLettered => Some(TimelineKind::ProductionDeadLettered),
             Outcome::Refused => Some(TimelineKind::ProductionRefused),
@@ -109,7 +109,7 @@ fn attempted(attempt: &AttemptRow, requests: &[RequestRow]) -> TimelineItem {
     }
 }
 
-/// Newest first; what had come by then is counted back from what came in all.
+/// Newest first; the running total is computed backwards from the units received in all.
 fn received(receipts: &[ReceiptRow], requests: &[RequestRow]) -> Vec<TimelineItem> {
     let mut came: HashMap<Uuid, i64> = requests.iter().map(|row| (row.id, row.received)).collect();
     let receipt = |row: &ReceiptRow| {
@@ -160,7 +160,7 @@ fn next_of(
             let accepted_at = row.last_accepted_at.or(row.accepted_at).unwrap_or(row.updated_at);
             let due = |after: TimeDelta| accepted_at.checked_add_signed(after);
             let goods = factory.and_then(|factory| due(TimeDelta::from_std(factory.expected_after()).ok()?));
-            // What is late comes nobody knows when.
+            // There is no estimate for goods that are late.
             let now = Utc::now();
             let mut steps = vec![next(NextStep::Goods, goods.filter(|at| *at > now), open)];
             if row.overdue {
@@ -171,7 +171,7 @@ fn next_of(
             }
             steps
         }
-        // A dead letter speaks for itself.
+        // A dead letter has entries of its own.
         Status::DeadLettered | Status::Received | Status::Refused | Status::Cancelled => Vec::new(),
     })
 }

@@ -1,4 +1,4 @@
-//! One call to a factory, exactly as it wants it (CONTRACTS.md, section 1).
+//! One call to a factory, exactly as the factory requires it (CONTRACTS.md, section 1).
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,20 +19,19 @@ use crate::commands::outbound::Outbound;
 use crate::commands::record_attempts::{CallEnd, Ending};
 use crate::settings::Delivery;
 
-/// Kept of an answer, in bytes.
+/// Maximum bytes of an answer that are stored.
 const ANSWER_BYTES_KEPT: usize = 2048;
 const JOB_ID_CHARS_MAX: usize = 200;
-/// A connection is given less time than the call: so a factory that is not there is told from one that
-/// does not answer.
+/// Connecting is allowed less time than the whole call, so that a factory that is not there can be distinguished from
+/// one that does not answer.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 const CONNECT_SHARE: f64 = 0.8;
-/// Factories have few time-outs between them; beyond so many all are forgotten.
+/// Factories have few distinct timeouts; beyond this number the cache is cleared.
 const CLIENTS_MAX: usize = 64;
 
-/// Speaks to factories.
 #[derive(Clone)]
 pub struct FactoryClient {
-    /// By the time that a connection may take.
+    /// Clients by connect timeout.
     clients: Arc<Mutex<HashMap<Duration, reqwest::Client>>>,
     outbound: Outbound,
     headers: FactoryHeaders,
@@ -40,18 +39,16 @@ pub struct FactoryClient {
     retry_after_max: Duration,
 }
 
-/// Why no factory can be called.
+/// Reason why no factory can be called.
 #[derive(Debug, thiserror::Error)]
 pub enum NoClient {
-    /// The HTTP client cannot be built.
     #[error("cannot build an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
-    /// A secret is missing or wrong.
     #[error(transparent)]
     Secret(#[from] UnusableSecret),
 }
 
-/// The factory's own words; the order counts for no one but keeps the body recognizable.
+/// Field names of the factory's API. Their order has no meaning, but keeps the body recognizable.
 #[derive(Serialize)]
 struct Manufacture<'a> {
     #[serde(rename = "MessageGroupId")]
@@ -69,7 +66,7 @@ struct Manufacture<'a> {
 }
 
 impl FactoryClient {
-    /// From the settings, secrets read.
+    /// Reads the secrets and checks that a client can be built.
     pub fn new(settings: &Delivery) -> Result<Self, NoClient> {
         let client = Self {
             clients: Arc::default(),
@@ -82,8 +79,7 @@ impl FactoryClient {
         Ok(client)
     }
 
-    /// Redirects are not followed, nothing is sent twice, no proxy of the environment is used: one call
-    /// is one request to the configured address.
+    /// No redirects, no resending, no proxy from the environment: one call is one request to the configured address.
     fn client(&self, connect_timeout: Duration) -> reqwest::Result<reqwest::Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&connect_timeout) {
@@ -104,7 +100,7 @@ impl FactoryClient {
         Ok(client)
     }
 
-    /// Makes the call; whatever happens is its end.
+    /// Makes the call; every failure is a result as well.
     pub async fn call(&self, call: &Call, callback_url: &SecretString, trace: TraceContext) -> CallEnd {
         let begun = Instant::now();
         if let Err(forbidden) = self.outbound.check_url(&call.factory.settings.base_url) {
@@ -142,7 +138,7 @@ impl FactoryClient {
                     duration: begun.elapsed(),
                 }
             }
-            // A client that cannot be built has sent nothing, either.
+            // A client that could not be built has sent nothing.
             Ok(Err(error)) if error.is_connect() || error.is_builder() => none(Ending::NotConnected, in_words(error)),
             Ok(Err(error)) => none(Ending::NoAnswer, in_words(error)),
             Err(_) => none(Ending::NoAnswer, format!("time-out after {} ms", call.timeout().as_millis())),
@@ -168,7 +164,7 @@ impl FactoryClient {
             requester: &call.factory.settings.requester,
             callback_url: callback_url.expose_secret(),
         };
-        // Texts only: writing them to memory cannot fail.
+        // The body has only strings, so serializing it to memory cannot fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let header = self.headers.of(&call.factory.id);
         let connect_timeout = call.timeout().mul_f64(CONNECT_SHARE).min(CONNECT_TIMEOUT_MAX);
@@ -185,7 +181,7 @@ impl FactoryClient {
         request.body(body).send().await
     }
 
-    /// The body as far as it comes: once the status is known, nothing about the body changes its meaning.
+    /// Reads as much of the body as arrives: once the status is known, the body does not change the result.
     async fn read(&self, mut answer: reqwest::Response, limit: Duration) -> Vec<u8> {
         let mut body = Vec::new();
         let reading = async {
@@ -197,13 +193,13 @@ impl FactoryClient {
                 }
             }
         };
-        // Cut off or not: what came is kept.
+        // Whatever arrived is kept, even if the body was cut off.
         drop(tokio::time::timeout(limit, reading).await);
         body
     }
 }
 
-/// The causes in order, without the URL.
+/// The error and its causes in order, without the URL.
 fn in_words(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut words = error.to_string();
@@ -215,9 +211,9 @@ fn in_words(error: reqwest::Error) -> String {
     keep(words.as_bytes())
 }
 
-/// Text for the database: redacted first, then cut.
+/// Text for the database: redacted first, then truncated.
 fn keep(answer: &[u8]) -> String {
-    // PostgreSQL knows no NUL in a text.
+    // PostgreSQL text cannot contain NUL.
     let mut text = redact(&String::from_utf8_lossy(answer).replace('\0', "\u{FFFD}"));
     let cut = (0..=ANSWER_BYTES_KEPT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     if text.len() > cut {
@@ -226,7 +222,7 @@ fn keep(answer: &[u8]) -> String {
     text
 }
 
-/// `data.id` of the answer, if it has one.
+/// `data.id` of the answer, if present.
 fn job_id(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Accepted {

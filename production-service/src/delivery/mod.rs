@@ -1,5 +1,5 @@
-//! The delivery worker: by signal and by clock it claims due requests and calls their factories, many
-//! at a time. No transaction is open while a factory is spoken to.
+//! Delivery worker: woken by notifications and by the clock, it claims due requests and calls their factories, many
+//! concurrently. No transaction is open during a call.
 
 mod factory_client;
 mod outbound;
@@ -27,40 +27,41 @@ pub use factory_client::FactoryClient;
 use crate::commands::Context;
 use crate::commands::callback_url::CallbackUrls;
 use crate::commands::claim_requests::{Call, Caller, Claimed, Lease, claim_requests, next_due};
-use crate::commands::give_up_waiting::{Hopeless, give_up_waiting};
-use crate::commands::in_hand::{Held, InHand};
+use crate::commands::give_up_waiting::{Exhausted, give_up_waiting};
 use crate::commands::leave_calls::leave_calls;
+use crate::commands::own_in_flight::{Held, InFlight};
 use crate::commands::reclaim_lost::reclaim_lost;
 use crate::commands::record_attempts::{CallEnd, Ended, Health, record_apart};
 use crate::commands::recorder::{Recorder, Unrecorded};
 use crate::settings::{Delivery, Settings};
 use tallies::Tallies;
 
-/// The end of a call is tried to be recorded for so long; after that it is no longer in hand, and lost when
-/// its lease has run out.
+/// Time for which recording a result is retried. After that the call is no longer in flight, and is lost when its
+/// lease expires.
 const RECORD_FOR: Duration = Duration::from_secs(30);
-/// The last try may begin a pause late (5 s at most), and takes time itself.
+/// The last try may begin one backoff late (5 s at most), and takes time itself.
 const RECORD_LAST_TRY: Duration = Duration::from_secs(15);
-/// When nothing is to be done it is looked for what other replicas have left.
+/// Interval at which an idle worker looks for work that other replicas have left.
 const IDLE: Duration = Duration::from_secs(15);
-/// Whatever is set: no call is lost while the factory may still answer in time.
+/// Minimum time beyond a factory's timeout, whatever is configured: no call is lost while the factory may still
+/// answer in time.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
-/// An end that nobody records.
+/// A result that is never recorded.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Lost(String);
 
-/// Calls factories until it is stopped.
+/// Calls factories until stopped.
 pub struct Worker {
     context: Context,
     callback_urls: CallbackUrls,
     client: FactoryClient,
     settings: Delivery,
     drain: Duration,
-    in_hand: InHand,
+    own_in_flight: InFlight,
     tallies: Tallies,
-    /// Factories whose hopeless requests are being given up.
+    /// Factories whose waiting requests are being given up.
     giving_up: Mutex<HashSet<FactoryId>>,
     metrics: Metrics,
 }
@@ -81,33 +82,42 @@ impl Metrics {
             duration: meter
                 .f64_histogram("jaego_production_attempt_duration")
                 .with_unit("s")
-                .with_description("How long calls to factories took, by outcome")
+                .with_description("Duration of calls to factories, by outcome")
                 .build(),
         }
     }
 }
 
-/// What [`Worker::look`] found.
+/// Result of [`Worker::look`].
 struct Found {
     claimed: Claimed,
-    /// There may be more to do as soon as this process has places again.
+    /// There may be more work as soon as this process has free places.
     is_full: bool,
-    /// When to look again by the clock.
+    /// Delay until the next look without a notification.
     look_in: Duration,
 }
 
 impl Worker {
-    /// With all that it needs; nothing runs yet.
     pub fn new(context: Context, callback_urls: CallbackUrls, client: FactoryClient, settings: &Settings) -> Self {
         let drain = Duration::from_millis(settings.common.shutdown.drain_ms);
         let settings = settings.delivery.clone();
-        let (in_hand, tallies) = (InHand::default(), Tallies::default());
+        let (own_in_flight, tallies) = (InFlight::default(), Tallies::default());
         let giving_up = Mutex::default();
-        Self { context, callback_urls, client, settings, drain, in_hand, tallies, giving_up, metrics: Metrics::new() }
+        Self {
+            context,
+            callback_urls,
+            client,
+            settings,
+            drain,
+            own_in_flight,
+            tallies,
+            giving_up,
+            metrics: Metrics::new(),
+        }
     }
 
-    /// Works until `stop`; then ends the calls that are under way, or leaves them to others when that takes longer
-    /// than this process has.
+    /// Runs until `stop`, then waits for the calls in flight; those that take longer than the drain time are left to
+    /// other processes.
     pub async fn run(self, stop: CancellationToken) {
         let worker = Arc::new(self);
         let (recorder, recording) = Recorder::new(worker.context.clone(), worker.settings.concurrency);
@@ -120,10 +130,10 @@ impl Worker {
             }
             let found = worker.look(calls.len(), &mut lost_looked_for_at).await;
             for call in found.claimed.calls {
-                let held = worker.in_hand.hold(call.request_id(), call.number(), call.factory.id.clone());
+                let held = worker.own_in_flight.hold(call.request_id(), call.number(), call.factory.id.clone());
                 calls.spawn(Arc::clone(&worker).deliver(call, held, recorder.clone()));
             }
-            worker.give_up_all(found.claimed.hopeless, &mut calls);
+            worker.give_up_exhausted(found.claimed.exhausted, &mut calls);
             worker.wait(&mut calls, found.is_full, found.look_in, &stop).await;
         }
         drop(recorder);
@@ -132,22 +142,22 @@ impl Worker {
                 report(ended);
             }
         };
-        // A tenth is left to say so.
+        // The remaining tenth is for releasing the calls.
         if tokio::time::timeout(worker.drain.mul_f64(0.9), all_ended).await.is_err() {
-            let held = worker.in_hand.all();
+            let held = worker.own_in_flight.all();
             calls.shutdown().await;
-            // What ended and waits to be recorded is no call to be made again.
+            // Results that wait to be recorded must not lead to another call.
             if tokio::time::timeout(worker.drain.mul_f64(0.05), &mut recording).await.is_err() {
                 recording.abort();
             }
-            tracing::warn!(count = held.len(), "calls to factories were given up at the end of shutdown.drain_ms");
+            tracing::warn!(count = held.len(), "calls to factories were aborted at the end of shutdown.drain_ms");
             if let Err(error) = leave_calls(&worker.context, &held).await {
-                tracing::warn!(%error, "calls that were given up count as lost when their leases run out");
+                tracing::warn!(%error, "aborted calls count as lost when their leases expire");
             }
         }
     }
 
-    /// Until something may have become due, a place has become free, or it is time to look anyway.
+    /// Waits until something may have become due, a place is free, or it is time for the next look.
     async fn wait(&self, calls: &mut JoinSet<()>, is_full: bool, look_in: Duration, stop: &CancellationToken) {
         let clock = tokio::time::sleep(look_in);
         tokio::pin!(clock);
@@ -158,7 +168,7 @@ impl Worker {
                 () = &mut clock => return,
                 Some(ended) = calls.join_next() => {
                     report(ended);
-                    // Otherwise the recorder has rung, or what ended gave no place back.
+                    // Otherwise the recorder has already notified, or the finished task has freed no place.
                     if is_full {
                         return;
                     }
@@ -171,9 +181,10 @@ impl Worker {
         Duration::from_millis(self.settings.poll_ms)
     }
 
-    /// What to do now, with so many calls under way; nothing when the store is away: the clock asks again.
+    /// Claims work while `under_way` tasks run; finds nothing when the store is unavailable, and the next poll tries
+    /// again.
     async fn look(&self, under_way: usize, lost_looked_for_at: &mut Option<Instant>) -> Found {
-        // By the clock: nobody's call is lost because another one ended.
+        // Paced by the clock: the end of one call does not make another one lost.
         if lost_looked_for_at.is_none_or(|at| at.elapsed() >= self.poll()) {
             if !self.reclaim().await {
                 return Found { claimed: Claimed::default(), is_full: false, look_in: self.poll() };
@@ -187,8 +198,8 @@ impl Worker {
         Found { claimed, is_full, look_in }
     }
 
-    /// Until something is due. What is due and held back, by its factory or by somebody who has locked it, is looked for
-    /// at each poll.
+    /// Time until something is due. Due requests that are held back, by their factory or by a lock, are looked for at
+    /// each poll.
     async fn look_in(&self) -> Duration {
         match next_due(&self.context).await {
             Ok(None) => IDLE,
@@ -198,12 +209,12 @@ impl Worker {
         }
     }
 
-    /// Takes back calls whose makers are gone; false when the store is away.
+    /// Reclaims calls whose process is gone; false when the store is unavailable.
     async fn reclaim(&self) -> bool {
-        match reclaim_lost(&self.context, &self.in_hand.all()).await {
+        match reclaim_lost(&self.context, &self.own_in_flight.all()).await {
             Ok(0) => true,
             Ok(count) => {
-                tracing::warn!(count, "calls to factories were lost; they are made again");
+                tracing::warn!(count, "calls to factories were lost; they are repeated");
                 let lost = u64::try_from(count).unwrap_or_default();
                 self.metrics.attempts.add(lost, &[KeyValue::new("outcome", "unknown")]);
                 true
@@ -216,11 +227,11 @@ impl Worker {
     }
 
     async fn claim(&self, free: usize) -> Claimed {
-        let (tallies, in_hand) = (self.tallies.take(), self.in_hand.by_factory());
+        let (tallies, own_in_flight) = (self.tallies.take(), self.own_in_flight.by_factory());
         let caller = Caller {
             free: u32::try_from(free).unwrap_or(u32::MAX),
             of_one_factory_max: u32::try_from(self.settings.concurrency.div_ceil(2)).unwrap_or(u32::MAX),
-            in_hand: &in_hand,
+            own_in_flight: &own_in_flight,
             tallies: &tallies,
         };
         let claimed = claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), &caller).await;
@@ -231,15 +242,15 @@ impl Worker {
         })
     }
 
-    /// Beside the calls: a long queue of one factory keeps no other one waiting. Each look finds the same requests
-    /// hopeless until they are given up; a factory's are given up once at a time, with one connection.
-    fn give_up_all(self: &Arc<Self>, hopeless: Vec<Hopeless>, calls: &mut JoinSet<()>) {
-        for hopeless in hopeless {
-            if self.lock_giving_up().insert(hopeless.factory.clone()) {
+    /// Runs beside the calls, so that a long queue of one factory does not delay the others. Each look finds the same
+    /// requests until they are given up, so a factory has at most one such task, with one connection.
+    fn give_up_exhausted(self: &Arc<Self>, exhausted: Vec<Exhausted>, calls: &mut JoinSet<()>) {
+        for exhausted in exhausted {
+            if self.lock_giving_up().insert(exhausted.factory.clone()) {
                 let worker = Arc::clone(self);
                 calls.spawn(async move {
-                    worker.give_up(&hopeless).await;
-                    worker.lock_giving_up().remove(&hopeless.factory);
+                    worker.give_up(&exhausted).await;
+                    worker.lock_giving_up().remove(&exhausted.factory);
                 });
             }
         }
@@ -249,14 +260,14 @@ impl Worker {
         self.giving_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn give_up(&self, hopeless: &Hopeless) {
-        match give_up_waiting(&self.context, hopeless).await {
+    async fn give_up(&self, exhausted: &Exhausted) {
+        match give_up_waiting(&self.context, exhausted).await {
             Ok(0) => {}
             Ok(count) => {
-                let (factory_id, error) = (&hopeless.factory, &hopeless.error);
-                tracing::warn!(count, %factory_id, error, "requests that waited for a factory are given up");
+                let (factory_id, error) = (&exhausted.factory, &exhausted.error);
+                tracing::warn!(count, %factory_id, error, "requests that waited too long for a factory were given up");
             }
-            Err(error) => tracing::warn!(%error, "cannot give up requests; they wait on"),
+            Err(error) => tracing::warn!(%error, "cannot give up requests; they keep waiting"),
         }
     }
 
@@ -269,18 +280,19 @@ impl Worker {
                 Err(error) => CallEnd::not_made(error.to_string()),
             };
             self.measure(&end);
-            // Before the end is recorded: whoever sees it recorded tells the breaker, too.
+            // Counted before the result is recorded, so that a claim that sees the record updates the breaker as
+            // well.
             self.tallies.count(&call.factory.id, (end.health() == Health::Ill).then(|| end.in_words()));
             if let Err(error) = self.record(Ended { call, end, trace, held }, &recorder).await {
-                tracing::error!(%error, "the end of a call was not recorded; it counts as lost when its lease runs out");
+                tracing::error!(%error, "the end of a call was not recorded; it counts as lost when its lease expires");
             }
         }
         .instrument(span)
         .await;
     }
 
-    /// With the other ends that wait, or apart. A store that is away for a moment must not make the factory get
-    /// the request twice.
+    /// Records a result, in a batch or separately. A store that is unavailable for a moment must not make the factory
+    /// receive the request twice.
     async fn record(&self, ended: Ended, recorder: &Recorder) -> Result<(), Lost> {
         let give_up_at = Instant::now() + RECORD_FOR;
         let mut backoff = Backoff::default();
@@ -289,7 +301,7 @@ impl Worker {
             let (back, why) = match recorder.record(ended).await {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(handed_back)) => handed_back,
-                None => return Err(Lost("its recorder broke".to_owned())),
+                None => return Err(Lost("its recorder failed".to_owned())),
             };
             let why = match why {
                 Unrecorded::Unavailable(why) => why,
@@ -297,7 +309,7 @@ impl Worker {
                     Err(error) if error.is_unavailable() => error.to_string(),
                     recorded => {
                         drop(back);
-                        // Its place is free only now.
+                        // The place is free only now that `back` is dropped.
                         self.context.due.notify_one();
                         return recorded.map_err(|error| Lost(error.to_string()));
                     }
@@ -320,7 +332,7 @@ impl Worker {
     }
 }
 
-/// Other replicas leave a call alone for so long. 0: until its end can no longer be recorded.
+/// Time for which other replicas leave a call alone. 0: until its result can no longer be recorded.
 fn lease(lease_ms: u32) -> Lease {
     match lease_ms {
         0 => Lease { at_least: Duration::ZERO, beyond_timeout: RECORD_FOR + RECORD_LAST_TRY },
@@ -330,6 +342,6 @@ fn lease(lease_ms: u32) -> Lease {
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a call to a factory broke; it counts as lost when its lease runs out");
+        tracing::error!(%error, "a call to a factory panicked; it counts as lost when its lease expires");
     }
 }

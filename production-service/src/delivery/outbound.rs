@@ -1,4 +1,4 @@
-//! Names are looked up for calls: the address that is connected to counts, whatever name led there.
+//! Resolves names for calls: the address that is connected to decides, whatever name resolved to it.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,6 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::commands::outbound::Outbound;
 
-/// A name without an address that may be called.
 #[derive(Debug, thiserror::Error)]
 #[error("the name has no address")]
 struct NoAddress;

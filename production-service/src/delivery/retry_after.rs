@@ -1,13 +1,13 @@
-//! The header `Retry-After`: seconds, or an HTTP date.
+//! Parses the header `Retry-After`: seconds, or an HTTP date.
 
 use std::time::{Duration, SystemTime};
 
-/// The wait that the header asks for, at most `max`; None when it is neither form, zero for a date that has passed.
+/// The requested delay, at most `max`. None when the header has neither form; zero for a date in the past.
 pub(super) fn parse(header: &str, now: SystemTime, max: Duration) -> Option<Duration> {
     let header = header.trim();
     let is_number = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit());
     let wait = if is_number {
-        // More digits than a number has are a long time, too.
+        // A number that is too large for u64 is a very long delay.
         Duration::from_secs(header.parse().unwrap_or(u64::MAX))
     } else {
         httpdate::parse_http_date(header).ok()?.duration_since(now).unwrap_or_default()

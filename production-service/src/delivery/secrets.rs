@@ -1,5 +1,5 @@
-//! Headers that factories want to know us by. They come from files or the environment, never from the
-//! database, and go nowhere but to their factory.
+//! Headers with which this service authenticates to factories. They come from files or the environment, never from
+//! the database, and are sent only to their factory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use jaego_contracts::ids::FactoryId;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-/// A secret that cannot be used; what it holds is not told.
+/// A secret that cannot be used; the error does not contain it.
 #[derive(Debug, thiserror::Error)]
 #[error("delivery.factory_headers, {factory}: {problem}")]
 pub struct UnusableSecret {
@@ -16,7 +16,7 @@ pub struct UnusableSecret {
     problem: String,
 }
 
-/// One header for each factory that wants one.
+/// At most one header per factory.
 #[derive(Clone, Default)]
 pub(super) struct FactoryHeaders(Arc<HashMap<FactoryId, Header>>);
 
@@ -27,7 +27,7 @@ pub(super) struct Header {
 }
 
 impl FactoryHeaders {
-    /// Reads each secret from its place: `env:NAME` or `file:/path`.
+    /// Reads each secret from its source: `env:NAME` or `file:/path`.
     pub(super) fn read(places: Vec<(FactoryId, String)>) -> Result<Self, UnusableSecret> {
         let read = |(factory, place): (FactoryId, String)| match header(&place) {
             Ok(header) => Ok((factory, header)),
@@ -42,7 +42,7 @@ impl FactoryHeaders {
 }
 
 impl Header {
-    /// `text` of a factory that may have told our own secret back.
+    /// Removes the secret from `text`, because the factory may have echoed it.
     pub(super) fn redact(&self, text: &str) -> String {
         text.replace(self.secret.expose_secret(), "<secret>")
     }
@@ -50,13 +50,13 @@ impl Header {
 
 fn header(place: &str) -> Result<Header, String> {
     let line = if let Some(name) = place.strip_prefix("env:") {
-        std::env::var(name).map_err(|_| format!("the environment variable {name} is not set, or is no text"))?
+        std::env::var(name).map_err(|_| format!("the environment variable {name} is not set, or is not valid text"))?
     } else if let Some(path) = place.strip_prefix("file:") {
         std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
     } else {
         return Err("must be env:NAME or file:/path".to_owned());
     };
-    let wrong = || format!("{place} must hold one header such as `Authorization: Bearer abc`");
+    let wrong = || format!("{place} must contain one header such as `Authorization: Bearer abc`");
     let (name, value) = line.trim().split_once(':').ok_or_else(wrong)?;
     let value = value.trim();
     let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
@@ -65,7 +65,7 @@ fn header(place: &str) -> Result<Header, String> {
         return Err(wrong());
     }
     header.set_sensitive(true);
-    // What follows the scheme is what must not be told: `Bearer abc` may come back as `abc`.
+    // The part after the scheme is secret: `Bearer abc` may be echoed as `abc`.
     let secret = value.split_whitespace().last().unwrap_or(value);
     Ok(Header { name, value: header, secret: SecretString::from(secret) })
 }

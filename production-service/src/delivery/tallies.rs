@@ -1,4 +1,4 @@
-//! How calls ended, until the breakers are told: with the next claim, all at once.
+//! Results of calls, collected until the next claim applies them to the breakers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,11 @@ use jaego_contracts::ids::FactoryId;
 
 use crate::commands::claim_requests::Tally;
 
-/// By factory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tallies(Arc<Mutex<HashMap<FactoryId, Tally>>>);
 
 impl Tallies {
-    /// A call ended; `error` tells how it failed, None that the factory answered.
+    /// Counts a finished call. `error` describes its failure; None means that the factory answered.
     pub(super) fn count(&self, factory: &FactoryId, error: Option<String>) {
         self.lock().entry(factory.clone()).or_default().count(error);
     }
@@ -21,7 +20,7 @@ impl Tallies {
         std::mem::take(&mut *self.lock())
     }
 
-    /// What was taken could not be told: it comes before what was counted since.
+    /// Returns results that could not be applied; they precede those counted since.
     pub(super) fn put_back(&self, taken: HashMap<FactoryId, Tally>) {
         let mut tallies = self.lock();
         for (factory, mut tally) in taken {
@@ -31,7 +30,7 @@ impl Tallies {
         }
     }
 
-    /// No count is half done.
+    /// A poisoned lock can be used: no count is half done.
     fn lock(&self) -> MutexGuard<'_, HashMap<FactoryId, Tally>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

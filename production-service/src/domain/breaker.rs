@@ -1,13 +1,13 @@
-//! The circuit breaker of a factory: whether it is called at all, decided from how its calls ended.
+//! Circuit breaker of a factory: decides from the results of its calls whether the factory may be called.
 //!
-//! Closed, it is called up to its limits. After too many failures the breaker opens: requests wait and use
-//! up no attempts. After a while one request at a time is sent as a probe (half-open), which uses an attempt
-//! of its request; a probe that the factory answers closes the breaker, one that fails opens it for longer.
+//! Closed, the factory is called up to its limits. After too many failures the breaker opens: requests wait and use
+//! up no attempts. After a delay one request at a time is sent as a probe (half-open), which counts as an attempt of
+//! that request. A probe that the factory answers closes the breaker; a failed probe opens it for longer.
 //!
-//! Requests do not wait for ever. A request that waits behind a breaker is given up, as if its own calls had
-//! failed, when a probe has failed and by then both the request's schedule had been running and the
-//! factory had been away for as long as the whole schedule takes. The probe is the evidence: time alone
-//! kills nothing, so that a service that was stopped for a day asks first.
+//! Requests do not wait forever. A request that waits behind a breaker is given up, as if its own calls had failed,
+//! once a probe has failed and by then both the request's schedule had been running and the factory had been away for
+//! at least the length of the whole schedule. The evidence is the probe, not elapsed time alone, so a service that
+//! was stopped for a day probes before it gives anything up.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,71 +16,68 @@ use std::time::{Duration, SystemTime};
 /// When breakers open, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerRules {
-    /// So many failures without an answer between them.
+    /// Consecutive failures that open the breaker.
     pub failures_in_a_row: u32,
-    /// Or this share of failures among the calls of a window.
+    /// Share of failed calls in a window that opens the breaker, above 0 and at most 1.
     pub failure_share: f64,
-    /// How long a window is.
     pub window: Duration,
-    /// A window with fewer calls says nothing.
+    /// Windows with fewer calls are not judged.
     pub window_calls_min: u32,
-    /// From opening to the first probe; twice as long after each probe that fails.
+    /// Delay from opening to the first probe; doubled after each failed probe.
     pub open: Duration,
-    /// Longest time between probes.
+    /// Upper bound of the delay between probes.
     pub open_max: Duration,
 }
 
-/// Whether a factory is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    /// It is.
+    /// Calls are allowed up to the factory's limits.
     Closed,
-    /// Not until the next probe.
+    /// No calls until the next probe is due.
     Open,
-    /// One call at a time.
+    /// One call at a time, as a probe.
     HalfOpen,
 }
 
-/// A factory's breaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breaker {
-    /// Whether the factory is called.
     pub position: Position,
-    /// Failures without an answer between them.
+    /// Failures since the last answered call.
     pub failures_in_a_row: u32,
-    /// The calls of the window are counted from here.
+    /// Start of the window in which calls are counted.
     pub window_began_at: SystemTime,
     /// Calls that ended in the window.
     pub window_calls: u32,
-    /// Those that failed.
+    /// Failed calls among them.
     pub window_failures: u32,
-    /// When it opened; None: it is closed.
+    /// None while the breaker is closed.
     pub opened_at: Option<SystemTime>,
-    /// When the next probe may be sent, and until when the end of one under way is awaited; None: it is closed.
+    /// Earliest time of the next probe; while a probe is in flight, the time until which its result is awaited. None
+    /// while the breaker is closed.
     pub probe_at: Option<SystemTime>,
-    /// Probes that failed since it opened.
+    /// Failed probes since the breaker opened.
     pub failed_probes: u32,
-    /// When the last failure was told that it does not ignore.
+    /// Time of the last failure that the breaker did not ignore.
     pub failed_at: Option<SystemTime>,
-    /// That failure in words.
+    /// Description of the last failure.
     pub last_error: Option<String>,
 }
 
-/// How calls ended since the breaker was last told.
+/// Results of calls since the breaker last observed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The factory did its work.
+    /// Calls after which the factory counts as working.
     pub well: u32,
-    /// It failed.
+    /// Failed calls.
     pub ill: u32,
-    /// It failed after the last call that it answered.
+    /// Failures since the last answered call.
     pub ill_in_a_row: u32,
-    /// The last failure in words.
+    /// Description of the last failure.
     pub last_error: Option<String>,
 }
 
 impl Position {
-    /// As it is stored and shown.
+    /// Name as stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -91,7 +88,7 @@ impl Position {
 }
 
 impl Tally {
-    /// One more call ended; `error` tells how it failed, None that the factory answered.
+    /// Counts a finished call. `error` describes its failure; None means that the factory answered.
     pub fn count(&mut self, error: Option<String>) {
         if let Some(error) = error {
             self.ill = self.ill.saturating_add(1);
@@ -103,7 +100,7 @@ impl Tally {
         }
     }
 
-    /// What happened after this, too.
+    /// Adds the results of later calls.
     pub fn append(&mut self, later: Self) {
         self.ill_in_a_row =
             if later.well > 0 { later.ill_in_a_row } else { self.ill_in_a_row.saturating_add(later.ill_in_a_row) };
@@ -114,7 +111,7 @@ impl Tally {
 }
 
 impl Breaker {
-    /// Of a factory that nothing bad is known of.
+    /// Initial state, for a factory without known failures.
     pub const fn closed(now: SystemTime) -> Self {
         Self {
             position: Position::Closed,
@@ -130,11 +127,12 @@ impl Breaker {
         }
     }
 
-    /// After calls ended.
+    /// The breaker after the calls in `tally` have ended.
     #[must_use]
     pub fn observe(&self, tally: &Tally, now: SystemTime, rules: &BreakerRules) -> Self {
         match self.position {
-            // A call that was under way since before it opened: its failure is no news, its answer is.
+            // Result of a call from before the breaker opened: a failure says nothing new, an answer closes the
+            // breaker.
             Position::Open | Position::HalfOpen if tally.well > 0 => Self::closed(now),
             Position::HalfOpen if tally.ill > 0 => self.probe_failed(tally, now, rules),
             Position::Open | Position::HalfOpen => self.clone(),
@@ -187,17 +185,17 @@ impl Breaker {
         }
     }
 
-    /// How many more calls may be made to a factory that has `in_flight` of at most `max_in_flight`.
+    /// Number of further calls allowed while `in_flight` of at most `max_in_flight` calls are in flight.
     pub fn room(&self, in_flight: u32, max_in_flight: u32, now: SystemTime) -> u32 {
         match self.position {
             Position::Closed => max_in_flight.saturating_sub(in_flight),
-            // A probe's end is recorded a moment before the breaker is told of it.
+            // A probe's result is recorded slightly before the breaker observes it.
             _ if self.probe_at.is_some_and(|probe_at| now < probe_at) => 0,
             Position::Open | Position::HalfOpen => 1_u32.saturating_sub(in_flight),
         }
     }
 
-    /// After calls were begun.
+    /// The breaker after calls have started.
     #[must_use]
     pub fn called(&self, now: SystemTime, rules: &BreakerRules) -> Self {
         match self.position {
@@ -208,8 +206,8 @@ impl Breaker {
         }
     }
 
-    /// Requests that wait, and whose schedule of `whole` length began at this time or before, are given up;
-    /// None: no request is. See the head of this file.
+    /// Waiting requests whose schedule began at or before the returned time are given up; `whole` is the length of
+    /// the schedule. None: no request is given up. See the module comment.
     pub fn gives_up_begun_by(&self, whole: Duration) -> Option<SystemTime> {
         let (opened_at, failed_at) = (self.opened_at?, self.failed_at?);
         let begun_by = failed_at.checked_sub(whole)?;
@@ -217,17 +215,17 @@ impl Breaker {
     }
 }
 
-/// A factory that has something to do.
+/// Demand of a factory that has due requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanting {
-    /// Calls under way.
     pub in_flight: u32,
-    /// Further ones that it may be sent.
+    /// Further calls that it may receive.
     pub room: u32,
 }
 
-/// Max-min fair: each free place goes to the factory that has the fewest calls in flight and room for one more, of
-/// several to the first. So a factory that comes late gets the next places until it has as many as the others.
+/// Max-min fair sharing: each free place goes to the factory that has the fewest calls in flight and room for one
+/// more; ties go to the first. A factory that starts late therefore gets the next places until it has as many as the
+/// others.
 pub fn share_out(free: u32, wanting: &[Wanting]) -> Vec<u32> {
     let mut given = vec![0_u32; wanting.len()];
     let with_room = wanting.iter().enumerate().filter(|(_, one)| one.room > 0);

@@ -1,4 +1,4 @@
-//! What always holds of a breaker, whatever calls do; and one life of it.
+//! Invariants of the breaker under random calls, and one complete life cycle.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// Calls in order: true is answered.
+/// Results in order; true means answered.
 fn tally(calls: &[bool]) -> Tally {
     let mut tally = Tally::default();
     for answered in calls {
@@ -36,7 +36,7 @@ fn opens_probes_and_closes() {
     assert_eq!((open.position, open.opened_at, open.probe_at), (Position::Open, Some(at(2)), Some(at(3))));
     assert_eq!((open.room(0, 8, at(2)), open.room(0, 8, at(3)), open.room(1, 8, at(3))), (0, 1, 0));
     assert_eq!(open.last_error.as_deref(), Some("no answer"));
-    // A call from before fails, too: no news.
+    // A call from before the breaker opened fails as well: no change.
     assert_eq!(open.observe(&tally(&[false]), at(3), &RULES), open);
 
     let mut probing = open.called(at(3), &RULES);
@@ -79,7 +79,7 @@ fn requests_are_given_up_on_evidence_and_not_by_time_alone() {
     assert_eq!(probed.gives_up_begun_by(Duration::ZERO), Some(at(170)));
 }
 
-/// Free places, factories with what they have in flight and their room, and what each is given.
+/// Free places; calls in flight and room of each factory; places given to each.
 type Sharing = (u32, &'static [(u32, u32)], &'static [u32]);
 
 fn wanting(pairs: &[(u32, u32)]) -> Vec<Wanting> {
@@ -113,7 +113,7 @@ proptest! {
         let given = share_out(free, &all);
         prop_assert_eq!(given.iter().sum::<u32>(), free.min(all.iter().map(|one| one.room).sum()));
         prop_assert!(given.iter().zip(&all).all(|(given, one)| *given <= one.room));
-        // Nobody who got a place has more than one that wanted another in vain, and one more.
+        // A factory that got a place has at most one call more than any factory with unmet demand.
         let had = |index: usize| all[index].in_flight + given[index];
         let in_vain = (0..all.len()).filter(|index| given[*index] < all[*index].room).map(had).min();
         let got = (0..all.len()).filter(|index| given[*index] > 0).map(had).max();
@@ -139,14 +139,15 @@ proptest! {
             let is_closed = breaker.position == Position::Closed;
             prop_assert_eq!(is_closed, breaker.opened_at.is_none());
             prop_assert_eq!(is_closed, breaker.probe_at.is_none());
-            // An answer closes it, only failures open it.
+            // An answer closes the breaker; only failures open it.
             if before.position != Position::Closed && calls.contains(&true) {
                 prop_assert!(is_closed);
             }
             if before.position == Position::Closed && !is_closed {
                 prop_assert!(calls.contains(&false));
             }
-            // Closed it never lets failures in a row pass; otherwise one call at a time, and soon enough.
+            // While closed, consecutive failures stay below the limit. Otherwise there is one call at a time, and the
+            // next one is allowed within `open_max`.
             if is_closed {
                 prop_assert!(breaker.failures_in_a_row < RULES.failures_in_a_row);
                 prop_assert_eq!(breaker.room(3, 8, now), 5);
@@ -163,7 +164,7 @@ proptest! {
                 prop_assert!(breaker.position != Position::Open);
             }
         }
-        // A factory that stays away is given up in bounded time.
+        // Requests of a factory that stays away are given up in bounded time.
         for _ in 0..=RULES.failures_in_a_row {
             breaker = breaker.observe(&tally(&[false]), now, &RULES).called(now, &RULES);
         }

@@ -1,4 +1,4 @@
-//! A factory and how it is to be treated.
+//! Factories: settings with their validation, and the measured lead time.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,77 +10,74 @@ use super::LeadTime;
 /// A factory that production requests may name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factory {
-    /// Its id.
     pub id: FactoryId,
-    /// All that an operator sets.
     pub settings: FactorySettings,
-    /// As measured; None until enough goods came.
+    /// Measured lead time; None until there are enough samples.
     pub lead_time: Option<LeadTime>,
-    /// Rises by one with every change, an operator's or a measurement's.
+    /// Incremented by every change, an operator's or a measurement's.
     pub revision: i64,
-    /// How many of the revisions are measurements.
+    /// Number of revisions that were measurements.
     pub measurements: i64,
 }
 
-/// All that an operator sets.
+/// Settings that operators control.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FactorySettings {
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// Where its API is: http or https, nothing secret in it, no slash at the end.
+    /// Base URL of the API: http or https, without secrets and without a trailing slash.
     pub base_url: String,
-    /// Who asks, as the factory wants to hear it.
+    /// Name of the requester that the factory expects in each call.
     pub requester: String,
-    /// Whether it is asked at all; its requests wait otherwise.
+    /// Requests of a disabled factory wait.
     pub enabled: bool,
-    /// Longest time for one call.
+    /// Upper bound of one call.
     pub timeout: Duration,
-    /// Most calls at the same time.
+    /// Maximum concurrent calls.
     pub max_in_flight: i32,
-    /// Most calls a second; None: as many as there are.
+    /// Maximum calls per second; None means no limit.
     pub rate_per_s: Option<f64>,
-    /// From acceptance to goods, seconds.
+    /// Configured time from acceptance to receipt, seconds.
     pub lead_time_s: i64,
-    /// Overdue after this many lead times.
+    /// A request is overdue after this many lead times.
     pub overdue_factor: f64,
-    /// Who is asked when this factory cannot.
+    /// Factory that is asked when this one cannot take a request.
     pub fallback_factory_id: Option<FactoryId>,
-    /// Waits between failed calls; None: the service's own.
+    /// Delays between failed calls; None means the service's default.
     pub retry_schedule: Option<Vec<Duration>>,
-    /// Networks that its callbacks come from, in CIDR form; empty allows all.
+    /// Networks that callbacks may come from, in CIDR form; empty allows all.
     pub callback_sources: Vec<String>,
 }
 
 impl Factory {
-    /// As an operator adds it.
     pub fn new(id: FactoryId, settings: FactorySettings) -> Self {
         Self { id, settings, lead_time: None, revision: 1, measurements: 0 }
     }
 
-    /// Rises by one with every operator's change: a measurement does not come between what an operator
-    /// saw and what he changes.
+    /// Incremented by operators' changes only, so that a measurement between an operator's read and write is not a
+    /// conflict.
     pub fn version(&self) -> i64 {
         self.revision - self.measurements
     }
 
-    /// As an operator changes it.
     #[must_use]
     pub fn set(self, settings: FactorySettings) -> Self {
         Self { settings, revision: self.revision + 1, ..self }
     }
 
-    /// From acceptance until goods are overdue: the lead time, measured or else configured, times the factor.
+    /// Time from acceptance until the request is overdue: the lead time, measured or else configured, times the
+    /// factor.
     pub fn overdue_after(&self) -> Duration {
         self.expected_after().mul_f64(self.settings.overdue_factor)
     }
 
-    /// From acceptance until goods should be here: the lead time, measured or else configured.
+    /// Expected time from acceptance to receipt: the lead time, measured or else configured.
     pub fn expected_after(&self) -> Duration {
         let lead_time_s = self.lead_time.map_or(self.settings.lead_time_s, |measured| measured.p50_s);
         Duration::from_secs(u64::try_from(lead_time_s).unwrap_or_default())
     }
 
-    /// With what was measured; None when that is known already.
+    /// The factory with a new measurement; None when the figures are unchanged.
     pub fn measured(&self, lead_time: LeadTime) -> Option<Self> {
         (self.lead_time != Some(lead_time)).then(|| Self {
             lead_time: Some(lead_time),
@@ -91,22 +88,20 @@ impl Factory {
     }
 }
 
-/// A setting that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidFactory {
-    /// Which one, by its name on the wire.
+    /// Name of the invalid setting on the wire.
     pub field: &'static str,
-    /// What it must be.
+    /// Description of valid values.
     pub expected: String,
 }
 
-/// Longest name or requester, in characters.
+/// Maximum length of name and requester, in characters.
 const TEXT_LENGTH_MAX: usize = 200;
-/// Bounds of one call's time.
 const TIMEOUT_MS: RangeInclusive<u128> = 100..=120_000;
 const MAX_IN_FLIGHT: RangeInclusive<i32> = 1..=1_000;
 const RATE_PER_S_MAX: f64 = 10_000.0;
-/// A year.
+/// At most one year.
 const LEAD_TIME_S: RangeInclusive<i64> = 1..=31_536_000;
 const OVERDUE_FACTOR: RangeInclusive<f64> = 1.0..=100.0;
 const RETRIES_MAX: usize = 50;
@@ -114,7 +109,7 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const CALLBACK_SOURCES_MAX: usize = 100;
 
 impl FactorySettings {
-    /// Tells the first setting of the factory `id` that cannot work.
+    /// Checks the settings of factory `id`; the error names the first invalid one.
     pub fn check(&self, id: &FactoryId) -> Result<(), InvalidFactory> {
         let rules: [(bool, &'static str, String); 10] = [
             (is_text(&self.name), "name", text_rule()),

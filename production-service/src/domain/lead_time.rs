@@ -1,18 +1,18 @@
-//! Measured lead time: from acceptance by the factory to the goods that complete the request.
+//! Measured lead time: from acceptance by the factory to the receipt that completes the request.
 
 use std::time::Duration;
 
-/// A factory's measured lead time, whole seconds, never less than one.
+/// Measured lead time of a factory in whole seconds, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeadTime {
-    /// Half of the requests took no longer.
+    /// Median.
     pub p50_s: i64,
-    /// Nine of ten took no longer.
+    /// 90th percentile.
     pub p90_s: i64,
 }
 
 impl LeadTime {
-    /// Measured from `samples`, one a request, in any order; None of fewer than `enough`.
+    /// Computed from `samples`, one per request, in any order; None with fewer than `enough`.
     pub fn of(mut samples: Vec<Duration>, enough: usize) -> Option<Self> {
         if samples.len() < enough {
             return None;
@@ -22,8 +22,8 @@ impl LeadTime {
     }
 }
 
-/// The smallest sample that `percent` of all samples do not exceed, as PostgreSQL's `percentile_disc`
-/// has it; to the nearest second, which stands still while samples differ by milliseconds.
+/// Nearest-rank percentile, like PostgreSQL's `percentile_disc`. Rounding to whole seconds keeps the figure stable
+/// while samples differ by milliseconds.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<i64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     let sample = sorted.get(rank.checked_sub(1)?)?;

@@ -1,4 +1,4 @@
-//! The rules, pure and synchronous: what is decided depends on the arguments alone.
+//! Business rules, pure and synchronous: every decision depends on its arguments alone.
 
 mod breaker;
 #[cfg(test)]

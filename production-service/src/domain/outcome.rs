@@ -1,25 +1,21 @@
-//! What the other services are told of a request.
+//! Outcomes of a request that are published to the other services.
 
-/// What the other services are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The factory took it.
     Accepted,
-    /// A person must look.
+    /// An operator must decide.
     DeadLettered,
-    /// The factory said no, or is unknown.
+    /// The factory refused the request, or is unknown.
     Refused,
-    /// It was stopped.
     Cancelled,
-    /// It was taken, and did not come in time.
+    /// Accepted, but not received in full in time.
     Overdue,
 }
 
 impl Outcome {
-    /// Each of them.
     pub const ALL: [Self; 5] = [Self::Accepted, Self::DeadLettered, Self::Refused, Self::Cancelled, Self::Overdue];
 
-    /// As it is stored.
+    /// Name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -30,7 +26,7 @@ impl Outcome {
         }
     }
 
-    /// The one that is stored so.
+    /// Inverse of [`Self::as_str`].
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
     }

@@ -1,5 +1,5 @@
-//! What becomes of a production request: each function answers the change that follows from one
-//! thing that happened, or None when it changes nothing.
+//! Life cycle of a production request. Each function returns the change that follows from one event, or None when
+//! nothing changes.
 
 use std::time::Duration;
 
@@ -8,69 +8,64 @@ use jaego_contracts::ids::{FactoryId, Quantity, RequestId, Sku};
 use super::outcome::Outcome;
 use super::{Status, Verdict};
 
-/// Reason of a request that names a factory nobody has told us of.
+/// Reason of a request that names a factory unknown to this service.
 pub const UNKNOWN_FACTORY: &str = "unknown-factory";
-/// Reason of a request whose retry schedule is used up.
+/// Reason of a request whose retry schedule is exhausted.
 pub const FACTORY_UNREACHABLE: &str = "factory-unreachable";
-/// Reason of a request that its factory had no time for as long as was waited for that.
+/// Reason of a request whose factory kept asking for a delay until the maximum wait had passed.
 pub const FACTORY_THROTTLED: &str = "factory-throttled";
-/// Reason of a request that was refused after a call whose end is unknown: a factory may be making it all the same.
+/// Reason of a request that was refused after a call with an unknown result: the factory may be making the goods
+/// anyway.
 pub const REFUSED_AFTER_UNKNOWN: &str = "refused-after-unknown-outcome";
 
-/// Waits of the schedule are longer or shorter by up to this share.
+/// Delays of the schedule are longer or shorter by up to this share.
 const JITTER: f64 = 0.2;
 
-/// A production request, as far as decisions need it.
+/// A production request, reduced to what decisions need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Request {
-    /// The replenishment's id, too.
+    /// Equals the id of the replenishment.
     pub id: RequestId,
-    /// What to make.
     pub sku: Sku,
-    /// Who makes it.
     pub factory_id: FactoryId,
-    /// Who refused it, or from whom it was withdrawn, before `factory_id` was asked in its place.
+    /// The factory that refused the request, or from which it was withdrawn, before `factory_id` was asked instead.
     pub fallback_from: Option<FactoryId>,
-    /// Units asked for.
+    /// Units ordered.
     pub quantity: Quantity,
-    /// Units that came.
+    /// Units received so far.
     pub received: i64,
-    /// Where it stands.
     pub status: Status,
-    /// Calls made, the one under way included.
+    /// Calls made, including the one in flight.
     pub attempt_count: i32,
-    /// Calls made before the retry schedule was begun (again).
+    /// Calls that do not count toward the current retry schedule.
     pub attempts_before_schedule: i32,
-    /// Of some call nobody knows whether the factory took the request.
+    /// The result of some call is unknown, so the factory may have accepted the request.
     pub outcome_unknown: bool,
-    /// A factory has taken it at least once.
+    /// A factory has accepted the request at least once.
     pub was_accepted: bool,
-    /// Accepted, but not received in full when it should have been.
+    /// Accepted, but not received in full in time.
     pub overdue: bool,
-    /// It is a dead letter, or was one.
+    /// The request is a dead letter, or was one.
     pub has_died: bool,
-    /// Outcomes announced.
+    /// Number of outcomes published.
     pub revision: i64,
 }
 
-/// An outcome and why it came about.
+/// An outcome to publish, and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    /// What became of the request.
     pub outcome: Outcome,
-    /// Why.
     pub reason: String,
 }
 
-/// A request's next state.
+/// Next state of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Where it stands now.
     pub status: Status,
-    /// Units that came.
+    /// Units received so far.
     pub received: i64,
-    /// When the factory is called next; None: not by the clock.
+    /// Delay until the next call; None when no call is scheduled.
     pub next_attempt_in: Option<Duration>,
     /// See [`Request::attempts_before_schedule`].
     pub attempts_before_schedule: i32,
@@ -78,83 +73,80 @@ pub struct Change {
     pub outcome_unknown: bool,
     /// See [`Request::overdue`].
     pub overdue: bool,
-    /// The retry schedule begins (again).
+    /// The retry schedule starts from the beginning.
     pub schedule_begins: bool,
-    /// The factory that is asked from now on, when that is another one.
+    /// The factory to ask from now on, if it changes.
     pub factory_id: Option<FactoryId>,
-    /// What is published; it raises the revision by one.
+    /// Outcome to publish; increments the revision.
     pub announcement: Option<Announcement>,
 }
 
-/// Why an operator's action is not possible.
+/// Reason why an operator's action is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// Only a request that waits for a retry, died, or is overdue can be sent again by hand.
+    /// Only a request that is retrying, dead-lettered or overdue can be sent again by hand.
     NotRetryable(Status),
-    /// It has ended.
+    /// The request is in a terminal status.
     Ended(Status),
-    /// Only a request that waits for its factory, or died, can be withdrawn from it.
+    /// Only a request that waits for its factory, or is dead-lettered, can be withdrawn.
     NotWithdrawable(Status),
-    /// Its factory has taken it, or nobody knows whether it has.
+    /// The factory has accepted the request, or may have.
     MayBeTaken(Status),
-    /// It was withdrawn, or refused, once already: there is no third factory.
+    /// The request has already moved to its fallback once; there is no third factory.
     IsFallback(Status),
-    /// There is nobody to hand it to: its factory has no fallback.
+    /// The factory has no fallback.
     NoFallback(Status),
-    /// The fallback factory is not asked for anything.
+    /// The fallback factory is disabled.
     FallbackDisabled(Status),
 }
 
-/// Who may be asked in a factory's place.
+/// The factory that may be asked instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fallback<'a> {
-    /// Another factory.
     pub id: &'a FactoryId,
-    /// Whether it is asked at all.
+    /// Disabled factories receive no calls.
     pub enabled: bool,
 }
 
-/// How a call ended, as far as its request is concerned.
+/// Result of a call, as far as its request is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptResult<'a> {
-    /// Which call, counted from 1.
+    /// Number of the call, from 1.
     pub number: i32,
-    /// What it means.
     pub verdict: Verdict,
-    /// The same in words: reason of the outcome.
+    /// Description of the result, used as the reason of the outcome.
     pub words: &'a str,
-    /// The factory wants to be left alone for so long.
+    /// Delay that the factory asked for.
     pub retry_after: Option<Duration>,
-    /// It has no time now, and says until when: that is no failure of the call.
+    /// The factory is temporarily out of capacity and said for how long, which is not a failure of the call.
     pub is_throttled: bool,
-    /// How long ago the retry schedule was begun.
+    /// Time since the retry schedule began.
     pub waited: Duration,
 }
 
-/// What the factory that was called leaves to do.
+/// Options after a call that was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options<'a> {
-    /// Waits between its failed calls.
+    /// Delays between failed calls to the called factory.
     pub schedule: &'a [Duration],
-    /// The factory that is asked when this one refuses, if it is known and enabled.
+    /// Factory to ask after a refusal, if it is known and enabled.
     pub fallback: Option<&'a FactoryId>,
-    /// Longest time that a request waits for a factory which has no time.
+    /// Maximum time that a request waits for a factory that keeps asking for a delay.
     pub throttled_max: Duration,
 }
 
-/// What is known when a request comes for the first time.
+/// Facts known about a request on its first arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival<'a> {
-    /// Whether its factory is known.
     pub factory_known: bool,
-    /// Units that came already: their messages were quicker.
+    /// Units whose receipts arrived before the request.
     pub received: i64,
-    /// Why its replenishment was closed already, if it was.
+    /// Reason why the replenishment was closed before the request arrived, if it was.
     pub closed: Option<&'a str>,
 }
 
 impl Request {
-    /// A request comes for the first time; `self` has not been kept yet.
+    /// The request arrives for the first time; `self` is not stored yet.
     pub fn arrive(&self, arrival: Arrival<'_>) -> Change {
         let change = Change { received: arrival.received, ..self.becomes(Status::Requested) };
         if let Some(reason) = arrival.closed {
@@ -169,12 +161,12 @@ impl Request {
         change.sending_in(Duration::ZERO)
     }
 
-    /// An operator sends the request back: a dead letter begins again, and nothing else changes.
+    /// An operator redrives the request's message. A dead letter restarts; any other request stays as it is.
     pub fn redrive(&self) -> Option<Change> {
         (self.status == Status::DeadLettered).then(|| self.restart())
     }
 
-    /// The outcome that was told last and holds still; None while one is still to come.
+    /// The last published outcome, if it still holds; None while another one is pending.
     pub fn standing(&self) -> Option<Outcome> {
         let outcome = match self.status {
             Status::Requested | Status::Sending | Status::Retrying => return None,
@@ -186,9 +178,10 @@ impl Request {
         (self.revision > 0).then_some(outcome)
     }
 
-    /// A call ended. Its wait is the schedule's, give or take a fifth, but never less than the factory asks for.
+    /// A call ended. The next delay is the schedule's, plus or minus a fifth, but at least what the factory asked
+    /// for.
     pub fn attempt_ended(&self, ended: AttemptResult<'_>, options: Options<'_>) -> Option<Change> {
-        // Whatever call it was: once the factory has taken the request it must not get it again.
+        // Late results count as well: once the factory has accepted the request, it must not receive it again.
         if ended.verdict == Verdict::Accepted {
             let change = self.becomes(Status::Accepted).announcing(Outcome::Accepted, ended.words);
             return self.status.is_before_acceptance().then_some(change);
@@ -213,8 +206,8 @@ impl Request {
         Some(Change { outcome_unknown: self.outcome_unknown || ended.verdict == Verdict::Unknown, ..change })
     }
 
-    /// Another factory is asked once, and only when it is certain that no factory has taken the request:
-    /// goods that nobody asked for twice must not come twice.
+    /// Another factory is asked at most once, and only when no factory can have accepted the request: goods must not
+    /// be made twice when they were ordered once.
     fn refused(&self, words: &str, fallback: Option<&FactoryId>) -> Change {
         if self.was_accepted {
             return self.still_accepted();
@@ -225,8 +218,8 @@ impl Request {
         }
     }
 
-    /// Who made the call under way is gone, and with it the answer: the factory is asked again at
-    /// once, as often as the schedule has places.
+    /// The process that made the call is gone, and the result with it. The factory is called again at once, as long
+    /// as the schedule has retries left.
     pub fn attempt_lost(&self, schedule: &[Duration]) -> Option<Change> {
         if self.status != Status::Sending {
             return None;
@@ -238,25 +231,26 @@ impl Request {
         Some(Change { outcome_unknown: true, ..change })
     }
 
-    /// Units came, counted once a receipt. Goods end all further attempts; what was cancelled stays so.
+    /// Units were received; each receipt counts once. Goods end all further attempts; a cancelled request stays
+    /// cancelled.
     pub fn receive(&self, units: Quantity) -> Change {
         let received = self.received.saturating_add(units.get());
         let status = match self.status {
             Status::Cancelled => Status::Cancelled,
             _ => self.status_with(received),
         };
-        // What is still open of an overdue one is no less late.
+        // The missing units of an overdue request are still overdue.
         let overdue = self.overdue && status == Status::PartlyReceived;
         Change { received, overdue, ..self.becomes(status) }
     }
 
-    /// Its replenishment was closed.
+    /// The request's replenishment was closed.
     pub fn close(&self, reason: &str) -> Option<Change> {
         let open = !self.status.is_terminal();
         open.then(|| self.becomes(Status::Cancelled).announcing(Outcome::Cancelled, reason))
     }
 
-    /// An operator stops it; a second time changes nothing.
+    /// An operator cancels the request; idempotent.
     pub fn cancel(&self, reason: &str) -> Result<Option<Change>, Rejection> {
         match self.status {
             Status::Cancelled => Ok(None),
@@ -265,7 +259,8 @@ impl Request {
         }
     }
 
-    /// An operator wants it sent now. Never one of which goods came: it would be asked for as a whole.
+    /// An operator sends the request now. Not possible once goods were received: the whole quantity would be ordered
+    /// again.
     pub fn retry(&self) -> Result<Change, Rejection> {
         match self.status {
             Status::Retrying => Ok(self.becomes(Status::Retrying).sending_in(Duration::ZERO)),
@@ -275,8 +270,8 @@ impl Request {
         }
     }
 
-    /// An operator withdraws it from its factory for good and hands it to the fallback. As after a refusal it
-    /// must be certain that no factory has it: goods that nobody asked for twice must not come twice.
+    /// An operator withdraws the request from its factory for good and hands it to the fallback. As after a refusal,
+    /// no factory can have accepted it: goods must not be made twice when they were ordered once.
     pub fn withdraw(&self, fallback: Option<Fallback<'_>>) -> Result<Change, Rejection> {
         if !matches!(self.status, Status::Requested | Status::Retrying | Status::DeadLettered) {
             return Err(Rejection::NotWithdrawable(self.status));
@@ -294,8 +289,8 @@ impl Request {
         }
     }
 
-    /// It was not received in full within `limit` of its acceptance; None when that is known, or does not matter
-    /// any more.
+    /// The request was not received in full within `limit` of its acceptance; None when that is already flagged, or
+    /// no longer matters.
     pub fn be_late(&self, limit: Duration) -> Option<Change> {
         let is_news = matches!(self.status, Status::Accepted | Status::PartlyReceived) && !self.overdue;
         let reason = match self.received {
@@ -306,7 +301,7 @@ impl Request {
         is_news.then(|| change.announcing(Outcome::Overdue, &reason))
     }
 
-    /// It has waited for its factory's breaker too long (see `breaker.rs`); None when it does not wait.
+    /// The request has waited too long for its factory's breaker (see `breaker.rs`); None when it is not waiting.
     pub fn give_up(&self) -> Option<Change> {
         matches!(self.status, Status::Requested | Status::Retrying).then(|| self.die_of(FACTORY_UNREACHABLE))
     }
@@ -351,18 +346,18 @@ impl Request {
         Change { attempts_before_schedule: self.attempt_count, schedule_begins: true, ..change }
     }
 
-    /// To another factory, from the beginning.
+    /// Moves the request to another factory, with a new schedule.
     fn hand_to(&self, fallback: &FactoryId) -> Change {
         Change { factory_id: Some(fallback.clone()), ..self.restart() }
     }
 
-    /// It was overdue, and asking for it again came to nothing: a factory may well refuse, or not answer, what it
-    /// has taken before. So it is what it was.
+    /// An overdue request was sent again without success. A factory may refuse, or not answer, what it has accepted
+    /// before, so the request stays accepted and overdue.
     fn still_accepted(&self) -> Change {
         Change { overdue: true, ..self.becomes(Status::Accepted) }
     }
 
-    /// The call counts for nothing in the schedule.
+    /// The call does not count toward the schedule.
     fn wait_without_attempt(&self, wait: Duration) -> Change {
         let change = self.becomes(Status::Retrying).sending_in(wait);
         Change { attempts_before_schedule: self.attempts_before_schedule + 1, ..change }
@@ -375,17 +370,17 @@ impl Request {
         self.becomes(Status::DeadLettered).announcing(Outcome::DeadLettered, reason)
     }
 
-    /// The delay after the last call; None when the schedule is used up.
+    /// Delay after the last call; None when the schedule is exhausted.
     fn next_delay(&self, schedule: &[Duration]) -> Option<Duration> {
         let failed_before = self.attempt_count - self.attempts_before_schedule - 1;
         usize::try_from(failed_before).ok().and_then(|index| schedule.get(index)).copied()
     }
 
-    /// A fifth more or less, so that requests that failed together do not come back together. The same for
-    /// the same call, whoever computes it.
+    /// Up to a fifth more or less, so that requests that failed together do not retry together. Every replica
+    /// computes the same delay for the same call.
     fn jittered(&self, delay: Duration) -> Duration {
         let seed = self.id.0.as_u64_pair().1 ^ u64::from(self.attempt_count.unsigned_abs());
-        // The finishing steps of splitmix64.
+        // Finalizer of splitmix64.
         let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -400,7 +395,7 @@ impl Request {
 }
 
 impl Change {
-    /// The factory has taken the request, and that is news.
+    /// The change announces that the factory has accepted the request.
     pub fn is_acceptance(&self) -> bool {
         self.announcement.as_ref().is_some_and(|announcement| announcement.outcome == Outcome::Accepted)
     }

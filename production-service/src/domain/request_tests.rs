@@ -1,4 +1,4 @@
-//! What always holds, whatever happens in whatever order; and the few stories worth reading.
+//! Invariants under random event histories, and a few scenarios worth reading.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn request(status: Status) -> Request {
     }
 }
 
-/// What the store does when it claims a due request.
+/// The state that the store leaves when it claims a due request.
 fn claimed(request: &Request) -> Request {
     Request { status: Status::Sending, attempt_count: request.attempt_count + 1, ..request.clone() }
 }
@@ -44,7 +44,7 @@ fn fallback() -> FactoryId {
     "FF-2".parse().expect("factory")
 }
 
-/// Call `number` ends with `verdict`, at a factory without fallback.
+/// Ends call `number` with `verdict`, at a factory without a fallback.
 fn end(request: &Request, number: i32, verdict: Verdict) -> Option<Change> {
     request.attempt_ended(ended(number, verdict), options(None))
 }
@@ -57,7 +57,7 @@ fn options(fallback: Option<&FactoryId>) -> Options<'_> {
     Options { schedule: &SCHEDULE, fallback, throttled_max: Duration::from_secs(3600) }
 }
 
-/// The next call ends with `verdict`, at a factory with a fallback.
+/// Makes the next call and ends it with `verdict`, at a factory with a fallback.
 fn next_call(request: &Request, verdict: Verdict) -> Change {
     let sending = claimed(request);
     sending.attempt_ended(ended(sending.attempt_count, verdict), options(Some(&fallback()))).expect("a change")
@@ -68,7 +68,7 @@ fn fail(request: &Request) -> Change {
     end(&sending, sending.attempt_count, Verdict::Retry).expect("a change")
 }
 
-/// Give or take a fifth.
+/// Plus or minus a fifth.
 fn is_about(wait: Option<Duration>, delay: Duration) -> bool {
     wait.is_some_and(|wait| (delay.mul_f64(0.799)..=delay.mul_f64(1.201)).contains(&wait))
 }
@@ -107,7 +107,7 @@ fn the_schedule_is_gone_through_and_then_the_request_dies() {
     assert_eq!(outcome(&change), Some((Outcome::DeadLettered, FACTORY_UNREACHABLE)));
     let dead = sending.after(&change);
     assert_eq!(dead.revision, 1);
-    // A redrive, like an operator's retry, begins the schedule again.
+    // A redrive restarts the schedule, as an operator's retry does.
     let again = dead.redrive().expect("restarts");
     assert_eq!(dead.retry(), Ok(again.clone()));
     let restarted = dead.after(&again);
@@ -182,7 +182,7 @@ fn a_factory_without_time_uses_up_no_attempt_until_that_lasts_too_long() {
         assert_eq!((change.status, change.next_attempt_in), (Status::Retrying, Some(Duration::from_secs(3))));
         current = after;
     }
-    // The schedule is whole, still.
+    // No retry of the schedule has been used.
     assert!(is_about(fail(&current).next_attempt_in, SCHEDULE[0]));
     let (_, change) = throttled(&current, 3600);
     assert_eq!(outcome(&change), Some((Outcome::DeadLettered, FACTORY_THROTTLED)));
@@ -209,13 +209,13 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
     assert_eq!((&change.factory_id, outcome(&change)), (&Some(fallback()), None), "nothing is told yet");
     let moved = claimed(&retried).after(&change);
     assert_eq!((&moved.factory_id, &moved.fallback_from), (&fallback(), &Some(new.factory_id.clone())));
-    // The fallback has a whole schedule for itself, and its no is the last one.
+    // The fallback has a full schedule of its own, and its refusal is final.
     assert!(is_about(fail(&moved).next_attempt_in, SCHEDULE[0]));
     let change = next_call(&moved, Verdict::Refused);
     assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((Outcome::Refused, "told"))));
 
-    // A call that nobody knows the end of may have been taken, whatever is answered later; and so may one that the
-    // factory failed over. Only what says that nothing was done leaves the way free.
+    // A call with an unknown result may have been accepted, whatever is answered later, and so may one at which the
+    // factory failed. Only an answer that says that nothing was done permits the fallback.
     let is_free = |ending: Ending| {
         let failed = claimed(&new).after(&next_call(&new, ending.classify().0));
         next_call(&failed, Verdict::Refused).factory_id == Some(fallback())
@@ -249,7 +249,7 @@ fn an_operator_hands_to_the_fallback_only_what_certainly_no_factory_has() {
         assert_eq!(outcome(&change), None, "nothing is told yet");
         let moved = waiting.after(&change);
         assert_eq!((&moved.factory_id, &moved.fallback_from), (&id, &Some(new.factory_id.clone())));
-        // A whole schedule for itself, and no way back or further.
+        // A full schedule of its own, and no withdrawal back or to a third factory.
         let failed = claimed(&moved).after(&fail(&moved));
         assert!(is_about(fail(&moved).next_attempt_in, SCHEDULE[0]));
         let third = "FF-3".parse().expect("factory");
@@ -403,24 +403,24 @@ proptest! {
                 goods += units;
             }
             prop_assert_eq!(current.received, goods);
-            // A call is planned exactly while one may be made.
+            // A call is scheduled exactly when one may be made.
             let waits = matches!(current.status, Status::Requested | Status::Retrying);
             prop_assert_eq!(next.is_some(), waits, "{:?}", current);
-            // Goods, or an operator's no, end all attempts for good.
-            // An overdue one is asked for again by hand alone.
+            // Goods, or a cancellation by an operator, end all attempts for good. An overdue request is sent again
+            // only by hand.
             let asked_again = before.overdue && matches!(event, Event::Retry);
             let never_again =
                 goods > 0 || (matches!(before.status, Status::Cancelled | Status::Accepted) && !asked_again);
-            // What a factory has taken is never said to be refused or dead.
+            // A request that a factory has accepted is never refused or dead-lettered.
             let lost = matches!(current.status, Status::Refused | Status::DeadLettered);
             prop_assert!(!before.was_accepted || !lost, "{:?} after {:?}", current, event);
             let is_open = matches!(current.status, Status::Accepted | Status::PartlyReceived);
             prop_assert!(!current.overdue || is_open);
-            // Late goods that are still to come are late until they have come.
+            // An overdue request with missing units stays overdue.
             prop_assert!(current.overdue || !before.overdue || current.status != Status::PartlyReceived);
             prop_assert!(!never_again || !current.status.is_before_acceptance(), "{:?} after {:?}", current, event);
             prop_assert!(calls_since_restart <= 1 + i32::try_from(SCHEDULE.len()).expect("small"));
-            // One other factory at most, and none once a call's end was unknown.
+            // At most one other factory, and none after a call with an unknown result.
             let moved = current.factory_id != before.factory_id;
             let is_free = !before.outcome_unknown && !before.was_accepted && before.fallback_from.is_none();
             prop_assert!(!moved || is_free);

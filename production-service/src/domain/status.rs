@@ -1,37 +1,32 @@
-//! Where a production request stands.
+//! Status of a production request.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// `requested -> sending -> accepted -> received | partly_received`, or one of the others.
+/// Usually `requested -> sending -> accepted -> received | partly_received`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// To be sent for the first time (or again, after a restart).
+    /// Waiting for the first call (or for another one, after a restart).
     Requested,
-    /// A call to the factory is under way.
+    /// A call to the factory is in flight.
     Sending,
     /// The last call failed; the next one is scheduled.
     Retrying,
-    /// The factory took it.
     Accepted,
-    /// Some of the goods came.
     PartlyReceived,
-    /// All goods came.
     Received,
-    /// The retry schedule is used up: a person must look.
+    /// The retry schedule is exhausted; an operator must decide.
     DeadLettered,
-    /// The factory said no, or is unknown.
+    /// The factory refused the request, or is unknown.
     Refused,
-    /// Stopped by an operator, or because its replenishment was closed.
+    /// Cancelled by an operator, or because the replenishment was closed.
     Cancelled,
 }
 
-/// The text names no status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownStatus;
 
 impl Status {
-    /// Every status.
     pub const ALL: [Self; 9] = [
         Self::Requested,
         Self::Sending,
@@ -44,7 +39,7 @@ impl Status {
         Self::Cancelled,
     ];
 
-    /// As it is stored and shown.
+    /// Name as stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -59,12 +54,12 @@ impl Status {
         }
     }
 
-    /// Whether nothing more is to be done.
+    /// True when nothing remains to be done.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Received | Self::Refused | Self::Cancelled)
     }
 
-    /// Whether the factory has not taken it yet and still may.
+    /// True while the factory has not accepted the request and still may.
     pub const fn is_before_acceptance(self) -> bool {
         matches!(self, Self::Requested | Self::Sending | Self::Retrying | Self::DeadLettered)
     }

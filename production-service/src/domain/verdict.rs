@@ -1,43 +1,42 @@
-//! What the end of a call to a factory means: one table.
+//! Classification of the results of factory calls, in one table.
 
-/// How a call ended.
+/// How a call ended on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// The factory, or whoever stands before it, answered with this status.
+    /// The factory, or a proxy in front of it, answered with this status.
     Status(u16),
-    /// There was no connection (name, address, TLS, time-out while connecting): the request was not sent.
+    /// No connection (name, address, TLS, timeout while connecting): the request was not sent.
     NotConnected,
-    /// The request may have been sent, and no answer came: time-out, or the line was cut.
+    /// The request may have been sent, but no answer arrived: timeout, or the connection was cut.
     NoAnswer,
 }
 
-/// What follows from a call.
+/// Consequence of a call for its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The factory took the request.
     Accepted,
-    /// It did not take it, and may another time.
+    /// The factory did not accept the request, but may do so later.
     Retry,
-    /// Nobody knows whether it took it: it is asked again, under the same idempotency key.
+    /// The factory may have accepted the request: it is sent again, under the same idempotency key.
     Unknown,
-    /// It never will.
+    /// The factory will never accept the request.
     Refused,
-    /// It says that it has the request already, or something like it: after a call whose end is unknown that is an
-    /// acceptance, otherwise a refusal.
+    /// The factory claims to have the request already, or something like it: an acceptance after a call with an
+    /// unknown result, otherwise a refusal.
     Conflict,
 }
 
-/// What a call tells of the factory itself: the circuit breaker counts it.
+/// Consequence of a call for the factory's circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Health {
-    /// It does its work, even when that is to say no, or not now.
+    /// The factory works, even if it refuses or asks for a delay.
     Well,
-    /// It is down, or cannot do its work.
+    /// The factory is down, or cannot work.
     Ill,
 }
 
 impl Verdict {
-    /// As it is stored, shown and counted.
+    /// Name as stored, shown and counted.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -48,9 +47,9 @@ impl Verdict {
     }
 }
 
-/// First and last status of a row, what it means for the request, and what it tells of the factory. The
-/// first row that fits counts. No server error says that nothing was done: 500 and the like may come after the factory
-/// has booked the request, 502, 503 and 504 from a gateway that the answer never reached.
+/// First and last status of a row, consequence for the request, consequence for the breaker; the first matching row
+/// applies. No server error proves that nothing was done: 500 and the like may follow after the factory has booked
+/// the request, and 502, 503 and 504 may come from a gateway that never received the factory's answer.
 const TABLE: &[(u16, u16, Verdict, Health)] = &[
     (200, 299, Verdict::Accepted, Health::Well),
     (408, 408, Verdict::Retry, Health::Well),
@@ -62,7 +61,7 @@ const TABLE: &[(u16, u16, Verdict, Health)] = &[
 ];
 
 impl Ending {
-    /// The meaning of a call's end. A status outside the table is no answer to rely on.
+    /// Classifies the result. A status outside the table proves nothing.
     pub fn classify(self) -> (Verdict, Health) {
         match self {
             Self::NotConnected => (Verdict::Retry, Health::Ill),
@@ -74,7 +73,6 @@ impl Ending {
         }
     }
 
-    /// The status, when there was one.
     pub const fn status(self) -> Option<u16> {
         match self {
             Self::Status(status) => Some(status),

@@ -22,7 +22,7 @@ use crate::commands::{Actor, Context};
 
 const LIST: &str = "factories";
 
-/// Nothing but the page's own parameters, which `PageQuery` reads.
+/// Accepts the page's parameters only, which `PageQuery` reads.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OnlyPage {
@@ -32,7 +32,7 @@ pub(super) struct OnlyPage {
     _cursor: Option<IgnoredAny>,
 }
 
-/// Lists factories by id.
+/// List factories, ordered by id.
 #[utoipa::path(
     tag = "factories",
     operation_id = "listFactories",
@@ -40,8 +40,8 @@ pub(super) struct OnlyPage {
     responses(
         (status = 200, description = "One page", body = Paged<FactoryBody>),
         (status = 400, description = "Unknown query parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Bad limit or cursor", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The token is missing or unknown", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Invalid limit or cursor", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("operator" = []))
@@ -64,15 +64,15 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
 }
 
-/// Shows a factory.
+/// Get a factory.
 #[utoipa::path(
     tag = "factories",
     operation_id = "getFactory",
     params(("id" = FactoryId, Path, description = "The factory's id")),
     responses(
         (status = 200, description = "The factory", body = FactoryBody, headers(("ETag" = String, description = "Version of its settings"))),
-        (status = 400, description = "The id has another form", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The id is malformed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The token is missing or unknown", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such factory", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -84,7 +84,7 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) 
     answer(HttpResponse::Ok(), found.ok_or_else(|| not_found("factory"))?, &context).await
 }
 
-/// Adds or changes a factory. What is left out has its default.
+/// Add or change a factory. Omitted fields get their defaults.
 #[utoipa::path(
     tag = "factories",
     operation_id = "putFactory",
@@ -96,13 +96,13 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<FactoryId>) 
     responses(
         (status = 200, description = "Changed", body = FactoryBody, headers(("ETag" = String, description = "Version of its settings"))),
         (status = 201, description = "Added", body = FactoryBody, headers(("ETag" = String, description = "Version of its settings"))),
-        (status = 400, description = "The body is not JSON, or the id has another form", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, or an unknown one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The token may only look", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON, or the id is malformed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The token is missing or unknown", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The token has the role viewer, not operator", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "If-Match names another version", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not application/json", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A field cannot work, is unknown, or base_url names an address that is not called", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field is invalid or unknown, or base_url names an address that is not allowed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("operator" = []))

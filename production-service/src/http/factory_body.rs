@@ -1,4 +1,4 @@
-//! A factory on the wire.
+//! Wire format of a factory.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::invalid;
 use crate::commands::outbound::Outbound;
 use crate::commands::{Breaker, Factory, FactorySettings};
 
-/// Longest base URL, in bytes.
+/// Maximum length of a base URL, in bytes.
 const URL_BYTES_MAX: usize = 1000;
 
-/// A factory as it is shown.
+/// A factory with its settings and its current state.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "FF-500293", "name": "부산도너츠 공장", "base_url": "https://factory.example", "requester": "재고담당",
@@ -37,29 +37,29 @@ pub(super) struct FactoryBody {
     enabled: bool,
     timeout_ms: u64,
     max_in_flight: i32,
-    /// Calls a second; null: no limit.
+    /// Maximum calls per second; null: no limit.
     rate_per_s: Option<f64>,
-    /// From acceptance to goods as configured, seconds: what counts until it is measured.
+    /// Configured lead time from acceptance to delivery, seconds; used until one has been measured.
     lead_time_s: i64,
     overdue_factor: f64,
     fallback_factory_id: Option<FactoryId>,
-    /// Waits between failed calls in force, seconds.
+    /// Delays between failed calls that are in force, seconds.
     #[schema(value_type = Vec<f64>)]
     retry_schedule: Vec<Seconds>,
-    /// Networks that callbacks come from; empty allows all.
+    /// Networks from which callbacks are accepted; empty: all.
     callback_sources: Vec<String>,
-    /// Measured median of the lead time, seconds; null until enough requests were received.
+    /// Measured median of the lead time, seconds; null until enough requests have been received.
     #[schema(minimum = 1)]
     lead_time_p50_s: Option<i64>,
-    /// Measured 90th percentile, seconds.
+    /// Measured 90th percentile of the lead time, seconds.
     #[schema(minimum = 1)]
     lead_time_p90_s: Option<i64>,
     breaker: BreakerBody,
-    /// Rises with every change, a measurement's too; the ETag changes with the settings alone.
+    /// Increases with every change, including measurements; the ETag changes only with the settings.
     revision: i64,
 }
 
-/// The circuit breaker: while it is not closed, the factory's requests wait and use up no attempts.
+/// The circuit breaker. While it is not closed, the factory's requests wait without using up attempts.
 #[derive(Debug, Serialize, ToSchema)]
 struct BreakerBody {
     /// `closed`; `open` until the next probe; `half_open` while one request at a time is sent as a probe.
@@ -67,11 +67,11 @@ struct BreakerBody {
     state: &'static str,
     /// Failed calls since the factory last answered.
     failures_in_a_row: u32,
-    /// null: it is closed.
+    /// Time at which the breaker opened; null: it is closed.
     opened_at: Option<DateTime<Utc>>,
-    /// When a request is sent to see whether the factory is back; null: it is closed.
+    /// Time of the next probe request; null: the breaker is closed.
     next_probe_at: Option<DateTime<Utc>>,
-    /// The last failure in words; null: none since the factory last came back.
+    /// The last failure; null: none since the factory last recovered.
     last_error: Option<String>,
 }
 
@@ -119,7 +119,7 @@ impl FactoryBody {
     }
 }
 
-/// A factory as an operator sets it: what is left out has its default.
+/// A factory as an operator sets it. Omitted fields get their defaults.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(example = json!({
     "name": "부산도너츠 공장", "base_url": "https://factory.example", "requester": "재고담당", "enabled": true,
@@ -127,48 +127,48 @@ impl FactoryBody {
     "fallback_factory_id": "FF-500294", "retry_schedule": [1, 5, 30, 120], "callback_sources": ["203.0.113.0/24"],
 }))]
 pub(super) struct FactoryInput {
-    /// The same as in the path, or left out.
+    /// Must equal the id in the path, or be omitted.
     #[serde(default)]
     id: Option<FactoryId>,
-    /// For people, 1 to 200 characters.
+    /// Display name, 1 to 200 characters.
     name: String,
-    /// http or https, without credentials, query and fragment; `/api/manufactures` is added. No address of a
-    /// private, loopback or link-local network, unless the configuration allows it.
+    /// An http or https URL without credentials, query or fragment; `/api/manufactures` is appended. Addresses in
+    /// private, loopback or link-local networks are refused unless the configuration allows them.
     base_url: String,
-    /// Who asks, as the factory wants to hear it.
+    /// Name of the requester, sent to the factory with each request.
     #[serde(default = "default_requester")]
     requester: String,
-    /// Requests of a disabled factory wait.
+    /// False: requests to the factory wait.
     #[serde(default = "default_enabled")]
     enabled: bool,
-    /// Longest time for one call.
+    /// Timeout of one call, milliseconds.
     #[serde(default = "default_timeout_ms")]
     #[schema(minimum = 100, maximum = 120_000)]
     timeout_ms: u64,
-    /// Most calls at the same time.
+    /// Maximum concurrent calls.
     #[serde(default = "default_max_in_flight")]
     #[schema(minimum = 1, maximum = 1000)]
     max_in_flight: i32,
-    /// Most calls a second; 0 or null: no limit.
+    /// Maximum calls per second; 0 or null: no limit.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 10_000)]
     rate_per_s: Option<f64>,
-    /// From acceptance to goods, seconds; what is measured takes its place once there is enough of it.
+    /// Lead time from acceptance to delivery, seconds; replaced by the measured one after enough deliveries.
     #[serde(default = "default_lead_time_s")]
     #[schema(minimum = 1, maximum = 31_536_000)]
     lead_time_s: i64,
-    /// Overdue after this many lead times.
+    /// A request is overdue after this many lead times.
     #[serde(default = "default_overdue_factor")]
     #[schema(minimum = 1, maximum = 100)]
     overdue_factor: f64,
-    /// Who is asked when this factory cannot.
+    /// Factory that gets the requests that this one cannot take.
     #[serde(default)]
     fallback_factory_id: Option<FactoryId>,
-    /// Waits between failed calls, seconds; null: the service's own.
+    /// Delays between failed calls, seconds; null: the service's default.
     #[serde(default)]
     #[schema(value_type = Option<Vec<f64>>)]
     retry_schedule: Option<Vec<Seconds>>,
-    /// Networks that callbacks come from, in CIDR form; empty allows all.
+    /// Networks from which callbacks are accepted, in CIDR notation; empty: all.
     #[serde(default)]
     callback_sources: Vec<String>,
 }
@@ -193,10 +193,10 @@ fn default_overdue_factor() -> f64 {
 }
 
 impl FactoryInput {
-    /// The settings of the factory `id`, or the problem that names the field that cannot work.
+    /// Settings of the factory `id`, or a problem that names the invalid field.
     pub(super) fn settings(self, id: &FactoryId, outbound: &Outbound) -> Result<FactorySettings, Problem> {
         if self.id.is_some_and(|own| own != *id) {
-            return Err(invalid("id", "must be the one of the path, or left out"));
+            return Err(invalid("id", "must equal the id in the path, or be omitted"));
         }
         let settings = FactorySettings {
             name: self.name,
@@ -227,7 +227,7 @@ fn base_url(text: &str) -> Result<String, &'static str> {
         return Err("must begin with http:// or https://");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold credentials");
+        return Err("must not contain credentials");
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must have neither query nor fragment");
@@ -241,7 +241,7 @@ fn network(text: &str) -> Result<String, Problem> {
     Ok(network.trunc().to_string())
 }
 
-/// A duration as a number of seconds, whole where it is whole.
+/// A duration as a number of seconds, an integer if possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seconds(Duration);
 

@@ -1,4 +1,4 @@
-//! Operators' endpoints; wire types live here.
+//! Operators' endpoints and their wire types.
 
 mod factories;
 mod factory_body;
@@ -12,7 +12,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::commands::CommandError;
 
-/// All endpoints. The commands' `Context` and `Outbound` must be there as application data.
+/// Registers all endpoints. The commands' `Context` and `Outbound` must be registered as application data.
 pub fn configure(config: &mut ServiceConfig<'_>) {
     config
         .service(production_requests::list)

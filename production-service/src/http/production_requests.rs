@@ -28,44 +28,44 @@ const LIST: &str = "production-requests";
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "accepted"}))]
 pub(super) struct ProductionRequest {
-    /// Its replenishment's id, too.
+    /// Also the id of the replenishment.
     id: RequestId,
     sku: Sku,
     factory_id: FactoryId,
-    /// The factory that refused it, or from which it was withdrawn, before `factory_id` was asked in its place.
+    /// The factory that refused it, or from which it was withdrawn, before it was handed to `factory_id`.
     fallback_from: Option<FactoryId>,
-    /// Units asked for.
+    /// Units requested.
     quantity: Quantity,
-    /// Units that came.
+    /// Units received.
     #[schema(example = 0)]
     received: i64,
     #[schema(value_type = words::ProductionStatus)]
     status: &'static str,
-    /// Accepted, but not received in full when it should have been.
+    /// True if it was accepted, but not received in full in time.
     #[schema(example = false)]
     overdue: bool,
-    /// Calls to the factory.
+    /// Number of calls to the factory.
     #[schema(example = 1)]
     attempt_count: i32,
-    /// When the factory is called next; null: not by the clock.
+    /// Time of the next call to the factory; null: no call is scheduled.
     #[schema(required)]
     next_attempt_at: Option<DateTime<Utc>>,
-    /// Why it waits even when `next_attempt_at` has passed: `factory_disabled`, or `breaker_open` (its factory
-    /// fails, and is asked now and then by one request alone); null: nothing is in its way.
+    /// Reason why it waits even if `next_attempt_at` has passed: `factory_disabled`, or `breaker_open` (calls to the
+    /// factory fail, so only single probe requests are sent); null: nothing holds it back.
     #[schema(example = "breaker_open")]
     waiting_for: Option<&'static str>,
-    /// The factory's own id for the job.
+    /// The factory's own id of the job.
     #[schema(required, example = "01a2051b-cefe-74e0-97ab-4e935d068351")]
     factory_job_id: Option<String>,
-    /// Why it was asked for.
+    /// Reason for the request.
     #[schema(
         example = "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10"
     )]
     reason: String,
-    /// Why it came to its last outcome.
+    /// Reason for its last outcome.
     #[schema(required, example = "201 Created")]
     outcome_reason: Option<String>,
-    /// The trace of what set it off.
+    /// Id of the trace that it originates from.
     #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     trace_id: String,
     created_at: DateTime<Utc>,
@@ -77,43 +77,44 @@ pub(super) struct ProductionRequest {
 pub(super) struct ProductionRequestAlone {
     #[serde(flatten)]
     request: ProductionRequest,
-    /// Oldest first.
+    /// The calls, oldest first.
     attempts: Vec<ProductionAttempt>,
 }
 
 /// A call to the factory.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProductionAttempt {
-    /// From 1 on.
+    /// Number of the call, counted from 1.
     #[schema(example = 1)]
     number: i32,
     #[schema(example = "FF-500293")]
     factory_id: String,
-    /// When it began.
+    /// Start of the call.
     at: DateTime<Utc>,
-    /// Null while it is under way.
+    /// Duration; null while the call is in progress.
     #[schema(required, example = 12)]
     duration_ms: Option<i64>,
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     #[schema(required, example = 201)]
     status: Option<i32>,
-    /// Why there was no answer.
+    /// Reason why there was no response.
     #[schema(required)]
     error: Option<String>,
-    /// The answer's first 2 KiB, callback URLs as `<callback:jti>`.
+    /// First 2 KiB of the response, with callback URLs shown as `<callback:jti>`.
     #[schema(required, example = r#"{"data":{"id":"01a2051b-cefe-74e0-97ab-4e935d068351"}}"#)]
     answer: Option<String>,
-    /// `accepted`, `retry` (not taken, may be later), `refused`, or `unknown` (sent, but whether the factory took it
-    /// was never told: time-out, cut line, 5xx other than 503, or the service ended before it knew); null: under way.
+    /// `accepted`, `retry` (not accepted, may be retried), `refused`, or `unknown` (sent, but it is not known whether
+    /// the factory accepted it: timeout, lost connection, 5xx other than 503, or the service ended before it stored
+    /// the outcome); null: in progress.
     #[schema(required, value_type = Option<words::AttemptOutcome>)]
     outcome: Option<String>,
-    /// Its trace.
+    /// Id of the call's trace.
     #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     trace_id: String,
 }
 
 impl ProductionRequest {
-    /// With what is in the way of each factory's requests.
+    /// `obstacles`: reasons why each factory's requests are not sent.
     fn new(stored: StoredRequest, obstacles: &HashMap<FactoryId, &'static str>) -> Self {
         let waits = matches!(stored.state.status, Status::Requested | Status::Retrying);
         Self {
@@ -154,21 +155,21 @@ impl From<Attempt> for ProductionAttempt {
     }
 }
 
-/// What to list; the page's own parameters are read by `PageQuery`.
+/// Filter of the list; `PageQuery` reads `limit` and `cursor`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FilterQuery {
-    /// Only in this status.
+    /// Only requests in this status.
     #[param(value_type = Option<words::ProductionStatus>)]
     status: Option<String>,
-    /// Only of this factory.
+    /// Only requests to this factory.
     #[param(value_type = Option<FactoryId>)]
     factory: Option<String>,
-    /// Only of this product.
+    /// Only requests for this product.
     #[param(value_type = Option<Sku>)]
     sku: Option<String>,
-    /// `true`: only those that are overdue; `false`: only those that are not.
+    /// `true`: only overdue requests; `false`: only requests that are not overdue.
     #[param(value_type = Option<bool>, example = true)]
     overdue: Option<String>,
     #[serde(rename = "limit")]
@@ -196,7 +197,7 @@ impl FilterQuery {
     }
 }
 
-/// Lists production requests, newest first.
+/// List production requests, newest first.
 #[utoipa::path(
     tag = "production requests",
     operation_id = "listProductionRequests",
@@ -221,7 +222,7 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
 }
 
-/// Shows a production request with every call to the factory.
+/// Get a production request with every call to the factory.
 #[utoipa::path(
     tag = "production requests",
     operation_id = "getProductionRequest",
@@ -242,17 +243,17 @@ pub(super) async fn get(_: Viewer, context: Data<Context>, id: Path<RequestId>) 
     Ok(HttpResponse::Ok().json(ProductionRequestAlone { request, attempts }))
 }
 
-/// How a production request is sent again.
+/// Options of a retry.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(example = json!({"fallback": true}))]
 pub(super) struct RetryRequest {
-    /// true: withdraw it from its factory for good and hand it to that factory's fallback, at once and with a
-    /// schedule of its own; only while it is certain that no factory has taken it.
+    /// True: withdraw the request from its factory for good and hand it to that factory's fallback, at once and with
+    /// a new retry schedule; only possible while it is certain that no factory has accepted it.
     #[serde(default)]
     fallback: bool,
 }
 
-/// Sends a production request to its factory now, or to that factory's fallback.
+/// Send a production request to its factory now, or to that factory's fallback.
 #[utoipa::path(
     tag = "production requests",
     operation_id = "retryProductionRequest",
@@ -264,7 +265,7 @@ pub(super) struct RetryRequest {
             "status": "requested", "next_attempt_at": "2026-11-22T21:14:38.298478Z", "factory_job_id": null,
         })),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: It is neither retrying nor dead-lettered nor overdue, or some of its goods came; `status_now` says what it is. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have taken it, or there is no enabled fallback that was not asked yet; the detail says which."),
+        (status = 409, description = "`conflict`: The request is neither retrying nor dead-lettered nor overdue, or some of its goods have arrived; `status_now` is its status. With `fallback`: it is neither requested nor retrying nor dead-lettered, its factory may have accepted it, or there is no enabled fallback that has not been tried yet; the detail says which."),
     ),
 )]
 #[post("/api/v1/production-requests/{id}/retry")]
@@ -281,7 +282,7 @@ pub(super) async fn retry(
     answer(&context, after).await
 }
 
-/// Stops a production request. A second time changes nothing.
+/// Cancel a production request. Cancelling it again changes nothing.
 #[utoipa::path(
     tag = "production requests",
     operation_id = "cancelProductionRequest",
@@ -290,7 +291,7 @@ pub(super) async fn retry(
     responses(
         (status = 200, description = "The request, cancelled.", body = ProductionRequest, example = json!({"status": "cancelled"})),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: It has ended otherwise; `status_now` says how."),
+        (status = 409, description = "`conflict`: The request has already ended; `status_now` is its status."),
     ),
 )]
 #[post("/api/v1/production-requests/{id}/cancel")]
@@ -315,7 +316,7 @@ fn conflict(rejection: Rejection) -> Problem {
     let (status, detail) = match rejection {
         Rejection::NotRetryable(status @ Status::PartlyReceived) => (
             status,
-            "some of its goods came, and sending it again would ask for all of them once more; book the rest by hand if it came, too, or close its replenishment",
+            "some of its goods have arrived, and sending it again would request all of them once more; book the rest by hand if it has arrived, too, or close its replenishment",
         ),
         Rejection::NotRetryable(status) => {
             (status, "only a request that is retrying, dead_lettered or overdue can be sent again")
@@ -327,9 +328,9 @@ fn conflict(rejection: Rejection) -> Problem {
         ),
         Rejection::MayBeTaken(status) => (
             status,
-            "its factory has taken it or may have (see the outcomes of its attempts), so the fallback factory is not asked: the goods could come twice",
+            "its factory has accepted it or may have (see the outcomes of its attempts), so it is not sent to the fallback factory: the goods could be made twice",
         ),
-        Rejection::IsFallback(status) => (status, "it was handed to a fallback factory already"),
+        Rejection::IsFallback(status) => (status, "it was already handed to a fallback factory"),
         Rejection::NoFallback(status) => (status, "its factory has no fallback; set fallback_factory_id first"),
         Rejection::FallbackDisabled(status) => (status, "the fallback factory is disabled; enable it first"),
     };

@@ -8,15 +8,15 @@ use jaego_web::problem::Problem;
 
 use crate::commands::{Context, timeline};
 
-/// What is on record of production requests, in time order: every call to a factory, what became of it, what came,
-/// and what happens next. Orders are not known here: sales-service tells which requests belong to one.
+/// Show the history of production requests, oldest step first: calls to factories and their outcomes, goods received,
+/// and what happens next. Orders are not known here; sales-service knows which requests belong to an order.
 #[utoipa::path(
     tag = "timeline",
     operation_id = "getTimeline",
     security(("operator" = [])),
     params(TimelineQuery),
     responses(
-        (status = 200, description = "The steps; none for an order, or for requests that are not known.", body = Timeline, example = json!({
+        (status = 200, description = "The steps; empty for an order or for unknown requests.", body = Timeline, example = json!({
             "items": [{
                 "at": "2026-11-22T21:14:38.298478Z", "kind": "production.attempted", "service": "production-service",
                 "subject": {"type": "production_request", "id": "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3"},

@@ -1,8 +1,8 @@
-//! Texts that are one of a few words.
+//! Strings with a fixed set of values.
 
 jaego_web::words! {
-    /// Where a production request stands.
+    /// Status of a production request.
     ProductionStatus: "requested", "sending", "retrying", "accepted", "partly_received", "received", "dead_lettered", "refused", "cancelled";
-    /// What came of a call; `unknown`: the service ended before it knew.
+    /// Outcome of a call; `unknown`: it is not known whether the factory accepted the request.
     AttemptOutcome: "accepted", "retry", "refused", "unknown";
 }

@@ -1,4 +1,4 @@
-//! What came about a request, perhaps before the request itself: receipts and closings.
+//! Receipts and closings, which may arrive before their request.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::schema::{early_closings, receipts};
 
-/// Keeps a receipt, whatever came; false when it was kept before.
+/// Stores a receipt of any product; false when it was stored before.
 pub async fn keep_receipt(connection: &mut AsyncPgConnection, received: &StockReceived) -> Result<bool, StoreError> {
     let kept = diesel::insert_into(receipts::table)
         .values((
@@ -44,7 +44,7 @@ impl StatementSql for Received {
         AND coalesce(receipts.sku, asked.sku) = asked.sku GROUP BY receipts.request_id";
 }
 
-/// Units of their products that came for requests so far, of those for which any came.
+/// Units received so far of each request's own product; requests without any are absent.
 pub async fn received_units(
     connection: &mut AsyncPgConnection,
     asked: &[(RequestId, &Sku)],
@@ -57,7 +57,7 @@ pub async fn received_units(
     Ok(rows.into_iter().map(|row| (RequestId(row.request_id), row.units)).collect())
 }
 
-/// Remembers that a replenishment was closed whose request has not come yet.
+/// Stores the closing of a replenishment whose request has not arrived yet.
 pub async fn keep_closing(
     connection: &mut AsyncPgConnection,
     request_id: RequestId,
@@ -89,7 +89,7 @@ impl StatementSql for Take {
     const SQL: &'static str = "DELETE FROM early_closings WHERE request_id = ANY(?) RETURNING request_id, reason";
 }
 
-/// Why the replenishments of requests were closed before they came, where they were; forgotten with this answer.
+/// Removes the closings that arrived before these requests, and returns their reasons.
 pub async fn take_closings(
     connection: &mut AsyncPgConnection,
     ids: &[RequestId],

@@ -13,71 +13,62 @@ use uuid::Uuid;
 use super::milliseconds;
 use super::schema::production_attempts;
 
-/// A call, before it is made.
+/// A call before it is made.
 #[derive(Debug, Clone)]
 pub struct NewAttempt {
-    /// For which request.
     pub request_id: Uuid,
-    /// Counts from 1.
+    /// Number of the call, from 1.
     pub number: i32,
-    /// Which factory is asked.
     pub factory_id: String,
-    /// Id of its callback token.
+    /// Id of the callback token.
     pub jti: String,
-    /// Begun, by the database's clock.
+    /// By the database's clock.
     pub started_at: DateTime<Utc>,
-    /// The trace it belongs to.
     pub trace_id: String,
 }
 
-/// How long a call is left to the process that makes it: the factory's time-out and `beyond_timeout`, but
-/// never less than `at_least`.
+/// Time for which a call is left to the process that makes it: the factory's timeout plus `beyond_timeout`, but at
+/// least `at_least`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Whatever the factory's time-out is.
     pub at_least: Duration,
-    /// After the factory's time-out.
     pub beyond_timeout: Duration,
 }
 
-/// A call as it is shown.
+/// A stored call.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = production_attempts)]
 pub struct Attempt {
-    /// Counts from 1.
+    /// Number of the call, from 1.
     pub number: i32,
-    /// Which factory was asked.
     pub factory_id: String,
-    /// Begun.
     pub started_at: DateTime<Utc>,
-    /// How long it took.
+    /// None while the call is in flight, or when unknown.
     pub duration_ms: Option<i64>,
-    /// Status of the answer.
+    /// HTTP status of the answer.
     pub status: Option<i32>,
-    /// Why there was none.
+    /// Reason why there was no answer.
     pub error: Option<String>,
     /// Beginning of the answer, redacted.
     pub answer: Option<String>,
-    /// `accepted`, `retry`, `refused`, `unknown`; None while it is under way.
+    /// `accepted`, `retry`, `refused` or `unknown`; None while the call is in flight.
     pub outcome: Option<String>,
-    /// The trace it belongs to.
     pub trace_id: String,
 }
 
-/// How a call ended.
+/// Result of a call.
 #[derive(Debug, Clone)]
 pub struct AttemptEnd {
-    /// Of which request.
     pub request_id: RequestId,
-    /// Which call, counted from 1.
+    /// Number of the call, from 1.
     pub number: i32,
     /// `accepted`, `retry`, `refused` or `unknown`.
     pub outcome: &'static str,
-    /// How long it took, when that is known.
+    /// None when unknown.
     pub duration_ms: Option<i64>,
-    /// Status of the answer.
+    /// HTTP status of the answer.
     pub status: Option<i32>,
-    /// Why there was none.
+    /// Reason why there was no answer.
     pub error: Option<String>,
     /// Beginning of the answer, redacted.
     pub answer: Option<String>,
@@ -85,7 +76,7 @@ pub struct AttemptEnd {
 
 struct Begin;
 impl StatementSql for Begin {
-    // The lease begins when the call can begin, not when its transaction did.
+    // The lease begins when the call can begin, not with the transaction.
     const SQL: &'static str = "WITH begun AS (INSERT INTO production_attempts \
             (request_id, number, factory_id, jti, started_at, trace_id) SELECT * FROM unnest(?, ?, ?, ?, ?, ?)) \
         UPDATE production_requests SET status = 'sending', attempt_count = attempt_count + 1, \
@@ -94,7 +85,7 @@ impl StatementSql for Begin {
         FROM factories WHERE factories.id = production_requests.factory_id AND production_requests.id = ANY(?)";
 }
 
-/// Writes calls down before they are made, and marks their locked requests as being sent.
+/// Stores calls before they are made, and marks their locked requests as sending.
 pub async fn begin(
     connection: &mut AsyncPgConnection,
     attempts: &[NewAttempt],
@@ -125,7 +116,7 @@ impl StatementSql for End {
         WHERE attempt.request_id = ended.request_id AND attempt.number = ended.number";
 }
 
-/// Writes down how calls ended, each another one; what is known later replaces `unknown`.
+/// Stores results of distinct calls; a later result replaces `unknown`.
 pub async fn end(connection: &mut AsyncPgConnection, ends: &[AttemptEnd]) -> Result<(), StoreError> {
     if ends.is_empty() {
         return Ok(());
@@ -144,7 +135,7 @@ pub async fn end(connection: &mut AsyncPgConnection, ends: &[AttemptEnd]) -> Res
     Ok(())
 }
 
-/// The calls of a request, oldest first.
+/// Calls of a request, oldest first.
 pub async fn of_request(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Vec<Attempt>, StoreError> {
     let attempts = production_attempts::table
         .filter(production_attempts::request_id.eq(id.0))
@@ -162,7 +153,7 @@ impl StatementSql for Leave {
         AND request.status = 'sending'";
 }
 
-/// Ends the leases of calls under way (request and number): whoever looks next takes them for lost.
+/// Ends the leases of calls in flight (request and number), so that the next check treats them as lost.
 pub async fn leave(connection: &mut AsyncPgConnection, held: &[(RequestId, i32)]) -> Result<(), StoreError> {
     let (ids, numbers): (Vec<Uuid>, Vec<i32>) = held.iter().map(|(id, number)| (id.0, *number)).unzip();
     Statement::<Leave>::new().bind::<Array<SqlUuid>, _>(ids).bind::<Array<Integer>, _>(numbers).run(connection).await?;

@@ -1,4 +1,4 @@
-//! Changes of requests, written set-wise.
+//! Set-based changes of requests.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -13,9 +13,8 @@ use crate::domain::{Change, Request};
 /// A call that a factory accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acceptance {
-    /// When the call ended.
+    /// End of the call.
     pub at: DateTime<Utc>,
-    /// Who accepted.
     pub by: FactoryId,
     /// The factory's own id for the job.
     pub job_id: Option<String>,
@@ -24,17 +23,16 @@ pub struct Acceptance {
 /// A change of a locked request.
 #[derive(Debug, Clone, Copy)]
 pub struct Changed<'a> {
-    /// The request before it.
+    /// The request before the change.
     pub state: &'a Request,
-    /// The change.
     pub change: &'a Change,
-    /// The call that it follows from, if that was accepted.
+    /// The accepted call that caused the change, if any.
     pub acceptance: Option<&'a Acceptance>,
 }
 
 struct Apply;
 impl StatementSql for Apply {
-    // Of several acceptances the earliest is kept.
+    // The earliest of several acceptances is kept.
     const SQL: &'static str = "UPDATE production_requests AS request SET status = changed.status, \
         received = changed.received, factory_id = changed.factory_id, fallback_from = changed.fallback_from, \
         outcome_unknown = changed.outcome_unknown, has_died = changed.has_died, overdue = changed.overdue, \
@@ -58,7 +56,7 @@ impl StatementSql for Apply {
         WHERE request.id = changed.id";
 }
 
-/// Writes changes of locked requests, each of another request, and when they were complete.
+/// Applies changes of distinct locked requests, and stores when the requests were complete.
 pub async fn apply(connection: &mut AsyncPgConnection, changes: &[Changed<'_>]) -> Result<(), StoreError> {
     if changes.is_empty() {
         return Ok(());
@@ -112,7 +110,7 @@ impl StatementSql for KeepAcceptances {
         FROM unnest(?, ?, ?, ?) AS accepted (id, at, factory_id, job_id) WHERE request.id = accepted.id";
 }
 
-/// Keeps acceptances that change nothing else of their locked requests, each of another request.
+/// Stores acceptances that change nothing else, of distinct locked requests.
 pub async fn keep_acceptances(
     connection: &mut AsyncPgConnection,
     accepted: &[(RequestId, &Acceptance)],

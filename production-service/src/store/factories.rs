@@ -93,13 +93,12 @@ impl TryFrom<Row> for Factory {
     }
 }
 
-/// One factory.
 pub async fn find(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<Option<Factory>, StoreError> {
     let row = factories::table.find(id.as_str()).select(Row::as_select()).first(connection).await.optional()?;
     row.map(Factory::try_from).transpose()
 }
 
-/// Factories after `after`, by id.
+/// Factories after `after`, in order of their ids.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     after: Option<&str>,
@@ -115,20 +114,20 @@ pub async fn list(
     rows.into_iter().map(Factory::try_from).collect()
 }
 
-/// These factories, of those that there are.
+/// The existing ones among these factories.
 pub async fn find_all(connection: &mut AsyncPgConnection, ids: &[&str]) -> Result<Vec<Factory>, StoreError> {
     let rows = factories::table.filter(factories::id.eq_any(ids)).select(Row::as_select()).load(connection).await?;
     rows.into_iter().map(Factory::try_from).collect()
 }
 
-/// Ids of those of these factories that there are.
+/// Ids of the existing ones among these factories.
 pub async fn known(connection: &mut AsyncPgConnection, ids: Vec<String>) -> Result<HashSet<String>, StoreError> {
     let found: Vec<String> =
         factories::table.filter(factories::id.eq_any(ids)).select(factories::id).load(connection).await?;
     Ok(found.into_iter().collect())
 }
 
-/// Adds or changes a factory.
+/// Inserts or updates a factory.
 pub async fn save(connection: &mut AsyncPgConnection, factory: &Factory) -> Result<(), StoreError> {
     let row = Row::from(factory);
     diesel::insert_into(factories::table)
@@ -148,8 +147,8 @@ impl StatementSql for SaveMeasured {
         WHERE id = ? AND (measured_at IS NULL OR measured_at <= now() - ? * interval '1 millisecond')";
 }
 
-/// Writes what was measured of a locked factory; false, and nothing is written, when what was measured
-/// before is newer than `pause`.
+/// Stores the measured figures of a locked factory. Writes nothing and returns false when the previous measurement is
+/// more recent than `pause`.
 pub async fn save_measured(
     connection: &mut AsyncPgConnection,
     factory: &Factory,

@@ -1,4 +1,4 @@
-//! What lets a factory be called, or not: its limits and its breaker.
+//! Limits and breakers, which decide whether a factory may be called.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -52,7 +52,7 @@ impl TryFrom<BreakerRow> for Breaker {
     }
 }
 
-/// The breakers of those of `factories` that have one.
+/// Stored breakers of `factories`.
 pub async fn breakers(
     connection: &mut AsyncPgConnection,
     factories: &[&str],
@@ -69,36 +69,33 @@ pub async fn breakers(
     rows.into_iter().map(read).collect()
 }
 
-/// A factory that has something to do, as far as its limits go.
+/// Limits of a factory that has due requests, and how far they are used.
 #[derive(Debug, QueryableByName)]
 pub struct Limits {
-    /// Which factory.
     #[diesel(sql_type = Text)]
     pub factory_id: String,
-    /// Whether it is called at all.
     #[diesel(sql_type = Bool)]
     pub enabled: bool,
-    /// Requests that are due, counted up to the limit.
+    /// Due requests, counted up to the limit of the query.
     #[diesel(sql_type = BigInt)]
     pub due: i64,
-    /// Calls under way, of all replicas.
+    /// Calls in flight, of all replicas.
     #[diesel(sql_type = BigInt)]
     pub in_flight: i64,
-    /// Most of them.
     #[diesel(sql_type = BigInt)]
     pub max_in_flight: i64,
-    /// Calls that its rate allows now, none while it wants to be left alone; None: it has no rate.
+    /// Calls that the rate allows now, zero while the factory has asked for a delay; None: there is no rate limit.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub rate_room: Option<i64>,
-    /// The database's clock.
+    /// Time by the database's clock.
     #[diesel(sql_type = Timestamptz)]
     pub now: DateTime<Utc>,
 }
 
 struct OfFactories;
 impl StatementSql for OfFactories {
-    // A rate of 2.5 a second is kept as 3 calls in 1.2 s, whichever 1.2 s one looks at. The earliest request is one
-    // step into the index, whatever the planner believes; for EXISTS it may read the whole table.
+    // A rate of 2.5 per second is enforced as 3 calls in any period of 1.2 s. The earliest request is one step into
+    // the index, whatever the planner estimates; for EXISTS it may read the whole table.
     const SQL: &'static str = "\
         SELECT id AS factory_id, enabled, max_in_flight::bigint AS max_in_flight, statement_timestamp() AS now, \
             (SELECT count(*) FROM (SELECT FROM production_requests \
@@ -114,8 +111,8 @@ impl StatementSql for OfFactories {
         ORDER BY first_due.at NULLS LAST, id";
 }
 
-/// The factories that have due requests and may be called, and those of `also`; the one whose request is due for longest
-/// first.
+/// Factories that have due requests and may be called, and those in `also`; the one whose request has been due
+/// longest comes first.
 pub async fn limits(
     connection: &mut AsyncPgConnection,
     limit: i64,
@@ -125,7 +122,7 @@ pub async fn limits(
     Ok(statement.load(connection).await?)
 }
 
-/// These factories, of those that there are, with their breakers, of those that have one.
+/// The existing ones among these factories, with their stored breakers.
 pub async fn of(
     connection: &mut AsyncPgConnection,
     factories: &[&str],
@@ -154,7 +151,6 @@ impl StatementSql for Save {
             failed_at = excluded.failed_at, last_error = excluded.last_error";
 }
 
-/// Writes breakers, all at once.
 pub async fn save(connection: &mut AsyncPgConnection, breakers: &[(FactoryId, Breaker)]) -> Result<(), StoreError> {
     if breakers.is_empty() {
         return Ok(());
@@ -183,7 +179,7 @@ pub async fn save(connection: &mut AsyncPgConnection, breakers: &[(FactoryId, Br
 
 struct LeaveAlone;
 impl StatementSql for LeaveAlone {
-    // In the order of their ids, as everybody locks several of them.
+    // Locked in order of their ids, as everywhere else, to avoid deadlocks.
     const SQL: &'static str = "UPDATE factories SET not_before = greatest(factories.not_before, now() + wanted.wait) \
         FROM (SELECT locked.id, told.wait FROM (SELECT id, max(ms) * interval '1 millisecond' AS wait \
             FROM unnest(?, ?) AS each (id, ms) GROUP BY id) AS told \
@@ -191,7 +187,7 @@ impl StatementSql for LeaveAlone {
         AS wanted WHERE factories.id = wanted.id";
 }
 
-/// These factories want to be left alone for so long: no replica calls them until then.
+/// Stores the delays that factories asked for: no replica calls them until then.
 pub async fn leave_alone(
     connection: &mut AsyncPgConnection,
     waits: &[(&FactoryId, Duration)],
@@ -209,7 +205,7 @@ pub async fn leave_alone(
     Ok(())
 }
 
-/// Nothing bad is known of the factory any more.
+/// Removes the breaker of the factory and any delay that it asked for.
 pub async fn forget_breaker(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
     diesel::update(schema::factories::table.find(factory.as_str()))
         .set(schema::factories::not_before.eq(None::<DateTime<Utc>>))

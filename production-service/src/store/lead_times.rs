@@ -1,4 +1,4 @@
-//! How long factories took, from acceptance until what was asked for was complete.
+//! Times from acceptance to completion of requests.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const NEWEST: &str = "\
         ORDER BY request.received_at DESC, request.id DESC LIMIT $2 \
     ) AS samples_ms FROM unnest($1) AS asked (factory)";
 
-/// The lead times of the newest `limit` completed requests of each factory, by its id.
+/// Lead times of the newest `limit` completed requests of each factory, by factory id.
 pub async fn newest(
     connection: &mut AsyncPgConnection,
     factories: Vec<&str>,
@@ -33,7 +33,7 @@ pub async fn newest(
 ) -> Result<HashMap<String, Vec<Duration>>, StoreError> {
     let query = diesel::sql_query(NEWEST).bind::<Array<Text>, _>(factories).bind::<BigInt, _>(limit);
     let rows: Vec<Row> = query.load(connection).await?;
-    // The receipt's clock is another one than the acceptance's: below zero means at once.
+    // Receipt and acceptance have different clocks; a negative difference counts as zero.
     let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
     Ok(rows.into_iter().map(|row| (row.factory_id, row.samples_ms.into_iter().map(duration).collect())).collect())
 }

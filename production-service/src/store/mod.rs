@@ -1,4 +1,4 @@
-//! The service's own tables. Functions take the connection: state and outbox share a transaction.
+//! The service's own tables. Functions take the connection, so that state and outbox share a transaction.
 
 pub mod arrivals;
 pub mod attempts;
@@ -28,7 +28,7 @@ async fn lock(connection: &mut AsyncPgConnection, name: String) -> Result<(), St
     Ok(())
 }
 
-/// Messages about one request take turns until the transaction ends, whether or not its row exists.
+/// Serializes messages about one request until the transaction ends, whether or not its row exists.
 pub async fn lock_request(connection: &mut AsyncPgConnection, id: RequestId) -> Result<(), StoreError> {
     lock(connection, request_lock(&id)).await
 }
@@ -39,7 +39,7 @@ impl StatementSql for LockAll {
         SELECT hashtextextended(name, 0) AS number FROM unnest(?) AS name ORDER BY number) AS names";
 }
 
-/// The same for several requests; everybody takes them in the same order.
+/// The same for several requests; the locks are always taken in the same order.
 pub async fn lock_requests(connection: &mut AsyncPgConnection, ids: &[RequestId]) -> Result<(), StoreError> {
     let names: Vec<String> = ids.iter().map(request_lock).collect();
     Statement::<LockAll>::new().bind::<Array<Text>, _>(names).run(connection).await?;
@@ -50,22 +50,21 @@ fn request_lock(id: &RequestId) -> String {
     format!("request/{id}")
 }
 
-/// Changes of one factory take turns until the transaction ends, whether or not its row exists.
+/// Serializes changes of one factory until the transaction ends, whether or not its row exists.
 pub async fn lock_factory(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<(), StoreError> {
     lock(connection, format!("factory/{id}")).await
 }
 
-/// Replicas claim due requests one at a time: so the factories' limits hold for all of them together.
+/// Serializes the claims of all replicas, so that a factory's limits hold for all of them together.
 pub async fn lock_claims(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     lock(connection, "claims".to_owned()).await
 }
 
-/// A row holds what the program never writes.
+/// Error for a row that contains what this program never writes.
 pub(crate) fn corrupt(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Query(diesel::result::Error::DeserializationError(format!("{what}: {error}").into()))
 }
 
-/// Milliseconds for the database.
 pub(crate) fn milliseconds(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! New requests, written set-wise.
+//! Set-based inserts of new requests.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -8,35 +8,30 @@ use jaego_pg::{Statement, StatementSql, StoreError};
 use super::milliseconds;
 use crate::domain::{Change, Request};
 
-/// Why a request is kept, and by which message.
+/// Reason of a request, and the message that asked for it.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// Why it was asked for.
     pub reason: String,
-    /// When.
     pub requested_at: DateTime<Utc>,
-    /// The trace it belongs to.
     pub traceparent: String,
     /// Id of the event that asked for it.
     pub event_id: String,
-    /// The event itself.
+    /// Body of that event.
     pub event: Vec<u8>,
 }
 
-/// A request that comes for the first time.
+/// A request that arrives for the first time.
 #[derive(Debug, Clone)]
 pub struct NewRequest {
-    /// As it is kept.
+    /// The request after `change`.
     pub state: Request,
-    /// What made it so.
     pub change: Change,
-    /// Why, and by which message.
     pub origin: Origin,
 }
 
 struct Insert;
 impl StatementSql for Insert {
-    // All its goods may have come before it.
+    // All goods may have arrived before the request.
     const SQL: &'static str = "INSERT INTO production_requests (id, sku, factory_id, quantity, received, status, \
             next_attempt_at, revision, last_outcome, outcome_at, outcome_reason, reason, traceparent, event_id, event, \
             requested_at, received_at) \
@@ -51,7 +46,6 @@ impl StatementSql for Insert {
             next_in_ms, revision, outcome, outcome_reason, reason, traceparent, event_id, event, requested_at)";
 }
 
-/// Keeps new requests.
 pub async fn insert(connection: &mut AsyncPgConnection, all: &[NewRequest]) -> Result<(), StoreError> {
     if all.is_empty() {
         return Ok(());

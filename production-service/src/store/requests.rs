@@ -13,30 +13,25 @@ use super::corrupt;
 use super::schema::production_requests;
 use crate::domain::{Request, Status};
 
-/// A kept request.
 #[derive(Debug, Clone)]
 pub struct StoredRequest {
-    /// What decisions need.
+    /// The part that decisions need.
     pub state: Request,
-    /// When the factory is called next.
+    /// Time of the next call, if one is scheduled.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// The factory's own id for it.
+    /// The factory's own id for the job.
     pub factory_job_id: Option<String>,
-    /// Why it was asked for.
     pub reason: String,
-    /// Why it came to its last outcome.
+    /// Reason of the last outcome.
     pub outcome_reason: Option<String>,
-    /// When its retry schedule was begun (again).
+    /// Start of the current retry schedule.
     pub schedule_began_at: DateTime<Utc>,
-    /// The trace it belongs to.
     pub traceparent: String,
-    /// Kept.
     pub created_at: DateTime<Utc>,
-    /// Changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// As it is kept, without the event.
+/// The stored columns, without the event.
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = production_requests)]
 pub(super) struct Row {
@@ -103,13 +98,12 @@ impl TryFrom<Row> for StoredRequest {
     }
 }
 
-/// One request.
 pub async fn find(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StoredRequest>, StoreError> {
     let row = production_requests::table.find(id.0).select(Row::as_select()).first(connection).await.optional()?;
     row.map(StoredRequest::try_from).transpose()
 }
 
-/// One request, nobody else's until the transaction ends.
+/// Locks a request until the transaction ends.
 pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StoredRequest>, StoreError> {
     let row = production_requests::table
         .find(id.0)
@@ -121,7 +115,7 @@ pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<O
     row.map(StoredRequest::try_from).transpose()
 }
 
-/// These requests, nobody else's until the transaction ends; locked in the order of their ids.
+/// Locks requests until the transaction ends, in order of their ids.
 pub async fn lock_all(
     connection: &mut AsyncPgConnection,
     ids: &[RequestId],
@@ -136,7 +130,7 @@ pub async fn lock_all(
     by_id(rows)
 }
 
-/// Those of them that nobody else has locked.
+/// Locks those of the requests that no other transaction has locked.
 pub async fn lock_free(
     connection: &mut AsyncPgConnection,
     ids: &[RequestId],
@@ -156,20 +150,16 @@ fn by_id(rows: Vec<Row>) -> Result<HashMap<RequestId, StoredRequest>, StoreError
     rows.into_iter().map(read).collect()
 }
 
-/// What a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only in this status.
     pub status: Option<Status>,
-    /// Only of this factory.
     pub factory: Option<FactoryId>,
-    /// Only of this product.
     pub sku: Option<Sku>,
-    /// Only those that are overdue, or that are not.
+    /// True: overdue requests only; false: all others.
     pub overdue: Option<bool>,
 }
 
-/// Requests that fit, newest first (ids are UUIDv7), before `before`.
+/// Matching requests before `before`, newest first (ids are UUIDv7).
 pub async fn list(
     connection: &mut AsyncPgConnection,
     filter: &Filter,

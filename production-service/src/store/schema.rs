@@ -1,4 +1,4 @@
-//! The tables as diesel sees them; a test compares them with the database.
+//! Diesel's view of the tables; a test compares it with the database.
 #![expect(missing_docs, reason = "columns are explained in the migration")]
 
 use diesel::{allow_tables_to_appear_in_same_query, table};

@@ -1,4 +1,4 @@
-//! Requests that something is to be done about: found by the clock, and nobody else's until the transaction ends.
+//! Requests that need work now: found by time, and locked until the transaction ends.
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::requests::{Row, StoredRequest};
 
-/// What [`Row`] reads, of the table `request`.
+/// Columns that [`Row`] reads, from the alias `request`.
 macro_rules! columns {
     () => {
         "request.id, request.sku, request.factory_id, request.fallback_from, request.quantity, request.received, \
@@ -41,7 +41,7 @@ impl StatementSql for Due {
     );
 }
 
-/// Requests to be sent now, oldest first, of each factory no more than it has places.
+/// Requests to send now, oldest first, for each factory at most as many as it has places.
 pub async fn lock_due(
     connection: &mut AsyncPgConnection,
     places: Vec<(&str, i64)>,
@@ -68,7 +68,7 @@ impl StatementSql for Waiting {
     );
 }
 
-/// Requests that are due at a factory whose breaker is not closed, and whose schedule began by then.
+/// Due requests of a factory whose breaker is not closed, if their schedule began at or before `begun_by`.
 pub async fn lock_waiting(
     connection: &mut AsyncPgConnection,
     factory: &FactoryId,
@@ -94,7 +94,7 @@ impl StatementSql for Lost {
     );
 }
 
-/// Requests whose call counts as lost; `held` calls (request and number) are not lost, whatever their lease says.
+/// Requests whose call counts as lost; calls in `held` (request and number) are not lost, whatever their leases say.
 pub async fn lock_lost(
     connection: &mut AsyncPgConnection,
     held: &[(RequestId, i32)],
@@ -122,7 +122,7 @@ impl StatementSql for Late {
     );
 }
 
-/// Requests that were accepted and should have been received in full.
+/// Accepted requests that should have been received in full by now.
 pub async fn lock_late(connection: &mut AsyncPgConnection, limit: i64) -> Result<Vec<StoredRequest>, StoreError> {
     load(connection, Statement::<Late>::new().bind::<BigInt, _>(limit)).await
 }
@@ -144,8 +144,8 @@ impl StatementSql for Next {
                 WHERE factory_id = factories.id AND status = 'sending')) AS at) AS first";
 }
 
-/// How long it is until the next request is due, or the next call counts as lost, seconds; below zero when one is held
-/// back by its factory. None: nothing is to be done.
+/// Seconds until the next request is due or the next call counts as lost; negative when a request is held back by its
+/// factory. None: nothing is scheduled.
 pub async fn next_in_s(connection: &AsyncPgConnection) -> Result<Option<f64>, StoreError> {
     let rows: Vec<NextRow> = Statement::<Next>::new().load(connection).await?;
     Ok(rows.into_iter().next().and_then(|row| row.in_s))

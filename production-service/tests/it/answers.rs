@@ -1,4 +1,4 @@
-//! What each kind of answer leads to: the classification, row by row, `Retry-After`, and the fallback factory.
+//! Consequences of each kind of answer: the classification, row by row, `Retry-After`, and the fallback factory.
 
 use std::time::Duration;
 
@@ -45,10 +45,7 @@ async fn every_row_of_the_classification() {
         let shown = service.until(id, "refused").await;
         assert_eq!(outcomes(&shown), ["refused"], "{status}");
         let first = &shown["attempts"][0];
-        assert!(
-            first["answer"].as_str().unwrap().contains("as it was told to"),
-            "the factory's words are kept: {first}"
-        );
+        assert!(first["answer"].as_str().unwrap().contains("as configured"), "the factory's words are kept: {first}");
     }
     world.finish(service).await;
 }
@@ -57,7 +54,7 @@ async fn every_row_of_the_classification() {
 async fn what_was_never_sent_is_told_from_what_was_never_answered() {
     let world = World::new("0.05").await;
     let service = world.start().await;
-    // Nobody listens; a listener that speaks no TLS.
+    // A port without a listener, and a listener that does not speak TLS.
     let plain = world.factory.url().replace("http://", "https://");
     for (url, words) in [("http://127.0.0.1:9", "onnect"), (&plain, "InvalidContentType")] {
         service.put_factory(FACTORY, json!({"base_url": url})).await;
@@ -108,8 +105,8 @@ async fn retry_after_is_waited_for_in_both_forms_up_to_its_bound() {
     let waited = (asked[1].at - asked[0].at).num_milliseconds();
     assert!(waited >= 2000, "{waited} ms");
 
-    // Long waits are compared as they are kept: how late a short one ends depends on the machine. Each has a factory of
-    // its own, which nothing else is to be sent to.
+    // Long delays are compared as stored: how late a short one ends depends on the machine. Each has a factory of its
+    // own that receives no other request.
     let in_ten_minutes = (Utc::now() + Duration::from_secs(600)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     for (factory, retry_after, seconds) in
         [("FF-3", "600", 600), ("FF-4", in_ten_minutes.as_str(), 600), ("FF-5", "86400", 900)]
@@ -126,7 +123,7 @@ async fn retry_after_is_waited_for_in_both_forms_up_to_its_bound() {
         let shown = service.until(id, "retrying").await;
         let latest = Utc::now() + wait;
         let due = DateTime::parse_from_rfc3339(shown["next_attempt_at"].as_str().unwrap()).unwrap().to_utc();
-        // Waits are kept in whole milliseconds.
+        // Delays are stored in whole milliseconds.
         let earliest = earliest - TimeDelta::milliseconds(1);
         assert!((earliest..=latest).contains(&due), "{retry_after}: {due}, not within {earliest} and {latest}");
     }
@@ -135,7 +132,7 @@ async fn retry_after_is_waited_for_in_both_forms_up_to_its_bound() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_factory_without_time_is_left_alone_as_a_whole_and_nothing_is_given_up() {
-    // A schedule of one retry: two answers that count would end a request.
+    // With a schedule of one retry, two answers that count would end a request.
     let world = World::new("0.05").await;
     let service = world.start().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "max_in_flight": 4})).await;
@@ -147,7 +144,7 @@ async fn a_factory_without_time_is_left_alone_as_a_whole_and_nothing_is_given_up
     }
     let asked = world.factory.requests();
     assert_eq!(asked.len(), 32, "twelve of the calls were answered 429");
-    // Whoever was under way was answered; after the last of such answers nobody called for a second.
+    // The calls in flight were answered; after the last of these answers the factory was not called for a second.
     let mut times: Vec<DateTime<Utc>> = asked.iter().map(|call| call.at).collect();
     times.sort_unstable();
     let pauses = times.windows(2).filter(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(900)).count();
@@ -196,7 +193,7 @@ async fn the_fallback_is_asked_after_a_proven_no() {
     let told = world.outcomes(1).await;
     assert_eq!((told[0].0.as_str(), &told[0].1["factory_id"]), ("jaego.production.accepted.v1", &json!(OTHER)));
 
-    // `refused` is told once, after both have said no.
+    // `refused` is published once, after both factories have refused.
     other.set_faults(refuse(400, None)).unwrap();
     let id = world.request(FACTORY, 10).await;
     let shown = service.until(id, "refused").await;
@@ -208,12 +205,12 @@ async fn the_fallback_is_asked_after_a_proven_no() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fallback_is_never_asked_when_the_first_factory_may_have_taken_the_request() {
-    // Nobody asks again by the clock: the factory's next answer is set first, however slow this machine is.
+    // No retry is due during the test: the factory's next answer is set first, however slow this machine is.
     let world = World::new("3600").await;
     let other = FactorySimulator::start_local(3_600_000).unwrap();
     let service = with_fallback(&world, &other).await;
     let cut = Faults { drop_connection: Some(DropConnection::AfterAccepting), for_next: Some(1), ..Faults::default() };
-    // A factory that fails may have booked the request before it did.
+    // A factory that fails may have booked the request before it failed.
     for faults in [cut, refuse(500, Some(1))] {
         world.factory.set_faults(faults).unwrap();
         let id = world.request(FACTORY, 10).await;
@@ -224,7 +221,7 @@ async fn the_fallback_is_never_asked_when_the_first_factory_may_have_taken_the_r
         let shown = service.until(id, "dead_lettered").await;
         assert_eq!((outcomes(&shown), &shown["factory_id"]), (vec!["unknown", "refused"], &json!(FACTORY)));
         assert_eq!(shown["outcome_reason"], "refused-after-unknown-outcome", "a person must ask the factory");
-        // It has it already, it says.
+        // The factory answers that it already has the request.
         world.factory.set_faults(refuse(409, None)).unwrap();
         service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
         let shown = service.until(id, "accepted").await;

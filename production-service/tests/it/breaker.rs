@@ -1,4 +1,4 @@
-//! Factories that are away, and what that does to their requests, to other factories and to replicas.
+//! Factories that are away, and the effect on their requests, other factories and replicas.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use testkit::{FactorySimulator, wait_until};
 
 use crate::world::{FACTORY, SOON, Service, World};
 
-/// For stories of many requests.
+/// Timeout of tests with many requests.
 const LONG: Duration = Duration::from_secs(120);
 const MANY: usize = 500;
 
@@ -22,7 +22,7 @@ async fn breaker(service: &Service, factory: &str) -> Value {
     service.get(&format!("/api/v1/factories/{factory}")).await.body["breaker"].clone()
 }
 
-/// Waits until so many requests are in `status`.
+/// Waits until `count` requests are in `status`.
 async fn until_all(world: &World, status: &str, count: usize) {
     let sql = world.sql().await;
     let query = "SELECT coalesce(string_agg(status || ' ' || count, ', '), '') FROM \
@@ -51,7 +51,7 @@ async fn a_breaker_opens_probes_and_closes_and_waiting_costs_no_attempts() {
     assert_eq!((&open["failures_in_a_row"], &open["last_error"]), (&json!(3), &json!("the factory answered 503")));
     assert!(open["next_probe_at"].is_string() && open["opened_at"].is_string(), "{open}");
 
-    // More requests come: they wait, say so, and only one at a time is a probe.
+    // More requests arrive: they wait and show why, and only one at a time is a probe.
     let mut others = Vec::new();
     for _ in 0..5 {
         others.push(world.request(FACTORY, 10).await);
@@ -97,7 +97,7 @@ async fn a_breaker_holds_for_replicas_and_over_a_restart_and_an_operators_change
     let service = world.start().await;
     let id = world.request(FACTORY, 10).await;
     service.until(id, "requested").await;
-    // Another factory's request that came later has been sent: so both have looked.
+    // A later request of another factory has been sent, so both replicas have looked for work.
     service.put_factory("FF-2", json!({"base_url": world.factory.url()})).await;
     world.factory.clear_faults();
     let other = world.request("FF-2", 10).await;
@@ -136,7 +136,7 @@ async fn one_dead_factory_among_three_does_not_slow_the_others() {
     for id in ids {
         service.until(id, "accepted").await;
     }
-    // None of the dead factory's calls has timed out meanwhile.
+    // None of the calls to the dead factory has timed out so far.
     assert_eq!(slow.requests().len(), 10, "half of what the process does at once");
     let ended = "SELECT count(*) FROM production_attempts WHERE factory_id = 'FF-dead' AND outcome IS NOT NULL";
     assert_eq!(world.count(ended).await, 0);
@@ -175,7 +175,7 @@ async fn a_rate_holds_for_all_replicas() {
     let world = World::new("1").await;
     let service = world.start_as("one").await;
     let replica = world.start_as("two").await;
-    // Each of them keeps requests, and calls the factory for what it has kept.
+    // Each replica stores requests, and calls the factory for those that it has stored.
     wait_until("two consumers", SOON, || async {
         let vhost = &world.surroundings.vhost;
         let queue =
@@ -191,7 +191,7 @@ async fn a_rate_holds_for_all_replicas() {
     until_all(&world, "accepted", 15).await;
     assert_eq!(world.factory.requests().len(), 15);
     assert_both_call(&world, 1);
-    // By the clock that decided: how long a call is on its way depends on the machine.
+    // Measured by the database's clock, which enforces the rate: the transit time of a call depends on the machine.
     let too_many = "SELECT count(*) FROM production_attempts AS last WHERE 5 < (SELECT count(*) FROM production_attempts \
         WHERE started_at > last.started_at - interval '1 second' AND started_at <= last.started_at)";
     assert_eq!(world.count(too_many).await, 0, "six within a second");
@@ -222,7 +222,7 @@ async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepte
     const REQUESTS: usize = 40;
     const OUTAGE: Duration = Duration::from_secs(20);
     let mut world = World::new("1,2,3,4,5,4,4,60").await;
-    // Each request is tried again and again, whatever became of the others.
+    // Each request is retried again and again, whatever happens to the others.
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000000");
     world.set("BREAKER__WINDOW_CALLS_MIN", "1000000");
     let service = world.start_with_factory().await;
@@ -231,7 +231,7 @@ async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepte
     let ids = publish_many(&world, REQUESTS).await;
     let calls_of =
         |id: &String| world.factory.requests().iter().filter(|one| one.idempotency_key.as_ref() == Some(id)).count();
-    // On a slow machine some requests come late: they, too, are refused often enough.
+    // On a slow machine some requests arrive late; they must be refused often enough as well.
     wait_until("refused calls of each", LONG, || async {
         let fewest = ids.iter().map(calls_of).min().unwrap_or_default();
         if fewest >= 5 && begun.elapsed() >= OUTAGE { Ok(()) } else { Err(fewest) }
@@ -252,14 +252,14 @@ async fn a_factory_that_fails_for_twenty_seconds_gets_every_request_once_accepte
     world.finish(service).await;
 }
 
-/// Replicas share the work: each has called the factory so often, or more.
+/// Replicas share the work: each has called the factory at least `at_least` times.
 fn assert_both_call(world: &World, at_least: usize) {
     let calls = world.calls_by_replica();
     assert_eq!(calls.keys().collect::<Vec<_>>(), ["one", "two"], "{calls:?}");
     assert!(calls.values().all(|calls| *calls >= at_least), "{calls:?}");
 }
 
-/// The factory has accepted each of these, and nothing else, once, and got no call that is not written down.
+/// The factory has accepted exactly these requests, once each, and has received no call that is not stored.
 async fn assert_accepted_once(world: &World, ids: &HashSet<String>) {
     let mut accepted: HashMap<String, usize> = HashMap::new();
     for one in world.factory.requests().into_iter().filter(|one| one.answer_status == Some(201)) {
@@ -294,7 +294,7 @@ async fn five_hundred_requests_to_a_dead_factory_are_one_group_and_a_redrive_pro
     assert_eq!(groups["items"].as_array().map(Vec::len), Some(1), "{groups}");
     let group = &groups["items"][0];
     assert_eq!(group["reason"], "factory-unreachable");
-    // Waiting cost nothing: most were never sent.
+    // Waiting used no attempts: most requests were never sent.
     let attempts = world.count("SELECT count(*) FROM production_attempts").await;
     assert!(attempts < 200, "{attempts} calls to a dead factory");
 
@@ -315,7 +315,7 @@ async fn five_hundred_requests_to_a_dead_factory_are_one_group_and_a_redrive_pro
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hopeless_requests_are_given_up_by_one_connection_however_often_they_are_found() {
-    // None is used up before it counts as hopeless.
+    // No request exhausts its schedule before the breaker gives it up.
     let mut world = World::new("0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1");
     let service = world.start_with_factory().await;
@@ -336,7 +336,7 @@ async fn hopeless_requests_are_given_up_by_one_connection_however_often_they_are
         if count > 0 { Ok(()) } else { Err(count) }
     })
     .await;
-    // Each of these takes more than one look.
+    // Each of these takes more than one look for work.
     for _ in 0..10 {
         let id = world.request("FF-other", 1).await;
         service.until(id, "accepted").await;

@@ -1,4 +1,4 @@
-//! The service dies, or loses hold of a call.
+//! Crashes of the service, and calls that it loses.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +8,7 @@ use testkit::wait_until;
 
 use crate::world::{FACTORY, SOON, World};
 
-/// The real program; killed, not ended.
+/// The real program, killed rather than stopped.
 struct Process(Child);
 
 impl Process {
@@ -26,7 +26,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Killed already, unless the test failed before.
+        // Already killed, unless the test failed before.
         self.0.kill().ok();
         self.0.wait().ok();
     }
@@ -65,15 +65,15 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     world.factory.set_faults(Faults { delay_ms: 20_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
-    // A lease outlasts its call; here it runs out nevertheless, together with that of a call that nobody makes.
+    // A lease outlasts its call, but here it is ended early, together with the lease of a call that no process makes.
     let other = world.request(FACTORY, 10).await;
     service.until(other, "accepted").await;
     let lose = format!(
         "UPDATE production_requests SET status = 'sending', lease_until = now() WHERE id IN ('{id}', '{other}')"
     );
     assert_eq!(world.sql().await.execute(&lose, &[]).await.unwrap(), 2);
-    // Whoever looks for lost calls finds both: once the other one was made again, this process has looked, and
-    // has left alone the one that it has in hand.
+    // A check for lost calls finds both. Once the other call has been made again, this process has checked and has
+    // left alone the call that it has in flight.
     wait_until("the lost call to be made again", SOON, || async {
         let shown = service.production_request(other).await.body;
         (shown["attempt_count"] == 2 && shown["status"] == "accepted").then_some(()).ok_or(shown)
@@ -90,9 +90,9 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
         (shown["attempts"][0]["outcome"] == "accepted").then_some(()).ok_or(shown)
     })
     .await;
-    // Two acceptances, one outcome; and two of the other request, which was taken back in between.
+    // Two acceptances but one outcome, and two outcomes of the other request, which was reclaimed in between.
     world.outcomes(3).await;
-    // The one that came first counts, although it was written down before the other.
+    // The acceptance that came first counts, although the other one was recorded after it.
     let first = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE a.number = 2 AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
     assert_eq!(world.count(&format!("{first} AND p.id = '{id}'")).await, 1);
@@ -110,7 +110,7 @@ async fn an_answer_that_comes_while_the_database_is_away_is_recorded_and_the_fac
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
     let outage = world.begin_outage().await;
-    // The answer is in memory, and the lease runs out before it can be written down.
+    // The answer is in memory, and the lease expires before it can be recorded.
     let admin = world.as_admin().await;
     let is_over = "SELECT lease_until < now() FROM production_requests WHERE status = 'sending'";
     wait_until("the lease to run out", SOON, async || {
@@ -158,7 +158,7 @@ async fn a_call_that_outlasts_the_stop_is_made_again_by_the_next_process_at_once
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
     service.running.stop().await;
 
-    // Its lease would have lasted longer than its time-out.
+    // Its lease would have outlasted its timeout.
     let service = world.start().await;
     let shown = service.until(id, "accepted").await;
     let outcomes: Vec<&Value> = shown["attempts"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();

@@ -1,4 +1,4 @@
-//! From the message to the factory and back to the other services.
+//! From the message to the factory, and the outcome back to the other services.
 
 use jaego_contracts::callback::CallbackVerifier;
 use reqwest::Method;
@@ -46,7 +46,7 @@ async fn the_factory_gets_exactly_its_json_and_the_others_hear_that_it_accepted(
     assert_eq!(shown["attempts"][0]["status"], 201);
     assert_eq!(shown["attempts"][0]["outcome"], "accepted");
     assert_eq!(shown["attempts"][0]["trace_id"], trace.trace_id());
-    // The factory echoed the token: it is kept nowhere.
+    // The factory echoed the token; it is not stored anywhere.
     let answer = shown["attempts"][0]["answer"].as_str().unwrap();
     assert!(answer.contains(&format!("<callback:{}>", claims.jti)), "{answer}");
     let secret = token.rsplit('.').next().unwrap();
@@ -77,7 +77,7 @@ async fn a_replayed_message_makes_no_second_request() {
     world.publish(event.clone()).await;
     service.until(id, "accepted").await;
     world.publish(event).await;
-    // Messages are handled in order: when the last one is accepted, the replay has been handled.
+    // Messages are handled in order: once the last request is accepted, the replay has been handled.
     let last = world.request(FACTORY, 20).await;
     service.until(last, "accepted").await;
     assert_eq!(world.factory.requests().len(), 2);
@@ -162,7 +162,7 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
     assert_eq!(outcomes[0].0, "jaego.production.dead_lettered.v1");
     assert_eq!(outcomes[0].1["reason"], "factory-unreachable");
 
-    // A redrive begins the whole schedule again; it did not help, and says so. The letter is the same.
+    // A redrive restarts the whole schedule. It fails and reports so; the dead letter is the same one.
     let redrive = service.redrive(json!({"ids": [letter["id"]]})).await;
     let ended = service.redriven(&redrive).await;
     assert_eq!((&ended["processed"], &ended["failed_again"]), (&json!(0), &json!(1)), "{ended}");
@@ -185,7 +185,7 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_cancels() {
     let mut world = World::new("0.05").await;
-    // Calls are counted here: none may wait for a breaker.
+    // Calls are counted here, so no request may wait for a breaker.
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
     let service = world.start_with_factory().await;
     world.factory.set_faults(refuse(503, None)).unwrap();
@@ -199,7 +199,7 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     assert_eq!((&group["count"], &group["reason"]), (&json!(4), &json!("factory-unreachable")), "{groups}");
     assert_eq!(groups["items"].as_array().map(Vec::len), Some(1), "one cause: {groups}");
 
-    // Given up: cancelled, which everybody is told. A second time changes nothing.
+    // A discard cancels the request, which is published. A second one changes nothing.
     let given_up =
         letters.iter().find(|letter| letter["body"].as_str().unwrap().contains(&ids[0].to_string())).unwrap();
     let discard = json!({"ids": [given_up["id"]], "reason": "nobody wants it any more"});
@@ -210,7 +210,7 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     }
     service.until(ids[0], "cancelled").await;
 
-    // While the factory does not answer, the job is not done.
+    // The job is not done before the factory has answered.
     world.factory.set_faults(Faults { delay_ms: 4_000, ..Faults::default() }).unwrap();
     let redrive = service.redrive(json!({"group": group["group"], "rate_per_s": 1000})).await;
     let sent = wait_until("calls under way", SOON, || async {
@@ -219,7 +219,7 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     })
     .await;
     assert_eq!((&sent["pending"], &sent["processed"], &sent["done"]), (&json!(3), &json!(0), &json!(false)), "{sent}");
-    // What is under way cannot be discarded behind its back; its request can be cancelled.
+    // A redrive in progress cannot be discarded; its request can be cancelled.
     let under_way =
         letters.iter().find(|letter| letter["body"].as_str().unwrap().contains(&ids[1].to_string())).unwrap();
     let discard = json!({"ids": [under_way["id"]], "reason": "too late"});
@@ -278,7 +278,7 @@ async fn a_factory_never_gets_more_calls_at_once_than_it_takes() {
     let service = world.start_with_factory().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "max_in_flight": 1})).await;
     world.factory.set_faults(Faults { delay_ms: 200, ..Faults::default() }).unwrap();
-    // A second replica keeps to the same limit.
+    // A second replica observes the same limit.
     let replica = world.start().await;
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -310,7 +310,7 @@ async fn a_graceful_stop_waits_for_the_call_under_way() {
         row.unwrap().get(0)
     };
     assert_eq!(status, "accepted");
-    // The outbox was published, too.
+    // The outbox was published as well.
     world.outcomes(1).await;
 }
 
@@ -322,7 +322,7 @@ async fn a_disabled_factory_is_not_asked_until_it_is_enabled() {
     service.put_factory(FACTORY, off).await;
     let waiting = world.request(FACTORY, 10).await;
     service.until(waiting, "requested").await;
-    // Another factory's request goes past it.
+    // A request of another factory overtakes it.
     service.put_factory("FF-2", json!({"base_url": world.factory.url()})).await;
     let other = world.request("FF-2", 10).await;
     service.until(other, "accepted").await;

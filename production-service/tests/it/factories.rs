@@ -40,7 +40,7 @@ async fn a_factory_is_added_changed_and_told_of() {
     let shown = service.get(PATH).await;
     assert_eq!((shown.status.as_u16(), shown.etag.as_deref(), &shown.body), (200, Some("\"2\""), &changed.body));
 
-    // What is left out goes back to its default.
+    // Omitted fields return to their defaults.
     let back = service.put(PATH, json!({"name": "부산도너츠 공장", "base_url": "https://factory.example"})).await;
     let mut expected = defaults;
     expected["revision"] = json!(3);
@@ -77,7 +77,7 @@ async fn who_may_do_what() {
         assert_eq!(answer.content_type, "application/problem+json", "{method} {token:?}");
     }
     assert_eq!(world.count("SELECT count(*) FROM factories").await, 0);
-    // Nothing of this is on the public listener.
+    // The public listener serves none of this.
     let public = format!("http://{}{PATH}", service.running.listeners.public);
     assert_eq!(reqwest::get(public).await.unwrap().status(), 404);
     world.finish(service).await;

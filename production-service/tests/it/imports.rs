@@ -1,4 +1,4 @@
-//! The import rule.
+//! The rule for imports between modules.
 
 use std::path::Path;
 

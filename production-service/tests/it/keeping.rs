@@ -1,4 +1,4 @@
-//! Messages that come together are kept as if each came alone.
+//! Messages that arrive together are stored as if each had arrived alone.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::world::{FACTORY, SKU, SOON, World};
 
-/// With a database that knows the factory, and nothing that works on it.
+/// A database that has the factory, and no running service.
 async fn quiet_world() -> (World, Context) {
     let world = World::new("1").await;
     world.start_with_factory().await.running.stop().await;
@@ -62,7 +62,7 @@ fn message(asked: &Asked) -> Message {
     }
 }
 
-/// What is kept and told, without what differs from one time to the next.
+/// Stored rows and published events, without the parts that differ between runs.
 async fn result(world: &World) -> Vec<String> {
     let sql = world.sql().await;
     let kept = "SELECT concat_ws(' ', id, sku, factory_id, quantity, received, status, overdue, attempt_count, \
@@ -132,7 +132,7 @@ async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
     }
 }
 
-/// Requests to a factory that nobody knows: they are refused when they are kept, and nothing changes them after that.
+/// Requests to an unknown factory: they are refused when stored, and nothing changes them afterwards.
 async fn ask_for_thirty(world: &World) -> Vec<RequestId> {
     let mut requests = Vec::new();
     for _ in 0..30 {

@@ -21,7 +21,7 @@ use crate::world::{FACTORY, SKU, SOON, Service, World, event, parse_event};
 const PATH: &str = "/api/v1/factories/FF-500293";
 
 impl World {
-    /// Units of `sku` came at a time.
+    /// Publishes the receipt of `units` of `sku` at `received_at`.
     async fn receive(&self, id: RequestId, sku: &str, units: i64, received_at: DateTime<Utc>) {
         let data = StockReceived {
             receipt_id: ReceiptId::generate(),
@@ -34,7 +34,7 @@ impl World {
         self.publish(event(&stock::RECEIVED, id, &data)).await;
     }
 
-    /// A request of 10 units, accepted now; answers when it was accepted.
+    /// A request of 10 units that has just been accepted; returns the time of its acceptance.
     async fn accepted(&self, service: &Service, factory: &str) -> (RequestId, DateTime<Utc>) {
         let id = self.request(factory, 10).await;
         let shown = service.until(id, "accepted").await;
@@ -43,7 +43,7 @@ impl World {
         (id, began + Duration::milliseconds(call["duration_ms"].as_i64().unwrap()))
     }
 
-    /// Requests that took so many seconds each, in this order.
+    /// Requests with these lead times in seconds, completed in this order.
     async fn made(&self, service: &Service, factory: &str, seconds: &[i64]) {
         for seconds in seconds {
             let (id, accepted_at) = self.accepted(service, factory).await;
@@ -54,7 +54,7 @@ impl World {
 }
 
 impl Service {
-    /// The factory once its measured figures are these.
+    /// Waits until the measured figures of the factory are these.
     async fn measured(&self, factory: &str, p50_s: i64, p90_s: i64) -> Value {
         wait_until(&format!("{factory} {p50_s} {p90_s}"), SOON, async || {
             let body = self.get(&format!("/api/v1/factories/{factory}")).await.body;
@@ -77,13 +77,13 @@ async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
     let seen = service.get(PATH).await;
     assert_eq!((figures(&seen.body), seen.etag.as_deref()), ([&Value::Null; 2], Some("\"1\"")));
 
-    // Goods of another product, and goods that do not complete a request, tell nothing.
+    // Goods of another product, and goods that do not complete a request, are not measured.
     let (part, accepted_at) = world.accepted(&service, FACTORY).await;
     world.receive(part, "CP-other", 10, accepted_at + Duration::seconds(900)).await;
     world.receive(part, SKU, 9, accepted_at + Duration::seconds(900)).await;
     service.until(part, "partly_received").await;
     world.made(&service, FACTORY, &[70, 30, 60, 40]).await;
-    // A request's lead time is the one of the goods that complete it.
+    // The lead time of a request ends with the goods that complete it.
     let (last, accepted_at) = world.accepted(&service, FACTORY).await;
     world.receive(last, SKU, 4, accepted_at + Duration::seconds(5)).await;
     world.receive(last, "CP-other", 6, accepted_at + Duration::seconds(900)).await;
@@ -100,7 +100,7 @@ async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
         assert_eq!(told[1][field], told[0][field], "{field}");
     }
 
-    // What the operator saw before the measurement is still what he changes.
+    // A change based on the version from before the measurement is still accepted.
     let body = json!({"name": "둘째", "base_url": world.factory.url()});
     let put =
         async |tag: Option<&str>| service.send(Method::PUT, PATH, Some(OPERATOR_TOKEN), tag, Some(body.clone())).await;
@@ -120,7 +120,7 @@ async fn the_newest_requests_count_and_figures_change_no_more_often_than_set() {
     let mut world = World::new("1").await;
     world.set("LEAD_TIME__MEASURE_EVERY_MS", "600000");
     world.set("LEAD_TIME__SAMPLES_MAX", "6");
-    // The clock strikes when the test says so, in two replicas at once.
+    // The test itself triggers the measurements, in two replicas at once.
     let settings = world.settings();
     let replica = || Context {
         pool: jaego_pg::pool(&settings.common.database, "replica").unwrap(),

@@ -1,4 +1,4 @@
-//! Dead letters of requests, and what happens to the requests meanwhile.
+//! Dead letters of requests, and changes of the requests while they wait.
 
 use jaego_contracts::ids::RequestId;
 use jaego_contracts::topology::EVENTS;
@@ -25,7 +25,7 @@ async fn a_request_is_given_up_together_with_its_letter_and_cured_together_with_
     world.set("DELIVERY__LEASE_MS", "1");
     let service = world.start().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 2000})).await;
-    // No letter can be kept: so nothing is given up.
+    // No dead letter can be stored, so no request is given up.
     let admin = world.as_admin().await;
     let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'held'; END $$; \
         CREATE TRIGGER hold BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION hold()";
@@ -64,7 +64,7 @@ async fn a_request_is_given_up_together_with_its_letter_and_cured_together_with_
         assert!(settled.len() == 1 && is_of(&settled[0], id), "{status}: {settled:?}");
     }
 
-    // What was under way then settles its letter as any other.
+    // The request whose retry was pending then settles its dead letter like any other.
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 2000})).await;
     service.until(under_way, "accepted").await;
     assert!(is_of(&service.dead_letters(1).await[0], dead));
@@ -155,7 +155,7 @@ async fn a_discarded_letter_of_a_request_that_was_never_kept_is_told_as_its_canc
     assert_eq!(kind, "jaego.production.cancelled.v1");
     assert_eq!((&told["request_id"], &told["revision"]), (&json!(id), &json!(1)));
     world.messages("restock.production-cancelled", 1).await;
-    // Its message may come once more: nobody is asked for anything.
+    // The message may be delivered again: no factory is called.
     world.publish(event).await;
     world.messages("production.requests", 0).await;
     let shown = service.production_request(id).await.body;

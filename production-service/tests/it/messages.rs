@@ -1,4 +1,4 @@
-//! What the other services say: closings, receipts, and nonsense.
+//! Messages from the other services: closings, receipts, and malformed ones.
 
 use chrono::Utc;
 use jaego_contracts::OutgoingEvent;
@@ -65,7 +65,7 @@ async fn what_cannot_be_understood_becomes_a_dead_letter_at_once() {
         assert_eq!((&letter["body"], &letter["reason"]), (&json!(body), &json!(reason)));
         assert_eq!((&letter["queue"], &letter["message_id"]), (&json!("production.requests"), &json!("m-1")));
     }
-    // And what comes after it is handled.
+    // Messages that follow are handled.
     let id = world.request(FACTORY, 10).await;
     service.until(id, "accepted").await;
     assert_eq!(world.factory.requests().len(), 1);
@@ -85,7 +85,7 @@ async fn a_closed_replenishment_is_not_asked_for_any_more() {
     assert_eq!(shown["next_attempt_at"], Value::Null);
     world.publish(closing).await;
 
-    // The closing may be quicker than the request.
+    // The closing may arrive before the request.
     let (early, request) = requested(FACTORY, 10);
     world.publish(closed(early)).await;
     world.messages("production.replenishments-closed", 0).await;
@@ -109,7 +109,7 @@ async fn a_closed_replenishment_is_not_asked_for_any_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_counts_once_and_ends_all_attempts() {
-    // The receipt comes before the next attempt, however slow this machine is.
+    // The receipt arrives before the next attempt, however slow this machine is.
     let world = World::new("3600").await;
     let service = world.start_with_factory().await;
     world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
@@ -125,7 +125,7 @@ async fn a_receipt_counts_once_and_ends_all_attempts() {
     assert_eq!(shown["received"], 10);
     world.publish(first).await;
 
-    // The goods may be quicker than the request; this receipt also shows that the replay was handled.
+    // The goods may arrive before the request; this receipt also shows that the replay was handled.
     let (early, request) = requested(FACTORY, 10);
     world.publish(received(early, 3)).await;
     testkit::wait_until("the receipt is kept", crate::world::SOON, async || {
@@ -154,7 +154,8 @@ async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing()
     let shown = service.until(id, "partly_received").await;
     assert_eq!(shown["received"], 4);
 
-    // Goods of two products are quicker than their request: it counts its own, and is asked for if there are none.
+    // Goods of two products arrive before their requests. A request counts its own product, and is sent to the
+    // factory if there is none of it.
     let (mixed, mixed_request) = requested(FACTORY, 10);
     let (strange, strange_request) = requested(FACTORY, 10);
     for early in [received(mixed, 3), received_as(mixed, OTHER, 5), received_as(strange, OTHER, 2)] {
@@ -164,7 +165,7 @@ async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing()
         (world.count("SELECT count(*) FROM receipts").await == 5).then_some(())
     })
     .await;
-    // Totals are of what came, whether or not its request is known.
+    // Totals include all receipts, whether or not their requests are known.
     let totals = json!([{"sku": SKU, "received": 7}, {"sku": OTHER, "received": 14}]);
     let audit = service.get("/api/v1/audit").await.body;
     assert_eq!((&audit["ok"], &audit["totals"]), (&json!(true), &totals), "{audit}");
@@ -183,7 +184,7 @@ async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing()
 async fn a_receipt_of_the_release_before_is_of_what_was_asked_for() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
-    // It was kept without a product, before its request came.
+    // Stored without a product, before its request arrived.
     let (id, request) = requested(FACTORY, 10);
     let keep = format!(
         "INSERT INTO receipts (id, request_id, quantity, received_at) VALUES (gen_random_uuid(), '{id}', 3, now())"
@@ -213,7 +214,7 @@ async fn who_asks_again_is_told_how_the_request_stands_and_nothing_begins_anew()
     }
     assert_eq!(world.factory.requests().len(), 1, "the factory is not asked again");
 
-    // Only an operator's redrive begins a dead letter anew.
+    // Only an operator's redrive restarts a dead letter.
     world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
     let (dead, event) = requested(FACTORY, 10);
     world.publish(event.clone()).await;

@@ -1,4 +1,4 @@
-//! Where calls may go, and what goes with them.
+//! Permitted destinations of calls, and the headers sent with them.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ async fn inner_addresses_are_not_called_unless_allowed() {
     world.set("DELIVERY__ALLOWED_NETWORKS", "");
     let service = world.start().await;
     service.put_factory(FACTORY, json!({"base_url": "https://factory.example"})).await;
-    // By address, and by a name that leads to it: set when it was allowed.
+    // An address, and a name that resolves to it, set when they were still allowed.
     for url in [world.factory.url().to_owned(), world.factory.url().replace("127.0.0.1", "localhost")] {
         world.sql().await.execute("UPDATE factories SET base_url = $1", &[&url]).await.unwrap();
         let id = world.request(FACTORY, 10).await;

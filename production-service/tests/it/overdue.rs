@@ -1,4 +1,4 @@
-//! Accepted, but not received in time.
+//! Requests that were accepted, but not received in time.
 
 use serde_json::json;
 use testkit::factory::Faults;
@@ -21,7 +21,7 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
     let id = world.request(FACTORY, 10).await;
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["overdue"], false);
-    // Nothing is to be asked for again before its time.
+    // A request cannot be sent again before it is overdue.
     assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 409);
     service.put_factory(FACTORY, lead_time(1)).await;
     let flagged = async || {
@@ -43,14 +43,14 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
     assert_eq!((listed("overdue=true").await, listed("overdue=false").await), (1, 0));
     assert_eq!(service.get(&format!("{PATH}?overdue=perhaps")).await.status, 422);
 
-    // Asked for again, and refused: it was accepted once, so it is not lost, and still overdue.
+    // Sent again, and refused: the request was accepted once, so it is not lost and stays overdue.
     world.factory.set_faults(Faults { refuse_status: Some(409), for_next: Some(1), ..Faults::default() }).unwrap();
     let answer = service.post(&format!("{PATH}/{id}/retry")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")));
     let shown = flagged().await;
     assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("accepted"), &json!(2)));
 
-    // Again, and accepted: it has its lead time once more.
+    // Sent again, and accepted: the lead time starts again.
     assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 200);
     wait_until("the third call", SOON, async || (world.factory.requests().len() == 3).then_some(())).await;
     let shown = service.until(id, "accepted").await;
@@ -88,7 +88,7 @@ async fn what_came_in_part_is_overdue_until_the_rest_came() {
     let listed = service.get(&format!("{PATH}?overdue=true&status=partly_received")).await.body;
     assert_eq!(listed["items"][0]["id"], json!(id));
 
-    // Asked for again it would be asked for as a whole.
+    // A retry would order the whole quantity again.
     let answer = service.post(&format!("{PATH}/{id}/retry")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["status_now"]), (409, &json!("partly_received")));
     assert!(answer.body["detail"].as_str().unwrap().contains("close its replenishment"), "{}", answer.body);

@@ -109,7 +109,7 @@ async fn an_operator_sends_again_and_stops_where_it_is_possible() {
     }
     assert_eq!(service.production_request(RequestId::generate()).await.status.as_u16(), 404);
     assert_eq!(service.get(&format!("{PATH}/not-a-uuid")).await.status.as_u16(), 400);
-    // One entry for each thing that was done, none for what was refused or done before.
+    // One entry for each action that had an effect, none for those that were rejected or repeated.
     assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE action LIKE 'production_request.%'").await, 2);
     world.finish(service).await;
 }

@@ -1,4 +1,4 @@
-//! Ends of calls are recorded together, and each as if it were alone.
+//! Results of calls are recorded together, with the same effect as one by one.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::world::{FACTORY, SOON, Service, World};
 
 const CALLS: usize = 12;
 
-/// So many calls under way, whose answers come `delay_ms` after they were asked.
+/// Starts `CALLS` calls that are answered after `delay_ms`.
 async fn calls_under_way(world: &World, service: &Service, delay_ms: u64) -> Vec<RequestId> {
     let fields = json!({"base_url": world.factory.url(), "max_in_flight": CALLS, "timeout_ms": 30_000});
     service.put_factory(FACTORY, fields).await;
@@ -32,7 +32,7 @@ fn outcomes(shown: &Value) -> Vec<&Value> {
     shown["attempts"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect()
 }
 
-/// Until a statement like this waits for a lock.
+/// Waits until a statement like this is blocked by a lock.
 async fn until_waiting(world: &World, statement: &str) {
     let admin = world.as_admin().await;
     let waiting = "SELECT count(*) FROM pg_stat_activity \
@@ -49,7 +49,7 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
     let service = world.start_with_factory().await;
     let fields = json!({"base_url": world.factory.url(), "max_in_flight": CALLS});
     service.put_factory(FACTORY, fields).await;
-    // Nobody records anything for as long as somebody holds this table.
+    // No result can be recorded while this table is locked.
     let mut holder = world.as_admin().await;
     let first = world.request(FACTORY, 10).await;
     service.until(first, "accepted").await;
@@ -65,7 +65,7 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
     for status in [None, Some(429), None, Some(400), None, Some(500), Some(400)] {
         ask(status).await;
     }
-    // The first one waits for the table; the others wait for the first one.
+    // The first result waits for the table; the others wait for the first.
     until_waiting(&world, "INSERT INTO outbox%").await;
     held.commit().await.unwrap();
 
@@ -89,7 +89,7 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
         let told = format!("SELECT revision FROM production_requests WHERE id = '{id}'");
         assert_eq!(world.count(&told).await, revision);
     }
-    // When and by whom it was accepted is kept of those that were, and of no other.
+    // Time and factory of the acceptance are stored for accepted requests, and for no others.
     let kept = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE p.accepted_by = a.factory_id AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
     assert_eq!(world.count(kept).await, 4);
@@ -108,10 +108,10 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
 async fn ends_that_come_while_the_database_is_away_are_all_recorded_and_nobody_is_asked_twice() {
     let world = World::new("1").await;
     let service = world.start().await;
-    // No answer comes before the outage: the relay could not say that it has published what follows from it.
+    // No answer arrives before the outage: the relay could not record that it has published the outcome.
     let ids = calls_under_way(&world, &service, 4_000).await;
     let outage = world.begin_outage().await;
-    // All answers are in memory by now, and nobody takes them.
+    // All answers are in memory by now, and none can be recorded.
     let admin = world.as_admin().await;
     let answered = "SELECT clock_timestamp() > max(started_at) + interval '4500 milliseconds' FROM production_attempts";
     wait_until("all answers", SOON, async || {
@@ -134,7 +134,7 @@ async fn an_end_that_cannot_be_recorded_does_not_hold_back_those_that_wait_with_
     let service = world.start().await;
     let ids = calls_under_way(&world, &service, 1_500).await;
     let poisoned = ids[CALLS / 2];
-    // Nothing may be written down about this one.
+    // No result of this request can be stored.
     let poison = format!(
         "ALTER TABLE production_attempts ADD CONSTRAINT poison CHECK (request_id <> '{poisoned}' OR outcome IS NULL)"
     );
@@ -146,7 +146,7 @@ async fn an_end_that_cannot_be_recorded_does_not_hold_back_those_that_wait_with_
     assert_eq!((&shown["status"], outcomes(&shown)), (&json!("sending"), vec![&Value::Null]), "{shown}");
     assert_eq!(world.factory.requests().len(), CALLS);
 
-    // Nobody has it in hand any more: it counts as lost when its lease has run out, and is asked for again.
+    // No process has its call in flight any more: it counts as lost when its lease has expired, and is made again.
     world.factory.clear_faults();
     let cured = "ALTER TABLE production_attempts DROP CONSTRAINT poison; UPDATE production_requests \
         SET lease_until = now() WHERE status = 'sending'";
@@ -207,7 +207,7 @@ async fn attempts_are_found_by_index_however_small_their_table_was_when_that_was
     world.start_with_factory().await.running.stop().await;
     let pool = jaego_pg::pool(&world.settings().common().database, "test").unwrap();
     let mut connection = pool.get().await.unwrap();
-    // So many that reading a small table once is cheaper than looking each of them up.
+    // Enough rows that scanning a small table once is cheaper than looking each of them up.
     let ends = std::array::from_fn::<_, 64, _>(|_| AttemptEnd {
         request_id: RequestId::generate(),
         number: 1,

@@ -1,4 +1,4 @@
-//! The hand-written schema is the database's, and migrating back leaves nothing.
+//! The hand-written schema matches the database, and migrating down leaves nothing behind.
 
 use crate::world::World;
 
@@ -6,7 +6,7 @@ const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 struct Migration {
     up: &'static str,
     down: &'static str,
-    /// Columns that it adds.
+    /// Number of columns that the migration adds.
     columns: usize,
 }
 
@@ -23,7 +23,7 @@ macro_rules! migration {
 const FIRST: Migration = migration!("0002-01-01-000000_production", 0);
 const RECEIPT_SKU: Migration = migration!("0002-01-02-000000_receipt_sku", 1);
 const LEAD_TIME: Migration = migration!("0002-01-03-000000_lead_time", 7);
-/// After the first, in order.
+/// Migrations after the first, in order.
 const LATER: [Migration; 8] = [
     RECEIPT_SKU,
     LEAD_TIME,
@@ -45,7 +45,7 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     assert!(differences(&world).await.is_empty(), "{:#?}", differences(&world).await);
     let columns = SCHEMA.matches(" -> ").count();
     let sql = world.sql().await;
-    // Step by step: the newest leaves exactly what the one before it made.
+    // Step by step: reverting the newest leaves exactly what the previous one created.
     let mut gone = 0;
     for migration in LATER.iter().rev() {
         sql.batch_execute(migration.down).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is on record of production requests, in time order.
+//! Timelines of production requests, in time order.
 
 use chrono::{DateTime, Utc};
 use jaego_contracts::ids::{OrderId, RequestId};
@@ -11,7 +11,7 @@ use crate::world::{FACTORY, SKU, SOON, Service, World, requested};
 
 const PATH: &str = "/api/v1/production-requests";
 
-/// A timeline that was answered, with its order checked.
+/// A timeline from a response, with its order checked.
 struct Told {
     items: Vec<Value>,
     next: Vec<Value>,
@@ -97,7 +97,7 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
     assert_eq!(accepted.next(), [("goods", "production_request"), ("overdue", "production_request")]);
     let after = |next: &Value| next["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap() - Utc::now();
     let seconds: Vec<i64> = accepted.next.iter().map(|next| after(next).num_seconds()).collect();
-    // The factor of a factory that sets none.
+    // Uses the default factor of a factory without one.
     assert!((540..=600).contains(&seconds[0]) && seconds[1] > seconds[0], "{seconds:?}");
 
     world.publish(received(id, 4)).await;
@@ -151,7 +151,7 @@ async fn a_dead_letter_is_told_with_its_redrive_and_its_end() {
     assert!(alive.all("production.dead_lettered").is_empty(), "the acceptance was told last");
     assert_eq!(alive.step("dead_letter.kept")["detail"]["status"], "processed");
 
-    // Another one is given up.
+    // The dead letter of another request is discarded.
     world.factory.set_faults(Faults { refuse_status: Some(503), for_next: Some(1), ..Faults::default() }).unwrap();
     let given_up = world.request(FACTORY, 10).await;
     let letter = service.dead_letters(1).await.remove(0);

@@ -31,7 +31,7 @@ async fn an_operator_withdraws_a_request_and_the_fallback_makes_it() {
     service.put_factory(FACTORY, with.clone()).await;
     world.factory.set_faults(refusing()).unwrap();
 
-    // One waits for its next attempt, one is a dead letter.
+    // One request waits for its next attempt, the other is a dead letter.
     let retrying = world.request(FACTORY, 10).await;
     service.until(retrying, "retrying").await;
     let mut short = with.clone();
@@ -116,7 +116,7 @@ async fn what_a_factory_may_have_taken_is_not_handed_on() {
     world.factory.set_faults(cut).unwrap();
     let unknown = world.request(FACTORY, 10).await;
     service.until(unknown, "retrying").await;
-    conflict(unknown, "the goods could come twice", "retrying").await;
+    conflict(unknown, "the goods could be made twice", "retrying").await;
 
     for (body, status) in [(json!({"fallback": 1}), 422), (json!({"fallbak": true}), 422), (json!("true"), 422)] {
         assert_eq!(hand_over(&service, waiting, body.clone()).await.status.as_u16(), status, "{body}");
@@ -127,7 +127,7 @@ async fn what_a_factory_may_have_taken_is_not_handed_on() {
     let document = service.get("/openapi.json").await.body;
     let told = &document["paths"]["/api/v1/production-requests/{id}/retry"]["post"]["requestBody"];
     assert!(told["content"].is_object() && told["required"] != true, "it can be left out: {told}");
-    // Without the wish it is the retry that it was.
+    // Without `fallback` it is a plain retry, as before.
     world.factory.clear_faults();
     assert_eq!(hand_over(&service, waiting, json!({"fallback": false})).await.status.as_u16(), 200);
     assert_eq!(service.until(waiting, "accepted").await["factory_id"], FACTORY);

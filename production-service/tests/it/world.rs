@@ -1,4 +1,4 @@
-//! One test's world: servers, a simulated factory, the service under test and its neighbours' queues.
+//! Environment of one test: servers, a simulated factory, the service under test and the queues of its neighbours.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(120);
 pub(crate) const SKU: &str = "CP-502101";
 pub(crate) const FACTORY: &str = "FF-500293";
 pub(crate) const CALLBACK_BASE: &str = "https://restock.example";
-/// Where outcomes go, in sales-service.
+/// Queue of sales-service that receives outcomes.
 pub(crate) const OUTCOMES: &str = "sales.production-outcomes";
 
 pub(crate) struct World {
@@ -35,16 +35,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With a retry schedule of `schedule` seconds, and a database that has the schema.
+    /// Uses a retry schedule of `schedule` seconds, and a database with the schema.
     pub(crate) async fn new(schedule: &str) -> Self {
         let surroundings = Surroundings::new().await;
         let own = surroundings.service(User::Production).await;
-        // No test waits for a callback: this factory is slow.
+        // No test waits for a callback, so this factory is slow.
         let factory = FactorySimulator::start_local(3_600_000).expect("a factory");
         let env = [
             ("CALLBACK__BASE_URL", CALLBACK_BASE),
             ("DELIVERY__POLL_MS", "20"),
-            // What the broker confirms late is published twice, and events are counted here.
+            // A message that the broker confirms late is published twice, and events are counted here.
             ("AMQP__TIMEOUT_MS", "60000"),
             ("DELIVERY__RETRY_SCHEDULE_S", schedule),
         ];
@@ -71,7 +71,7 @@ impl World {
         Self::start_with(self.settings()).await
     }
 
-    /// A replica that the factory can tell from others: its calls have a header of its own.
+    /// Starts a replica whose calls have a header of their own, so that the factory can distinguish them.
     pub(crate) async fn start_as(&self, name: &str) -> Service {
         let path = std::env::temp_dir().join(format!("jaego-{name}-{}", self.own.database.name));
         std::fs::write(&path, format!("Authorization: {name}\n")).expect("written");
@@ -83,7 +83,7 @@ impl World {
         service
     }
 
-    /// By which replica of [`Self::start_as`] the factory was called how often.
+    /// Number of calls to the factory by each replica of [`Self::start_as`].
     pub(crate) fn calls_by_replica(&self) -> BTreeMap<String, usize> {
         self.factory.requests().into_iter().fold(BTreeMap::new(), |mut calls, one| {
             *calls.entry(one.authorization.unwrap_or_default()).or_default() += 1;
@@ -97,7 +97,7 @@ impl World {
         Service { running, base, client: testkit::http::client(SOON) }
     }
 
-    /// Started, and told of the simulated factory.
+    /// Starts the service and adds the simulated factory.
     pub(crate) async fn start_with_factory(&self) -> Service {
         let service = self.start().await;
         service.put_factory(FACTORY, json!({"base_url": self.factory.url()})).await;
@@ -122,14 +122,14 @@ impl World {
         assert!(routed, "no queue takes {key} on {exchange}");
     }
 
-    /// Publishes a request for `units` from `factory`; answers its id.
+    /// Publishes a request for `units` from `factory`; returns its id.
     pub(crate) async fn request(&self, factory: &str, units: i64) -> RequestId {
         let (id, event) = requested(factory, units);
         self.publish(event).await;
         id
     }
 
-    /// The messages of a queue, once there are `count`; they stay.
+    /// Waits until a queue has `count` messages; returns them without removing them.
     pub(crate) async fn messages(&self, queue: &str, count: u32) -> Vec<Message> {
         let vhost = &self.surroundings.vhost;
         wait_until(&format!("{count} messages in {queue}"), SOON, || async {
@@ -140,12 +140,12 @@ impl World {
         vhost.broker().get_messages(&vhost.name, queue, count + 1).await.expect("messages")
     }
 
-    /// The outcomes that were published, as type and data, once there are `count`.
+    /// Waits until `count` outcomes have been published; returns their types and data.
     pub(crate) async fn outcomes(&self, count: u32) -> Vec<(String, Value)> {
         self.messages(OUTCOMES, count).await.iter().map(parse_event).collect()
     }
 
-    /// Ends a test: no message is left that nobody has handled, none waits for a retry or the broker.
+    /// Ends a test: no message is left unhandled, and none waits for a retry or the broker.
     pub(crate) async fn finish(self, service: Service) {
         for queue in ["production.requests", "production.replenishments-closed", "production.stock-received"] {
             self.messages(queue, 0).await;
@@ -163,7 +163,7 @@ impl World {
         client
     }
 
-    /// The database throws out everybody and lets nobody in.
+    /// Terminates all connections to the database and refuses new ones.
     pub(crate) async fn begin_outage(&self) -> Outage {
         let url = self.surroundings.lab.postgres_admin_url();
         let (admin, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connected");
@@ -174,7 +174,7 @@ impl World {
         outage
     }
 
-    /// SQL as the administrator, also while the service's role cannot log in.
+    /// SQL as the administrator, even while the service's role cannot log in.
     pub(crate) async fn as_admin(&self) -> tokio_postgres::Client {
         let url = &self.own.database.admin_url;
         let (admin, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connected");
@@ -282,7 +282,7 @@ impl Service {
         self.send(Method::PUT, path, Some(OPERATOR_TOKEN), None, Some(body)).await
     }
 
-    /// `fields` override what every factory of the tests has.
+    /// `fields` override the tests' default settings of a factory.
     pub(crate) async fn put_factory(&self, id: &str, fields: Value) {
         let mut body = json!({"name": "부산도너츠 공장", "base_url": "http://127.0.0.1:9"});
         body.as_object_mut().expect("object").extend(fields.as_object().expect("object").clone());
@@ -294,7 +294,7 @@ impl Service {
         self.get(&format!("/api/v1/production-requests/{id}")).await
     }
 
-    /// Orders a redrive; answers the job's id.
+    /// Starts a redrive; returns the job's id.
     pub(crate) async fn redrive(&self, body: Value) -> String {
         let path = "/api/v1/dead-letters/redrive";
         let answer = self.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(body)).await;
@@ -302,7 +302,7 @@ impl Service {
         answer.body["id"].as_str().expect("an id").to_owned()
     }
 
-    /// The job once nothing of it is pending.
+    /// Waits until nothing of the job is pending.
     pub(crate) async fn redriven(&self, id: &str) -> Value {
         wait_until(&format!("the end of redrive {id}"), SOON, || async {
             let body = self.get(&format!("/api/v1/dead-letters/redrives/{id}")).await.body;
@@ -311,7 +311,7 @@ impl Service {
         .await
     }
 
-    /// The waiting dead letters, newest first, once there are `count`.
+    /// Waits until `count` dead letters are open; returns them, newest first.
     pub(crate) async fn dead_letters(&self, count: usize) -> Vec<Value> {
         wait_until(&format!("{count} dead letters"), SOON, || async {
             let body = self.get("/api/v1/dead-letters?limit=200").await.body;
@@ -321,7 +321,7 @@ impl Service {
         .await
     }
 
-    /// The request once it is in `status`.
+    /// Waits until the request is in `status`.
     pub(crate) async fn until(&self, id: RequestId, status: &str) -> Value {
         wait_until(&format!("{id} {status}"), SOON, || async {
             let body = self.production_request(id).await.body;

@@ -1,4 +1,4 @@
-//! What restock-service hears from the broker: contract messages become commands.
+//! Consumers: contract messages from the broker become commands.
 
 use std::future::Future;
 
@@ -25,7 +25,6 @@ pub(crate) fn subscriptions(context: &Context) -> [Subscription; 3] {
     ]
 }
 
-/// The handler with its context.
 fn with<F, R>(context: &Context, handler: F) -> impl Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static
 where
     F: Fn(Context, ReceivedEvent, TraceContext) -> R + Send + Sync + 'static,
@@ -47,7 +46,7 @@ async fn requested(context: Context, event: ReceivedEvent, trace: TraceContext) 
     Ok(keep_request(&context, news).await?)
 }
 
-/// Its trace is the cancellation's, not the request's: it is not kept.
+/// The trace is the cancellation's, not the request's, so it is not kept.
 async fn cancelled(context: Context, event: ReceivedEvent, _: TraceContext) -> Result<(), HandleError> {
     let message: ProductionOutcome = event.decode(&production::CANCELLED)?;
     let news = RequestNews {

@@ -1,4 +1,4 @@
-//! Learns where a factory's callbacks may come from.
+//! Stores where a factory's callbacks may come from.
 
 use ipnet::IpNet;
 use jaego_contracts::ids::FactoryId;
@@ -6,18 +6,17 @@ use jaego_pg::{Pool, StoreError};
 
 use crate::store;
 
-/// A factory as a message tells of it.
+/// A factory as described by a message.
 #[derive(Debug, Clone)]
 pub(crate) struct FactoryNews {
-    /// Which.
     pub(crate) id: FactoryId,
-    /// Where its callbacks come from; empty: anywhere.
+    /// Networks that its callbacks may come from; empty: any.
     pub(crate) callback_sources: Vec<IpNet>,
-    /// Rises with every change.
+    /// Increases with every change.
     pub(crate) revision: i64,
 }
 
-/// Applies the news unless the same or newer ones were applied before.
+/// Applies the message unless the same or a newer revision was applied before.
 pub(crate) async fn apply_factory(pool: &Pool, news: FactoryNews) -> Result<(), StoreError> {
     let sources = news.callback_sources.iter().map(ToString::to_string).collect();
     let factory_id = news.id.to_string();

@@ -1,4 +1,4 @@
-//! Books goods whose callback was lost, in an operator's name.
+//! Books goods whose callback was lost, on behalf of an operator.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::ids::{Quantity, RequestId};
@@ -12,16 +12,15 @@ use crate::domain::judgement::{self, Progress};
 use crate::store;
 pub(crate) use crate::store::receipts::ReceiptRow;
 
-/// Goods that are there, though no callback told of them.
+/// Goods that arrived without a callback.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LostDelivery {
-    /// The request that they answer.
     pub(crate) request_id: RequestId,
-    /// Units.
     pub(crate) quantity: Quantity,
 }
 
-/// Books them. 404 for an unknown request; 409 for a cancelled one, and for more than it still lacks.
+/// Books the goods. Errors: 404 for an unknown request; 409 for a cancelled one and for more units than it still
+/// lacks.
 pub(crate) async fn book_by_hand(
     context: &Context,
     lost: LostDelivery,
@@ -46,7 +45,7 @@ pub(crate) async fn book_by_hand(
                 is_cancelled: request.cancelled_at.is_some(),
             };
             if let Err(rejection) = judgement::book_by_hand(progress, quantity) {
-                // Kept under its key as well: asked again, it is answered the same.
+                // The refusal is kept under its key as well, so that a retry gets the same answer.
                 let problem = problem_of(rejection);
                 let answer = KeptAnswer { status: problem.kind().status(), body: problem.to_value().to_string() };
                 return Ok(asked.keep(connection, answer).await?);

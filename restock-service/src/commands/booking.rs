@@ -1,4 +1,4 @@
-//! Goods become a receipt, with the event that tells of it, in the caller's transaction.
+//! Books goods as a receipt, with the event that reports it, in the caller's transaction.
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
@@ -13,46 +13,39 @@ use jaego_postbox::outbox;
 use crate::store::receipts::ReceiptRow;
 use crate::store::{self, unreadable};
 
-/// Goods to book, for a request that is locked.
+/// Goods to book for a request whose row is locked.
 pub(super) struct Goods<'a> {
-    /// The request.
     pub(super) request_id: RequestId,
-    /// What came.
     pub(super) sku: &'a Sku,
-    /// Units.
     pub(super) quantity: Quantity,
-    /// Who made them.
     pub(super) factory_id: &'a FactoryId,
-    /// Whether they count toward the request; goods of another product do not.
+    /// False for goods of another product, which do not count toward the request.
     pub(super) counts: bool,
-    /// The callback that told of them, if one did.
+    /// The callback that reported them, if any.
     pub(super) callback: Option<FromCallback<'a>>,
-    /// The operator who booked them, if one did.
+    /// The operator who booked them, if any.
     pub(super) hand: Option<Hand<'a>>,
-    /// The trace that goes on with the event.
+    /// Trace that the event continues.
     pub(super) trace: TraceContext,
-    /// When.
     pub(super) at: DateTime<Utc>,
 }
 
-/// Where goods are known from.
+/// Origin of goods that a callback reported.
 pub(super) struct FromCallback<'a> {
-    /// Its token's id.
+    /// Id of the token.
     pub(super) jti: &'a str,
     /// The factory's name for the delivery.
     pub(super) delivery_id: Option<&'a str>,
 }
 
-/// Who booked goods that no callback booked.
+/// Origin of goods that an operator booked.
 pub(super) struct Hand<'a> {
-    /// The operator.
     pub(super) actor: &'a str,
-    /// Why.
     pub(super) reason: &'a str,
 }
 
 impl Goods<'_> {
-    /// The receipt, and the event that tells of it.
+    /// The receipt and the event that reports it.
     pub(super) fn receipt(&self, id: ReceiptId, source: &str) -> (ReceiptRow, OutgoingEvent) {
         let receipt = ReceiptRow {
             id: id.0,
@@ -83,7 +76,7 @@ fn event(received: &StockReceived, source: &str, trace: TraceContext) -> Outgoin
     OutgoingEvent::new(&stock::RECEIVED, source, &received.receipt_id.to_string(), trace, received)
 }
 
-/// The event that told of a receipt, once more.
+/// The event of a receipt that was booked before, to be published again.
 pub(super) fn told(receipt: &ReceiptRow, source: &str) -> Result<OutgoingEvent, StoreError> {
     let received = StockReceived {
         receipt_id: ReceiptId(receipt.id),
@@ -96,7 +89,7 @@ pub(super) fn told(receipt: &ReceiptRow, source: &str) -> Result<OutgoingEvent, 
     Ok(event(&received, source, TraceContext::continue_from(Some(&receipt.traceparent))))
 }
 
-/// Books an operator's goods; wake the outbox after the commit.
+/// Books an operator's goods. The caller wakes the outbox after the commit.
 pub(super) async fn book(
     connection: &mut AsyncPgConnection,
     goods: &Goods<'_>,

@@ -1,4 +1,4 @@
-//! Whether a callback may come from where it comes from.
+//! Checks the source addresses of callbacks.
 
 use std::net::IpAddr;
 
@@ -6,17 +6,17 @@ use ipnet::IpNet;
 
 use crate::networks;
 
-/// Where a factory's callbacks may come from.
+/// Networks that a factory's callbacks may come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sources {
-    /// Its list is empty.
+    /// The factory's list is empty.
     Anywhere,
-    /// Only from here. A list of which nothing can be read is no empty list.
+    /// Only these networks. A list without any readable entry allows nothing: it is not an empty list.
     Listed(Vec<IpNet>),
 }
 
 impl Sources {
-    /// A list as it is kept.
+    /// Parses a stored list.
     pub(crate) fn read(texts: &[String]) -> Self {
         if texts.is_empty() {
             return Self::Anywhere;
@@ -24,7 +24,6 @@ impl Sources {
         Self::Listed(texts.iter().filter_map(|text| networks::parse(text)).collect())
     }
 
-    /// Whether a callback may come from this address.
     pub(crate) fn allow(&self, address: Option<IpAddr>) -> bool {
         match self {
             Self::Anywhere => true,
@@ -33,7 +32,7 @@ impl Sources {
     }
 }
 
-/// Whether an address is on the installation's list, which counts for every factory; an empty one allows all.
+/// Checks an address against the installation's list, which applies to every factory; an empty list allows all.
 pub(crate) fn is_allowed(list: &[IpNet], address: Option<IpAddr>) -> bool {
     list.is_empty() || address.is_some_and(|address| networks::contain(list, address))
 }

@@ -1,4 +1,4 @@
-//! An operator judges what waits in the quarantine: accepted goods become a receipt.
+//! An operator judges a quarantine entry: accepted goods become a receipt.
 
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
@@ -15,17 +15,17 @@ use crate::store;
 pub(crate) use crate::store::quarantine::QuarantineRow;
 use crate::store::quarantine::Verdict;
 
-/// What the operator says.
+/// The operator's decision.
 #[derive(Debug, Clone)]
 pub(crate) enum Judgement {
-    /// The goods are there.
+    /// The goods have arrived.
     Accept(Choice),
     /// There is nothing to book.
     Discard,
 }
 
-/// Judges the entry. 404 for an unknown one, 409 for one that was judged before, 422 when something
-/// must be said that the delivery does not say.
+/// Judges the entry. Errors: 404 for an unknown entry, 409 for one that was judged before, 422 when the operator must
+/// state something that the delivery does not.
 pub(crate) async fn judge_quarantined(
     context: &Context,
     id: QuarantineId,

@@ -1,4 +1,4 @@
-//! Keeps what messages tell of a production request, beside what callbacks have told already.
+//! Keeps what messages report about a production request, next to what callbacks have reported already.
 
 use diesel_async::AsyncConnection;
 use jaego_pg::StoreError;
@@ -9,11 +9,11 @@ pub(crate) use crate::domain::delivery::Order;
 use crate::store;
 pub(crate) use crate::store::requests::RequestNews;
 
-/// Receipts of a request that are told again, at the most.
+/// Maximum receipts of a request that are published again.
 const RECEIPTS_MAX: i64 = 1_000;
 
-/// Adds what was not known. To one that asks for the request, what was booked for it is told again: who asks has perhaps
-/// not heard of it.
+/// Stores what was not known. A message that asks for the request also publishes its receipts again: its sender may
+/// not have received them.
 pub(crate) async fn keep_request(context: &Context, news: RequestNews) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     let source = context.source;

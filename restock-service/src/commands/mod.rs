@@ -1,5 +1,4 @@
-//! What the service does: each command loads, lets `domain` decide, and saves with its events in one
-//! transaction.
+//! Use cases: each command loads, lets `domain` decide, and saves with its events in one transaction.
 
 pub(crate) mod apply_factory;
 pub(crate) mod book_by_hand;
@@ -22,45 +21,44 @@ use jaego_web::problem::{Problem, ProblemKind};
 
 use crate::domain::judgement::Rejection;
 
-/// What commands work with.
+/// Dependencies of all commands.
 #[derive(Clone)]
 pub(crate) struct Context {
-    /// The service's database.
     pub(crate) pool: Pool,
-    /// Rung after each commit that wrote events.
+    /// Notified after each commit that wrote events.
     pub(crate) outbox: Outbox,
     /// The service's name in its events.
     pub(crate) source: &'static str,
 }
 
-/// A rule's no, as the operator is told.
+/// The problem that reports a rejection to the operator.
 fn problem_of(rejection: Rejection) -> Problem {
     let invalid = |field: &str, detail: &str| Problem::new(ProblemKind::InvalidRequest, detail).with("field", field);
     match rejection {
         Rejection::Cancelled => {
-            let detail = "The production request was cancelled: nothing is booked for it by hand.";
+            let detail = "The production request was cancelled, so nothing can be booked for it by hand.";
             Problem::new(ProblemKind::Conflict, detail)
         }
         Rejection::MoreThanOpen { open } => {
-            let detail = format!("The production request lacks {open} units: no more can be booked by hand.");
+            let detail = format!("The production request has {open} open units; no more can be booked by hand.");
             Problem::new(ProblemKind::Conflict, detail).with("open", open)
         }
         Rejection::Judged(status) => {
-            let detail = format!("The entry was {} before; it is judged once.", status.name());
+            let detail = format!("The entry has already been {}.", status.name());
             Problem::new(ProblemKind::Conflict, detail).with("entry_status", status.name())
         }
         Rejection::SkuUndecided => invalid(
             "sku",
-            "sku: is required, because the delivery names another product than its token; say which of the two came.",
+            "sku: is required, because the delivery names another product than its token; give the one that arrived.",
         ),
         Rejection::SkuForeign => invalid("sku", "sku: must be the product of the token or the one the delivery names."),
         Rejection::QuantityMissing => {
-            invalid("quantity", "quantity: is required, because the delivery has no usable count.")
+            invalid("quantity", "quantity: is required, because the delivery has no valid count.")
         }
     }
 }
 
-/// The time as PostgreSQL keeps it, in microseconds: event, row and answer tell the same.
+/// The current time in microseconds, as PostgreSQL stores it, so that event, row and answer agree.
 fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }

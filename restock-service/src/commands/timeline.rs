@@ -1,4 +1,4 @@
-//! What is on record of production requests, as a timeline.
+//! The recorded history of production requests, as a timeline.
 
 use jaego_contracts::ids::RequestId;
 use jaego_pg::{Pool, StoreError};
@@ -12,7 +12,7 @@ use crate::store::quarantine::QuarantineRow;
 use crate::store::receipts::ReceiptRow;
 use crate::store::timeline::{self as store, RequestRow};
 
-/// Requests as they became known here, what arrived for them, what was kept for an operator and judged.
+/// Requests as they became known here, their receipts, and their quarantine entries with decisions.
 pub(crate) async fn of_requests(pool: &Pool, service: &'static str, ids: &[RequestId]) -> Result<Timeline, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let mut connection = pool.get().await?;
@@ -36,7 +36,7 @@ pub(crate) async fn of_requests(pool: &Pool, service: &'static str, ids: &[Reque
     Ok(Timeline::new(items, next))
 }
 
-/// Rows as this service's steps.
+/// Maps rows to steps of this service.
 struct Steps {
     service: &'static str,
 }
@@ -54,7 +54,7 @@ impl Steps {
             ..TimelineDetail::default()
         };
         let known = step(TimelineKind::RestockExpected, row.created_at).with(detail);
-        // Without one: only a callback has told of it yet.
+        // There is no trace while only a callback has reported the request.
         let known = known.traced(row.traceparent.as_deref().unwrap_or_default());
         let called_off = row.cancelled_at.map(|at| step(TimelineKind::RestockCalledOff, at));
         [known].into_iter().chain(called_off).collect()
@@ -102,7 +102,7 @@ impl Steps {
         TimelineNext::new(self.service, NextStep::Decision, None, subject).of(&row.sku, row.quantity).with(about(row))
     }
 
-    /// What is still to come; nobody here knows when.
+    /// Goods that are still due; this service does not know when they will arrive.
     fn open(&self, row: &RequestRow) -> Option<TimelineNext> {
         let open = row.quantity - row.received;
         let subject = TimelineSubject::production_request(row.id);

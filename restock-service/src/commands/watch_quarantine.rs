@@ -1,4 +1,4 @@
-//! How much waits in the quarantine, as a figure that an alarm can be raised on.
+//! Measures how much waits in the quarantine, as a metric for alarms.
 
 use std::time::Duration;
 
@@ -8,10 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store;
 
-/// How often it is looked.
+/// Interval between two counts.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// Counts until `stop`.
 pub(crate) async fn watch_quarantine(pool: Pool, meter: Meter, stop: CancellationToken) {
     let waiting = meter
         .i64_gauge("jaego_quarantine_waiting")

@@ -1,5 +1,5 @@
-//! Callbacks that are decided together: one after the other in the order of arrival, each seeing what
-//! those before it did, exactly as if they had come one by one.
+//! Callbacks that are decided together: in the order of arrival, each seeing the effects of those before it, exactly
+//! as if they had come one at a time.
 
 use std::collections::HashMap;
 
@@ -14,20 +14,19 @@ use super::policy::Policy;
 pub(crate) struct Arrival<'a> {
     /// The request that its token was made for.
     pub(crate) request_id: RequestId,
-    /// Units that the token says were asked for.
+    /// Units ordered, as stated in the token.
     pub(crate) quantity: i64,
-    /// Its token's id.
+    /// Id of the token.
     pub(crate) jti: &'a str,
     /// The factory's name for the delivery.
     pub(crate) delivery_id: Option<&'a str>,
-    /// What it says, held against what was asked for.
+    /// The claim, checked against the order.
     pub(crate) delivery: &'a Delivery,
-    /// Digest of all that is judged of it.
+    /// Digest of everything that is judged.
     pub(crate) fingerprint: &'a [u8],
 }
 
 impl<'a> Arrival<'a> {
-    /// What makes two deliveries the same one.
     pub(crate) fn identity(&self) -> Identity<'a> {
         match self.delivery_id {
             Some(name) => Identity::Named(self.request_id, name),
@@ -36,41 +35,37 @@ impl<'a> Arrival<'a> {
     }
 }
 
-/// What makes two deliveries the same one, whichever attempt's token they come with.
+/// Two deliveries with the same identity are the same delivery, whichever attempt's token they carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Identity<'a> {
     /// The factory's name for it, within its request.
     Named(RequestId, &'a str),
-    /// Without a name: its token.
+    /// For a delivery without a name: its token.
     OfToken(&'a str),
 }
 
-/// How far a request is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Units booked so far.
     pub(crate) received: i64,
-    /// Whether it was cancelled.
     pub(crate) is_cancelled: bool,
 }
 
-/// What was booked for a delivery: its answer, told again to whoever tells it again.
+/// The booking of a delivery, which is also the answer to every repetition of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Booked {
-    /// The receipt.
     pub(crate) receipt_id: ReceiptId,
-    /// Its units.
+    /// Units booked.
     pub(crate) quantity: i64,
-    /// Units beyond, kept for a person.
+    /// Excess units, kept for an operator.
     pub(crate) quarantined: i64,
 }
 
-/// A first delivery and what was booked for it.
+/// A first delivery and its booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// The delivery.
     pub(crate) first: First,
-    /// Its receipt, when it was received.
+    /// None if the delivery was not booked.
     pub(crate) booked: Option<Booked>,
 }
 
@@ -79,47 +74,44 @@ pub(crate) struct Told {
 pub(crate) struct Entry {
     /// Digest of the delivery.
     pub(crate) fingerprint: Vec<u8>,
-    /// Why it waits.
     pub(crate) reason: Reason,
 }
 
-/// All that is known of the requests and tokens of a batch; deciding brings it up to date.
+/// Everything known about the requests and tokens of a batch. Deciding updates it.
 #[derive(Debug, Default)]
 pub(crate) struct Known<'a> {
-    /// Requests; one that is not here is new.
+    /// A request that is missing here is new.
     pub(crate) requests: HashMap<RequestId, Progress>,
-    /// First deliveries.
     pub(crate) told: HashMap<Identity<'a>, Told>,
     /// Quarantine entries by token.
     pub(crate) entries: HashMap<&'a str, Vec<Entry>>,
 }
 
-/// What becomes of a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Goods to book; what is beyond is kept for a person.
+    /// Goods to book; the excess is kept for an operator.
     Received {
         /// The new receipt.
         booked: Booked,
-        /// Whether nothing is open afterwards.
+        /// True if nothing is open afterwards.
         completes: bool,
     },
-    /// The first one told again, with what was booked for it.
+    /// A repetition of the first delivery, with the booking of that one.
     Duplicate(Option<Booked>),
-    /// A new entry for a person.
+    /// A new quarantine entry.
     Quarantined {
-        /// Why.
         reason: Reason,
-        /// Whether no usable delivery had this identity before.
+        /// True if no usable delivery had this identity before.
         is_first: bool,
     },
-    /// Kept for a person before.
+    /// It was quarantined before.
     QuarantinedBefore(Reason),
-    /// Not kept: too much of its token is.
+    /// Not kept: its token has too many quarantine entries already.
     Refused,
 }
 
-/// Decides all of them; one outcome each, in their order. The caller holds the rows of the requests locked.
+/// Decides all arrivals and returns one outcome for each, in their order. The caller holds the rows of the requests
+/// locked.
 pub(crate) fn decide_together<'a>(
     known: &mut Known<'a>,
     arrivals: &[Arrival<'a>],
@@ -165,7 +157,7 @@ impl<'a> Known<'a> {
     fn state_of(&self, arrival: &Arrival<'a>, told: Option<Told>) -> RequestState {
         let progress = self.requests.get(&arrival.request_id).copied().unwrap_or_default();
         let entries = self.entries.get(arrival.jti).map(Vec::as_slice).unwrap_or_default();
-        // Of an over-delivery only the excess is kept: the delivery itself was booked.
+        // Of an over-delivery only the excess is in the quarantine: the delivery itself was booked.
         let same = |entry: &&Entry| entry.reason != Reason::OverDelivery && entry.fingerprint == arrival.fingerprint;
         RequestState {
             quantity: arrival.quantity,
@@ -177,7 +169,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// A delivery told wrongly may be told again rightly: it does not use up its identity.
+    /// A faulty delivery may be repeated correctly, so it does not use up its identity.
     fn note(&mut self, arrival: &Arrival<'a>, outcome: FirstOutcome, booked: Option<Booked>) {
         if let Ok(count) = arrival.delivery.content {
             self.told.insert(arrival.identity(), Told { first: First { count, outcome }, booked });

@@ -1,4 +1,4 @@
-//! Decided together, callbacks come out exactly as if they had come one by one.
+//! Callbacks that are decided together have the same outcomes as if they had come one at a time.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::delivery::{Delivery, Order};
 use super::policy::Policy;
 use super::property_tests::{Callback, Identity, Ledger, Step, order, steps};
 
-/// The rows of all requests, as the service keeps them between two batches.
+/// The rows of all requests, as stored between two batches.
 #[derive(Debug, Default)]
 struct Rows {
     requests: HashMap<RequestId, Progress>,
@@ -20,7 +20,7 @@ struct Rows {
     receipts: Vec<(RequestId, Booked)>,
 }
 
-/// A callback with all that is worked out before it waits.
+/// A callback with everything that is computed before it is queued.
 struct Waiting {
     request: usize,
     callback: Callback,
@@ -49,7 +49,7 @@ impl Waiting {
 }
 
 impl Rows {
-    /// One batch: what is known of its callbacks is loaded, all are decided, what comes out is written.
+    /// Runs one batch: loads what is known about its callbacks, decides all of them, and writes the outcomes.
     fn take(
         &mut self,
         arrivals: &[Arrival<'_>],
@@ -120,7 +120,7 @@ fn identity_of(arrival: &Arrival<'_>) -> Identity {
     arrival.delivery_id.map_or_else(|| Identity::OfToken(token()), |name| Identity::Named(name.to_owned()))
 }
 
-/// The one-by-one decision that an outcome must be.
+/// The single decision that an outcome corresponds to.
 fn as_decision(outcome: Outcome) -> Decision {
     match outcome {
         Outcome::Received { booked, completes } => Decision::Receive {
@@ -173,7 +173,7 @@ proptest! {
                     let decision = ledgers[waiting.request].take(&order, &waiting.callback, policy);
                     prop_assert_eq!(as_decision(outcome), decision);
                     let identity = (waiting.request, waiting.callback.identity());
-                    // Told again, it is answered with the first one's receipt.
+                    // A repetition is answered with the receipt of the first delivery.
                     match outcome {
                         Outcome::Received { booked, .. } => prop_assert!(receipts.insert(identity, booked).is_none()),
                         Outcome::Duplicate(booked) => prop_assert_eq!(booked, receipts.get(&identity).copied()),

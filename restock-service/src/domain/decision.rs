@@ -1,35 +1,34 @@
-//! What becomes of a delivery: the table of the callback's contract as one function.
+//! The decision about a delivery: the table of the callback's contract as one function.
 
 use jaego_contracts::ids::Quantity;
 
 use super::delivery::{Delivery, Fault};
 use super::policy::Policy;
 
-/// Why a delivery, or a part of it, waits for a person.
+/// Why a delivery, or a part of it, waits for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Reason {
-    /// Product or factory are not those that were asked for.
+    /// Product or factory differ from the order.
     Mismatch,
-    /// The count is missing or no count.
+    /// The count is missing or invalid.
     InvalidCount,
-    /// It may be a delivery told again, or a new one: never guessed.
+    /// It may be a repetition or a new delivery; the service never guesses.
     AmbiguousDelivery,
-    /// All that was asked for had come.
+    /// The whole order had been delivered already.
     NothingOpen,
-    /// The token's time was over.
+    /// The token had expired.
     Expired,
     /// The request had been cancelled.
     Cancelled,
-    /// What came beyond the quantity asked for and the tolerance; the rest was booked.
+    /// Units beyond the order and the tolerance; the rest was booked.
     OverDelivery,
-    /// Nothing can be read of what it says.
+    /// The body is unreadable.
     UnreadableBody,
-    /// The store did not take it in time, and there was no room to keep it until the store would.
+    /// The store did not take it in time, and there was no room to hold it until the store would.
     Lost,
 }
 
 impl Reason {
-    /// Every reason.
     pub(crate) const ALL: [Self; 9] = [
         Self::Mismatch,
         Self::InvalidCount,
@@ -42,7 +41,7 @@ impl Reason {
         Self::Lost,
     ];
 
-    /// Its name in answers, rows and metrics.
+    /// Name in answers, rows and metrics.
     pub(crate) const fn slug(self) -> &'static str {
         match self {
             Self::Mismatch => "callback-mismatch",
@@ -57,73 +56,65 @@ impl Reason {
         }
     }
 
-    /// By its name.
     pub(crate) fn from_slug(slug: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.slug() == slug)
     }
 }
 
-/// The request of a delivery, and what is known of this very delivery.
+/// The state of a delivery's request, and what is known about this very delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestState {
-    /// Units asked for.
+    /// Units ordered.
     pub(crate) quantity: i64,
     /// Units booked so far, by all tokens of the request.
     pub(crate) received: i64,
-    /// Whether it was cancelled.
     pub(crate) is_cancelled: bool,
-    /// The first delivery with this identity (its name within its request, or its token), faulty ones aside.
+    /// The first delivery with this identity (its name within its request, or its token), not counting faulty ones.
     pub(crate) first: Option<First>,
-    /// Why this very delivery (the same in every word that counts) is in the quarantine already.
+    /// Reason of the quarantine entry of this very delivery (equal in everything that counts), if there is one.
     pub(crate) quarantined: Option<Reason>,
-    /// Quarantine entries of the token.
+    /// Number of quarantine entries of the token.
     pub(crate) quarantine_entries: i64,
 }
 
-/// The first delivery with an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct First {
-    /// Its units as it told them.
+    /// Units as reported.
     pub(crate) count: Quantity,
-    /// What became of it.
     pub(crate) outcome: FirstOutcome,
 }
 
-/// What became of a first delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FirstOutcome {
-    /// Booked.
     Received {
-        /// Whether it was what the request still lacked.
+        /// True if it delivered all that the request still lacked.
         completed: bool,
     },
-    /// Kept for a person.
     Quarantined(Reason),
 }
 
-/// What to do with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Book `quantity` units; keep `excess` of them (0: none) for a person.
+    /// Book `quantity` units and keep `excess` units, which may be 0, for an operator.
     Receive {
         /// Units to book.
         quantity: Quantity,
         /// Units beyond what is open and tolerated.
         excess: i64,
-        /// Whether nothing is open afterwards.
+        /// True if nothing is open afterwards.
         completes: bool,
     },
-    /// The first one told again: its answer again.
+    /// A repetition of the first delivery: give the same answer.
     Duplicate,
-    /// Keep it for a person.
+    /// Keep it for an operator.
     Quarantine(Reason),
-    /// It is kept already: the same answer again.
+    /// It is in the quarantine already: give the same answer.
     AlreadyQuarantined(Reason),
-    /// It would have to be kept, but too much is kept for its token.
+    /// It would have to be quarantined, but its token has too many entries.
     Refuse,
 }
 
-/// Decides; the caller holds the request's row locked, so that nothing changes meanwhile.
+/// Decides a delivery. The caller holds the request's row locked, so that the state cannot change in between.
 pub(crate) fn decide(state: &RequestState, delivery: &Delivery, policy: Policy) -> Decision {
     let decision = judge(state, delivery, policy);
     let keeps = matches!(decision, Decision::Quarantine(_) | Decision::Receive { excess: 1.., .. });
@@ -159,22 +150,22 @@ fn judge(state: &RequestState, delivery: &Delivery, policy: Policy) -> Decision 
     if fits(state, count, policy) {
         return Decision::Receive { quantity: count, excess: 0, completes: count.get() >= open };
     }
-    // Only what is open: the tolerance is for deliveries that stay within it.
+    // Only the open units are booked: the tolerance is for deliveries that stay within it.
     match Quantity::try_from(open) {
         Ok(quantity) => Decision::Receive { quantity, excess: count.get() - open, completes: true },
-        // A request never lacks more than one can ask for; were it so, a person should look.
+        // A request never lacks more than can be ordered at once; if it did, an operator should look.
         Err(_) => Decision::Quarantine(Reason::OverDelivery),
     }
 }
 
-/// A delivery whose identity was seen before.
+/// Judges a delivery whose identity was seen before.
 fn judge_again(state: &RequestState, first: First, has_id: bool, count: Quantity, policy: Policy) -> Decision {
     if count != first.count {
         return Decision::Quarantine(Reason::AmbiguousDelivery);
     }
     match first.outcome {
         FirstOutcome::Quarantined(reason) => Decision::AlreadyQuarantined(reason),
-        // Without a name, a second part of the same size looks just like the first one told again.
+        // Without a name, a second part of the same size looks exactly like a repetition of the first.
         FirstOutcome::Received { completed } if !has_id && !completed && fits(state, count, policy) => {
             Decision::Quarantine(Reason::AmbiguousDelivery)
         }
@@ -240,11 +231,11 @@ mod tests {
     fn the_same_again_is_a_duplicate() {
         assert_eq!(decide(&after(60, 60, false), &named(60), STRICT), Decision::Duplicate);
         assert_eq!(decide(&after(100, 100, true), &nameless(100), STRICT), Decision::Duplicate);
-        // Over-delivered: it completed the request.
+        // The over-delivery completed the request.
         assert_eq!(decide(&after(100, 150, true), &nameless(150), STRICT), Decision::Duplicate);
-        // It did not complete the request, but does not fit any more.
+        // It did not complete the request, but a second one would not fit any more.
         assert_eq!(decide(&after(60, 60, false), &nameless(60), STRICT), Decision::Duplicate);
-        // Late or cancelled meanwhile: still the same delivery.
+        // Late, or cancelled in between: it is still the same delivery.
         let cancelled = RequestState { is_cancelled: true, ..after(60, 60, false) };
         let late = Delivery { is_expired: true, ..named(60) };
         assert_eq!(decide(&cancelled, &late, STRICT), Decision::Duplicate);
@@ -331,7 +322,7 @@ mod tests {
         assert_eq!(decide(&full(100), &named(1), STRICT), Decision::Refuse);
         assert_eq!(decide(&full(0), &named(101), STRICT), Decision::Refuse);
         assert_eq!(decide(&full(0), &faulty(Fault::OtherProduct), STRICT), Decision::Refuse);
-        // What needs no entry is taken all the same.
+        // Deliveries that need no entry are still taken.
         assert_eq!(decide(&full(0), &named(100), STRICT), receive(100, 0, true));
         let again = RequestState { quarantine_entries: 20, ..after(100, 100, true) };
         assert_eq!(decide(&again, &named(100), STRICT), Decision::Duplicate);

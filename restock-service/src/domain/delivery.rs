@@ -1,84 +1,77 @@
-//! One delivery as its callback tells of it, held against what was asked for.
+//! One delivery as its callback reports it, checked against the order.
 
 use jaego_contracts::ids::{FactoryId, Quantity, Sku, UNITS_MAX};
 
-/// What was asked for: the token's words.
+/// The order, as stated in the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// The product.
     pub(crate) sku: Sku,
-    /// Who was asked.
     pub(crate) factory_id: FactoryId,
-    /// Units.
     pub(crate) quantity: Quantity,
 }
 
-/// What a callback says: texts as they came, nothing judged yet.
+/// Content of a callback: texts as received, not judged yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Claim {
-    /// The factory's name for this delivery; without one it is known by its token alone.
+    /// The factory's name for this delivery. A delivery without one is identified by its token alone.
     pub(crate) delivery_id: Option<String>,
-    /// The product, where one is named.
+    /// The product, if the body names one.
     pub(crate) product: Option<String>,
-    /// The factory, where one is named.
+    /// The factory, if the body names one.
     pub(crate) factory: Option<String>,
-    /// The units.
     pub(crate) count: ClaimedCount,
-    /// Of a body of which nothing can be read: what tells it from others.
+    /// Set for an unreadable body, to distinguish it from others.
     pub(crate) unreadable: Option<String>,
 }
 
-/// The count as it came.
+/// The count as received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum ClaimedCount {
-    /// None.
     #[default]
     Missing,
-    /// One, not yet read.
+    /// One count, not parsed yet.
     Text(String),
-    /// Two that differ.
+    /// Two counts that differ.
     Contradictory(String, String),
 }
 
-/// Why a delivery cannot be taken as what was asked for.
+/// Why a delivery does not match its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Another product than asked for.
+    /// A product other than the one ordered.
     OtherProduct,
-    /// Another factory than asked.
+    /// A factory other than the one asked.
     OtherFactory,
-    /// No count, or an unusable one.
+    /// The count is missing or unusable.
     Count(CountFault),
-    /// Nothing can be read of it at all.
+    /// The body is unreadable.
     Unreadable,
 }
 
-/// Why a count is unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CountFault {
-    /// There is none.
     Missing,
-    /// There are two that differ.
+    /// There are two counts that differ.
     Contradictory,
     /// Not a whole number from 1 to 1,000,000.
     OutOfRange,
 }
 
-/// A claim held against its order.
+/// A claim checked against its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// Whether the factory gave it a name.
+    /// True if the factory gave it a name.
     pub(crate) has_id: bool,
-    /// Its units, or what is wrong with it.
+    /// Its units, or its fault.
     pub(crate) content: Result<Quantity, Fault>,
-    /// Whether the token's time was over when it came.
+    /// True if the token had expired on arrival.
     pub(crate) is_expired: bool,
-    /// Whether it is reported after its loss, and not to be booked without an operator.
+    /// True if it is reported after its loss and must not be booked without an operator.
     pub(crate) is_lost: bool,
 }
 
 impl Claim {
-    /// Judges the claim by itself; what was received before does not matter here.
+    /// Judges the claim by itself, regardless of what was received before.
     pub(crate) fn against(&self, order: &Order, is_expired: bool) -> Delivery {
         let differs =
             |claimed: &Option<String>, asked: &str| claimed.as_deref().is_some_and(|claimed| claimed != asked);
@@ -94,8 +87,8 @@ impl Claim {
         Delivery { has_id: self.delivery_id.is_some(), content, is_expired, is_lost: false }
     }
 
-    /// The claim as one text that is the same exactly for the same delivery, told again. A usable
-    /// delivery is its name and its units; of a faulty one everything that was judged counts.
+    /// Returns a text that is the same for two deliveries exactly if one repeats the other. A usable delivery is
+    /// identified by its name and its units, a faulty one by everything that was judged.
     pub(crate) fn identity(&self, delivery: &Delivery) -> String {
         let mut parts = vec![self.delivery_id.as_deref().map_or_else(|| "-".to_owned(), |id| format!("+{id}"))];
         if let Ok(quantity) = delivery.content {
@@ -109,13 +102,13 @@ impl Claim {
             parts.extend(["faulty", first, second].map(str::to_owned));
             parts.extend([&self.product, &self.factory, &self.unreadable].map(|text| text.clone().unwrap_or_default()));
         }
-        // With their lengths, so that no two lists of parts make one text.
+        // Each part carries its length, so that no two lists of parts give the same text.
         parts.iter().fold(String::new(), |text, part| text + &part.len().to_string() + ":" + part)
     }
 }
 
 impl ClaimedCount {
-    /// The count as units.
+    /// Parses the count.
     pub(crate) fn read(&self) -> Result<Quantity, CountFault> {
         let text = match self {
             Self::Missing => return Err(CountFault::Missing),
@@ -123,7 +116,7 @@ impl ClaimedCount {
             Self::Text(text) => text.trim(),
         };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // More digits than fit are too many units all the same.
+        // A number with more digits than fit is out of range all the same.
         let units = if digits { text.parse().unwrap_or(UNITS_MAX + 1) } else { 0_i64 };
         Quantity::try_from(units).map_err(|_| CountFault::OutOfRange)
     }

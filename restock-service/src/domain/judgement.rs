@@ -1,24 +1,22 @@
-//! What an operator may do by hand: book goods whose callback was lost, accept or discard what waits
-//! in the quarantine.
+//! Decisions of an operator: book goods whose callback was lost, accept or discard a quarantine entry.
 
 use jaego_contracts::ids::{Quantity, Sku};
 
-/// What became of a quarantine entry.
+/// Status of a quarantine entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// Nobody has judged it yet.
+    /// Not judged yet.
     Waiting,
     /// Its goods were booked.
     Accepted,
-    /// It was put aside.
+    /// Nothing was booked for it.
     Discarded,
 }
 
 impl Status {
-    /// Every status.
     pub(crate) const ALL: [Self; 3] = [Self::Waiting, Self::Accepted, Self::Discarded];
 
-    /// Its name in answers and rows.
+    /// Name in answers and rows.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -27,52 +25,48 @@ impl Status {
         }
     }
 
-    /// By its name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
-/// Why an operator may not do it.
+/// Why an operator's action is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// The request was cancelled.
     Cancelled,
-    /// More than the request still lacks.
+    /// More units than the request still lacks.
     MoreThanOpen {
-        /// What it lacks, units.
+        /// Units that it lacks.
         open: i64,
     },
     /// The entry was judged before.
     Judged(Status),
-    /// Delivery and token name different products, and none was chosen.
+    /// Delivery and token name different products, and the operator chose none.
     SkuUndecided,
-    /// The chosen product is named by neither.
+    /// Neither delivery nor token names the chosen product.
     SkuForeign,
-    /// Neither the operator nor the delivery says how many.
+    /// Neither the operator nor the delivery states a quantity.
     QuantityMissing,
 }
 
-/// How far a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Units asked for.
+    /// Units ordered.
     pub(crate) quantity: i64,
     /// Units booked so far.
     pub(crate) received: i64,
-    /// Whether it was cancelled.
     pub(crate) is_cancelled: bool,
 }
 
 impl Progress {
-    /// Units that it still lacks; goods accepted beyond what was asked for lack nothing.
+    /// Units that the request still lacks: 0 if accepted goods exceed the order.
     pub(crate) fn open(self) -> i64 {
         (self.quantity - self.received).max(0)
     }
 }
 
-/// Whether so many units may be booked for a request whose callback was lost. The tolerance for
-/// over-deliveries is the factory's, not the operator's.
+/// Checks whether so many units may be booked for a request whose callback was lost. The tolerance for
+/// over-deliveries applies to factories, not to operators.
 pub(crate) fn book_by_hand(progress: Progress, units: Quantity) -> Result<(), Rejection> {
     if progress.is_cancelled {
         return Err(Rejection::Cancelled);
@@ -83,40 +77,34 @@ pub(crate) fn book_by_hand(progress: Progress, units: Quantity) -> Result<(), Re
     Ok(())
 }
 
-/// A quarantine entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
-    /// What became of it.
     pub(crate) status: Status,
     /// The product of its request.
     pub(crate) asked_for: &'a Sku,
-    /// The product that the delivery named, as it came.
+    /// The product that the delivery names, as received.
     pub(crate) claimed: Option<&'a str>,
-    /// Its units, where it told them usably.
+    /// Units, if the delivery states a usable count.
     pub(crate) quantity: Option<Quantity>,
 }
 
-/// What the operator says came.
+/// The operator's statement of what arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// The product.
     pub(crate) sku: Option<Sku>,
-    /// The units.
     pub(crate) quantity: Option<Quantity>,
 }
 
-/// What is booked for an accepted entry.
+/// Goods to book for an accepted entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Acceptance {
-    /// The product.
     pub(crate) sku: Sku,
-    /// The units.
     pub(crate) quantity: Quantity,
-    /// Whether they count toward the request: not those of another product.
+    /// False for another product, which does not count toward the request.
     pub(crate) counts: bool,
 }
 
-/// What accepting the entry books. However much came before: the goods are there.
+/// Decides what accepting the entry books, however much was received before: the goods have arrived.
 pub(crate) fn accept(entry: Entry<'_>, choice: Choice) -> Result<Acceptance, Rejection> {
     still_waits(entry.status)?;
     let other = entry.claimed.filter(|claimed| *claimed != entry.asked_for.as_str());
@@ -130,7 +118,7 @@ pub(crate) fn accept(entry: Entry<'_>, choice: Choice) -> Result<Acceptance, Rej
     Ok(Acceptance { counts: sku == *entry.asked_for, sku, quantity })
 }
 
-/// Whether an entry may be discarded.
+/// Checks whether an entry may be discarded.
 pub(crate) fn discard(status: Status) -> Result<(), Rejection> {
     still_waits(status)
 }
@@ -185,7 +173,7 @@ mod tests {
         let asked_for = sku("A");
         let entry = |status| Entry { status, asked_for: &asked_for, claimed: Some("B"), quantity: None };
         for status in [Status::Accepted, Status::Discarded] {
-            // Even where more is wrong with the request.
+            // This rejection takes precedence over all others.
             assert_eq!(accept(entry(status), Choice::default()), Err(Rejection::Judged(status)));
             assert_eq!(accept(entry(status), chosen(Some("A"), Some(1))), Err(Rejection::Judged(status)));
             assert_eq!(discard(status), Err(Rejection::Judged(status)));
@@ -211,7 +199,7 @@ mod tests {
         for (claimed, product) in [(None, "B"), (Some("A"), "B"), (Some("B"), "C"), (Some("no sku at all"), "B")] {
             assert_eq!(accepted(claimed, Some(product)), Err(Rejection::SkuForeign), "{claimed:?} {product}");
         }
-        // A name that is no SKU must be decided upon, too.
+        // A name that is not a valid SKU must be decided upon, too.
         assert_eq!(accepted(Some("no sku at all"), None), Err(Rejection::SkuUndecided));
         assert_eq!(accepted(Some("no sku at all"), Some("A")), a);
     }

@@ -1,5 +1,5 @@
-//! What a callback means, and what an operator may do about it: pure and synchronous. Clock, ids and
-//! rows come in as arguments.
+//! The meaning of a callback, and the actions open to an operator: pure and synchronous. Clock, ids and rows come in
+//! as arguments.
 
 pub(crate) mod batch;
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! What the operators of an installation have settled.
+//! Limits set by the operators of an installation.
 
-/// Bounds of what is booked and kept without a person.
+/// Limits of what is booked and kept without an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// How much more than asked for is still booked, percent of the quantity asked for.
+    /// Over-delivery that is still booked, percent of the quantity ordered.
     pub(crate) over_delivery_tolerance_percent: i64,
-    /// Most quarantine entries for one token.
+    /// Maximum quarantine entries per token.
     pub(crate) quarantine_per_token_max: i64,
 }
 
 impl Policy {
-    /// Most units that are ever booked for a request of `quantity`; the fraction of a unit is not.
+    /// Maximum units ever booked for a request of `quantity`, rounded down.
     pub(crate) fn receivable_max(self, quantity: i64) -> i64 {
         quantity + quantity * self.over_delivery_tolerance_percent / 100
     }

@@ -1,4 +1,4 @@
-//! Whatever comes, in whatever order: what a request books stays bounded, each delivery counts once.
+//! Invariants of any history of callbacks: the bookings of a request stay bounded, each delivery counts once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,14 +9,14 @@ use super::decision::{Decision, First, FirstOutcome, Reason, RequestState, decid
 use super::delivery::{Claim, ClaimedCount, Order};
 use super::policy::Policy;
 
-/// A delivery's name, or the token of one without.
+/// A delivery's name, or the token of a delivery without one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Identity {
     Named(String),
     OfToken(u8),
 }
 
-/// A request's rows, kept in memory.
+/// The rows of a request, kept in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
     pub(super) received: i64,
@@ -99,7 +99,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let product = prop_oneof![6 => Just(None), 3 => Just(Some("S".to_owned())), 1 => Just(Some("T".to_owned()))];
     let callback = (0_u8..3, id, product, counts(), prop::bool::weighted(0.05)).prop_map(
         |(token, delivery_id, product, count, is_expired)| {
-            // Nothing can be read of some bodies.
+            // Some bodies are unreadable.
             let unreadable = (count == ClaimedCount::Missing).then(|| format!("{product:?}"));
             let claim = Claim { delivery_id, product, factory: None, count, unreadable };
             Step::Call(Callback { token, claim, is_expired })
@@ -163,7 +163,7 @@ proptest! {
             let second = ledger.take(&order, callback, policy);
             prop_assert_eq!(&ledger.receipts, &once.receipts, "told again, it is not booked again");
             if callback.claim.delivery_id.is_some() {
-                // With a name it is known for certain.
+                // A name identifies it with certainty.
                 prop_assert_eq!(&ledger, &once);
                 match first {
                     Decision::Receive { .. } | Decision::Duplicate => prop_assert_eq!(second, Decision::Duplicate),
@@ -177,7 +177,7 @@ proptest! {
             ledger.take(&order, callback, policy);
             prop_assert_eq!(&ledger, &twice);
         }
-        // And all of it again, long after.
+        // Every callback is repeated long after.
         let all = ledger.clone();
         for step in &steps {
             if let Step::Call(callback) = step {

@@ -1,4 +1,4 @@
-//! The callback's body as the factories of the family send it, in whatever encoding, under whatever media type.
+//! Parses callback bodies as factories send them, in any encoding and under any media type.
 
 use encoding_rs::{EUC_KR, Encoding, UTF_8};
 use jaego_contracts::callback::redact;
@@ -15,12 +15,12 @@ pub(super) const COUNT: &str = "MessageAttributeProductCnt";
 pub(super) const OTHER_COUNT: &str = "OrderStockCnt";
 const DELIVERY_ID: &str = "DeliveryId";
 
-/// Longest name of a delivery that is kept as it is, in characters.
+/// Maximum length of a delivery name that is kept unchanged, in characters.
 const DELIVERY_ID_LENGTH_MAX: usize = 255;
-/// Most characters kept of a product or factory that differs from what was asked for.
+/// Maximum characters kept of a product or factory that differs from the order.
 const CLAIMED_LENGTH_MAX: usize = 255;
 
-/// What a callback may say; a factory sends the request's other members along, and any more.
+/// Body of a callback; factories also send the other members of the request, and may send more.
 #[derive(ToSchema)]
 #[schema(as = Callback, example = json!({
     "MessageGroupId": "stock-arrival-group", "MessageAttributeProductId": "CP-502101",
@@ -29,24 +29,24 @@ const CLAIMED_LENGTH_MAX: usize = 255;
 }))]
 #[expect(dead_code, reason = "documentation: bodies are read member by member")]
 pub(super) struct CallbackDocument {
-    /// The product; the token's when it is missing.
+    /// The product; if absent, that of the token.
     #[schema(rename = "MessageAttributeProductId", example = "CP-502101")]
     product: Option<String>,
     /// Units, 1 to 1,000,000, as text or number.
     #[schema(rename = "MessageAttributeProductCnt", example = "100")]
     count: Option<TextOrNumber>,
-    /// Units, under another name.
+    /// Units, under an alternative name.
     #[schema(rename = "OrderStockCnt")]
     other_count: Option<TextOrNumber>,
-    /// The factory; the token's when it is missing.
+    /// The factory; if absent, that of the token.
     #[schema(rename = "MessageAttributeFactoryId", example = "FF-500293")]
     factory: Option<String>,
-    /// The factory's name for this delivery, when one request is delivered in parts.
+    /// The factory's id of this delivery, if one request is delivered in parts.
     #[schema(rename = "DeliveryId", example = "delivery-4711")]
     delivery_id: Option<String>,
 }
 
-/// Factories write counts both ways.
+/// A count as text or as a number; factories use both.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documentation: bodies are read member by member")]
@@ -57,22 +57,21 @@ enum TextOrNumber {
     Number(i64),
 }
 
-/// A body, read.
+/// A parsed body.
 #[derive(Debug)]
 pub(super) struct CallbackBody {
-    /// What it says.
     pub(super) claim: Claim,
-    /// Where the count is, or should be.
+    /// Name of the field that holds, or should hold, the count.
     pub(super) count_field: &'static str,
-    /// All of it with no token in it; empty when nothing can be read of it.
+    /// The whole body with tokens redacted; empty when it is unreadable.
     pub(super) redacted: String,
-    /// The bytes of an unreadable one, with no token in them.
+    /// Bytes of an unreadable body, with tokens redacted.
     pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl CallbackBody {
-    /// Reads a body. `key` is the header `Idempotency-Key`; `token` and whatever looks like one is replaced before
-    /// anything is kept.
+    /// Parses a body. `key` is the header `Idempotency-Key`; `token` and everything that looks like one is redacted
+    /// before anything is kept.
     pub(super) fn read(body: &[u8], key: Option<&[u8]>, token: &str, jti: &str) -> Self {
         let secret = Secret { token, shown: format!("<callback:{jti}>") };
         let key = key.map(|key| secret.hide(&String::from_utf8_lossy(key))).filter(|key| !key.trim().is_empty());
@@ -107,8 +106,8 @@ impl CallbackBody {
     }
 }
 
-/// The body's JSON object: as its byte order mark says, else in UTF-8, else in EUC-KR, in which legacy Korean systems
-/// echo the requester's name. Trailing NULs are left over from a buffer of fixed length.
+/// Decodes the body's JSON object: in the encoding of its byte order mark, else in UTF-8, else in EUC-KR, in which
+/// legacy Korean systems echo the requester's name. Trailing NULs are left over from a fixed-length buffer.
 fn decode(body: &[u8]) -> Option<Map<String, Value>> {
     let encodings = match Encoding::for_bom(body) {
         Some((encoding, length)) => vec![(encoding, &body[length..])],
@@ -123,12 +122,12 @@ fn decode(body: &[u8]) -> Option<Map<String, Value>> {
     })
 }
 
-/// A member as text; missing, null and blank are the same. What is neither text nor number stays JSON:
-/// it will not be taken for what it is not.
+/// Returns a member as text; missing, null and blank are the same. A value that is neither text nor number stays
+/// JSON, so that it is not taken for one.
 fn text(members: &Map<String, Value>, name: &str) -> Option<String> {
     let text = match members.get(name)? {
         Value::Null => return None,
-        // PostgreSQL's text has no NUL.
+        // PostgreSQL's type text cannot hold NUL.
         Value::String(text) => text.trim().replace('\0', "\u{fffd}"),
         Value::Number(number) => whole(number).map_or_else(|| number.to_string(), |whole| whole.to_string()),
         other => other.to_string(),
@@ -136,7 +135,7 @@ fn text(members: &Map<String, Value>, name: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// `100.0` and `1e2` are the whole number 100 in JSON.
+/// In JSON, `100.0` and `1e2` are the whole number 100.
 fn whole(number: &Number) -> Option<i64> {
     let limit = 1e15;
     let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < limit)?;
@@ -149,7 +148,7 @@ fn same_count(first: &str, second: &str) -> bool {
     first == second || (read(first).is_ok() && read(first) == read(second))
 }
 
-/// A name of any length and content as one that can be kept and compared.
+/// Turns a name of any length and content into one that can be stored and compared.
 fn storable_id(id: &str) -> String {
     if id.chars().count() <= DELIVERY_ID_LENGTH_MAX {
         return id.replace('\0', "\u{fffd}");
@@ -165,12 +164,12 @@ struct Secret<'a> {
 impl Secret<'_> {
     fn hide(&self, text: &str) -> String {
         let redacted = redact(text);
-        // What the patterns do not know as a token's surroundings, such as a cut or escaped URL.
+        // Catches a token in surroundings that the patterns do not cover, such as a cut or escaped URL.
         if redacted.contains(self.token) { redacted.replace(self.token, &self.shown) } else { redacted }
     }
 
-    /// Bytes in which no token stands: each is looked at as one letter, so that those that stay are the same. None where
-    /// a token stands between NULs, as in UTF-16.
+    /// Bytes without any token: each byte is treated as one character, so that the others stay the same. None if a
+    /// token has NULs in between, as in UTF-16.
     fn hide_in_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let text: String = bytes.iter().copied().map(char::from).collect();
         let hidden = self.hide(&text);
@@ -273,7 +272,7 @@ mod tests {
             "deep": [{"again": format!("see {token}!")}, {token: 1}], "glued": format!("A{token}B"),
             "escaped": format!("https:\\/\\/x.example\\/callbacks\\/v1\\/restocks\\/{token}")
         });
-        // The same, with its first letter as an escape: JSON's reader sees through it.
+        // The same with its first character as an escape, which a JSON parser resolves.
         let text = body.to_string().replace("eyJhbGci", "\\u0065yJhbGci");
         let read = CallbackBody::read(text.as_bytes(), Some(token.as_bytes()), token, "J");
         let all = format!("{read:?}");

@@ -21,19 +21,19 @@ use super::{State, words};
 use crate::commands::check_source::is_allowed;
 use crate::commands::take_callbacks::{Answer, Callback, CountFault, Fault, Message, Order, Reason, outcome};
 
-/// Goods were booked, now or before.
+/// The goods are booked, by this callback or an earlier one.
 #[derive(Debug, Serialize, ToSchema)]
 struct Received {
     #[schema(value_type = words::ReceivedStatus)]
     status: &'static str,
-    /// The goods receipt.
+    /// Id of the goods receipt.
     receipt_id: ReceiptId,
-    /// What was booked.
+    /// The product.
     sku: Sku,
     /// Units booked.
     #[schema(example = 100)]
     quantity: i64,
-    /// Units beyond what was open, kept for an operator; left out when there are none.
+    /// Units beyond the open quantity, kept for an operator; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantined: Option<i64>,
 }
@@ -47,32 +47,32 @@ struct Quarantined {
     reason: &'static str,
 }
 
-/// Goods arrive: the Factory calls the URL of its production request.
+/// Report delivered goods: the Factory calls the callback URL of the production request.
 ///
-/// The token in the path is the caller's right to deliver, and says what was asked for. Told again, a
-/// delivery is answered the same and booked once. Unknown members of the body are kept and ignored.
+/// The token in the path authorizes the delivery, and states what was requested. A delivery that is reported again
+/// gets the same answer and is booked once. Unknown members of the body are stored and ignored.
 #[utoipa::path(
     tag = "callback",
     operation_id = "deliverGoods",
     params(
         ("token" = String, Path, description = "Signed capability, one per production attempt.",
             example = "eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJKIn0.c2lnbmF0dXJl"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the delivery when the body has no `DeliveryId`.",
+        ("Idempotency-Key" = Option<String>, Header, description = "Identifies the delivery if the body has no `DeliveryId`.",
             example = "delivery-4711"),
     ),
     request_body(content = CallbackDocument, content_type = "application/json",
-        description = "Read whatever the media type says, in UTF-8, UTF-16 with a byte order mark, or EUC-KR."),
+        description = "Parsed regardless of the media type, in UTF-8, UTF-16 with a byte order mark, or EUC-KR."),
     responses(
-        (status = 200, description = "Booked, now or before; what is beyond the open quantity waits for an operator.", body = Received),
-        (status = 202, description = "Kept for an operator; no stock yet. `unreadable-body`: not a JSON object. `lost`: the same was lost before.", body = Quarantined),
+        (status = 200, description = "Booked, now or earlier; units beyond the open quantity wait for an operator.", body = Received),
+        (status = 202, description = "Kept for an operator, and not in stock yet. `unreadable-body`: not a JSON object. `lost`: an earlier callback for the same delivery was lost.", body = Quarantined),
         (status = 400, description = "`malformed-request`: no token. `invalid-count`: kept for an operator; `field` names the member."),
         (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key."),
-        (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, come from elsewhere."),
-        (status = 409, description = "`callback-mismatch`: another product or factory than asked for; kept for an operator."),
-        (status = 413, description = "`payload-too-large`: that it came is kept for an operator, its body is not."),
-        (status = 429, description = "`too-many-quarantined`: too much of this token waits for an operator; not kept."),
-        (status = 503, description = "`unavailable`: the store has not taken it within `callback.hold_ms`; it is kept in memory and booked when \
-            the store is back. `overloaded`: there was no room for it either, and an operator will find an entry. Sent again after `Retry-After` seconds it counts once."),
+        (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, are not accepted from this address."),
+        (status = 409, description = "`callback-mismatch`: another product or factory than requested; kept for an operator."),
+        (status = 413, description = "`payload-too-large`: the arrival is recorded for an operator, the body is not."),
+        (status = 429, description = "`too-many-quarantined`: too many deliveries with this token wait for an operator; not kept."),
+        (status = 503, description = "`unavailable`: the database did not store it within `callback.hold_ms`; it is kept in memory and booked when \
+            the database is back. `overloaded`: there was no room in memory either; an operator will find an entry in the quarantine. Sent again after `Retry-After` seconds, it counts once."),
     )
 )]
 #[post("/callbacks/v1/restocks/{token}")]
@@ -93,7 +93,7 @@ pub(super) async fn take_restock_callback(
         return Err(source_not_allowed());
     }
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);
-    // Of what did not come whole, or is too large, only that it came is kept.
+    // Of a body that is incomplete or too large, only the fact that it came is kept.
     let (bytes, broken) = match body.0 {
         Ok(bytes) => (bytes, None),
         Err(problem) => (Vec::new(), Some(problem)),
@@ -120,7 +120,7 @@ pub(super) async fn take_restock_callback(
 }
 
 fn source_not_allowed() -> Problem {
-    Problem::new(ProblemKind::SourceNotAllowed, "Callbacks are taken from allowed addresses only.")
+    Problem::new(ProblemKind::SourceNotAllowed, "Callbacks are accepted from allowed addresses only.")
 }
 
 fn authenticate(state: &State, token: &str) -> Result<CallbackClaims, Problem> {
@@ -159,7 +159,7 @@ fn respond(callback: &Callback, count_field: &'static str, answer: Answer) -> Re
             Err(Fault::Count(fault)) => Err(unusable(fault, count_field)),
         },
         Answer::Refused => {
-            let detail = "So many deliveries with this token wait for an operator that this one was not kept.";
+            let detail = "Too many deliveries with this token wait for an operator, so this one was not kept.";
             Err(Problem::new(ProblemKind::TooManyQuarantined, detail).retry_after(3600))
         }
         Answer::SourceNotAllowed => Err(source_not_allowed()),
@@ -171,7 +171,7 @@ fn quarantined(reason: Reason) -> Quarantined {
 }
 
 fn mismatch(field: &str, asked: &str) -> Problem {
-    let detail = format!("{field}: {asked} was asked for. The delivery waits for an operator.");
+    let detail = format!("{field}: {asked} was requested. The delivery waits for an operator.");
     Problem::new(ProblemKind::CallbackMismatch, detail).with("field", field).with("expected", asked)
 }
 

@@ -1,4 +1,4 @@
-//! Where a request really comes from.
+//! Determines the source address of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use crate::networks;
 
-/// The peer; when that is a trusted proxy, whom it names in `X-Forwarded-For`, and so on from the
-/// right. None when a trusted proxy names no readable address: then nothing is known.
+/// The peer's address. If the peer is a trusted proxy, the address that it names in `X-Forwarded-For`, and so on from
+/// the right. None if a trusted proxy names no readable address.
 pub(super) fn client_address(request: &HttpRequest, proxies: &[IpNet]) -> Option<IpAddr> {
     let forwarded: Vec<&str> = request
         .headers()
@@ -31,7 +31,7 @@ fn follow(peer: IpAddr, forwarded: &[&str], proxies: &[IpNet]) -> Option<IpAddr>
     Some(address)
 }
 
-/// An address, or one with a port as some proxies write it.
+/// Parses an address, with or without the port that some proxies add.
 fn read(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }

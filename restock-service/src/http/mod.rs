@@ -1,4 +1,4 @@
-//! The HTTP edge: the Factory's callback, and what operators read and decide.
+//! The HTTP edge: the Factory's callback and the operators' endpoints.
 
 mod callback_body;
 mod callbacks;
@@ -21,21 +21,20 @@ use uuid::Uuid;
 use crate::commands::Context;
 use crate::commands::take_callbacks::{CallbackMetrics, Intake};
 
-/// Longest reason of an operator, in characters.
+/// Maximum length of an operator's reason, in characters.
 const REASON_LENGTH_MAX: usize = 500;
 
-/// What handlers work with.
+/// State shared by all handlers.
 pub(crate) struct State {
     pub(crate) context: Context,
     pub(crate) intake: Intake,
     pub(crate) verifier: CallbackVerifier,
     pub(crate) proxies: Vec<IpNet>,
-    /// Where callbacks of any factory may come from; empty: from everywhere.
+    /// Networks that callbacks of any factory may come from; empty: all.
     pub(crate) allowed_sources: Vec<IpNet>,
     pub(crate) metrics: CallbackMetrics,
 }
 
-/// All routes of the service.
 pub(crate) fn routes(state: State) -> Routes {
     let state = Data::new(state);
     let for_operators = state.clone();
@@ -56,26 +55,26 @@ pub(crate) fn routes(state: State) -> Routes {
         drop_abandoned: false,
         document: document(
             "Jaego restock-service",
-            "Takes the Factory's callbacks: goods receipts, and a quarantine for what a person must judge.",
+            "Takes the Factory's callbacks: goods receipts, and a quarantine for deliveries that an operator must decide on.",
         ),
     }
 }
 
-/// The row that the page before ended with.
+/// The id of the last row of the previous page.
 fn last_id(page: &Page) -> Result<Option<Uuid>, Problem> {
     let id = page.after.as_deref().map(str::parse).transpose();
     id.map_err(|_| {
-        let detail = "cursor: not a cursor of this list; begin again without one.";
+        let detail = "cursor: not a cursor of this list; start again without one.";
         Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor")
     })
 }
 
-/// An operator's reason: something, and not too much.
+/// Validates an operator's reason: not empty, not too long.
 fn reason(text: &str) -> Result<&str, Problem> {
     let must = match text {
         text if text.trim().is_empty() => "must not be empty",
         text if text.chars().count() > REASON_LENGTH_MAX => "must have at most 500 characters",
-        text if text.contains('\0') => "must not hold a NUL character",
+        text if text.contains('\0') => "must not contain a NUL character",
         text => return Ok(text),
     };
     Err(Problem::new(ProblemKind::InvalidRequest, format!("reason: {must}.")).with("field", "reason"))

@@ -23,11 +23,11 @@ use crate::commands::list_quarantine::{self as command, QuarantineRow};
 
 const LIST: &str = "quarantine";
 
-/// A delivery, or what was too much of one, that an operator must judge.
+/// A delivery, or the excess part of one, that an operator must decide on.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"reason": "over-delivery", "body": {"MessageAttributeProductCnt": "130"}}))]
 pub(super) struct QuarantineEntry {
-    /// Its id.
+    /// Id of the entry.
     id: Uuid,
     #[schema(value_type = words::EntryStatus)]
     status: String,
@@ -38,16 +38,16 @@ pub(super) struct QuarantineEntry {
     /// The token's id, one per production attempt.
     #[schema(example = "01938a3c-9b02-7d11-8c3e-4a7f60b5d2e9")]
     jti: String,
-    /// The factory's name for the delivery, if it gave one.
+    /// The factory's id of the delivery, if it sent one.
     #[schema(required)]
     delivery_id: Option<String>,
-    /// What its token was made for.
+    /// The product of its token.
     #[schema(example = "CP-502101")]
     sku: String,
-    /// Whom its token was made for.
+    /// The factory of its token.
     #[schema(example = "FF-500293")]
     factory_id: String,
-    /// Units, where the body's count is usable.
+    /// Units, if the count in the body is valid.
     #[schema(required, example = 30)]
     quantity: Option<i64>,
     /// The body's product, if it names one.
@@ -56,23 +56,23 @@ pub(super) struct QuarantineEntry {
     /// The body's factory, if it names one.
     #[schema(required)]
     claimed_factory_id: Option<String>,
-    /// What came; a callback's URL is shown as `<callback:jti>`. Empty text when nothing can be read of it.
+    /// The body as received, with callback URLs shown as `<callback:jti>`; an empty string if it is unreadable.
     #[schema(value_type = Object)]
     body: Value,
-    /// The bytes of an unreadable body, base64; none when there were too many.
+    /// The bytes of an unreadable body in base64; null if there were too many.
     #[schema(required)]
     body_base64: Option<String>,
-    /// When it came.
+    /// Time at which it was first received.
     created_at: DateTime<Utc>,
-    /// How often it came.
+    /// Number of times that it was received.
     #[schema(example = 1)]
     times_received: i64,
-    /// When it came last.
+    /// Time at which it was last received.
     last_received_at: DateTime<Utc>,
-    /// The operator who judged it.
+    /// The operator who decided on it.
     #[schema(required)]
     decided_by: Option<String>,
-    /// When it was judged.
+    /// Time of the decision.
     #[schema(required)]
     decided_at: Option<DateTime<Utc>>,
     /// The operator's reason.
@@ -110,7 +110,7 @@ impl From<QuarantineRow> for QuarantineEntry {
     }
 }
 
-/// The quarantine, newest first.
+/// List the entries of the quarantine, newest first.
 #[utoipa::path(
     tag = "quarantine",
     operation_id = "listQuarantine",
@@ -130,29 +130,29 @@ pub(super) async fn list_quarantine(
     Ok(Json(page.answer(LIST, entries, |entry: &QuarantineEntry| entry.id.to_string())))
 }
 
-/// The goods of an entry are there.
+/// Acceptance of an entry, whose goods have arrived.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AcceptBody {
-    /// Why it is accepted.
+    /// Reason for accepting it.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
-    /// Which product came: required when the delivery names another one than its token, and one of the two.
+    /// Product that arrived; required if the delivery names another one than its token, and must be one of the two.
     sku: Option<Sku>,
-    /// How many units came, when not what the entry says.
+    /// Units that arrived, if not the number in the entry.
     quantity: Option<Quantity>,
 }
 
-/// Nothing is booked for an entry.
+/// Discarding of an entry, for which nothing is booked.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct DiscardBody {
-    /// Why it is discarded.
+    /// Reason for discarding it.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
-/// Accept a quarantined delivery: its goods are booked.
+/// Accept a quarantined delivery and book its goods.
 ///
-/// They count toward the production request, beyond its quantity if need be, unless another product came.
+/// The goods count toward the production request, even beyond its quantity, unless another product arrived.
 #[utoipa::path(
     tag = "quarantine",
     operation_id = "acceptQuarantined",
@@ -165,7 +165,7 @@ pub(super) struct DiscardBody {
             "decision_reason": "counted: 30 more in the truck", "receipt_id": "01938a41-02f7-7b60-8d1c-5e9f3b2a7c10",
         })),
         (status = 404, description = "`not-found`: There is no such entry."),
-        (status = 409, description = "`conflict`: It was judged before; `entry_status` says how."),
+        (status = 409, description = "`conflict`: The entry has already been decided; `entry_status` is its status."),
     )
 )]
 #[post("/api/v1/quarantine/{id}/accept")]
@@ -190,20 +190,20 @@ pub(super) async fn accept_quarantined(
     Ok(Json(judged.into()))
 }
 
-/// Discard a quarantined delivery: nothing is booked.
+/// Discard a quarantined delivery without booking anything.
 #[utoipa::path(
     tag = "quarantine",
     operation_id = "discardQuarantined",
     security(("operator" = [])),
     params(("id" = Uuid, Path, description = "The entry.")),
-    request_body(content = DiscardBody, example = json!({"reason": "told twice, only one truck came"})),
+    request_body(content = DiscardBody, example = json!({"reason": "reported twice, only one truck came"})),
     responses(
         (status = 200, description = "The entry, discarded.", body = QuarantineEntry, example = json!({
             "status": "discarded", "decided_by": "kim", "decided_at": "2026-11-22T21:20:00.123456Z",
-            "decision_reason": "told twice, only one truck came",
+            "decision_reason": "reported twice, only one truck came",
         })),
         (status = 404, description = "`not-found`: There is no such entry."),
-        (status = 409, description = "`conflict`: It was judged before; `entry_status` says how."),
+        (status = 409, description = "`conflict`: The entry has already been decided; `entry_status` is its status."),
     )
 )]
 #[post("/api/v1/quarantine/{id}/discard")]

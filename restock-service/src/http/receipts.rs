@@ -22,28 +22,28 @@ use crate::commands::list_receipts::{self as command, ReceiptRow};
 
 const LIST: &str = "receipts";
 
-/// Goods that arrived.
+/// A goods receipt.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Receipt {
-    /// Its id.
+    /// Id of the receipt.
     id: Uuid,
-    /// The production request that it answers.
+    /// The production request that the goods belong to.
     request_id: Uuid,
-    /// What came.
+    /// The product.
     #[schema(example = "CP-502101")]
     sku: String,
-    /// Units.
+    /// Units received.
     #[schema(example = 100)]
     quantity: i64,
-    /// Who made it.
+    /// The factory that made the goods.
     #[schema(example = "FF-500293")]
     factory_id: String,
-    /// The factory's name for the delivery, if it gave one.
+    /// The factory's id of the delivery, if it sent one.
     #[schema(required)]
     delivery_id: Option<String>,
-    /// When it was booked.
+    /// Time at which it was booked.
     received_at: DateTime<Utc>,
-    /// The operator who booked it, by hand or out of the quarantine; null: a callback did.
+    /// The operator who booked it, by hand or from the quarantine; null: booked by a callback.
     #[schema(required)]
     booked_by: Option<String>,
     /// The operator's reason.
@@ -67,7 +67,7 @@ impl From<ReceiptRow> for Receipt {
     }
 }
 
-/// Goods receipts, newest first.
+/// List goods receipts, newest first.
 #[utoipa::path(
     tag = "receipts",
     operation_id = "listReceipts",
@@ -87,19 +87,19 @@ pub(super) async fn list_receipts(
     Ok(Json(page.answer(LIST, receipts, |receipt: &Receipt| receipt.id.to_string())))
 }
 
-/// Goods that are there, though no callback told of them.
+/// Goods that arrived without a callback.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ReceiptByHand {
-    /// The production request that they answer.
+    /// The production request that the goods belong to.
     request_id: RequestId,
-    /// Units; at most what the request still lacks.
+    /// Units received; at most the open quantity of the request.
     quantity: Quantity,
-    /// Why it is booked by hand.
+    /// Reason for booking by hand.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
-/// Book goods by hand whose callback was lost.
+/// Book goods whose callback was lost.
 #[utoipa::path(
     tag = "receipts",
     operation_id = "bookReceipt",
@@ -114,7 +114,7 @@ pub(super) struct ReceiptByHand {
             "quantity": 40, "booked_by": "kim", "reason": "delivery note 4711, the callback never came",
         })),
         (status = 404, description = "`not-found`: There is no such production request."),
-        (status = 409, description = "`conflict`: The request was cancelled, or lacks less than this; `open` says how much it lacks."),
+        (status = 409, description = "`conflict`: The request was cancelled, or has fewer open units than this; `open` is their number."),
         (status = 422, description = "`invalid-request` or `idempotency-key-reused`."),
     )
 )]

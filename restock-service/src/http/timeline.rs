@@ -9,15 +9,15 @@ use jaego_web::problem::Problem;
 use super::State;
 use crate::commands::timeline;
 
-/// What is on record of production requests, in time order: what arrived for them, and what was kept for an
-/// operator. Orders are not known here: sales-service tells which requests belong to one.
+/// Show the history of production requests, oldest step first: goods received, and deliveries kept for an operator.
+/// Orders are not known here; sales-service knows which requests belong to an order.
 #[utoipa::path(
     tag = "timeline",
     operation_id = "getTimeline",
     security(("operator" = [])),
     params(TimelineQuery),
     responses(
-        (status = 200, description = "The steps; none for an order, or for requests that are not known.", body = Timeline, example = json!({
+        (status = 200, description = "The steps; empty for an order or for unknown requests.", body = Timeline, example = json!({
             "items": [{
                 "at": "2026-11-22T21:15:18.298478Z", "kind": "receipt.booked", "service": "restock-service",
                 "subject": {"type": "receipt", "id": "01a2051c-6c1e-7a31-8f53-2b9d7e60c4a1"},

@@ -1,14 +1,14 @@
-//! Texts that are one of a few words.
+//! Texts with a fixed set of values.
 
 jaego_web::words! {
-    /// Whether goods were booked by this callback, or by the same one before.
+    /// `received`: booked by this callback; `duplicate`: booked by an earlier one.
     ReceivedStatus: "received", "duplicate";
     /// The delivery waits for an operator.
     QuarantinedStatus: "quarantined";
-    /// Why a callback is kept for an operator.
+    /// Reason why a callback is kept for an operator.
     QuarantinedReason: "ambiguous-delivery", "nothing-open", "expired", "cancelled", "unreadable-body", "lost";
-    /// Where an entry stands.
+    /// Status of an entry.
     EntryStatus: "waiting", "accepted", "discarded";
-    /// Why an entry is there.
+    /// Reason for an entry.
     EntryReason: "callback-mismatch", "invalid-count", "ambiguous-delivery", "nothing-open", "expired", "cancelled", "over-delivery", "unreadable-body", "lost";
 }

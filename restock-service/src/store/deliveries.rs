@@ -1,4 +1,4 @@
-//! First deliveries and what became of them.
+//! First deliveries and their outcomes.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -14,22 +14,20 @@ use crate::domain::decision::{First, FirstOutcome, Reason};
 
 const RECEIVED: &str = "received";
 
-/// A first delivery to be kept.
+/// A first delivery to insert.
 #[derive(Debug)]
 pub(crate) struct NewDelivery<'a> {
-    /// Its token's id.
+    /// Id of the token.
     pub(crate) jti: &'a str,
-    /// The factory's name for it.
+    /// The factory's name for the delivery.
     pub(crate) delivery_id: Option<&'a str>,
-    /// Its request.
     pub(crate) request_id: RequestId,
-    /// Its units as it told them.
+    /// Units as reported.
     pub(crate) count: Quantity,
-    /// What became of it.
     pub(crate) outcome: FirstOutcome,
-    /// What was booked, if anything was.
+    /// The booking, if there is one.
     pub(crate) booked: Option<Booked>,
-    /// What came, redacted.
+    /// The body, redacted.
     pub(crate) body: &'a str,
 }
 
@@ -51,9 +49,9 @@ struct Row {
     completed: bool,
 }
 
-// An index is asked once for each identity, whatever the planner believes of the table: a plan from when the table
-// was small is kept. Without a name only a null is looked for, so that a token's many named parts are not read. Of
-// deliveries that earlier versions booked once for each attempt the first one counts.
+// One index lookup per identity, whatever the planner believes about the table: the cached plan may date from when
+// the table was small. For a delivery without a name only NULL is looked for, so that a token's many named parts are
+// not read. Earlier versions booked a delivery once for each attempt; of these the first one counts.
 struct FindFirst;
 impl StatementSql for FindFirst {
     const SQL: &'static str = "SELECT place, count, outcome, receipt_id, quantity_received, quantity_quarantined, \
@@ -64,7 +62,7 @@ impl StatementSql for FindFirst {
         AND wanted.delivery_id IS NULL LIMIT 1)) AS known";
 }
 
-/// The first deliveries with these identities, and what was booked for them.
+/// Finds the first deliveries with these identities, and their bookings.
 pub(crate) async fn find_first<'a>(
     connection: &AsyncPgConnection,
     identities: &[Identity<'a>],
@@ -115,7 +113,6 @@ impl StatementSql for Insert {
         SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Keeps first deliveries.
 pub(crate) async fn insert(
     connection: &AsyncPgConnection,
     new: &[NewDelivery<'_>],

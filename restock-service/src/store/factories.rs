@@ -1,4 +1,4 @@
-//! What restock-service knows of factories.
+//! Factories, as far as this service needs them.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ impl StatementSql for Apply {
         WHERE known.revision < excluded.revision";
 }
 
-/// Keeps a factory's newest revision; false when this one is not newer.
+/// Stores a factory's newest revision; false if this one is not newer.
 pub(crate) async fn apply(
     connection: &mut AsyncPgConnection,
     id: FactoryId,
@@ -33,8 +33,8 @@ pub(crate) async fn apply(
     Ok(changed == 1)
 }
 
-/// Where the callbacks of these factories may come from; empty (as for one that is left out, which is not
-/// known) allows all.
+/// Networks that the callbacks of these factories may come from, by factory. An empty list allows all. An unknown
+/// factory is left out, which allows all, too.
 pub(crate) async fn callback_sources(
     mut connection: &AsyncPgConnection,
     ids: &[&FactoryId],

@@ -18,12 +18,12 @@ pub(crate) fn migrations() -> Migrations {
     OWN
 }
 
-/// A row that this program did not write.
+/// Error for a row that this program cannot have written.
 pub(crate) fn unreadable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     StoreError::Query(diesel::result::Error::DeserializationError(cause.into()))
 }
 
-/// What a row of an ordered question was asked about; places count from one.
+/// Returns the element of `asked` that a result row belongs to; places count from one.
 fn place_of<T: Copy>(asked: &[T], place: i64) -> Result<T, StoreError> {
     let index = usize::try_from(place).ok().and_then(|place| place.checked_sub(1));
     index.and_then(|index| asked.get(index)).copied().ok_or_else(|| unreadable("a row that was not asked for"))

@@ -1,4 +1,4 @@
-//! Deliveries that wait for a person.
+//! Deliveries that wait for an operator.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -16,7 +16,6 @@ use crate::domain::decision::Reason;
 use crate::domain::delivery::Order;
 use crate::domain::judgement::Status;
 
-/// A row.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = quarantine)]
 pub(crate) struct QuarantineRow {
@@ -43,59 +42,51 @@ pub(crate) struct QuarantineRow {
 }
 
 impl QuarantineRow {
-    /// What became of it.
     pub(crate) fn read_status(&self) -> Result<Status, StoreError> {
         Status::from_name(&self.status).ok_or_else(|| unreadable(format!("status {:?}", self.status)))
     }
 }
 
-/// An entry to be added.
+/// An entry to insert.
 #[derive(Debug)]
 pub(crate) struct NewEntry<'a> {
-    /// Why it waits.
     pub(crate) reason: Reason,
-    /// Its request.
     pub(crate) request_id: RequestId,
-    /// Its token's id.
+    /// Id of the token.
     pub(crate) jti: &'a str,
     /// The factory's name for the delivery.
     pub(crate) delivery_id: Option<&'a str>,
-    /// Digest of all that was judged of the delivery.
+    /// Digest of everything that was judged.
     pub(crate) fingerprint: &'a [u8],
-    /// What was asked for.
     pub(crate) order: &'a Order,
-    /// Units that wait, where they are known.
+    /// Units in quarantine, if they are known.
     pub(crate) quantity: Option<i64>,
-    /// The product, where the delivery names one.
+    /// The product, if the delivery names one.
     pub(crate) claimed_product: Option<&'a str>,
-    /// The factory, where the delivery names one.
+    /// The factory, if the delivery names one.
     pub(crate) claimed_factory: Option<&'a str>,
-    /// What came, redacted; empty when nothing can be read of it.
+    /// The body, redacted; empty when it is unreadable.
     pub(crate) body: &'a str,
     /// The bytes of an unreadable body, redacted.
     pub(crate) body_bytes: Option<&'a [u8]>,
     /// The delivery's trace.
     pub(crate) trace: TraceContext,
-    /// When.
     pub(crate) at: DateTime<Utc>,
 }
 
-/// What an operator decided about an entry.
+/// An operator's decision about an entry.
 #[derive(Debug)]
 pub(crate) struct Verdict<'a> {
-    /// What became of it.
     pub(crate) status: Status,
-    /// Who.
+    /// Name of the operator.
     pub(crate) by: &'a str,
-    /// Why.
     pub(crate) reason: &'a str,
-    /// When.
     pub(crate) at: DateTime<Utc>,
-    /// The receipt of an accepted one.
+    /// The receipt of an accepted entry.
     pub(crate) receipt_id: Option<Uuid>,
 }
 
-/// Locks an entry for the rest of the transaction. An entry is locked before its request.
+/// Locks an entry for the rest of the transaction. Entries are locked before their requests.
 pub(crate) async fn find_and_lock(
     connection: &mut AsyncPgConnection,
     id: QuarantineId,
@@ -104,7 +95,7 @@ pub(crate) async fn find_and_lock(
     Ok(row.get_result(connection).await.optional()?)
 }
 
-/// Writes down what was decided about a locked entry.
+/// Stores the decision about a locked entry.
 pub(crate) async fn judge(
     connection: &mut AsyncPgConnection,
     id: QuarantineId,
@@ -131,7 +122,6 @@ impl StatementSql for Insert {
         SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Adds entries that wait to be judged.
 pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>]) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
@@ -162,23 +152,22 @@ pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>])
     Ok(())
 }
 
-/// What is in the quarantine, and came again.
+/// A repetition of a delivery that is in the quarantine.
 #[derive(Debug)]
 pub(crate) struct Repetition<'a> {
-    /// Its request.
     pub(crate) request_id: RequestId,
-    /// Its token's id.
+    /// Id of the token.
     pub(crate) jti: &'a str,
-    /// Whether the factory gave it a name, by which it is known whatever token it comes with.
+    /// True if the factory gave it a name, which identifies it whatever token it comes with.
     pub(crate) has_name: bool,
-    /// Digest of all that was judged of the delivery.
+    /// Digest of everything that was judged.
     pub(crate) fingerprint: &'a [u8],
 }
 
 struct CountAgain;
 impl StatementSql for CountAgain {
-    // An entry is locked before its request, and the batch has its requests already: one that an operator judges just
-    // now is not waited for, and its count stays.
+    // Entries are locked before requests, but the batch holds its requests already. An entry that an operator is
+    // judging is therefore not waited for, and its count stays.
     const SQL: &'static str = "UPDATE quarantine SET times_received = times_received + again.times, last_received_at = ? \
         FROM (SELECT known.id, count(*) AS times \
             FROM unnest(?, ?, ?, ?) AS told (request_id, jti, has_name, fingerprint) CROSS JOIN LATERAL \
@@ -218,7 +207,7 @@ struct Waiting {
     waiting: i64,
 }
 
-/// How many entries nobody has judged yet.
+/// Number of entries that wait for an operator.
 pub(crate) async fn count_waiting(connection: &AsyncPgConnection) -> Result<i64, StoreError> {
     let rows: Vec<Waiting> = Statement::<CountWaiting>::new().load(connection).await?;
     Ok(rows.iter().map(|row| row.waiting).sum())
@@ -234,7 +223,7 @@ struct OfToken {
     reason: String,
 }
 
-// Asked once for each token, as the first deliveries are.
+// One index lookup per token, as for the first deliveries.
 struct OfTokens;
 impl StatementSql for OfTokens {
     const SQL: &'static str = "SELECT place, fingerprint, reason \
@@ -242,7 +231,7 @@ impl StatementSql for OfTokens {
         (SELECT fingerprint, reason FROM quarantine q WHERE q.jti = wanted.jti OFFSET 0) AS known";
 }
 
-/// The entries of these tokens. Their number is bounded, as more are refused.
+/// The entries of these tokens. Their number is bounded, because any more are refused.
 pub(crate) async fn of_tokens<'a>(
     connection: &AsyncPgConnection,
     jtis: &[&'a str],
@@ -258,7 +247,7 @@ pub(crate) async fn of_tokens<'a>(
     rows.into_iter().map(read).collect()
 }
 
-/// Newest first; ids rise with time.
+/// Newest first; ids increase with time.
 pub(crate) async fn list(
     connection: &mut AsyncPgConnection,
     older_than: Option<Uuid>,

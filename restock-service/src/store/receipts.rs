@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::schema::receipts::{self, dsl};
 
-/// A row.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = receipts)]
 pub(crate) struct ReceiptRow {
@@ -20,13 +19,12 @@ pub(crate) struct ReceiptRow {
     pub(crate) quantity: i64,
     pub(crate) factory_id: String,
     pub(crate) delivery_id: Option<String>,
-    /// The callback's token; none when no callback told of the goods.
+    /// Id of the callback's token; None if no callback reported the goods.
     pub(crate) jti: Option<String>,
     pub(crate) received_at: DateTime<Utc>,
     pub(crate) traceparent: String,
-    /// The operator who booked them; none when their callback did.
+    /// The operator who booked the goods; None if their callback did.
     pub(crate) actor: Option<String>,
-    /// The operator's reason.
     pub(crate) reason: Option<String>,
 }
 
@@ -36,7 +34,6 @@ impl StatementSql for Insert {
         received_at, traceparent, actor, reason) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Adds receipts.
 pub(crate) async fn insert(connection: &AsyncPgConnection, rows: &[ReceiptRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -61,7 +58,7 @@ pub(crate) async fn insert(connection: &AsyncPgConnection, rows: &[ReceiptRow]) 
     Ok(())
 }
 
-/// Newest first; ids rise with time.
+/// Newest first; ids increase with time.
 pub(crate) async fn list(
     connection: &mut AsyncPgConnection,
     older_than: Option<Uuid>,
@@ -74,7 +71,7 @@ pub(crate) async fn list(
     Ok(query.load(connection).await?)
 }
 
-/// Of one request, the oldest first.
+/// Receipts of one request, oldest first.
 pub(crate) async fn of_request(
     connection: &mut AsyncPgConnection,
     request_id: RequestId,

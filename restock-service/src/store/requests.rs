@@ -15,24 +15,20 @@ use super::unreadable;
 use crate::domain::batch::Progress;
 use crate::domain::delivery::Order;
 
-/// What is known of a request that an operator decides upon.
+/// State of a request, for an operator's decision.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = production_requests)]
 pub(crate) struct LockedRequest {
-    /// What was asked for.
     pub(crate) sku: String,
-    /// Who was asked.
     pub(crate) factory_id: String,
-    /// How many units.
+    /// Units ordered.
     pub(crate) quantity: i64,
     /// Units booked so far.
     pub(crate) received: i64,
-    /// When it was cancelled.
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
 }
 
 impl LockedRequest {
-    /// What, by whom, how many.
     pub(crate) fn order(&self) -> Result<Order, StoreError> {
         Ok(Order {
             sku: self.sku.parse().map_err(|error: InvalidCode| unreadable(error))?,
@@ -42,21 +38,19 @@ impl LockedRequest {
     }
 }
 
-/// A request while callbacks for it are decided.
+/// A request while its callbacks are decided.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    /// How far it is.
     pub(crate) progress: Progress,
-    /// The trace it was asked for in.
+    /// Trace of the production request.
     pub(crate) traceparent: Option<String>,
 }
 
-/// What to do about a request that another transaction holds.
+/// Behaviour for a request that another transaction holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfHeld {
-    /// Wait for it.
     Wait,
-    /// Leave it out.
+    /// Leave the request out of the result.
     Skip,
 }
 
@@ -72,8 +66,8 @@ struct HeldRow {
     traceparent: Option<String>,
 }
 
-// The primary key is asked once for each request, in the order of the list: a lock of rows cannot be
-// drawn into another plan.
+// One primary key lookup per request, in the order of the list: a subquery that locks rows cannot be merged into
+// another plan.
 struct HoldOrWait;
 impl StatementSql for HoldOrWait {
     const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
@@ -88,8 +82,8 @@ impl StatementSql for HoldOrSkip {
         WHERE p.id = wanted.id FOR UPDATE SKIP LOCKED) AS known";
 }
 
-/// Locks requests for the rest of the transaction, in the order of the list, which must be that of their
-/// ids. Those that are not known are left out.
+/// Locks requests for the rest of the transaction, in the order of `ids`, which must be sorted. Unknown requests are
+/// left out.
 pub(crate) async fn hold(
     connection: &AsyncPgConnection,
     ids: &[RequestId],
@@ -118,7 +112,7 @@ impl StatementSql for Exist {
         (SELECT id FROM production_requests p WHERE p.id = wanted.id OFFSET 0) AS known";
 }
 
-/// Which of these requests there are, whoever holds them.
+/// Returns those of the requests that exist, whether or not another transaction holds them.
 pub(crate) async fn existing(
     connection: &AsyncPgConnection,
     ids: &[RequestId],
@@ -128,7 +122,7 @@ pub(crate) async fn existing(
     Ok(rows.into_iter().map(|row| RequestId(row.id)).collect())
 }
 
-/// The constraint that a request violates which another transaction has added meanwhile.
+/// Constraint that is violated when another transaction has inserted the same request in between.
 pub(crate) const PRIMARY_KEY: &str = "production_requests_pkey";
 
 struct Insert;
@@ -137,8 +131,8 @@ impl StatementSql for Insert {
         SELECT * FROM unnest(?, ?, ?, ?, ?)";
 }
 
-/// Adds requests that only their callbacks have told of, with the units booked for them. In the order of
-/// their ids, so that two transactions with the same ones do not wait for each other.
+/// Inserts requests that are known only from their callbacks, with the units booked for them. The rows are in the
+/// order of their ids, so that two transactions with the same requests do not deadlock.
 pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[(RequestId, &Order, i64)]) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
@@ -160,7 +154,7 @@ impl StatementSql for WriteReceived {
         FROM unnest(?, ?) AS new (id, received) WHERE known.id = new.id";
 }
 
-/// Writes the units booked for requests that are locked.
+/// Writes the booked units of locked requests.
 pub(crate) async fn write_received(
     connection: &AsyncPgConnection,
     figures: &[(RequestId, i64)],
@@ -176,7 +170,6 @@ pub(crate) async fn write_received(
     Ok(())
 }
 
-/// Locks a known request for the rest of the transaction.
 pub(crate) async fn find_and_lock(
     connection: &mut AsyncPgConnection,
     id: RequestId,
@@ -185,7 +178,7 @@ pub(crate) async fn find_and_lock(
     Ok(row.get_result(connection).await.optional()?)
 }
 
-/// Books units of a locked request.
+/// Adds booked units to a locked request.
 pub(crate) async fn add_received(
     connection: &mut AsyncPgConnection,
     id: RequestId,
@@ -198,18 +191,13 @@ pub(crate) async fn add_received(
     Ok(())
 }
 
-/// A request as a message tells of it.
+/// A request as described by a message.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestNews {
-    /// Which.
     pub(crate) id: RequestId,
-    /// What, by whom, how many.
     pub(crate) order: Order,
-    /// When it was asked for.
     pub(crate) requested_at: Option<DateTime<Utc>>,
-    /// When it was cancelled.
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
-    /// Its trace.
     pub(crate) traceparent: Option<String>,
 }
 
@@ -223,7 +211,7 @@ impl StatementSql for Merge {
         traceparent = coalesce(known.traceparent, excluded.traceparent)";
 }
 
-/// Adds what was not known; what is known stays, so messages may come twice and in any order.
+/// Adds what was not known and keeps what was, so messages may be repeated and come in any order.
 pub(crate) async fn merge(connection: &mut AsyncPgConnection, news: RequestNews) -> Result<(), StoreError> {
     Statement::<Merge>::new()
         .bind::<SqlUuid, _>(news.id.0)

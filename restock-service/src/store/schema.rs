@@ -1,4 +1,4 @@
-//! The tables as the migrations make them; a test compares the two.
+//! The tables as created by the migrations; a test compares both.
 
 diesel::table! {
     production_requests (id) {

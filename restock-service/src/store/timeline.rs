@@ -1,4 +1,4 @@
-//! What a timeline looks up: rows of some requests, the newest.
+//! Queries of the timeline: rows of some requests, limited to the newest.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,7 +11,6 @@ use super::quarantine::QuarantineRow;
 use super::receipts::ReceiptRow;
 use super::schema::{production_requests, quarantine, receipts};
 
-/// A request.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = production_requests)]
 pub(crate) struct RequestRow {
@@ -26,19 +25,17 @@ pub(crate) struct RequestRow {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// These requests.
 pub(crate) async fn requests(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<RequestRow>, StoreError> {
     let rows = production_requests::table.filter(production_requests::id.eq_any(ids)).order(production_requests::id);
     Ok(rows.select(RequestRow::as_select()).load(connection).await?)
 }
 
-/// What arrived for them.
 pub(crate) async fn receipts(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<ReceiptRow>, StoreError> {
     let rows = receipts::table.filter(receipts::request_id.eq_any(ids)).order(receipts::id.desc()).limit(FETCH);
     Ok(rows.select(ReceiptRow::as_select()).load(connection).await?)
 }
 
-/// What was kept for an operator, with the `traceparent` of the delivery.
+/// Quarantine entries with the `traceparent` of their delivery.
 pub(crate) async fn quarantine(
     connection: &mut AsyncPgConnection,
     ids: &[Uuid],

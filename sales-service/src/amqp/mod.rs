@@ -1,4 +1,4 @@
-//! The edge to the broker: a queue, its message, the command for it.
+//! The AMQP edge: each queue with its message type and the command that handles it.
 
 use jaego_contracts::topology;
 use jaego_contracts::trace::TraceContext;
@@ -11,7 +11,7 @@ use crate::commands::apply_outcome::apply_outcome;
 use crate::commands::note_factory::note_factory;
 use crate::commands::receive_goods::receive_goods;
 
-/// What this service reads.
+/// The queues that this service consumes.
 pub fn subscriptions(context: &Context) -> Vec<Subscription> {
     let bind = |queue, handle: fn(Context, ReceivedEvent, TraceContext) -> Handling| {
         let context = context.clone();

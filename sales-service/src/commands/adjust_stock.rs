@@ -1,4 +1,4 @@
-//! An operator counts, writes off, takes back or corrects.
+//! An operator adjusts stock: counts, damage, returns, corrections.
 
 use chrono::Utc;
 use diesel_async::AsyncConnection;
@@ -13,36 +13,31 @@ use crate::domain::goods::Arrival;
 pub use crate::domain::stock::Cause;
 use crate::store::{StoreError, corrupt};
 
-/// A change of on hand.
+/// A change of the units on hand.
 #[derive(Debug, Clone)]
 pub struct Adjustment {
-    /// Which product.
     pub sku: Sku,
-    /// Units, signed, not zero.
+    /// Signed units, not zero.
     pub delta: i64,
-    /// Why.
     pub cause: Cause,
-    /// In the operator's words.
     pub note: Option<String>,
 }
 
-/// What was done, for the answer.
+/// A completed adjustment, for rendering the answer.
 pub struct Adjusted<'a> {
-    /// The adjustment.
     pub adjustment: &'a Adjustment,
-    /// Its ledger entry.
+    /// Id of its ledger entry.
     pub movement_id: MovementId,
-    /// What its ledger entry refers to.
+    /// Reference in its ledger entry.
     pub reference: String,
-    /// On hand before.
+    /// On hand before the adjustment.
     pub before: i64,
-    /// Who.
+    /// The operator's name.
     pub actor: &'a str,
-    /// When.
     pub at: chrono::DateTime<Utc>,
 }
 
-/// Adjusts. Units that come in fill waiting orders first. 409 when on hand would fall below zero.
+/// Adjusts stock. Incoming units fill waiting orders first. 409 if on hand would fall below zero.
 pub async fn adjust_stock(
     context: &Context,
     adjustment: Adjustment,
@@ -61,9 +56,9 @@ pub async fn adjust_stock(
             let figures = change.shelf(&adjustment.sku).map(|shelf| shelf.figures).unwrap_or_default();
             let (before, at) = (figures.on_hand, change.at);
             let Ok(arrival) = Arrival::of_adjustment(&figures, adjustment.cause, adjustment.delta) else {
-                let detail = format!("Only {before} on hand: the adjustment may take away at most {before}.");
+                let detail = format!("Only {before} units are on hand, so the adjustment can remove at most {before}.");
                 let problem = Problem::new(ProblemKind::Conflict, detail).with("on_hand", before);
-                // Refused for good under this key: units that come later must not change the answer.
+                // The refusal is stored under the key, so that units arriving later do not change the answer.
                 let answer = KeptAnswer { status: problem.kind().status(), body: problem.to_value().to_string() };
                 return Ok(asked.keep(connection, answer).await?);
             };
@@ -87,7 +82,6 @@ pub async fn adjust_stock(
     Ok(answered)
 }
 
-/// 404 for a SKU.
 pub(super) fn no_such_product(sku: &Sku) -> Problem {
     Problem::new(ProblemKind::NotFound, format!("There is no product {sku}."))
 }

@@ -1,4 +1,4 @@
-//! What production-service says of a replenishment's production request.
+//! Applies production-service's outcomes of replenishments' production requests.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::production;
@@ -14,7 +14,7 @@ use crate::domain::replenishment::{Outcome, Status};
 use crate::store::replenishments::ReplenishmentRow;
 use crate::store::{StoreError, replenishments, shelves};
 
-/// Applies an outcome unless a later one was applied before it.
+/// Applies an outcome unless a later one was applied before.
 pub async fn apply_outcome(
     context: &Context,
     kind: &'static EventKind,
@@ -61,11 +61,11 @@ pub async fn apply_outcome(
     Ok(())
 }
 
-/// What production-service cannot have heard, or it would not say so.
+/// The event to repeat if this outcome shows that production-service missed it.
 fn missed(row: &ReplenishmentRow, status: Status, kind: &EventKind) -> Result<Option<OutgoingEvent>, StoreError> {
     let goes_on = [&production::ACCEPTED, &production::DEAD_LETTERED, &production::OVERDUE].contains(&kind);
     match status {
-        // Its goods are here: whoever is asked again tells of them again.
+        // The goods have arrived. Requesting them again makes restock-service repeat its receipts.
         Status::Complete if *kind == production::OVERDUE => ask_again::requested_again(row).map(Some),
         Status::ClosedShort if goes_on => ask_again::closed(row).map(Some),
         _ => Ok(None),

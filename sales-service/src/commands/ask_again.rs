@@ -1,5 +1,6 @@
-//! What was ordered and not heard of for long is ordered again, under the same id: whatever was lost on the way comes
-//! back by itself. production-service tells again how its request stands, and restock-service what it has booked.
+//! Repeats production requests that got no news for a long time, under the same id, so that lost messages heal by
+//! themselves. In reply, production-service reports the state of the request again, and restock-service the receipts
+//! it has booked.
 
 use std::time::Duration;
 
@@ -16,11 +17,11 @@ use super::{Context, write};
 use crate::store::replenishments::ReplenishmentRow;
 use crate::store::{StoreError, corrupt, replenishments};
 
-/// Most replenishments in one transaction.
+/// Maximum replenishments per transaction.
 const BATCH: i64 = 200;
 
-/// Asks for all that nothing was heard of for `after`, doubled with each time it was asked for in vain; answers how many
-/// they are. While events wait for the broker nothing can be heard, and nothing is asked.
+/// Repeats the requests that had no news for `after`, doubled with each unanswered repetition, and returns their
+/// number. Does nothing while events are waiting for the broker, because no news can be expected then.
 pub async fn ask_again(context: &Context, after: Duration) -> Result<usize, StoreError> {
     let mut total = 0;
     loop {
@@ -44,7 +45,6 @@ pub async fn ask_again(context: &Context, after: Duration) -> Result<usize, Stor
     }
 }
 
-/// The event that asks for this replenishment.
 pub(super) fn requested(row: &ReplenishmentRow, trace: TraceContext) -> Result<OutgoingEvent, StoreError> {
     let requested = ProductionRequested {
         request_id: RequestId(row.id),
@@ -57,12 +57,12 @@ pub(super) fn requested(row: &ReplenishmentRow, trace: TraceContext) -> Result<O
     Ok(write::production_requested(requested, trace))
 }
 
-/// The same in the trace of what caused it.
+/// The same request again, in the trace of its cause.
 pub(super) fn requested_again(row: &ReplenishmentRow) -> Result<OutgoingEvent, StoreError> {
     requested(row, TraceContext::continue_from(Some(&row.traceparent)))
 }
 
-/// The event that told that this replenishment is closed, once more.
+/// The event announcing that this replenishment is closed, once more.
 pub(super) fn closed(row: &ReplenishmentRow) -> Result<OutgoingEvent, StoreError> {
     let closed = ReplenishmentClosed {
         request_id: RequestId(row.id),

@@ -1,4 +1,4 @@
-//! An order is cancelled: its units go back, once.
+//! Cancels an order, which gives its units back once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,8 @@ use crate::domain::stock::Cause;
 use crate::store::orders::{self, OrderView};
 use crate::store::{StoreError, corrupt};
 
-/// Cancels a confirmed or backordered order. One that is cancelled already is answered as it is;
-/// 409 for a refused one.
+/// Cancels a confirmed or backordered order. An order that is already cancelled is returned unchanged; 409 for a
+/// refused one.
 pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> Result<OrderView, Problem> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     let view = connection
@@ -27,12 +27,12 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
             let view = orders::get(connection, id).await?.ok_or_else(unknown)?;
             let parse = |sku: &str| sku.parse::<Sku>().map_err(|_| corrupt("an order's SKU"));
             let skus = view.lines.iter().map(|line| parse(&line.sku)).collect::<Result<BTreeSet<Sku>, _>>()?;
-            // Products first, in key order, then the order: the order of locks everywhere.
+            // Lock order everywhere: products in key order, then the order.
             let mut change = StockChange::lock(connection, &skus).await?;
             let Some(status) = orders::lock_status(connection, id).await? else { return Err(unknown().into()) };
             match OrderStatus::of_name(&status).ok_or_else(|| corrupt("an order's status"))?.cancel() {
                 Ok(true) => {}
-                // Perhaps only since it was read: as it is now.
+                // It may have been cancelled since it was read, so it is read again.
                 Ok(false) => return Ok::<_, Refused>(orders::get(connection, id).await?.ok_or_else(unknown)?),
                 Err(NotSold) => {
                     let detail = format!("Only an order that was sold can be cancelled; this one is {status}.");

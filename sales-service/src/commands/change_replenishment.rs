@@ -1,4 +1,4 @@
-//! Replenishments by an operator's hand: asked for, approved, closed short.
+//! Operators' changes of replenishments: order by hand, approve, close.
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
@@ -19,7 +19,7 @@ use crate::domain::shelf::Shelf;
 use crate::store::replenishments::{self, BY_HAND, ReplenishmentRow};
 use crate::store::{StoreError, corrupt};
 
-/// Orders `quantity` units now, whatever the policy says.
+/// Orders `quantity` units at once, regardless of the policy.
 pub async fn request_replenishment(
     context: &Context,
     sku: Sku,
@@ -73,16 +73,16 @@ pub async fn request_replenishment(
     Ok(answered)
 }
 
-/// What an operator decides about a replenishment.
+/// An operator's decision about a replenishment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Order what was proposed.
+    /// Order the proposed units.
     Approve,
-    /// End it before all goods came: production stops asking.
+    /// Close it before all goods arrived. Production stops requesting the rest.
     Close,
 }
 
-/// Approves or closes a replenishment. 409 when its status does not allow it.
+/// Approves or closes a replenishment. 409 if its status does not allow it.
 pub async fn change_replenishment(
     context: &Context,
     id: RequestId,
@@ -95,7 +95,7 @@ pub async fn change_replenishment(
             let unknown = || Problem::new(ProblemKind::NotFound, format!("There is no replenishment {id}."));
             let sku = replenishments::sku_of(connection, id).await?.ok_or_else(unknown)?;
             let sku: Sku = sku.parse().map_err(|_| corrupt("a replenishment's SKU"))?;
-            // The product's figures first, then the replenishment: the order of locks everywhere.
+            // Lock order everywhere: the product's figures first, then the replenishment.
             let mut change_of_stock = StockChange::lock_one(connection, &sku).await?.ok_or_else(unknown)?;
             let now = change_of_stock.at;
             let shelf = change_of_stock.touch(&sku, asked.trace, false).ok_or_else(unknown)?;
@@ -127,7 +127,7 @@ pub async fn change_replenishment(
     Ok(row)
 }
 
-/// Production is told to stop asking.
+/// The event that makes production stop requesting.
 fn closed(sku: &Sku, row: &ReplenishmentRow, now: DateTime<Utc>, asked: &Asked<'_>) -> OutgoingEvent {
     let reason = asked.reason.unwrap_or_default().to_owned();
     let closed = ReplenishmentClosed { request_id: RequestId(row.id), sku: sku.clone(), reason, closed_at: now };
@@ -143,7 +143,7 @@ fn refused(refusal: Refusal, shelf: &Shelf) -> Problem {
         Refusal::NotNeeded => {
             let position = shelf.figures.position();
             let detail = format!(
-                "The position is {position} by now: what was proposed would be too many. Close the proposal, or order \
+                "The inventory position is now {position}, so the proposed units would be too many. Close the proposal, or order \
                  by hand with POST /api/v1/replenishments."
             );
             Problem::new(ProblemKind::Conflict, detail).with("position", position)

@@ -1,5 +1,5 @@
-//! Units that more orders wait for than one transaction fills are handed out slice by slice: no product's row is held
-//! for long, and a process that dies leaves the rest to the next slice.
+//! Units for more waiting orders than one transaction fills are handed out in slices. No product's row is locked for
+//! long, and a process that dies leaves the rest to the next slice.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use crate::domain::goods::Arrival;
 use crate::domain::stock::Cause;
 use crate::store::{StoreError, corrupt, incoming, shelves};
 
-/// Hands out whenever units are left, and looks every `every` for those of other replicas, until `stop`.
+/// Hands out units whenever notified, and checks at the interval `every` for units left by other replicas, until
+/// `stop`.
 pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match hand_out(&context, &stop).await {
-            // There may be more products than one round looks at.
+            // There may be more products than one round covers.
             Ok(slices) if slices > 0 => continue,
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "handing out was broken off; it goes on later"),
+            Err(error) => tracing::warn!(%error, "handing out received units was interrupted; it continues later"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -32,12 +33,12 @@ pub async fn run(context: Context, every: Duration, stop: CancellationToken) {
     }
 }
 
-/// One slice of each product that has units left; answers how many slices were handed out.
+/// Hands out one slice of each product that has units left. Returns the number of slices.
 pub async fn hand_out(context: &Context, stop: &CancellationToken) -> Result<usize, StoreError> {
     let mut connection = context.pool.get().await?;
     let mut slices = 0;
     let skus: BTreeSet<Sku> = incoming::skus(&mut connection).await?.into_iter().collect();
-    // Nobody waits here for a product that something else holds.
+    // Locked products are skipped instead of waited for.
     let held = shelves::held(&connection, &skus).await?;
     for sku in skus.difference(&held) {
         if stop.is_cancelled() {
@@ -50,18 +51,18 @@ pub async fn hand_out(context: &Context, stop: &CancellationToken) -> Result<usi
             }
             Ok(false) => {}
             Err(error) if error.is_unavailable() => return Err(error),
-            // One that somebody holds must not keep the others from theirs.
-            Err(error) => tracing::warn!(%sku, %error, "units cannot be handed out now"),
+            // A failure for one product must not hold up the others.
+            Err(error) => tracing::warn!(%sku, %error, "received units cannot be handed out now"),
         }
     }
     Ok(slices)
 }
 
-/// Gives the next waiting orders of this product what has come for them; false when nothing could be given.
+/// Fills the next waiting orders of this product. Returns false if nothing could be handed out.
 async fn slice(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku) -> Result<bool, StoreError> {
     let Some(mut change) = StockChange::lock_one(connection, sku).await? else { return Ok(false) };
     let Some(row) = incoming::first(connection, sku).await? else { return Ok(false) };
-    let cause = Cause::of_name(&row.cause).ok_or_else(|| corrupt("why units came"))?;
+    let cause = Cause::of_name(&row.cause).ok_or_else(|| corrupt("the cause of received units"))?;
     let trace = row.traceparent.parse().map_err(|_| corrupt("a trace"))?;
     change.look_who_waits(connection).await?;
     if let Some(shelf) = change.touch(sku, trace, true) {
@@ -70,7 +71,7 @@ async fn slice(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku)
     change.take_in(sku, Arrival { cause, units: row.units, given_up: 0 }, &row.reference, trace);
     let left = change.take_left();
     if left == row.units {
-        // Orders are said to wait, and none is there: the audit tells.
+        // The figures say that orders are waiting, but there are none. The audit reports it.
         return Ok(false);
     }
     incoming::set_left(connection, row.id, left).await?;

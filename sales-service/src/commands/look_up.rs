@@ -1,4 +1,4 @@
-//! Questions: nothing changes.
+//! Read-only queries.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ pub use crate::store::orders::{Filter as OrderFilter, OrderLineRow, OrderView};
 pub use crate::store::replenishments::{Filter as ReplenishmentFilter, ReplenishmentRow};
 pub use crate::store::stock::{MovementRow, StockFilter, StockView};
 
-/// When what a line waits for should be here, by order and SKU; nobody knows it of a line that is not in it.
+/// Expected arrival of the units a line waits for, by order and SKU. A line without an entry has no known date.
 pub type RestockEtas = HashMap<(Uuid, String), DateTime<Utc>>;
 
-/// One order with its lines, and when what it waits for should be here.
+/// One order with its lines, and the expected arrival of the units it waits for.
 pub async fn order(context: &Context, id: OrderId) -> Result<Option<(OrderView, RestockEtas)>, StoreError> {
     let mut connection = context.pool.get().await?;
     let Some(view) = orders::get(&mut connection, id).await? else { return Ok(None) };
@@ -28,8 +28,8 @@ pub async fn order(context: &Context, id: OrderId) -> Result<Option<(OrderView, 
     Ok(Some((view, etas)))
 }
 
-/// A line that waits gets the date of the requests that cover its place in the queue; of the last of them. None when
-/// nobody knows one of them any more.
+/// A waiting line gets the latest date of the requests that cover its place in the queue, and none if one of those
+/// dates is unknown.
 async fn restock_etas(connection: &mut AsyncPgConnection, orders: &[OrderView]) -> Result<RestockEtas, StoreError> {
     let is_waiting = |view: &&OrderView| view.lines.iter().any(|line| line.waiting > 0);
     let waiting: Vec<&OrderView> = orders.iter().filter(is_waiting).collect();
@@ -49,12 +49,12 @@ async fn restock_etas(connection: &mut AsyncPgConnection, orders: &[OrderView]) 
     Ok(etas)
 }
 
-/// Products with their figures, in the order of their SKU.
+/// Products with their figures, in SKU order.
 pub async fn stock(context: &Context, filter: StockFilter<'_>, limit: i64) -> Result<Vec<StockView>, StoreError> {
     stock::list(&mut *context.pool.get().await?, filter, limit).await
 }
 
-/// Ledger entries of a product, newest first; None when there is no such product.
+/// Ledger entries of a product, newest first. None if there is no such product.
 pub async fn movements(
     context: &Context,
     sku: &Sku,
@@ -77,7 +77,7 @@ pub async fn replenishments(
     replenishments::list(&mut *context.pool.get().await?, filter, limit).await
 }
 
-/// Orders, newest first, and when what they wait for should be here.
+/// Orders, newest first, and the expected arrival of the units they wait for.
 pub async fn orders(
     context: &Context,
     filter: OrderFilter<'_>,
@@ -89,7 +89,7 @@ pub async fn orders(
     Ok((views, etas))
 }
 
-/// What the policy of one product says now; None when there is no such product.
+/// The current decision of a product's policy. None if there is no such product.
 pub async fn replenishment_decision(
     context: &Context,
     sku: &str,

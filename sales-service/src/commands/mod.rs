@@ -1,4 +1,4 @@
-//! What the service does: begin, load, decide, save with the outbox, commit.
+//! The commands. Each one begins a transaction, loads, decides, saves together with the outbox, and commits.
 
 pub mod adjust_stock;
 pub mod apply_outcome;
@@ -29,16 +29,14 @@ use tokio::sync::Notify;
 use crate::domain::replenishment::RefusalPause;
 use crate::domain::shelf::Limits;
 
-/// What every command needs.
+/// Dependencies of every command.
 #[derive(Clone)]
 pub struct Context {
-    /// The service's database.
     pub pool: Pool,
-    /// Rung after each commit that wrote events.
+    /// Woken after each commit that wrote events.
     pub outbox: Outbox,
-    /// What decisions are bounded by.
     pub limits: Limits,
-    /// Pauses after refusals.
+    /// Pauses of automatic orders after refusals.
     pub refusal_pause: RefusalPause,
     /// Notified when units are left to be handed out.
     pub hand_out: Arc<Notify>,

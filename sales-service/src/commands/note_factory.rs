@@ -1,4 +1,4 @@
-//! What production-service says of a factory.
+//! Stores production-service's announcements of factories.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::factory::FactoryChanged;
@@ -8,8 +8,8 @@ use super::Context;
 use crate::store::factories::FactoryTerms;
 use crate::store::{StoreError, factories, shelves, stock};
 
-/// Writes the factory down unless a later revision is already there. What held back its products,
-/// because nobody knew it or it was disabled, holds them back no longer.
+/// Stores the factory unless a later revision is already stored. Ends the pauses of its products if it was unknown or
+/// disabled before and is enabled now.
 pub async fn note_factory(context: &Context, factory: FactoryChanged) -> Result<(), HandleError> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection
@@ -23,7 +23,7 @@ pub async fn note_factory(context: &Context, factory: FactoryChanged) -> Result<
             }
             let lead_times = |terms: FactoryTerms| (terms.lead_time_s, terms.lead_time_p50_s);
             if before.map(lead_times) != Some((factory.lead_time_s, factory.lead_time_p50_s)) {
-                // Dates that are promised depend on it.
+                // Promised dates depend on the lead times.
                 let skus = factories::products_of(connection, &factory.factory_id).await?;
                 shelves::lock_rows(connection, &skus).await?;
                 shelves::raise_versions(connection, &skus).await?;

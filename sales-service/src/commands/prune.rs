@@ -1,4 +1,4 @@
-//! The pruning job: what nobody needs any more is deleted, a little at a time.
+//! The pruning job: deletes expired rows in small batches.
 
 use std::time::Duration;
 
@@ -9,16 +9,15 @@ use super::{Context, write};
 use crate::settings::Retention;
 use crate::store::{StoreError, retention};
 
-/// How often it is looked for something to delete.
+/// Interval between two runs.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// Prunes until `stop`.
 pub async fn run(context: Context, settings: Retention, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match prune(&context, &settings).await {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "pruned refused orders and kept answers"),
-            Err(error) => tracing::warn!(%error, "pruning was broken off; it goes on later"),
+            Err(error) => tracing::warn!(%error, "pruning was interrupted; it continues later"),
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -27,8 +26,8 @@ pub async fn run(context: Context, settings: Retention, stop: CancellationToken)
     }
 }
 
-/// Deletes refused orders and kept answers that are old enough; answers how many. Each small batch
-/// is a transaction of its own, so that nobody waits for it.
+/// Deletes expired refused orders and stored answers; returns their number. Each small batch is a transaction of its
+/// own, so that no one waits long for its locks.
 pub async fn prune(context: &Context, settings: &Retention) -> Result<usize, StoreError> {
     let before = |days: u32| -> DateTime<Utc> { write::now() - chrono::Duration::days(i64::from(days)) };
     let mut connection = context.pool.get().await?;

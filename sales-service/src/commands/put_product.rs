@@ -11,11 +11,8 @@ use crate::store::{products, stock};
 pub use crate::domain::policy::{Mode, Policy, Shortage};
 pub use crate::store::products::{Product, ProductRow};
 
-/// What was done.
 pub struct Put {
-    /// The product as it is now.
     pub row: ProductRow,
-    /// Whether it is new.
     pub is_new: bool,
 }
 
@@ -38,7 +35,7 @@ pub async fn put_product(
                 let before = products::lock(connection, &product.sku).await?;
                 if_match.check(Some(before.version))?;
                 if before.factory_id != product.factory_id.as_str() {
-                    // Another factory refused, not this one.
+                    // The refusals came from the previous factory, not from this one.
                     stock::forget_refusals(connection, &product.sku).await?;
                 }
                 products::update(connection, &before, &product).await?

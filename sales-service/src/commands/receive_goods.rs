@@ -1,4 +1,4 @@
-//! Goods arrived: stock rises by them exactly once, however often and in whatever order it is told.
+//! Goods arrived: a receipt is added to stock exactly once, however often and in whatever order it is delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +17,10 @@ use crate::domain::stock::Cause;
 use crate::store::StoreError;
 use crate::store::replenishments::{self, AppliedReceipt, ReplenishmentRow};
 
-/// A receipt and the trace that it belongs to.
 pub type TracedReceipt = (StockReceived, TraceContext);
 
-/// Applies receipts in their order, whatever became of their replenishments; all of them or none. What waiting orders
-/// are not given here, because there are too many of them, [`super::hand_out`] gives them.
+/// Applies receipts in order, all or none of them, whatever the status of their replenishments. If too many orders
+/// are waiting, [`super::hand_out`] hands out the remaining units.
 pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> Result<(), HandleError> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     let limits = context.limits;
@@ -40,7 +39,8 @@ pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> R
             change.look_who_waits(connection).await?;
             for (receipt, trace) in fresh {
                 let (units, at) = (receipt.quantity.get(), change.at);
-                // An operator may accept goods for another product than was asked for: they settle nothing.
+                // An operator may accept goods for a product other than the one requested. They do not count for the
+                // replenishment.
                 if let Some(row) = rows.get_mut(&receipt.request_id.0).filter(|row| row.sku == receipt.sku.as_str())
                     && let Some(shelf) = change.touch(&receipt.sku, *trace, true)
                 {
@@ -66,7 +66,7 @@ pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> R
     Ok(())
 }
 
-/// Notes receipts; answers those that were not applied before, each once, in their order.
+/// Records receipts. Returns those that were not applied before, each once, in order.
 async fn note<'a>(
     connection: &mut AsyncPgConnection,
     receipts: &'a [TracedReceipt],

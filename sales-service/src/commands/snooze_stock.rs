@@ -1,4 +1,4 @@
-//! An operator wants nothing ordered by itself for a while.
+//! Pauses automatic orders of a product at an operator's request.
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncConnection;
@@ -9,7 +9,7 @@ use super::adjust_stock::no_such_product;
 use super::{Asked, Context, Refused};
 use crate::store::{StoreError, stock};
 
-/// Nothing is ordered for this product by itself before `until`.
+/// Pauses automatic orders of this product until the given time.
 pub async fn snooze_stock(context: &Context, sku: Sku, until: DateTime<Utc>, asked: Asked<'_>) -> Result<(), Problem> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     connection

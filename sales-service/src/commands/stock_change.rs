@@ -1,4 +1,4 @@
-//! A change of products under their locks: what a command decides is gathered here, and written together.
+//! A change of products under row locks. It collects what a command decides and writes it at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +18,13 @@ use crate::store::shelves::{self, Loaded};
 use crate::store::stock::{Changed, Hand};
 use crate::store::{StoreError, orders, replenishments, stock};
 
-/// Products whose rows are locked, and what is decided on them.
+/// Products whose rows are locked, and the changes to be written.
 pub(super) struct StockChange {
     shelves: Shelves,
-    /// As they were when they were locked.
+    /// The row versions at the time of locking.
     versions: BTreeMap<Sku, i64>,
-    /// When it happens: after the locks were had, and not before the last change of any of these products, whichever
-    /// replica's clock that came from.
+    /// Time of the change: after the locks were acquired, and not before the last change of any of these products,
+    /// even if that came from a replica with a fast clock.
     pub(super) at: DateTime<Utc>,
     touched: BTreeMap<Sku, Touched>,
     waiting: BTreeMap<Sku, Vec<WaitingLine>>,
@@ -33,11 +33,10 @@ pub(super) struct StockChange {
     left: Vec<Left>,
 }
 
-/// How a product was changed.
 struct Touched {
-    /// The trace of what changed it last.
+    /// The trace of the last change.
     trace: TraceContext,
-    /// Its position may be another one: the policy is asked.
+    /// True if the position may have changed, so that the policy must be evaluated.
     asks: bool,
 }
 
@@ -50,18 +49,18 @@ struct Left {
     trace: TraceContext,
 }
 
-/// What was written.
+/// The result of [`StockChange::save`].
 pub(super) struct Saved {
-    /// For the outbox.
+    /// Events for the outbox.
     pub(super) events: Vec<OutgoingEvent>,
-    /// Of the ledger entries, in order.
+    /// Ids of the ledger entries, in order.
     pub(super) movements: Vec<MovementId>,
-    /// Units are left that waiting orders still have to be given: [`super::hand_out`] must be woken.
+    /// True if units are left for waiting orders; the caller must then notify [`super::hand_out`].
     pub(super) has_left: bool,
 }
 
 impl StockChange {
-    /// Locks these products in key order; those that do not exist are left out.
+    /// Locks these products in key order. Unknown SKUs are omitted.
     pub(super) async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Self, StoreError> {
         let Loaded { shelves, versions } = shelves::lock(connection, skus).await?;
         let at = write::not_before(write::now(), &shelves);
@@ -77,18 +76,17 @@ impl StockChange {
         })
     }
 
-    /// One product; None when there is none.
+    /// Locks one product. None if it does not exist.
     pub(super) async fn lock_one(connection: &AsyncPgConnection, sku: &Sku) -> Result<Option<Self>, StoreError> {
         let change = Self::lock(connection, &BTreeSet::from([sku.clone()])).await?;
         Ok(change.shelves.contains_key(sku).then_some(change))
     }
 
-    /// A product as it is now.
     pub(super) fn shelf(&self, sku: &Sku) -> Option<&Shelf> {
         self.shelves.get(sku)
     }
 
-    /// A product that is being changed. `asks` when its position may be another one, so that the policy is asked.
+    /// The product, to be changed. `asks` if its position may change, so that the policy must be evaluated.
     pub(super) fn touch(&mut self, sku: &Sku, trace: TraceContext, asks: bool) -> Option<&mut Shelf> {
         let shelf = self.shelves.get_mut(sku)?;
         let touched = self.touched.entry(sku.clone()).or_insert(Touched { trace, asks });
@@ -96,7 +94,7 @@ impl StockChange {
         Some(shelf)
     }
 
-    /// Looks who waits for these products: before [`Self::take_in`].
+    /// Loads the waiting lines of these products. Must be called before [`Self::take_in`].
     pub(super) async fn look_who_waits(&mut self, connection: &AsyncPgConnection) -> Result<(), StoreError> {
         for (sku, _) in self.shelves.iter().filter(|(_, shelf)| shelf.figures.backordered > 0) {
             self.waiting.insert(sku.clone(), orders::waiting_lines(connection, sku).await?);
@@ -104,7 +102,7 @@ impl StockChange {
         Ok(())
     }
 
-    /// Units come in: waiting orders take theirs. `reference` is what the ledger names for them.
+    /// Adds incoming units and fills waiting orders. `reference` is stored in the ledger for them.
     pub(super) fn take_in(&mut self, sku: &Sku, arrival: Arrival, reference: &str, trace: TraceContext) {
         let mut none = Vec::new();
         let Some(shelf) = self.touch(sku, trace, true) else { return };
@@ -124,7 +122,7 @@ impl StockChange {
             delta: entry.delta,
             before: entry.before,
         }));
-        // Lines are filled from the first to the last.
+        // Fills come in the order of the lines, so one pass over the iterator finds them all.
         let mut lines = waiting.iter_mut();
         for fill in taken.fills {
             if let Some(line) = lines.find(|line| line.line_id == fill.line_id) {
@@ -139,12 +137,12 @@ impl StockChange {
         }
     }
 
-    /// Units of [`Self::take_in`] that are still to be handed out: the caller keeps them where they were kept before.
+    /// Takes the units left over by [`Self::take_in`]. The caller keeps them in the row they came from.
     pub(super) fn take_left(&mut self) -> i64 {
         self.left.drain(..).map(|left| left.units).sum()
     }
 
-    /// Asks the policies, and writes everything but what the command has of its own.
+    /// Evaluates the policies and writes all changes that were collected.
     pub(super) async fn save(
         mut self,
         connection: &mut AsyncPgConnection,
@@ -189,7 +187,7 @@ impl StockChange {
             let trace = self.touched.get(changed.sku).map_or_else(TraceContext::new_root, |touched| touched.trace);
             events.push(write::stock_changed(*changed, at, trace));
         }
-        // An order is told of in the trace of what came last.
+        // An order is announced in the trace of the last change.
         let trace = self.touched.values().next_back().map_or_else(TraceContext::new_root, |touched| touched.trace);
         let fills: Vec<Fill> = self.fills.values().copied().collect();
         let fulfilled = orders::fill(connection, &fills).await?;

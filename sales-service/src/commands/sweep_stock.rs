@@ -1,5 +1,5 @@
-//! The periodic sweep: asks the policy of every product whose position is low, to catch what
-//! events missed, and what a pause held back; and asks again for what nothing was heard of.
+//! The periodic sweep. It evaluates the policy of every product whose position is low, to catch shortages that events
+//! missed or a pause held back, and repeats production requests that got no news.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::{Context, write};
 use crate::domain::shelf::Shelf;
 use crate::store::{StoreError, shelves, stock};
 
-/// Sweeps every `every` until `stop`; what was ordered and not heard of for `ask_after` is ordered again.
+/// Sweeps at the interval `every` until `stop`. Replenishments without news for `ask_after` are requested again.
 pub async fn run(context: Context, every: Duration, ask_after: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
         tokio::select! {
@@ -24,31 +24,31 @@ pub async fn run(context: Context, every: Duration, ask_after: Duration, stop: C
             () = tokio::time::sleep(every) => {}
         }
         if let Err(error) = sweep(&context).await {
-            tracing::warn!(%error, "the sweep was broken off; the next one goes on");
+            tracing::warn!(%error, "the sweep was interrupted; the next one continues");
         }
         match ask_again(&context, ask_after).await {
             Ok(0) => {}
-            Ok(count) => tracing::warn!(count, "nothing was heard of replenishments; they were asked for again"),
-            Err(error) => tracing::warn!(%error, "replenishments cannot be asked for again now"),
+            Ok(count) => tracing::warn!(count, "replenishments got no response; they were requested again"),
+            Err(error) => tracing::warn!(%error, "replenishments cannot be requested again now"),
         }
     }
 }
 
-/// One sweep; each product in a transaction of its own. Answers how many were looked at.
+/// One sweep, with one transaction per product. Returns the number of low products.
 pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     let mut connection = context.pool.get().await?;
     let low = stock::low(&mut connection, write::now()).await?;
     let count = low.len();
     let low: BTreeSet<Sku> = low.into_iter().collect();
-    // Nobody waits here for a product that something else holds: the next sweep asks.
+    // Locked products are skipped instead of waited for; the next sweep evaluates them.
     let held = shelves::held(&connection, &low).await?;
     for sku in low.difference(&held) {
         let evaluated = connection.transaction(async |connection| evaluate(context, connection, sku).await).await;
         match evaluated {
             Ok(()) => context.outbox.wake(),
             Err(error) if error.is_unavailable() => return Err(error),
-            // One that cannot be asked must not keep the others from being asked.
-            Err(error) => tracing::error!(%sku, %error, "the policy of this product cannot be asked"),
+            // A failure for one product must not keep the others from being evaluated.
+            Err(error) => tracing::error!(%sku, %error, "the policy of this product cannot be evaluated"),
         }
     }
     Ok(count)
@@ -58,7 +58,7 @@ async fn evaluate(context: &Context, connection: &mut AsyncPgConnection, sku: &S
     let Some(mut change) = StockChange::lock_one(connection, sku).await? else { return Ok(()) };
     let (limits, now) = (context.limits, shelves::moment(change.at));
     let asks = |shelf: &Shelf| !shelf.clone().replenish(sku, false, limits, now, &mut RequestId::generate).is_empty();
-    // Figures that do not change are not written, and nobody needs to hear of them.
+    // Unchanged figures are neither written nor announced.
     if !change.shelf(sku).is_some_and(asks) {
         return Ok(());
     }

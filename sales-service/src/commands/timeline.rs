@@ -1,4 +1,4 @@
-//! What is on record of an order or of replenishments, as a timeline.
+//! The recorded history of an order or of replenishments, as a timeline.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,8 +22,7 @@ use crate::store::stock::MovementRow;
 use crate::store::timeline::{self as store, AppliedRow};
 use crate::store::{StoreError, corrupt};
 
-/// An order, its entries in the ledger, and the replenishments that it caused or waits for; None when there is no
-/// such order.
+/// An order, its ledger entries, and the replenishments that it caused or waits for. None if there is no such order.
 pub async fn of_order(context: &Context, id: OrderId) -> Result<Option<Timeline>, StoreError> {
     let mut connection = context.pool.get().await?;
     let Some(view) = orders::get(&mut connection, id).await? else { return Ok(None) };
@@ -44,7 +43,7 @@ pub async fn of_order(context: &Context, id: OrderId) -> Result<Option<Timeline>
     Ok(Some(record.into_timeline()))
 }
 
-/// Replenishments, what came for them, and what that did to stock.
+/// Replenishments, their receipts, and the effect of those on stock.
 pub async fn of_requests(context: &Context, ids: &[RequestId]) -> Result<Timeline, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let mut connection = context.pool.get().await?;
@@ -56,11 +55,11 @@ pub async fn of_requests(context: &Context, ids: &[RequestId]) -> Result<Timelin
     Ok(record.into_timeline())
 }
 
-/// How an order's units were taken: what is stored is only how many it has now.
+/// How an order's units were taken. Only the current number is stored, so the rest is derived from the ledger.
 struct Sold {
-    /// When it was ordered, by product.
+    /// Units taken when the order was placed, by product.
     at_once: BTreeMap<String, i64>,
-    /// Later, when there was stock, of all products.
+    /// Units taken later, when there was stock, of all products.
     later: i64,
     ordered: i64,
     is_cancelled: bool,
@@ -75,7 +74,7 @@ impl Sold {
         let mut sold = Self { at_once: BTreeMap::new(), later: 0, ordered: 0, is_cancelled };
         for line in &view.lines {
             let later = -units(&line.sku, Cause::BackorderFill);
-            // A cancelled order gave back all that it had.
+            // A cancelled order gave back everything it had.
             let all = if is_cancelled { units(&line.sku, Cause::Cancellation) } else { line.filled };
             sold.at_once.insert(line.sku.clone(), all - later);
             sold.later += later;
@@ -125,13 +124,13 @@ impl Record {
         let taken = TimelineItem::new(SOURCE, kind, view.order.created_at, subject()).with(detail);
         self.items.push(taken.traced(&view.order.traceparent));
         let waiting = view.lines.iter().filter(|line| line.waiting > 0 && !sold.is_cancelled);
-        // When, is told beside each replenishment.
+        // The expected date is given with each replenishment.
         let next = |sku: &str, units| TimelineNext::new(SOURCE, NextStep::Goods, None, subject()).of(sku, units);
         self.next.extend(waiting.map(|line| next(&line.sku, line.waiting)));
         Ok(())
     }
 
-    /// Perhaps it was cancelled after that.
+    /// Adds the fulfilment, which may have been followed by a cancellation.
     fn fulfilled(&mut self, view: &OrderView, sold: &Sold, entries: &[MovementRow]) {
         let fills = entries.iter().filter(|entry| entry.cause == Cause::BackorderFill.name());
         let last = fills.map(|entry| entry.at).max().filter(|_| sold.at_once() + sold.later == sold.ordered);
@@ -141,7 +140,7 @@ impl Record {
         }
     }
 
-    /// These replenishments with all that is on record of them; answers what came for them.
+    /// Adds these replenishments with their recorded history. Returns their receipts.
     async fn replenishments(
         &mut self,
         connection: &mut AsyncPgConnection,
@@ -196,7 +195,7 @@ fn applied(receipt: &AppliedRow) -> TimelineItem {
         .with(detail)
 }
 
-/// How it came about: proposed, ordered, made by a factory.
+/// The beginning of a replenishment: proposed, ordered, accepted by a factory.
 fn decided(row: &ReplenishmentRow, order_ids: Vec<Uuid>) -> Vec<TimelineItem> {
     let detail = TimelineDetail {
         status: Some(row.status.clone()),
@@ -226,7 +225,7 @@ fn decided(row: &ReplenishmentRow, order_ids: Vec<Uuid>) -> Vec<TimelineItem> {
     steps
 }
 
-/// What became of it, if more became of it than a beginning.
+/// The last status change of a replenishment, unless it is only proposed or open.
 fn ended(row: &ReplenishmentRow) -> Result<Option<TimelineItem>, StoreError> {
     let kind = match row_status(row)? {
         Status::Proposed | Status::Open => return Ok(None),
@@ -237,7 +236,7 @@ fn ended(row: &ReplenishmentRow) -> Result<Option<TimelineItem>, StoreError> {
         Status::Cancelled => TimelineKind::ReplenishmentCancelled,
     };
     let detail = TimelineDetail { received: Some(row.received), ..TimelineDetail::default() };
-    // The release before kept only when the row last changed.
+    // Rows of the previous release only have the time of their last change.
     Ok(Some(step_of(row, kind, row.status_since.unwrap_or(row.updated_at)).with(detail)))
 }
 

@@ -1,4 +1,4 @@
-//! Writes that several commands share, always in their transaction.
+//! Rows and events that several commands write.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use jaego_contracts::ids::OrderId;
@@ -20,19 +20,18 @@ use crate::store::stock::Changed;
 /// Name of this service in its events.
 pub(super) const SOURCE: &str = "sales-service";
 
-/// The time as PostgreSQL keeps it, so that an answer and a later look at the same thing agree.
+/// The current time at PostgreSQL's precision, so that an answer and a later read agree.
 pub(super) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
-/// This time, or that of the last change of these products if it was later: each product's times only go forward,
+/// `now`, or the time of the last change of these products if that is later. Times of a product never run backwards,
 /// whichever replica's clock they come from.
 pub(super) fn not_before(now: DateTime<Utc>, shelves: &Shelves) -> DateTime<Utc> {
     let last = shelves.values().map(|shelf| shelf.changed_at).max().and_then(shelves::time);
     last.map_or(now, |last| last.max(now))
 }
 
-/// Decided replenishments as rows.
 pub(super) fn replenishment_rows(
     decided: &[(&NewReplenishment, TraceContext)],
     now: DateTime<Utc>,
@@ -59,7 +58,7 @@ pub(super) fn replenishment_rows(
     decided.iter().map(row).collect()
 }
 
-/// What is ordered (not only proposed) becomes a production request.
+/// The production requests for the replenishments that are ordered, not only proposed.
 pub(super) fn replenishment_events(
     decided: &[(&NewReplenishment, TraceContext)],
     now: DateTime<Utc>,
@@ -82,12 +81,11 @@ pub(super) fn replenishment_events(
         .collect()
 }
 
-/// The event that asks for production.
 pub(super) fn production_requested(data: ProductionRequested, trace: TraceContext) -> OutgoingEvent {
     OutgoingEvent::new(&production::REQUESTED, SOURCE, &data.request_id.to_string(), trace, &data)
 }
 
-/// An event of this service about one thing.
+/// An event of this service. `subject` is the id of the entity it is about.
 pub(super) fn event(
     kind: &'static EventKind,
     subject: &str,
@@ -97,7 +95,7 @@ pub(super) fn event(
     OutgoingEvent::new(kind, SOURCE, subject, trace, data)
 }
 
-/// The event that tells a product's figures.
+/// The event that announces a product's figures.
 pub(super) fn stock_changed(changed: Changed<'_>, now: DateTime<Utc>, trace: TraceContext) -> OutgoingEvent {
     let figures = changed.shelf.figures;
     let data = StockChanged {
@@ -112,7 +110,7 @@ pub(super) fn stock_changed(changed: Changed<'_>, now: DateTime<Utc>, trace: Tra
     event(&stock::CHANGED, changed.sku.as_str(), trace, &data)
 }
 
-/// Events of one type about orders, within the bound of orders per event.
+/// Events of one type about orders, at most [`ORDERS_PER_EVENT_MAX`] orders each.
 pub(super) fn orders_changed(
     kind: &'static EventKind,
     orders: Vec<OrderSummary>,
@@ -125,7 +123,7 @@ pub(super) fn orders_changed(
     events.collect()
 }
 
-/// An order as events tell it.
+/// An order as it appears in events.
 pub(super) fn summary(view: &OrderView) -> OrderSummary {
     let line = |line: &crate::store::orders::OrderLineRow| {
         let sku = line.sku.parse().ok()?;

@@ -1,70 +1,64 @@
-//! Units that come in: receipts, returns, corrections. Waiting orders take them first, the oldest
-//! before the younger; what is left goes on hand. While more lines wait than are filled at once, the rest of the
-//! units stays on order until its turn.
+//! Incoming units: receipts, returns, corrections. They fill waiting orders first, oldest first; the rest goes on
+//! hand. If more lines are waiting than one transaction fills, the remaining units count as on order until they are
+//! handed out.
 
 use jaego_contracts::ids::{OrderId, Sku};
 
 use super::stock::{Cause, Figures, Movement};
 
-/// A line of a backordered order that still waits.
+/// A line of a backordered order that is still waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingLine {
-    /// Its order.
     pub order_id: OrderId,
-    /// Its place in the store.
+    /// Primary key of the line in the store.
     pub line_id: i64,
-    /// Units that it waits for.
+    /// Units that the line is waiting for.
     pub waiting: i64,
 }
 
-/// Units that a waiting line gets.
+/// Units assigned to a waiting line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fill {
-    /// Its order.
     pub order_id: OrderId,
-    /// Its place in the store.
+    /// Primary key of the line in the store.
     pub line_id: i64,
-    /// How many it gets.
     pub units: i64,
 }
 
-/// What a ledger entry of incoming goods belongs to.
+/// Origin of a ledger entry for incoming goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The receipt or adjustment itself.
     Incoming,
-    /// An order that took its units.
+    /// An order that received the units.
     Order(OrderId),
 }
 
-/// What incoming units change, beside the figures.
+/// Changes caused by incoming units, besides the figures.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
-    /// Who gets how many.
+    /// Units assigned to each waiting line.
     pub fills: Vec<Fill>,
-    /// Ledger entries, in order.
     pub movements: Vec<Movement<Source>>,
-    /// Units that are still to be handed out: more lines wait than were looked at. They count as on order.
+    /// Units still to be handed out, because more lines are waiting than were loaded. They count as on order.
     pub left: i64,
 }
 
-/// Units that come in (or, with a negative count, go out) for another reason than a sale.
+/// Units that come in (or go out, if negative) for a reason other than a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// Why.
     pub cause: Cause,
-    /// How many; at least as many are on hand when it is negative.
+    /// Signed. If negative, at least as many units are on hand.
     pub units: i64,
-    /// Units that nobody waits for any more: a cancelled order's own part.
+    /// Units that are no longer waited for: the waiting part of a cancelled order.
     pub given_up: i64,
 }
 
-/// Not so many are on hand.
+/// Fewer units are on hand than the adjustment takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotOnHand;
 
 impl Arrival {
-    /// An operator's change of on hand, which may not fall below zero.
     pub fn of_adjustment(figures: &Figures, cause: Cause, delta: i64) -> Result<Self, NotOnHand> {
         if figures.on_hand + delta < 0 {
             return Err(NotOnHand);
@@ -73,12 +67,13 @@ impl Arrival {
     }
 }
 
-/// Puts the units in stock, then lets `waiting` lines (oldest first; of many only the first) take theirs.
+/// Adds the units to stock, then fills the `waiting` lines. They are ordered oldest first, and may be only the first
+/// of many.
 pub fn take_in(sku: &Sku, figures: &mut Figures, arrival: Arrival, waiting: &[WaitingLine]) -> Incoming {
     figures.backordered -= arrival.given_up;
     let mut incoming = Incoming::default();
     let takes: i64 = waiting.iter().map(|line| line.waiting).sum();
-    // On hand and backordered are never both above zero, so what these lines do not take waits for the next ones.
+    // On hand and backordered are never both above zero, so units not taken by these lines belong to later ones.
     if takes < figures.backordered {
         incoming.left = (arrival.units - takes).max(0);
         figures.on_order += incoming.left;

@@ -1,7 +1,8 @@
-//! Random whole lives of a shop, step by step against an independent model that counts single units.
+//! Property tests over random histories of a shop, checked step by step against an independent model that counts
+//! single units.
 //!
-//! [`Shop`] is what the commands do with the rules, on memory instead of rows. [`model::Model`]
-//! knows nothing of them. The tests of two replicas take the same steps, and are held to the same model.
+//! [`Shop`] applies the rules as the commands do, in memory instead of in rows. [`model::Model`] shares no code with
+//! the rules. The tests with two replicas take the same steps and use the same model.
 
 mod model;
 mod shop;
@@ -15,7 +16,7 @@ use self::shop::Shop;
 use self::steps::{PRODUCTS, rules, step};
 use super::stock::Cause;
 
-/// Lines that are filled at once.
+/// Maximum lines filled at once.
 const FILLED_MAX: usize = 2;
 
 fn sku(product: usize) -> Sku {
@@ -26,7 +27,7 @@ fn quantity(units: i64) -> Quantity {
     Quantity::try_from(units).expect("1 or more")
 }
 
-/// Whatever was asked of both, both say the same, and the books agree.
+/// Checks that shop and model agree and that the books balance.
 fn agree(shop: &Shop, model: &Model) -> Result<(), TestCaseError> {
     for product in 0..PRODUCTS {
         let (sku, expected) = (sku(product), &model.products[product]);
@@ -71,7 +72,7 @@ fn agree(shop: &Shop, model: &Model) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
-    /// Rules 1, 2, 5 and 6 over whole lives.
+    /// Rules 1, 2, 5 and 6 over whole histories.
     #[test]
     fn a_shop_does_what_its_model_says(
         rules in prop::collection::vec(rules(), PRODUCTS),
@@ -81,7 +82,7 @@ proptest! {
         let mut model = Model::new(rules, FILLED_MAX);
         for step in &steps {
             let made = shop.apply(step);
-            // Rule 5: the model says whether this step asks for more, of what, and how much.
+            // Rule 5: the model predicts whether this step orders more, of which product, and how much.
             let wanted = model.apply(step, &made);
             let made: Vec<(usize, i64, bool)> = made.iter().map(|new| (new.product, new.quantity, new.is_proposal)).collect();
             prop_assert_eq!(made, wanted, "after {:?}", step);

@@ -1,5 +1,5 @@
-//! Combined intake: many orders decided together. Each gets what it would have got alone, in the order of arrival;
-//! what is short in a product is answered by one decision for all of them.
+//! Combined intake: many orders are decided together. Each gets what it would have got alone, in order of arrival; a
+//! shortage of a product is answered by one replenishment decision for the whole batch.
 
 use std::collections::BTreeMap;
 
@@ -12,101 +12,89 @@ use super::stock::{Cause, Movement};
 /// An order to be decided. Its SKUs are distinct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
-    /// Its id.
     pub id: OrderId,
-    /// What, and how many.
     pub lines: Vec<(Sku, Quantity)>,
-    /// What to do when stock is short; None for each product's policy.
+    /// Action when stock is short. None leaves it to each product's policy.
     pub on_shortage: Option<OnShortage>,
-    /// Whether it may have no more than `max_per_order` of a product: not where operators order.
+    /// True if `max_per_order` applies. It does not for orders placed by operators.
     pub is_limited: bool,
 }
 
-/// A line of a decided order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidedLine {
-    /// What.
     pub sku: Sku,
-    /// Ordered.
     pub quantity: Quantity,
-    /// Taken from stock.
+    /// Units taken from stock.
     pub filled: i64,
-    /// Sold and waiting for stock.
+    /// Units sold and waiting for stock.
     pub waiting: i64,
-    /// On hand when the line was looked at.
+    /// Units on hand when the line was decided.
     pub available: i64,
-    /// Units that others waited for then.
+    /// Units that other orders were waiting for at that time.
     pub ahead: i64,
-    /// For a line that was short: when what it lacked should be here, behind those who waited before.
+    /// Expected arrival of the missing units, behind those that were waiting before. Only set for a short line.
     pub restock_eta: Option<Moment>,
-    /// Price of a unit, minor units.
+    /// Unit price, minor units.
     pub unit_price: i64,
 }
 
 impl DecidedLine {
-    /// Units that were not on hand.
     fn missing(&self) -> i64 {
         (self.quantity.get() - self.available).max(0)
     }
 }
 
-/// A decided order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidedOrder {
-    /// Its id.
     pub id: OrderId,
-    /// What became of it.
     pub status: OrderStatus,
-    /// Its lines, as ordered.
+    /// Lines in the order of the request.
     pub lines: Vec<DecidedLine>,
-    /// The replenishments that cover the units it waits for.
+    /// The replenishments that cover the units this order waits for.
     pub replenishments: Vec<RequestId>,
 }
 
 impl DecidedOrder {
-    /// Price of all lines, minor units. At most 50 lines of 10^6 units of 10^9: it fits.
+    /// Total price, minor units. At most 50 lines of 10^6 units at 10^9 each, which fits.
     pub fn total(&self) -> i64 {
         self.lines.iter().map(|line| line.quantity.get() * line.unit_price).sum()
     }
 }
 
-/// Why an order is not looked at further; it leaves no trace.
+/// Why an order is not decided. Such an order is not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unacceptable {
-    /// These products are not there.
+    /// Products that do not exist or are not on sale.
     UnknownProducts(Vec<Sku>),
-    /// More of these products than one order may have, and how many it may.
+    /// Products ordered above their limit per order, with that limit.
     TooMany(Vec<(Sku, i64)>),
 }
 
 /// A decided replenishment, and the first order of the batch that made it necessary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CausedReplenishment {
-    /// The replenishment.
     pub new: NewReplenishment,
-    /// The order's place in the batch.
+    /// Index of the order in the batch.
     pub cause: usize,
 }
 
-/// Everything that a batch changes, beside the shelves.
+/// All changes made by a batch, besides the product state.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct BatchDecision {
-    /// One result per order, in the order of their arrival.
+    /// One result per order, in order of arrival.
     pub orders: Vec<Result<DecidedOrder, Unacceptable>>,
-    /// Ledger entries, in order.
     pub movements: Vec<Movement<OrderId>>,
-    /// Replenishments, in order.
     pub replenishments: Vec<CausedReplenishment>,
 }
 
-/// A product that asks for more.
+/// A product whose figures call for a replenishment.
 struct Asking {
     cause: usize,
     is_short: bool,
 }
 
-/// Decides orders in the order of their arrival; `shelves` holds the figures before and after. Then each product is
-/// asked once for all that is short in it.
+/// Decides orders in order of arrival and updates `shelves` in place. The policy of each product is evaluated once at
+/// the end, for the shortage of the whole batch.
 pub fn decide_orders<'a>(
     shelves: &mut Shelves,
     orders: impl IntoIterator<Item = &'a NewOrder>,
@@ -169,7 +157,7 @@ fn decide_order(
         }
         shelf.figures.on_hand -= filled;
         shelf.figures.backordered += waiting;
-        // A refused order that this line had no part in changes nothing here.
+        // A refused order changes nothing for a product in which it was not short.
         if (is_short || filled > 0) && shelf.is_low(is_short) {
             let asks = asking.entry(sku.clone()).or_insert(Asking { cause: place, is_short });
             asks.is_short |= is_short;
@@ -192,7 +180,7 @@ fn decide_order(
     Ok(DecidedOrder { id: order.id, status, lines, replenishments: Vec::new() })
 }
 
-/// Dates and requests of the lines that were short, once all that the batch asks for is on order.
+/// Sets dates and covering requests of the short lines, once everything the batch orders is on order.
 fn promise(shelves: &Shelves, order: &mut DecidedOrder, now: Moment) {
     for line in order.lines.iter_mut().filter(|line| line.missing() > 0) {
         let Some(shelf) = shelves.get(&line.sku) else { continue };

@@ -1,4 +1,4 @@
-//! Batches of random orders.
+//! Property tests over batches of random orders.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::policy::{Mode, Policy, Shortage};
 use super::shelf::{Limits, Pauses, Shelf, Shelves};
 use super::stock::Figures;
 
-/// Far away: what they bound is tested beside them.
+/// High enough not to interfere; their effect is tested where they are defined.
 const LIMITS: Limits =
     Limits { open_max: 1_000, auto_units_max: 1_000_000, max_backordered: 1_000_000, max_per_order: 10 };
 
@@ -128,7 +128,7 @@ proptest! {
         }
     }
 
-    /// However arrivals are cut into batches, every order gets the same units.
+    /// Every order gets the same units, however the arrivals are split into batches.
     #[test]
     fn a_batch_is_the_same_as_one_by_one(before in shelves(), orders in orders(), cut in 1_usize..8) {
         let sold = |decision: &BatchDecision| -> Vec<_> {
@@ -156,8 +156,8 @@ proptest! {
         }
     }
 
-    /// One decision answers all that a batch is short of, and each waiting order is told the requests that cover its
-    /// own place in the queue: so many links as there are orders and requests, not one for each pair of them.
+    /// One decision covers the whole shortage of a batch, and each waiting order is linked only to the requests that
+    /// cover its own place in the queue. The number of links grows with orders plus requests, not with their product.
     #[test]
     fn what_a_batch_is_short_of_is_asked_for_once(mut shelf in shelf(), count in 1_usize..200, units in 1_i64..20) {
         shelf.policy = Policy::new(0, 10, 7, Mode::Auto, Shortage::Backorder, None).expect("valid");
@@ -180,7 +180,7 @@ proptest! {
             for order in decision.orders.into_iter().flatten() {
                 let waiting: i64 = order.lines.iter().map(|line| line.waiting).sum();
                 prop_assert_eq!(order.replenishments.is_empty(), waiting == 0);
-                // All that was asked for is due at once here; what waits is promised that date.
+                // Everything ordered has a due date here, so each waiting line is promised one.
                 prop_assert_eq!(order.lines[0].restock_eta.is_some(), waiting > 0);
                 links += order.replenishments.len();
             }
@@ -188,7 +188,7 @@ proptest! {
         prop_assert!(links <= count + requests, "{} links of {} orders to {} requests", links, count, requests);
     }
 
-    /// Rule 5: refused orders on an empty shelf make at most one request among them.
+    /// Rule 5: refused orders for a product without stock cause at most one request among them.
     #[test]
     fn a_thousand_refusals_make_one_request(mut shelf in shelf(), count in 1_usize..1000) {
         shelf.figures.on_hand = 0;

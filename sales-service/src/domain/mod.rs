@@ -1,5 +1,5 @@
-//! The rules, pure and synchronous: what is fetched, the clock and new ids come in as arguments;
-//! what must happen comes out as data. Imports nothing but `std` and `jaego_contracts::ids`.
+//! The rules, pure and synchronous: fetched state, the clock and new ids come in as arguments, and changes come out
+//! as data. Imports nothing but `std` and `jaego_contracts::ids`.
 
 pub mod goods;
 pub mod intake;

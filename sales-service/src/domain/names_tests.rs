@@ -1,4 +1,4 @@
-//! Names that are stored and sent: changing one breaks rows, clients and contracts.
+//! Names that are stored and sent. Changing one breaks rows, clients and contracts.
 
 use super::order::OrderStatus;
 use super::policy::{Mode, Reason, Shortage};

@@ -1,20 +1,19 @@
-//! What can become of an order.
+//! Order status and its transitions.
 
-/// What an order wants done when stock is short.
+/// An order's choice for the case that stock is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnShortage {
-    /// Nothing of it is sold.
+    /// Refuse the whole order.
     Reject,
-    /// What is missing waits for stock.
+    /// Let the missing units wait for stock.
     Backorder,
 }
 
-/// What became of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderStatus {
     /// All units were taken from stock.
     Confirmed,
-    /// Sold; some units wait.
+    /// Sold; some units are waiting for stock.
     Backordered,
     /// Refused: no stock was taken.
     Rejected,
@@ -22,16 +21,15 @@ pub enum OrderStatus {
     Cancelled,
 }
 
-/// Only what was sold can be cancelled.
+/// Only a sold order can be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotSold;
 
 impl OrderStatus {
-    /// All of them.
     pub const ALL: [OrderStatus; 4] =
         [OrderStatus::Confirmed, OrderStatus::Backordered, OrderStatus::Rejected, OrderStatus::Cancelled];
 
-    /// Its name, in the database and in JSON.
+    /// Name in the database and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             OrderStatus::Confirmed => "confirmed",
@@ -41,12 +39,11 @@ impl OrderStatus {
         }
     }
 
-    /// The one of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Whether a cancellation has anything to give back: not a second time.
+    /// Returns whether a cancellation has anything to give back; it has not the second time.
     pub fn cancel(self) -> Result<bool, NotSold> {
         match self {
             OrderStatus::Confirmed | OrderStatus::Backordered => Ok(true),
@@ -55,7 +52,7 @@ impl OrderStatus {
         }
     }
 
-    /// What a sold order becomes when its lines wait for `waiting` units in all.
+    /// Status of a sold order whose lines wait for `waiting` units in total.
     pub fn of_sold(waiting: i64) -> Self {
         if waiting > 0 { OrderStatus::Backordered } else { OrderStatus::Confirmed }
     }

@@ -1,26 +1,25 @@
-//! When to have more made, and how much.
+//! Replenishment policy: when to order more, and how much.
 
 use jaego_contracts::ids::{Quantity, UNITS_MAX};
 
 use super::order::OnShortage;
 use super::stock::Figures;
 
-/// Who orders more.
+/// Degree of automation of replenishment orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Jaego does.
+    /// The service orders by itself.
     Auto,
-    /// Jaego proposes, an operator approves.
+    /// The service proposes, an operator approves.
     Manual,
-    /// Nobody.
+    /// Nothing is ordered.
     Off,
 }
 
 impl Mode {
-    /// All modes.
     pub const ALL: [Mode; 3] = [Mode::Auto, Mode::Manual, Mode::Off];
 
-    /// Its name, in the database and in JSON.
+    /// Name in the database and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Auto => "auto",
@@ -29,28 +28,26 @@ impl Mode {
         }
     }
 
-    /// The mode of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 }
 
-/// What becomes of an order that stock cannot fill.
+/// Treatment of an order that stock cannot fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shortage {
-    /// It is refused.
+    /// The order is refused.
     Reject,
-    /// It waits, unless the order says that it does not want to.
+    /// The order waits, unless it opts out.
     Backorder,
-    /// It waits if the order says so, and is refused otherwise.
+    /// The order waits if it opts in, and is refused otherwise.
     Choice,
 }
 
 impl Shortage {
-    /// All of them.
     pub const ALL: [Shortage; 3] = [Shortage::Reject, Shortage::Backorder, Shortage::Choice];
 
-    /// Its name, in the database and in JSON.
+    /// Name in the database and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Shortage::Reject => "reject",
@@ -59,12 +56,11 @@ impl Shortage {
         }
     }
 
-    /// The one of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|shortage| shortage.name() == name)
     }
 
-    /// Whether an order may wait; `wish` is what the order says of it.
+    /// Returns true if an order may wait for stock; `wish` is the choice made in the order.
     pub fn may_wait(self, wish: Option<OnShortage>) -> bool {
         match self {
             Shortage::Reject => false,
@@ -74,7 +70,7 @@ impl Shortage {
     }
 }
 
-/// A product's replenishment policy, in units. It cannot be a wrong one.
+/// A product's replenishment policy, in units. Always valid: the constructor checks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     reorder_point: i64,
@@ -85,12 +81,11 @@ pub struct Policy {
     max_backordered: Option<i64>,
 }
 
-/// What is wrong with a policy: the field and what it must be.
+/// A policy field that is out of bounds, and its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidPolicy {
-    /// The field.
     pub field: &'static str,
-    /// What it must be.
+    /// The bound, as a sentence fragment: "must be ...".
     pub must: &'static str,
 }
 
@@ -123,39 +118,38 @@ impl Policy {
         Ok(Self { reorder_point, order_up_to, lot_size, mode, shortage, max_backordered })
     }
 
-    /// For a product that is not sold any more: only what orders wait for is still made.
+    /// Policy of a product that is no longer sold: only units that orders wait for are still ordered.
     #[must_use]
     pub fn withdrawn(&self) -> Self {
         Self { reorder_point: -1, order_up_to: 0, ..self.clone() }
     }
 
-    /// Order when the position is at or below it.
+    /// A replenishment is due when the position is at or below this level.
     pub fn reorder_point(&self) -> i64 {
         self.reorder_point
     }
-    /// Order up to this position.
+    /// Position that a replenishment restores.
     pub fn order_up_to(&self) -> i64 {
         self.order_up_to
     }
-    /// Order in multiples of this.
+    /// Replenishments are multiples of this quantity.
     pub fn lot_size(&self) -> i64 {
         self.lot_size
     }
-    /// Who orders.
     pub fn mode(&self) -> Mode {
         self.mode
     }
-    /// What becomes of an order that stock cannot fill, unless the order says.
+    /// Treatment of an order that stock cannot fill, unless the order says otherwise.
     pub fn shortage(&self) -> Shortage {
         self.shortage
     }
-    /// Most units that may wait at once; None for the bound of all products.
+    /// Maximum units that may wait at once. None applies the limit for all products.
     pub fn max_backordered(&self) -> Option<i64> {
         self.max_backordered
     }
 }
 
-/// Why more is ordered.
+/// Why a replenishment is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The position is at or below the reorder point.
@@ -165,7 +159,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Reason::ReorderPoint => "reorder_point",
@@ -174,24 +167,22 @@ impl Reason {
     }
 }
 
-/// More must be made.
+/// A due replenishment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
-    /// How many.
     pub quantity: Quantity,
-    /// Why.
     pub reason: Reason,
-    /// The figures and the rule in words.
+    /// The figures and the rule, as a sentence.
     pub explanation: String,
-    /// The inventory position that it was decided on.
+    /// Inventory position that the decision is based on.
     pub position: i64,
-    /// What was on order then.
+    /// Units on order at that time.
     pub on_order: i64,
-    /// Whether this reaches the level; otherwise a bound has cut it.
+    /// True if the quantity reaches the order-up-to level; otherwise a limit reduced it.
     pub is_whole: bool,
 }
 
-/// Why these figures ask for more under this policy, if they do; `short` when a line just could not be sold in full.
+/// Reason for a replenishment at these figures, if one is due. `short` if a line could not be sold in full.
 pub fn reason(figures: &Figures, policy: &Policy, short: bool) -> Option<Reason> {
     let position = figures.position();
     if position <= policy.reorder_point {
@@ -203,18 +194,18 @@ pub fn reason(figures: &Figures, policy: &Policy, short: bool) -> Option<Reason>
     }
 }
 
-/// How much more these figures ask for under this policy; `short` when a line just could not be sold in full. Mode
-/// and pauses are the caller's to heed.
+/// The replenishment due at these figures, if any. `short` if a line could not be sold in full. Mode and pauses are
+/// checked by the caller.
 pub fn need(figures: &Figures, policy: &Policy, short: bool) -> Option<Need> {
     need_within(figures, policy, short, UNITS_MAX)
 }
 
-/// The same, at most `most` units, in whole lots; None when not even one lot fits.
+/// Like [`need`], limited to `most` units in whole lots. None if not even one lot fits.
 pub fn need_within(figures: &Figures, policy: &Policy, short: bool, most: i64) -> Option<Need> {
     let reason = reason(figures, policy, short)?;
     let position = figures.position();
     let missing = policy.order_up_to - position;
-    // Whole lots, as many as one replenishment may have; what is still missing is asked for next time.
+    // Whole lots, as many as one replenishment may have. The rest is ordered by the next decision.
     let lots = (missing + policy.lot_size - 1) / policy.lot_size;
     let lots = lots.min(most.clamp(0, UNITS_MAX) / policy.lot_size);
     let quantity = Quantity::try_from(lots * policy.lot_size).ok()?;
@@ -242,20 +233,20 @@ pub fn need_within(figures: &Figures, policy: &Policy, short: bool, most: i64) -
     Some(Need { quantity, reason, explanation, position, on_order: figures.on_order, is_whole })
 }
 
-/// How long nothing is ordered by itself after a refusal, seconds: `base_s`, doubled with each of the
-/// refusals in a row `before` it, at most `max_s`.
+/// Pause of automatic orders after a refusal, seconds: `base_s`, doubled for each of the consecutive refusals
+/// `before` it, at most `max_s`.
 pub fn refusal_pause_s(before: u32, base_s: i64, max_s: i64) -> i64 {
     base_s.saturating_mul(1 << before.min(30)).min(max_s)
 }
 
-/// What a policy says of some figures, for people.
+/// A policy's answer at some figures, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stance {
     /// `order`, `propose` or `none`.
     pub answer: &'static str,
-    /// Units that would be asked for.
+    /// Units that would be ordered.
     pub quantity: i64,
-    /// Why, in words.
+    /// The reason, as a sentence.
     pub explanation: String,
 }
 

@@ -1,33 +1,31 @@
-//! A replenishment's life: what its production request, its goods and operators make of it, and what
-//! that does to its product's figures.
+//! Life cycle of a replenishment: how its production request, its goods and operators change it, and how that changes
+//! its product's figures.
 
 use jaego_contracts::ids::RequestId;
 
 use super::policy;
 use super::shelf::{Moment, OpenRequest, Shelf};
 
-/// How far a replenishment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It waits for an operator's yes.
+    /// Waiting for an operator's approval.
     Proposed,
-    /// Goods are to come.
+    /// Goods are still to come.
     Open,
-    /// Its production request is a dead letter. Its open quantity still counts: a redrive must
-    /// never double an order.
+    /// The production request is a dead letter. The open quantity still counts, because a redrive must never double
+    /// an order.
     Stalled,
-    /// All goods came.
+    /// All goods have arrived.
     Complete,
-    /// Ended by an operator before all goods came.
+    /// Closed by an operator before all goods arrived.
     ClosedShort,
-    /// No factory makes it.
+    /// Production was refused.
     Refused,
-    /// Its production was called off.
+    /// Its production was cancelled.
     Cancelled,
 }
 
 impl Status {
-    /// All of them.
     pub const ALL: [Status; 7] = [
         Status::Proposed,
         Status::Open,
@@ -38,7 +36,7 @@ impl Status {
         Status::Cancelled,
     ];
 
-    /// Its name, in the database and in JSON.
+    /// Name in the database and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Status::Proposed => "proposed",
@@ -51,12 +49,11 @@ impl Status {
         }
     }
 
-    /// The one of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Whether its open quantity counts as on order.
+    /// Returns true if the open quantity counts as on order.
     pub fn is_on_order(self) -> bool {
         matches!(self, Status::Open | Status::Stalled)
     }
@@ -65,66 +62,62 @@ impl Status {
 /// A replenishment. Quantities are units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replenishment {
-    /// Its id, and the production request's.
+    /// Also the id of the production request.
     pub id: RequestId,
-    /// Asked for.
+    /// Units ordered.
     pub quantity: i64,
-    /// Came so far; more than was asked for when an operator accepted it.
+    /// Units received so far. May exceed `quantity` if an operator accepted more.
     pub received: i64,
-    /// How far it is.
     pub status: Status,
-    /// The last change of its production request that was applied.
+    /// Revision of the last production outcome that was applied.
     pub revision: i64,
-    /// Whether the policy asked for it, not a person.
+    /// True if the policy ordered it, false if a person did.
     pub is_automatic: bool,
 }
 
-/// What became of its production request, short of goods.
+/// Outcome of the production request, other than goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// A factory makes it; perhaps late.
+    /// A factory accepted it, possibly late.
     Accepted,
-    /// No factory could be reached: an operator must look at it.
+    /// No factory could be reached; an operator must decide.
     DeadLettered,
-    /// No factory makes it.
+    /// Production was refused.
     Refused,
-    /// Called off.
+    /// Production was cancelled.
     Cancelled,
 }
 
 /// Pauses after refusals, seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusalPause {
-    /// After the first refusal; doubled with each in a row.
+    /// Pause after the first refusal; doubled with each consecutive one.
     pub base_s: i64,
-    /// The longest.
     pub max_s: i64,
 }
 
-/// Why an operator's wish is not followed.
+/// Why an operator's request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It does not go with how far the replenishment is.
+    /// The status does not allow it.
     NotInStatus {
-        /// How far it is.
         status: Status,
-        /// What can be done, and when.
+        /// The rule that was violated, as a sentence.
         rule: &'static str,
     },
-    /// What was proposed has been answered meanwhile: it would be ordered twice.
+    /// The shortage has been covered since the proposal; approving it would order twice.
     NotNeeded,
 }
 
 impl Replenishment {
-    /// Units still to come.
     pub fn open_quantity(&self) -> i64 {
         (self.quantity - self.received).max(0)
     }
 
-    /// Applies an outcome of its production request; false when this or a later one was applied before: outcomes
-    /// may come twice and in any order.
+    /// Applies an outcome of the production request. Returns false if this or a later revision was applied before:
+    /// outcomes may arrive twice and in any order.
     ///
-    /// What is given back is asked for again by the next sweep, as after [`Self::close`].
+    /// The quantity given back is ordered again by the next sweep, as after [`Self::close`].
     pub fn apply_outcome(
         &mut self,
         shelf: &mut Shelf,
@@ -137,7 +130,7 @@ impl Replenishment {
             return false;
         }
         self.revision = revision;
-        // That a factory works is news even of a request that has ended, by goods that were quicker, say.
+        // An acceptance shows that the factory works, even if the request has already ended (goods may arrive first).
         if outcome == Outcome::Accepted {
             shelf.pauses.forget_refusals();
         }
@@ -155,13 +148,13 @@ impl Replenishment {
         true
     }
 
-    /// One that an operator orders now, whatever the policy says.
+    /// A replenishment ordered by an operator, regardless of the policy.
     pub fn by_hand(shelf: &mut Shelf, id: RequestId, quantity: i64) -> Self {
         shelf.figures.on_order += quantity;
         Self { id, quantity, received: 0, status: Status::Open, revision: 0, is_automatic: false }
     }
 
-    /// Books `units` that came for it, whatever became of it before. Goods show that a factory works.
+    /// Books `units` that arrived for this replenishment, whatever its status. Goods show that the factory works.
     pub fn receive(&mut self, shelf: &mut Shelf, units: i64) {
         shelf.pauses.forget_refusals();
         if self.status.is_on_order() {
@@ -180,8 +173,8 @@ impl Replenishment {
         }
     }
 
-    /// An operator says yes to a proposal: it is on order from now on. Only what is still missing is: stock may have
-    /// come in since it was proposed. Refused when nothing is.
+    /// Puts a proposal on order after an operator's approval. Orders only what is still missing, because stock may
+    /// have come in since the proposal; refused if nothing is missing.
     pub fn approve(&mut self, shelf: &mut Shelf) -> Result<(), Refusal> {
         if self.status != Status::Proposed {
             let rule = "Only a proposed replenishment can be approved";
@@ -198,10 +191,10 @@ impl Replenishment {
         Ok(())
     }
 
-    /// An operator ends it before all goods came. Answers whether production had been asked.
+    /// Ends the replenishment before all goods arrived. Returns whether production had been asked.
     ///
-    /// The policy is not asked here: an operator who closes something may want to snooze the product, too. The
-    /// sweep asks it soon enough.
+    /// The policy is not evaluated here, because an operator who closes a replenishment may want to snooze the
+    /// product as well. The next sweep evaluates it.
     pub fn close(&mut self, shelf: &mut Shelf) -> Result<bool, Refusal> {
         let was_on_order = self.status.is_on_order();
         if self.status == Status::Proposed {
@@ -214,7 +207,7 @@ impl Replenishment {
         Ok(was_on_order)
     }
 
-    /// Gives what is still open back to the position.
+    /// Takes the open quantity out of the position.
     fn end(&mut self, shelf: &mut Shelf, status: Status) {
         if self.status.is_on_order() {
             shelf.figures.release_on_order(self.open_quantity());

@@ -1,4 +1,4 @@
-//! A product with its figures, its policy and what is on order for it: what every decision about stock begins with.
+//! A product with its figures, its policy and its open requests: the input of every decision about stock.
 
 use std::collections::BTreeMap;
 
@@ -7,131 +7,122 @@ use jaego_contracts::ids::{FactoryId, RequestId, Sku};
 use super::policy::{self, Mode, Need, Policy, Stance};
 use super::stock::Figures;
 
-/// A point in time, microseconds since 1970 UTC.
+/// Microseconds since 1970-01-01 UTC.
 pub type Moment = i64;
 
-/// Microseconds of a second.
+/// Microseconds per second.
 const SECOND: i64 = 1_000_000;
 
-/// A product with its figures, while they are changed.
+/// The state of a product on which decisions are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shelf {
-    /// Its figures.
     pub figures: Figures,
-    /// Its replenishment policy.
     pub policy: Policy,
-    /// Who makes it.
     pub factory_id: FactoryId,
-    /// From acceptance to receipt, seconds; None for a factory that is not known.
+    /// Seconds from acceptance to receipt. None for an unknown factory.
     pub lead_time_s: Option<i64>,
-    /// Price of a unit, minor units of the shop's currency.
+    /// Unit price, minor units of the shop's currency.
     pub unit_price: i64,
-    /// Whether shoppers may order it.
     pub on_sale: bool,
-    /// Most units of it in one order of a shopper; None for the bound of all products.
+    /// Maximum units in one shopper's order. None applies the limit for all products.
     pub max_per_order: Option<i64>,
-    /// Requests that are on order, the oldest first; of very many only the first.
+    /// Requests on order, oldest first. Only the first of very many are loaded.
     pub open: Vec<OpenRequest>,
-    /// Requests on order that nobody asked for by hand.
+    /// Number of requests on order that were not ordered by hand.
     pub automatic_open: usize,
-    /// A proposal waits for an operator: there is no second one.
+    /// True if a proposal is waiting for an operator. There is at most one.
     pub has_proposal: bool,
-    /// Pauses of what is ordered automatically.
     pub pauses: Pauses,
-    /// When its figures last changed: the ledger's times never run backwards.
+    /// Time of the last change of the figures. Times in the ledger never run backwards.
     pub changed_at: Moment,
 }
 
-/// Why nothing is ordered automatically for a while.
+/// Pauses of automatic orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pauses {
     /// Refusals since a factory last accepted.
     pub refusals_in_a_row: u32,
-    /// A factory has refused: not before this.
+    /// End of the pause after a refusal.
     pub refused_until: Option<Moment>,
-    /// An operator wants none before this.
+    /// End of the pause set by an operator.
     pub snoozed_until: Option<Moment>,
 }
 
 /// A request whose goods are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenRequest {
-    /// The replenishment's id, and the production request's.
+    /// Id of the replenishment and of its production request.
     pub id: RequestId,
     /// Units still to come.
     pub units: i64,
-    /// When they should be here; None when nobody knows.
+    /// Expected arrival; None if unknown.
     pub due: Option<Moment>,
 }
 
-/// Products by their SKU.
 pub type Shelves = BTreeMap<Sku, Shelf>;
 
-/// Bounds of what is ordered without a person, and of what shoppers order.
+/// Limits of automatic orders and of shoppers' orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Automatic requests that may be open for one product.
+    /// Maximum open automatic requests per product.
     pub open_max: usize,
-    /// Units that may be on order for one product; beyond that a person approves.
+    /// Maximum units on order per product; an operator must approve any more.
     pub auto_units_max: i64,
-    /// Units of a product that may wait, where its policy does not say.
+    /// Maximum units of a product that may wait, unless its policy has its own limit.
     pub max_backordered: i64,
-    /// Units of a product in one order of a shopper, where the product does not say.
+    /// Maximum units of a product in one shopper's order, unless the product has its own limit.
     pub max_per_order: i64,
 }
 
-/// More is to be made.
+/// A replenishment that was decided and is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReplenishment {
-    /// Its id, and the production request's.
+    /// Also the id of the production request.
     pub id: RequestId,
-    /// What.
     pub sku: Sku,
-    /// Who makes it.
     pub factory_id: FactoryId,
-    /// It waits for a person's approval, or is ordered at once.
+    /// True if it waits for an operator's approval instead of being ordered at once.
     pub is_proposal: bool,
-    /// How many and why.
     pub need: Need,
 }
 
 impl Pauses {
-    /// Whether nothing is ordered automatically now.
+    /// Returns true if automatic orders are paused.
     pub fn hold(&self, now: Moment) -> bool {
         self.refused_until.max(self.snoozed_until).is_some_and(|until| now < until)
     }
 
-    /// A factory has refused: a pause of `base_s` seconds, doubled with each refusal in a row, at most `max_s`.
+    /// Records a refusal: pauses for `base_s` seconds, doubled with each consecutive refusal, at most `max_s`.
     pub fn refuse(&mut self, now: Moment, base_s: i64, max_s: i64) {
         let pause_s = policy::refusal_pause_s(self.refusals_in_a_row, base_s, max_s);
         self.refused_until = pause_s.checked_mul(SECOND).and_then(|pause| now.checked_add(pause));
         self.refusals_in_a_row = self.refusals_in_a_row.saturating_add(1);
     }
 
-    /// A factory works: the next refusal pauses for the shortest time again.
+    /// Records that a factory works: the next refusal pauses for the shortest time again.
     pub fn forget_refusals(&mut self) {
         (self.refusals_in_a_row, self.refused_until) = (0, None);
     }
 }
 
 impl Shelf {
-    /// The policy as it holds now: a withdrawn product is only made for orders that wait already.
+    /// The policy in effect: a withdrawn product is only ordered for orders that are already waiting.
     pub fn policy_now(&self) -> Policy {
         if self.on_sale { self.policy.clone() } else { self.policy.withdrawn() }
     }
 
-    /// Units that may still be sold without being there.
+    /// Units that may still be sold without being on hand.
     pub fn backorder_room(&self, limits: Limits) -> i64 {
         (self.policy.max_backordered().unwrap_or(limits.max_backordered) - self.figures.backordered).max(0)
     }
 
-    /// Whether the figures ask for more; `is_short` when a line just could not be sold in full.
+    /// Returns true if a replenishment is due. `is_short` if a line could not be sold in full.
     pub fn is_low(&self, is_short: bool) -> bool {
         policy::reason(&self.figures, &self.policy_now(), is_short).is_some()
     }
 
-    /// Asks the policy after a change; `is_short` when a line just could not be sold in full. What is ordered counts
-    /// in the figures at once, so one shortfall is answered once. The part that exceeds the automatic limit in units
+    /// Evaluates the policy after a change. `is_short` if a line could not be sold in full. Ordered units count in
+    /// the figures at once, so that one shortfall is answered once. The part above the automatic limit in units
     /// becomes a proposal.
     pub fn replenish(
         &mut self,
@@ -176,7 +167,7 @@ impl Shelf {
         self.lead_time_s?.checked_mul(SECOND)?.checked_add(now)
     }
 
-    /// What [`Self::replenish`] would do now, and why, for people.
+    /// The decision that [`Self::replenish`] would make now, with its reason, for display.
     pub fn stance(&self, limits: Limits, now: Moment) -> Stance {
         let policy = self.policy_now();
         let Some(need) = policy::need(&self.figures, &policy, false) else {
@@ -199,25 +190,25 @@ impl Shelf {
         let room = limits.auto_units_max - self.figures.on_order;
         match policy.mode() {
             Mode::Off => held_back("the mode is off"),
-            Mode::Auto | Mode::Manual if self.pauses.hold(now) => held_back("nothing is ordered by itself for now"),
+            Mode::Auto | Mode::Manual if self.pauses.hold(now) => held_back("automatic replenishment is paused"),
             Mode::Auto if self.automatic_open >= limits.open_max => {
-                held_back(&format!("{} automatic requests are open already", self.automatic_open))
+                held_back(&format!("{} automatic requests are already open", self.automatic_open))
             }
             Mode::Auto if let Some(need) = policy::need_within(&self.figures, &policy, false, room) => {
                 answer("order", &need)
             }
-            Mode::Auto | Mode::Manual if self.has_proposal => held_back("a proposal waits for approval already"),
+            Mode::Auto | Mode::Manual if self.has_proposal => held_back("a proposal is already waiting for approval"),
             Mode::Auto | Mode::Manual => answer("propose", &need),
         }
     }
 
-    /// The requests that cover `units` units behind `ahead` others in the queue. Goods that are due earlier are
-    /// promised first; those that are late, or that nobody knows a date of, last.
+    /// The requests that cover `units` units behind `ahead` others in the queue. Goods with the earliest due date are
+    /// promised first; overdue ones and those without a date come last.
     pub fn covering(&self, ahead: i64, units: i64, now: Moment) -> Vec<RequestId> {
         self.promised(ahead, units, now).map(|request| request.id).collect()
     }
 
-    /// When `units` units behind `ahead` others in the queue should be here; None when nobody knows.
+    /// Expected arrival of the last of `units` units behind `ahead` others in the queue. None if unknown.
     pub fn promised_at(&self, ahead: i64, units: i64, now: Moment) -> Option<Moment> {
         let last = self.promised(ahead + units - 1, 1, now).next()?;
         last.due.filter(|due| *due > now)
@@ -283,7 +274,7 @@ mod tests {
     fn goods_that_are_due_first_are_promised_to_who_waits_longest() {
         let mut shelf = shelf(Figures { backordered: 30, on_order: 35, ..Figures::default() }, Mode::Auto);
         let request = |number, units, due| OpenRequest { id: id(number), units, due };
-        // The second was ordered later and comes earlier; the third is late, so nobody knows when it comes.
+        // The second was ordered later but is due earlier. The third is overdue, so its arrival is unknown.
         shelf.open = vec![request(1, 10, Some(300)), request(2, 10, Some(200)), request(3, 15, Some(50))];
         let now = 100;
         assert_eq!(shelf.covering(0, 10, now), [id(2)]);
@@ -303,7 +294,7 @@ mod tests {
         assert_eq!(decide(&mut full, limits), [], "the next receipt or sweep asks again");
         let mut one = shelf(short, Mode::Auto);
         assert_eq!(decide(&mut one, limits), [(120, false)]);
-        // 50 units: six lots of eight at once, the rest when a person says so, and only once.
+        // 50 units: six lots of eight are ordered at once; the rest becomes one proposal.
         let mut limited = shelf(short, Mode::Auto);
         let limits = Limits { auto_units_max: 50, ..LIMITS };
         assert_eq!(decide(&mut limited, limits), [(48, false), (72, true)]);
@@ -336,13 +327,13 @@ mod tests {
         for mode in [Mode::Auto, Mode::Manual] {
             let paused = Pauses { snoozed_until: Some(1), ..Pauses::default() };
             let paused = Shelf { pauses: paused, ..shelf(low, mode) };
-            assert_eq!(words(paused), held_back("nothing is ordered by itself for now"));
+            assert_eq!(words(paused), held_back("automatic replenishment is paused"));
         }
         let busy = Shelf { automatic_open: 2, ..shelf(low, Mode::Auto) };
-        assert_eq!(words(busy), held_back("2 automatic requests are open already"));
+        assert_eq!(words(busy), held_back("2 automatic requests are already open"));
         let has_proposal = |mode| words(Shelf { has_proposal: true, ..shelf(low, mode) });
         assert_eq!(has_proposal(Mode::Auto), ("order", 24, None));
-        assert_eq!(has_proposal(Mode::Manual), held_back("a proposal waits for approval already"));
+        assert_eq!(has_proposal(Mode::Manual), held_back("a proposal is already waiting for approval"));
         let much = Shelf { figures: Figures { backordered: 2_000, ..low }, ..shelf(low, Mode::Auto) };
         assert_eq!(words(much).1, 1_000, "the rest is for a person");
         let enough = shelf(Figures { on_hand: 6, ..low }, Mode::Auto).stance(limits, 0);

@@ -5,49 +5,47 @@ use jaego_contracts::ids::Sku;
 /// The figures of one product, in units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// In the warehouse; never below zero.
+    /// Units in the warehouse; never below zero.
     pub on_hand: i64,
-    /// Sold, waiting for stock; never above zero while something is on hand.
+    /// Units sold and waiting for stock; zero while anything is on hand.
     pub backordered: i64,
-    /// Requested from a factory, not yet received.
+    /// Units ordered from a factory and not yet received.
     pub on_order: i64,
 }
 
 impl Figures {
-    /// On hand + on order - backordered.
+    /// Inventory position: on hand + on order - backordered.
     pub fn position(&self) -> i64 {
         self.on_hand + self.on_order - self.backordered
     }
 
-    /// Takes `open` units off on order, never below zero.
+    /// Reduces `on_order` by `open`, never below zero.
     pub fn release_on_order(&mut self, open: i64) {
         self.on_order = (self.on_order - open).max(0);
     }
 }
 
-/// Why stock changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Taken by an order.
+    /// Units sold from stock.
     Sale,
-    /// Given back by a cancelled order.
+    /// Units given back by a cancelled order.
     Cancellation,
-    /// Goods arrived.
+    /// Goods from a factory.
     Receipt,
-    /// Taken by an order that had waited for it.
+    /// Units handed to an order that was waiting for them.
     BackorderFill,
-    /// Counted differently.
+    /// A count differed from the ledger.
     CycleCount,
-    /// Broken or lost.
+    /// Units broken or lost.
     Damage,
-    /// Brought back by a customer.
+    /// Units returned by a customer.
     Return,
-    /// An earlier entry was wrong.
+    /// Correction of an earlier entry.
     Correction,
 }
 
 impl Cause {
-    /// All causes.
     pub const ALL: [Cause; 8] = [
         Cause::Sale,
         Cause::Cancellation,
@@ -59,12 +57,11 @@ impl Cause {
         Cause::Correction,
     ];
 
-    /// The one of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
 
-    /// Its name in the ledger.
+    /// Name in the ledger.
     pub fn name(self) -> &'static str {
         match self {
             Cause::Sale => "sale",
@@ -82,20 +79,18 @@ impl Cause {
 /// One ledger entry: on hand went from `before` to `before + delta`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement<R> {
-    /// Which product.
     pub sku: Sku,
-    /// Why.
     pub cause: Cause,
-    /// Units, signed.
+    /// Signed units.
     pub delta: i64,
-    /// On hand before.
+    /// On hand before the entry.
     pub before: i64,
-    /// What it belongs to: an order, a receipt.
+    /// The order, receipt or adjustment that the entry belongs to.
     pub reference: R,
 }
 
 impl<R> Movement<R> {
-    /// On hand after.
+    /// On hand after the entry.
     pub fn after(&self) -> i64 {
         self.before + self.delta
     }

@@ -19,30 +19,30 @@ use crate::commands::snooze_stock::snooze_stock;
 
 const REASON_LENGTH_MAX: usize = 500;
 
-/// What the policy says now, and why.
+/// The policy's current decision and the reason for it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReplenishmentDecision {
     #[schema(example = "CP-502101")]
     sku: String,
     inputs: DecisionInputs,
-    /// The rule in symbols.
+    /// The rule as a formula.
     #[schema(
         example = "position = on_hand + on_order - backordered; when position <= reorder_point: quantity = ceil((order_up_to - position) / lot_size) * lot_size"
     )]
     formula: &'static str,
-    /// Units that would be asked for now; 0 for none.
+    /// Units that would be requested now; 0 for none.
     #[schema(example = 10)]
     quantity: i64,
     #[schema(value_type = words::DecisionAnswer)]
     answer: &'static str,
-    /// The same in words.
+    /// The decision in words.
     #[schema(
         example = "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10"
     )]
     explanation: String,
 }
 
-/// What the decision is made from, units.
+/// Inputs of the decision, in units.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DecisionInputs {
     #[schema(example = 0)]
@@ -54,7 +54,7 @@ pub struct DecisionInputs {
     #[schema(example = 0)]
     position: i64,
     policy: PolicyBody,
-    /// Nothing is ordered by itself until then: a refusal, or a snooze.
+    /// Automatic replenishment is paused until then, by a refusal or a snooze; null: it is not paused.
     #[schema(required)]
     paused_until: Option<DateTime<Utc>>,
 }
@@ -63,7 +63,7 @@ const FORMULA: &str = "position = on_hand + on_order - backordered; when positio
     could not be filled while nothing is on order and position < order_up_to: \
     quantity = ceil((order_up_to - position) / lot_size) * lot_size, at most 1000000";
 
-/// Whether more would be ordered now, and why.
+/// Explain whether more would be ordered now, and why.
 #[utoipa::path(
     tag = "stock",
     operation_id = "getReplenishmentDecision",
@@ -98,18 +98,18 @@ pub async fn get_decision(_: Viewer, state: Data<State>, sku: Path<String>) -> R
     }))
 }
 
-/// A pause that an operator asks for.
+/// A pause of automatic replenishment.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct SnoozeBody {
-    /// Nothing is ordered by itself before this; in the future.
+    /// End of the pause; must be in the future.
     #[schema(example = "2030-01-31T00:00:00Z")]
     until: DateTime<Utc>,
-    /// Why nothing is wanted.
+    /// Reason for the pause.
     #[schema(min_length = 1, max_length = 500, example = "season is over")]
     reason: String,
 }
 
-/// Order nothing by itself until a date. Replenishments by hand are not held back.
+/// Pause automatic replenishment of a product until a date. Manual replenishments are not affected.
 #[utoipa::path(
     tag = "stock",
     operation_id = "snoozeStock",
@@ -117,7 +117,7 @@ pub struct SnoozeBody {
     params(("sku" = Sku, Path, description = "The product.")),
     request_body = SnoozeBody,
     responses(
-        (status = 204, description = "Noted."),
+        (status = 204, description = "Paused."),
         (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]

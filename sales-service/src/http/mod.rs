@@ -1,4 +1,4 @@
-//! The edge to HTTP: wire types, their checks, their answers.
+//! The HTTP edge: wire types, validation, rendering.
 
 pub mod decisions;
 pub mod orders;
@@ -22,25 +22,23 @@ use crate::commands::Context;
 use crate::commands::take_orders::Intake;
 use crate::settings::Shop;
 
-/// What handlers need.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub struct State {
     /// For commands and queries.
     pub context: Context,
     /// For orders.
     pub intake: Intake,
-    /// The shop.
     pub shop: Shop,
 }
 
-/// All routes of this service.
 pub fn routes(state: &State) -> Routes {
     let public = Data::new(state.clone());
     Routes {
         public: Arc::new(move |config| {
             config
                 .app_data(public.clone())
-                // Routes are tried in this order: what is called most comes first.
+                // Routes are matched in this order, so the most frequent ones come first.
                 .service(orders::post_order)
                 .service(orders::get_order)
                 .service(products::list_products)
@@ -66,7 +64,7 @@ pub fn routes(state: &State) -> Routes {
         drop_abandoned: true,
         document: document(
             "Jaego sales-service",
-            "Products, stock, orders, replenishments. Operator endpoints need a bearer token.",
+            "Products, stock, orders and replenishments. Operator endpoints need a bearer token.",
         ),
     }
 }
@@ -89,12 +87,11 @@ impl Shop {
     }
 }
 
-/// The SKU in a path; 404 for what cannot be one.
+/// Parses the SKU in a path; 404 if it is malformed.
 fn sku_in_path(text: &str) -> Result<Sku, Problem> {
     text.parse().map_err(|_| no_such_product())
 }
 
-/// 404 for a product.
 fn no_such_product() -> Problem {
     Problem::new(ProblemKind::NotFound, "There is no such product.")
 }
@@ -104,13 +101,13 @@ fn invalid(field: &str, must: &str) -> Problem {
     Problem::new(ProblemKind::InvalidRequest, format!("{field}: {must}.")).with("field", field)
 }
 
-/// An optional text of at most `most` characters.
+/// Checks an optional text of at most `most` characters, without NUL.
 fn bounded(field: &str, text: Option<String>, most: usize) -> Result<Option<String>, Problem> {
     match &text {
         Some(text) if text.chars().count() > most => {
             Err(invalid(field, &format!("must have at most {most} characters")))
         }
-        Some(text) if text.contains('\0') => Err(invalid(field, "must not hold a NUL character")),
+        Some(text) if text.contains('\0') => Err(invalid(field, "must not contain a NUL character")),
         _ => Ok(text),
     }
 }

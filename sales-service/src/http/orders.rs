@@ -31,13 +31,13 @@ const CUSTOMER_LENGTH_MAX: usize = 200;
 /// An order as a shopper sends it.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct OrderBody {
-    /// 1 to 50 lines; a SKU that comes twice is summed.
+    /// 1 to 50 lines; lines with the same SKU are added up.
     #[schema(min_items = 1, max_items = 50)]
     lines: Vec<OrderBodyLine>,
-    /// Whose order it is, in the shop's words.
+    /// The customer, as the shop identifies them.
     #[schema(max_length = 200, example = "kim")]
     customer: Option<String>,
-    /// What to do when stock is short; without it each product's policy counts.
+    /// Action when stock is short; if absent, the policy of each product applies.
     on_shortage: Option<OnShortage>,
 }
 
@@ -47,13 +47,13 @@ struct OrderBodyLine {
     quantity: Quantity,
 }
 
-/// What to do when stock is short.
+/// Action when stock is short.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnShortage {
     /// Refuse the order.
     Reject,
-    /// Sell, and deliver when there is stock.
+    /// Accept the order, and deliver when there is stock.
     Backorder,
 }
 
@@ -63,7 +63,7 @@ pub struct Order {
     id: Uuid,
     #[schema(value_type = words::OrderStatus)]
     status: String,
-    /// Whose order it is, in the shop's words.
+    /// The customer, as the shop identifies them.
     #[schema(required, example = "kim")]
     customer: Option<String>,
     lines: Vec<OrderLine>,
@@ -83,7 +83,7 @@ struct OrderLine {
     #[schema(example = 1)]
     filled: i64,
     unit_price: Money,
-    /// When units that the line waits for should be here; null when it waits for none, or nobody knows.
+    /// Expected arrival of the units that the line waits for; null if it waits for none, or if unknown.
     restock_eta: Option<DateTime<Utc>>,
 }
 
@@ -96,12 +96,12 @@ struct ShortLine {
     requested: i64,
     #[schema(example = 0)]
     available: i64,
-    /// When more should be here; null when nobody knows.
+    /// Expected arrival of more units; null if unknown.
     #[schema(required)]
     restock_eta: Option<DateTime<Utc>>,
 }
 
-/// The order was refused: stock could not fill it.
+/// The order was refused because stock could not fill it.
 #[derive(ToSchema)]
 #[schema(example = json!({
     "type": "/problems/out-of-stock", "title": "Out of stock", "status": 409,
@@ -114,13 +114,13 @@ struct ShortLine {
 struct OutOfStock {
     #[serde(flatten)]
     problem: ProblemBody,
-    /// The refused order: demand that is kept.
+    /// Id of the refused order, which is stored as demand.
     order_id: OrderId,
     /// The lines that stock could not fill.
     lines: Vec<ShortLine>,
 }
 
-/// Take an order: all lines or none.
+/// Place an order: all lines are accepted, or none.
 #[utoipa::path(
     tag = "orders",
     operation_id = "placeOrder",
@@ -128,16 +128,16 @@ struct OutOfStock {
     params(IdempotencyKey),
     responses(
         (status = 201, description = "Confirmed: all units were taken from stock.", body = Order),
-        (status = 202, description = "Backordered: sold, some units wait for stock.", body = Order, example = json!({
+        (status = 202, description = "Backordered: accepted, but some units wait for stock.", body = Order, example = json!({
             "status": "backordered",
             "lines": [{
                 "sku": "CP-502101", "quantity": 5, "filled": 3, "unit_price": {"amount": 19900, "currency": "KRW"}
             }],
             "total": {"amount": 99500, "currency": "KRW"},
         })),
-        (status = 409, description = "`out-of-stock`: Refused, no stock was taken.", body = OutOfStock, content_type = "application/problem+json"),
+        (status = 409, description = "`out-of-stock`: The order was refused, and no stock was taken.", body = OutOfStock, content_type = "application/problem+json"),
         (status = 422, description = "`unknown-product`, `invalid-request` or `idempotency-key-reused`."),
-        (status = 503, description = "`overloaded` or `unavailable`: Nothing was promised; order again after `Retry-After` seconds. `outcome-unknown`, with `order_id`: Repeat the request with the same key, or ask for the order."),
+        (status = 503, description = "`overloaded` or `unavailable`: The order was not taken; order again after `Retry-After` seconds. `outcome-unknown`, with `order_id`: Repeat the request with the same key, or look the order up."),
     ),
 )]
 #[post("/api/v1/orders")]
@@ -148,13 +148,13 @@ pub async fn post_order(
     body: RawJson,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    // Before it costs anything.
+    // Refuses before any work is done.
     state.intake.admit()?;
     let order: OrderBody = parse_strict(&body.0)?;
     let key =
         key.0.map(|key| KeyUse { endpoint: ENDPOINT, caller: String::new(), key, fingerprint: fingerprint(&body.0) });
     if let Err(full) = state.context.outbox.admit() {
-        // An answer that was given before needs no room.
+        // A stored answer needs no room in the outbox.
         let known = match &key {
             Some(used) => state.intake.known_answer(used).await?,
             None => None,
@@ -179,7 +179,7 @@ pub async fn post_order(
     Ok(answered.respond(&request))
 }
 
-/// Checks the number of lines and sums lines of one SKU, in the place of the first.
+/// Checks the number of lines. Lines of the same SKU are summed at the position of the first.
 fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Problem> {
     if !(1..=LINES_MAX).contains(&lines.len()) {
         return Err(invalid("lines", "must have 1 to 50 entries"));
@@ -200,7 +200,7 @@ fn distinct_lines(lines: Vec<OrderBodyLine>) -> Result<Vec<(Sku, Quantity)>, Pro
     checked.collect()
 }
 
-/// Look at an order. Its id is what its shopper knows of it.
+/// Get an order. Knowing its id is enough; no token is needed.
 #[utoipa::path(
     tag = "orders",
     operation_id = "getOrder",
@@ -218,18 +218,18 @@ pub async fn get_order(state: Data<State>, id: Path<Uuid>) -> Result<HttpRespons
     Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view, &etas)))
 }
 
-/// Which orders to list.
+/// Filter of the list of orders.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// Only in this status.
+    /// Only orders in this status.
     #[param(value_type = Option<words::OrderStatus>)]
     status: Option<String>,
-    /// Only with a line of this product.
+    /// Only orders with a line of this product.
     sku: Option<Sku>,
 }
 
-/// Orders, newest first; refused ones too: they are demand.
+/// List orders, newest first. Refused orders are included, because they are demand too.
 #[utoipa::path(
     tag = "orders",
     operation_id = "listOrders",
@@ -253,7 +253,7 @@ pub async fn list_orders(
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |order| order.id.to_string())))
 }
 
-/// Cancel an order: what it took goes back, once. An order that is cancelled already is answered as it is.
+/// Cancel an order and return its units to stock, once. A cancelled order is returned unchanged.
 #[utoipa::path(
     tag = "orders",
     operation_id = "cancelOrder",
@@ -262,7 +262,7 @@ pub async fn list_orders(
     responses(
         (status = 200, description = "The order, cancelled.", body = Order, example = json!({"status": "cancelled"})),
         (status = 404, description = "`not-found`: There is no such order."),
-        (status = 409, description = "`conflict`: It was refused, so nothing was sold."),
+        (status = 409, description = "`conflict`: The order was refused, so there is nothing to cancel."),
     ),
 )]
 #[post("/api/v1/orders/{id}/cancel")]
@@ -274,7 +274,7 @@ pub async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     let asked = Asked::plainly(&operator.name, trace_of(&request));
     let view = cancel_order(&state.context, OrderId(*id), asked).await?;
-    // Nothing waits any more.
+    // A cancelled order waits for nothing, so there are no dates.
     Ok(HttpResponse::Ok().json(Order::of_view(&state.shop, view, &RestockEtas::new())))
 }
 
@@ -317,7 +317,7 @@ impl Order {
         }
     }
 
-    /// As it was when it was confirmed at once, whatever became of it since.
+    /// The order as it was when it was confirmed at once, whatever happened to it since.
     fn as_confirmed(shop: &Shop, view: OrderView) -> Self {
         let mut order = Self::of_view(shop, view, &RestockEtas::new());
         OrderStatus::Confirmed.name().clone_into(&mut order.status);
@@ -330,7 +330,7 @@ fn eta(line: &DecidedLine) -> Option<DateTime<Utc>> {
     line.restock_eta.and_then(DateTime::from_timestamp_micros)
 }
 
-/// Writes the answers to decided orders.
+/// Renders the answers to decided orders.
 pub struct Renderer(pub Shop);
 
 impl Render for Renderer {
@@ -351,7 +351,7 @@ impl Render for Renderer {
 }
 
 fn kept(status: u16, order: &Order) -> KeptAnswer {
-    // The type holds texts, numbers and times only: writing it cannot fail.
+    // The type holds only strings, numbers and times, so serialization cannot fail.
     KeptAnswer { status, body: serde_json::to_string(order).unwrap_or_default() }
 }
 

@@ -20,7 +20,7 @@ use crate::settings::Shop;
 const LIST: &str = "products";
 const NAME_LENGTH_MAX: usize = 200;
 const PRICE_MAX: i64 = 1_000_000_000;
-/// At or below this many units (or the reorder point, if higher) a product is called low.
+/// A product is shown as low at or below this many units, or at or below the reorder point if that is higher.
 const LOW: i64 = 3;
 
 /// A product as shoppers see it.
@@ -37,29 +37,29 @@ pub struct Product {
     available: i64,
     #[schema(value_type = words::ProductStatus)]
     status: &'static str,
-    /// When a unit that is ordered now should be here, if none is on hand; null when nobody knows.
+    /// Expected arrival of a unit that is ordered now, if none is on hand; null if unknown.
     #[schema(required)]
     restock_eta: Option<DateTime<Utc>>,
-    /// Most units of it in one order.
+    /// Maximum units per order.
     #[schema(example = 1000)]
     max_per_order: i64,
-    /// What becomes of an order that stock cannot fill.
+    /// Treatment of an order that stock cannot fill.
     shortage: ShortageWord,
 }
 
-/// A product as an operator sends it.
+/// A product as an operator sets it.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ProductBody {
     #[schema(min_length = 1, max_length = 200, example = "부산도너츠")]
     name: String,
     price: Money,
-    /// Who makes it; need not be known yet.
+    /// The factory that makes it; need not exist yet.
     factory_id: FactoryId,
-    /// Whether shoppers see it; true without it.
+    /// True if shoppers see the product; default: true.
     #[serde(default = "yes")]
     #[schema(example = true)]
     on_sale: bool,
-    /// Most units of it in one order of a shopper; without it the shop's bound of all products.
+    /// Maximum units per order of a shopper; if absent, the shop's limit for all products applies.
     #[schema(minimum = 1, maximum = 1_000_000, example = 20)]
     max_per_order: Option<i64>,
     policy: PolicyBody,
@@ -69,46 +69,46 @@ fn yes() -> bool {
     true
 }
 
-/// When and how much to order, units.
+/// Replenishment policy, in units.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyBody {
-    /// Order when the position is at or below it.
+    /// Order when the inventory position is at or below this.
     #[schema(minimum = 0, example = 0)]
     reorder_point: i64,
-    /// Order up to this position.
+    /// Order up to this inventory position.
     #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     order_up_to: i64,
-    /// Order in multiples of it.
+    /// Order in multiples of this.
     #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     lot_size: i64,
     mode: ModeWord,
     shortage: ShortageWord,
-    /// Most units that may wait; without it the shop's bound of all products.
+    /// Maximum backordered units; if absent, the shop's limit for all products applies.
     #[schema(minimum = 0, maximum = 1_000_000, example = 500)]
     max_backordered: Option<i64>,
 }
 
-/// Who orders.
+/// Decision mode of replenishments.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ModeWord {
-    /// Jaego.
+    /// Jaego orders.
     Auto,
-    /// Jaego proposes, an operator approves.
+    /// Jaego proposes, and an operator approves.
     Manual,
-    /// Nobody.
+    /// Nothing is ordered automatically.
     Off,
 }
 
-/// What becomes of an order that stock cannot fill.
+/// Treatment of an order that stock cannot fill.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum ShortageWord {
     /// Refused, whatever the order says.
     Reject,
-    /// Sold, to be delivered when there is stock, unless the order says `reject`.
+    /// Accepted for later delivery, unless the order says `reject`.
     Backorder,
-    /// Sold only when the order says `backorder`.
+    /// Accepted for later delivery only if the order says `backorder`.
     Choice,
 }
 
@@ -132,10 +132,10 @@ pub struct ProductDetails {
     price: Money,
     #[schema(example = "FF-500293")]
     factory_id: String,
-    /// Whether shoppers see it.
+    /// True if shoppers see the product.
     #[schema(example = true)]
     on_sale: bool,
-    /// Most units of it in one order of a shopper; null for the shop's bound of all products.
+    /// Maximum units per order of a shopper; null: the shop's limit for all products applies.
     #[schema(required, example = 20)]
     max_per_order: Option<i64>,
     policy: PolicyBody,
@@ -159,7 +159,6 @@ impl PolicyBody {
             .map_err(|error| invalid(&format!("policy.{}", error.field), error.must))
     }
 
-    /// The policy of a stored product.
     pub(super) fn of_row(row: &ProductRow) -> Self {
         Self {
             reorder_point: row.reorder_point,
@@ -183,7 +182,7 @@ impl ProductBody {
             return Err(invalid("name", "must not be empty"));
         }
         if self.price.currency != shop.currency {
-            return Err(invalid("price.currency", &format!("must be {}, as all prices here", shop.currency)));
+            return Err(invalid("price.currency", &format!("must be {}, like all prices in this shop", shop.currency)));
         }
         if !(0..=PRICE_MAX).contains(&self.price.amount) {
             return Err(invalid("price.amount", "must be 0 to 1000000000 minor units"));
@@ -221,7 +220,7 @@ impl Product {
     }
 }
 
-/// Products on sale, in the order of their SKU.
+/// List products on sale, ordered by SKU.
 #[utoipa::path(
     tag = "products",
     operation_id = "listProducts",
@@ -237,7 +236,7 @@ pub async fn list_products(state: Data<State>, query: Query<PageQuery>) -> Resul
     Ok(HttpResponse::Ok().json(page.answer(LIST, products, |product| product.sku.clone())))
 }
 
-/// One product on sale.
+/// Get a product on sale.
 #[utoipa::path(
     tag = "products",
     operation_id = "getProduct",
@@ -255,7 +254,7 @@ pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpRe
     Ok(HttpResponse::Ok().json(Product::of(&state, view)))
 }
 
-/// Add a product with nothing on hand, or change one. Stock is not touched.
+/// Add a product with no stock, or change one. The stock on hand is not changed.
 #[utoipa::path(
     tag = "products",
     operation_id = "putProduct",
@@ -266,9 +265,9 @@ pub async fn get_product(state: Data<State>, sku: Path<String>) -> Result<HttpRe
         "policy": {"reorder_point": 0, "order_up_to": 10, "lot_size": 10, "mode": "auto", "shortage": "reject"},
     })),
     responses(
-        (status = 200, description = "Changed.", body = ProductDetails, headers(("ETag" = String, description = "Its version."))),
-        (status = 201, description = "Added.", body = ProductDetails, headers(("ETag" = String, description = "Its version."))),
-        (status = 412, description = "`precondition-failed`: It was changed meanwhile; read it again and repeat the change."),
+        (status = 200, description = "Changed.", body = ProductDetails, headers(("ETag" = String, description = "Version of the product."))),
+        (status = 201, description = "Added.", body = ProductDetails, headers(("ETag" = String, description = "Version of the product."))),
+        (status = 412, description = "`precondition-failed`: The product has changed; read it again and repeat the change."),
     ),
 )]
 #[put("/api/v1/products/{sku}")]

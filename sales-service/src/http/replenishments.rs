@@ -21,27 +21,27 @@ use crate::commands::look_up::{self, ReplenishmentFilter, ReplenishmentRow};
 const LIST: &str = "replenishments";
 const REASON_LENGTH_MAX: usize = 500;
 
-/// One decision to have units made.
+/// A decision to have units made by a factory.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "open"}))]
 pub struct Replenishment {
-    /// Also the production request's id.
+    /// Also the id of the production request.
     id: Uuid,
     #[schema(example = "CP-502101")]
     sku: String,
     #[schema(example = "FF-500293")]
     factory_id: String,
-    /// Units asked for.
+    /// Units requested.
     #[schema(example = 10)]
     quantity: i64,
-    /// Units that came.
+    /// Units received.
     #[schema(example = 0)]
     received: i64,
     #[schema(value_type = words::ReplenishmentStatus)]
     status: String,
     #[schema(value_type = words::ReplenishmentReason)]
     reason: String,
-    /// The figures and the rule in words.
+    /// The decision and its figures in words.
     #[schema(
         example = "position 0 = 0 on hand + 0 on order - 0 backordered, at or below 0: order 10 (1 lot of 10) to reach at least 10"
     )]
@@ -65,33 +65,33 @@ impl From<&ReplenishmentRow> for Replenishment {
     }
 }
 
-/// Which replenishments to list.
+/// Filter of the list of replenishments.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// Only of this product.
+    /// Only replenishments of this product.
     sku: Option<Sku>,
-    /// Only in this status.
+    /// Only replenishments in this status.
     #[param(value_type = Option<words::ReplenishmentStatus>)]
     status: Option<String>,
 }
 
-/// An order to the factory by hand.
+/// A manual replenishment.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ReplenishmentBody {
     sku: Sku,
     quantity: Quantity,
 }
 
-/// Why a replenishment is closed.
+/// Reason for closing a replenishment.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CloseBody {
-    /// Why no more is wanted.
+    /// Reason why no more units are needed.
     #[schema(min_length = 1, max_length = 500, example = "the factory stopped making it")]
     reason: String,
 }
 
-/// Replenishments, newest first.
+/// List replenishments, newest first.
 #[utoipa::path(
     tag = "replenishments",
     operation_id = "listReplenishments",
@@ -116,7 +116,7 @@ pub async fn list_replenishments(
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |item| item.id.to_string())))
 }
 
-/// Order from the factory by hand, whatever the policy says.
+/// Order units from the factory, regardless of the policy.
 #[utoipa::path(
     tag = "replenishments",
     operation_id = "requestReplenishment",
@@ -156,7 +156,7 @@ fn render(row: &ReplenishmentRow) -> KeptAnswer {
     KeptAnswer { status: 201, body: serde_json::to_string(&Replenishment::from(row)).unwrap_or_default() }
 }
 
-/// Order what was proposed.
+/// Approve a proposed replenishment.
 #[utoipa::path(
     tag = "replenishments",
     operation_id = "approveReplenishment",
@@ -165,7 +165,7 @@ fn render(row: &ReplenishmentRow) -> KeptAnswer {
     responses(
         (status = 200, description = "The replenishment, open.", body = Replenishment),
         (status = 404, description = "`not-found`: There is no such replenishment."),
-        (status = 409, description = "`conflict`: It is not proposed."),
+        (status = 409, description = "`conflict`: The replenishment is not proposed."),
     ),
 )]
 #[post("/api/v1/replenishments/{id}/approve")]
@@ -180,7 +180,7 @@ pub async fn approve(
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }
 
-/// End a replenishment before all goods came. Production stops asking for the rest.
+/// Close a replenishment before all its goods have arrived. The rest is no longer requested from the factory.
 #[utoipa::path(
     tag = "replenishments",
     operation_id = "closeReplenishment",
@@ -190,7 +190,7 @@ pub async fn approve(
     responses(
         (status = 200, description = "The replenishment, closed short.", body = Replenishment, example = json!({"status": "closed_short"})),
         (status = 404, description = "`not-found`: There is no such replenishment."),
-        (status = 409, description = "`conflict`: It has ended already."),
+        (status = 409, description = "`conflict`: The replenishment has already ended."),
     ),
 )]
 #[post("/api/v1/replenishments/{id}/close")]

@@ -27,7 +27,7 @@ const STOCK: &str = "stock";
 const MOVEMENTS: &str = "movements";
 const NOTE_LENGTH_MAX: usize = 500;
 
-/// A product's figures, units, and what an operator set for it: all that a PUT of the product takes.
+/// Stock figures of a product, in units, and its settings: everything that a PUT of the product takes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stock {
     #[schema(example = "CP-502101")]
@@ -35,28 +35,28 @@ pub struct Stock {
     #[schema(example = "부산도너츠")]
     name: String,
     price: Money,
-    /// Who makes it.
+    /// The factory that makes it.
     #[schema(example = "FF-500293")]
     factory_id: String,
-    /// Whether shoppers see it.
+    /// True if shoppers see the product.
     #[schema(example = true)]
     on_sale: bool,
-    /// Most units of it in one order of a shopper; null for the shop's bound of all products.
+    /// Maximum units per order of a shopper; null: the shop's limit for all products applies.
     #[schema(required, example = 20)]
     max_per_order: Option<i64>,
-    /// In the warehouse.
+    /// Units in the warehouse.
     #[schema(example = 3)]
     on_hand: i64,
-    /// Sold, waiting for stock.
+    /// Units sold that wait for stock.
     #[schema(example = 0)]
     backordered: i64,
-    /// Requested from a factory, not yet received.
+    /// Units requested from a factory and not received yet.
     #[schema(example = 10)]
     on_order: i64,
     /// On hand + on order - backordered.
     #[schema(example = 13)]
     position: i64,
-    /// What can be sold now: on hand.
+    /// Units that can be sold now: those on hand.
     #[schema(example = 3)]
     available: i64,
     policy: PolicyBody,
@@ -84,7 +84,7 @@ impl Stock {
     }
 }
 
-/// A ledger entry.
+/// An entry of the stock ledger.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"cause": "cycle_count"}))]
 pub struct MovementEntry {
@@ -121,39 +121,39 @@ impl From<MovementRow> for MovementEntry {
     }
 }
 
-/// A change of on hand by an operator.
+/// A change of the stock on hand by an operator.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct AdjustmentBody {
     /// Units, signed, not zero.
     #[schema(minimum = -1_000_000, maximum = 1_000_000, example = -3)]
     delta: i64,
     reason: AdjustmentReason,
-    /// More about it.
+    /// A note for the ledger.
     #[schema(max_length = 500, example = "shelf 4")]
     note: Option<String>,
 }
 
-/// Why on hand is changed.
+/// Reason for a change of the stock on hand.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AdjustmentReason {
-    /// Counted differently.
+    /// A count gave another number.
     CycleCount,
     /// Broken or lost.
     Damage,
-    /// Brought back.
+    /// Returned by a customer.
     Return,
-    /// An earlier entry was wrong; opening stock, too.
+    /// An earlier entry was wrong; also used for opening stock.
     Correction,
 }
 
-/// All figures, in the order of the SKU.
+/// List the stock figures of all products, ordered by SKU.
 #[utoipa::path(
     tag = "stock",
     operation_id = "listStock",
     security(("operator" = [])),
     params(PageQuery),
-    responses((status = 200, description = "A page of figures.", body = Paged<Stock>)),
+    responses((status = 200, description = "A page of stock figures.", body = Paged<Stock>)),
 )]
 #[get("/api/v1/stock")]
 pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
@@ -164,14 +164,14 @@ pub async fn list_stock(_: Viewer, state: Data<State>, query: Query<PageQuery>) 
     Ok(HttpResponse::Ok().json(page.answer(STOCK, rows, |stock| stock.sku.clone())))
 }
 
-/// One product's figures.
+/// Get the stock figures of a product.
 #[utoipa::path(
     tag = "stock",
     operation_id = "getStock",
     security(("operator" = [])),
     params(("sku" = Sku, Path, description = "The product.")),
     responses(
-        (status = 200, description = "Its figures and its settings.", body = Stock, headers(("ETag" = String, description = "Version of its settings, for a PUT of the product."))),
+        (status = 200, description = "The product's figures and settings.", body = Stock, headers(("ETag" = String, description = "Version of the settings, for a PUT of the product."))),
         (status = 404, description = "`not-found`: There is no such product."),
     ),
 )]
@@ -184,14 +184,14 @@ pub async fn get_stock(_: Viewer, state: Data<State>, sku: Path<String>) -> Resu
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(Stock::of(&state.shop, view)))
 }
 
-/// The ledger of a product, newest entry first; with `Accept: text/csv` the whole of it as a table.
+/// List the stock ledger of a product, newest entry first; with `Accept: text/csv`, the whole ledger as CSV.
 #[utoipa::path(
     tag = "stock",
     operation_id = "listStockMovements",
     security(("operator" = [])),
     params(("sku" = Sku, Path, description = "The product."), PageQuery),
     responses(
-        (status = 200, description = "A page of entries, or the whole ledger as a table.", content(
+        (status = 200, description = "A page of entries, or the whole ledger as CSV.", content(
             (Paged<MovementEntry> = "application/json"),
             (String = "text/csv", example = json!(CSV_EXAMPLE)),
         )),
@@ -214,7 +214,8 @@ pub async fn list_movements(
     let list = format!("{MOVEMENTS}/{sku}");
     let page = query.page(&list)?;
     let before = page.after.as_deref().map(str::parse).transpose();
-    let before: Option<i64> = before.map_err(|_| invalid("cursor", "cannot be read; begin again without one"))?;
+    let before: Option<i64> =
+        before.map_err(|_| invalid("cursor", "not a cursor of this list; start again without one"))?;
     let rows = look_up::movements(&state.context, &sku, before, page.fetch()).await?.ok_or_else(no_such_product)?;
     let paged = page.answer(&list, rows, |row| row.entry.to_string());
     let items = paged.items.into_iter().map(MovementEntry::from).collect();
@@ -225,7 +226,7 @@ const CSV_EXAMPLE: &str = "id,sku,cause,delta,before,after,reference,actor,note,
     01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3,CP-502101,cycle_count,-3,10,7,\
     01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3,kim,shelf 4,2026-11-22T21:14:38.298478Z\n";
 
-/// Whether the client prefers a table to JSON.
+/// Returns true if the client prefers CSV to JSON.
 fn wants_csv(request: &HttpRequest) -> bool {
     let ranked = Accept::parse(request).map(|accept| accept.ranked()).unwrap_or_default();
     let kinds = ["text/csv", "application/json", "application/*", "*/*"];
@@ -233,10 +234,10 @@ fn wants_csv(request: &HttpRequest) -> bool {
 }
 
 const CSV_HEAD: [&str; 10] = ["id", "sku", "cause", "delta", "before", "after", "reference", "actor", "note", "at"];
-/// Entries in one piece of the table.
+/// Entries per chunk of the table.
 const CSV_ENTRIES: i64 = 1000;
 
-/// The whole ledger, piece by piece: memory does not grow with it.
+/// Streams the whole ledger in chunks, so that memory use does not grow with it.
 async fn as_csv(state: Data<State>, sku: Sku) -> Result<HttpResponse, Problem> {
     let first = look_up::movements(&state.context, &sku, None, CSV_ENTRIES).await?.ok_or_else(no_such_product)?;
     let name = format!("attachment; filename=\"ledger-{}.csv\"", sku.as_str().replace(':', "_"));
@@ -253,7 +254,7 @@ async fn as_csv(state: Data<State>, sku: Sku) -> Result<HttpResponse, Problem> {
             };
             Some(match next {
                 Ok(next) => (piece, (next, false)),
-                // Broken off: the client sees an incomplete answer, not a short one.
+                // The response is aborted, so that the client sees an error instead of a truncated table.
                 Err(error) => (Err(actix_web::error::ErrorServiceUnavailable(error.to_string())), (None, false)),
             })
         }
@@ -264,7 +265,7 @@ async fn as_csv(state: Data<State>, sku: Sku) -> Result<HttpResponse, Problem> {
         .streaming(pieces))
 }
 
-/// A text that no spreadsheet takes for a formula.
+/// A text that spreadsheets do not interpret as a formula.
 /// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
 fn harmless(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
@@ -284,7 +285,7 @@ fn table(rows: Vec<MovementRow>, with_head: bool) -> Result<Bytes, actix_web::Er
     writer.into_inner().map(Bytes::from).map_err(|error| failed(&error))
 }
 
-/// Change on hand by counting, damage, returns or corrections. Units that come in fill waiting orders first.
+/// Adjust the stock on hand after a count, damage, a return or a correction. Added units fill waiting orders first.
 #[utoipa::path(
     tag = "stock",
     operation_id = "adjustStock",
@@ -292,9 +293,9 @@ fn table(rows: Vec<MovementRow>, with_head: bool) -> Result<Bytes, actix_web::Er
     params(("sku" = Sku, Path, description = "The product."), IdempotencyKey),
     request_body = AdjustmentBody,
     responses(
-        (status = 201, description = "Its ledger entry.", body = MovementEntry),
+        (status = 201, description = "The ledger entry.", body = MovementEntry),
         (status = 404, description = "`not-found`: There is no such product."),
-        (status = 409, description = "`conflict`: On hand would fall below zero."),
+        (status = 409, description = "`conflict`: The stock on hand would fall below zero."),
         (status = 422, description = "`invalid-request` or `idempotency-key-reused`."),
     ),
 )]
@@ -320,7 +321,7 @@ pub async fn adjust(
     };
     let note = bounded("note", parsed.note, NOTE_LENGTH_MAX)?;
     let adjustment = Adjustment { sku: sku.clone(), delta: parsed.delta, cause, note };
-    // The product is part of what was asked for.
+    // The product is only in the path, so the body alone does not identify the request.
     let asked_for =
         json!({"sku": sku, "body": serde_json::from_slice::<serde_json::Value>(&body.0).unwrap_or_default()});
     let asked = Asked {

@@ -9,15 +9,15 @@ use jaego_web::problem::{Problem, ProblemKind};
 use super::State;
 use crate::commands::timeline;
 
-/// What is on record of an order, or of replenishments, in time order: taken, sold, why more was ordered, what
-/// came, and what happens next.
+/// Show the history of an order or of replenishments, oldest step first: the order, its fulfilment, the reason for
+/// each replenishment, the goods received, and what happens next.
 #[utoipa::path(
     tag = "timeline",
     operation_id = "getTimeline",
     security(("operator" = [])),
     params(TimelineQuery),
     responses(
-        (status = 200, description = "The steps; none for replenishments that are not known.", body = Timeline, example = json!({
+        (status = 200, description = "The steps; empty for unknown replenishments.", body = Timeline, example = json!({
             "items": [{
                 "at": "2026-11-22T21:14:38.220599Z", "kind": "order.backordered", "service": "sales-service",
                 "subject": {"type": "order", "id": "01a2051b-cedc-7700-a805-c2579d04fa50"},

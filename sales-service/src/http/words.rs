@@ -1,16 +1,16 @@
 //! Texts that are one of a few words.
 
 jaego_web::words! {
-    /// Where an order stands.
+    /// Status of an order.
     OrderStatus: "confirmed", "backordered", "rejected", "cancelled";
-    /// How a shopper finds a product.
+    /// Availability of a product in the shop.
     ProductStatus: "in_stock", "low", "backorder", "sold_out";
-    /// Why on hand changed.
+    /// Cause of a change of the stock on hand.
     MovementCause: "sale", "receipt", "backorder_fill", "cancellation", "cycle_count", "damage", "return", "correction";
-    /// Where a replenishment stands.
+    /// Status of a replenishment.
     ReplenishmentStatus: "proposed", "open", "stalled", "complete", "closed_short", "refused", "cancelled";
-    /// What set a replenishment off.
+    /// Reason for a replenishment.
     ReplenishmentReason: "reorder_point", "shortage", "manual";
-    /// What the policy would do.
+    /// Action that the policy would take.
     DecisionAnswer: "order", "propose", "none";
 }

@@ -1,4 +1,4 @@
-//! What sales knows of factories.
+//! Factories as announced by production-service.
 
 use std::collections::BTreeSet;
 
@@ -12,31 +12,31 @@ use jaego_contracts::ids::{FactoryId, Sku};
 use super::schema::{factories, products};
 use super::{StoreError, corrupt};
 
-/// What decisions depend on of a factory.
+/// The data of a factory that decisions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct FactoryTerms {
-    /// Whether it takes requests.
+    /// True if the factory takes requests.
     pub enabled: bool,
-    /// As it was told, seconds.
+    /// Configured lead time, seconds.
     pub lead_time_s: i64,
-    /// As it was measured, seconds.
+    /// Measured median lead time, seconds.
     pub lead_time_p50_s: Option<i64>,
 }
 
-/// One factory, locked; None when nobody has told of it.
+/// Locks one factory. None if it has not been announced yet.
 pub async fn lock(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<Option<FactoryTerms>, StoreError> {
     let terms = (factories::enabled, factories::lead_time_s, factories::lead_time_p50_s);
     Ok(factories::table.find(id.as_str()).select(terms).for_update().first(connection).await.optional()?)
 }
 
-/// The products that it makes.
+/// Products made by this factory.
 pub async fn products_of(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<BTreeSet<Sku>, StoreError> {
     let made = products::table.filter(products::factory_id.eq(id.as_str())).select(products::sku);
     let skus: Vec<String> = made.load(connection).await?;
     skus.into_iter().map(|sku| sku.parse().map_err(|_| corrupt("a SKU"))).collect()
 }
 
-/// Writes a factory down unless this revision, or a later one, is already there; answers whether it did.
+/// Stores a factory unless this or a later revision is already stored. Returns whether it was written.
 pub async fn upsert(connection: &mut AsyncPgConnection, factory: &FactoryChanged) -> Result<bool, StoreError> {
     let written = sql_query(
         "INSERT INTO factories (factory_id, name, enabled, lead_time_s, lead_time_p50_s, lead_time_p90_s, revision) \

@@ -8,23 +8,21 @@ use jaego_contracts::ids::Sku;
 use super::schema::incoming;
 use super::{StoreError, corrupt};
 
-/// Units that more orders wait for than one transaction fills. Its product's `on_order` counts them.
+/// Units for more waiting orders than one transaction fills. They count in their product's `on_order`.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = incoming)]
 pub struct IncomingRow {
-    /// Its place: the first to come is the first to be handed out.
+    /// Ascending in order of arrival; the lowest is handed out first.
     pub id: i64,
-    /// Why they came.
     pub cause: String,
-    /// How many are left.
+    /// Units still to be handed out.
     pub units: i64,
-    /// The receipt or adjustment.
+    /// The receipt or adjustment that they came with.
     pub reference: String,
-    /// Who brought them in.
+    /// An operator's name, `shop` or `factory`.
     pub actor: String,
-    /// An operator's words.
+    /// An operator's note.
     pub note: Option<String>,
-    /// The trace that they belong to.
     pub traceparent: String,
 }
 
@@ -32,25 +30,20 @@ pub struct IncomingRow {
 #[derive(Debug, Insertable)]
 #[diesel(table_name = incoming)]
 pub struct NewIncoming<'a> {
-    /// Which product.
     pub sku: &'a str,
-    /// Why they came.
     pub cause: &'a str,
-    /// How many.
     pub units: i64,
-    /// The receipt or adjustment.
+    /// The receipt or adjustment that they came with.
     pub reference: &'a str,
-    /// Who brought them in.
+    /// An operator's name, `shop` or `factory`.
     pub actor: &'a str,
-    /// An operator's words.
+    /// An operator's note.
     pub note: Option<&'a str>,
-    /// The trace that they belong to.
     pub traceparent: String,
-    /// When they came.
     pub arrived_at: DateTime<Utc>,
 }
 
-/// Keeps units for later; their product's row is locked.
+/// Stores units for later. The caller has locked their products' rows.
 pub async fn keep(connection: &mut AsyncPgConnection, rows: &[NewIncoming<'_>]) -> Result<(), StoreError> {
     if !rows.is_empty() {
         diesel::insert_into(incoming::table).values(rows).execute(connection).await?;
@@ -58,13 +51,13 @@ pub async fn keep(connection: &mut AsyncPgConnection, rows: &[NewIncoming<'_>]) 
     Ok(())
 }
 
-/// The first units that are to be handed out of a product; its row is locked.
+/// The earliest units of a product that are still to be handed out. The caller has locked its row.
 pub async fn first(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option<IncomingRow>, StoreError> {
     let query = incoming::table.filter(incoming::sku.eq(sku.as_str())).order(incoming::id);
     Ok(query.select(IncomingRow::as_select()).first(connection).await.optional()?)
 }
 
-/// Writes how many of them are left.
+/// Stores the remaining units, or deletes the row if none are left.
 pub async fn set_left(connection: &mut AsyncPgConnection, id: i64, left: i64) -> Result<(), StoreError> {
     let row = incoming::table.find(id);
     if left == 0 {
@@ -75,10 +68,10 @@ pub async fn set_left(connection: &mut AsyncPgConnection, id: i64, left: i64) ->
     Ok(())
 }
 
-/// Most products that one round looks at.
+/// Maximum products per round.
 const PRODUCTS_MAX: i64 = 1000;
 
-/// Products of which units are to be handed out.
+/// Products with units still to be handed out.
 pub async fn skus(connection: &mut AsyncPgConnection) -> Result<Vec<Sku>, StoreError> {
     let query = incoming::table.select(incoming::sku).distinct().order(incoming::sku).limit(PRODUCTS_MAX);
     let skus: Vec<String> = query.load(connection).await?;

@@ -1,6 +1,5 @@
-//! SQL, and only SQL. Every function takes the caller's connection, so that a change, its ledger
-//! entries and its events share one transaction. Rows of `stock` are locked before any other, in
-//! the order of their SKU.
+//! SQL, and only SQL. Every function takes the caller's connection, so that a change, its ledger entries and its
+//! events share one transaction. Rows of `stock` are locked before any others, in SKU order.
 
 pub mod books;
 pub mod factories;
@@ -16,7 +15,7 @@ pub mod timeline;
 
 pub use jaego_pg::StoreError;
 
-/// A row that this program cannot have written.
+/// Error for a row that this program cannot have written.
 pub fn corrupt(what: &str) -> StoreError {
     StoreError::Query(diesel::result::Error::DeserializationError(format!("{what} cannot be read").into()))
 }

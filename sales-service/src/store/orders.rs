@@ -18,92 +18,82 @@ use super::{StoreError, corrupt};
 use crate::domain::goods::{Fill, WaitingLine};
 use crate::domain::intake::DecidedOrder;
 
-/// An order as it is stored.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = orders)]
 pub struct OrderRow {
-    /// Its id.
     pub id: Uuid,
-    /// What became of it.
     pub status: String,
-    /// Whose it is, in the shop's words.
+    /// The customer, as named by the shop.
     pub customer: Option<String>,
-    /// Price of all lines, minor units.
+    /// Total price, minor units.
     pub total: i64,
-    /// The trace of its request.
+    /// The trace of the order's request.
     pub traceparent: String,
-    /// When it was taken.
     pub created_at: DateTime<Utc>,
 }
 
-/// A line as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = order_lines)]
 pub struct OrderLineRow {
-    /// Its order.
     pub order_id: Uuid,
-    /// What.
     pub sku: String,
-    /// Ordered.
+    /// Units ordered.
     pub quantity: i64,
-    /// Taken from stock.
+    /// Units taken from stock.
     pub filled: i64,
-    /// Sold and waiting for stock.
+    /// Units sold and waiting for stock.
     pub waiting: i64,
-    /// Price of a unit, minor units.
+    /// Unit price, minor units.
     pub unit_price: i64,
 }
 
-/// An order with all that belongs to it.
+/// An order with its lines and replenishments.
 #[derive(Debug, Clone)]
 pub struct OrderView {
-    /// The order.
     pub order: OrderRow,
-    /// Its lines, as ordered.
+    /// Lines in the order of the request.
     pub lines: Vec<OrderLineRow>,
-    /// The replenishments that cover the units it waits for, or has waited for.
+    /// The replenishments that cover the units this order waits for, or has waited for.
     pub replenishment_ids: Vec<Uuid>,
-    /// Others that it set off: its sale made them necessary.
+    /// Replenishments made necessary by this order that do not cover it.
     pub set_off: Vec<Uuid>,
 }
 
 impl OrderView {
-    /// All replenishments that have to do with it.
+    /// All replenishments related to this order.
     pub fn all_replenishments(&self) -> Vec<Uuid> {
         self.replenishment_ids.iter().chain(&self.set_off).copied().collect()
     }
 }
 
-/// A decided order with what the request said beside its lines.
+/// A decided order with the parts of the request that the decision does not need.
 #[derive(Debug)]
 pub struct OrderToInsert<'a> {
-    /// The decision.
     pub decided: &'a DecidedOrder,
-    /// Whose it is.
+    /// The customer, as named by the shop.
     pub customer: Option<&'a str>,
-    /// The trace of its request.
+    /// The trace of the order's request.
     pub traceparent: String,
-    /// Its Idempotency-Key, with the answer as far as that cannot be written again from the order.
+    /// The Idempotency-Key, with the answer unless it can be rendered again from the order.
     pub key: Option<OrderKey<'a>>,
 }
 
-/// What an order keeps of its request's Idempotency-Key.
+/// The part of a request's Idempotency-Key that is stored with the order.
 #[derive(Debug, Clone, Copy)]
 pub struct OrderKey<'a> {
-    /// The key.
     pub key: &'a KeyUse,
-    /// The answer. None for a confirmed order: it can be written again, whatever becomes of the order.
+    /// The answer. None for a confirmed order, whose answer can be rendered again whatever happens to the order.
     pub answer: Option<&'a KeptAnswer>,
 }
 
-/// By what a key is found again: its digest, with its endpoint and caller.
+/// Lookup value of a key: digest of endpoint, caller and key.
 pub fn key_hash(used: &KeyUse) -> Vec<u8> {
     Sha256::digest(format!("{}\n{}\n{}", used.endpoint, used.caller, used.key)).to_vec()
 }
 
 struct InsertOrders;
 impl StatementSql for InsertOrders {
-    // part_0 is Holding.
+    // `part_0` is [`super::shelves::Holding`].
     const SQL: &'static str = "INSERT INTO orders \
         (id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer, created_at) \
         SELECT id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer, ? \
@@ -111,8 +101,8 @@ impl StatementSql for InsertOrders {
         AS new (id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer) WHERE part_0.is_held";
 }
 
-/// Adds orders together with [`super::shelves::holding`], which must be the first part; their lines are
-/// [`inserting_lines`]. A key that another order has violates [`KEY`].
+/// Inserts orders together with [`super::shelves::holding`], which must be the first part; their lines are inserted
+/// by [`inserting_lines`]. A key that another order has used violates [`KEY`].
 pub fn inserting(new: &[OrderToInsert<'_>], now: DateTime<Utc>) -> Statement<impl StatementSql + use<>> {
     Statement::<InsertOrders>::new()
         .bind::<Timestamptz, _>(now)
@@ -147,14 +137,14 @@ impl StatementSql for FindKept {
         FROM orders WHERE key_hash = wanted.key_hash LIMIT 1) AS kept";
 }
 
-/// An order that was placed with a key.
+/// An order that was placed with an Idempotency-Key.
 #[derive(Debug, QueryableByName)]
 #[diesel(table_name = orders)]
 pub struct KeptOrder {
-    /// By what its key is found ([`key_hash`]).
+    /// Lookup value of the key ([`key_hash`]).
     #[diesel(sql_type = Binary)]
     pub key_hash: Vec<u8>,
-    /// Digest of its request's body.
+    /// Digest of the request's body.
     #[diesel(sql_type = Binary)]
     pub fingerprint: Vec<u8>,
     #[diesel(sql_type = Nullable<SmallInt>)]
@@ -167,7 +157,7 @@ pub struct KeptOrder {
     lines: Option<serde_json::Value>,
 }
 
-/// What was ordered with a key.
+/// A line of an order that was placed with a key.
 #[derive(Deserialize)]
 struct KeptLine {
     sku: String,
@@ -176,8 +166,8 @@ struct KeptLine {
 }
 
 impl KeptOrder {
-    /// The answer that was given: as it is kept, or, for an order that was confirmed at once, as `confirmed` writes it
-    /// again.
+    /// The original answer: the stored one, or, for an order that was confirmed at once, the one rendered again by
+    /// `confirmed`.
     pub fn into_answer(self, confirmed: impl FnOnce(OrderView) -> KeptAnswer) -> Result<KeptAnswer, StoreError> {
         if let (Some(status), Some(body)) = (self.answer_status, self.answer) {
             return Ok(KeptAnswer { status: u16::try_from(status).unwrap_or(500), body });
@@ -199,9 +189,9 @@ impl KeptOrder {
     }
 }
 
-/// The orders that were placed with these keys; in a transaction.
+/// The orders that were placed with these keys. Must run in a transaction.
 pub async fn kept(connection: &AsyncPgConnection, hashes: Vec<Vec<u8>>) -> Result<Vec<KeptOrder>, StoreError> {
-    // A plan from when the table was empty would read it whole.
+    // A plan cached while the table was empty would read the whole table.
     let find = Statement::<FindKept>::new().bind::<Array<Binary>, _>(hashes);
     Ok(find.load_planned_anew(connection).await?)
 }
@@ -218,7 +208,7 @@ struct IdRow {
     id: Uuid,
 }
 
-/// Whether one of these orders is there; those of one batch are all there, or none.
+/// Returns true if one of these orders exists. The orders of one batch are either all stored or none is.
 pub async fn exists(connection: &AsyncPgConnection, ids: Vec<Uuid>) -> Result<bool, StoreError> {
     let rows: Vec<IdRow> = Statement::<FindAny>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
     Ok(!rows.is_empty())
@@ -232,7 +222,6 @@ impl StatementSql for InsertLines {
         AS new (order_id, sku, quantity, filled, waiting, unit_price, place) ORDER BY place";
 }
 
-/// Adds the lines of orders.
 pub fn inserting_lines(new: &[OrderToInsert<'_>]) -> Statement<impl StatementSql + use<>> {
     let lines: Vec<_> =
         new.iter().flat_map(|order| order.decided.lines.iter().map(|line| (order.decided.id.0, line))).collect();
@@ -251,7 +240,7 @@ impl StatementSql for InsertOrderReplenishments {
         SELECT * FROM unnest(?, ?, ?) ON CONFLICT DO NOTHING";
 }
 
-/// Adds the replenishments that cover what orders wait for, and those that they set off.
+/// Links orders to the replenishments that cover their waiting units, and to those that they set off.
 pub fn inserting_replenishments(
     new: &[OrderToInsert<'_>],
     set_off: &[(OrderId, RequestId)],
@@ -265,19 +254,18 @@ pub fn inserting_replenishments(
         .bind::<Array<Bool>, _>(links.iter().map(|(_, covers)| *covers).collect::<Vec<_>>())
 }
 
-/// These orders with all that belongs to them.
+/// These orders with their lines and replenishments.
 pub async fn all(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<OrderView>, StoreError> {
     let rows = orders::table.filter(orders::id.eq_any(ids)).select(OrderRow::as_select()).load(connection).await?;
     with_lines(connection, rows).await
 }
 
-/// One order with all that belongs to it.
 pub async fn get(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Option<OrderView>, StoreError> {
     let rows = orders::table.find(id.0).select(OrderRow::as_select()).load(connection).await?;
     Ok(with_lines(connection, rows).await?.pop())
 }
 
-/// Orders with all that belongs to them, in the same order.
+/// Loads lines and replenishments; keeps the order of `rows`.
 async fn with_lines(connection: &mut AsyncPgConnection, rows: Vec<OrderRow>) -> Result<Vec<OrderView>, StoreError> {
     let ids: Vec<Uuid> = rows.iter().map(|order| order.id).collect();
     let all: Vec<OrderLineRow> = order_lines::table
@@ -313,7 +301,7 @@ async fn with_lines(connection: &mut AsyncPgConnection, rows: Vec<OrderRow>) -> 
 
 struct FindWaiting;
 impl StatementSql for FindWaiting {
-    // `waiting > 0` as the index has it, so that a plan that is kept can use it.
+    // `waiting > 0` is a literal, as in the partial index, so that a cached plan can use the index.
     const SQL: &'static str = "SELECT id, order_id, waiting FROM order_lines \
         WHERE sku = ? AND waiting > 0 ORDER BY id LIMIT ?";
 }
@@ -328,10 +316,11 @@ struct WaitingRow {
     waiting: i64,
 }
 
-/// Most lines that one transaction fills: it holds the product's row for some tens of milliseconds at the most.
+/// Maximum lines filled by one transaction, which bounds the time it holds the product's row to some tens of
+/// milliseconds.
 pub const FILLED_MAX: i64 = 1000;
 
-/// The oldest waiting lines of a product, at most [`FILLED_MAX`]; the product's figures are locked.
+/// The oldest waiting lines of a product, at most [`FILLED_MAX`]. The caller has locked the product's figures.
 pub async fn waiting_lines(connection: &AsyncPgConnection, sku: &Sku) -> Result<Vec<WaitingLine>, StoreError> {
     let rows: Vec<WaitingRow> = Statement::<FindWaiting>::new()
         .bind::<Text, _>(sku.to_string())
@@ -355,7 +344,7 @@ impl StatementSql for ConfirmFilled {
         AND NOT EXISTS (SELECT FROM order_lines WHERE order_id = orders.id AND waiting > 0)";
 }
 
-/// Gives waiting lines their units; answers the orders that wait for nothing any more.
+/// Fills waiting lines. Returns the orders that no longer wait for anything.
 pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<Vec<OrderView>, StoreError> {
     if fills.is_empty() {
         return Ok(Vec::new());
@@ -369,8 +358,8 @@ pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<
     let mut ids: Vec<Uuid> = fills.iter().map(|fill| fill.order_id.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    // Two products of one order may be received at the same time: the later one, seeing the
-    // earlier one's lines after this lock, is the one that completes it.
+    // Two products of one order may be received at the same time. The later transaction sees the earlier one's lines
+    // after this lock, so it is the one that completes the order.
     let waiting: Vec<Uuid> = orders::table
         .filter(orders::id.eq_any(&ids))
         .filter(orders::status.eq("backordered"))
@@ -390,23 +379,22 @@ pub async fn fill(connection: &mut AsyncPgConnection, fills: &[Fill]) -> Result<
     with_lines(connection, fulfilled).await
 }
 
-/// Locks an order; answers its status. Its products' figures are locked already.
+/// Locks an order and returns its status. The caller has locked its products' figures.
 pub async fn lock_status(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Option<String>, StoreError> {
     Ok(orders::table.find(id.0).select(orders::status).for_update().first(connection).await.optional()?)
 }
 
-/// What a line had taken, or waited for, when its order was cancelled.
+/// Units that a line had taken or was waiting for when its order was cancelled.
 #[derive(Debug, Queryable)]
 pub struct ReleasedLine {
-    /// What.
     pub sku: String,
-    /// Units that it had taken from stock.
+    /// Units taken from stock.
     pub filled: i64,
-    /// Units that it waited for.
+    /// Units waited for.
     pub waiting: i64,
 }
 
-/// Marks an order cancelled and takes everything from its lines; answers what they had.
+/// Marks an order cancelled and clears its lines. Returns what the lines had.
 pub async fn release(connection: &mut AsyncPgConnection, id: OrderId) -> Result<Vec<ReleasedLine>, StoreError> {
     let mine = order_lines::table.filter(order_lines::order_id.eq(id.0));
     let released = mine
@@ -420,14 +408,13 @@ pub async fn release(connection: &mut AsyncPgConnection, id: OrderId) -> Result<
     Ok(released)
 }
 
-/// Which orders to list.
+/// Filter for [`list`].
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
-    /// Only in this status.
     pub status: Option<&'a str>,
-    /// Only with a line of this product.
+    /// Only orders with a line of this product.
     pub sku: Option<&'a str>,
-    /// Only older than this one.
+    /// Only orders older than this one.
     pub before: Option<Uuid>,
 }
 

@@ -9,63 +9,49 @@ use super::schema::products;
 use super::{StoreError, corrupt};
 use crate::domain::policy::{Mode, Policy, Shortage};
 
-/// A product as it is stored.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = products, treat_none_as_null = true)]
 pub struct ProductRow {
-    /// Its SKU.
     pub sku: String,
-    /// Its name for shoppers.
+    /// Name shown to shoppers.
     pub name: String,
-    /// Price of a unit, minor units.
+    /// Unit price, minor units.
     pub price: i64,
-    /// Who makes it.
     pub factory_id: String,
-    /// Whether shoppers see it.
+    /// True if shoppers see the product.
     pub on_sale: bool,
-    /// Policy.
     pub reorder_point: i64,
-    /// Policy.
     pub order_up_to: i64,
-    /// Policy.
     pub lot_size: i64,
-    /// Policy.
     pub mode: String,
-    /// Policy.
     pub shortage: String,
-    /// Policy.
     pub max_backordered: Option<i64>,
-    /// Rises with every change.
+    /// Incremented by every change.
     pub version: i64,
-    /// When it was added.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
-    /// Most units of it in one order of a shopper; None for the bound of all products.
+    /// Maximum units in one shopper's order. None applies the limit for all products.
     pub max_per_order: Option<i64>,
 }
 
 /// A product to be written.
 #[derive(Debug, Clone)]
 pub struct Product {
-    /// Its SKU.
     pub sku: Sku,
-    /// Its name for shoppers.
+    /// Name shown to shoppers.
     pub name: String,
-    /// Price of a unit, minor units.
+    /// Unit price, minor units.
     pub price: i64,
-    /// Who makes it.
     pub factory_id: FactoryId,
-    /// Whether shoppers see it.
+    /// True if shoppers see the product.
     pub on_sale: bool,
-    /// Most units of it in one order of a shopper; None for the bound of all products.
+    /// Maximum units in one shopper's order. None applies the limit for all products.
     pub max_per_order: Option<i64>,
-    /// When and how much to order.
     pub policy: Policy,
 }
 
 impl ProductRow {
-    /// The policy. The table's constraints are the policy's bounds, so that a row has always one.
+    /// The policy. The table's constraints are the policy's bounds, so every row has a valid one.
     pub fn policy(&self) -> Result<Policy, StoreError> {
         let words = Mode::of_name(&self.mode).zip(Shortage::of_name(&self.shortage));
         words
@@ -76,7 +62,6 @@ impl ProductRow {
             .ok_or_else(|| corrupt(&format!("the policy of {}", self.sku)))
     }
 
-    /// The factory's id.
     pub fn factory(&self) -> Result<FactoryId, StoreError> {
         self.factory_id.parse().map_err(|_| corrupt(&format!("the factory of {}", self.sku)))
     }
@@ -105,19 +90,18 @@ impl From<&Product> for ProductRow {
     }
 }
 
-/// One product that exists, locked for a change.
+/// Locks an existing product for a change.
 pub async fn lock(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<ProductRow, StoreError> {
     let query = products::table.find(sku.as_str()).select(ProductRow::as_select()).for_no_key_update();
     Ok(query.first(connection).await?)
 }
 
-/// One product.
 pub async fn get(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<Option<ProductRow>, StoreError> {
     let query = products::table.find(sku.as_str()).select(ProductRow::as_select());
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Adds a product with nothing on hand. None when there is one: waits for another transaction that is adding it.
+/// Adds a product with nothing on hand. Returns None if it exists. Waits for another transaction that is adding it.
 pub async fn insert(connection: &mut AsyncPgConnection, product: &Product) -> Result<Option<ProductRow>, StoreError> {
     let row = ProductRow::from(product);
     let added = diesel::insert_into(products::table).values(&row).on_conflict_do_nothing().execute(connection).await?;
@@ -129,7 +113,7 @@ pub async fn insert(connection: &mut AsyncPgConnection, product: &Product) -> Re
     Ok(Some(row))
 }
 
-/// Changes a product that [`lock`] has found.
+/// Changes a product that was locked with [`lock`].
 pub async fn update(
     connection: &mut AsyncPgConnection,
     before: &ProductRow,

@@ -15,51 +15,46 @@ use super::schema::{receipts_applied, replenishments};
 use super::{StoreError, corrupt};
 use crate::domain::replenishment::{Replenishment, Status};
 
-/// The reason of a replenishment that a person asked for; the indices have it, too.
+/// The reason of a replenishment ordered by a person. The partial indices contain the same literal.
 pub const BY_HAND: &str = "manual";
 
-/// A replenishment as it is stored.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = replenishments)]
 pub struct ReplenishmentRow {
-    /// Its id, and the production request's.
+    /// Also the id of the production request.
     pub id: Uuid,
-    /// What.
     pub sku: String,
-    /// Who makes it.
     pub factory_id: String,
-    /// Units asked for.
+    /// Units ordered.
     pub quantity: i64,
     /// Units received.
     pub received: i64,
-    /// How far it is.
     pub status: String,
-    /// Why, in a word.
+    /// The reason as a keyword.
     pub reason: String,
-    /// Why, in words.
+    /// The reason as a sentence.
     pub explanation: String,
-    /// The last change of the production request that was applied.
+    /// Revision of the last production outcome that was applied.
     pub revision: i64,
-    /// The inventory position that it was decided on; None for one of an earlier release.
+    /// Inventory position that the decision was based on. None for a row written by an earlier release.
     pub position_before: Option<i64>,
-    /// What was on order then.
+    /// Units on order at that time.
     pub on_order_before: Option<i64>,
-    /// When it was ordered; None while it is only proposed.
+    /// None while it is only proposed.
     pub ordered_at: Option<DateTime<Utc>>,
-    /// When a factory accepted it.
+    /// Time of the factory's acceptance.
     pub accepted_at: Option<DateTime<Utc>>,
-    /// The trace of what caused it.
+    /// The trace of its cause.
     pub traceparent: String,
-    /// When it was decided.
+    /// Time of the decision.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
-    /// Since when it is in its status; None in a row of an earlier release.
+    /// Time of the last status change. None in a row written by an earlier release.
     pub status_since: Option<DateTime<Utc>>,
 }
 
 impl ReplenishmentRow {
-    /// For a decision.
+    /// The domain type, for a decision.
     pub fn replenishment(&self) -> Result<Replenishment, StoreError> {
         Ok(Replenishment {
             id: RequestId(self.id),
@@ -71,7 +66,7 @@ impl ReplenishmentRow {
         })
     }
 
-    /// What a decision made of it.
+    /// Copies the result of a decision into the row.
     pub fn set(&mut self, decided: &Replenishment, now: DateTime<Utc>) {
         (self.quantity, self.received) = (decided.quantity, decided.received);
         if self.status != decided.status.name() {
@@ -89,7 +84,7 @@ impl StatementSql for Insert {
         updated_at) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Writes new replenishments. The caller writes the figures of their products, too ([`super::shelves`]).
+/// Writes new replenishments. The caller also writes their products' figures ([`super::shelves`]).
 pub async fn insert(connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
     if !rows.is_empty() {
         inserting(rows).run(connection).await?;
@@ -97,7 +92,8 @@ pub async fn insert(connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -
     Ok(())
 }
 
-/// What [`insert`] does, to be done together with other statements: as arrays, so that there may be any number.
+/// The statement of [`insert`], to be combined with others. The rows are bound as arrays, so that there may be any
+/// number.
 pub fn inserting(rows: &[ReplenishmentRow]) -> Statement<impl StatementSql + use<>> {
     fn column<T>(rows: &[ReplenishmentRow], pick: impl Fn(&ReplenishmentRow) -> T) -> Vec<T> {
         rows.iter().map(pick).collect()
@@ -121,18 +117,18 @@ pub fn inserting(rows: &[ReplenishmentRow]) -> Statement<impl StatementSql + use
         .bind::<Array<Timestamptz>, _>(column(rows, |row| row.updated_at))
 }
 
-/// Which product a replenishment is for: to lock the product's figures before it.
+/// The product of a replenishment, whose figures must be locked before the replenishment itself.
 pub async fn sku_of(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<String>, StoreError> {
     Ok(replenishments::table.find(id.0).select(replenishments::sku).first(connection).await.optional()?)
 }
 
-/// One replenishment, locked; its product's figures are locked already.
+/// Locks one replenishment. The caller has locked its product's figures.
 pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<ReplenishmentRow>, StoreError> {
     let query = replenishments::table.find(id.0).select(ReplenishmentRow::as_select()).for_update();
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Several, locked in the order of their ids; their products' figures are locked already.
+/// Locks several replenishments in id order. The caller has locked their products' figures.
 pub async fn lock_all(
     connection: &mut AsyncPgConnection,
     ids: &BTreeSet<RequestId>,
@@ -149,8 +145,7 @@ impl StatementSql for UpdateReceived {
         FROM unnest(?, ?, ?, ?) AS new (id, received, status, since) WHERE replenishments.id = new.id";
 }
 
-/// Writes what goods may change of replenishments; the caller writes the figures of their products, too
-/// ([`super::shelves`]).
+/// Writes the columns that goods may change. The caller also writes the products' figures ([`super::shelves`]).
 pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&ReplenishmentRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -171,7 +166,7 @@ impl StatementSql for Update {
         ordered_at = ?, accepted_at = ?, status_since = ?, heard_at = now(), asks = 0, updated_at = now() WHERE id = ?";
 }
 
-/// Writes what may change of a replenishment. The caller writes the figures of its product, too
+/// Writes the columns that may change after creation. The caller also writes the product's figures
 /// ([`super::shelves`]).
 pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) -> Result<(), StoreError> {
     Statement::<Update>::new()
@@ -188,11 +183,11 @@ pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) 
     Ok(())
 }
 
-/// Times are doubled up to so often.
+/// Maximum doublings of the interval between repeated requests.
 const DOUBLED_MAX: i32 = 4;
 
-/// Those on order that nothing was heard of for `after`, doubled with each time they were asked for since; they count as
-/// asked for now. Those that somebody changes just now are left out: they are heard of.
+/// Takes the replenishments on order without news for `after`, doubled with each repeated request, and marks them as
+/// requested now. Rows locked by another transaction are skipped: that transaction is the news.
 pub async fn take_unheard(
     connection: &mut AsyncPgConnection,
     after: Duration,
@@ -215,10 +210,8 @@ pub async fn take_unheard(
 /// A replenishment whose goods are still to come, with its factory's lead time.
 #[derive(Debug, QueryableByName)]
 pub struct OpenRow {
-    /// What.
     #[diesel(sql_type = Text)]
     pub sku: String,
-    /// Its id.
     #[diesel(sql_type = SqlUuid)]
     pub id: Uuid,
     /// Units still to come.
@@ -235,8 +228,8 @@ pub struct OpenRow {
 }
 
 impl OpenRow {
-    /// When its goods should be here; None when nobody knows. The lead time runs from the acceptance; until then,
-    /// from the order.
+    /// Expected arrival; None if unknown. The lead time runs from the acceptance, or from the order until there is
+    /// one.
     pub fn due(&self) -> Option<DateTime<Utc>> {
         let from = self.accepted_at.or(self.ordered_at).filter(|_| self.status == Status::Open.name())?;
         from.checked_add_signed(TimeDelta::try_seconds(self.lead_time_s?)?)
@@ -245,9 +238,9 @@ impl OpenRow {
 
 struct FindOpen;
 impl StatementSql for FindOpen {
-    // The statuses as the index has them, and product by product: the plan is kept, and one that was made while the
-    // table was empty, or for a list of products, reads all that ever were. So many requests cover what a shop can
-    // promise a date for; a product may have any number of them by hand.
+    // The statuses are literals, as in the index, and the query runs product by product: the plan is cached, and one
+    // made while the table was empty, or made for a list of products, would read all rows ever written. 64 requests
+    // are enough for any date a shop can promise; a product may have any number of requests ordered by hand.
     const SQL: &'static str = "SELECT mine.*, coalesce(factories.lead_time_p50_s, factories.lead_time_s) AS lead_time_s \
         FROM unnest(?) AS wanted (sku) CROSS JOIN LATERAL ( \
             SELECT sku, id, quantity - received AS units, status, ordered_at, accepted_at, factory_id \
@@ -256,7 +249,7 @@ impl StatementSql for FindOpen {
         LEFT JOIN factories ON factories.factory_id = mine.factory_id ORDER BY mine.id";
 }
 
-/// What is on order for these products, the oldest first; of very many only the first 64 of each.
+/// The replenishments on order for these products, oldest first, at most 64 per product.
 pub async fn open(connection: &AsyncPgConnection, skus: &[String]) -> Result<Vec<OpenRow>, StoreError> {
     Ok(Statement::<FindOpen>::new().bind::<Array<Text>, _>(skus.to_vec()).load(connection).await?)
 }
@@ -269,19 +262,17 @@ impl StatementSql for FindDue {
         WHERE id = ANY(?) AND status IN ('open', 'stalled')";
 }
 
-/// Of these replenishments, those whose goods are still to come.
+/// Those of the given replenishments whose goods are still to come.
 pub async fn open_of(connection: &AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<OpenRow>, StoreError> {
     Ok(Statement::<FindDue>::new().bind::<Array<SqlUuid>, _>(ids.to_vec()).load(connection).await?)
 }
 
-/// Which replenishments to show.
+/// Filter for [`list`].
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
-    /// Only of this product.
     pub sku: Option<&'a str>,
-    /// Only in this status.
     pub status: Option<&'a str>,
-    /// Only older than this one.
+    /// Only replenishments older than this one.
     pub before: Option<Uuid>,
 }
 
@@ -309,15 +300,13 @@ pub async fn list(
 #[derive(Debug, Insertable)]
 #[diesel(table_name = receipts_applied)]
 pub struct AppliedReceipt<'a> {
-    /// Its id.
     pub receipt_id: Uuid,
-    /// The production request that it answers.
+    /// The production request that the receipt answers.
     pub request_id: Uuid,
-    /// What came.
     pub sku: &'a str,
-    /// Units.
+    /// Units received.
     pub quantity: i64,
-    /// When it was booked.
+    /// Time when restock-service booked it.
     pub received_at: DateTime<Utc>,
 }
 
@@ -333,7 +322,7 @@ struct Noted {
     receipt_id: Uuid,
 }
 
-/// Notes receipts; answers the ids of those that were not applied before.
+/// Records receipts. Returns the ids of those that were not applied before.
 pub async fn note_receipts(
     connection: &mut AsyncPgConnection,
     receipts: &[AppliedReceipt<'_>],

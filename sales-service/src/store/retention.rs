@@ -1,4 +1,4 @@
-//! Deleting what is old, in small batches.
+//! Deletion of old rows in small batches.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, Timestamptz, Uuid as SqlUuid};
@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::StoreError;
 
-/// Deletes up to a thousand refused orders from before `cutoff`: they took nothing from stock. One that keeps an answer
-/// under an Idempotency-Key stays as long as answers do.
+/// Deletes up to 1,000 refused orders from before `cutoff`; they took nothing from stock. An order with an
+/// Idempotency-Key must also be from before `answers_cutoff`, because it holds the stored answer.
 pub async fn delete_refused_orders(
     connection: &mut AsyncPgConnection,
     cutoff: DateTime<Utc>,
@@ -18,7 +18,7 @@ pub async fn delete_refused_orders(
 ) -> Result<usize, StoreError> {
     connection
         .transaction(async |connection| {
-            // The ids are chosen once, and locked: others that prune at the same time choose others.
+            // The ids are selected once and locked, so that concurrent pruning selects others.
             let old: Vec<Old> = sql_query(
                 "SELECT id FROM orders WHERE status = 'rejected' AND created_at < $1 \
                  AND (key_hash IS NULL OR created_at < $2) ORDER BY created_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED",
@@ -46,7 +46,7 @@ struct Old {
     id: Uuid,
 }
 
-/// Deletes up to a thousand kept answers from before `cutoff`.
+/// Deletes up to 1,000 stored answers from before `cutoff`.
 pub async fn delete_kept_answers(
     connection: &mut AsyncPgConnection,
     cutoff: DateTime<Utc>,

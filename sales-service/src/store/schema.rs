@@ -1,4 +1,4 @@
-//! The tables as diesel sees them; a test compares them with the migrated database.
+//! The tables for diesel. A test compares them with the migrated database.
 
 diesel::table! {
     products (sku) {

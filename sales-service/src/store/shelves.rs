@@ -1,9 +1,9 @@
-//! What is decided on: products with their figures, their policy and what is on order.
+//! The state that decisions are based on: products with their figures, policies and open requests.
 //!
-//! Whoever has written a row of `stock` knows what is in it until its version is another one, so a batch of orders
-//! may be decided on what the process remembers: [`holding`] locks the rows on the condition that they still have
-//! the versions that were remembered. For that, every change of what is loaded here raises the version: a trigger
-//! does it for `stock` and `products`, [`super::replenishments`] and [`super::factories`] by writing the row.
+//! The state of a product is cached after it was written, and orders may be decided on the cache: [`holding`] locks
+//! the rows under the condition that they still have the cached versions (an optimistic lock). Therefore every change
+//! of what is loaded here must raise the version. A trigger does it for `stock` and `products`;
+//! [`super::replenishments`] and [`super::factories`] do it by writing the `stock` row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,30 +22,29 @@ use super::stock::StockRow;
 use super::{StoreError, corrupt, replenishments};
 use crate::domain::shelf::{Moment, OpenRequest, Pauses, Shelf, Shelves};
 
-/// What a decision works on: shelves, and the versions that their rows have.
+/// The state for a decision, with the row versions it was read at.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// For the decision.
     pub shelves: Shelves,
-    /// For [`holding`] and for writing them.
+    /// For [`holding`] and for writing the products.
     pub versions: BTreeMap<Sku, i64>,
 }
 
-/// A time as the rules count it.
+/// A database timestamp as a domain time.
 pub fn moment(at: DateTime<Utc>) -> Moment {
     at.timestamp_micros()
 }
 
-/// A time of the rules as it is stored.
+/// A domain time as a database timestamp.
 pub fn time(moment: Moment) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(moment)
 }
 
-/// Locks the figures of these products in key order, then reads their policies and what is on order, in one round
-/// trip. Unknown SKUs are left out.
+/// Locks the figures of these products in key order, then reads their policies and open requests, in one round trip.
+/// Unknown SKUs are omitted.
 pub async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Loaded, StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
-    // Done one after the other: what is read after the lock is what was committed before it was had.
+    // The statements run in order, so the reads see everything committed before the lock was acquired.
     let (figures, terms, open) = futures::join!(
         lock_figures(connection, &keys),
         terms(connection, &keys),
@@ -54,7 +53,7 @@ pub async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Resul
     assemble(figures?, terms?, open?)
 }
 
-/// The same without locks, for showing.
+/// Like [`lock`], but without locks, for display.
 pub async fn read(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Loaded, StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
     let (figures, terms, open) = futures::join!(
@@ -113,8 +112,8 @@ async fn read_figures(mut connection: &AsyncPgConnection, skus: &[String]) -> Re
 
 struct FindTerms;
 impl StatementSql for FindTerms {
-    // The requests are counted as far as a bound on them may go, not as many as there are. The statuses as the
-    // indices have them: a plan that is kept can use them then.
+    // The count of requests is capped at the highest value of the limit it is compared with. The statuses are
+    // literals, as in the indices, so that a cached plan can use them.
     const SQL: &'static str = "SELECT products.*, coalesce(factories.lead_time_p50_s, factories.lead_time_s) AS lead_time_s, \
         EXISTS (SELECT FROM replenishments r WHERE r.sku = products.sku AND r.status = 'proposed') AS has_proposal, \
         (SELECT count(*) FROM (SELECT FROM replenishments r WHERE r.sku = products.sku \
@@ -140,27 +139,28 @@ async fn terms(connection: &AsyncPgConnection, skus: &[String]) -> Result<Vec<Te
     Ok(Statement::<FindTerms>::new().bind::<Array<Text>, _>(skus.to_vec()).load(connection).await?)
 }
 
-/// Locks the rows in key order, and raises `serialization_failure` unless each has the version that is expected of it.
-/// The first part of the statement that writes a batch; the others refer to it, so that nothing is written before.
+/// Locks the rows in key order and raises `serialization_failure` unless each has the expected version. It is the
+/// first part of the statement that writes a batch; the other parts refer to it, so nothing is written before it
+/// succeeds.
 pub struct Holding;
 impl StatementSql for Holding {
-    // Product by product: a plan for all of them, made while there are few, reads the whole table when there are many.
-    // The arrays in SELECTs of their own: otherwise one product looks so much cheaper than the ten which the planner
-    // takes for any array that it plans anew for each batch, which is a sixth of what an order costs PostgreSQL.
+    // The query runs product by product, because a plan for all of them, made while there are few, reads the whole
+    // table when there are many. Each array is in its own SELECT. Otherwise one product looks so much cheaper than
+    // the ten that the planner assumes for any array that it replans for each batch, which is a sixth of what an
+    // order costs PostgreSQL.
     const SQL: &'static str = "SELECT serialization_failure_unless(count(held.is_so) = count(*)) AS is_held \
         FROM (SELECT * FROM unnest((SELECT ?), (SELECT ?)) AS each (sku, version) ORDER BY sku) AS known \
         LEFT JOIN LATERAL (SELECT true AS is_so FROM stock \
             WHERE stock.sku = known.sku AND stock.version = known.version FOR UPDATE) AS held ON true";
 }
 
-/// [`Holding`] for these versions.
 pub fn holding(versions: &BTreeMap<Sku, i64>) -> Statement<Holding> {
     Statement::<Holding>::new()
         .bind::<Array<Text>, _>(versions.keys().map(Sku::to_string).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(versions.values().copied().collect::<Vec<_>>())
 }
 
-/// Whether a write failed because a row had another version than was remembered.
+/// Returns true if a write failed because a row's version was not the expected one.
 pub fn is_stale(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _))
 }
@@ -176,7 +176,8 @@ struct SkuRow {
     sku: String,
 }
 
-/// Of these products, those whose rows somebody holds now. In a statement of its own, so that it holds nothing itself.
+/// Those of the given products whose rows are locked by another transaction. Runs as its own statement, so it keeps
+/// no locks.
 pub async fn held(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
     let free: Vec<SkuRow> = Statement::<Free>::new().bind::<Array<Text>, _>(keys.clone()).load(connection).await?;
@@ -196,8 +197,8 @@ impl StatementSql for Wait {
     const SQL: &'static str = "SELECT stock.sku FROM stock WHERE stock.sku = ? FOR UPDATE";
 }
 
-/// Waits until nobody holds this product's row, as long as the connection waits for a lock. In a statement of its own,
-/// so that it holds nothing itself.
+/// Waits until this product's row is unlocked, at most for the connection's lock timeout. Runs as its own statement,
+/// so it keeps no lock.
 pub async fn wait_until_free(connection: &AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
     Statement::<Wait>::new().bind::<Text, _>(sku.to_string()).load::<SkuRow>(connection).await?;
     Ok(())
@@ -208,15 +209,14 @@ impl StatementSql for Raise {
     const SQL: &'static str = "UPDATE stock SET version = version + 1 WHERE sku = ANY(?)";
 }
 
-/// Raises the versions of products whose rows are locked: nothing that was decided on what they were is written
-/// after this.
+/// Raises the versions of products whose rows are locked, so that no write based on the previous versions succeeds.
 pub async fn raise_versions(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<(), StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
     Statement::<Raise>::new().bind::<Array<Text>, _>(keys).run(connection).await?;
     Ok(())
 }
 
-/// Locks the rows of these products in key order, and nothing else.
+/// Locks the rows of these products in key order without reading anything else.
 pub async fn lock_rows(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<(), StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
     lock_figures(connection, &keys).await?;

@@ -18,73 +18,63 @@ use crate::domain::replenishment::Status;
 use crate::domain::shelf::Shelf;
 use crate::domain::stock::{Figures, Movement};
 
-/// A product's figures as they are stored.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = stock)]
 pub struct StockRow {
-    /// Which product.
     pub sku: String,
-    /// In the warehouse.
+    /// Units in the warehouse.
     pub on_hand: i64,
-    /// Sold, waiting for stock.
+    /// Units sold and waiting for stock.
     pub backordered: i64,
-    /// Requested, not yet received.
+    /// Units ordered and not yet received.
     pub on_order: i64,
-    /// Nothing is ordered by itself before this.
+    /// End of the pause of automatic orders after a refusal.
     pub replenish_not_before: Option<DateTime<Utc>>,
     /// Refusals since a factory last accepted.
     pub refusals_in_a_row: i32,
-    /// When the figures last changed.
+    /// Time of the last change of the figures.
     pub updated_at: DateTime<Utc>,
-    /// An operator wants nothing ordered by itself before this.
+    /// End of the pause of automatic orders set by an operator.
     pub snoozed_until: Option<DateTime<Utc>>,
-    /// Raised with every change of what a decision depends on.
+    /// Raised by every change of data that decisions depend on.
     pub version: i64,
 }
 
 impl StockRow {
-    /// The figures alone.
     pub fn figures(&self) -> Figures {
         Figures { on_hand: self.on_hand, backordered: self.backordered, on_order: self.on_order }
     }
 
-    /// Until when nothing is ordered by itself; None when nothing holds it back now.
+    /// End of the pause of automatic orders. None if there is no pause now.
     pub fn paused_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.replenish_not_before.max(self.snoozed_until).filter(|until| now < *until)
     }
 }
 
-/// A ledger entry as it is stored.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = stock_movements)]
 pub struct MovementRow {
-    /// Its id.
     pub id: Uuid,
-    /// Its place in the ledger.
+    /// Position in the ledger.
     pub entry: i64,
-    /// Which product.
     pub sku: String,
-    /// Why.
     pub cause: String,
-    /// Units, signed.
+    /// Signed units.
     pub delta: i64,
-    /// On hand before.
     pub before: i64,
-    /// On hand after.
     pub after: i64,
-    /// The order, receipt or adjustment.
+    /// The order, receipt or adjustment that caused the entry.
     pub reference: String,
-    /// Who.
+    /// An operator's name, `shop` or `factory`.
     pub actor: String,
-    /// An operator's words.
+    /// An operator's note.
     pub note: Option<String>,
-    /// When.
     pub at: DateTime<Utc>,
 }
 
 struct WriteShelves;
 impl StatementSql for WriteShelves {
-    // part_0 is Holding: no row is touched before all of them are held, in key order.
+    // `part_0` is `Holding`: no row is updated before all of them are locked, in key order.
     const SQL: &'static str = "UPDATE stock SET on_hand = new.on_hand, backordered = new.backordered, \
         on_order = new.on_order, refusals_in_a_row = new.refusals, replenish_not_before = new.refused_until, \
         version = new.version, updated_at = new.at \
@@ -93,14 +83,12 @@ impl StatementSql for WriteShelves {
         WHERE part_0.is_held AND stock.sku = new.sku";
 }
 
-/// A product as a decision leaves it.
+/// A product as changed by a decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Changed<'a> {
-    /// Which product.
     pub sku: &'a Sku,
-    /// As it is now.
     pub shelf: &'a Shelf,
-    /// The version of its row from now on.
+    /// The new version of its row.
     pub version: i64,
 }
 
@@ -145,18 +133,17 @@ impl StatementSql for InsertMovements {
         AS new (id, sku, cause, delta, before, reference, place) ORDER BY place";
 }
 
-/// Who changed stock, when, and in which words.
+/// Origin of a stock change.
 #[derive(Debug, Clone, Copy)]
 pub struct Hand<'a> {
-    /// Who: an operator's name, `shop` or `factory`.
+    /// An operator's name, `shop` or `factory`.
     pub actor: &'a str,
-    /// When.
     pub at: DateTime<Utc>,
-    /// An operator's words.
+    /// An operator's note.
     pub note: Option<&'a str>,
 }
 
-/// Writes ledger entries; answers their ids. `reference` names what an entry belongs to.
+/// Writes ledger entries and returns their ids. `reference` gives the text stored for an entry's reference.
 pub async fn insert_movements<R>(
     connection: &AsyncPgConnection,
     movements: &[Movement<R>],
@@ -170,7 +157,7 @@ pub async fn insert_movements<R>(
     Ok(ids)
 }
 
-/// What [`insert_movements`] does, to be done together with other statements.
+/// The statement of [`insert_movements`], to be combined with others.
 pub fn inserting_movements<R, F: Fn(&R) -> String>(
     movements: &[Movement<R>],
     hand: Hand<'_>,
@@ -191,14 +178,14 @@ pub fn inserting_movements<R, F: Fn(&R) -> String>(
     (ids, inserting)
 }
 
-/// Another factory refused, not the one that makes this product now.
+/// Clears the refusals of a product, which came from a factory that no longer makes it.
 pub async fn forget_refusals(connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
     let none = (stock::refusals_in_a_row.eq(0), stock::replenish_not_before.eq(None::<DateTime<Utc>>));
     diesel::update(stock::table.find(sku.as_str())).set(none).execute(connection).await?;
     Ok(())
 }
 
-/// A factory works: nothing of what it makes is held back by its refusals any more. Rows are locked in key order.
+/// Ends the refusal pauses of all products of a factory, which has shown that it works. Rows are locked in key order.
 pub async fn forget_refusals_by(connection: &mut AsyncPgConnection, factory: &FactoryId) -> Result<(), StoreError> {
     let its_own = products::table.filter(products::factory_id.eq(factory.as_str())).select(products::sku);
     let skus: Vec<String> = stock::table
@@ -214,37 +201,33 @@ pub async fn forget_refusals_by(connection: &mut AsyncPgConnection, factory: &Fa
     Ok(())
 }
 
-/// A product with its figures and when more is expected, for showing.
+/// A product with its figures and open requests, for display.
 #[derive(Debug)]
 pub struct StockView {
-    /// The product.
     pub product: ProductRow,
-    /// Its figures.
     pub stock: StockRow,
-    /// What is decided on.
+    /// The state that decisions are based on.
     pub shelf: Shelf,
 }
 
 impl StockView {
-    /// When a unit that is ordered now should be here, if none is on hand.
+    /// Expected arrival of a unit ordered now, if none is on hand.
     pub fn restock_eta(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let eta = self.shelf.promised_at(self.shelf.figures.backordered, 1, shelves::moment(now));
         eta.and_then(shelves::time)
     }
 }
 
-/// Which products to show.
+/// Filter for [`list`].
 #[derive(Debug, Default)]
 pub struct StockFilter<'a> {
-    /// Only these.
     pub skus: Option<&'a [&'a str]>,
-    /// Only those on sale.
     pub only_on_sale: bool,
     /// Only SKUs after this one.
     pub after: Option<&'a str>,
 }
 
-/// Products in the order of their SKU.
+/// Products in SKU order.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     filter: StockFilter<'_>,
@@ -291,18 +274,18 @@ pub async fn movements(
     Ok(query.load(connection).await?)
 }
 
-/// Holds back what is ordered by itself; false when there is no such product.
+/// Pauses automatic orders of a product until the given time. Returns false if there is no such product.
 pub async fn snooze(connection: &mut AsyncPgConnection, sku: &Sku, until: DateTime<Utc>) -> Result<bool, StoreError> {
     let updated =
         diesel::update(stock::table.find(sku.as_str())).set(stock::snoozed_until.eq(until)).execute(connection).await?;
     Ok(updated == 1)
 }
 
-/// Most products that one sweep looks at.
+/// Maximum products per sweep.
 const SWEEP_MAX: i64 = 10_000;
 
-/// Products whose position is at or below the reorder point and which nothing holds back; withdrawn ones only when
-/// orders wait for more than is on order.
+/// Products without a pause whose position is at or below the reorder point. Withdrawn products only if orders wait
+/// for more than is on order.
 pub async fn low(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<Sku>, StoreError> {
     let position = stock::on_hand + stock::on_order - stock::backordered;
     let skus: Vec<String> = stock::table

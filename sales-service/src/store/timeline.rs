@@ -1,4 +1,4 @@
-//! What a timeline looks up. Each question goes by an index, and is bounded.
+//! Queries for timelines. Each uses an index and is bounded.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::sql;
@@ -15,24 +15,24 @@ use super::schema::{order_replenishments, receipts_applied, replenishments, stoc
 use super::stock::MovementRow;
 use crate::domain::stock::Cause;
 
-/// Ledger entries of a sale are named after the time of their order was taken: at once, or, when the shelves are
-/// locked, after a wait.
+/// Ids of a sale's ledger entries are generated shortly after the order's timestamp: at once, or after a wait for the
+/// products' row locks.
 const NAMED_WITHIN: [TimeDelta; 2] = [TimeDelta::seconds(1), TimeDelta::seconds(60)];
-/// Clocks may be set back a little.
+/// Tolerance for clocks that are set back.
 const MARGIN: TimeDelta = TimeDelta::seconds(1);
-/// An order is named when it comes, and decided after its wait in the queue.
+/// An order gets its id on arrival, and is decided after its wait in the queue.
 const DECIDED_WITHIN: TimeDelta = TimeDelta::seconds(60);
-/// Most orders that are told of one replenishment.
+/// Maximum orders listed for one replenishment.
 const ORDERS_MAX: i64 = 20;
 
-/// The first id that can have been given at this time: ids are UUIDv7, and begin with the time.
+/// The lowest id that can be generated at this time. Ids are UUIDv7, which begin with the time.
 fn first_id_at(at: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
     Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
-/// The entries of an order's sale, of which there are `count`. Their ids are of the order's own time, so only
-/// the sales of that time are read: an index by order would be paid for by every order.
+/// The ledger entries of an order's sale, of which there are `count`. Their ids are close to the order's own time, so
+/// only the sales of that time are read. An index by order would make every order more expensive.
 pub async fn sale_entries(
     connection: &mut AsyncPgConnection,
     id: OrderId,
@@ -58,7 +58,7 @@ pub async fn sale_entries(
     Ok(entries)
 }
 
-/// The newest entries of these orders and receipts, sales left out.
+/// The newest entries of these orders and receipts, except sales.
 pub async fn other_entries(
     connection: &mut AsyncPgConnection,
     references: &[Uuid],
@@ -66,7 +66,7 @@ pub async fn other_entries(
     let references: Vec<String> = references.iter().map(Uuid::to_string).collect();
     let entries = stock_movements::table
         .filter(stock_movements::reference.eq_any(references))
-        // The index's own words: a parameter would not do.
+        // A literal, as in the partial index: with a parameter the index would not be used.
         .filter(sql::<Bool>("cause <> 'sale'"))
         .order(stock_movements::entry.desc())
         .limit(FETCH)
@@ -91,8 +91,8 @@ pub async fn replenishments(
     Ok(rows)
 }
 
-/// The first orders that a replenishment was decided for: they were decided together, so their ids are not much
-/// older.
+/// The first orders linked to a replenishment. Only orders with ids shortly before the decision are searched, because
+/// both were decided together.
 pub async fn orders_behind(
     connection: &mut AsyncPgConnection,
     replenishment: &ReplenishmentRow,
@@ -110,21 +110,19 @@ pub async fn orders_behind(
     Ok(ids)
 }
 
-/// A receipt that stock was raised by.
+/// A receipt that has been added to stock.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = receipts_applied)]
 pub struct AppliedRow {
-    /// Its id.
     pub receipt_id: Uuid,
-    /// The production request that it answers.
+    /// The production request that the receipt answers.
     pub request_id: Uuid,
-    /// What came.
     pub sku: String,
-    /// Units.
+    /// Units received.
     pub quantity: i64,
-    /// When it was booked.
+    /// Time when restock-service booked it.
     pub received_at: DateTime<Utc>,
-    /// When stock was raised.
+    /// Time when it was added to stock.
     pub applied_at: DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! What a surge may not cost: requests whose client has gone, or that waited for too long.
+//! Surges: a request whose client has disconnected, or that waited too long, must cost no database work.
 
 use reqwest::StatusCode;
 use testkit::wait_until;
@@ -8,8 +8,8 @@ use tokio_postgres::NoTls;
 
 use crate::support::{SOON, Shop, one, policy};
 
-/// A shop in which one order is being decided, and cannot be while the lock is held; the next one waits,
-/// and there is no room for a third.
+/// A shop in which one order is being decided but blocked by a lock. A second one may wait; there is no room for a
+/// third.
 struct Held {
     shop: Shop,
     lock: tokio_postgres::Client,
@@ -32,7 +32,7 @@ impl Held {
         Self { shop, lock }
     }
 
-    /// An order that is being decided: it waits for the lock.
+    /// Starts an order, and returns when it waits for the lock.
     async fn order_in_hand(&self) -> tokio::task::JoinHandle<StatusCode> {
         let request = self.shop.http.post(format!("{}/api/v1/orders", self.shop.api)).json(&one("CP-1", 1));
         let order = tokio::spawn(async move { request.send().await.expect("an answer").status() });
@@ -45,8 +45,8 @@ impl Held {
         order
     }
 
-    /// Until the queue is full: even what cannot be an order is refused with 503 then, before it is read.
-    /// Asked with that, because it never takes the place in the queue itself.
+    /// Waits until the queue is full. Then even an invalid order is refused with 503, before it is parsed. The probe
+    /// is an invalid order, because that never takes the free place itself.
     async fn wait_for_a_full_queue(&self) {
         wait_until("the queue to be full", SOON, || async {
             match self.shop.order(serde_json::json!({"lines": []})).await.status {
@@ -77,11 +77,11 @@ async fn who_has_gone_has_not_ordered() {
     gone.write_all(format!("{head}{body}").as_bytes()).await.expect("sent");
     held.wait_for_a_full_queue().await;
     gone.shutdown().await.expect("closed");
-    // The service has seen that its client is gone when it closes its side without a word.
+    // The service closes its side without an answer once it notices that the client has disconnected.
     let mut answer = Vec::new();
     gone.read_to_end(&mut answer).await.expect("closed by the service");
     assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
-    // It has dropped the request when the thread that closed its side (there is one) is at the next one.
+    // The request has been dropped once the thread that closed the connection (there is only one) takes the next one.
     held.wait_for_a_full_queue().await;
 
     held.release().await;
@@ -102,7 +102,7 @@ async fn who_waited_for_too_long_is_told_so_and_costs_no_row() {
         answer.await.expect("an answer")
     });
     held.wait_for_a_full_queue().await;
-    // Neither was written, and both are told so in time, though the row is still held.
+    // Neither is written, and both are answered in time even though the row is still locked.
     assert_eq!(first.await.expect("ended"), StatusCode::SERVICE_UNAVAILABLE);
     let late = late.await.expect("ended");
     assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -111,7 +111,7 @@ async fn who_waited_for_too_long_is_told_so_and_costs_no_row() {
     assert_eq!(problem["type"], "/problems/overloaded");
     held.release().await;
     assert_eq!(held.shop.count("SELECT count(*) FROM orders").await, 0);
-    // Nothing was promised: the same request is a new one.
+    // Nothing was stored, so the same request counts as a new one.
     let again = wait_until("a place in the queue", SOON, || async {
         let again = held.shop.order_with_key("late", one("CP-1", 1)).await;
         if again.status == StatusCode::SERVICE_UNAVAILABLE { Err(again) } else { Ok(again) }

@@ -1,4 +1,4 @@
-//! The running check of the books goes on from what was proven, and one replica at a time does it.
+//! The periodic audit continues from the last proven entry, and runs on one replica at a time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::{SOON, Shop, one, policy};
 
 const EACH_SECOND: (&str, &str) = ("JAEGO_SALES__AUDIT__EVERY_S", "1");
 
-/// Whether a rule is said to be broken; None before it was checked.
+/// Returns whether a rule is reported as violated. None before its first check.
 async fn is_broken(shop: &Shop, rule: &str) -> Option<bool> {
     let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
     let text = metrics.text().await.expect("a body");
@@ -17,7 +17,7 @@ async fn is_broken(shop: &Shop, rule: &str) -> Option<bool> {
     Some(line.ends_with(" 1"))
 }
 
-/// Until an increment has proven the whole ledger.
+/// Waits until an increment has proven the whole ledger.
 async fn wait_until_proven(shop: &Shop) {
     let unproven = "SELECT count(*) FROM stock_movements m LEFT JOIN audited a ON a.sku = m.sku \
                     WHERE m.entry > coalesce(a.entry, 0)";
@@ -39,7 +39,7 @@ async fn increments_read_what_is_new_and_a_full_check_reads_everything() {
         assert_eq!(shop.order(one(sku, 1)).await.status, 201);
     }
     wait_until_proven(&shop).await;
-    // A row that was proven is changed: only who reads it again can know.
+    // Changes a row that was already proven; only a full check reads it again.
     let spoil =
         "UPDATE stock_movements SET before = before + 1, after = after + 1 WHERE sku = 'OLD' AND cause = 'sale'";
     shop.database.execute(spoil, &[]).await.expect("spoilt");
@@ -50,12 +50,12 @@ async fn increments_read_what_is_new_and_a_full_check_reads_everything() {
     let chains = full.body["checks"].as_array().expect("checks").iter().find(|check| check["name"] == "ledger-chains");
     assert_eq!(chains.expect("the rule")["ok"], false, "{full:?}");
 
-    // What is new is read: an entry that is lost, and a figure that nobody entered.
+    // An increment reads new data, and finds a figure that no ledger entry explains.
     assert_eq!(shop.order(one("NEW", 1)).await.status, 201);
     shop.database.execute("UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'NEW'", &[]).await.expect("spoilt");
     wait_until("the alarm", SOON, || async { (is_broken(&shop, "ledger-adds-up").await == Some(true)).then_some(()) })
         .await;
-    // Nothing is called proven while a rule is broken.
+    // Nothing is marked as proven while a rule is violated.
     let unproven = "SELECT count(*) FROM stock_movements m JOIN audited a ON a.sku = m.sku WHERE m.entry > a.entry";
     assert_eq!(shop.count(unproven).await, 1);
     shop.database.execute("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'NEW'", &[]).await.expect("put right");
@@ -93,7 +93,7 @@ async fn what_only_a_full_check_finds_is_told_until_it_is_mended() {
     shop.start().await;
     let rule = "sold-is-in-orders";
     wait_until("the alarm", SOON, || async { (is_broken(&shop, rule).await == Some(true)).then_some(()) }).await;
-    shop.database.execute("UPDATE order_lines SET quantity = 1, filled = 1", &[]).await.expect("mended");
+    shop.database.execute("UPDATE order_lines SET quantity = 1, filled = 1", &[]).await.expect("repaired");
     wait_until("the end of the alarm", SOON, || async { (is_broken(&shop, rule).await == Some(false)).then_some(()) })
         .await;
 }

@@ -1,4 +1,4 @@
-//! Bad input: each its problem with the right status, and nothing changed.
+//! Bad input gets the right problem and status, and changes nothing.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ async fn paths_methods_and_tokens() {
         assert_problem(&shop.get(path).await, 404, "not-found");
     }
     assert_problem(&shop.get("/api/v1/replenishments?sku=%00").await, 400, "malformed-request");
-    // "products\na\0" as a cursor.
+    // The cursor is "products\na\0" in base64.
     assert_problem(&shop.get("/api/v1/products?cursor=cHJvZHVjdHMKYQA").await, 422, "invalid-request");
 
     let stock = "/api/v1/stock/CP-1";

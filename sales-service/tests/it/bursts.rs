@@ -1,4 +1,4 @@
-//! Messages that have come together are handled together, and it comes to the same as one by one.
+//! Messages that arrive together are handled together, with the same result as one by one.
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
@@ -7,7 +7,7 @@ use testkit::wait_until;
 use crate::messages::{publish, received_of};
 use crate::support::{SOON, Shop, one, policy};
 
-/// Transactions in which receipts were applied.
+/// Number of transactions that applied receipts.
 const TRANSACTIONS: &str = "SELECT count(DISTINCT xmin::text) FROM receipts_applied";
 
 async fn receive(shop: &Shop, sku: &str, receipt: ReceiptId, request: RequestId, quantity: i64) {
@@ -48,7 +48,8 @@ async fn receipts_that_arrive_together_are_applied_together_each_once_and_in_ord
     let on_order = shop.figures("CP-1").await.2;
     assert!(on_order >= 12, "{on_order}");
     shop.stop().await;
-    // In single units for the orders, and for no request at all; each receipt of the second product twice.
+    // The first product gets single units for an open request. The second gets receipts without a request, each sent
+    // twice.
     for _ in 0..10 {
         receive(&shop, "CP-1", ReceiptId::generate(), ordered[0], 1).await;
         let receipt = ReceiptId::generate();

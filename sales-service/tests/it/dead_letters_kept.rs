@@ -1,4 +1,4 @@
-//! Which deaths are kept as letters, and for how long.
+//! Which failures are kept as dead letters, and for how long.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jaego_contracts::ids::{ReceiptId, RequestId};
@@ -10,8 +10,8 @@ use crate::dead_letters::{DISCARD, REDRIVE, ended, letters, open, publish_for_a_
 use crate::messages::{publish, received_of};
 use crate::support::{SOON, Shop};
 
-/// Publishes to `exchange` while the service is away, and has the queue hand it out once, so that the service
-/// gets it again, as after a lost acknowledgement; then another message, to see when it is through.
+/// Publishes to `exchange` while the service is stopped, and delivers the message once, so that the service gets it
+/// as redelivered, as after a lost acknowledgement. A second message shows when the service is done with the first.
 async fn redeliver(shop: &mut Shop, exchange: &str, key: &str, queue: &str, properties: &Value, body: &[u8]) {
     shop.stop().await;
     let vhost = &shop.surroundings.vhost;
@@ -51,7 +51,7 @@ async fn a_death_that_is_told_twice_is_one_death() {
     };
     let of = |id: &str| json!({"delivery_mode": 2, "message_id": id});
 
-    // What the service gave up, and what the broker gave up.
+    // A message given up by the service, and one given up by the broker.
     let by_service = ("jaego.events", "stock.received", QUEUE, of("by-service"));
     let mut given_up = of("by-broker");
     given_up["headers"] = json!({"x-first-death-reason": "delivery_limit"});
@@ -67,11 +67,11 @@ async fn a_death_that_is_told_twice_is_one_death() {
         redeliver(&mut shop, exchange, key, queue, &properties, b"{}").await;
         is_still(&shop, &id, (1, "discarded")).await;
 
-        // Sent by its sender once more, it is another death.
+        // The same message published again by its sender is a new failure.
         send(&shop, exchange, key, &properties).await;
         is(&shop, &id, (2, "waiting")).await;
 
-        // A redrive that fails is another death; the message itself, given back by the broker, is none.
+        // A failed redrive is a new failure; a redelivery of the message is not.
         for attempts in [3, 4] {
             let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": [letter]})).await;
             assert_eq!(ended(&shop, &ordered).await["failed_again"], 1);
@@ -86,7 +86,7 @@ async fn a_death_that_is_told_twice_is_one_death() {
 async fn deaths_are_ordered_by_the_database_whatever_the_clock_of_who_tells_them_says() {
     let shop = open().await;
     let vhost = &shop.surroundings.vhost;
-    // As a replica of the release before whose clock is an hour fast gave it up.
+    // A dead letter as published by a replica of the previous release whose clock is an hour fast.
     let fast = Utc::now() + TimeDelta::hours(1);
     let told = json!({
         "delivery_mode": 2, "message_id": "m-1",
@@ -101,13 +101,13 @@ async fn deaths_are_ordered_by_the_database_whatever_the_clock_of_who_tells_them
     let letter = letters(&shop, "", 1).await.remove(0);
     let failed_at: DateTime<Utc> = letter["last_failed_at"].as_str().expect("a time").parse().expect("a time");
     assert!(failed_at < fast - TimeDelta::minutes(30), "{letter}");
-    // Its next death counts.
+    // Its next failure counts.
     let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": [letter["id"]]})).await;
     assert_eq!(ended(&shop, &ordered).await["failed_again"], 1);
     letters(&shop, "status=waiting", 1).await;
 }
 
-/// The value of a gauge of the one queue that these tests use.
+/// The value of a gauge for the one queue used in these tests.
 async fn gauge(shop: &Shop, name: &str) -> Result<f64, String> {
     let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.map_err(|error| error.to_string())?;
     let metrics = metrics.text().await.map_err(|error| error.to_string())?;
@@ -136,7 +136,7 @@ async fn what_the_table_has_no_room_for_is_kept_where_it_is() {
     for _ in 0..3 {
         publish_for_a_stranger(&shop).await;
     }
-    // What cannot be read stays on the broker; what a handler fails on is tried on.
+    // Undecodable messages stay on the broker; messages whose handler fails are retried further.
     for _ in 0..2 {
         publish(&shop, "stock.received", b"{}").await;
     }
@@ -168,7 +168,7 @@ async fn the_age_of_the_oldest_letter_is_that_of_its_last_death() {
         publish_for_a_stranger(&shop).await;
     }
     let all = letters(&shop, "", 3).await;
-    // Nobody waits for what is under way.
+    // A dead letter that is being redriven does not count as waiting.
     let aged = "UPDATE dead_letters SET first_failed_at = now() - interval '9000 s', status = $2, \
                 last_failed_at = now() - $3 * interval '1 s' WHERE id = $1::text::uuid";
     for (letter, (status, age)) in all.iter().zip([("redriving", 5000.0), ("waiting", 1000.0)]) {
@@ -203,7 +203,8 @@ async fn settled_letters_and_their_jobs_are_forgotten_in_time_and_no_others() {
     assert_eq!(shop.operate(Method::POST, DISCARD, discard).await.status, 200);
     wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE is_sent", 2).await;
     shop.stop().await;
-    // All is older than that but the end of the young one, of more letters than are forgotten at once.
+    // Everything is older than the retention, except the settlement of the young one. There are more dead letters
+    // than one batch deletes.
     shop.database
         .batch_execute(&format!(
             "UPDATE redrives SET created_at = now() - interval '3 days'; \

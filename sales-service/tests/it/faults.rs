@@ -1,5 +1,4 @@
-//! The broker and the database fail while the service runs: it says so, loses nothing, and goes on by
-//! itself.
+//! The broker and the database fail while the service runs. It reports this, loses nothing, and recovers by itself.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ async fn ready(shop: &Shop) -> (u16, Value) {
     (answer.status().as_u16(), answer.json().await.expect("json"))
 }
 
-/// Waits for a status of `/readyz`; answers its checks.
+/// Waits for a status of `/readyz` and returns its checks.
 async fn wait_for(shop: &Shop, code: u16, status: &str) -> Value {
     wait_until(status, SOON, || async {
         let (seen, body) = ready(shop).await;
@@ -30,7 +29,7 @@ async fn metrics(shop: &Shop) -> String {
     shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("an answer").text().await.expect("text")
 }
 
-/// The gauge of a part of the service.
+/// Returns true if the gauge of this part of the service reports a connection.
 async fn is_connected(shop: &Shop, part: &str) -> bool {
     let metrics = metrics(shop).await;
     let is_it = |line: &&str| line.starts_with("jaego_broker_connected") && line.contains(&format!("part=\"{part}\""));
@@ -62,14 +61,14 @@ async fn apply_topology(shop: &Shop) {
     shop.surroundings.vhost.import(&topology::definitions()).await.expect("imported");
 }
 
-/// Threads of this process that drive a connection to the broker.
+/// Number of this process's threads that drive a connection to the broker.
 fn link_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("threads");
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|name| name.starts_with("lapin-io-loop")).count()
 }
 
-/// A shop whose broker is behind a link that can be cut.
+/// A shop that reaches its broker through a link that can be cut.
 async fn behind_a_link(extra: &[(&str, &str)]) -> (Shop, LinkCutter) {
     let mut shop = Shop::open_with(extra).await;
     shop.stop().await;
@@ -92,7 +91,7 @@ async fn a_handler_that_has_begun_ends_though_the_broker_is_gone() {
     shop.product("CP-1", 0, policy()).await;
     let (holder, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
     tokio::spawn(connection);
-    // The handler holds the product's row by then, and waits for this.
+    // By then the handler holds the product's row and waits for this lock.
     holder.batch_execute("BEGIN; LOCK TABLE receipts_applied IN EXCLUSIVE MODE").await.expect("locked");
     receive(&shop, 5).await;
     let waiting =
@@ -106,7 +105,7 @@ async fn a_handler_that_has_begun_ends_though_the_broker_is_gone() {
     link.cut();
     wait_for(&shop, 200, "degraded").await;
     holder.batch_execute("ROLLBACK").await.expect("released");
-    // Its work is whole, and nobody waits for its locks.
+    // Its work is complete, and its locks are released.
     wait_for_on_hand(&shop, 5).await;
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
     link.pass();
@@ -123,7 +122,7 @@ async fn a_database_that_goes_away_burns_no_attempt() {
     let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50,50")]).await;
     shop.product("CP-1", 0, policy()).await;
     wait_for(&shop, 200, "ready").await;
-    // The first message is caught in the middle of its handler.
+    // The outage interrupts the handler of the first message.
     let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
     tokio::spawn(connection);
     let lock = locker.transaction().await.expect("a transaction");
@@ -185,7 +184,7 @@ async fn a_database_that_no_longer_answers_is_noticed() {
     link.blackhole();
     let checks = wait_for(&shop, 503, "not_ready").await;
     assert!(checks["database"].as_str().is_some_and(|text| text.contains("in time")), "{checks}");
-    // What the kernel does with a connection over which nothing arrives any more.
+    // Simulates the kernel closing a connection on which nothing arrives any more.
     link.cut_once();
     wait_for(&shop, 200, "ready").await;
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
@@ -215,7 +214,7 @@ async fn a_half_open_link_is_noticed_and_nothing_of_it_is_left_behind() {
     let noticed = begun.elapsed();
     assert!(noticed < Duration::from_secs(16), "noticed after {noticed:?}");
     assert!(!is_connected(&shop, "relay").await && !is_connected(&shop, "consumers").await);
-    // Each try hangs in the handshake until it is given up.
+    // Each attempt hangs in the handshake until it times out.
     let tries = link.accepted();
     wait_until("some more tries", SOON, || async {
         let now = link.accepted();
@@ -274,7 +273,7 @@ async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_bac
         if told.as_str().is_some_and(|text| text.contains("sales.stock-received.dlq")) { Ok(()) } else { Err(told) }
     })
     .await;
-    // Its messages need no place for dead ones.
+    // Messages that can be handled do not need the dead-letter queue.
     for _ in 0..3 {
         receive(&shop, 1).await;
     }
@@ -302,7 +301,7 @@ async fn a_queue_that_is_deleted_and_declared_anew_within_a_moment_is_consumed_a
         receive(&shop, 1).await;
         wait_for_on_hand(&shop, round).await;
     }
-    // Its dead-letter queue, too.
+    // The same for its dead-letter queue.
     let (vhost, queue) = (&shop.surroundings.vhost, "sales.stock-received.dlq");
     for round in 1..=3 {
         vhost.renew(queue, &topology).await.expect("renewed");
@@ -326,10 +325,10 @@ async fn an_event_waits_until_a_queue_takes_it() {
     assert!(
         checks["broker-relay"]
             .as_str()
-            .is_some_and(|text| text.contains("jaego.events/production.requested: no queue takes it")),
+            .is_some_and(|text| text.contains("jaego.events/production.requested: no queue is bound for it")),
         "{checks}"
     );
-    let held = "SELECT count(*) FROM outbox WHERE last_error = 'no queue takes it'";
+    let held = "SELECT count(*) FROM outbox WHERE last_error = 'no queue is bound for it'";
     wait_for_count(&shop, held, 1).await;
     wait_for_count(&shop, "SELECT count(*) FROM outbox", 1).await;
 
@@ -351,7 +350,8 @@ async fn a_message_for_which_the_broker_closes_the_channel_stops_no_other() {
              VALUES ('bad', '{exchange}', '{key}', 'text/plain', '{{}}', 'x', true, {at})"
         )
     };
-    // No such exchange; no right to the key. The same window takes all of them.
+    // One event has an unknown exchange, the other a routing key without permission. The same window claims all of
+    // them.
     let good = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
                 SELECT 'good-' || n, 'jaego.events', 'replenishment.closed', 'text/plain', '{}', 'x', true \
                 FROM generate_series(1, 20) n";

@@ -1,5 +1,5 @@
-//! Whole lives of a shop over HTTP and AMQP, at two replicas in turns, step by step against the model of the history
-//! tests.
+//! Whole histories of a shop over HTTP and AMQP, on two replicas in turn, checked step by step against the model of
+//! the property tests.
 
 #[path = "../../src/domain/history_tests/model.rs"]
 mod model;
@@ -27,17 +27,17 @@ use crate::support::{Answer, SOON, Shop, answer, bearer, product_body};
 
 const LIVES: usize = 8;
 const STEPS: usize = 40;
-/// More than wait in any of these lives: units are handed out whole.
+/// More than ever wait in these histories, so units are handed out at once.
 const FILLED_MAX: usize = 1000;
 
-/// One life: what was asked of the replicas, and under which ids they keep it.
+/// One history: the steps taken so far, and the ids that the replicas assigned.
 struct Life<'a> {
     shop: &'a Shop,
-    doors: [String; 2],
+    replicas: [String; 2],
     number: usize,
     steps: usize,
     orders: Vec<String>,
-    /// Replenishments with their products.
+    /// Replenishments with the index of their product.
     asked: Vec<(String, usize)>,
     revisions: Vec<i64>,
     receipts: Vec<(usize, RequestId, i64, ReceiptId)>,
@@ -49,7 +49,7 @@ impl Life<'_> {
     }
 
     async fn operate(&self, method: Method, path: &str, body: Value) -> Answer {
-        let url = format!("{}{path}", self.doors[self.steps % 2]);
+        let url = format!("{}{path}", self.replicas[self.steps % 2]);
         answer(self.shop.http.request(method, url).header("Authorization", bearer()).json(&body)).await
     }
 
@@ -75,7 +75,7 @@ impl Life<'_> {
         }
     }
 
-    /// Answers what was asked for, in order.
+    /// Applies a step and returns the replenishments it created, in order.
     async fn apply(&mut self, step: &Step) -> Vec<Made> {
         self.steps += 1;
         let before = self.asked.len();
@@ -119,7 +119,7 @@ impl Life<'_> {
                 }
             }
             Step::ReceiveAgain { receipt } if !self.receipts.is_empty() => {
-                // Whenever it is looked at, it changes nothing: nobody waits for it.
+                // It changes nothing whenever it is processed, so the test does not wait for it.
                 let (product, request, units, id) = self.receipts[receipt % self.receipts.len()];
                 publish(self.shop, "stock.received", &received_of(&self.sku(product), id, request, units)).await;
             }
@@ -175,7 +175,7 @@ impl Life<'_> {
         });
         let body = event(&format!("jaego.production.{what}.v1"), &data);
         publish(self.shop, &format!("production.{what}"), &body).await;
-        // One that is not newer changes nothing: nobody waits for it.
+        // An outcome that is not newer changes nothing, so the test does not wait for it.
         if revision > self.revisions[place] {
             let applied = format!("SELECT revision FROM replenishments WHERE id = '{id}'");
             wait_until("the outcome", SOON, || async { (self.shop.count(&applied).await == revision).then_some(()) })
@@ -190,7 +190,7 @@ impl Life<'_> {
         assert!([200, 409].contains(&changed.status.as_u16()), "{changed:?}");
     }
 
-    /// Replenishments that were not there before.
+    /// Replenishments created since there were `before` of them.
     async fn made(&mut self, before: usize) -> Vec<Made> {
         let mine = format!("LIFE-{}-%", self.number);
         let all = "SELECT id::text, sku, quantity, status FROM replenishments WHERE sku LIKE $1 ORDER BY entry";
@@ -207,7 +207,7 @@ impl Life<'_> {
         made
     }
 
-    /// Whatever was asked of both, both say the same.
+    /// Checks that the service and the model agree.
     async fn agree(&self, model: &Model) {
         for (product, expected) in model.products.iter().enumerate() {
             let sku = self.sku(product);
@@ -230,7 +230,7 @@ impl Life<'_> {
             assert_eq!(sums, expected, "received, adjusted, cancelled, sold of {sku}");
         }
         for (id, expected) in self.orders.iter().zip(&model.orders) {
-            let order = answer(self.shop.http.get(format!("{}/api/v1/orders/{id}", self.doors[0]))).await;
+            let order = answer(self.shop.http.get(format!("{}/api/v1/orders/{id}", self.replicas[0]))).await;
             assert_eq!(order.body["status"], expected.status.name(), "{order:?}");
             for line in order.body["lines"].as_array().expect("lines") {
                 let product = line["sku"].as_str().and_then(|sku| sku.rsplit('-').next());
@@ -249,7 +249,7 @@ async fn two_replicas_do_what_the_model_says() {
         ("JAEGO_SALES__REPLENISHMENT__OPEN_MAX", LIMITS.open_max.to_string()),
         ("JAEGO_SALES__REPLENISHMENT__AUTO_UNITS_MAX", LIMITS.auto_units_max.to_string()),
         ("JAEGO_SALES__SHOP__MAX_BACKORDERED", LIMITS.max_backordered.to_string()),
-        // Sweeps come when they come: the model is told of none.
+        // Sweeps would run at unpredictable times, so none runs and the model gets no sweep step.
         ("JAEGO_SALES__REPLENISHMENT__SWEEP_EVERY_S", "86400".to_owned()),
     ];
     let limits: Vec<(&str, &str)> = limits.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -262,7 +262,7 @@ async fn two_replicas_do_what_the_model_says() {
         let (rules, steps) = lives.new_tree(&mut runner).expect("a life").current();
         let mut life = Life {
             shop: &shop,
-            doors: [shop.api.clone(), second.api.clone()],
+            replicas: [shop.api.clone(), second.api.clone()],
             number,
             steps: 0,
             orders: Vec::new(),
@@ -273,7 +273,7 @@ async fn two_replicas_do_what_the_model_says() {
         life.begin(&rules).await;
         let mut model = Model::new(rules, FILLED_MAX);
         for step in &steps {
-            // Nor can a pause be ended before its time.
+            // A pause cannot be ended early over HTTP either.
             if matches!(step, Step::Sweep { .. } | Step::Pause { is_paused: false, .. }) {
                 continue;
             }

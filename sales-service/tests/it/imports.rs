@@ -1,4 +1,4 @@
-//! The import rule.
+//! The import rules between layers.
 
 use std::path::Path;
 

@@ -146,7 +146,7 @@ async fn a_kept_answer_is_found_whoever_else_misuses_its_key_at_the_same_time() 
             assert!(answer.replayed && answer.body == first.body, "{answer:?}");
         }
     }
-    // A first request that leaves nothing behind does not take the key from the second.
+    // A first request that stores nothing does not reserve the key.
     let ask = |number: i64| shop.order_with_key("key-2", one(if number % 2 == 0 { "NOT-HERE" } else { "CP-1" }, 1));
     for (number, answer) in join_all((0..200).map(ask)).await.iter().enumerate().filter(|(number, _)| number % 2 == 1) {
         assert_eq!(answer.status, 201, "{number}: {answer:?}");

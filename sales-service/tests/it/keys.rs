@@ -1,4 +1,4 @@
-//! Kept answers are found by their keys, however many there are and whatever PostgreSQL knows of them.
+//! Stored answers are found by an index on their keys, even if there are many and PostgreSQL has no statistics.
 
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};

@@ -1,4 +1,4 @@
-//! Orders are decided on what the process knows of a shelf, and never on what is so no longer.
+//! Orders are decided on cached products, but never on stale ones.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use tokio_postgres::NoTls;
 use crate::messages::{publish, received_of};
 use crate::support::{Answer, SOON, Shop, one, policy, product_body, settings};
 
-/// How often a batch met its shelves so.
+/// Number of batches by the state of their products, the label `shelves` of the metric.
 async fn batches(shop: &Shop, shelves: &str) -> u64 {
     let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
     let text = metrics.text().await.expect("a body");
@@ -30,7 +30,7 @@ fn off() -> Value {
     json!({"reorder_point": 0, "order_up_to": 10, "lot_size": 10, "mode": "off", "shortage": "reject"})
 }
 
-/// Orders until one was decided on what is known; the one before it has read the shelf.
+/// Orders until a batch was decided on the cache; the batch before it has read the product.
 async fn order_until_known(shop: &Shop, sku: &str) {
     let known = batches(shop, "known").await;
     let mut ordered = 0;
@@ -59,7 +59,7 @@ async fn what_is_known_is_sold_without_a_look_and_the_books_agree() {
     shop.assert_books_agree().await;
 }
 
-/// A change by somebody else, and what an order must be answered after it.
+/// Makes a change outside the intake and checks the answer to the next order.
 async fn is_seen(shop: &Shop, sku: &str, change: impl AsyncFnOnce(), is_right: impl Fn(&Answer) -> bool) {
     order_until_known(shop, sku).await;
     let changed = batches(shop, "changed").await;
@@ -134,7 +134,7 @@ async fn every_change_by_somebody_else_is_seen_by_the_next_order() {
     let cancel = async || assert_eq!(shop.operate(Method::POST, &path, json!({})).await.status, 200);
     is_seen(&shop, "CANCEL", cancel, |answer| answer.status == 201).await;
 
-    // Somebody who knows nothing of the service, too.
+    // Even a change made without the service is noticed.
     shop.product("BY-HAND", 1000, off()).await;
     let sql = "UPDATE stock SET on_hand = 3 WHERE sku = 'BY-HAND'";
     order_until_known(&shop, "BY-HAND").await;
@@ -180,7 +180,7 @@ async fn who_waits_for_a_shelf_sees_what_was_written_meanwhile() {
     let shop = Shop::open().await;
     shop.product("CP-1", 1000, off()).await;
     order_until_known(&shop, "CP-1").await;
-    // A connection of its own: within one transaction PostgreSQL tells of the others only what it told at first.
+    // A separate connection, because PostgreSQL keeps one snapshot of its activity statistics per transaction.
     let (other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
     tokio::spawn(connection);
     other.batch_execute("BEGIN; UPDATE stock SET on_hand = 0 WHERE sku = 'CP-1'").await.expect("written");
@@ -209,7 +209,7 @@ async fn a_proposal_of_one_replica_is_seen_by_the_other() {
     shop.product("CP-1", 3, by_hand).await;
     let second = shop.replica();
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
-    // Nothing is sold there, no figure changes.
+    // Nothing is sold there and no figure changes.
     let short = shop.http.post(format!("{}/api/v1/orders", second.api)).json(&one("CP-1", 5));
     assert_eq!(short.send().await.expect("an answer").status(), 409);
     assert_eq!(shop.order(one("CP-1", 5)).await.status, 409);
@@ -267,7 +267,7 @@ async fn one_shelf_is_held_by_its_key_with_a_plan_from_before_anything_was_known
         in_transaction("ROLLBACK").await;
         read.rows
     };
-    // PostgreSQL keeps the plan of a statement from its sixth time on.
+    // PostgreSQL may keep a statement's generic plan from its sixth execution on.
     for _ in 0..10 {
         held().await;
     }

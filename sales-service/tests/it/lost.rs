@@ -1,4 +1,4 @@
-//! What was lost on the way between services comes back by itself.
+//! Messages lost between services are recovered without intervention.
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
@@ -12,7 +12,7 @@ use crate::support::{SOON, Shop, one, policy};
 const REQUESTS: &str = "production.requests";
 const CLOSED: &str = "production.replenishments-closed";
 
-/// The data of the events in a queue, once there are `count`.
+/// The data of the events in a queue, once there are at least `count`.
 async fn events(shop: &Shop, queue: &str, count: u32) -> Vec<Value> {
     let vhost = &shop.surroundings.vhost;
     wait_until(&format!("{count} events in {queue}"), SOON, || async {
@@ -20,7 +20,7 @@ async fn events(shop: &Shop, queue: &str, count: u32) -> Vec<Value> {
         if depth >= count { Ok(()) } else { Err(depth.to_string()) }
     })
     .await;
-    // Each look counts as a delivery.
+    // Read only once, because each read counts as a delivery.
     let messages = vhost.broker().get_messages(&vhost.name, queue, 100).await.expect("messages");
     let data = |payload: &str| serde_json::from_str::<Value>(payload).expect("json")["data"].clone();
     messages.iter().map(|message| data(&message.payload)).collect()
@@ -38,13 +38,13 @@ async fn what_is_not_heard_of_is_asked_for_again_less_and_less_often() {
         [("JAEGO_SALES__REPLENISHMENT__SWEEP_EVERY_S", "1"), ("JAEGO_SALES__REPLENISHMENT__ASK_AGAIN_S", "1")];
     let shop = Shop::open_with(&every_second).await;
     let id = replenishment(&shop).await;
-    // The first is lost.
+    // The first request is lost.
     events(&shop, REQUESTS, 1).await;
     let vhost = &shop.surroundings.vhost;
     vhost.broker().purge(&vhost.name, REQUESTS).await.expect("emptied");
     let again = events(&shop, REQUESTS, 2).await;
     assert!(again.iter().all(|event| event["request_id"] == id && event["quantity"] == 10), "{again:?}");
-    // Each time it is waited for twice as long.
+    // The interval doubles each time.
     let due = "SELECT count(*) FROM replenishments WHERE asks >= 2 AND status = 'open'";
     wait_for_count(&shop, due, 1).await;
 
@@ -62,7 +62,8 @@ async fn who_cannot_have_heard_is_told_again() {
     let request: RequestId = id.parse().expect("an id");
     publish(&shop, "stock.received", &received_of("CP-1", ReceiptId::generate(), request, 10)).await;
     wait_for_count(&shop, "SELECT count(*) FROM replenishments WHERE status = 'complete'", 1).await;
-    // production-service still waits for the goods: who booked them is asked to tell it again.
+    // production-service is still waiting for the goods. The repeated request makes restock-service announce its
+    // receipts again.
     publish(&shop, "production.overdue", &outcome(&id, "overdue", 2)).await;
     let requests = events(&shop, REQUESTS, 2).await;
     assert!(requests.iter().all(|event| event["request_id"] == id), "{requests:?}");
@@ -72,11 +73,11 @@ async fn who_cannot_have_heard_is_told_again() {
     let close = format!("/api/v1/replenishments/{closed}/close");
     assert_eq!(shop.operate(Method::POST, &close, json!({"reason": "not needed"})).await.status, 200);
     events(&shop, CLOSED, 1).await;
-    // A factory was asked all the same.
+    // A factory accepts the request even though it was closed.
     publish(&shop, "production.accepted", &outcome(&closed, "accepted", 1)).await;
     let told = events(&shop, CLOSED, 2).await;
     assert!(told.iter().all(|event| event["request_id"] == closed), "{told:?}");
-    // What sales-service has said itself it does not say again.
+    // The cancellation shows that production-service knows, so the closing is not announced again.
     publish(&shop, "production.cancelled", &outcome(&closed, "cancelled", 2)).await;
     wait_for_count(&shop, "SELECT count(*) FROM replenishments WHERE revision = 2 AND status = 'closed_short'", 1)
         .await;

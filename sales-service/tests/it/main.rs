@@ -1,4 +1,4 @@
-//! sales-service through its front doors, against real PostgreSQL and RabbitMQ.
+//! sales-service through its listeners, against real PostgreSQL and RabbitMQ.
 
 #![expect(clippy::expect_used, reason = "a broken surrounding must stop the test with a sentence")]
 

@@ -1,4 +1,4 @@
-//! Events out, messages in: exactly once in effect, whatever the broker does.
+//! Events out, messages in: the effect is exactly once, whatever the broker does.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jaego_contracts::ids::{EventId, ReceiptId, RequestId};
@@ -26,7 +26,7 @@ fn received(receipt: ReceiptId, request: RequestId, quantity: i64) -> Vec<u8> {
     received_of("CP-1", receipt, request, quantity)
 }
 
-/// `stock.received` of some product.
+/// A `stock.received` event.
 pub fn received_of(sku: &str, receipt: ReceiptId, request: RequestId, quantity: i64) -> Vec<u8> {
     let data = json!({
         "receipt_id": receipt, "request_id": request, "sku": sku, "quantity": quantity,
@@ -158,7 +158,7 @@ async fn goods_fill_backorders_oldest_first() {
         }
     }
     assert_eq!(shop.figures("CP-1").await, (7, 0, 0));
-    // Every step is in the ledger, and each order's end was told once, in the order of their age.
+    // Every step is in the ledger, and each order's fulfilment is announced once, oldest order first.
     let rows = shop.database.query("SELECT cause, delta FROM stock_movements ORDER BY entry", &[]).await.expect("rows");
     let steps: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let steps: Vec<(&str, i64)> = steps.iter().map(|(cause, delta)| (cause.as_str(), *delta)).collect();
@@ -210,7 +210,7 @@ async fn outcomes_are_applied_in_the_order_of_their_revision() {
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 409);
     assert_eq!(shop.count("SELECT count(*) FROM replenishments").await, 1, "a refusal is followed by a pause");
 
-    // A factory that nobody knew is known now: what it could not take is not held against it.
+    // The factory is announced only now, so the refusals from before do not count.
     let factory = json!({
         "factory_id": "FF-1", "name": "공장", "enabled": true, "lead_time_s": 600, "lead_time_p50_s": null,
         "lead_time_p90_s": null, "callback_sources": [], "revision": 1,
@@ -243,7 +243,7 @@ async fn each_refusal_in_a_row_doubles_the_pause_and_an_acceptance_ends_it() {
         .await;
         assert_eq!(shop.count(pause).await, hundreds);
         if refusals == 3 {
-            // It comes late, for one that has ended; that a factory works is news all the same.
+            // The acceptance is late, for a request that has ended, but it still shows that the factory works.
             publish(&shop, "production.accepted", &outcome(&id, "accepted", 2)).await;
         }
     }
@@ -295,7 +295,7 @@ async fn goods_are_expected_a_lead_time_after_the_acceptance() {
     let path = format!("/api/v1/orders/{}", sold.body["id"].as_str().expect("an id"));
     let seen = shop.get(&path).await.body["lines"][0]["restock_eta"].clone();
     assert_eq!(seen.as_str().map(|at| at.parse::<DateTime<Utc>>().expect("a time")), eta().await);
-    // One that is late hides nothing that is still to come.
+    // An overdue request does not hide the date of one that is still to come.
     shop.operate(reqwest::Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 2})).await;
     shop.database
         .batch_execute("UPDATE replenishments SET accepted_at = now() - interval '1 hour' WHERE reason <> 'manual'")

@@ -1,4 +1,4 @@
-//! `sales-service migrate` while its database is still being made.
+//! `sales-service migrate` while its database is still being created.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -75,7 +75,7 @@ async fn a_migration_that_waits_for_a_table_does_not_stop_those_who_use_it() {
     let migrating = std::thread::spawn(move || runtime.block_on(jaego_pg::migrate(&settings, own)));
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jaego-migrate' \
         AND wait_event_type = 'Lock' AND datname = current_database()";
-    // More than once: it gives way, and tries again.
+    // Checked twice, because the migration backs off and tries again.
     for _ in 0..2 {
         wait_for_count(&shop, waits, 1).await;
         let order = shop.order(one("MIGRATED", 1)).await;

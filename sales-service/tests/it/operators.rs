@@ -1,4 +1,4 @@
-//! What operators see and do.
+//! Operators' endpoints.
 
 use reqwest::Method;
 use serde_json::json;
@@ -86,7 +86,7 @@ async fn a_proposal_waits_for_approval_and_can_be_closed() {
     let by_hand = shop.operate(Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 4})).await;
     assert_eq!((by_hand.status.as_u16(), &by_hand.body["reason"]), (201, &json!("manual")));
     assert_eq!(shop.figures("CP-1").await, (0, 0, 4));
-    // What a proposal was to answer may be answered meanwhile: it is not ordered a second time.
+    // The shortage behind a proposal may be covered by the time it is approved; it must not be ordered twice.
     let adjust = |delta: i64| json!({"delta": delta, "reason": "cycle_count"});
     let adjustments = "/api/v1/products/CP-1/adjustments";
     shop.operate(Method::POST, adjustments, adjust(1)).await;
@@ -97,7 +97,7 @@ async fn a_proposal_waits_for_approval_and_can_be_closed() {
     let approve = format!("/api/v1/replenishments/{}/approve", listed.body["items"][0]["id"].as_str().expect("id"));
     let decision = shop.get("/api/v1/stock/CP-1/replenishment-decision").await;
     let words = decision.body["explanation"].as_str().expect("words").to_owned();
-    assert!(words.ends_with("but a proposal waits for approval already"), "{words}");
+    assert!(words.ends_with("but a proposal is already waiting for approval"), "{words}");
     shop.operate(Method::POST, adjustments, adjust(20)).await;
     let refused = shop.operate(Method::POST, &approve, json!({})).await;
     assert_eq!((refused.status.as_u16(), &refused.body["position"]), (409, &json!(20)), "{refused:?}");

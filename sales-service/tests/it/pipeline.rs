@@ -1,4 +1,4 @@
-//! A pipelined transaction: all or nothing, in order, and never half a one in the pool.
+//! A pipelined transaction is all or nothing, runs in order, and is never returned to the pool unfinished.
 
 use diesel::sql_query;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
@@ -15,7 +15,7 @@ impl StatementSql for Insert<0> {
 impl StatementSql for Insert<1> {
     const SQL: &'static str = "INSERT INTO numbers VALUES (1)";
 }
-/// Violates a constraint.
+/// Violates the primary key.
 struct Twice;
 impl StatementSql for Twice {
     const SQL: &'static str = "INSERT INTO numbers VALUES (7), (7)";
@@ -25,12 +25,12 @@ async fn insert<S: StatementSql>(connection: &AsyncPgConnection) -> Result<usize
     Ok(Statement::<S>::new().run(connection).await?)
 }
 
-/// Is prepared anew each time.
+/// Runs an unprepared statement, which is prepared on each call.
 async fn insert_unprepared(mut connection: &AsyncPgConnection, number: i64) -> Result<usize, StoreError> {
     Ok(sql_query(format!("INSERT INTO numbers VALUES ({number})")).execute(&mut connection).await?)
 }
 
-/// One connection, so that each transaction gets the one that the last has left.
+/// A pool of one connection, so that each transaction gets the one that the last has left.
 async fn one_connection(shop: &Shop) -> Pool {
     shop.database.batch_execute("CREATE TABLE numbers (number bigint PRIMARY KEY)").await.expect("made");
     let grant = format!("GRANT ALL ON numbers TO {}", shop.own.database.name);
@@ -46,7 +46,7 @@ const NUMBERS: &str = "SELECT count(*) FROM numbers";
 async fn all_is_written_or_nothing_prepared_or_not() {
     let shop = Shop::open().await;
     let pool = one_connection(&shop).await;
-    // The first time nothing is prepared: begin and commit must keep their places all the same.
+    // Nothing is prepared in the first round; begin and commit must still keep their places.
     for round in 0..3_i64 {
         let transaction = Pipeline::new(pool.get().await.expect("a connection"));
         let connection = transaction.connection();
@@ -63,7 +63,7 @@ async fn all_is_written_or_nothing_prepared_or_not() {
         zero.expect("before the failure");
         assert!(twice.expect_err("refused").violates("numbers_pkey"));
         assert!(one.expect_err("not tried").to_string().contains("aborted"));
-        // PostgreSQL says yes to the end of a transaction that has failed.
+        // PostgreSQL reports success for the COMMIT of a failed transaction, and rolls back.
         committed.expect("rolled back");
         assert_eq!(shop.count(NUMBERS).await, 0, "round {round}");
     }
@@ -94,7 +94,7 @@ async fn a_transaction_that_is_dropped_half_way_leaves_nothing_in_the_pool() {
     zero.expect("written");
     drop(transaction);
 
-    // The next one has neither its row nor its lock: the same key can be written.
+    // The next transaction sees neither the row nor its lock, so the same key can be written.
     let transaction = Pipeline::new(pool.get().await.expect("a connection"));
     let (begun, zero, committed) =
         join!(transaction.begin(), insert::<Insert<0>>(transaction.connection()), transaction.commit());

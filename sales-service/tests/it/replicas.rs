@@ -1,4 +1,4 @@
-//! Two replicas on one database: orders, cancellations and receipts at once, and the books agree.
+//! Two replicas on one database: concurrent orders, cancellations and receipts leave the books balanced.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use testkit::wait_until;
 
 use crate::support::{SOON, Shop, one, policy};
 
-/// Numbers without a pattern; the same in each run.
+/// Pseudo-random numbers, the same in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -26,7 +26,7 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
-    // Sixty-four clients of three rows on a slow machine: what waits for its turn is not held.
+    // 64 clients compete for three rows on a slow machine. Waiting for a turn must not count as a locked row.
     let patient = [
         ("JAEGO_SALES__DATABASE__LOCK_TIMEOUT_MS", "60000"),
         ("JAEGO_SALES__DATABASE__STATEMENT_TIMEOUT_MS", "60000"),
@@ -35,10 +35,10 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
     ];
     let shop = Shop::open_with(&patient).await;
     let second = shop.replica();
-    let doors = [shop.api.clone(), second.api.clone()];
+    let replicas = [shop.api.clone(), second.api.clone()];
     for sku in ["CP-1", "CP-2", "CP-3"] {
         let mut policy = policy();
-        // One of them orders by itself; its goods come for what was ordered.
+        // One product orders automatically; its receipts are for those requests.
         policy["mode"] = json!(if sku == "CP-3" { "auto" } else { "off" });
         policy["shortage"] = json!("backorder");
         shop.product(sku, 50, policy).await;
@@ -46,13 +46,13 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
     let until = Instant::now() + Duration::from_secs(20);
     let (orders, cancels, receipts) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let client = |number: u64| {
-        let (shop, doors, orders, cancels, receipts) = (&shop, &doors, &orders, &cancels, &receipts);
+        let (shop, replicas, orders, cancels, receipts) = (&shop, &replicas, &orders, &cancels, &receipts);
         async move {
             let mut dice = Dice(number);
             let mut mine: Vec<String> = Vec::new();
             while Instant::now() < until {
                 let sku = format!("CP-{}", 1 + dice.below(3));
-                let door = &doors[usize::try_from(dice.below(2)).expect("small")];
+                let replica = &replicas[usize::try_from(dice.below(2)).expect("small")];
                 match dice.below(10) {
                     0 => {
                         let quantity = i64::try_from(1 + dice.below(20)).expect("small");
@@ -70,7 +70,7 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
                     }
                     1 | 2 if !mine.is_empty() => {
                         let id = mine.swap_remove(usize::try_from(dice.below(mine.len() as u64)).expect("small"));
-                        let request = shop.http.post(format!("{door}/api/v1/orders/{id}/cancel"));
+                        let request = shop.http.post(format!("{replica}/api/v1/orders/{id}/cancel"));
                         let answer =
                             request.bearer_auth(testkit::service::OPERATOR_TOKEN).send().await.expect("an answer");
                         assert_eq!(answer.status(), 200);
@@ -81,7 +81,7 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
                             {"sku": sku, "quantity": 1 + dice.below(4)},
                             {"sku": format!("CP-{}", 1 + dice.below(3)), "quantity": 1},
                         ]);
-                        let request = shop.http.post(format!("{door}/api/v1/orders")).json(&json!({"lines": lines}));
+                        let request = shop.http.post(format!("{replica}/api/v1/orders")).json(&json!({"lines": lines}));
                         let answer = crate::support::answer(request).await;
                         assert!([201, 202, 409].contains(&answer.status.as_u16()), "{answer:?}");
                         if answer.status != 409 {
@@ -112,9 +112,9 @@ async fn one_key_at_two_replicas_makes_one_order() {
     let shop = Shop::open().await;
     let second = shop.replica();
     shop.product("CP-1", 5000, policy()).await;
-    let doors = [shop.api.clone(), second.api.clone()];
+    let replicas = [shop.api.clone(), second.api.clone()];
     let ask = |number: usize| {
-        let request = shop.http.post(format!("{}/api/v1/orders", doors[number % 2]));
+        let request = shop.http.post(format!("{}/api/v1/orders", replicas[number % 2]));
         crate::support::answer(request.header("Idempotency-Key", "one").json(&one("CP-1", 1)))
     };
     let answers = join_all((0..1000).map(ask)).await;

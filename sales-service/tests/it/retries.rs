@@ -1,4 +1,4 @@
-//! Messages whose handler failed, kept for their next attempt.
+//! Messages whose handler failed are stored for their next attempt.
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ async fn a_message_that_is_delivered_again_is_kept_once() {
         (&named, &one),
         (&named, &other),
         (&nameless, &one),
-        // The same again, as after a lost acknowledgement.
+        // The same messages again, as after a lost acknowledgement.
         (&named, &one),
         (&nameless, &one),
     ] {
@@ -43,7 +43,7 @@ async fn a_message_that_is_delivered_again_is_kept_once() {
     .await;
     assert_eq!(shop.count("SELECT count(*) FROM message_retries").await, 3);
 
-    // What the release before has kept is nobody's double.
+    // Rows written by the previous release do not count as duplicates.
     let old = "INSERT INTO message_retries (queue, message_id, headers, body, attempts, next_attempt_at, last_error) \
                SELECT queue, message_id, headers, body, attempts, next_attempt_at, last_error FROM message_retries";
     shop.database.batch_execute(old).await.expect("still possible while both releases run");

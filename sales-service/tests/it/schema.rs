@@ -1,4 +1,4 @@
-//! Hand-written tables against the migrated database; `down` undoes `up`.
+//! The hand-written tables match the migrated database, and `down` undoes `up`.
 
 use crate::support::Shop;
 

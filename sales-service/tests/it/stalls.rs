@@ -1,4 +1,4 @@
-//! Whatever is held, slow or away delays itself only, and every order is answered in time with the truth.
+//! A locked, slow or unreachable part delays only what depends on it, and every order gets a truthful answer in time.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use tokio_postgres::NoTls;
 use crate::messages::{publish, received_of};
 use crate::support::{Answer, SOON, Shop, one, policy, product_body};
 
-/// Longest wait of an order in these tests, milliseconds.
+/// `intake.wait_max_ms` in these tests.
 const WAIT_MAX: (&str, &str) = ("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "2000");
-/// Only a broken service lets a client wait so long.
+/// A client waits this long only if the service is broken.
 const FOR_EVER: Duration = Duration::from_secs(25);
 
 fn backorder() -> Value {
@@ -31,14 +31,14 @@ async fn client(shop: &Shop) -> tokio_postgres::Client {
     client
 }
 
-/// Somebody who holds a product's row until this is dropped or rolls back.
+/// Locks a product's row until the connection is dropped or rolls back.
 async fn hold(shop: &Shop, sku: &str) -> tokio_postgres::Client {
     let holder = client(shop).await;
     holder.batch_execute(&format!("BEGIN; SELECT FROM stock WHERE sku = '{sku}' FOR UPDATE")).await.expect("held");
     holder
 }
 
-/// From now on the commit of whatever touches `table` waits until [`open_gate`].
+/// Blocks the commit of every transaction that writes `table` until [`open_gate`].
 async fn close_gate(shop: &Shop, table: &str) {
     let gate = format!(
         "CREATE TABLE gate (is_closed boolean); INSERT INTO gate VALUES (true); GRANT SELECT ON gate TO PUBLIC; \
@@ -54,7 +54,7 @@ async fn open_gate(shop: &Shop) {
     shop.database.batch_execute("UPDATE gate SET is_closed = false").await.expect("opened");
 }
 
-/// An order that is under way.
+/// Sends an order without waiting for its answer.
 fn begin_order(shop: &Shop, body: Value) -> tokio::task::JoinHandle<Answer> {
     let request = shop.http.post(format!("{}/api/v1/orders", shop.api)).json(&body);
     tokio::spawn(async move {
@@ -63,7 +63,7 @@ fn begin_order(shop: &Shop, body: Value) -> tokio::task::JoinHandle<Answer> {
     })
 }
 
-/// Orders until the service decides on what it remembers of the product.
+/// Orders until the service decides on its cache of the product.
 async fn make_known(shop: &Shop, sku: &str) {
     for _ in 0..3 {
         assert_eq!(shop.order(one(sku, 1)).await.status, 201);
@@ -80,7 +80,7 @@ async fn a_held_product_delays_no_other() {
     let holder = hold(&shop, "HELD").await;
     let held: Vec<_> = (0..8).map(|_| begin_order(&shop, one("HELD", 1))).collect();
     let both = begin_order(&shop, json!({"lines": [{"sku": "FREE", "quantity": 1}, {"sku": "HELD", "quantity": 1}]}));
-    // Each of these would wait as long as the row is held, if it waited for it at all.
+    // If these waited for the row, each would wait as long as it is locked.
     for _ in 0..20 {
         let free = tokio::time::timeout(FOR_EVER, shop.order(one("FREE", 1))).await.expect("nobody holds it");
         assert_eq!(free.status, 201, "{free:?}");
@@ -92,7 +92,7 @@ async fn a_held_product_delays_no_other() {
     }
     assert_eq!(both.await.expect("ended").status, 201);
     assert_eq!((shop.figures("HELD").await.0, shop.figures("FREE").await.0), (1000 - 3 - 9, 1000 - 3 - 21));
-    // It is a product as every other again.
+    // The product is sold as usual again.
     assert_eq!(shop.order(one("HELD", 1)).await.status, 201);
     shop.assert_books_agree().await;
 }
@@ -105,12 +105,12 @@ async fn orders_of_a_held_product_are_answered_when_their_time_is_over() {
     let orders = (0..16).map(|_| begin_order(&shop, one("HELD", 1)));
     for order in join_all(orders).await {
         let answer = order.expect("ended");
-        // Of one that was with the database when its time was over, nobody knows.
+        // The outcome of an order that was in the database when its time was up is unknown.
         let kinds = [json!("/problems/overloaded"), json!("/problems/outcome-unknown")];
         assert!(answer.status == 503 && kinds.contains(&answer.body["type"]), "{answer:?}");
     }
     assert_eq!(shop.count("SELECT count(*) FROM orders").await, 0, "nothing was promised");
-    // They leave the lane though the product is still held: others find a place in it.
+    // They leave the lane even though the product is still locked, so others find a place in it.
     wait_until("the lane to be empty", SOON, || async {
         let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
         let text = metrics.text().await.expect("a body");
@@ -170,7 +170,7 @@ async fn an_order_whose_commit_hangs_is_answered_and_not_called_refused() {
         assert!(answer.retry_after.is_some());
         let mut unknown = vec![answer.body["order_id"].as_str().expect("the order's id").to_owned()];
         open_gate(&shop).await;
-        // Until the commit has ended, further orders may be answered so, too.
+        // Until the commit has ended, further orders may get the same answer.
         loop {
             let next = begin_order(&shop, one("CP-1", 1)).await.expect("ended");
             match (next.status.as_u16(), next.body["type"].as_str()) {
@@ -182,7 +182,7 @@ async fn an_order_whose_commit_hangs_is_answered_and_not_called_refused() {
                 _ => panic!("{next:?}"),
             }
         }
-        // Each of them may have been taken or not: its id says so, and nothing else was taken.
+        // Each of them may have been taken or not. A lookup by id shows which, and nothing else was taken.
         let mut taken = 0;
         for id in &unknown {
             let found = shop.get(&format!("/api/v1/orders/{id}")).await;
@@ -250,7 +250,7 @@ async fn what_was_committed_is_answered_as_it_is_though_the_answer_of_the_databa
             make_known(&shop, "CP-1").await;
         }
         let before = shop.count("SELECT count(*) FROM orders").await;
-        // The database's answers come late enough to be lost.
+        // The database's answers are delayed long enough to be lost.
         link.delay_ms(0, 700);
         let orders: Vec<_> = (0..10).map(|_| begin_order(&shop, one("CP-1", 1))).collect();
         wait_until("the first to be committed", SOON, || async {
@@ -313,7 +313,7 @@ async fn units_that_a_killed_process_left_are_handed_out_by_the_next() {
     shop.product("CP-1", 0, never).await;
     assert_eq!(shop.order(one("CP-1", 3)).await.status, 202);
     shop.stop().await;
-    // As it is between two slices: the units have come, and count as on order.
+    // The state between two slices: the units have arrived and count as on order.
     let left = "INSERT INTO incoming (sku, cause, units, reference, actor, traceparent, arrived_at) VALUES ('CP-1', \
         'correction', 5, 'r', 'kim', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', now()); \
         UPDATE stock SET on_order = 5 WHERE sku = 'CP-1'";
@@ -441,7 +441,7 @@ async fn shoppers_order_within_bounds() {
     assert_eq!(anybody(1, "01a2051b-cec2-7409-aeed-e0a5afd6eded").await.status, 202);
     body["max_per_order"] = json!(10_001);
     assert_eq!(shop.operate(Method::PUT, "/api/v1/products/CP-1", body).await.status, 422);
-    // A policy that names no bound has the shop's.
+    // A policy without its own limit uses the shop's.
     let mut unbounded = backorder();
     unbounded.as_object_mut().expect("an object").remove("max_backordered");
     shop.product("CP-2", 0, unbounded).await;
@@ -455,7 +455,7 @@ async fn withdrawn_products_are_not_made_for_the_shelf() {
     withdrawn["on_sale"] = json!(false);
     assert_eq!(shop.operate(Method::PUT, "/api/v1/products/GONE", withdrawn).await.status, 201);
     shop.product("HERE", 0, policy()).await;
-    // The sweep looks in the order of SKUs.
+    // The sweep goes in SKU order, so GONE comes before HERE.
     wait_until("the sweep", SOON, || async {
         (shop.count("SELECT count(*) FROM replenishments WHERE sku = 'HERE'").await == 1).then_some(())
     })
@@ -489,7 +489,7 @@ async fn the_ledgers_times_and_the_revisions_of_stock_only_rise() {
         let api = if number % 2 == 0 { &shop.api } else { &second.api };
         shop.http.post(format!("{api}/api/v1/orders")).json(&one("CP-1", 1)).send()
     });
-    // Meanwhile the row is held now and then, so that batches wait for it.
+    // The row is locked from time to time, so that batches have to wait for it.
     let holding = async {
         for _ in 0..20 {
             hold(&shop, "CP-1").await.batch_execute("ROLLBACK").await.expect("released");
@@ -500,7 +500,7 @@ async fn the_ledgers_times_and_the_revisions_of_stock_only_rise() {
     let backwards = "SELECT count(*) FROM (SELECT at, lag(at) OVER (ORDER BY entry) AS previous FROM stock_movements) \
                      entries WHERE at < previous";
     assert_eq!(shop.count(backwards).await, 0);
-    // An hour fast: what comes after it is not written as if it had been before.
+    // Simulates a clock that is an hour fast. Later entries must not get an earlier time.
     shop.database.batch_execute("UPDATE stock SET updated_at = now() + interval '1 hour'").await.expect("set");
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
     assert_eq!(shop.count("SELECT count(*) FROM stock_movements WHERE at > now() + interval '50 min'").await, 1);
@@ -513,7 +513,7 @@ async fn a_kept_answer_needs_no_room_in_the_outbox() {
     let first = shop.order_with_key("key-1", one("CP-1", 1)).await;
     assert_eq!(first.status, 201);
     shop.stop().await;
-    // Nobody takes these: the broker is not asked for them before the next century.
+    // No queue accepts these events, so they stay in the outbox.
     let full = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
         SELECT 'x-' || n, 'jaego.events', 'nowhere', 'text/plain', '{}', 'x', true FROM generate_series(1, 10) n";
     shop.database.batch_execute(full).await.expect("filled");
@@ -574,7 +574,7 @@ async fn what_was_answered_survives_a_kill_under_load() {
         if count >= 500 { Ok(()) } else { Err(count) }
     })
     .await;
-    // SIGKILL, in the middle of whatever it does.
+    // SIGKILL, in the middle of its work.
     drop(replica);
     for client in clients {
         client.await.expect("ended");

@@ -1,4 +1,4 @@
-//! What a stock keeper trusts: cancellations, decisions in words, pauses, the sweep, the audit.
+//! Stock keeping: cancellations, decisions in words, pauses, the sweep, the audit.
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use jaego_service::rebuild::rebuild_figures;
@@ -108,7 +108,7 @@ async fn the_audit_finds_a_row_that_someone_changed_by_hand() {
         assert_eq!(audit["ok"], broken.is_empty());
         broken
     };
-    // What someone changes, the rule that finds it, how it is undone.
+    // A manual change, the rule that detects it, and the statement that undoes it.
     let receipt = received_of("CP-1", ReceiptId::generate(), RequestId::generate(), 4);
     publish(&shop, "stock.received", &receipt).await;
     wait_until("goods", SOON, async || (shop.figures("CP-1").await.0 == 7).then_some(())).await;
@@ -178,7 +178,7 @@ async fn figures_that_someone_changed_by_hand_are_rebuilt_from_the_ledger() {
     };
     let before: Vec<_> = figures().await;
     assert!(before[1][1] == 3 && before[1][2] != 0, "one waits, some are on order: {before:?}");
-    assert!(rebuild(false).await.iter().all(|figure| figure.off.is_empty()));
+    assert!(rebuild(false).await.iter().all(|figure| figure.violations.is_empty()));
 
     let by_hand = "UPDATE stock SET on_order = on_order + 4; \
         UPDATE stock SET on_hand = on_hand + 2 WHERE sku = 'CP-1'; \
@@ -186,14 +186,14 @@ async fn figures_that_someone_changed_by_hand_are_rebuilt_from_the_ledger() {
     shop.database.batch_execute(by_hand).await.expect("changed by hand");
     for is_write in [false, true] {
         let compared = rebuild(is_write).await;
-        let mended = |count| if is_write { count } else { 0 };
-        let off: Vec<_> = compared.iter().map(|figure| (figure.off.len(), figure.mended)).collect();
-        // What is mended for one rule is mended for all.
-        assert_eq!(off, [(1, mended(1)), (1, mended(1)), (2, mended(2))], "{compared:?}");
+        let repaired = |count| if is_write { count } else { 0 };
+        let off: Vec<_> = compared.iter().map(|figure| (figure.violations.len(), figure.repaired)).collect();
+        // A repair for one rule repairs all three figures.
+        assert_eq!(off, [(1, repaired(1)), (1, repaired(1)), (2, repaired(2))], "{compared:?}");
         assert!(compared[0].to_string().contains("CP-1: on hand is 5, the ledger says 3 (2 off)"), "{}", compared[0]);
         assert_eq!(figures().await == before, is_write);
     }
-    assert!(rebuild(true).await.iter().all(|figure| figure.off.is_empty()));
+    assert!(rebuild(true).await.iter().all(|figure| figure.violations.is_empty()));
     assert_eq!(shop.count("SELECT count(*) FROM audit_log WHERE action = 'figures.rebuild'").await, 3);
     shop.assert_books_agree().await;
 }
@@ -203,7 +203,7 @@ async fn units_that_are_said_to_be_gone_while_they_are_there_are_found_again() {
     let shop = Shop::open().await;
     shop.product("CP-1", 5, policy()).await;
     let settings = settings(&shop.own);
-    // One figure alone cannot be set without contradicting the other.
+    // Either figure alone would contradict the other, so both are set at once.
     shop.database.batch_execute("UPDATE stock SET on_hand = 0, backordered = 3").await.expect("changed by hand");
     let books = sales_service::app::IDENTITY.books;
     rebuild_figures(&settings.common().database, &books, true).await.expect("rebuilt");

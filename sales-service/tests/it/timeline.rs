@@ -1,4 +1,4 @@
-//! What is on record of an order or a replenishment, in time order.
+//! Timelines of orders and replenishments.
 
 use chrono::{DateTime, Utc};
 use jaego_contracts::ids::{OrderId, ReceiptId, RequestId};
@@ -13,7 +13,7 @@ use crate::support::{Answer, SOON, Shop, answer, bearer, one, policy};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// A timeline that was answered, with its order checked.
+/// A timeline whose order has been checked.
 struct Told {
     items: Vec<Value>,
     next: Vec<Value>,
@@ -42,7 +42,7 @@ impl Told {
         of_kind[0]
     }
 
-    /// Ledger entries: why, how many, before, after.
+    /// Ledger entries: cause, units, before, after.
     fn entries(&self) -> Vec<(String, i64, i64, i64)> {
         let entries = self.items.iter().filter(|item| item["kind"] == "stock.moved");
         entries
@@ -204,7 +204,8 @@ async fn a_refused_order_is_told_with_what_it_set_off() {
     assert_eq!(stalled.next(), [("decision", "replenishment")]);
     let since = stalled.step("replenishment.stalled")["at"].clone();
 
-    // Goods that come all the same, some: it is open again, and refused then. What is later does not move that.
+    // Some goods arrive after all, so the replenishment is open again; then it is refused. Goods after that do not
+    // change the time of the refusal.
     publish(&shop, "stock.received", &received_of("CP-1", ReceiptId::generate(), request, 2)).await;
     until_status(&shop, request, "open").await;
     outcome(&shop, "refused", request, 2).await;
@@ -250,7 +251,7 @@ async fn what_operators_decide_about_replenishments_is_told_with_their_reasons()
     assert_eq!(closed.step("replenishment.closed_short")["subject"], json!({"type": "replenishment", "id": request}));
     assert!(closed.next.is_empty());
 
-    // Two at once, one of them by hand.
+    // Two requests in one query, one of them ordered by hand.
     let by_hand = shop.operate(Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 4})).await;
     let both = told(&shop, &format!("request={request},{}", id_of(&by_hand))).await;
     let of_it: Vec<&Value> = both.items.iter().filter(|item| item["subject"]["id"] == by_hand.body["id"]).collect();

@@ -1,4 +1,4 @@
-//! Connections with a bound on every wait. Nothing here recovers: who uses a connection rebuilds it.
+//! Connections with a bound on every wait. Nothing here reconnects: the caller replaces a lost connection.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use crate::settings::Broker;
 pub use jaego_net::patience::Backoff;
 
-/// A connection to the broker. Dropping it ends its socket, and the thread that drives it, at once:
-/// the client library itself would wait for the other side's goodbye, for ever on a half-open link.
+/// A connection to the broker. Dropping it closes its socket, and ends the thread that drives it, at once: the client
+/// library itself would wait for the other side's close, which never comes on a half-open link.
 pub struct Link {
     connection: Connection,
     _socket: Socket,
@@ -33,8 +33,8 @@ impl Deref for Link {
     }
 }
 
-/// Longest frame, bytes; a longer message goes in several. The client holds, and writes to, buffers of 64 frames for
-/// each connection: 8 MB of an idle process with what the broker would allow, 128 KiB.
+/// Maximum frame size, bytes; a longer message is split. The client holds, and writes to, buffers of 64 frames for
+/// each connection: 8 MB in an idle process with the 128 KiB that the broker allows.
 const FRAME_MAX: u32 = 16 * 1024;
 
 /// Connects as the service's own user; `purpose` shows in the broker's list of connections.
@@ -51,7 +51,7 @@ pub async fn connect(settings: &Broker, service: &str, purpose: &str) -> anyhow:
         uri,
         lapin::runtime::default_runtime().context("no runtime for the broker's connection")?,
         async move |uri, runtime| {
-            // This runs on the connection's own thread: nobody else ends it.
+            // This runs on the connection's own thread, which nothing else would end.
             let opening = uri.connect_with_config_async(tls.as_ref(), &runtime);
             let stream = timeout(limit, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let kept = stream.and_then(|stream| {
@@ -74,7 +74,7 @@ pub async fn connect(settings: &Broker, service: &str, purpose: &str) -> anyhow:
     Ok(Link { connection, _socket: socket })
 }
 
-/// The socket below a connection, shut down when this is dropped, also one that is opened later.
+/// The socket of a connection. It is shut down when this is dropped, even if it is opened only later.
 #[derive(Default)]
 struct Socket(Arc<Mutex<Opened>>);
 
@@ -99,7 +99,7 @@ impl Drop for Socket {
         let mut opened = lock(&self.0);
         opened.is_given_up = true;
         if let Some(stream) = opened.stream.take() {
-            // It fails when the other side has ended it before.
+            // Fails when the other side has already closed it.
             stream.shutdown(Shutdown::Both).ok();
         }
     }
@@ -109,7 +109,7 @@ fn lock(opened: &Mutex<Opened>) -> MutexGuard<'_, Opened> {
     opened.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A channel on which every publication is confirmed.
+/// Opens a channel on which every publication is confirmed.
 pub async fn confirming_channel(connection: &Connection, settings: &Broker) -> anyhow::Result<Channel> {
     timeout(limit(settings), async {
         let channel = connection.create_channel().await?;
@@ -121,9 +121,9 @@ pub async fn confirming_channel(connection: &Connection, settings: &Broker) -> a
     .context("cannot open a channel")
 }
 
-/// Says goodbye, if the other side still listens.
+/// Closes the connection properly, if the other side still reads.
 pub async fn close(connection: Link, settings: &Broker) {
-    // Nothing is written to a blocked connection: it would be a wait for nothing.
+    // Nothing is written to a blocked connection, so the wait would be in vain.
     if connection.status().connected() && !connection.status().blocked() {
         // A connection that cannot be closed is dropped: the broker requeues what is unacknowledged.
         drop(timeout(limit(settings), connection.close(200, "bye".into())).await);

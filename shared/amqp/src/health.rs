@@ -1,4 +1,4 @@
-//! What one part of a service has of the broker: told on `/readyz`, and as a gauge.
+//! Health of the broker as one part of a service sees it, reported on `/readyz` and as a gauge.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,11 +7,11 @@ use jaego_telemetry::readiness::Check;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Gauge;
 
-/// The name of the link itself among a part's problems.
+/// Name of the connection itself among a part's problems.
 pub const CONNECTION: &str = "connection";
 
-/// Holds a part's problems with the broker, by name (the connection, a queue): it has the broker while
-/// there is none.
+/// Holds a part's problems with the broker by name (the connection, a queue). The part is healthy while there are
+/// none.
 pub struct BrokerHealth {
     check: Check,
     part: &'static str,
@@ -20,25 +20,25 @@ pub struct BrokerHealth {
 }
 
 impl BrokerHealth {
-    /// `part` is the gauge's label, such as `relay` or `consumers`. Without a connection so far.
+    /// `part` is the gauge's label, such as `relay` or `consumers`. The initial state is not connected.
     pub fn new(check: Check, part: &'static str) -> Self {
         let connected = opentelemetry::global::meter("jaego")
             .u64_gauge("jaego_broker_connected")
-            .with_description("1 while this part of the service has all it needs of the broker, else 0")
+            .with_description("1 while this part of the service has everything that it needs from the broker, else 0")
             .build();
         let health = Self { check, part, connected, problems: Mutex::default() };
         health.fail(CONNECTION, "not connected yet");
         health
     }
 
-    /// Something is wrong with `what`; no secret in the text.
+    /// Records a problem with `what`; the text must contain no secrets.
     pub fn fail(&self, what: &str, problem: &str) {
         self.change(|problems| {
             problems.insert(what.to_owned(), problem.to_owned());
         });
     }
 
-    /// All is well with `what`.
+    /// Clears the problem with `what`.
     pub fn pass(&self, what: &str) {
         self.change(|problems| {
             problems.remove(what);
@@ -48,7 +48,7 @@ impl BrokerHealth {
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut problems);
-        // Told under the lock: two changes at once must not be told the other way round.
+        // Reported under the lock, so that two concurrent changes are not reported in the wrong order.
         self.connected.record(u64::from(problems.is_empty()), &[KeyValue::new("part", self.part)]);
         if problems.is_empty() {
             self.check.pass();

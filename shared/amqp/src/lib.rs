@@ -1,4 +1,4 @@
-//! RabbitMQ: how it is reached, whether it is there, and who may do what on it.
+//! RabbitMQ: connections, health, and the permissions of users.
 
 #![warn(missing_docs)]
 

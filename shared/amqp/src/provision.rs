@@ -1,5 +1,5 @@
-//! What RabbitMQ's management API is asked for to make services' users and their rights: requests
-//! that whoever has an administrator's login sends. Each may be sent again.
+//! Requests to RabbitMQ's management API that create services' users and permissions. They need an administrator's
+//! login, and each may be repeated.
 
 use jaego_contracts::topology::Permissions;
 use lapin::uri::AMQPUri;
@@ -7,21 +7,21 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-/// One PUT.
+/// A PUT request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Put {
     /// Begins with `/api/`, percent-encoded.
     pub path: String,
-    /// JSON; of a user it holds the password.
+    /// JSON; for a user it contains the password.
     pub body: Value,
 }
 
-/// Who logs in where, as a service's own URL says.
+/// User, password and virtual host of a service's own URL.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The user's name.
+    /// User name.
     pub user: String,
-    /// Its password.
+    /// Password of the user.
     pub password: SecretString,
     /// The virtual host.
     pub vhost: String,
@@ -30,7 +30,7 @@ pub struct Login {
 impl Login {
     /// None when the URL is not `amqp(s)://user:password@host:port/vhost` with each of these parts.
     pub fn of_url(url: &str) -> Option<Self> {
-        // Where there is no user or password the parser takes guest, whom nobody means.
+        // Without a user or a password the AMQP parser assumes `guest`, which is never intended.
         let parts = Url::parse(url).ok()?;
         let is_whole = !parts.username().is_empty() && parts.password().is_some_and(|password| !password.is_empty());
         let uri: AMQPUri = url.parse().ok()?;
@@ -39,7 +39,7 @@ impl Login {
     }
 }
 
-/// Makes a user without any tag, or sets its password.
+/// Creates a user without any tag, or sets its password.
 pub fn user(name: &str, password: &SecretString) -> Put {
     Put {
         path: format!("/api/users/{}", segment(name)),
@@ -47,10 +47,10 @@ pub fn user(name: &str, password: &SecretString) -> Put {
     }
 }
 
-/// Gives a user that exists its rights in a virtual host that exists.
+/// Grants an existing user its permissions in an existing virtual host.
 pub fn rights(vhost: &str, user: &str, rights: &Permissions) -> Vec<Put> {
     let (vhost, user) = (segment(vhost), segment(user));
-    // First what narrows: without topic permissions every routing key is allowed.
+    // Restrictions come first: without topic permissions every routing key is allowed.
     let mut puts: Vec<Put> = rights
         .topics
         .iter()
@@ -66,7 +66,7 @@ pub fn rights(vhost: &str, user: &str, rights: &Permissions) -> Vec<Put> {
     puts
 }
 
-/// A name as one segment of a path: all but letters, digits, `-`, `.`, `_` and `~` is escaped.
+/// Encodes a name as one path segment: everything but letters, digits, `-`, `.`, `_` and `~` is escaped.
 pub fn segment(name: &str) -> String {
     use std::fmt::Write as _;
 

@@ -1,23 +1,23 @@
-//! The settings of the way to RabbitMQ.
+//! Settings of the connection to RabbitMQ.
 
 use jaego_net::tls;
 use jaego_settings::require;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// Where RabbitMQ is, and how long it is waited for.
+/// Address of RabbitMQ, and the timeout for its answers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Broker {
     /// `amqp://user:password@host:port/vhost`, or `amqps://`.
     pub url: SecretString,
-    /// A file with the authorities that sign the broker's certificate, PEM; empty: the system's alone.
+    /// PEM file of certificate authorities for the broker, in addition to the system's; empty for the system's alone.
     pub ca_file: String,
-    /// Longest wait for a broker's answer, milliseconds.
+    /// Longest wait for an answer from the broker, milliseconds.
     pub timeout_ms: u64,
 }
 
 impl Broker {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a message for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         let url = self.url.expose_secret();
         let mut require = |good, problem| require(good, problem, problems);

@@ -1,4 +1,4 @@
-//! The events as an AsyncAPI 3 document: made of the same types and the same table that the programs use.
+//! The events as an AsyncAPI 3 document, generated from the same types and topology table that the programs use.
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -10,7 +10,7 @@ use crate::topology::{EVENTS, QUEUES, User};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// A type of event and the shape of its data.
+/// A type of event and the schema of its data.
 struct Message {
     kind: &'static EventKind,
     summary: &'static str,
@@ -26,34 +26,40 @@ fn message<T: ToSchema>(kind: &'static EventKind, summary: &'static str) -> Mess
     Message { kind, summary, data: T::name().into_owned(), collect }
 }
 
-/// Every event that is published.
+/// Every published event.
 fn messages() -> Vec<Message> {
     use order::OrdersChanged;
     use production::ProductionOutcome;
 
     vec![
-        message::<production::ProductionRequested>(&production::REQUESTED, "Someone must make more."),
-        message::<ProductionOutcome>(&production::ACCEPTED, "The factory took the request."),
+        message::<production::ProductionRequested>(&production::REQUESTED, "More units must be made."),
+        message::<ProductionOutcome>(&production::ACCEPTED, "The factory accepted the request."),
         message::<ProductionOutcome>(
             &production::DEAD_LETTERED,
             "No factory could be reached within the retry schedule.",
         ),
-        message::<ProductionOutcome>(&production::REFUSED, "The factory and its fallback said no."),
-        message::<ProductionOutcome>(&production::OVERDUE, "Accepted, but not received when it should have been."),
-        message::<ProductionOutcome>(&production::CANCELLED, "Stopped by an operator or a closed replenishment."),
-        message::<replenishment::ReplenishmentClosed>(&replenishment::CLOSED, "Production stops asking for the rest."),
+        message::<ProductionOutcome>(&production::REFUSED, "The factory and its fallback refused the request."),
+        message::<ProductionOutcome>(
+            &production::OVERDUE,
+            "The request was accepted, but its goods were not received in time.",
+        ),
+        message::<ProductionOutcome>(&production::CANCELLED, "Cancelled by an operator or by a closed replenishment."),
+        message::<replenishment::ReplenishmentClosed>(
+            &replenishment::CLOSED,
+            "A replenishment was closed: its remaining units are no longer requested.",
+        ),
         message::<factory::FactoryChanged>(&factory::CHANGED, "A factory was added or changed."),
-        message::<stock::StockReceived>(&stock::RECEIVED, "Goods arrived: stock rises by them, once."),
-        message::<stock::StockChanged>(&stock::CHANGED, "The figures of a product changed."),
+        message::<stock::StockReceived>(&stock::RECEIVED, "Goods arrived, and are added to stock once."),
+        message::<stock::StockChanged>(&stock::CHANGED, "The stock figures of a product changed."),
         message::<OrdersChanged>(&order::CONFIRMED, "All lines were taken from stock."),
-        message::<OrdersChanged>(&order::BACKORDERED, "Sold, some units wait for stock."),
-        message::<OrdersChanged>(&order::REJECTED, "Refused: out of stock."),
+        message::<OrdersChanged>(&order::BACKORDERED, "The order was accepted, and some units wait for stock."),
+        message::<OrdersChanged>(&order::REJECTED, "The order was refused: out of stock."),
         message::<OrdersChanged>(&order::FULFILLED, "The last waiting unit was taken from stock."),
-        message::<OrdersChanged>(&order::CANCELLED, "Cancelled: what was taken went back."),
+        message::<OrdersChanged>(&order::CANCELLED, "The order was cancelled, and its units were returned to stock."),
     ]
 }
 
-/// The document.
+/// Builds the AsyncAPI 3 document as JSON.
 pub fn document() -> Value {
     let (mut channels, mut operations) = (Map::new(), Map::new());
     let (mut messages_map, mut schemas) = (Map::new(), Schemas::new());
@@ -85,7 +91,7 @@ pub fn document() -> Value {
             json!({
                 "address": queue.name,
                 "description": format!(
-                    "Bound to {EVENTS} with {}. What cannot be handled goes to {}.",
+                    "Bound to {EVENTS} with {}. Messages that cannot be handled go to {}.",
                     queue.routing_keys.join(", "),
                     queue.dead_letter_queue()
                 ),
@@ -111,7 +117,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Jaego events",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What Jaego's services tell each other, and anyone who subscribes, over RabbitMQ: \
+            "description": "Events that Jaego's services publish over RabbitMQ, for each other and for any other subscriber: \
                 CloudEvents 1.0 in structured JSON, persistent, delivered at least once. A published version \
                 of a type is never changed.",
             "license": {"name": "Apache-2.0"},
@@ -129,11 +135,8 @@ fn component(name: &str) -> Value {
 
 fn events_channel(message: &Message) -> Value {
     let (name, key) = (message.kind.name, message.kind.routing_key);
-    let needs = if message.kind.subscriber_required {
-        "It must have a subscriber."
-    } else {
-        "It needs no subscriber; anyone may have it."
-    };
+    let needs =
+        if message.kind.subscriber_required { "It must have a subscriber." } else { "A subscriber is optional." };
     json!({
         "address": key,
         "description": format!("Routing key {key} on the topic exchange {EVENTS}. {needs}"),
@@ -146,7 +149,7 @@ fn events_channel(message: &Message) -> Value {
     })
 }
 
-/// The CloudEvent around the data.
+/// The AsyncAPI message of one event type: a CloudEvents envelope around its data.
 fn envelope(message: &Message) -> Value {
     let name = message.kind.name;
     json!({
@@ -162,7 +165,7 @@ fn envelope(message: &Message) -> Value {
                 "id": {"type": "string", "format": "uuid", "description": "Also the AMQP message_id."},
                 "source": {"type": "string", "examples": ["/jaego/sales-service"]},
                 "type": {"type": "string", "const": name},
-                "subject": {"type": "string", "description": "The id of what the event is about."},
+                "subject": {"type": "string", "description": "The id of the thing that the event is about."},
                 "time": {"type": "string", "format": "date-time"},
                 "datacontenttype": {"type": "string", "const": "application/json"},
                 "traceparent": {"type": "string", "description": "W3C Trace Context; also a header."},

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::{FactoryId, Quantity, RequestId, Sku};
 
-/// Where the Factory calls back, before the token.
+/// Path of the callback endpoint, up to the token.
 pub const CALLBACK_PATH: &str = "/callbacks/v1/restocks/";
 /// Longest token, in characters.
 pub const TOKEN_LENGTH_MAX: usize = 512;
@@ -26,20 +26,20 @@ pub const TOKEN_LENGTH_MAX: usize = 512;
 const ISSUER: &str = "jaego";
 const AUDIENCE: &str = "cb";
 
-/// What a token says.
+/// Claims of a callback token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackClaims {
     iss: String,
     aud: String,
-    /// One per production attempt.
+    /// Token id: each production attempt has its own.
     pub jti: String,
     /// The production request.
     pub rid: RequestId,
-    /// What was asked for.
+    /// The requested product.
     pub sku: Sku,
-    /// Units asked for.
+    /// Requested units.
     pub qty: Quantity,
-    /// Who was asked.
+    /// The factory that the request was sent to.
     pub fid: FactoryId,
     /// Issued at, seconds since 1970.
     pub iat: i64,
@@ -48,7 +48,7 @@ pub struct CallbackClaims {
 }
 
 impl CallbackClaims {
-    /// Claims of a new attempt.
+    /// Creates the claims for a new attempt; the token expires `valid` after `issued_at`.
     pub fn new(
         rid: RequestId,
         sku: Sku,
@@ -70,18 +70,18 @@ impl CallbackClaims {
         }
     }
 
-    /// Whether the token's time is over.
+    /// Returns true from the second of `exp` on.
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         now.timestamp() >= self.exp
     }
 }
 
-/// The key is no Ed25519 key in PEM form.
+/// The text is not an Ed25519 key in PEM form.
 #[derive(Debug, thiserror::Error)]
 #[error("not an Ed25519 key in PEM form (openssl genpkey -algorithm ed25519)")]
 pub struct InvalidKey;
 
-/// Signs tokens; only production-service has one.
+/// Signs tokens; only production-service holds one.
 #[derive(Clone)]
 pub struct CallbackSigner {
     key: SigningKey,
@@ -89,14 +89,14 @@ pub struct CallbackSigner {
 }
 
 impl CallbackSigner {
-    /// From a PKCS#8 private key in PEM form.
+    /// Reads a PKCS#8 private key in PEM form.
     pub fn from_pem(pem: &str) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_pkcs8_pem(pem.trim()).map_err(|_| InvalidKey)?;
         Ok(Self { kid: key_id(&key.verifying_key()), key })
     }
 
-    /// The token. Signed here and not by the JWT library, which reads the key anew for each token: half of the
-    /// work, and this is the most that a call costs.
+    /// Signs `claims` and returns the token. The JWT library would parse the key again for each token; signing here
+    /// takes half the work, and signing is the largest part of a call's cost.
     pub fn sign(&self, claims: &CallbackClaims) -> Result<String, serde_json::Error> {
         #[derive(Serialize)]
         struct JoseHeader<'a> {
@@ -111,28 +111,29 @@ impl CallbackSigner {
     }
 }
 
-/// Checks tokens with public keys only; several at once, so that keys rotate without loss.
+/// Verifies tokens with public keys only. It accepts several keys at once, so that keys can be rotated without
+/// rejecting tokens in use.
 pub struct CallbackVerifier {
     keys: HashMap<String, DecodingKey>,
     validation: Validation,
 }
 
-/// Why a token is not ours.
+/// Reason why a token was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     /// Not a JWT, too long, or without the claims.
     #[error("malformed")]
     Malformed,
-    /// Signed by a key that is not ours (any more).
+    /// Signed by a key that is not, or no longer, one of ours.
     #[error("unknown key")]
     UnknownKey,
-    /// The signature, issuer or audience does not fit.
+    /// The algorithm, signature, issuer or audience is wrong.
     #[error("forged")]
     Forged,
 }
 
 impl CallbackVerifier {
-    /// From public keys in PEM form.
+    /// Reads public keys in PEM form.
     pub fn from_pems<'a>(pems: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidKey> {
         let mut keys = HashMap::new();
         for pem in pems {
@@ -144,12 +145,12 @@ impl CallbackVerifier {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud"]);
-        // An expired token is authentic: its delivery is kept for an operator.
+        // An expired token is still authentic: its delivery is kept for an operator.
         validation.validate_exp = false;
         Ok(Self { keys, validation })
     }
 
-    /// The claims of an authentic token, expired or not.
+    /// Returns the claims of an authentic token, expired or not.
     pub fn verify(&self, token: &str) -> Result<CallbackClaims, InvalidToken> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(InvalidToken::Malformed);
@@ -171,12 +172,12 @@ impl CallbackVerifier {
     }
 }
 
-/// The `kid` of tokens that a public key in PEM form checks.
+/// Returns the `kid` of the tokens that this public key (in PEM form) verifies.
 pub fn public_key_id(pem: &str) -> Result<String, InvalidKey> {
     VerifyingKey::from_public_key_pem(pem.trim()).map(|key| key_id(&key)).map_err(|_| InvalidKey)
 }
 
-/// Short name of a key: the beginning of the digest of its 32 bytes.
+/// Short name of a key: the first three bytes of the SHA-256 digest of its 32 bytes.
 fn key_id(key: &VerifyingKey) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(key.as_bytes())[..3])
 }
@@ -189,8 +190,8 @@ static CALLBACK_URL: LazyLock<Regex> = LazyLock::new(|| {
 static BARE_TOKEN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"eyJ[A-Za-z0-9_\-]{8,}\.([A-Za-z0-9_.\-]*)").unwrap());
 
-/// The text with every callback URL, and every token on its own, replaced by `<callback:jti>`.
-/// A token cut off in the middle is replaced as well.
+/// Replaces every callback URL, and every token on its own, by `<callback:jti>`. A truncated token is replaced as
+/// well.
 pub fn redact(text: &str) -> String {
     let urls = CALLBACK_URL.replace_all(text, |found: &regex::Captures<'_>| placeholder(&found[1]));
     BARE_TOKEN.replace_all(&urls, |found: &regex::Captures<'_>| placeholder(&found[0])).into_owned()

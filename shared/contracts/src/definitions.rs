@@ -1,12 +1,12 @@
-//! The topology with the rights of its users as RabbitMQ's definitions, for whoever applies it or
-//! compares a broker with it. Passwords are no part of it.
+//! The topology and its users' rights as RabbitMQ definitions, to apply to a broker or to compare a broker with. They
+//! contain no passwords.
 
 use serde_json::{Value, json};
 
 use super::topology::{User, definitions};
 
-/// Exchanges, queues, bindings, permissions and topic permissions in the virtual host `vhost`. A
-/// program's user is called `prefix` and its name.
+/// Returns exchanges, queues, bindings, permissions and topic permissions in the virtual host `vhost`. A user's name
+/// is `prefix` followed by the program's name.
 pub fn with_rights(vhost: &str, prefix: &str) -> Value {
     let Value::Object(mut all) = definitions() else { return Value::Null };
     for items in all.values_mut().filter_map(Value::as_array_mut) {

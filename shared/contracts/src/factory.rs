@@ -1,4 +1,4 @@
-//! What the other services know of a factory.
+//! The event that announces a factory to the other services.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,23 +10,23 @@ use crate::ids::FactoryId;
 pub const CHANGED: EventKind =
     EventKind { name: "jaego.factory.changed.v1", routing_key: "factory.changed", subscriber_required: true };
 
-/// Data of [`CHANGED`].
+/// Data of the event `jaego.factory.changed.v1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FactoryChanged {
-    /// Which factory.
+    /// The factory.
     pub factory_id: FactoryId,
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// Whether it is asked at all.
+    /// True if requests are sent to it.
     pub enabled: bool,
     /// Configured lead time, seconds.
     pub lead_time_s: i64,
-    /// Measured median lead time, seconds, once there are enough receipts.
+    /// Measured median lead time, seconds; null until there are enough receipts.
     pub lead_time_p50_s: Option<i64>,
-    /// Measured 90th percentile, seconds.
+    /// Measured 90th percentile of the lead time, seconds.
     pub lead_time_p90_s: Option<i64>,
-    /// Networks that its callbacks come from; empty allows all.
+    /// Networks from which its callbacks are accepted; empty: all.
     pub callback_sources: Vec<String>,
-    /// Rises by one with every change; an older one is ignored.
+    /// Increases by one with every change; an older revision is ignored.
     pub revision: i64,
 }

@@ -1,4 +1,4 @@
-//! Identifiers and quantities that cannot be wrong once they exist.
+//! Identifiers and quantities that are checked when they are created, so every value is valid.
 //!
 //! This is the only module of `shared` that a service's `domain` may import.
 
@@ -14,7 +14,7 @@ pub const CODE_LENGTH_MAX: usize = 64;
 /// Largest count of units in one order line, level, lot, request or receipt.
 pub const UNITS_MAX: i64 = 1_000_000;
 
-/// Why a text is not a SKU or a factory id.
+/// The text is not a valid SKU or factory id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 64 characters of A-Z a-z 0-9 . _ : - and begin with a letter or digit")]
 pub struct InvalidCode;
@@ -35,7 +35,7 @@ macro_rules! code {
         pub struct $name(String);
 
         impl $name {
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -85,7 +85,7 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new UUIDv7: later ids sort after earlier ones.
+            /// Generates a UUIDv7: later ids sort after earlier ones.
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -129,7 +129,7 @@ uuid_id!(
     EventId
 );
 
-/// Why a number is not a count of units.
+/// The number is not a valid count of units.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a whole number from 1 to 1000000")]
 pub struct InvalidQuantity;
@@ -141,7 +141,7 @@ pub struct InvalidQuantity;
 pub struct Quantity(i64);
 
 impl Quantity {
-    /// The count itself.
+    /// Returns the count as a number.
     pub fn get(self) -> i64 {
         self.0
     }

@@ -1,5 +1,5 @@
-//! What the programs of Jaego promise each other: identifiers, the events on the broker (CloudEvents 1.0 in structured
-//! JSON, one file per message family), its topology, and the callback token.
+//! The contracts between Jaego's programs: identifiers, the events on the broker (CloudEvents 1.0 in structured JSON,
+//! one file per message family), its topology, and the callback token.
 //!
 //! A published version is never changed: a new shape gets a new version beside the old one.
 
@@ -28,28 +28,28 @@ use crate::trace::TraceContext;
 /// Media type of every event.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// Longest id or type of an event, in bytes: AMQP's short strings have no more.
+/// Longest id or type of an event, in bytes: the limit of AMQP short strings.
 const NAME_BYTES_MAX: usize = 255;
 
-/// A type of event: its versioned name, where it is routed, and whether losing it matters.
+/// A type of event: its versioned name, its routing key, and whether it must have a subscriber.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EventKind {
-    /// Such as `jaego.stock.received.v1`.
+    /// Versioned type name, such as `jaego.stock.received.v1`.
     pub name: &'static str,
-    /// On the exchange `jaego.events`.
+    /// Routing key on the exchange `jaego.events`.
     pub routing_key: &'static str,
-    /// With no queue bound, publishing is an error that is kept and shown.
+    /// If true, publishing with no queue bound is an error: the event is kept and the error reported.
     pub subscriber_required: bool,
 }
 
-/// An event to be published, complete but for its place in the outbox.
+/// An event to be published, complete except for its position in the outbox.
 #[derive(Debug, Clone)]
 pub struct OutgoingEvent {
-    /// Its identity for ever, redriven or not.
+    /// Identity of the event; a redrive does not change it.
     pub id: EventId,
-    /// Its type.
+    /// Type of the event.
     pub kind: &'static EventKind,
-    /// The trace it belongs to.
+    /// Trace that the event belongs to.
     pub trace: TraceContext,
     /// The CloudEvent as JSON.
     pub body: Vec<u8>,
@@ -70,7 +70,7 @@ struct Envelope<'a, T> {
 }
 
 impl OutgoingEvent {
-    /// An event of `kind` about `subject` (an id), from the service `source`.
+    /// Creates an event of `kind` about `subject` (an id), sent by the service `source`.
     pub fn new(
         kind: &'static EventKind,
         source: &str,
@@ -90,19 +90,19 @@ impl OutgoingEvent {
             traceparent: trace.to_string(),
             data,
         };
-        // Contract types hold texts, numbers and times only: writing them to memory cannot fail.
+        // Contract types contain only texts, numbers and times, so serializing them to memory cannot fail.
         let body = serde_json::to_vec(&envelope).unwrap_or_default();
         Self { id, kind, trace, body }
     }
 }
 
-/// An event as it came from the broker.
+/// An event as received from the broker.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ReceivedEvent {
     specversion: String,
-    /// Its identity.
+    /// Event id, 1 to 255 bytes without control characters.
     pub id: String,
-    /// Its versioned type name.
+    /// Versioned type name, 1 to 255 bytes without control characters.
     #[serde(rename = "type")]
     pub kind: String,
     /// The sender's trace context.
@@ -110,34 +110,34 @@ pub struct ReceivedEvent {
     pub traceparent: Option<String>,
     /// The payload, not yet decoded.
     pub data: Value,
-    /// The whole event as it came, for who must hand it on unchanged.
+    /// The whole event as received, for passing it on unchanged.
     #[serde(skip)]
     pub raw: Vec<u8>,
-    /// An operator has sent it back: it was given up before.
+    /// True when an operator has redriven the event: it was a dead letter before.
     #[serde(skip)]
     pub is_redriven: bool,
 }
 
-/// Why a message cannot be understood; it is dead-lettered at once.
+/// Reason why a message cannot be decoded; such a message is dead-lettered at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not a CloudEvent, or its data has another shape than its type says.
+    /// Not a CloudEvent, or the data does not match the type.
     #[error("undecodable: {0}")]
     Undecodable(String),
-    /// A type that this queue does not know, or not in this version.
+    /// The consumer of the queue does not know the type, or not in this version.
     #[error("unknown type or version: {0}")]
     UnknownType(String),
 }
 
 impl DecodeError {
-    /// What is wrong, in words.
+    /// Returns the description of the error.
     pub fn text(&self) -> &str {
         match self {
             Self::Undecodable(text) | Self::UnknownType(text) => text,
         }
     }
 
-    /// The reason of the dead letter.
+    /// Returns the reason that the dead letter gets.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",
@@ -147,7 +147,7 @@ impl DecodeError {
 }
 
 impl ReceivedEvent {
-    /// Reads the envelope.
+    /// Parses and checks the envelope; the data is not decoded yet.
     pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
         let mut event: Self =
             serde_json::from_slice(body).map_err(|error| DecodeError::Undecodable(error.to_string()))?;
@@ -165,12 +165,12 @@ impl ReceivedEvent {
         Ok(event)
     }
 
-    /// Reads the data as the one type that the queue carries.
+    /// Decodes the data for a queue that carries one type; any other is `UnknownType`.
     pub fn decode<T: DeserializeOwned>(&self, kind: &EventKind) -> Result<T, DecodeError> {
         if self.kind == kind.name { self.data_as() } else { Err(DecodeError::UnknownType(self.kind.clone())) }
     }
 
-    /// Reads the data as one of several types with one shape, and answers which it is.
+    /// Decodes the data as one of several types with the same shape, and returns which one it was.
     pub fn decode_any<T: DeserializeOwned>(
         &self,
         kinds: &[&'static EventKind],
@@ -184,7 +184,7 @@ impl ReceivedEvent {
         T::deserialize(&self.data).map_err(|error| DecodeError::Undecodable(error.to_string()))
     }
 
-    /// The context for handling this event.
+    /// Returns the trace context for handling this event: a child of the sender's, or a new trace when there is none.
     pub fn trace(&self) -> TraceContext {
         TraceContext::continue_from(self.traceparent.as_deref())
     }

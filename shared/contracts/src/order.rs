@@ -1,4 +1,4 @@
-//! What became of orders, for whoever wants to follow them.
+//! Events about the state of orders; no service requires them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,16 +8,16 @@ use crate::ids::{OrderId, Sku};
 
 /// All lines were taken from stock.
 pub const CONFIRMED: EventKind = follow("jaego.order.confirmed.v1", "order.confirmed");
-/// Sold, some units wait for stock.
+/// Sold; some units wait for stock.
 pub const BACKORDERED: EventKind = follow("jaego.order.backordered.v1", "order.backordered");
 /// Refused: out of stock.
 pub const REJECTED: EventKind = follow("jaego.order.rejected.v1", "order.rejected");
 /// The last waiting unit of a backordered order was taken from stock.
 pub const FULFILLED: EventKind = follow("jaego.order.fulfilled.v1", "order.fulfilled");
-/// Cancelled; its units went back.
+/// Cancelled; the units taken went back to stock.
 pub const CANCELLED: EventKind = follow("jaego.order.cancelled.v1", "order.cancelled");
 
-/// Most orders in one event.
+/// Maximum number of orders in one event.
 pub const ORDERS_PER_EVENT_MAX: usize = 1000;
 
 const fn follow(name: &'static str, routing_key: &'static str) -> EventKind {
@@ -34,7 +34,7 @@ pub struct OrdersChanged {
 /// An order in an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderSummary {
-    /// Which order.
+    /// The order.
     pub id: OrderId,
     /// Its lines.
     pub lines: Vec<OrderLineSummary>,
@@ -43,10 +43,10 @@ pub struct OrderSummary {
 /// An order's line in an event, units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderLineSummary {
-    /// What.
+    /// The product.
     pub sku: Sku,
-    /// Ordered.
+    /// Units ordered.
     pub quantity: i64,
-    /// Taken from stock so far.
+    /// Units taken from stock so far.
     pub filled: i64,
 }

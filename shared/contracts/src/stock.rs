@@ -1,4 +1,4 @@
-//! Goods that arrived, and what stock became of them.
+//! Receipts of goods, and the resulting stock figures.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,47 +7,47 @@ use utoipa::ToSchema;
 use super::EventKind;
 use crate::ids::{FactoryId, Quantity, ReceiptId, RequestId, Sku};
 
-/// Goods arrived: stock rises by them, once.
+/// Goods arrived; stock rises by the quantity, once per receipt.
 pub const RECEIVED: EventKind =
     EventKind { name: "jaego.stock.received.v1", routing_key: "stock.received", subscriber_required: true };
 /// The figures of a product changed.
 pub const CHANGED: EventKind =
     EventKind { name: "jaego.stock.changed.v1", routing_key: "stock.changed", subscriber_required: false };
 
-/// Data of [`RECEIVED`].
+/// Data of the event `jaego.stock.received.v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockReceived {
-    /// The receipt: applied once, however often it comes.
+    /// The receipt; it is applied once, however often the event is delivered.
     pub receipt_id: ReceiptId,
-    /// The production request it answers.
+    /// The production request that it belongs to.
     pub request_id: RequestId,
-    /// What came.
+    /// The product.
     pub sku: Sku,
-    /// How many units.
+    /// Units received.
     pub quantity: Quantity,
-    /// Who made them.
+    /// The factory that made them.
     pub factory_id: FactoryId,
-    /// When they were booked.
+    /// Time at which they were booked.
     pub received_at: DateTime<Utc>,
 }
 
-/// Data of [`CHANGED`]: the figures after one intake batch or receipt, in units.
+/// Data of the event `jaego.stock.changed.v1`: the figures after one intake batch or receipt, in units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockChanged {
-    /// Which product.
+    /// The product.
     pub sku: Sku,
-    /// In the warehouse.
+    /// Units in the warehouse.
     pub on_hand: i64,
-    /// Sold, waiting for stock.
+    /// Units sold that wait for stock.
     pub backordered: i64,
-    /// Requested from a factory, not yet received.
+    /// Units requested from a factory and not received yet.
     pub on_order: i64,
     /// On hand + on order - backordered.
     pub position: i64,
-    /// Rises with every change of the product: what has a lower one than was seen before is older. 0 from a release
-    /// that did not count.
+    /// Increases with every change of the product; an event with a lower revision than one seen before is older.
+    /// 0 from a release without revisions.
     #[serde(default)]
     pub revision: i64,
-    /// When.
+    /// Time of the change.
     pub at: DateTime<Utc>,
 }

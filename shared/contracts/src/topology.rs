@@ -1,28 +1,28 @@
-//! The one table of exchanges, queues, bindings and rights. Broker definitions are printed from it;
-//! services only check that it is there.
+//! The one table of exchanges, queues, bindings and rights. Broker definitions are printed from it; services only
+//! check that the broker has it.
 
 use serde_json::{Value, json};
 
 use crate::{factory, order, production, replenishment, stock};
 
-/// Every event is published here (stands in for the SNS topic).
+/// Exchange that every event is published to (it stands in for the SNS topic).
 pub const EVENTS: &str = "jaego.events";
-/// Dead letters, keyed by the name of the queue they come from.
+/// Exchange for dead letters, keyed by the name of the queue that they come from.
 pub const DEAD_LETTERS: &str = "jaego.dead-letters";
-/// Redriven dead letters, keyed by the name of the queue they go to.
+/// Exchange for redriven dead letters, keyed by the name of the queue that they go to.
 pub const REDRIVE: &str = "jaego.redrive";
 
-/// Deliveries before the broker itself dead-letters a message (a consumer that dies on it, say).
+/// Deliveries before the broker itself dead-letters a message, for example one that crashes its consumer.
 const DELIVERY_LIMIT: u32 = 20;
-/// Messages in a queue before publishers are refused.
+/// Maximum number of messages in a queue; beyond it the broker rejects publishes.
 const QUEUE_LENGTH_MAX: u32 = 1_000_000;
-/// Dead letters are only read and requeued: no limit in practice.
+/// Dead letters are only read and requeued, so in practice this is no limit.
 const DEAD_LETTER_DELIVERY_LIMIT: u32 = 1_000_000;
 
-/// Queues of live events: each frontend makes one for itself, and it is gone with its connection. So it is in no
-/// table, and no event needs it.
+/// Name prefix of the queues for live events. Each frontend declares a queue of its own, which is deleted with its
+/// connection; these queues are therefore not in [`QUEUES`], and no event requires them.
 pub const LIVE_QUEUES: &str = "frontend.live.";
-/// What such a queue is bound with on [`EVENTS`]: everything, by family.
+/// Binding keys of such a queue on [`EVENTS`]: every event, by family.
 pub const LIVE_KEYS: [&str; 5] = ["order.*", "stock.*", "production.*", "replenishment.*", "factory.*"];
 
 /// A program as a user of the broker.
@@ -34,16 +34,16 @@ pub enum User {
     Production,
     /// restock-service.
     Restock,
-    /// The frontend, which only listens.
+    /// The frontend, which only consumes.
     Frontend,
 }
 
-/// A queue, and with it `<name>.dlq`.
+/// A queue and its dead letter queue `<name>.dlq`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Its name; also its key on [`DEAD_LETTERS`] and [`REDRIVE`].
+    /// Name of the queue; also its routing key on [`DEAD_LETTERS`] and [`REDRIVE`].
     pub name: &'static str,
-    /// The only service that reads it.
+    /// The only service that consumes it.
     pub reader: User,
     /// Routing keys on [`EVENTS`].
     pub routing_keys: &'static [&'static str],
@@ -66,7 +66,7 @@ pub const RESTOCK_PRODUCTION_CANCELLED: Queue =
     queue("restock.production-cancelled", User::Restock, &[production::CANCELLED.routing_key]);
 /// Factories, for restock-service.
 pub const RESTOCK_FACTORIES: Queue = queue("restock.factories", User::Restock, &[factory::CHANGED.routing_key]);
-/// What became of production requests, for sales-service.
+/// Outcomes of production requests, for sales-service.
 pub const SALES_PRODUCTION_OUTCOMES: Queue = queue(
     "sales.production-outcomes",
     User::Sales,
@@ -101,7 +101,7 @@ const fn queue(name: &'static str, reader: User, routing_keys: &'static [&'stati
 }
 
 impl Queue {
-    /// The queue of its dead letters.
+    /// Returns the name of its dead letter queue.
     pub fn dead_letter_queue(&self) -> String {
         format!("{}.dlq", self.name)
     }
@@ -111,7 +111,7 @@ impl User {
     /// All users.
     pub const ALL: [User; 4] = [User::Sales, User::Production, User::Restock, User::Frontend];
 
-    /// The user's name on the broker.
+    /// Returns the user's name on the broker, without the prefix of an installation.
     pub const fn name(self) -> &'static str {
         match self {
             User::Sales => "sales",
@@ -121,7 +121,7 @@ impl User {
         }
     }
 
-    /// The routing keys that it may publish to [`EVENTS`].
+    /// Returns the routing keys that the user may publish with on [`EVENTS`].
     pub fn publishes(self) -> Vec<&'static str> {
         let kinds: Vec<&crate::EventKind> = match self {
             User::Sales => vec![
@@ -149,7 +149,7 @@ impl User {
         QUEUES.iter().filter(|queue| queue.reader == self).map(|queue| queue.name).collect()
     }
 
-    /// What it may do, as RabbitMQ wants it.
+    /// Returns the user's rights in RabbitMQ's terms.
     pub fn permissions(self) -> Permissions {
         if self == User::Frontend {
             return listening();
@@ -168,8 +168,8 @@ impl User {
     }
 }
 
-/// Declares, binds and reads queues of live events, and publishes nothing. Binding takes the right to write to the
-/// queue, to read the exchange, and to read the binding's key.
+/// Rights to declare, bind and consume queues of live events, and to publish nothing. Binding requires write
+/// permission on the queue, read permission on the exchange, and topic read permission on the binding's key.
 fn listening() -> Permissions {
     let queues = format!("^{}", regex::escape(LIVE_QUEUES));
     let keys = LIVE_KEYS.map(regex::escape).join("|");
@@ -181,7 +181,7 @@ fn listening() -> Permissions {
     }
 }
 
-/// What matches no name that anything has.
+/// Pattern that matches only the empty name, which nothing has.
 const NONE: &str = "^$";
 
 fn alternatives(names: &[&str]) -> String {
@@ -191,36 +191,36 @@ fn alternatives(names: &[&str]) -> String {
 /// A user's rights in one virtual host: regular expressions over names and routing keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
-    /// What it may declare.
+    /// Queues and exchanges that the user may declare.
     pub configure: String,
-    /// What it may publish to.
+    /// Exchanges that the user may publish to, and queues that it may bind.
     pub write: String,
-    /// What it may consume.
+    /// Queues that the user may consume, and exchanges that it may bind queues to.
     pub read: String,
-    /// Per topic exchange: which routing keys.
+    /// Allowed routing keys for each topic exchange.
     pub topics: Vec<TopicRights>,
 }
 
-/// A user's rights on one topic exchange: regular expressions over routing keys. Where a user has none of them on
-/// an exchange every key is allowed, so that there must be one for each exchange that it may use.
+/// A user's rights on one topic exchange: regular expressions over routing keys. RabbitMQ allows every key on an
+/// exchange for which a user has no topic rights, so there must be an entry for each exchange that the user may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicRights {
     /// The exchange.
     pub exchange: &'static str,
-    /// What it may publish with.
+    /// Routing keys that the user may publish with.
     pub write: String,
-    /// What it may bind queues with.
+    /// Routing keys that the user may bind queues with.
     pub read: String,
 }
 
 impl TopicRights {
-    /// May publish with `keys` and bind nothing: bindings are made by whoever applies the topology.
+    /// Allows publishing with `keys` and binding nothing: bindings are made when the topology is applied.
     pub fn publish(exchange: &'static str, keys: String) -> Self {
         Self { exchange, write: keys, read: NONE.to_owned() }
     }
 }
 
-/// Exchanges, queues and bindings as RabbitMQ's definitions for one virtual host.
+/// Returns exchanges, queues and bindings as RabbitMQ definitions for one virtual host.
 pub fn definitions() -> Value {
     let exchanges: Vec<Value> = [EVENTS, DEAD_LETTERS, REDRIVE]
         .iter()

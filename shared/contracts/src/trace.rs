@@ -1,8 +1,8 @@
-//! The W3C trace context that travels with every step, stored beside it as text.
-//! Source: <https://www.w3.org/TR/trace-context/>.
+//! The W3C trace context that accompanies every step and is stored with it as text. Source:
+//! <https://www.w3.org/TR/trace-context/>.
 //!
-//! It is plain data so that it survives rows, messages and restarts whether or not an exporter is
-//! configured. When one is, the spans it exports carry these ids.
+//! It is plain data, so that it survives rows, messages and restarts whether or not an exporter is configured. When
+//! one is, the spans that it exports carry these ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,18 +16,18 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A new trace.
+    /// Starts a new trace.
     pub fn new_root() -> Self {
         Self { trace_id: rand::random::<u128>().max(1), span_id: new_span_id(), sampled: true }
     }
 
-    /// The next hop of the same trace.
+    /// Returns the next hop of the same trace.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span_id: new_span_id(), ..self }
     }
 
-    /// The next hop after `parent`, or a new trace when there is none (or it cannot be read).
+    /// Returns the next hop after `parent`, or a new trace when `parent` is absent or invalid.
     pub fn continue_from(parent: Option<&str>) -> Self {
         parent.and_then(|text| text.parse::<Self>().ok()).map_or_else(Self::new_root, Self::child)
     }
@@ -47,12 +47,12 @@ impl TraceContext {
         self.span_id
     }
 
-    /// Whether the trace is to be exported.
+    /// Returns true when the trace is to be exported.
     pub fn is_sampled(self) -> bool {
         self.sampled
     }
 
-    /// The same trace at another span.
+    /// Returns the same trace at another span.
     #[must_use]
     pub fn at_span(self, span_id: u64) -> Self {
         Self { span_id, ..self }
@@ -69,7 +69,7 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// The text is no `traceparent`.
+/// The text is not a valid `traceparent`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a W3C traceparent")]
 pub struct InvalidTraceparent;

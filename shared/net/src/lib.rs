@@ -1,11 +1,11 @@
-//! Reaching other programs: whose certificates count, and when to try again.
+//! Connections to other programs: accepted certificates, and retries.
 
 #![warn(missing_docs)]
 
 pub mod patience;
 pub mod tls;
 
-/// One TLS provider for the whole process; a second call does nothing.
+/// Installs one TLS provider for the whole process; a second call does nothing.
 pub fn install_tls() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }

@@ -1,4 +1,4 @@
-//! Trying again, within bounds.
+//! Retries within bounds.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use tokio::time::Instant;
 /// A session that lasted as long as this counts as a success.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Waits between tries: 100 ms doubling to 5 s, each with up to half of it at random.
+/// Exponential backoff: 100 ms doubling to 5 s, of which up to half is random.
 #[derive(Debug, Default)]
 pub struct Backoff {
     tries: u32,
 }
 
 impl Backoff {
-    /// After a success.
+    /// Call after a success.
     pub fn reset(&mut self) {
         self.tries = 0;
     }
 
-    /// After a session on the broker that began at `begun`. One that broke soon is no success: the
-    /// broker counts a delivery of every message that was handed out, and gives up on it in the end.
+    /// Call after a session on the broker that began at `begun`. A session that broke soon is no success: the broker
+    /// counts a delivery of every message that was handed out, and gives up on it in the end.
     pub fn reset_if_steady(&mut self, begun: Instant) {
         if begun.elapsed() >= STEADY {
             self.reset();
         }
     }
 
-    /// Before the next try.
+    /// Waits before the next try.
     pub async fn wait(&mut self) {
         let full = (100_u64 << self.tries.min(6)).min(5_000);
         self.tries += 1;
@@ -37,9 +37,9 @@ impl Backoff {
     }
 }
 
-/// Tries until it succeeds, fails for good, or `limit` has passed (then the last error is the answer;
-/// a try that has begun is let end, so each must have a bound of its own). `tell` hears what is waited
-/// for: the first error that may pass, and after it each that reads otherwise than the one before.
+/// Retries until `attempt` succeeds, fails permanently, or `limit` has passed; in the last case it returns the last
+/// error. An attempt that has begun is not interrupted, so each needs a bound of its own. `tell` receives the first
+/// transient error, and after that each one whose text differs from the previous one.
 pub async fn try_for<T, E: Display>(
     limit: Duration,
     may_pass: impl Fn(&E) -> bool,
@@ -59,7 +59,7 @@ pub async fn try_for<T, E: Display>(
             told = text;
         }
         let left = limit.saturating_sub(begun.elapsed());
-        // One last try when time is up, instead of none for the rest of a long wait.
+        // One last try is made when time is up, instead of none for the rest of a long wait.
         drop(tokio::time::timeout(left, backoff.wait()).await);
     }
 }
@@ -68,7 +68,7 @@ pub async fn try_for<T, E: Display>(
 mod tests {
     use super::*;
 
-    /// Fails as told, then succeeds; answers how it ended, how often it was tried and what was told.
+    /// Fails with `errors` in turn, then succeeds; returns the result, the number of tries and the reported errors.
     async fn tried(limit: Duration, errors: &[&'static str]) -> (Result<(), String>, usize, Vec<String>) {
         let (mut tries, mut told) = (0, Vec::new());
         let ended = try_for(

@@ -1,4 +1,4 @@
-//! Whose signature on a server's certificate counts: the system's authorities, and those of a file.
+//! Certificate authorities that are accepted for servers: the system's, and those of a file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,10 +7,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Largest file of authorities that is read, bytes: all authorities of a system are a quarter of it.
+/// Maximum size of a file of authorities, bytes; a system's complete set is a quarter of it.
 const BYTES_MAX: u64 = 1024 * 1024;
 
-/// A file of authorities that cannot be used.
+/// A file of certificate authorities that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the authorities in {path}: {reason}")]
 pub struct InvalidAuthorities {
@@ -18,8 +18,8 @@ pub struct InvalidAuthorities {
     reason: String,
 }
 
-/// What a file with certificates of authorities holds, as PEM text in which each certificate can be
-/// used. None when `path` is empty.
+/// Reads a file of certificate authorities, and returns it as PEM text in which each certificate can be used. None
+/// when `path` is empty.
 pub fn authorities(path: &str) -> Result<Option<String>, InvalidAuthorities> {
     if path.is_empty() {
         return Ok(None);
@@ -30,8 +30,8 @@ pub fn authorities(path: &str) -> Result<Option<String>, InvalidAuthorities> {
     Ok(Some(text))
 }
 
-/// Verifies servers by the system's authorities and those in the file at `ca_file`, if any. The file is
-/// read anew each time, so that authorities can be exchanged while the process runs.
+/// Verifies servers by the system's authorities and those in the file at `ca_file`, if any. The file is read on every
+/// call, so that authorities can be replaced while the process runs.
 pub fn client_config(ca_file: &str) -> Result<ClientConfig, InvalidAuthorities> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -50,7 +50,8 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// One certificate that cannot be used spoils all: a typing error must not be found out years later.
+/// A single unusable certificate invalidates the whole file, so that a typing error is noticed at once, not years
+/// later.
 fn add(roots: &mut RootCertStore, text: &str) -> Result<(), String> {
     let before = roots.len();
     for (index, certificate) in CertificateDer::pem_slice_iter(text.as_bytes()).enumerate() {

@@ -1,4 +1,4 @@
-//! One connection to PostgreSQL, in TLS where that is wanted.
+//! A single connection to PostgreSQL, with TLS where the settings ask for it.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -15,34 +15,34 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::language;
 use crate::settings::Database;
 
-/// How long PostgreSQL's side of a connection may stay silent on the network (not: over a query).
+/// Longest silence of the server on the network. It does not bound the duration of a query.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// What the server does about a process that was frozen or cut off: its locks are everybody's.
+/// Makes the server end the session of a frozen or disconnected process, whose locks would block everyone else.
 const SERVER_OPTIONS: &str = "-c idle_in_transaction_session_timeout=30000 \
                               -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
-/// Longest wait for one of the server's addresses.
+/// Longest wait for each of the server's addresses.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
-/// Longest wait for a connection that can be used, whatever the server does.
+/// Longest wait until a connection is usable, whatever the server does.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 type Driver = tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// Why there is no connection. No secrets.
+/// Reason why a connection could not be opened. Contains no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The settings cannot work: trying again does not help.
+    /// The settings are invalid, and a retry does not help.
     #[error("{0}")]
     Unusable(String),
-    /// Nobody answers, the server is starting or has no room: later it may be there.
+    /// The server does not answer, is starting or has no free connection; a retry may succeed later.
     #[error("{0}")]
     Unreachable(String),
-    /// The server does not let us in: an unknown role or database, another password.
+    /// The server rejects the login: unknown role or database, or wrong password.
     #[error("{0}")]
     Refused(String),
 }
 
-/// One connection outside the pool, with a bound on every wait. TLS (rustls, verified) unless the URL
-/// says `sslmode=disable` or, with `sslmode=prefer` and without `ca_file`, the server has none.
+/// Opens a connection outside the pool, with a bound on every wait. TLS (rustls, verified) unless the URL says
+/// `sslmode=disable` or, with `sslmode=prefer` and without `ca_file`, the server does not offer it.
 pub async fn connect(
     settings: &Database,
     application: &str,
@@ -54,19 +54,20 @@ pub async fn connect(
     language::settle(connection).await.map_err(unreachable)
 }
 
-/// The same without diesel, for what only an administrator does. What drives it ends with the client.
+/// Like [`connect`], but without diesel, for administrative statements. The task that drives the connection ends with
+/// the client.
 pub(super) async fn client(
     settings: &Database,
     application: &str,
     statement_timeout_ms: u64,
 ) -> Result<Client, ConnectError> {
     let (client, driver) = open(settings, application, statement_timeout_ms).await?;
-    // Its errors come out of the client's calls, too.
+    // The client's calls return its errors as well.
     tokio::spawn(driver);
     Ok(client)
 }
 
-/// A client, and what drives it.
+/// Opens a client and the connection that must be polled to drive it.
 pub(super) async fn open(
     settings: &Database,
     application: &str,
@@ -81,7 +82,7 @@ pub(super) async fn open(
             settings.lock_timeout_ms
         ))
         .connect_timeout(ADDRESS_LIMIT)
-        // A link over which nothing arrives any more would else be waited for for a quarter of an hour.
+        // Without this, a dead link would go unnoticed for a quarter of an hour.
         .tcp_user_timeout(SILENCE_MAX)
         .keepalives_idle(SILENCE_MAX)
         .keepalives_interval(Duration::from_secs(5))
@@ -94,7 +95,8 @@ pub(super) async fn open(
         }
         _ => tls::client_config(&settings.ca_file).map_err(|error| ConnectError::Unusable(error.to_string()))?,
     };
-    // Who says how the server is known does not want to speak to whoever answers without TLS.
+    // A configured `ca_file` means that the server must prove its identity, so a connection without TLS is not an
+    // option.
     if config.get_ssl_mode() == SslMode::Prefer && !settings.ca_file.is_empty() {
         config.ssl_mode(SslMode::Require);
     }
@@ -118,7 +120,7 @@ fn classify(error: tokio_postgres::Error) -> ConnectError {
     }
 }
 
-/// The error with its causes: the outermost alone says `db error`.
+/// The error with its causes: the outermost one only says `db error`.
 pub(super) fn reason(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,6 @@
-//! The language of the server's messages. diesel-async tells a few SQLSTATEs as kinds of error and drops the
-//! others (time-outs, deadlocks, a full disk), so that those are known by their text alone: a session of another
-//! language is set to the server's own. Only a superuser, or a role that was granted it, may do that.
+//! Language of the server's messages. diesel-async maps a few SQLSTATEs to kinds of error and drops the others
+//! (timeouts, deadlocks, a full disk), which can then be recognized only by their text. A session in another language
+//! is therefore switched to the server's own. Only a superuser, or a role that was granted it, may do that.
 
 use std::sync::Once;
 
@@ -15,14 +15,14 @@ struct Language {
     name: String,
 }
 
-/// Makes sure that the session's messages can be understood, or says once what is missing.
+/// Makes sure that the session's messages can be understood, or logs once what is missing.
 pub(super) async fn settle(mut connection: AsyncPgConnection) -> ConnectionResult<AsyncPgConnection> {
     static TOLD: Once = Once::new();
     let language: Language = sql_query("SELECT current_setting('lc_messages') AS name")
         .get_result(&mut connection)
         .await
         .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
-    // Once refused, it is not asked for again: each refusal is an error in the server's log.
+    // After a refusal the setting is not requested again: each refusal is an error in the server's log.
     if is_understood(&language.name) || TOLD.is_completed() {
         return Ok(connection);
     }
@@ -42,7 +42,8 @@ pub(super) async fn settle(mut connection: AsyncPgConnection) -> ConnectionResul
     Ok(connection)
 }
 
-/// Untranslated, or English; an empty name is whatever surrounds the server.
+/// True for untranslated and English messages. An empty name stands for the server's environment, which is unknown
+/// here.
 fn is_understood(name: &str) -> bool {
     let language = name.split(['_', '.', '@', '-']).next().unwrap_or_default();
     ["C", "POSIX", "en", "English"].iter().any(|known| language.eq_ignore_ascii_case(known))

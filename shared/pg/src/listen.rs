@@ -1,4 +1,4 @@
-//! Signals between the processes that share a database (`LISTEN`, `NOTIFY`).
+//! Notifications between the processes that share a database (`LISTEN`, `NOTIFY`).
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio_postgres::AsyncMessage;
 use super::connect::{ConnectError, open};
 use crate::settings::Database;
 
-/// How long it takes until somebody who waits for signals is told that there will be none.
+/// Longest wait for the answer to `LISTEN`; after it the caller learns that no notifications will arrive.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Calls `ring` for each signal on `channel`, which must be a plain word; answers when the connection has ended, and
-/// why. A signal that was sent while nobody listened is lost.
+/// Calls `ring` for each notification on `channel`, which must be a plain identifier. Returns the reason when the
+/// connection has ended. A notification that is sent while the process is not listening is lost.
 pub async fn listen(settings: &Database, application: &str, channel: &str, ring: impl Fn()) -> ConnectError {
     let (client, mut driver) = match open(settings, application, 0).await {
         Ok(opened) => opened,

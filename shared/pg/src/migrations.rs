@@ -11,34 +11,36 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::{Connection, StoreError, connect, is_lock_timeout};
 use crate::settings::Database;
 
-/// Outbox, retries, idempotency keys, audit log: the same in every service's database.
+/// Outbox, retries, idempotency keys and audit log, which are the same in every service's database.
 const SHARED: EmbeddedMigrations = embed_migrations!("../migrations");
-/// Any number; the same in every process that migrates.
+/// Key of the advisory lock: any number, but the same in every process that migrates.
 const LOCK: i64 = 0x6a61_6567_6f00;
-/// A migration may take as long as this, milliseconds.
+/// Longest time for one statement of a migration, milliseconds.
 const STATEMENT_TIMEOUT_MS: u64 = 600_000;
-/// While a migration waits for a table, everybody else waits behind it: it waits for a second at the most.
+/// While a migration waits for a table lock, every other statement on that table waits behind it, so the migration
+/// waits at most a second.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
-/// Those who waited behind it are served before it tries again.
+/// Pause before the next try, in which the statements that waited behind the migration run.
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
-/// When a table is still held after so long, a person must look.
+/// Time after which a table that is still locked needs an operator's attention.
 const LOCK_TRIED_MAX: Duration = Duration::from_secs(300);
 
 /// A service's own migrations.
 pub type Migrations = EmbeddedMigrations;
 
-/// Migrating failed; nothing of the failed migration is left.
+/// A migration failed; none of its changes remain.
 #[derive(Debug, thiserror::Error)]
 #[error("migration failed: {0}")]
 pub struct MigrationError(String);
 
-/// Applies what is missing; processes that start together take turns. Answers the names applied.
-/// Needs the multi-thread runtime.
+/// Applies the missing migrations and returns their names; processes that start together take turns. Needs the
+/// multi-thread runtime.
 pub async fn migrate(settings: &Database, own: impl MigrationSource<Pg>) -> Result<Vec<String>, MigrationError> {
     let failed = |error: &dyn std::fmt::Display| MigrationError(error.to_string());
     let mut connection =
         connect(settings, "jaego-migrate", STATEMENT_TIMEOUT_MS).await.map_err(|error| failed(&error))?;
-    // Nobody waits behind this one but others that migrate. It goes with the connection.
+    // The advisory lock needs no timeout: only other migrating processes wait for it, and it is released with the
+    // connection.
     connection.batch_execute("SET lock_timeout = 0").await.map_err(|error| failed(&error))?;
     diesel::sql_query("SELECT pg_advisory_lock($1)")
         .bind::<BigInt, _>(LOCK)
@@ -59,7 +61,7 @@ pub async fn migrate(settings: &Database, own: impl MigrationSource<Pg>) -> Resu
     Ok(applied)
 }
 
-/// Tries until no table that it needs is held by somebody else.
+/// Retries until no table that the migration needs is locked by another transaction.
 async fn apply(
     harness: &mut AsyncMigrationHarness<AsyncPgConnection>,
     migration: &dyn Migration<Pg>,

@@ -1,5 +1,5 @@
-//! Roles and databases of services on a server, made by its administrator. Everything here may be done
-//! again: a password that has changed is set.
+//! Creates the roles and databases of services on a server, as its administrator. Everything here may be repeated: a
+//! changed password is set.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::types::ToSql;
@@ -8,9 +8,9 @@ use tokio_postgres::{Client, Config};
 use super::connect::{ConnectError, client, reason};
 use crate::settings::Database;
 
-/// Longest time for one statement, waiting for another administrator included, milliseconds.
+/// Longest time for one statement, milliseconds, including the wait for another administrator.
 const STATEMENT_TIMEOUT_MS: u64 = 60_000;
-/// Databases that every server has for itself.
+/// Databases that every server reserves for itself.
 const RESERVED_DATABASES: [&str; 3] = ["postgres", "template0", "template1"];
 
 /// A database and the role that owns it.
@@ -21,36 +21,36 @@ pub struct Owned {
     password: SecretString,
 }
 
-/// What was not there before.
+/// Parts that did not exist before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Made {
-    /// The role.
+    /// True if the role was created.
     pub is_new_role: bool,
-    /// The database.
+    /// True if the database was created.
     pub is_new_database: bool,
 }
 
-/// Why a role or a database was not made. No secrets.
+/// Reason why a role or a database was not created. Contains no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// What is asked for cannot or must not be made; nothing was.
+    /// The request is invalid or not allowed; nothing was created.
     #[error("{0}")]
     Invalid(String),
-    /// There is no connection as the administrator.
+    /// A connection as the administrator could not be opened.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The server refused a statement.
     #[error("could not {doing}: {reason}")]
     Refused {
-        /// What was tried.
+        /// Action that failed.
         doing: String,
-        /// The server's words.
+        /// The server's message.
         reason: String,
     },
 }
 
 impl Owned {
-    /// Names are `[a-z][a-z0-9_]{0,62}`; those that PostgreSQL has for itself are refused.
+    /// Names must match `[a-z][a-z0-9_]{0,62}`; those that PostgreSQL reserves for itself are rejected.
     pub fn new(database: &str, role: &str, password: SecretString) -> Result<Self, ProvisionError> {
         for (kind, name) in [("database", database), ("role", role)] {
             if !is_identifier(name) {
@@ -59,7 +59,7 @@ impl Owned {
             }
         }
         if RESERVED_DATABASES.contains(&database) || role.starts_with("pg_") {
-            let message = format!("{role}, {database}: PostgreSQL has such names for itself");
+            let message = format!("{role}, {database}: PostgreSQL reserves such names");
             return Err(ProvisionError::Invalid(message));
         }
         if password.expose_secret().is_empty() {
@@ -68,7 +68,7 @@ impl Owned {
         Ok(Self { database: database.to_owned(), role: role.to_owned(), password })
     }
 
-    /// Database, role and password as they are in a service's own URL.
+    /// Reads database, role and password from a service's own URL.
     pub fn of_url(url: &str) -> Result<Self, ProvisionError> {
         let expected = || ProvisionError::Invalid("must look like postgres://role:password@host:port/name".to_owned());
         let config: Config = url.parse().map_err(|_| expected())?;
@@ -90,14 +90,13 @@ impl Owned {
     }
 }
 
-/// Makes roles and databases as the administrator of `admin`, and answers what is new, in their order.
-/// Nobody but a database's own role and administrators may connect to it afterwards. Everything is
-/// checked before anything is made: no role is taken from an administrator, no database from somebody
-/// else.
+/// Creates roles and databases as the administrator of `admin`, and returns what is new, in the order of `all`.
+/// Afterwards only a database's own role and administrators may connect to it. Everything is checked before anything
+/// is created: no administrator's role and no other owner's database is taken over.
 pub async fn provision(admin: &Database, all: &[Owned]) -> Result<Vec<Made>, ProvisionError> {
     for (index, one) in all.iter().enumerate() {
         if all[..index].iter().any(|other| other.role == one.role || other.database == one.database) {
-            let message = format!("{}, {}: each database has a role of its own", one.role, one.database);
+            let message = format!("{}, {}: each database needs a role of its own", one.role, one.database);
             return Err(ProvisionError::Invalid(message));
         }
     }
@@ -138,11 +137,11 @@ impl Session {
 
     async fn make(&self, one: &Owned) -> Result<Made, ProvisionError> {
         let Owned { database, role, password } = one;
-        // Who does the same at the same moment waits; the lock is given back, or goes with the session.
+        // Concurrent runs for the same role wait here. The lock is released at the end, or with the session.
         let lock = |verb: &str| format!("SELECT pg_advisory_{verb}(hashtextextended('jaego {role}', 0))");
         self.run("wait for another administrator", &lock("lock")).await?;
 
-        // Only what proves the password is sent: servers log statements.
+        // Only a verifier of the password is sent, because servers log statements.
         let proof = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
         let is_new_role = !self.finds("SELECT 1 FROM pg_roles WHERE rolname = $1", &[role]).await?;
         let is_superuser = self.finds("SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper", &[]).await?;
@@ -150,15 +149,15 @@ impl Session {
         let statement = match (is_new_role, is_superuser) {
             (true, _) => format!("CREATE ROLE \"{role}\" {rights} PASSWORD '{proof}'"),
             (false, true) => format!("ALTER ROLE \"{role}\" {rights} PASSWORD '{proof}'"),
-            // Only a superuser may name what only superusers may give, even to take it.
+            // Only a superuser may name attributes that only superusers can grant, even to revoke them.
             (false, false) => format!("ALTER ROLE \"{role}\" LOGIN NOCREATEDB NOCREATEROLE PASSWORD '{proof}'"),
         };
-        self.run(&format!("make the role {role}"), &statement).await?;
+        self.run(&format!("create the role {role}"), &statement).await?;
         if is_superuser {
-            // Passing errors are told from lasting ones by their text; a role may not choose its language itself.
+            // Transient errors are recognized by their text, and a role may not set its message language itself.
             self.run("set the language of messages", &format!("ALTER ROLE \"{role}\" SET lc_messages TO 'C'")).await?;
         } else {
-            // Only a member of a role can give it a database.
+            // Only a member of a role can make it the owner of a database.
             self.run(&format!("become a member of {role}"), &format!("GRANT \"{role}\" TO CURRENT_USER")).await?;
         }
 
@@ -168,10 +167,10 @@ impl Session {
         } else {
             format!("ALTER DATABASE \"{database}\" OWNER TO \"{role}\"")
         };
-        self.run(&format!("make the database {database}"), &statement).await?;
+        self.run(&format!("create the database {database}"), &statement).await?;
         let statement = format!("REVOKE CONNECT, TEMPORARY ON DATABASE \"{database}\" FROM PUBLIC");
         self.run(&format!("protect the database {database}"), &statement).await?;
-        self.run("let other administrators work", &lock("unlock")).await?;
+        self.run("release the lock for other administrators", &lock("unlock")).await?;
         Ok(Made { is_new_role, is_new_database })
     }
 
@@ -189,7 +188,7 @@ fn refused(doing: String, error: &tokio_postgres::Error) -> ProvisionError {
     ProvisionError::Refused { doing, reason: reason(error) }
 }
 
-/// Only harmless ones: they need no escape inside of quotes.
+/// Accepts only names that need no escaping inside quotes.
 fn is_identifier(name: &str) -> bool {
     let mut chars = name.chars();
     name.len() <= 63

@@ -1,29 +1,30 @@
-//! The settings of a database.
+//! Database settings.
 
 use jaego_net::tls;
 use jaego_settings::require;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-/// The service's own PostgreSQL database.
+/// Settings of the service's own PostgreSQL database.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Database {
     /// `postgres://role:password@host:port/name?sslmode=require`.
     pub url: SecretString,
-    /// A file with the authorities that sign the server's certificate, PEM; empty: the system's alone.
+    /// PEM file of certificate authorities for the server, in addition to the system's; empty for the system's alone.
     pub ca_file: String,
-    /// Connections in the pool.
+    /// Maximum connections in the pool.
     pub pool_size: usize,
     /// Longest wait for a connection, milliseconds.
     pub wait_timeout_ms: u64,
     /// Longest time for one statement, milliseconds.
     pub statement_timeout_ms: u64,
-    /// Longest wait for a row that something else holds, milliseconds; 0 waits as long as a statement may.
+    /// Longest wait for a row lock that another transaction holds, milliseconds; with 0 only the statement timeout
+    /// applies.
     pub lock_timeout_ms: u64,
 }
 
 impl Database {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a message for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         if let Err(error) = tls::authorities(&self.ca_file) {
             problems.push(format!("database.ca_file: {error}"));

@@ -1,7 +1,7 @@
 //! A hand-written statement that is prepared once per connection.
 //!
-//! Diesel never caches `sql_query`, nor its own batch inserts; each use costs a second round trip.
-//! A type per statement gives diesel the static id that its cache wants.
+//! Diesel never caches `sql_query` or its own batch inserts, so each use costs a second round trip. A type per
+//! statement gives diesel the static id that its cache needs.
 
 use std::marker::PhantomData;
 
@@ -13,9 +13,9 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
 use diesel_async::AsyncPgConnection;
 
-/// Names the statement; its type is the cache key.
+/// Identifies a statement; the implementing type is the cache key.
 pub trait StatementSql: Send + Sync + 'static {
-    /// The text, with `?` where each parameter goes, in order. It must not hold a `?` otherwise.
+    /// SQL text, with a `?` for each parameter, in order. It must not contain any other `?`.
     const SQL: &'static str;
 }
 
@@ -26,13 +26,13 @@ pub struct Statement<S> {
 }
 
 impl<S: StatementSql> Statement<S> {
-    /// The statement with no parameter yet.
+    /// A statement without parameters so far.
     #[expect(clippy::new_without_default, reason = "a statement without parameters is no sensible default")]
     pub fn new() -> Self {
         Self { parameters: Vec::new(), statement: PhantomData }
     }
 
-    /// The next parameter, of SQL type `T`.
+    /// Binds the next parameter, of SQL type `T`.
     #[must_use]
     pub fn bind<T, V>(mut self, value: V) -> Self
     where
@@ -44,13 +44,13 @@ impl<S: StatementSql> Statement<S> {
         self
     }
 
-    /// Executes it; answers the number of rows it touched. A shared connection is enough, so that several
-    /// may be under way (see [`super::Pipeline`]).
+    /// Executes the statement; returns the number of affected rows. A shared connection is enough, so that several
+    /// statements may be in flight (see [`super::Pipeline`]).
     pub async fn run(self, mut connection: &AsyncPgConnection) -> QueryResult<usize> {
         diesel_async::RunQueryDsl::execute(self, &mut connection).await
     }
 
-    /// Executes it; answers its rows, read by the names of their columns.
+    /// Executes the statement; returns its rows, read by column name.
     pub async fn load<R>(self, mut connection: &AsyncPgConnection) -> QueryResult<Vec<R>>
     where
         R: QueryableByName<Pg> + Send + 'static,
@@ -80,9 +80,9 @@ impl StatementSql for ScanAsUsual {
 }
 
 impl<S: StatementSql> Statement<S> {
-    /// The same as [`Self::run`] for tables that grow: rows are found by index, however small the tables were when the
-    /// statement was planned. A plan made for an empty table reads all of it, and is kept until the table has been
-    /// analysed. Needs a transaction; one round trip with what is sent before and after.
+    /// Like [`Self::run`], for tables that grow: rows are found by index, however small the tables were when the
+    /// statement was planned. A plan made for an empty table scans all of it, and is kept until the table has been
+    /// analyzed. Needs a transaction; takes one round trip, including the settings sent before and after.
     pub async fn run_by_index(self, connection: &AsyncPgConnection) -> QueryResult<usize> {
         let (nothing, done, as_usual) = futures::join!(
             Statement::<ScanNothing>::new().run(connection),
@@ -95,8 +95,9 @@ impl<S: StatementSql> Statement<S> {
         Ok(done)
     }
 
-    /// The same as [`Self::load`] for a table whose size changes much: it is planned for what it asks for, though it
-    /// stays prepared. Needs a transaction; one round trip with what is sent before and after.
+    /// Like [`Self::load`], for a table whose size varies widely: each execution is planned for its own parameters,
+    /// though the statement stays prepared. Needs a transaction; takes one round trip, including the settings sent
+    /// before and after.
     pub async fn load_planned_anew<R>(self, connection: &AsyncPgConnection) -> QueryResult<Vec<R>>
     where
         R: QueryableByName<Pg> + Send + 'static,
@@ -113,15 +114,15 @@ impl<S: StatementSql> Statement<S> {
     }
 }
 
-/// Several statements that write, done as one: `WITH a AS (..), b AS (..) ..`. Each is done whole and once, on
-/// the rows that were there before any of them; when one fails, none was done. PostgreSQL is spoken to once.
+/// Several writing statements that are executed as one: `WITH a AS (..), b AS (..) ..`. Each is executed once and in
+/// full, on the rows as they were before any of them; if one fails, none takes effect. They cost a single round trip.
 pub struct Together<S> {
     parts: Vec<Box<dyn QueryFragment<Pg> + Send + Sync>>,
     statements: PhantomData<fn() -> S>,
 }
 
 impl<S: StatementSql> Statement<S> {
-    /// The first of several.
+    /// Begins a combined statement with this one.
     #[must_use]
     pub fn together(self) -> Together<S> {
         Together { parts: vec![Box::new(self)], statements: PhantomData }
@@ -129,14 +130,14 @@ impl<S: StatementSql> Statement<S> {
 }
 
 impl<S: 'static> Together<S> {
-    /// The next one; which they are is part of the type, and so of the cache's key.
+    /// Adds the next statement. The statements are part of the type, and so of the cache key.
     #[must_use]
     pub fn and<N: StatementSql>(mut self, next: Statement<N>) -> Together<(S, N)> {
         self.parts.push(Box::new(next));
         Together { parts: self.parts, statements: PhantomData }
     }
 
-    /// Executes all.
+    /// Executes all statements.
     pub async fn run(self, mut connection: &AsyncPgConnection) -> QueryResult<usize> {
         diesel_async::RunQueryDsl::execute(self, &mut connection).await
     }
@@ -198,7 +199,7 @@ impl<S: StatementSql> QueryId for Statement<S> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-/// Its columns are known by their names, as those of `sql_query` are.
+/// Columns are read by name, as with `sql_query`.
 impl<S: StatementSql> Query for Statement<S> {
     type SqlType = Untyped;
 }

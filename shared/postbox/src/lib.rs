@@ -1,4 +1,4 @@
-//! Messages that are not lost: a transactional outbox, a relay with pipelined confirms, consumers that retry from the
+//! Reliable messaging: a transactional outbox, a relay with pipelined confirms, consumers that retry from the
 //! database, and dead letters that are redriven from there.
 
 pub mod consumer;

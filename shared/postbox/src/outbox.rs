@@ -1,4 +1,4 @@
-//! The transactional outbox: what must be published joins the transaction of the change it tells of.
+//! The transactional outbox: an event is written in the transaction of the change that it announces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,7 +18,7 @@ impl StatementSql for Append {
         SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Adds events in the caller's transaction. Signal [`Outbox::wake`] once it is committed.
+/// Adds events in the caller's transaction. Call [`Outbox::wake`] once it is committed.
 pub async fn append(
     connection: &AsyncPgConnection,
     events: impl IntoIterator<Item = OutgoingEvent>,
@@ -30,7 +30,7 @@ pub async fn append(
     Ok(())
 }
 
-/// What [`append`] does, to be done together with other statements.
+/// The statement of [`append`], to be run together with others.
 pub fn appending(events: &[OutgoingEvent]) -> Statement<impl StatementSql + use<>> {
     let column = |pick: fn(&OutgoingEvent) -> String| events.iter().map(pick).collect::<Vec<_>>();
     Statement::<Append>::new()
@@ -43,49 +43,47 @@ pub fn appending(events: &[OutgoingEvent]) -> Statement<impl StatementSql + use<
         .bind::<Array<Bool>, _>(events.iter().map(|event| event.kind.subscriber_required).collect::<Vec<_>>())
 }
 
-/// The AMQP headers of an event.
 pub fn headers(event: &OutgoingEvent) -> Value {
     json!({"traceparent": event.trace.to_string()})
 }
 
-/// Too many messages wait for the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many events wait for the message broker")]
 pub struct OutboxFull;
 
-/// The outbox as the rest of the process sees it: a bell for the relay, and how much waits.
+/// The outbox as the rest of the process sees it: notifies the relay, and knows how many events are pending.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    bell: Arc<Notify>,
-    /// For who counts what waits.
+    signal: Arc<Notify>,
+    /// Notifies the backlog counter.
     written: Arc<Notify>,
     pending: Arc<AtomicI64>,
     pending_max: i64,
 }
 
 impl Outbox {
-    /// With the bound from the settings.
+    /// `pending_max` is the bound from the settings.
     pub fn new(pending_max: i64) -> Self {
         Self {
-            bell: Arc::new(Notify::new()),
+            signal: Arc::new(Notify::new()),
             written: Arc::new(Notify::new()),
             pending: Arc::new(AtomicI64::new(0)),
             pending_max,
         }
     }
 
-    /// Call after a commit that appended messages.
+    /// Call after a commit that appended events.
     pub fn wake(&self) {
-        self.bell.notify_one();
+        self.signal.notify_one();
         self.written.notify_one();
     }
 
-    /// Refuses new work while too many messages wait for the broker.
+    /// Refuses new work while too many events wait for the broker.
     pub fn admit(&self) -> Result<(), OutboxFull> {
         if self.pending() < self.pending_max { Ok(()) } else { Err(OutboxFull) }
     }
 
-    /// Messages that waited when the relay last looked.
+    /// Number of events that were pending at the relay's last count.
     pub fn pending(&self) -> i64 {
         self.pending.load(Ordering::Relaxed)
     }
@@ -94,8 +92,8 @@ impl Outbox {
         self.pending.store(pending, Ordering::Relaxed);
     }
 
-    pub(crate) async fn rung(&self) {
-        self.bell.notified().await;
+    pub(crate) async fn signalled(&self) {
+        self.signal.notified().await;
     }
 
     pub(crate) async fn written(&self) {

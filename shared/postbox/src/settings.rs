@@ -1,53 +1,52 @@
-//! The settings of events on their way out and in.
+//! Settings for publishing and consuming events.
 
 use jaego_amqp::settings::Broker;
 use jaego_settings::require;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// RabbitMQ, as a service with queues of its own uses it.
+/// RabbitMQ settings of a service that has queues of its own.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Amqp {
     /// `amqp://user:password@host:port/vhost`, or `amqps://`.
     pub url: SecretString,
-    /// A file with the authorities that sign the broker's certificate, PEM; empty: the system's alone.
+    /// PEM file of certificate authorities for the broker, in addition to the system's; empty for the system's alone.
     pub ca_file: String,
-    /// Unacknowledged messages per queue.
+    /// Maximum unacknowledged messages per queue.
     pub prefetch: u16,
-    /// Longest wait for a broker's answer, milliseconds.
+    /// Longest wait for an answer from the broker, milliseconds.
     pub timeout_ms: u64,
-    /// A consumer that has got nothing for so long begins anew, milliseconds.
+    /// Idle time after which a consumer is renewed, milliseconds.
     pub renew_idle_ms: u64,
-    /// Delays before a failed message is handled again, milliseconds; after the last it is dead-lettered.
+    /// Delays before a failed message is retried, milliseconds; after the last one it is dead-lettered.
     pub retry_delays_ms: Vec<String>,
 }
 
-/// Events on their way to the broker.
+/// Settings of the outbox and its relay.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Outbox {
-    /// Events claimed and published together.
+    /// Maximum events that are read and published together.
     pub window: i64,
-    /// Windows on their way at once: claimed, and not yet both confirmed and deleted.
+    /// Maximum windows in flight: read, and not yet both confirmed and deleted.
     pub windows: usize,
-    /// The shortest time between two looks that find less than a window, milliseconds.
+    /// Shortest time between two reads that return less than a full window, milliseconds.
     pub pace_ms: u64,
-    /// How often the outbox is looked at without a signal, milliseconds.
+    /// Interval at which the outbox is polled without a notification, milliseconds.
     pub poll_ms: u64,
-    /// Above this many waiting events new work is refused with 503.
+    /// New work is refused with 503 from this number of pending events.
     pub pending_max: i64,
 }
 
-/// Messages that need a person.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DeadLetters {
-    /// Letters that may wait in the database; more stay in the broker's queues.
+    /// Maximum dead letters that wait in the database; further ones stay in the broker's queues.
     pub waiting_max: i64,
-    /// Processed and discarded ones are kept for so long, days.
+    /// Retention of processed and discarded dead letters, days.
     pub retention_days: i32,
 }
 
 impl Amqp {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a message for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         self.broker().check(problems);
         let mut require = |good, problem| require(good, problem, problems);
@@ -59,12 +58,11 @@ impl Amqp {
         );
     }
 
-    /// The broker itself.
+    /// Settings of the connection alone.
     pub fn broker(&self) -> Broker {
         Broker { url: self.url.clone(), ca_file: self.ca_file.clone(), timeout_ms: self.timeout_ms }
     }
 
-    /// The retry delays in order.
     pub fn retry_delays(&self) -> Vec<std::time::Duration> {
         let delays = self.retry_delays_ms.iter().filter_map(|text| text.parse().ok());
         delays.map(std::time::Duration::from_millis).collect()
@@ -72,7 +70,7 @@ impl Amqp {
 }
 
 impl Outbox {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a message for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         let mut require = |good, problem| require(good, problem, problems);
         require((1..=4096).contains(&self.window), "outbox.window: must be 1 to 4096");
@@ -84,7 +82,7 @@ impl Outbox {
 }
 
 impl DeadLetters {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a message for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         let mut require = |good, problem| require(good, problem, problems);
         require(self.waiting_max >= 1, "dead_letters.waiting_max: must be at least 1");

@@ -1,4 +1,4 @@
-//! A program of Jaego: configured, seen, started in order and stopped within bounds.
+//! A program of Jaego: its configuration, its telemetry, an ordered start and a bounded stop.
 
 mod process;
 mod program;

@@ -1,4 +1,4 @@
-//! A process with its loops: each watched, and all stopped in order within bounds.
+//! A process with its background loops: each is watched, and all are stopped in order and within bounds.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -14,16 +14,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::settings::Shutdown;
 
-/// A process while it is put together.
+/// A process under construction.
 pub struct Process {
-    /// Its checks.
     pub readiness: Readiness,
     tasks: Check,
     closing: CancellationToken,
 }
 
 impl Process {
-    /// With logs, metrics and TLS set up; nothing runs yet.
+    /// Sets up logs, metrics and TLS; nothing runs yet.
     pub fn new(name: &'static str, settings: &Telemetry) -> anyhow::Result<Self> {
         install_tls();
         jaego_telemetry::init(name, settings)?;
@@ -33,17 +32,18 @@ impl Process {
         Ok(Self { readiness, tasks, closing: CancellationToken::new() })
     }
 
-    /// Cancelled when the doors are about to be closed: answers that have no end of their own must end then.
+    /// Token that is cancelled just before the listeners close: responses without an end of their own must end then.
     pub fn closing(&self) -> CancellationToken {
         self.closing.clone()
     }
 
-    /// A new group of loops that are stopped together; `what` names it when it does not end in time.
+    /// Creates a group of loops that are stopped together; `what` names it in the warning when it does not end in
+    /// time.
     pub fn loops(&self, what: &'static str) -> Loops {
         Loops { what, stop: CancellationToken::new(), tasks: TaskTracker::new(), check: self.tasks.clone() }
     }
 
-    /// Everything is started. When it is stopped, the groups are, one after the other.
+    /// Completes the start. On stop, the groups are stopped one after the other.
     pub fn run(self, listeners: Listeners, groups: Vec<Loops>, shutdown: &Shutdown) -> Running {
         let process = self.readiness.register("process", Need::Required);
         process.pass();
@@ -70,35 +70,33 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// Cancelled when they are to end soon, with their work whole.
+    /// Token that is cancelled when the loops must end soon, after finishing the work in progress.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Adds one that must not end before it is asked to.
+    /// Adds a loop that must not end before it is stopped.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(watched(name, work, self.stop.clone(), self.check.clone()));
     }
 
-    /// Adds one that may end by itself.
+    /// Adds a task that may end by itself.
     pub fn spawn_passing(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(work);
     }
 }
 
-/// Work that ends before it is asked to (a panic is a bug, but it happens) must not go unnoticed: the
-/// process says that it is neither ready nor alive, so that it is started anew.
+/// A loop that ends before it is stopped (a panic is a bug, but it happens) must not go unnoticed: the process
+/// reports that it is neither ready nor alive, so that it is restarted.
 async fn watched(name: &'static str, work: impl Future<Output = ()>, stop: CancellationToken, check: Check) {
     let ended = AssertUnwindSafe(work).catch_unwind().await;
     if ended.is_err() || !stop.is_cancelled() {
-        tracing::error!(name, "ended unasked; the process must be started anew");
-        check.fail(&format!("{name} ended unasked"));
+        tracing::error!(name, "ended unexpectedly; the process must be restarted");
+        check.fail(&format!("{name} ended unexpectedly"));
     }
 }
 
-/// A running process.
 pub struct Running {
-    /// Where it listens.
     pub listeners: Listeners,
     process: Check,
     closing: CancellationToken,
@@ -108,15 +106,15 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops in order: not ready; doors closed, requests in hand answered; then each group of loops ends with
-    /// its work whole (of a service consumers and loops, then the relay, which publishes what is left). Each
-    /// step is bounded.
+    /// Stops in order: reports not ready, closes the listeners and answers requests in flight, then ends each group
+    /// of loops after they have finished their work (in a service consumers and loops, then the relay, which
+    /// publishes the rest). Each step is bounded.
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.process.fail("stopping");
         tokio::time::sleep(self.pre_stop).await;
         self.closing.cancel();
-        self.bounded("requests", self.listeners.close_doors()).await;
+        self.bounded("requests", self.listeners.stop_accepting()).await;
         for group in &self.groups {
             group.stop.cancel();
             self.bounded(group.what, group.tasks.wait()).await;

@@ -1,4 +1,4 @@
-//! The program: its commands, and what each needs of the settings.
+//! The program: its commands, and the settings that each needs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,14 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::process::Running;
 use crate::settings::HasTelemetry;
 
-/// What tells one program from another.
+/// Identity of a program.
 #[derive(Clone, Copy)]
 pub struct Program {
-    /// `sales-service`.
+    /// Such as `sales-service`.
     pub name: &'static str,
-    /// `JAEGO_SALES`.
+    /// Such as `JAEGO_SALES`.
     pub env_prefix: &'static str,
-    /// The embedded `default.toml`.
+    /// Content of the embedded `default.toml`.
     pub defaults: &'static str,
 }
 
@@ -32,16 +32,15 @@ struct Cli<C: Subcommand> {
     command: C,
 }
 
-/// Of a program without a database.
+/// Runs a Jaego program, or one of its maintenance commands.
 #[derive(Subcommand)]
 enum BasicCommand {
-    /// Run until SIGTERM or SIGINT.
+    /// Run the program until SIGTERM or SIGINT.
     Serve,
-    /// Read the configuration, tell every problem, then end.
+    /// Check the configuration, report every problem, and exit.
     CheckConfig,
 }
 
-/// Runs a program without a database.
 pub fn run_without_database<S: Settings, F>(program: Program, start: impl FnOnce(S) -> F) -> ExitCode
 where
     S::Common: HasTelemetry,
@@ -53,7 +52,7 @@ where
     })
 }
 
-/// Reads the arguments and runs one command with the sources of its settings.
+/// Parses the arguments and runs one command with the sources of its settings.
 pub fn run_command<C: Subcommand>(
     program: &Program,
     run: impl FnOnce(C, Sources<'_>) -> anyhow::Result<ExitCode>,
@@ -66,7 +65,7 @@ pub fn run_command<C: Subcommand>(
         env_prefix: program.env_prefix,
         env: std::env::vars().collect(),
     };
-    // Before anything that may speak TLS: the exporter of traces is one.
+    // This precedes anything that may use TLS, such as the exporter of traces.
     install_tls();
     match run(cli.command, sources) {
         Ok(code) => code,
@@ -105,7 +104,6 @@ where
     runtime()?.block_on(until_told_to_stop(settings, start))
 }
 
-/// The runtime that a program works on.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

@@ -1,4 +1,4 @@
-//! The settings that a program without a database has.
+//! Settings of a program without a database.
 
 use jaego_amqp::settings::Broker;
 use jaego_settings::{Sections, section};
@@ -6,33 +6,27 @@ use jaego_telemetry::settings::Telemetry;
 use jaego_web::settings::{Auth, Http};
 use serde::Deserialize;
 
-/// Logs and traces, which every program has.
+/// Access to the settings of logs and traces, which every program has.
 pub trait HasTelemetry {
-    /// Their settings.
     fn telemetry(&self) -> &Telemetry;
 }
 
-/// The sections of a program that keeps nothing: it listens, and hears the broker.
+/// The sections of a program that stores nothing: it serves HTTP and consumes from the broker.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Basics {
-    /// Listeners and limits of HTTP.
     pub http: Http,
-    /// RabbitMQ.
     pub amqp: Broker,
-    /// Who may use what operators use.
     pub auth: Auth,
-    /// Logs and traces.
     pub telemetry: Telemetry,
-    /// How the process ends.
     pub shutdown: Shutdown,
 }
 
-/// How the process ends.
+/// Timing of an ordered stop.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Shutdown {
     /// Pause between "not ready" and closing the listeners, milliseconds.
     pub pre_stop_ms: u64,
-    /// Longest time for work in hand to end, milliseconds.
+    /// Maximum time for work in flight to end, for each step of the stop, milliseconds.
     pub drain_ms: u64,
 }
 

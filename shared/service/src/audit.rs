@@ -1,8 +1,8 @@
-//! The running check of a service's own books: rules as SQL, over one snapshot.
+//! The continuous audit of a service's own books: rules as SQL, over one snapshot.
 //!
-//! One replica at a time checks them. Where history is long, most checks go on from what was proven before
-//! ([`Increments`]): their cost is that of what is new. All rules over all rows are checked once a day, and whenever
-//! somebody asks; only that finds rows which were changed after they had been proven.
+//! One replica at a time checks them. With a long history, most checks continue from what was proven before
+//! ([`Increments`]), so they cost no more than the new rows. All rules over all rows are checked once a day, and on
+//! request; only that finds rows that were changed after they had been proven.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,57 +25,54 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-/// Longest time for one rule: a whole ledger is added up, which may take longer than a request may.
+/// Timeout of one rule: a whole ledger is summed up, which may take longer than a request may.
 const RULE_TIMEOUT: &str = "SET LOCAL statement_timeout = '10min'";
-/// Open requests that are told at the most; SQL has it, too, plus one.
+/// Maximum number of open requests in a report; the SQL contains this number as well, plus one.
 const OPEN_MAX: usize = 10_000;
-/// Told of each broken rule at the most.
+/// Maximum number of violations listed for each rule.
 const TOLD_MAX: usize = 10;
 
-/// A rule of the books.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// Its name, such as `ledger-adds-up`.
+    /// Such as `ledger-adds-up`.
     pub name: &'static str,
-    /// Answers a text column `off`: a sentence for each row that breaks it.
+    /// Returns a text column `violation`: a sentence for each violation.
     pub sql: &'static str,
-    /// For a rule that compares a kept figure with the rows behind it: how to rebuild the figure.
-    pub mend: Option<Mend>,
+    /// Statements that rebuild the figure, for a rule that compares a kept figure with the rows behind it.
+    pub repair: Option<Repair>,
 }
 
-/// How the figures that a rule compares are set to what the rows say.
+/// Statements that set the figures compared by a rule to what the rows say.
 #[derive(Debug, Clone, Copy)]
-pub struct Mend {
-    /// Keeps everybody from changing them meanwhile.
+pub struct Repair {
+    /// Prevents concurrent changes of the figures.
     pub lock: &'static str,
-    /// Sets those that are off.
+    /// Corrects the wrong figures.
     pub sql: &'static str,
 }
 
-/// What a service's books are held to.
+/// The audit of a service's books, as SQL.
 #[derive(Debug, Clone, Copy)]
 pub struct Books {
-    /// The rules.
     pub rules: &'static [Rule],
-    /// Answers a jsonb column `total`: an object with `sku` for each product.
+    /// Returns a jsonb column `total`: an object with `sku` for each product.
     pub totals: &'static str,
-    /// Answers a jsonb column `open`: an object with `id`, `sku`, `quantity` and `status` for each production request
-    /// that is open, the newest first, one more than are told ([`OPEN_MAX`]).
+    /// Returns a jsonb column `open`: an object with `id`, `sku`, `quantity` and `status` for each open production
+    /// request, newest first, one more than a report lists ([`OPEN_MAX`]).
     pub open: &'static str,
-    /// What is checked between two full checks; None checks everything each time.
+    /// Rules checked between two full checks; with None, every check is a full one.
     pub increments: Option<Increments>,
 }
 
 /// Rules whose cost does not grow with history.
 #[derive(Debug, Clone, Copy)]
 pub struct Increments {
-    /// The rules, over what is new since the last of these checks that found nothing.
+    /// The rules, over what is new since the last incremental check without violations.
     pub rules: &'static [Rule],
-    /// Notes that everything up to this snapshot is proven.
+    /// Statement that records everything up to this snapshot as proven.
     pub advance: &'static str,
 }
 
-/// What one turn checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Increment,
@@ -88,16 +85,16 @@ struct Claimed {
     is_full: bool,
 }
 
-/// One rule's result.
+/// Result of one rule.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditCheck {
-    /// The rule.
+    /// Name of the rule.
     #[schema(example = "ledger-adds-up")]
     name: String,
-    /// Whether it holds.
+    /// True if the rule holds.
     #[schema(example = true)]
     ok: bool,
-    /// What is off, by which product and how much; `ok` when nothing is.
+    /// The violations, with product and difference; `ok` if there are none.
     #[schema(example = "ok")]
     detail: String,
 }
@@ -105,18 +102,18 @@ pub struct AuditCheck {
 /// The result of an audit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditReport {
-    /// The moment of the snapshot.
+    /// Time of the snapshot.
     as_of: DateTime<Utc>,
-    /// Whether all rules hold.
+    /// True if all rules hold.
     #[schema(example = true)]
     ok: bool,
     checks: Vec<AuditCheck>,
     #[schema(value_type = Vec<AuditTotal>)]
     totals: Vec<Value>,
-    /// Production requests that are open in these books, the newest 10,000.
+    /// The newest 10,000 production requests that are open in these books.
     #[schema(value_type = Vec<OpenRequest>)]
     open: Vec<Value>,
-    /// There are more.
+    /// True if more requests are open than listed.
     #[schema(example = false)]
     open_is_cut: bool,
 }
@@ -129,12 +126,12 @@ struct OpenRequest {
     sku: Sku,
     #[schema(example = 100)]
     quantity: i64,
-    /// As this service calls it.
+    /// Status as this service calls it.
     #[schema(example = "open")]
     status: String,
 }
 
-/// A product's sums, units; which ones there are is the service's own.
+/// Totals of a product, in units; each service has its own.
 #[derive(ToSchema)]
 #[schema(example = json!({"received": 10}))]
 #[expect(dead_code, reason = "documentation: totals are written by SQL")]
@@ -147,7 +144,7 @@ struct AuditTotal {
 #[derive(QueryableByName)]
 struct Off {
     #[diesel(sql_type = Text)]
-    off: String,
+    violation: String,
 }
 
 #[derive(QueryableByName)]
@@ -162,7 +159,6 @@ struct Total {
     total: Value,
 }
 
-/// Audits a service's books.
 #[derive(Clone)]
 pub struct Auditor {
     pool: Pool,
@@ -172,7 +168,6 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// For the books in this database.
     pub fn new(pool: Pool, books: Books) -> Self {
         let broken = opentelemetry::global::meter("jaego")
             .u64_gauge("jaego_audit_broken_rules")
@@ -180,12 +175,12 @@ impl Auditor {
             .build();
         let completed = opentelemetry::global::meter("jaego")
             .u64_gauge("jaego_audit_completed_timestamp_seconds")
-            .with_description("When the books were last checked as a whole; raise an alarm when it grows old")
+            .with_description("Time of the last full check of the books; alert when it becomes old")
             .build();
         Self { pool, books: Arc::new(books), broken, completed }
     }
 
-    /// Whenever it is this process's turn, until `stop`; what is broken is logged and measured.
+    /// Checks the books whenever it is this process's turn, until `stop`. Violations are logged and measured.
     pub async fn watch(self, every: Duration, full_every: Duration, stop: CancellationToken) {
         while !stop.is_cancelled() {
             match self.take_turn(every, full_every).await {
@@ -203,12 +198,12 @@ impl Auditor {
         }
     }
 
-    /// Checks what is due; nothing when another replica has done so.
+    /// Runs the check that is due, or nothing when another replica has done so.
     async fn take_turn(&self, every: Duration, full_every: Duration) -> Result<Vec<AuditCheck>, StoreError> {
         let increments = self.books.increments;
         match (self.claim(every, full_every).await?, increments) {
             (None, _) => {
-                // Another replica tells what it found: what this one found before is old.
+                // Another replica reports its findings, so the earlier ones of this replica are stale.
                 for rule in self.books.rules {
                     self.broken.record(0, &[KeyValue::new("rule", rule.name)]);
                 }
@@ -217,8 +212,8 @@ impl Auditor {
             (Some(Turn::Increment), Some(increments)) => self.run_increment(increments).await,
             (Some(Turn::Increment | Turn::Full), _) => {
                 let report = self.run().await?;
-                // What found something is repeated at each turn until it finds nothing: the alarm lasts as long as
-                // its cause, whichever replica tells it.
+                // A full check with violations is repeated at each turn until it finds none, so that the alarm lasts
+                // as long as its cause, whichever replica reports it.
                 if report.ok {
                     let mut connection = self.pool.get().await?;
                     sql_query("UPDATE audit_turns SET full_at = now()").execute(&mut connection).await?;
@@ -228,7 +223,8 @@ impl Auditor {
         }
     }
 
-    /// The next turn is `every` later, whoever takes it; one that is lost with its process is as well.
+    /// Claims the turn if it is due. The next one is due `every` later for all replicas, even if this process dies
+    /// before it has completed its own.
     async fn claim(&self, every: Duration, full_every: Duration) -> Result<Option<Turn>, StoreError> {
         let mut connection = self.pool.get().await?;
         let claimed: Vec<Claimed> = sql_query(
@@ -282,10 +278,10 @@ impl Auditor {
     }
 }
 
-/// A sentence for each row that breaks the rule.
-pub(crate) async fn off(connection: &mut AsyncPgConnection, rule: &Rule) -> Result<Vec<String>, StoreError> {
+/// Returns a sentence for each violation of the rule.
+pub(crate) async fn violations(connection: &mut AsyncPgConnection, rule: &Rule) -> Result<Vec<String>, StoreError> {
     let rows: Vec<Off> = sql_query(rule.sql).load(connection).await?;
-    Ok(rows.into_iter().map(|row| row.off).collect())
+    Ok(rows.into_iter().map(|row| row.violation).collect())
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -295,14 +291,14 @@ fn seconds(duration: Duration) -> i64 {
 async fn check(connection: &mut AsyncPgConnection, rules: &[Rule]) -> Result<Vec<AuditCheck>, StoreError> {
     let mut checks = Vec::new();
     for rule in rules {
-        let off = off(connection, rule).await?;
-        let told: Vec<&str> = off.iter().take(TOLD_MAX).map(String::as_str).collect();
-        let detail = match off.len() {
+        let violations = violations(connection, rule).await?;
+        let told: Vec<&str> = violations.iter().take(TOLD_MAX).map(String::as_str).collect();
+        let detail = match violations.len() {
             0 => "ok".to_owned(),
             count if count > TOLD_MAX => format!("{}; and {} more", told.join("; "), count - TOLD_MAX),
             _ => told.join("; "),
         };
-        checks.push(AuditCheck { name: rule.name.to_owned(), ok: off.is_empty(), detail });
+        checks.push(AuditCheck { name: rule.name.to_owned(), ok: violations.is_empty(), detail });
     }
     Ok(checks)
 }
@@ -322,7 +318,7 @@ async fn audit(connection: &mut AsyncPgConnection, books: &Books) -> Result<Audi
     })
 }
 
-/// Prove the rules of this service's books from its rows, now.
+/// Check all rules of this service's books against its rows, now.
 #[utoipa::path(
     tag = "audit",
     operation_id = "getAudit",

@@ -1,4 +1,5 @@
-//! Who did what, when, to what, why: one row for each action of an operator, in its transaction.
+//! The audit log: one row for each action of an operator (actor, time, action, subject, reason), written in the
+//! transaction of the action.
 
 use actix_web::web::{Data, Query};
 use actix_web::{HttpResponse, get};
@@ -16,24 +17,22 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// One action.
 #[derive(Debug, Clone)]
 pub struct Action<'a> {
     /// The operator's name.
     pub actor: &'a str,
     /// Such as `product.put`.
     pub action: &'static str,
-    /// What it was done to, such as a SKU.
+    /// Subject of the action, such as a SKU.
     pub subject: &'a str,
-    /// The operator's reason, where one is asked for.
+    /// The operator's reason, where the endpoint takes one.
     pub reason: Option<&'a str>,
-    /// What was asked for.
+    /// Content of the request; null if it had none.
     pub detail: Value,
     /// The request's trace.
     pub trace: TraceContext,
 }
 
-/// Writes the action down.
 pub async fn record(connection: &mut AsyncPgConnection, action: &Action<'_>) -> Result<(), StoreError> {
     sql_query("INSERT INTO audit_log (id, actor, action, subject, reason, detail, trace_id) VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind::<SqlUuid, _>(Uuid::now_v7())
@@ -48,7 +47,7 @@ pub async fn record(connection: &mut AsyncPgConnection, action: &Action<'_>) -> 
     Ok(())
 }
 
-/// An action as it is shown.
+/// An action of an operator.
 #[derive(Debug, Serialize, QueryableByName, ToSchema)]
 #[schema(example = json!({"detail": {"until": "2030-01-31T00:00:00Z", "reason": "season is over"}}))]
 pub struct AuditLogEntry {
@@ -60,22 +59,22 @@ pub struct AuditLogEntry {
     #[diesel(sql_type = Text)]
     #[schema(example = "kim")]
     actor: String,
-    /// What was done, such as `product.put`.
+    /// The action, such as `product.put`.
     #[diesel(sql_type = Text)]
     #[schema(example = "stock.snooze")]
     action: String,
-    /// What it was done to.
+    /// Id of the thing that it was done to, such as a SKU.
     #[diesel(sql_type = Text)]
     #[schema(example = "CP-502101")]
     subject: String,
-    /// The operator's reason, where one is asked for.
+    /// The operator's reason, if the action takes one.
     #[diesel(sql_type = Nullable<Text>)]
     #[schema(required, example = "season is over")]
     reason: Option<String>,
-    /// What was asked for.
+    /// Content of the request.
     #[diesel(sql_type = Jsonb)]
     detail: Value,
-    /// The request's trace.
+    /// Id of the request's trace.
     #[diesel(sql_type = Text)]
     #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     trace_id: String,
@@ -84,7 +83,7 @@ pub struct AuditLogEntry {
 /// Name of the list in cursors.
 const LIST: &str = "audit-log";
 
-/// What operators did, newest first.
+/// List the actions of operators, newest first.
 #[utoipa::path(
     tag = "audit",
     operation_id = "listAuditLog",

@@ -1,6 +1,6 @@
-//! The first answer to a creating POST, kept so that a repeated request gets it again.
+//! The first answer to a creating POST, stored so that a repeated request gets it again.
 //!
-//! A key counts within one endpoint and caller. Its row is written in the transaction of the effect.
+//! A key is scoped to one endpoint and caller. Its row is written in the transaction of the request's effect.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,17 +13,16 @@ use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Marks an answer that was given before.
+/// Header of a replayed answer.
 const REPLAYED: &str = "Idempotency-Replayed";
 
-/// A key in use: whose, for what, with which body.
+/// A key as one request uses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
     /// Such as `POST /api/v1/orders`.
     pub endpoint: &'static str,
     /// The operator's name; empty on public endpoints.
     pub caller: String,
-    /// The key.
     pub key: String,
     /// Digest of the request's body.
     pub fingerprint: Vec<u8>,
@@ -36,17 +35,16 @@ pub fn fingerprint(body: &[u8]) -> Vec<u8> {
     canonical.map_or_else(|_| Sha256::digest(body).to_vec(), |text| Sha256::digest(text.as_bytes()).to_vec())
 }
 
-/// An answer worth keeping.
+/// A stored answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer {
-    /// HTTP status.
     pub status: u16,
-    /// Its JSON, for a problem without `instance` and `trace_id`.
+    /// JSON body; that of a problem is without `instance` and `trace_id`.
     pub body: String,
 }
 
 impl KeptAnswer {
-    /// As the first answer.
+    /// Builds the first response.
     pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_success() {
@@ -56,7 +54,7 @@ impl KeptAnswer {
         problem::respond_with_body(body, request)
     }
 
-    /// As a repeated answer.
+    /// Builds a replayed response, marked with `Idempotency-Replayed`.
     pub fn replay(&self, request: &HttpRequest) -> HttpResponse {
         let mut response = self.respond(request);
         let name = actix_web::http::header::HeaderName::from_static("idempotency-replayed");
@@ -66,7 +64,7 @@ impl KeptAnswer {
     }
 }
 
-/// What was kept under a key: with the same body its answer, with another one a conflict.
+/// The entry of a key that was used before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Digest of the first request's body.
@@ -76,13 +74,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The first answer, or the problem that says that the key was used for something else.
+    /// Returns the first answer, or the problem for a key that was used with another body.
     pub fn for_body(self, fingerprint: &[u8]) -> Result<KeptAnswer, Problem> {
         if self.fingerprint == fingerprint { Ok(self.answer) } else { Err(reused()) }
     }
 }
 
-/// The key was used with another body.
+/// The problem for a key that was used with another body.
 pub fn reused() -> Problem {
     let detail = "This Idempotency-Key was used with another body; use a new key for a new request.";
     Problem::new(ProblemKind::IdempotencyKeyReused, detail)
@@ -98,8 +96,8 @@ struct Row {
     body: String,
 }
 
-/// Takes the key for this transaction, which must [`keep`] an answer or be rolled back. Waits for another holder of
-/// the key; None when it is ours, and what was kept under it when it was used before.
+/// Claims the key for this transaction, which must then [`keep`] an answer or be rolled back. Waits for a concurrent
+/// holder of the key. Returns None when the key is claimed, or its entry when it was used before.
 pub async fn claim(connection: &mut AsyncPgConnection, used: &KeyUse) -> Result<Option<Kept>, StoreError> {
     let claimed = sql_query(
         "INSERT INTO idempotency_keys (endpoint, caller, key, fingerprint, status, body) \
@@ -126,7 +124,7 @@ pub async fn claim(connection: &mut AsyncPgConnection, used: &KeyUse) -> Result<
     Ok(Some(Kept { fingerprint: row.fingerprint, answer: KeptAnswer { status, body: row.body } }))
 }
 
-/// Keeps the answer under a key that this transaction has claimed.
+/// Stores the answer under a key that this transaction has claimed.
 pub async fn keep(connection: &mut AsyncPgConnection, used: &KeyUse, answer: &KeptAnswer) -> Result<(), StoreError> {
     sql_query("UPDATE idempotency_keys SET status = $4, body = $5 WHERE endpoint = $1 AND caller = $2 AND key = $3")
         .bind::<Text, _>(used.endpoint)

@@ -1,5 +1,6 @@
-//! Whether the topology has ever been there. A service without it could take work that nobody hears of,
-//! so a new installation is not ready before; one that was at work once stays ready when the broker goes.
+//! Remembers that the topology has been seen. A service without a topology could accept work that no other service
+//! learns of, so a new installation is not ready until the topology exists; one that has been in operation stays
+//! ready when the broker is away.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use jaego_pg::{Pool, StoreError};
 use jaego_telemetry::readiness::{Check, Readiness};
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked for.
+/// Interval at which the topology is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(diesel::QueryableByName)]
@@ -18,8 +19,8 @@ struct Seen {
     is_seen: bool,
 }
 
-/// Passes `check` when the database says that the topology was there, or when it is there now, which is
-/// all of the `broker` checks passing at once; that is written down. Ends then.
+/// Passes `check`, and returns, once the topology has been seen: either the database has a record of it, or all of
+/// the `broker` checks pass at once, which is then recorded.
 pub async fn await_topology(
     pool: &Pool,
     readiness: &Readiness,
@@ -37,8 +38,8 @@ pub async fn await_topology(
                     is_asked = true;
                     check.fail("the broker's queues and rights are not there yet: run `jaegoctl topology apply`");
                 }
-                // The database's own check tells.
-                Err(error) => tracing::debug!(%error, "cannot look whether the topology was seen"),
+                // The database has a check of its own, which reports this.
+                Err(error) => tracing::debug!(%error, "cannot check whether the topology was seen"),
             }
         }
         tokio::select! {
@@ -48,7 +49,7 @@ pub async fn await_topology(
     }
 }
 
-/// Whether it was seen; `now` writes it down.
+/// Returns true when the topology has been seen; `now` records that first.
 async fn seen(pool: &Pool, now: bool) -> Result<bool, StoreError> {
     let mut connection = pool.get().await?;
     if now {

@@ -1,5 +1,5 @@
-//! What every service is: started in order and stopped within bounds, by a program with a few commands. A program
-//! without a database is a [`Process`] and no more.
+//! The common part of every service: an ordered start, a bounded stop, and a program with a few commands. A program
+//! without a database is only a [`Process`].
 
 pub mod audit;
 pub mod audit_log;
@@ -39,62 +39,59 @@ use crate::audit::{Auditor, Books};
 use crate::installation::await_topology;
 use crate::settings::Common;
 
-/// How often the database is asked whether it is well.
+/// Interval of the database check.
 const DATABASE_CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads may be answered while no commit is, such as when a standby that must confirm it is away.
+/// The database check commits a row, because reads can succeed while commits do not, for example when a standby that
+/// must confirm them is away.
 const HEARTBEAT: &str =
     "INSERT INTO heartbeats (id, at) VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
 
-/// A database that does not answer for so long is not there, though its connection may look whole.
+/// Timeout of the database check: the database may be gone although its connection looks intact.
 const DATABASE_CHECK_LIMIT: Duration = Duration::from_secs(5);
 
-/// The parts that use the broker, as checks.
+/// Names of the checks of the parts that use the broker.
 const RELAY: &str = "broker-relay";
 const CONSUMERS: &str = "broker-consumers";
 
-/// What tells one service from another.
+/// Identity of a service.
 #[derive(Clone, Copy)]
 pub struct Identity {
-    /// `sales-service`.
+    /// Such as `sales-service`.
     pub name: &'static str,
-    /// `JAEGO_SALES`.
+    /// Such as `JAEGO_SALES`.
     pub env_prefix: &'static str,
-    /// The embedded `default.toml`.
+    /// Content of the embedded `default.toml`.
     pub defaults: &'static str,
     /// The service's own migrations.
     pub migrations: fn() -> Migrations,
-    /// What its books are held to.
     pub books: Books,
 }
 
 impl Identity {
-    /// The program, whatever it keeps.
+    /// Identity of the service's program, without the parts that concern the database.
     pub fn program(&self) -> Program {
         Program { name: self.name, env_prefix: self.env_prefix, defaults: self.defaults }
     }
 }
 
-/// A service while it is put together.
+/// A service under construction.
 pub struct Builder {
     identity: Identity,
     common: Common,
-    /// Its database.
     pub pool: Pool,
-    /// Its outbox.
     pub outbox: Outbox,
-    /// Its checks.
     pub readiness: Readiness,
     subscriptions: Vec<Subscription>,
     hooks: BTreeMap<&'static str, Hooks>,
-    /// Cancelled when the schema is found to be there: nothing works on another one.
+    /// Cancelled when the current schema is found to be there: no loop may work on another one.
     schema: CancellationToken,
     process: Process,
     loops: Loops,
 }
 
 impl Builder {
-    /// With the parts that every service has; nothing runs yet.
+    /// Creates the parts that every service has; nothing runs yet.
     pub fn new(identity: Identity, common: &Common) -> anyhow::Result<Self> {
         let process = Process::new(identity.name, &common.telemetry)?;
         Ok(Self {
@@ -116,12 +113,13 @@ impl Builder {
         self.subscriptions.push(subscription);
     }
 
-    /// Says what dead letters of `queue` mean beyond themselves.
+    /// Registers the effects that a discard of the queue's dead letters has beyond the letters themselves.
     pub fn hook(&mut self, queue: &'static Queue, hooks: Hooks) {
         self.hooks.insert(queue.name, hooks);
     }
 
-    /// Adds a background loop: it ends soon after its token is cancelled, with its work whole.
+    /// Adds a background loop, which starts when the schema is current. It must end soon after its token is
+    /// cancelled, and finish the work in progress first.
     pub fn spawn<F>(&mut self, work: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -130,8 +128,8 @@ impl Builder {
         self.loops.spawn("background loop", after(self.schema.clone(), stop.clone(), work(stop)));
     }
 
-    /// The same for a loop that answers callers: it does not wait for the schema to be found, so that they
-    /// hear at once that the database is away.
+    /// Like [`Self::spawn`], for a loop that answers callers: it does not wait for the schema, so that callers learn
+    /// at once that the database is away.
     pub fn spawn_at_once<F>(&mut self, work: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -139,7 +137,7 @@ impl Builder {
         self.loops.spawn("background loop", work(self.loops.stop()));
     }
 
-    /// Opens the doors and starts everything.
+    /// Opens the listeners and starts everything.
     pub fn start(self, routes: &Routes) -> anyhow::Result<Running> {
         let database = self.readiness.register("database", Need::Required);
         let relay = Relay {
@@ -187,15 +185,15 @@ impl Builder {
         loops.spawn_passing(watch_database(self.pool, migrations, database, schema(), stop()));
         loops.spawn("consumers", after(schema(), stop(), consumers.run(stop())));
         loops.spawn("dead letters", after(schema(), stop(), dead_letters.run(queues, stop())));
-        // Last, because what ends before it leaves events to publish.
-        let relaying = self.process.loops("the relay; the outbox keeps what is left");
+        // The relay stops last, because the parts that end before it leave events to publish.
+        let relaying = self.process.loops("the relay; the outbox keeps the remaining events");
         relaying.spawn("relay", after(schema(), relaying.stop(), relay.run(relaying.stop())));
         tracing::info!(service = self.identity.name, version = env!("CARGO_PKG_VERSION"), api = %listeners.api, public = %listeners.public, admin = %listeners.admin, "listening");
         Ok(self.process.run(listeners, vec![loops, relaying], &self.common.shutdown))
     }
 }
 
-/// Work that begins when the schema is there. When it is stopped before, it begins and ends at once.
+/// Runs `work` once the schema is current. When `stop` comes first, the work begins and ends at once.
 async fn after(schema: CancellationToken, stop: CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = schema.cancelled() => {}

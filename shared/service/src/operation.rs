@@ -1,4 +1,4 @@
-//! What an operator asks for: who, why, in which words, and the answer that a repeated request gets again.
+//! An operator's request: actor, reason, content, and the stored answer that a repeated request gets.
 
 use actix_web::{HttpRequest, HttpResponse};
 use diesel_async::AsyncPgConnection;
@@ -12,27 +12,26 @@ use crate::audit_log::Action;
 use crate::idempotency;
 use crate::idempotency::{KeptAnswer, KeyUse};
 
-/// Who asked, and in which words.
+/// An operator's request, as it is recorded in the audit log.
 pub struct Asked<'a> {
-    /// The operator.
+    /// Name of the operator.
     pub actor: &'a str,
-    /// Its Idempotency-Key, where one is honoured.
+    /// The request's Idempotency-Key, where the endpoint takes one.
     pub key: Option<KeyUse>,
-    /// Why, where a reason is asked for.
+    /// The operator's reason, where the endpoint takes one.
     pub reason: Option<&'a str>,
-    /// The request as it came.
+    /// Body of the request as received.
     pub detail: Value,
-    /// Its trace.
     pub trace: TraceContext,
 }
 
 impl<'a> Asked<'a> {
-    /// Without a key, a reason or a body.
+    /// A request without a key, a reason or a body.
     pub fn plainly(actor: &'a str, trace: TraceContext) -> Self {
         Self { actor, key: None, reason: None, detail: Value::Null, trace }
     }
 
-    /// Notes the action in the audit log.
+    /// Records the action in the audit log.
     pub async fn record(
         &self,
         connection: &mut AsyncPgConnection,
@@ -44,8 +43,8 @@ impl<'a> Asked<'a> {
             .await
     }
 
-    /// The answer that was given to the same request before. Waits for one that is being given. After None, the
-    /// transaction keeps an answer or is rolled back.
+    /// Returns the stored answer if the same request was answered before. Waits for a concurrent request with the
+    /// same key. After None, the transaction must store an answer or be rolled back.
     pub async fn known_answer(&self, connection: &mut AsyncPgConnection) -> Result<Option<Answered>, Refused> {
         let Some(used) = &self.key else { return Ok(None) };
         let kept = idempotency::claim(connection, used).await?;
@@ -53,7 +52,7 @@ impl<'a> Asked<'a> {
         Ok(answer.map(|answer| Answered { answer, is_replay: true }))
     }
 
-    /// Keeps the first answer to this request.
+    /// Stores the first answer to this request.
     pub async fn keep(&self, connection: &mut AsyncPgConnection, answer: KeptAnswer) -> Result<Answered, StoreError> {
         if let Some(used) = &self.key {
             idempotency::keep(connection, used, &answer).await?;
@@ -62,17 +61,17 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// An answer that is kept under its request's key.
+/// An answer that is stored under its request's key.
 #[derive(Debug, Clone)]
 pub struct Answered {
     /// Status and body.
     pub answer: KeptAnswer,
-    /// The request was answered before, under the same key.
+    /// True when the request was answered before, under the same key.
     pub is_replay: bool,
 }
 
 impl Answered {
-    /// As it was given first, or as it is given again.
+    /// Builds the response: the first one, or a replay.
     pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
         if self.is_replay { self.answer.replay(request) } else { self.answer.respond(request) }
     }

@@ -1,4 +1,4 @@
-//! A service's program: its commands, and what each needs of the settings.
+//! A service's program: its commands, and the settings that each needs.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,36 +15,35 @@ use crate::Identity;
 use crate::rebuild::{Compared, rebuild_figures};
 use crate::settings::load_for_database;
 
-/// Longest time for one statement while the database is waited for, milliseconds.
+/// Timeout of one statement while waiting for the database, milliseconds.
 const DATABASE_WAIT_STATEMENT_MS: u64 = 10_000;
 
-/// Exit code of `rebuild-figures` when figures are off and stay so.
+/// Exit code of `rebuild-figures` when wrong figures remain.
 const FIGURES_OFF: u8 = 3;
 
-/// Of a service.
+/// Runs a Jaego service, or one of its maintenance commands.
 #[derive(Subcommand)]
 enum Command {
     /// Run the service until SIGTERM or SIGINT.
     Serve,
-    /// Bring the service's database to the newest schema, then end.
+    /// Migrate the service's database to the newest schema, and exit.
     Migrate {
-        /// Wait for a database that cannot be reached yet, or does not know this service yet, at most so
-        /// long, seconds.
+        /// Maximum wait, in seconds, for a database that cannot be reached yet or lacks this service's role.
         #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
         wait_s: u64,
     },
-    /// Compare kept figures (stock) with the rows that explain them (ledger, orders, replenishments),
-    /// then end; the exit code is 3 when any is off.
+    /// Compare stored figures (stock) with the rows that they are derived from (ledger, orders, replenishments),
+    /// and exit; the exit code is 3 if any figure is wrong.
     RebuildFigures {
-        /// Set figures that are off to what the rows say. Changes of them wait meanwhile.
+        /// Set wrong figures to the values derived from the rows. Changes of these figures wait until it is done.
         #[arg(long)]
         write: bool,
     },
-    /// Read the configuration, tell every problem, then end.
+    /// Check the configuration, report every problem, and exit.
     CheckConfig,
 }
 
-/// A service's program: reads arguments and settings, runs one command.
+/// Runs a service's program: parses arguments, loads settings, runs one command.
 pub fn run<S: Settings, F>(identity: Identity, start: impl FnOnce(S) -> F) -> ExitCode
 where
     S::Common: HasTelemetry,
@@ -64,7 +63,7 @@ where
     })
 }
 
-/// What is done to the database alone, without a service.
+/// Work on the database alone, without a running service.
 enum DatabaseWork {
     Migrate { wait_s: u64 },
     RebuildFigures { write: bool },
@@ -84,8 +83,8 @@ impl DatabaseWork {
     }
 }
 
-/// Until the service is let in, at most so long. While an installation is made, somebody else makes
-/// its role and its database.
+/// Waits, at most `limit`, until the service can connect. During an installation its role and its database are
+/// created by another process.
 async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> Result<(), ConnectError> {
     try_for(
         limit,
@@ -96,7 +95,7 @@ async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> 
     .await
 }
 
-/// The answer of `rebuild-figures`.
+/// Prints the result of `rebuild-figures` and returns its exit code.
 fn tell(compared: &[Compared]) -> ExitCode {
     #[expect(clippy::print_stdout, reason = "the command's answer")]
     for figure in compared {
@@ -106,10 +105,10 @@ fn tell(compared: &[Compared]) -> ExitCode {
         #[expect(clippy::print_stdout, reason = "the command's answer")]
         {
             println!(
-                "this service has no figure that can be rebuilt from other rows; GET /api/v1/audit compares what it keeps"
+                "this service has no figure that can be rebuilt from other rows; GET /api/v1/audit checks its books"
             );
         }
     }
-    let is_off = compared.iter().any(|figure| figure.mended < figure.off.len());
-    if is_off { ExitCode::from(FIGURES_OFF) } else { ExitCode::SUCCESS }
+    let is_wrong = compared.iter().any(|figure| figure.repaired < figure.violations.len());
+    if is_wrong { ExitCode::from(FIGURES_OFF) } else { ExitCode::SUCCESS }
 }

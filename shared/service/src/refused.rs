@@ -1,15 +1,13 @@
-//! Why something is not done, on its way to the caller.
+//! The error of a command, on its way to the caller.
 
 use jaego_pg::StoreError;
 use jaego_postbox::outbox::OutboxFull;
 use jaego_web::problem::{Problem, ProblemKind};
 
-/// Why a command's transaction was rolled back: a rule said no, or the store failed.
+/// Reason why a command's transaction was rolled back: a rule refused it, or the store failed.
 #[derive(Debug)]
 pub enum Refused {
-    /// A rule says no.
     Problem(Problem),
-    /// The store failed.
     Store(StoreError),
 }
 
@@ -37,7 +35,7 @@ impl From<Refused> for Problem {
     }
 }
 
-/// Too many events wait for the broker to take in more work: 503.
+/// The problem (503) for a full outbox: too many events wait for the broker, so no more work is accepted.
 pub fn outbox_full(_: OutboxFull) -> Problem {
     let detail = "Too many events wait for the message broker; send the request again later.";
     Problem::new(ProblemKind::Unavailable, detail).retry_after(5)

@@ -1,4 +1,4 @@
-//! The listeners of a service: `api` (everything) and `public` (what is not for operators).
+//! The listeners of a service: `api` (all routes) and `public` (routes that are not for operators).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use jaego_postbox::dead_letters::DeadLetters;
 use jaego_telemetry::readiness::Readiness;
 use jaego_web::auth::OperatorTokens;
 use jaego_web::settings::Http;
-use jaego_web::{HttpMetrics, KnownPaths, Listener, Listeners, complete, malformed, nowhere, observe, open_door};
+use jaego_web::{HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, nowhere, observe};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -29,23 +29,23 @@ pub struct Routes {
     pub public: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
     /// Shown on `api` only.
     pub operator: Arc<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>,
-    /// Whether a request is dropped when its client closes the connection before it is answered. What is
-    /// told to us for once, as goods that came, is taken from one that does not wait for the answer, too.
+    /// If true, a request is dropped when its client closes the connection before the response. False where a message
+    /// is sent only once, such as a delivery of goods: it is processed even if the client does not wait for the
+    /// response.
     pub drop_abandoned: bool,
     /// Title and description of the OpenAPI document.
     pub document: OpenApi,
 }
 
-/// What every service offers to operators, and who they are.
+/// The operator endpoints that every service has, and the operators' tokens.
 #[derive(Clone)]
 pub struct Operations {
-    /// The operators.
     pub tokens: OperatorTokens,
-    /// `GET /api/v1/audit`.
+    /// For `GET /api/v1/audit`.
     pub auditor: Auditor,
-    /// `GET /api/v1/audit-log`.
+    /// For `GET /api/v1/audit-log`.
     pub pool: Pool,
-    /// `/api/v1/dead-letters`.
+    /// For `/api/v1/dead-letters`.
     pub dead_letters: DeadLetters,
 }
 
@@ -58,7 +58,7 @@ pub fn listen(
     drain: Duration,
 ) -> std::io::Result<Listeners> {
     let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
-    let door = |port: u16, with_operator: bool| {
+    let bind = |port: u16, with_operator: bool| {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
         let server = HttpServer::new(move || {
             let public = routes.public.clone();
@@ -105,7 +105,7 @@ pub fn listen(
                 }
             })
         });
-        open_door(server, settings, port, drop_abandoned, drain)
+        bind_listener(server, settings, port, drop_abandoned, drain)
     };
-    Listeners::new(door(settings.port, true)?, door(settings.public_port, false)?, settings, readiness)
+    Listeners::new(bind(settings.port, true)?, bind(settings.public_port, false)?, settings, readiness)
 }

@@ -1,4 +1,4 @@
-//! The settings that every service has.
+//! Settings that every service has.
 
 use jaego_pg::settings::Database;
 use jaego_postbox::settings::{Amqp, DeadLetters, Outbox};
@@ -11,32 +11,24 @@ use serde::Deserialize;
 /// The sections that every service has.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Common {
-    /// Listeners and limits of HTTP.
     pub http: Http,
     /// The service's own PostgreSQL database.
     pub database: Database,
-    /// RabbitMQ.
     pub amqp: Amqp,
-    /// Events on their way to the broker.
     pub outbox: Outbox,
-    /// Who may use operator endpoints.
     pub auth: Auth,
-    /// Logs and traces.
     pub telemetry: Telemetry,
-    /// The running check of the books.
     pub audit: Audit,
-    /// Messages that need a person.
     pub dead_letters: DeadLetters,
-    /// How the process ends.
     pub shutdown: Shutdown,
 }
 
-/// The running check of the books.
+/// The continuous audit of the books.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Audit {
-    /// How often the books are checked, by one replica, seconds.
+    /// Interval at which one replica checks the books, seconds.
     pub every_s: u64,
-    /// How often all rules are checked from the first row on, seconds.
+    /// Interval at which all rules are checked from the first row on, seconds.
     pub full_every_s: u64,
 }
 
@@ -87,7 +79,7 @@ impl HasTelemetry for Common {
     }
 }
 
-/// What is needed for work on the database alone: whoever does that need not know the other secrets.
+/// Loads only the settings for work on the database, so that a job that does it need not have the other secrets.
 pub(crate) fn load_for_database(sources: Sources<'_>) -> Result<(Database, Telemetry), InvalidSettings> {
     load_part(sources, |merged, problems| {
         let database: Option<Database> = section(merged, "database", problems);

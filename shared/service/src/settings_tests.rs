@@ -1,4 +1,4 @@
-//! What may be set, and what is said of what may not.
+//! Tests of valid settings, and of the problems reported for invalid ones.
 
 use jaego_settings::{Settings, load};
 use secrecy::ExposeSecret;
@@ -91,7 +91,7 @@ fn a_file_that_cannot_be_read_shows_no_line_of_it() {
     assert!(told.contains("line 2") && !told.contains("very-secret"), "{told}");
 }
 
-/// A folder that is there for one test, with these files in it.
+/// A directory with the given files, which exists for one test.
 struct Files(std::path::PathBuf);
 
 impl Files {

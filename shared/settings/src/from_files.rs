@@ -1,23 +1,22 @@
-//! Values that are in files of their own: a secret in the environment can be seen by whoever sees the
-//! process; a file can be kept from them.
+//! Values that are in files of their own: a secret in the environment is visible to anyone who can inspect the
+//! process, while access to a file can be restricted.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 
 use config::{Value, ValueKind};
 
-/// At the end of a variable's name: its value is the path of a file with the setting's value.
+/// Suffix of a variable whose value is the path of a file with the setting's value.
 const SUFFIX: &str = "_file";
-/// Largest file that is read, bytes.
+/// Largest accepted file, bytes.
 const BYTES_MAX: u64 = 64 * 1024;
-/// The first and the last line of a block in PEM form begin so.
+/// Beginnings of the first and the last line of a PEM block.
 const PEM_BEGIN: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
 
-/// Takes the variables that name files out of the environment, and answers the settings that the files
-/// hold: key (`database.url`) and value. `prefix` is `JAEGO_SALES__`. What is wrong is told with the
-/// variable and the path, never with what the file holds. A key that is known with the suffix
-/// (`database.ca_file`) is no such variable.
+/// Removes the variables that name files from the environment, and returns the settings that the files contain: key
+/// (`database.url`) and value. `prefix` is for example `JAEGO_SALES__`. Problems name the variable and the path,
+/// never the content of the file. A key that itself ends with the suffix (`database.ca_file`) is not such a variable.
 pub(super) fn take(
     env: &mut Vec<(String, String)>,
     prefix: &str,
@@ -50,7 +49,7 @@ pub(super) fn take(
     found
 }
 
-/// The default of `database__url`, when there is such a key; a section is none.
+/// Returns the default of a key such as `database__url`; None for an unknown key and for a section.
 fn default_of<'a>(defaults: &'a Value, key: &str) -> Option<&'a Value> {
     let found = key.split("__").try_fold(defaults, |value, part| match &value.kind {
         ValueKind::Table(table) => table.get(part),
@@ -59,12 +58,12 @@ fn default_of<'a>(defaults: &'a Value, key: &str) -> Option<&'a Value> {
     (!matches!(found.kind, ValueKind::Table(_))).then_some(found)
 }
 
-/// What a file holds, without one newline at its end.
+/// Reads a file, without the newline at its end if there is one.
 fn read(path: &str) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(text.len()).is_ok_and(|length| length > BYTES_MAX) {
-        return Err(io::Error::other(format!("it holds more than {BYTES_MAX} bytes")));
+        return Err(io::Error::other(format!("it contains more than {BYTES_MAX} bytes")));
     }
     let end = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
     text.truncate(end);
@@ -82,8 +81,8 @@ fn value_of(text: &str, default: &Value) -> Value {
     }
 }
 
-/// Blocks in PEM form, each of many lines: a block ends with its last line, with or without a comma.
-/// What is in no block is an item, too, so that it is judged instead of overlooked.
+/// Splits a text into PEM blocks. A block ends with its END line, with or without a comma after it. Text outside any
+/// block becomes an item as well, so that it is checked instead of overlooked.
 fn pem_items(text: &str) -> Vec<String> {
     let mut items = vec![String::new()];
     for line in text.split_inclusive(',').flat_map(str::lines) {

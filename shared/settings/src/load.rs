@@ -4,7 +4,7 @@ use config::{Config, Environment, File, FileFormat, Value, ValueKind};
 
 use super::{InvalidSettings, Sections as _, Settings, Sources, from_files};
 
-/// Reads, merges, checks. Errors list every unknown key and every bad value at once.
+/// The error lists every unknown key and every invalid value at once.
 pub fn load<S: Settings>(sources: Sources<'_>) -> Result<S, InvalidSettings> {
     let mut problems = Vec::new();
     let merged = merge(sources, &mut problems)?;
@@ -12,7 +12,7 @@ pub fn load<S: Settings>(sources: Sources<'_>) -> Result<S, InvalidSettings> {
     if let Some(common) = &common {
         common.check(&mut problems);
     }
-    // A value that does not fit is in the common sections, and told, or in the service's own.
+    // A value that does not fit is either in the common sections, which have reported it, or in the service's own.
     match S::deserialize(&merged) {
         Ok(settings) => settings.check(&mut problems),
         Err(_) if common.is_none() => {}
@@ -24,7 +24,7 @@ pub fn load<S: Settings>(sources: Sources<'_>) -> Result<S, InvalidSettings> {
     S::deserialize(&merged).map_err(|error| InvalidSettings(vec![error.to_string()]))
 }
 
-/// Reads a part of the settings: what `read` makes of all of them merged, unless it adds problems.
+/// Reads a part of the settings: `read` gets all of them merged, and fails by adding problems.
 pub fn load_part<T>(
     sources: Sources<'_>,
     read: impl FnOnce(&serde_json::Value, &mut Vec<String>) -> Option<T>,
@@ -35,7 +35,8 @@ pub fn load_part<T>(
     part.filter(|_| problems.is_empty()).ok_or(InvalidSettings(problems))
 }
 
-/// Defaults, the file and the environment as one, in the defaults' types. `problems` gets what does not fit.
+/// Merges defaults, file and environment into one value with the defaults' types. Adds values that do not fit to
+/// `problems`.
 fn merge(mut sources: Sources<'_>, problems: &mut Vec<String>) -> Result<serde_json::Value, InvalidSettings> {
     let own_prefix = format!("{}_", sources.env_prefix);
     let nested_prefix = format!("{}__", sources.env_prefix);
@@ -57,7 +58,7 @@ fn merge(mut sources: Sources<'_>, problems: &mut Vec<String>) -> Result<serde_j
     if let Some(path) = sources.file {
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
     }
-    // A parser shows the line that it cannot read, and that line may hold a password.
+    // A parser quotes the line that it cannot read, and that line may contain a password.
     let unreadable = |error: config::ConfigError| error.to_string().lines().next().unwrap_or_default().to_owned();
     builder = builder.add_source(env);
     for (key, value) in from_files {
@@ -71,8 +72,8 @@ fn merge(mut sources: Sources<'_>, problems: &mut Vec<String>) -> Result<serde_j
     Ok(conform("", &merged.cache, &defaults.cache, problems))
 }
 
-/// The value at `path` in the type that the default has; a text from the environment is converted.
-/// One that cannot be is told, and the default goes on, so that the rest is checked as well.
+/// Converts the value at `path` to the type of the default, since values from the environment are text. A value that
+/// cannot be converted is reported and replaced by the default, so that the rest is checked as well.
 fn conform(path: &str, value: &Value, default: &Value, problems: &mut Vec<String>) -> serde_json::Value {
     use serde_json::Value as Json;
     let mut refuse = |expected: &str| {

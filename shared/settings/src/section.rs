@@ -2,18 +2,18 @@
 
 use serde::de::DeserializeOwned;
 
-/// One section; a value that does not fit its type is told with its key.
+/// Reads one section; a value that does not fit its type becomes a problem that names its key.
 pub fn section<T: DeserializeOwned>(merged: &serde_json::Value, name: &str, problems: &mut Vec<String>) -> Option<T> {
     serde_path_to_error::deserialize(&merged[name])
         .map_err(|error| problems.push(format!("{name}.{}: {}", error.path(), error.inner())))
         .ok()
 }
 
-/// Sections that are told one by one when they do not fit.
+/// A group of sections, each read separately so that the problems of all of them are reported.
 pub trait Sections: Sized {
-    /// All of them, or the problems of those that do not fit.
+    /// Reads all sections. Returns None, and adds to `problems`, when any of them does not fit.
     fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self>;
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a sentence for each invalid value.
     fn check(&self, problems: &mut Vec<String>);
 }
 

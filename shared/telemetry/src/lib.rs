@@ -21,14 +21,14 @@ pub use span::EnterSpan;
 
 use crate::settings::Telemetry;
 
-/// Bounds of duration histograms, seconds.
+/// Bucket bounds of duration histograms, seconds.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 static TRACES: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// Sets everything up, once a process; later calls do nothing. Call on no async thread: the
-/// exporter brings a thread of its own.
+/// Sets everything up once per process; later calls do nothing. Not to be called from an async thread: the exporter
+/// starts a thread of its own.
 pub fn init(service: &'static str, settings: &Telemetry) -> anyhow::Result<()> {
     if REGISTRY.get().is_some() {
         return Ok(());
@@ -63,8 +63,8 @@ pub fn init(service: &'static str, settings: &Telemetry) -> anyhow::Result<()> {
         // Kept for the flush at the end.
         drop(TRACES.set(provider));
     }
-    // Who uses a connection logs its failures; lapin would tell each again, and the whole body of
-    // every event that nobody follows. A filter that names lapin itself still counts.
+    // The code that uses a connection logs its failures. lapin would log each of them again, and the whole body of
+    // every event that has no subscriber. A filter in the settings that names lapin takes precedence.
     let filter: EnvFilter = format!("lapin=off,{}", settings.log).parse().context("telemetry.log")?;
     let lines = tracing_subscriber::fmt::layer();
     let lines = if settings.log_format == "json" {
@@ -72,7 +72,7 @@ pub fn init(service: &'static str, settings: &Telemetry) -> anyhow::Result<()> {
     } else {
         lines.boxed()
     };
-    // A subscriber that a test has set stays.
+    // Fails, harmlessly, when a test has already set a subscriber.
     drop(tracing_subscriber::registry().with(spans).with(filter).with(lines).try_init());
     Ok(())
 }
@@ -85,7 +85,7 @@ pub fn metrics_text() -> anyhow::Result<String> {
     Ok(String::from_utf8(text)?)
 }
 
-/// Sends the spans that still wait.
+/// Exports the remaining spans and shuts the exporter down.
 pub fn flush() {
     if let Some(provider) = TRACES.get()
         && let Err(error) = provider.shutdown()

@@ -1,19 +1,19 @@
-//! What the process needs and whether it has it now: the body of `/readyz`.
+//! State of the parts that the process depends on: the body of `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// Name of the check that fails when a part of the process has ended: only a new process helps.
+/// Name of the check that fails when a task of the process has ended unexpectedly; only a restart helps then.
 pub const TASKS: &str = "tasks";
 
-/// How bad it is when a check fails.
+/// Effect of a failing check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The service cannot work: not ready.
+    /// The service cannot work without this part: not ready.
     Required,
-    /// It works with less: ready, but degraded.
+    /// The service works with restrictions: ready, but degraded.
     Useful,
 }
 
@@ -29,40 +29,39 @@ pub struct Readiness {
     checks: Arc<Mutex<BTreeMap<&'static str, State>>>,
 }
 
-/// One check, held by whoever knows its state.
+/// One check, held by the code that knows its state.
 #[derive(Debug, Clone)]
 pub struct Check {
     name: &'static str,
     readiness: Readiness,
 }
 
-/// The answer of `/readyz`.
+/// The body of `/readyz`.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// `ready`, `degraded` or `not_ready`.
     pub status: &'static str,
-    /// Per check: `ok`, or what is wrong.
+    /// For each check `ok`, or its problem.
     pub checks: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
-    /// Adds a check that has not passed yet.
+    /// Adds a check, which fails until it first passes.
     pub fn register(&self, name: &'static str, need: Need) -> Check {
         self.lock().insert(name, State { need, problem: Some("not checked yet".to_owned()) });
         Check { name, readiness: self.clone() }
     }
 
-    /// Whether the process can go on at all.
+    /// Returns false when the process can only be restarted: the check [`TASKS`] fails.
     pub fn is_alive(&self) -> bool {
         self.lock().get(TASKS).is_none_or(|state| state.problem.is_none())
     }
 
-    /// Whether a check passes; one that was never registered does not.
+    /// Returns true when the check passes; a check that was never registered does not.
     pub fn passes(&self, name: &str) -> bool {
         self.lock().get(name).is_some_and(|state| state.problem.is_none())
     }
 
-    /// The state of all checks.
     pub fn report(&self) -> Report {
         let checks = self.lock();
         let failing = |need| checks.values().any(|state| state.need == need && state.problem.is_some());
@@ -83,12 +82,11 @@ impl Readiness {
 }
 
 impl Check {
-    /// All is well.
     pub fn pass(&self) {
         self.set(None);
     }
 
-    /// Something is wrong; no secret in the text.
+    /// `problem` is shown by `/readyz`, so it must not contain a secret.
     pub fn fail(&self, problem: &str) {
         self.set(Some(problem.to_owned()));
     }

@@ -1,21 +1,20 @@
-//! The settings of logs and traces.
+//! Settings of logs and traces.
 
 use jaego_settings::require;
 use serde::Deserialize;
 
-/// Logs and traces.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Telemetry {
-    /// A filter such as `info` or `info,jaego_postbox=debug`.
+    /// Log filter, such as `info` or `info,jaego_postbox=debug`.
     pub log: String,
     /// `json` or `text`.
     pub log_format: String,
-    /// OTLP/HTTP endpoint for traces; empty exports none.
+    /// OTLP/HTTP endpoint for traces; if empty, none are exported.
     pub otlp_endpoint: String,
 }
 
 impl Telemetry {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a sentence for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         let mut require = |good, problem| require(good, problem, problems);
         require(

@@ -1,4 +1,4 @@
-//! Spans of `tracing` that belong to a trace which came as text.
+//! Makes spans of `tracing` part of a trace that arrived as text.
 
 use jaego_contracts::trace::TraceContext;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
@@ -6,8 +6,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Continues a trace in a span.
 pub trait EnterSpan {
-    /// Makes `span` a child of this context; answers the context to hand on: the span's own when
-    /// spans are exported, this one otherwise.
+    /// Makes `span` a child of this context and returns the context to pass on: the span's own when spans are
+    /// exported, otherwise this one.
     #[must_use]
     fn enter(self, span: &tracing::Span) -> Self;
 }

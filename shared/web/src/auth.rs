@@ -13,13 +13,13 @@ use subtle::ConstantTimeEq;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// What a token's holder may do.
+/// Rights of a token's holder; each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// May look.
+    /// May read.
     Viewer,
-    /// May look and act.
+    /// May read and act.
     Operator,
 }
 
@@ -32,12 +32,10 @@ pub struct OperatorToken {
 }
 
 impl OperatorToken {
-    /// Its holder's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What its holder may do.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -76,12 +74,13 @@ impl FromStr for OperatorToken {
 pub struct OperatorTokens(Arc<Vec<OperatorToken>>);
 
 impl OperatorTokens {
-    /// From `auth.tokens`; entries that cannot be read were refused at start.
+    /// Parses `auth.tokens`. Invalid entries are skipped here, because the check of the settings has refused them at
+    /// start.
     pub fn from_settings(tokens: &[String]) -> Self {
         Self(Arc::new(tokens.iter().filter_map(|token| token.parse().ok()).collect()))
     }
 
-    /// Whose token it is. Compares with every token, in constant time each.
+    /// Finds the configured token. Compares with every one of them, each in constant time.
     pub fn find(&self, token: &str) -> Option<&OperatorToken> {
         let digest = Sha256::digest(token.as_bytes());
         let mut found = None;
@@ -94,14 +93,14 @@ impl OperatorTokens {
     }
 }
 
-/// Extracts who may look: role viewer or operator.
+/// Extractor for requests that require role viewer or operator.
 #[derive(Debug, Clone)]
 pub struct Viewer {
     /// The token's name.
     pub name: String,
 }
 
-/// Extracts who may act: role operator.
+/// Extractor for requests that require role operator.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// The token's name.

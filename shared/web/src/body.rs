@@ -13,19 +13,19 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// Largest body.
+/// Largest accepted body.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// A larger body is read and thrown away up to here, so that its sender hears the answer.
+/// A larger body is read and discarded up to this size, so that its sender receives the response.
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// A body must be there within this time.
+/// Maximum time for a body to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A body of `application/json` up to [`BODY_BYTES_MAX`], not yet parsed.
 #[derive(Debug, Clone)]
 pub struct RawJson(pub Vec<u8>);
 
-/// A body of whatever media type up to [`BODY_BYTES_MAX`]; otherwise the problem that its sender is to hear: 413 when it
-/// is larger, 400 when it broke off.
+/// A body of any media type up to [`BODY_BYTES_MAX`]; otherwise the problem to respond with: 413 when it is larger,
+/// 400 when it is incomplete.
 #[derive(Debug)]
 pub struct AnyBody(pub Result<Vec<u8>, Problem>);
 
@@ -110,8 +110,9 @@ async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
     let mut body = BytesMut::new();
     let mut length = 0;
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk
-            .map_err(|error| Problem::new(ProblemKind::MalformedRequest, format!("The body broke off: {error}.")))?;
+        let chunk = chunk.map_err(|error| {
+            Problem::new(ProblemKind::MalformedRequest, format!("The body is incomplete: {error}."))
+        })?;
         length += chunk.len();
         if length <= BODY_BYTES_MAX {
             body.extend_from_slice(&chunk);
@@ -126,10 +127,10 @@ async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
     Ok(body.to_vec())
 }
 
-/// Parses a body. 400 when it is not JSON; 422 when it is not a `T`, naming the place, or when it
-/// has fields that a `T` has not, naming them all.
+/// Parses a body. Fails with 400 when it is not JSON, and with 422 when it is not a `T` (naming the path) or has
+/// unknown fields (naming all of them).
 pub fn parse_strict<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // Most bodies are right, and the places of faults need not be followed in them.
+    // Most bodies are valid, so the paths of errors are tracked only in a second pass over an invalid one.
     match parse_if_right(body) {
         Some(value) => Ok(value),
         None => parse_for_faults(body),

@@ -1,4 +1,4 @@
-//! `ETag` and `If-Match` (RFC 9110): a change based on what was seen.
+//! `ETag` and `If-Match` (RFC 9110): an optimistic lock for changes over HTTP.
 
 use std::future::{Ready, ready};
 
@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// The tag of a row's version.
+/// The `ETag` of a row's version.
 pub fn etag(version: i64) -> String {
     format!("\"{version}\"")
 }
@@ -18,13 +18,14 @@ pub fn etag(version: i64) -> String {
 #[derive(Debug, Clone, Default, IntoParams)]
 #[into_params(names("If-Match"), parameter_in = Header)]
 pub struct IfMatch(
-    /// Change only if this is the current `ETag`.
+    /// Make the change only if this is the current `ETag`.
     #[param(value_type = String, required = false, example = "\"3\"")]
     Option<String>,
 );
 
 impl IfMatch {
-    /// Refuses when the current version (None: does not exist yet) is not one of those named.
+    /// Refuses when `If-Match` is present and does not name the current version (None: the resource does not exist
+    /// yet).
     pub fn check(&self, current: Option<i64>) -> Result<(), Problem> {
         let Some(wanted) = &self.0 else { return Ok(()) };
         let matches = current.is_some_and(|version| {

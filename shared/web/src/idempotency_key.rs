@@ -13,15 +13,14 @@ use crate::problem::{Problem, ProblemKind};
 #[derive(Debug, Clone, Default, IntoParams)]
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
 pub struct IdempotencyKey(
-    /// The same key and body get the first answer again, with `Idempotency-Replayed: true`.
+    /// A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
     #[param(value_type = String, required = false, min_length = 1, max_length = 255, example = "order-4711-1")]
     pub Option<String>,
 );
 
-/// Shortest key on the public listener.
+/// Minimum length of a key on the public listener, characters.
 const PUBLIC_LENGTH_MIN: usize = 20;
 
-/// Name of the header.
 pub(super) const HEADER: &str = "Idempotency-Key";
 
 impl FromRequest for IdempotencyKey {
@@ -30,7 +29,7 @@ impl FromRequest for IdempotencyKey {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let Some(value) = request.headers().get(HEADER) else { return ready(Ok(Self(None))) };
         let visible = (1..=255).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
-        // Callers that nobody knows share one namespace: a short key would be somebody else's, too.
+        // Anonymous callers share one namespace, in which short keys of different callers would collide.
         if visible && Listener::of(request) == Listener::Public && value.len() < PUBLIC_LENGTH_MIN {
             let detail = format!("Idempotency-Key must have at least {PUBLIC_LENGTH_MIN} characters here; use a UUID.");
             return ready(Err(Problem::new(ProblemKind::MalformedRequest, detail)));

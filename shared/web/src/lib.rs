@@ -1,4 +1,4 @@
-//! What every HTTP edge shares: listeners, strict bodies, bearer tokens, pages, problems.
+//! The common part of every HTTP edge: listeners, strict bodies, bearer tokens, pages, problems.
 
 pub mod auth;
 mod body;
@@ -26,10 +26,10 @@ pub use idempotency_key::IdempotencyKey;
 pub use listener::Listener;
 pub use middleware::{HttpMetrics, observe};
 pub use page::{Page, PageQuery, Paged};
-pub use server::{Door, KnownPaths, Listeners, malformed, nowhere, open_door};
+pub use server::{BoundListener, KnownPaths, Listeners, bind_listener, malformed, nowhere};
 pub use words::check_word;
 
-/// The path that was asked for, without a callback token.
+/// Returns the path of the request, without a callback token.
 pub fn instance_of(request: &HttpRequest) -> String {
     match request.path() {
         path if path.starts_with(CALLBACK_PATH) => CALLBACK_PATH.trim_end_matches('/').to_owned(),
@@ -37,7 +37,7 @@ pub fn instance_of(request: &HttpRequest) -> String {
     }
 }
 
-/// The trace that the middleware gave this request.
+/// Returns the trace that the middleware assigned to this request.
 pub fn trace_of(request: &HttpRequest) -> TraceContext {
     request.extensions().get().copied().unwrap_or_else(TraceContext::new_root)
 }

@@ -1,4 +1,4 @@
-//! Which listener a request came in by.
+//! The listener that a request arrived on.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -6,17 +6,18 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-/// A listener for callers; `admin` has none of their requests.
+/// A listener for callers; `admin` gets none of their requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
-    /// Everything, for operators only.
+    /// All routes; for operators only.
     Api,
-    /// What anybody may reach.
+    /// Routes that are open to everyone.
     Public,
 }
 
 impl Listener {
-    /// The one that this request came in by. One that was not told is taken for anybody's.
+    /// Returns the listener that the request arrived on. An application that does not declare its listener counts as
+    /// public.
     pub fn of(request: &HttpRequest) -> Self {
         request.app_data().copied().unwrap_or(Self::Public)
     }

@@ -1,4 +1,4 @@
-//! Around every request: a trace context, a span, a duration, and problems completed.
+//! Middleware around every request: trace context, span, duration, and complete problem bodies.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// How long requests took, seconds, by method, route and status.
+/// Duration of requests, seconds, by method, route and status.
 #[derive(Clone)]
 pub struct HttpMetrics(Histogram<f64>);
 
@@ -27,7 +27,7 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Of the process's meter.
+    /// Registers the histogram with the process's meter.
     pub fn new() -> Self {
         let meter = opentelemetry::global::meter("jaego");
         let histogram = meter.f64_histogram("http.server.request.duration").with_unit("s");
@@ -35,14 +35,14 @@ impl HttpMetrics {
     }
 }
 
-/// Around every request; an application that uses it has [`HttpMetrics`] in its data.
+/// Wraps every request. The application provides [`HttpMetrics`] as application data; without it nothing is measured.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let begun = Instant::now();
     let method = request.method().clone();
-    // The pattern, never the path: a path may hold a callback token, and labels must stay few.
+    // The pattern, never the path: a path may contain a callback token, and the number of labels must stay small.
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let trace = TraceContext::continue_from(parent);
@@ -68,7 +68,7 @@ pub async fn observe(
     Ok(response)
 }
 
-/// Errors become problems with `instance` and `trace_id`; what actix refuses by itself, too.
+/// Turns errors into problems with `instance` and `trace_id`, including those of actix itself.
 fn complete(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let Some(error) = response.response().error() else { return response };
     let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| of_actix(response.status(), error));
@@ -77,7 +77,7 @@ fn complete(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     ServiceResponse::new(request, answer)
 }
 
-/// What actix itself refuses.
+/// The problem for a request that actix itself refuses.
 fn of_actix(status: StatusCode, error: &actix_web::Error) -> Problem {
     let kind = match status.as_u16() {
         404 => ProblemKind::NotFound,
@@ -90,7 +90,7 @@ fn of_actix(status: StatusCode, error: &actix_web::Error) -> Problem {
     Problem::new(kind, error.to_string())
 }
 
-/// Anybody can invent methods; labels must stay few.
+/// Callers can invent methods, and the number of labels must stay small.
 fn label_of(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

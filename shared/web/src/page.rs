@@ -1,4 +1,4 @@
-//! Lists by cursor: `?limit=` 1..200 and an opaque `?cursor=` that belongs to one list.
+//! Pagination by cursor: `?limit=` 1..200 and an opaque `?cursor=` that belongs to one list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,10 +15,10 @@ const LIMIT_MAX: i64 = 200;
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Items in the answer, 1 to 200.
+    /// Maximum number of items, 1 to 200.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     #[param(example = "b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw")]
     cursor: Option<String>,
 }
@@ -26,24 +26,24 @@ pub struct PageQuery {
 /// A checked [`PageQuery`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Items to answer.
+    /// Maximum number of items to return.
     pub limit: i64,
-    /// The key of the last item of the page before.
+    /// Key of the last item of the previous page.
     pub after: Option<String>,
 }
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Paged<T> {
-    /// The items.
+    /// Items of the page.
     pub items: Vec<T>,
-    /// Ask for the next page with it; null on the last page.
+    /// Cursor of the next page; null on the last page.
     #[schema(required, example = "b3JkZXJzCjAxYTIwNTFiLWNlYzItN2YwOS04YTFjLTViN2UyZDQwYzhmMw")]
     pub next_cursor: Option<String>,
 }
 
 impl PageQuery {
-    /// Checks the query for the list called `list`.
+    /// Checks the query; a cursor of another list than `list` is refused.
     pub fn page(&self, list: &str) -> Result<Page, Problem> {
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -55,17 +55,17 @@ impl PageQuery {
 }
 
 impl Page {
-    /// The id of the last item of the page before, in a list whose places are ids.
+    /// Returns the id of the last item of the previous page, in a list whose keys are ids.
     pub fn after_id(&self) -> Result<Option<Uuid>, Problem> {
         self.after.as_deref().map(|text| text.parse().map_err(|_| foreign_cursor())).transpose()
     }
 
-    /// One row more than asked tells whether there is a next page: fetch this many.
+    /// Number of rows to fetch: one more than requested, which shows whether there is a next page.
     pub fn fetch(&self) -> i64 {
         self.limit + 1
     }
 
-    /// `items`, fetched with [`Page::fetch`], as the answer; `key` names an item's place.
+    /// Makes a page of `items`, which were fetched with [`Page::fetch`]; `key` returns the key of an item.
     pub fn answer<T>(&self, list: &str, mut items: Vec<T>, key: impl Fn(&T) -> String) -> Paged<T> {
         let wanted = usize::try_from(self.limit).unwrap_or_default();
         let more = items.len() > wanted;
@@ -86,7 +86,7 @@ fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
 }
 
 fn foreign_cursor() -> Problem {
-    let detail = "cursor: not a cursor of this list; begin again without one.";
+    let detail = "cursor: not a cursor of this list; start again without one.";
     Problem::new(ProblemKind::InvalidRequest, detail).with("field", "cursor")
 }
 

@@ -1,4 +1,4 @@
-//! RFC 9457 problem details: every error answer of every service.
+//! RFC 9457 problem details: every error response of every service.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 macro_rules! problem_kinds {
     ($($(#[$doc:meta])* $name:ident = $status:literal, $slug:literal, $title:literal;)*) => {
-        /// What went wrong; the stable part of a problem. One row a kind: status, slug, title.
+        /// The stable part of a problem. One row per kind: status, slug, title.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ProblemKind {
             $($(#[$doc])* $name,)*
@@ -40,51 +40,46 @@ problem_kinds! {
     MalformedRequest = 400, "malformed-request", "The request cannot be read";
     /// The callback's count is missing, not a whole number, or out of range.
     InvalidCount = 400, "invalid-count", "The delivery's count is not usable";
-    /// No credentials, or unknown ones.
     Unauthorized = 401, "unauthorized", "Credentials are missing or unknown";
-    /// The callback token is not one of ours.
+    /// The callback token is malformed, or not signed by one of our keys.
     InvalidCallbackToken = 401, "invalid-callback-token", "The callback token is not valid";
-    /// Known, but not allowed.
+    /// The credentials are known, but their role does not allow the request.
     Forbidden = 403, "forbidden", "Not allowed";
     /// The callback came from an address that is not on the factory's list.
     SourceNotAllowed = 403, "source-not-allowed", "This source address may not deliver callbacks";
-    /// Nothing here.
     NotFound = 404, "not-found", "Not found";
-    /// The path is known, the method is not.
+    /// The path exists, but not with this method.
     MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";
-    /// The shelf does not hold what was ordered.
+    /// There is not enough stock for the order.
     OutOfStock = 409, "out-of-stock", "Out of stock";
-    /// The state of the thing does not allow the action.
+    /// The state of the resource does not allow the action.
     Conflict = 409, "conflict", "The current state does not allow this";
-    /// The callback's body speaks of another product or factory than its token.
+    /// The callback's body names another product or factory than its token.
     CallbackMismatch = 409, "callback-mismatch", "The callback does not match its token";
     /// `If-Match` names another version.
-    PreconditionFailed = 412, "precondition-failed", "The resource has changed meanwhile";
-    /// Larger than the limit.
+    PreconditionFailed = 412, "precondition-failed", "The resource has changed";
     PayloadTooLarge = 413, "payload-too-large", "The body is too large";
     /// Not `application/json`.
     UnsupportedMediaType = 415, "unsupported-media-type", "Unsupported media type";
-    /// Understood, but not acceptable.
+    /// The request can be read, but a value is not acceptable or a field is unknown.
     InvalidRequest = 422, "invalid-request", "The request is not valid";
     /// The order names a product that does not exist or is not on sale.
     UnknownProduct = 422, "unknown-product", "Unknown product";
-    /// The key was used before with another body.
     IdempotencyKeyReused = 422, "idempotency-key-reused", "The Idempotency-Key was used with another body";
-    /// Too many attempts to log in.
     TooManyAttempts = 429, "too-many-attempts", "Too many attempts to log in";
     /// Too many quarantine entries for one callback token.
     TooManyQuarantined = 429, "too-many-quarantined", "Too many deliveries are waiting for an operator";
-    /// A bug or a broken part; the log has the cause under the trace id.
+    /// A bug or a broken component; the log has the cause under the trace id.
     Internal = 500, "internal", "Internal error";
-    /// More work than can be queued.
+    /// The queue for incoming work is full.
     Overloaded = 503, "overloaded", "Overloaded";
-    /// It cannot be said now whether the request was carried out.
+    /// It is currently unknown whether the request was carried out.
     OutcomeUnknown = 503, "outcome-unknown", "Outcome unknown";
-    /// The store, or another part that is needed, does not answer now.
+    /// The store, or another required component, does not respond at the moment.
     Unavailable = 503, "unavailable", "Temporarily unavailable";
 }
 
-/// One problem answer: a kind, a sentence for this occurrence, typed extensions.
+/// A problem response: a kind, a sentence for this occurrence, typed extensions.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: ProblemKind,
@@ -94,19 +89,19 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of `kind`; `detail` says what to do about it.
+    /// Creates a problem of `kind`; `detail` says what to do about it.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let retry_after_s = matches!(kind.status(), 429 | 503).then_some(1);
         Self { kind, detail: detail.into(), extensions: Map::new(), retry_after_s }
     }
 
-    /// A failure of ours. The cause goes to the log, never to the caller.
+    /// A failure of the service. The cause is logged, and never sent to the caller.
     pub fn internal(cause: &(impl std::fmt::Display + ?Sized)) -> Self {
         tracing::error!(error = %cause, "request failed");
         Self::new(ProblemKind::Internal, "The service failed; give the trace id to its operators.")
     }
 
-    /// Adds an extension member; a value that cannot be written as JSON becomes null.
+    /// Adds an extension member; a value that cannot be serialized becomes null.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);
@@ -121,7 +116,6 @@ impl Problem {
         self
     }
 
-    /// The kind.
     pub fn kind(&self) -> ProblemKind {
         self.kind
     }
@@ -131,7 +125,7 @@ impl Problem {
         &self.detail
     }
 
-    /// The body without `instance` and `trace_id`, which belong to one HTTP exchange.
+    /// Returns the body without `instance` and `trace_id`, which belong to one HTTP exchange.
     pub fn to_value(&self) -> Value {
         let mut body = self.extensions.clone();
         body.insert("type".into(), json!(format!("/problems/{}", self.kind.slug())));
@@ -141,7 +135,7 @@ impl Problem {
         Value::Object(body)
     }
 
-    /// The answer to `request`.
+    /// Builds the response to `request`.
     pub fn respond_to(&self, request: &HttpRequest) -> HttpResponse {
         let instance = crate::instance_of(request);
         let trace = crate::trace_of(request);
@@ -149,7 +143,7 @@ impl Problem {
     }
 }
 
-/// A kept problem body (from [`Problem::to_value`]) as the answer to `request`.
+/// Builds the response to `request` from a stored problem body (see [`Problem::to_value`]).
 pub fn respond_with_body(body: Value, request: &HttpRequest) -> HttpResponse {
     respond(body, None, Some(crate::instance_of(request)), Some(crate::trace_of(request)))
 }
@@ -173,7 +167,7 @@ fn respond(
     if let Some(seconds) = retry_after_s {
         response.insert_header((header::RETRY_AFTER, seconds));
     }
-    // A callback token is no bearer token.
+    // Not for an invalid callback token, which is not a bearer token.
     if body["type"] == format!("/problems/{}", ProblemKind::Unauthorized.slug()) {
         response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     }
@@ -191,7 +185,7 @@ impl ResponseError for Problem {
         StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Without the request at hand; the HTTP middleware adds `instance` and `trace_id`.
+    /// The request is not available here; the HTTP middleware adds `instance` and `trace_id`.
     fn error_response(&self) -> HttpResponse {
         let mut response = respond(self.to_value(), self.retry_after_s, None, None);
         response.extensions_mut().insert(self.clone());
@@ -203,30 +197,30 @@ impl ResponseError for Problem {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Stable identity of the problem's kind, `/problems/<slug>`.
+    /// Stable identifier of the kind of problem, `/problems/<slug>`.
     #[serde(rename = "type")]
     #[schema(example = "/problems/invalid-request")]
     pub kind: String,
-    /// The same for each problem of the kind.
+    /// Title of the kind of problem.
     #[schema(example = "The request is not valid")]
     pub title: String,
     /// The HTTP status.
     #[schema(example = 422)]
     pub status: u16,
-    /// What happened here and what to do.
+    /// Explanation of this occurrence, and what to do about it.
     #[schema(example = "limit: must be 1 to 200.")]
     pub detail: String,
-    /// The path that was asked for.
+    /// Path of the request.
     #[schema(example = "/api/v1/stock")]
     pub instance: String,
-    /// Find the whole story under this id.
+    /// Id of the trace, for logs and traces.
     #[schema(example = "948201e16e0450bf03af103fe5fca74b")]
     pub trace_id: String,
-    /// The parameter or member that is not acceptable, where it is one.
+    /// The parameter or member that is not valid, if it is a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "limit")]
     pub field: Option<String>,
-    /// Members of the body that nobody knows, where there are any.
+    /// Unknown members of the body, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown_fields: Option<Vec<String>>,
 }

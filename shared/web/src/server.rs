@@ -19,20 +19,25 @@ use crate::settings::Http;
 
 /// The listeners of a running service.
 pub struct Listeners {
-    /// Where everything is served.
+    /// Address of all routes.
     pub api: SocketAddr,
-    /// Where ingresses point.
+    /// Address for ingresses.
     pub public: SocketAddr,
-    /// Where probes and metrics are.
+    /// Address of probes and metrics.
     pub admin: SocketAddr,
-    doors: Vec<ServerHandle>,
-    admin_door: ServerHandle,
+    handles: Vec<ServerHandle>,
+    admin_handle: ServerHandle,
     tasks: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
 impl Listeners {
-    /// Of doors that were opened with [`open_door`]; with `admin`, which tells of `readiness`, opened here.
-    pub fn new(api: Door, public: Door, settings: &Http, readiness: Readiness) -> std::io::Result<Self> {
+    /// Serves the listeners that were opened with [`bind_listener`], and opens `admin`, which reports `readiness`.
+    pub fn new(
+        api: BoundListener,
+        public: BoundListener,
+        settings: &Http,
+        readiness: Readiness,
+    ) -> std::io::Result<Self> {
         let admin = HttpServer::new(move || {
             App::new()
                 .app_data(Data::new(readiness.clone()))
@@ -48,20 +53,20 @@ impl Listeners {
             api: api.address,
             public: public.address,
             admin,
-            doors: vec![api.server.handle(), public.server.handle()],
-            admin_door: admin_server.handle(),
+            handles: vec![api.server.handle(), public.server.handle()],
+            admin_handle: admin_server.handle(),
             tasks: vec![tokio::spawn(api.server), tokio::spawn(public.server), tokio::spawn(admin_server)],
         })
     }
 
-    /// Closes `api` and `public`: requests in hand are answered first. `admin` stays.
-    pub async fn close_doors(&self) {
-        futures::future::join_all(self.doors.iter().map(|door| door.stop(true))).await;
+    /// Closes `api` and `public` after requests in flight have been answered. `admin` stays open.
+    pub async fn stop_accepting(&self) {
+        futures::future::join_all(self.handles.iter().map(|handle| handle.stop(true))).await;
     }
 
-    /// Closes `admin`, and whatever still stands.
+    /// Closes `admin`, and waits for all listeners to end.
     pub async fn close(self) {
-        self.admin_door.stop(false).await;
+        self.admin_handle.stop(false).await;
         for task in self.tasks {
             if let Ok(Err(error)) = task.await {
                 tracing::warn!(%error, "a listener ended with an error");
@@ -70,20 +75,21 @@ impl Listeners {
     }
 }
 
-/// A listener that is open, and served as soon as it is among a process's [`Listeners`].
-pub struct Door {
+/// An open listener, which is served once it is part of a process's [`Listeners`].
+pub struct BoundListener {
     address: SocketAddr,
     server: Server,
 }
 
-/// Opens a listener with the limits that every one has; port 0 takes a free one. `drop_abandoned` as in [`Routes`].
-pub fn open_door<F, I, S, B>(
+/// Opens a listener with the limits that all have in common; port 0 takes a free one. `drop_abandoned`: see `Routes`
+/// in `jaego_service`.
+pub fn bind_listener<F, I, S, B>(
     server: HttpServer<F, I, S, B>,
     settings: &Http,
     port: u16,
     drop_abandoned: bool,
     drain: Duration,
-) -> std::io::Result<Door>
+) -> std::io::Result<BoundListener>
 where
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request> + 'static,
@@ -101,23 +107,22 @@ where
         .shutdown_timeout(drain.as_secs().max(1))
         .disable_signals()
         .bind((settings.host.as_str(), port))?;
-    Ok(Door { address: first(&server.addrs())?, server: server.run() })
+    Ok(BoundListener { address: first(&server.addrs())?, server: server.run() })
 }
 
 fn first(addresses: &[SocketAddr]) -> std::io::Result<SocketAddr> {
     addresses.first().copied().ok_or_else(|| std::io::Error::other("no address was bound"))
 }
 
-/// A path or query that cannot be read, as a problem.
+/// The problem for a path or query that cannot be parsed.
 pub fn malformed(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::MalformedRequest, format!("{error}."))
 }
 
-/// Paths of the OpenAPI document with their methods, to tell 405 from 404.
+/// Paths of the OpenAPI document with their methods, to distinguish 405 from 404.
 pub struct KnownPaths(Vec<(Vec<String>, Vec<&'static str>)>);
 
 impl KnownPaths {
-    /// Those of a document.
     pub fn of(document: &OpenApi) -> Self {
         let paths = document.paths.paths.iter().map(|(path, item)| {
             let methods = [
@@ -146,7 +151,7 @@ impl KnownPaths {
     }
 }
 
-/// Answers 404, or 405 with the methods that the path has.
+/// Handles a request that no route matches: 404, or 405 with the path's methods in `Allow`.
 pub async fn nowhere(request: HttpRequest, known: Data<KnownPaths>) -> HttpResponse {
     let allowed = known.allowed(request.path());
     if allowed.is_empty() || allowed.contains(&request.method().as_str()) {

@@ -1,4 +1,4 @@
-//! The settings of HTTP.
+//! Settings of HTTP.
 
 use jaego_settings::require;
 use serde::Deserialize;
@@ -10,19 +10,19 @@ use crate::auth::OperatorToken;
 pub struct Http {
     /// Address to listen on.
     pub host: String,
-    /// Listener `api`: everything.
+    /// Port of the listener `api`: all routes.
     pub port: u16,
-    /// Listener `public`: what an ingress may show.
+    /// Port of the listener `public`: routes that an ingress may expose.
     pub public_port: u16,
-    /// Listener `admin`: probes and metrics.
+    /// Port of the listener `admin`: probes and metrics.
     pub admin_port: u16,
     /// Worker threads per listener.
     pub workers: usize,
-    /// Connections per worker; more wait in the kernel's queue.
+    /// Maximum connections per worker; further ones wait in the kernel's queue.
     pub connections_max: usize,
 }
 
-/// Who may use operator endpoints.
+/// Access to operator endpoints.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Auth {
     /// `name:role:sha256` with role `viewer` or `operator` and the digest of the token in hexadecimal.
@@ -30,7 +30,7 @@ pub struct Auth {
 }
 
 impl Http {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a sentence for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         let mut require = |good, problem| require(good, problem, problems);
         require(self.host.parse::<std::net::IpAddr>().is_ok(), "http.host: must be an IP address");
@@ -43,7 +43,7 @@ impl Http {
 }
 
 impl Auth {
-    /// Adds a sentence for each value that cannot work.
+    /// Adds a sentence for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
         for (index, token) in self.tokens.iter().enumerate() {
             if token.parse::<OperatorToken>().is_err() {

@@ -1,4 +1,4 @@
-//! What a failed store means to a caller.
+//! Failures of the store as problems for the caller.
 
 use jaego_pg::StoreError;
 
@@ -12,8 +12,8 @@ impl From<StoreError> for Problem {
                 Problem::new(ProblemKind::Unavailable, "The database does not answer now; send the request again.")
             }
             StoreError::Busy(cause) => {
-                tracing::warn!(error = %cause, "a statement waited for too long");
-                let detail = "What this needs is held by something else now; send the request again.";
+                tracing::warn!(error = %cause, "a statement waited too long");
+                let detail = "Another transaction has locked what this request needs; send the request again.";
                 Problem::new(ProblemKind::Unavailable, detail)
             }
             StoreError::Query(error) => Problem::internal(&error),

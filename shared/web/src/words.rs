@@ -1,10 +1,9 @@
-//! Texts that are one of a few words: an enumeration for whoever reads the OpenAPI document, a check
-//! for filters.
+//! Texts that are one of a few words: an enumeration in the OpenAPI document, and a check for filters.
 
 use crate::problem::{Problem, ProblemKind};
 
-/// Names for lists of words: `words! { /// Where it stands. Status: "open", "closed"; }`. Each has
-/// `ALL`, and serves as `#[schema(value_type = Status)]` of a text field.
+/// Declares named lists of words: `words! { /// Status of the request. Status: "open", "closed"; }`. Each has `ALL`,
+/// and is used as `#[schema(value_type = Status)]` of a text field.
 #[macro_export]
 macro_rules! words {
     ($($(#[doc = $doc:literal])* $name:ident: $($word:literal),+;)+) => {$(
@@ -13,7 +12,6 @@ macro_rules! words {
         pub enum $name {}
 
         impl $name {
-            /// The words.
             pub const ALL: &'static [&'static str] = &[$($word),+];
         }
 
@@ -28,7 +26,7 @@ macro_rules! words {
     )+};
 }
 
-/// Refuses a text that is none of `words`.
+/// Refuses a text that is not one of `words`; None passes.
 pub fn check_word(field: &str, text: Option<&str>, words: &[&str]) -> Result<(), Problem> {
     if text.is_none_or(|text| words.contains(&text)) {
         return Ok(());

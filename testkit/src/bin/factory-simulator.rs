@@ -6,16 +6,16 @@ use clap::Parser;
 use testkit::{FactorySimulator, factory::STAGE_MS_DEFAULT};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Plays the factory: takes production requests, and calls back when the goods are made.
+/// Simulates a factory: takes production requests, and calls back when the goods are made.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How long each of the four stages takes.
+    /// Duration of each of the four stages, in milliseconds.
     #[arg(long, default_value_t = STAGE_MS_DEFAULT)]
     stage_ms: u64,
-    /// Keeps what is not done in this file, and goes on with it at the next start.
+    /// File that keeps unfinished requests, which are continued at the next start.
     #[arg(long)]
     state: Option<PathBuf>,
 }

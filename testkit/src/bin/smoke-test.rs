@@ -1,4 +1,5 @@
-//! Does the main job against a Jaego that runs, and is the factory meanwhile. Exit code 0: all of it works.
+//! The smoke test of a running Jaego, with this process as the factory. Exit code 0 means that everything
+//! works.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -11,8 +12,8 @@ use testkit::{
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
-/// Orders until one is refused, waits for the production request as the factory that it goes to, calls back,
-/// waits for the goods and orders again; then checks the books and tidies up.
+/// Tests a running Jaego, with this process as the factory: orders until an order is refused, accepts the
+/// production request, calls back, waits for the goods and orders again; then checks the books and cleans up.
 #[derive(Debug, Parser)]
 #[command(name = "smoke-test", version)]
 struct Args {
@@ -25,22 +26,22 @@ struct Args {
     /// The API of restock-service.
     #[arg(long, value_name = "URL", env = "RESTOCK_URL")]
     restock_url: Url,
-    /// A file with an operator's bearer token; without it the environment variable OPERATOR_TOKEN is used.
+    /// A file with an operator's bearer token; default: the environment variable OPERATOR_TOKEN.
     #[arg(long, value_name = "FILE", env = "OPERATOR_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Where the factory listens.
+    /// Address that the factory listens on.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8090")]
     listen: SocketAddr,
-    /// Where production-service finds the factory [default: where it listens]
+    /// URL at which production-service reaches the factory [default: the address that it listens on]
     #[arg(long, value_name = "URL")]
     factory_url: Option<Url>,
     /// Send the callback to this scheme, host and port, with the path of the CallbackUrl.
     #[arg(long, value_name = "URL")]
     callback_via: Option<Url>,
-    /// How long each of the factory's four stages takes, in milliseconds.
+    /// Duration of each of the factory's four stages, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(..=60_000))]
     stage_ms: u64,
-    /// How long all of it may take, in seconds.
+    /// Maximum duration of the test, in seconds.
     #[arg(long, value_name = "S", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout_s: u64,
 }
@@ -85,7 +86,7 @@ async fn run(args: Args) -> Result<()> {
     SmokeTest::new(&settings, |line| println!("{line}"))?.run(stop).await
 }
 
-/// Never an argument: `ps` would show it.
+/// Never an argument, which `ps` would show.
 fn token(file: Option<PathBuf>) -> Result<SecretString> {
     let text = match file {
         Some(path) => std::fs::read_to_string(&path)
@@ -93,9 +94,9 @@ fn token(file: Option<PathBuf>) -> Result<SecretString> {
         None => std::env::var("OPERATOR_TOKEN").unwrap_or_default(),
     };
     match text.trim() {
-        "" => {
-            Err(Error::new("who asks? Set OPERATOR_TOKEN_FILE, or give --token-file, with an operator's bearer token"))
-        }
+        "" => Err(Error::new(
+            "no token is given: set OPERATOR_TOKEN_FILE, or give --token-file, with an operator's bearer token",
+        )),
         token => Ok(token.to_owned().into()),
     }
 }

@@ -1,4 +1,4 @@
-//! What can be set to go wrong at the factory.
+//! Faults that can be set at the factory.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ const DELAY_MS_MAX: u64 = 600_000;
 const FOR_MS_MAX: u64 = 3_600_000;
 const PARTS_MAX: u32 = 1_000;
 
-/// Faults; the default is the known factory as it works on a good day.
+/// Faults; the default is the known factory when everything works.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, settable by name")]
@@ -28,7 +28,7 @@ pub struct Faults {
     pub callback_twice: bool,
     /// Deliver in parts.
     pub split: Option<Split>,
-    /// Deliver this many more than asked for.
+    /// Deliver this many units more than requested.
     pub deliver_extra: u64,
     /// Send the count as a JSON number.
     pub count_as_number: bool,
@@ -38,51 +38,47 @@ pub struct Faults {
     pub leave_out: Vec<LeaveOut>,
     /// Give every delivery a `DeliveryId`.
     pub with_delivery_id: bool,
-    /// The time each of the four stages takes, instead of the simulator's own.
+    /// Duration of each of the four stages, instead of the simulator's own.
     pub stage_ms: Option<u64>,
     /// Send callbacks to this scheme, host and port (`http://restock:8281`), with the path of the
-    /// `CallbackUrl`: a factory that reaches the callback's entrance by a way of its own.
+    /// `CallbackUrl`: a factory that reaches the callback endpoint by another route.
     pub callback_via: Option<String>,
-    /// Forget these faults after so many requests; without it they stay.
+    /// Clear these faults after this many requests; without it they stay.
     pub for_next: Option<u64>,
-    /// Forget these faults after so long; without it they stay.
+    /// Clear these faults after this many milliseconds; without it they stay.
     pub for_ms: Option<u64>,
 }
 
-/// When the connection is cut.
+/// The point at which the connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropConnection {
     /// Nothing is made.
     BeforeAccepting,
-    /// The order is taken, so the callback comes; only the answer is lost.
+    /// The order is accepted, so the callback comes; only the response is lost.
     AfterAccepting,
 }
 
-/// Partial deliveries that add up.
+/// Partial deliveries that add up to the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// Into how many callbacks (fewer when there are fewer units).
+    /// Number of callbacks; fewer when there are fewer units.
     pub parts: u32,
-    /// Does each have a `DeliveryId`?
+    /// Adds a `DeliveryId` to each.
     #[serde(default)]
     pub delivery_ids: bool,
 }
 
-/// A field that some factories do not send back.
+/// A field that some factories do not return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LeaveOut {
-    /// The product.
     MessageAttributeProductId,
-    /// The factory.
     MessageAttributeFactoryId,
-    /// Who asked.
     MessageAttributeRequester,
 }
 
 impl LeaveOut {
-    /// The field's name.
     pub fn field(self) -> &'static str {
         match self {
             Self::MessageAttributeProductId => "MessageAttributeProductId",
@@ -93,17 +89,17 @@ impl LeaveOut {
 }
 
 impl Faults {
-    /// Reads faults from JSON; the error is a sentence for whoever sent them.
+    /// Parses faults from JSON. The error is a sentence for the sender.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let bad = |error: serde_json::Error| format!("not a set of faults: {error}");
-        // A struct would be read from a list, too.
+        // A struct would also accept a list.
         let object: Map<String, Value> = serde_json::from_slice(json).map_err(bad)?;
         let faults: Self = serde_json::from_value(Value::Object(object)).map_err(bad)?;
         faults.check()?;
         Ok(faults)
     }
 
-    /// Can these be done, and done together?
+    /// Checks that these faults are possible, each of them and in combination.
     pub fn check(&self) -> Result<(), String> {
         let complaints = [
             (
@@ -150,14 +146,14 @@ impl Faults {
     }
 }
 
-/// The URL of an HTTP server, without any path.
+/// Parses the origin of an HTTP server: a URL without user, path, query and fragment.
 fn origin(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
     let rest = (url.path(), url.query(), url.fragment(), url.username(), url.password());
     (rest == ("/", None, None, "", None)).then_some(url)
 }
 
-/// The `CallbackUrl` at the scheme, host and port of `via`; as it is when either is none.
+/// The `CallbackUrl` with the scheme, host and port of `via`; unchanged without a valid `via` or URL.
 pub(super) fn at_origin(callback_url: String, via: Option<&str>) -> String {
     let moved = via.and_then(origin).zip(Url::parse(&callback_url).ok()).map(|(via, url)| {
         let start = via.as_str().trim_end_matches('/');

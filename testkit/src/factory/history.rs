@@ -1,70 +1,60 @@
-//! What the factory was asked and what it sent; the last of it.
+//! The latest requests that the factory received, and the latest callbacks that it sent.
 
 use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How many requests, and how many callbacks, are remembered.
+/// Maximum requests, and maximum callbacks, that are remembered.
 pub const HISTORY_MAX: usize = 10_000;
 
-/// A request for production, as it came.
+/// A production request as it was received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceivedRequest {
-    /// Counts up from 0 for as long as the simulator runs.
+    /// Counts from 0 while the simulator runs.
     pub index: u64,
-    /// When it came.
     pub at: DateTime<Utc>,
-    /// The header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// The header `traceparent`.
     pub traceparent: Option<String>,
-    /// The header `User-Agent`.
     pub user_agent: Option<String>,
-    /// The header `Content-Type`.
     pub content_type: Option<String>,
-    /// The header `Authorization`.
     #[serde(default)]
     pub authorization: Option<String>,
-    /// The body, as text.
     pub body: String,
-    /// The status it was answered with; none when the connection was cut (or not answered yet).
+    /// Status of the response; `None` when the connection was cut, or there was no response yet.
     pub answer_status: Option<u16>,
-    /// The factory's id for it, when it was accepted.
+    /// The factory's id of the job, when the request was accepted.
     pub job_id: Option<String>,
-    /// How many of the four stages are done.
+    /// Number of the four stages that are done.
     pub stage: u8,
 }
 
-/// A callback, as it was sent.
+/// A callback as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentCallback {
-    /// Counts up from 0 for as long as the simulator runs.
+    /// Counts from 0 while the simulator runs.
     pub index: u64,
-    /// The request it belongs to.
+    /// Index of the request that it belongs to.
     pub request_index: u64,
-    /// When it was sent.
     pub at: DateTime<Utc>,
-    /// Where.
     pub url: String,
-    /// The body, as text.
     pub body: String,
-    /// What was answered: recorded, and otherwise ignored.
+    /// Status of the response; recorded only.
     pub status: Option<u16>,
-    /// Why there was no answer.
+    /// Reason why there was no response.
     pub error: Option<String>,
-    /// The callback that this one repeats, when somebody asked for that.
+    /// Index of the callback that this one repeats on request.
     pub repeats: Option<u64>,
 }
 
-/// Both, bounded.
+/// Requests and callbacks, each at most `HISTORY_MAX`.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) requests: Recent<ReceivedRequest>,
     pub(super) callbacks: Recent<SentCallback>,
 }
 
-/// The last entries of a list; an entry keeps its number.
+/// The last entries of a list. An entry keeps its index.
 #[derive(Debug)]
 pub(super) struct Recent<T> {
     entries: VecDeque<T>,
@@ -97,7 +87,7 @@ impl<T: Clone> Recent<T> {
         self.entries.iter().cloned().collect()
     }
 
-    /// The last `count`, newest first.
+    /// The last `count` entries, newest first.
     pub(super) fn latest(&self, count: usize) -> Vec<T> {
         self.entries.iter().rev().take(count).cloned().collect()
     }

@@ -111,8 +111,8 @@ async fn show(simulator: Data<Simulator>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(html)
 }
 
-/// A body that fails before its first byte: the server then closes the connection, and the head,
-/// which was not sent yet, is never sent.
+/// A body that fails before its first byte: the server then closes the connection, and never sends the head,
+/// which is still in its buffer.
 struct Cut;
 
 impl MessageBody for Cut {
@@ -123,6 +123,6 @@ impl MessageBody for Cut {
     }
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Poll::Ready(Some(Err(io::Error::other("the factory cuts the connection, as it was told to"))))
+        Poll::Ready(Some(Err(io::Error::other("the factory cuts the connection, as configured"))))
     }
 }

@@ -1,5 +1,5 @@
-//! The factory simulator: the known factory's contract to the letter, and faults that can be set
-//! while it runs. In a test it is a value; as `factory-simulator` it is a program.
+//! The factory simulator: follows the known factory's contract to the letter, with faults that can be set
+//! while it runs. Tests use it as a value; `factory-simulator` is the program.
 
 mod faults;
 mod history;
@@ -30,12 +30,12 @@ pub use self::{
 };
 use crate::error::{Doing as _, Error, Result};
 
-/// The stage time of the known factory.
+/// Stage time of the known factory, milliseconds.
 pub const STAGE_MS_DEFAULT: u64 = 10_000;
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// A running factory simulator, on a thread and runtime of its own. Ends when it is dropped.
+/// A running factory simulator on its own thread and runtime. Dropping it stops it.
 #[derive(Debug)]
 pub struct FactorySimulator {
     url: String,
@@ -45,23 +45,23 @@ pub struct FactorySimulator {
 }
 
 impl FactorySimulator {
-    /// Starts it on `address` (port 0: any free one) with the known factory's stages of 10 s.
+    /// Starts on `address` (port 0: any free port) with the known factory's stages of 10 s.
     pub fn start(address: impl Into<SocketAddr>) -> Result<Self> {
         Self::start_with(address, STAGE_MS_DEFAULT)
     }
 
-    /// Starts it on a free port of this machine, with stages of `stage_ms` (for tests).
+    /// Starts on a free loopback port with stages of `stage_ms`, for tests.
     pub fn start_local(stage_ms: u64) -> Result<Self> {
         Self::start_with(([127, 0, 0, 1], 0), stage_ms)
     }
 
-    /// Starts it with stages of `stage_ms`.
+    /// Starts on `address` with stages of `stage_ms`.
     pub fn start_with(address: impl Into<SocketAddr>, stage_ms: u64) -> Result<Self> {
         Self::start_kept(address, stage_ms, None)
     }
 
-    /// Starts it with stages of `stage_ms`; the jobs that are not done are kept in the file `state`, and
-    /// gone on with: what should have been sent meanwhile is sent at once.
+    /// Starts with stages of `stage_ms`. Unfinished jobs are kept in the file `state` and resumed at the next
+    /// start; callbacks that became due in between are sent at once.
     pub fn start_kept(address: impl Into<SocketAddr>, stage_ms: u64, state: Option<&Path>) -> Result<Self> {
         let address = address.into();
         let state = state.map(Path::to_owned);
@@ -81,49 +81,49 @@ impl FactorySimulator {
         }
     }
 
-    /// `http://127.0.0.1:port`: the factory's base URL.
+    /// The factory's base URL, `http://127.0.0.1:port`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Sets the faults for all requests from now on, or for the next few of them (`for_next`).
+    /// Sets the faults of all further requests, or of the next few (`for_next`).
     pub fn set_faults(&self, faults: Faults) -> Result<()> {
         self.simulator.set_faults(faults).map_err(Error::Invalid)
     }
 
-    /// The faults that the next request meets.
+    /// The faults that apply to the next request.
     pub fn faults(&self) -> Faults {
         self.simulator.faults()
     }
 
-    /// Back to the known factory.
+    /// Restores the known factory's behaviour.
     pub fn clear_faults(&self) {
         self.simulator.clear_faults();
     }
 
-    /// What it was asked, oldest first.
+    /// Received requests, oldest first.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.simulator.requests()
     }
 
-    /// What it sent, oldest first.
+    /// Sent callbacks, oldest first.
     pub fn callbacks(&self) -> Vec<SentCallback> {
         self.simulator.callbacks()
     }
 
-    /// Sends a callback again; answers false when there is no such callback any more.
+    /// Sends a callback again; returns false when the history no longer has it.
     pub fn repeat_callback(&self, index: u64) -> bool {
         self.simulator.repeat(index)
     }
 
-    /// Forgets what it was asked and what it sent; work in progress goes on.
+    /// Clears the recorded requests and callbacks; jobs in progress continue.
     pub fn clear_history(&self) {
         self.simulator.clear_history();
     }
 
-    /// Ends it; what is being made is lost unless it is kept in a file.
+    /// Stops the simulator; jobs in progress are lost unless they are kept in a file.
     pub async fn stop(mut self) {
-        // The request to end is sent at once, the rest is waiting.
+        // The server gets the stop command at once; the rest is waiting.
         self.server.stop(false).await;
         self.join();
     }

@@ -1,4 +1,4 @@
-//! The simulator's one page: plain, and refreshed by itself.
+//! The simulator's only page: plain, and refreshed automatically.
 
 use std::fmt::{Display, Write as _};
 

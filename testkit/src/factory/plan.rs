@@ -1,5 +1,5 @@
-//! What the factory will do with one request: decided at once, from the request and the faults,
-//! without a clock or a socket.
+//! Decides what the factory does with one request, from the request and the faults, without a clock or a
+//! socket.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::faults::{DropConnection, Faults, at_origin};
 
-/// The stages of making something.
+/// Number of stages of a job.
 pub const STAGES: u8 = 4;
 
 const PRODUCT_ID: &str = "MessageAttributeProductId";
@@ -20,54 +20,49 @@ const DELIVERY_ID: &str = "DeliveryId";
 /// Everything that follows from one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Wait this long first.
+    /// Delay before the response.
     pub delay_ms: u64,
-    /// What the requester gets.
     pub answer: Answer,
-    /// What is made, when anything is.
+    /// `None` when nothing is made.
     pub job: Option<Job>,
 }
 
-/// What the requester gets.
+/// The response to the requester.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// A status with a JSON body.
     Status {
-        /// The status.
         status: u16,
-        /// The `Retry-After` header.
+        /// Value of the `Retry-After` header.
         retry_after: Option<String>,
-        /// The body.
         body: String,
     },
-    /// A cut connection.
+    /// The connection is cut.
     Nothing,
 }
 
-/// Something to be made, and told about.
+/// Goods to be made, and the callbacks that follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The factory's own id for it.
+    /// The factory's own id of the job.
     pub id: Uuid,
-    /// How long each stage takes.
+    /// Duration of each stage.
     pub stage_ms: u64,
-    /// Where to send the callbacks.
+    /// URL that all callbacks are sent to.
     pub callback_url: String,
-    /// What to send after the last stage, in this order.
+    /// Sent after the last stage, in this order.
     pub callbacks: Vec<PlannedCallback>,
 }
 
-/// One callback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedCallback {
-    /// How long after the one before it (the first: after the last stage).
+    /// Pause after the callback before it (the first: after the last stage).
     pub pause_ms: u64,
-    /// The body.
     #[serde(with = "text")]
     pub body: Vec<u8>,
 }
 
-/// Bodies that were read, or written, as JSON: in a file they are texts.
+/// Stores bodies as text: they were read or written as JSON, so they are UTF-8.
 mod text {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, ser::Error as _};
 
@@ -80,7 +75,7 @@ mod text {
     }
 }
 
-/// Decides. `new_id` gives the job's id and those of the deliveries.
+/// `new_id` returns the ids of the job and of its deliveries.
 pub fn plan(faults: &Faults, stage_ms_default: u64, body: &[u8], mut new_id: impl FnMut() -> Uuid) -> Plan {
     let stage_ms = faults.stage_ms.unwrap_or(stage_ms_default);
     let without_job = |answer| Plan { delay_ms: faults.delay_ms, answer, job: None };
@@ -88,7 +83,7 @@ pub fn plan(faults: &Faults, stage_ms_default: u64, body: &[u8], mut new_id: imp
         return without_job(Answer::Nothing);
     }
     if let Some(status) = faults.refuse_status {
-        let body = json!({ "message": "the factory refuses, as it was told to" }).to_string();
+        let body = json!({ "message": "the factory refuses, as configured" }).to_string();
         return without_job(Answer::Status { status, retry_after: faults.retry_after.clone(), body });
     }
     let order = match read_order(body) {
@@ -136,7 +131,7 @@ fn read_order(body: &[u8]) -> Result<Order, String> {
     Ok(Order { fields, count, callback_url })
 }
 
-/// The misspelling is the factory's. The request is echoed byte for byte.
+/// The misspelling `reqestor` is the factory's. The request is echoed byte for byte.
 fn acceptance(id: Uuid, order: &Order, body: &[u8]) -> String {
     let requester = order.fields.get(REQUESTER).unwrap_or(&Value::Null);
     format!(r#"{{"data":{{"id":"{id}","reqestor":{requester},"data":{}}}}}"#, String::from_utf8_lossy(body))
@@ -169,7 +164,7 @@ fn callbacks(
     planned
 }
 
-/// Nothing about the body is to be changed: it goes back byte for byte.
+/// True when no fault changes the body, which is then echoed byte for byte.
 fn echoes(faults: &Faults) -> bool {
     faults.split.is_none()
         && faults.deliver_extra == 0
@@ -181,7 +176,7 @@ fn echoes(faults: &Faults) -> bool {
 
 fn changed_body(faults: &Faults, order: &Order, count: Option<u64>, delivery_id: Option<Uuid>) -> Vec<u8> {
     let mut fields = order.fields.clone();
-    // A count that is not a number is sent back as it came.
+    // A count that is not a number is sent back unchanged.
     let as_it_came = fields.remove(COUNT).unwrap_or(Value::Null);
     let value = match count {
         Some(count) if faults.count_as_number => Value::from(count),
@@ -199,7 +194,7 @@ fn changed_body(faults: &Faults, order: &Order, count: Option<u64>, delivery_id:
     Value::Object(fields).to_string().into_bytes()
 }
 
-/// Parts that differ by one at most, add up, and are never zero.
+/// Parts that add up to `total`, differ by at most one, and are not zero unless `total` is.
 fn share(total: u64, parts: u32) -> Vec<u64> {
     let parts = u64::from(parts).min(total).max(1);
     (0..parts).map(|index| total / parts + u64::from(index < total % parts)).collect()

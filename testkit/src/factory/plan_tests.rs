@@ -1,7 +1,7 @@
 use super::*;
 use crate::factory::faults::{LeaveOut, Split};
 
-/// Spaces, order, escapes and unknown keys: none of it may change.
+/// Whitespace, key order, escapes and unknown keys must not change.
 const REQUEST: &str = r#"{ "MessageGroupId":"stock-arrival-group", "MessageAttributeProductId":"CP-502101",
   "MessageAttributeProductCnt":"100", "zzz":{"b":1,"a":2}, "MessageAttributeFactoryId":"FF-500293",
   "MessageAttributeRequester":"재고담당", "CallbackUrl":"http://127.0.0.1:1/callbacks/v1/restocks/t" }"#;

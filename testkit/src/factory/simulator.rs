@@ -21,7 +21,8 @@ use super::{
 use crate::error::Result;
 
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(30);
-/// After a start whoever is called back may be starting, too: so long, and so often, is it tried.
+/// After a start the receiver of callbacks may still be starting, so they are retried for this long, at this
+/// interval.
 const RESUME_FOR: Duration = Duration::from_secs(120);
 const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
@@ -37,10 +38,10 @@ pub(super) struct Simulator {
 #[derive(Debug, Default)]
 struct Inner {
     faults: Faults,
-    /// When the faults are forgotten by themselves.
+    /// Time at which the faults are cleared automatically.
     faults_end: Option<Instant>,
     history: History,
-    /// By the number of their request.
+    /// By the index of their request.
     open: BTreeMap<u64, KeptJob>,
 }
 
@@ -53,7 +54,7 @@ impl Inner {
     }
 }
 
-/// The headers of a request that matter.
+/// The request headers that are recorded.
 #[derive(Debug, Default)]
 pub(super) struct Headers {
     pub(super) idempotency_key: Option<String>,
@@ -64,9 +65,9 @@ pub(super) struct Headers {
 }
 
 impl Simulator {
-    /// With the open jobs of the file `state`, which [`Self::resume`] goes on with.
+    /// Loads the open jobs of the file `state`, which [`Self::resume`] continues.
     pub(super) fn new(stage_ms: u64, state: Option<&Path>, runtime: Handle) -> Result<Self> {
-        // A callback is sent once: nothing but its receiver may lose it.
+        // A callback is sent once, so it must not be lost to a stale pooled connection.
         let client = crate::http::client_of_fresh_connections(CALLBACK_TIMEOUT);
         let (state, jobs) = state.map(StateFile::open).transpose()?.unzip();
         let mut inner = Inner::default();
@@ -78,15 +79,14 @@ impl Simulator {
         Ok(Self { stage_ms, runtime, client, state, inner: Mutex::new(inner) })
     }
 
-    /// Goes on with the jobs that an earlier simulator has left open.
+    /// Resumes the jobs that an earlier simulator left open.
     pub(super) fn resume(self: &Arc<Self>) {
         for (index, kept) in &self.lock().open {
             self.runtime.spawn(Arc::clone(self).make(*index, kept.open.clone(), true));
         }
     }
 
-    /// Takes a request: decides, records, and answers what to do. The job starts with
-    /// [`Self::begin`].
+    /// Decides on a request, records it and returns the plan. The job starts with [`Self::begin`].
     pub(super) fn receive(&self, headers: Headers, body: &[u8]) -> (ReceivedRequest, Plan) {
         let mut inner = self.lock();
         inner.forget_in_time();
@@ -109,8 +109,8 @@ impl Simulator {
         (request, plan)
     }
 
-    /// Records the answer that is about to be given, and starts the job. Fails, with nothing started,
-    /// when the job cannot be kept.
+    /// Records the response that is about to be sent, and starts the job. Fails without starting anything
+    /// when the job cannot be stored.
     pub(super) fn begin(
         self: &Arc<Self>,
         mut request: ReceivedRequest,
@@ -133,7 +133,7 @@ impl Simulator {
             }
             self.runtime.spawn(Arc::clone(self).make(index, open, false));
         }
-        // It may be forgotten by now.
+        // The history may have dropped it by now.
         if let Some(recorded) = inner.history.requests.get_mut(index) {
             *recorded = request;
         }
@@ -161,7 +161,7 @@ impl Simulator {
                 }
                 sleep(RESUME_PAUSE).await;
             }
-            // After the last one the job goes.
+            // After the last callback the whole job is removed.
             if number + 1 < open.job.callbacks.len() {
                 self.note_sent(index, OpenJob { sent: number + 1, ..open.clone() });
             }
@@ -171,7 +171,7 @@ impl Simulator {
         self.keep(&inner).ok();
     }
 
-    /// What is not kept is sent again after the next start: too often is better than never.
+    /// A callback that is not noted is sent again after the next start: a duplicate is better than a loss.
     fn note_sent(&self, index: u64, open: OpenJob) {
         let Ok(kept) = KeptJob::new(open) else { return };
         let mut inner = self.lock();
@@ -179,7 +179,7 @@ impl Simulator {
         self.keep(&inner).ok();
     }
 
-    /// Answers whether somebody was there who took it, or refused it for good.
+    /// False when the callback should be retried: no connection, or a server error.
     async fn call_back(&self, request_index: u64, url: &str, body: Vec<u8>, repeats: Option<u64>) -> bool {
         let index = self.lock().history.callbacks.push(|index| SentCallback {
             index,
@@ -253,7 +253,7 @@ impl Simulator {
         inner.history.callbacks.clear();
     }
 
-    /// No lock holder can leave half a change behind, so a poisoned lock is as good as any.
+    /// No lock holder can leave half a change behind, so a poisoned lock is still usable.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a factory that is to survive its own end keeps in a file: the jobs that are not done.
+//! The state file of a factory that survives restarts: its unfinished jobs.
 
 use std::{
     fs,
@@ -18,26 +18,26 @@ use crate::{
     servers::write_private,
 };
 
-/// A job that is not done.
+/// An unfinished job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct OpenJob {
     /// The request, as it was answered.
     pub(super) request: ReceivedRequest,
-    /// What is made; its first `sent` callbacks need not be sent any more.
+    /// Its first `sent` callbacks have been sent.
     pub(super) job: Job,
     pub(super) sent: usize,
-    /// When it was begun, in milliseconds of Unix time.
+    /// Start time, Unix milliseconds.
     pub(super) begun_ms: u64,
 }
 
 impl OpenJob {
-    /// How long until a stage (counted from 1) is done; zero when it is.
+    /// Milliseconds until a stage (counted from 1) is done; zero when it is.
     pub(super) fn until_stage(&self, stage: u8) -> u64 {
         let due = self.begun_ms.saturating_add(self.job.stage_ms.saturating_mul(stage.into()));
         due.saturating_sub(now_ms())
     }
 
-    /// How long until a callback (counted from 0) is to be sent; zero when it should have been.
+    /// Milliseconds until a callback (counted from 0) is due; zero when it is overdue.
     pub(super) fn until_callback(&self, index: usize) -> u64 {
         let pauses = self.job.callbacks.iter().take(index + 1).map(|callback| callback.pause_ms);
         let pauses = pauses.fold(0, u64::saturating_add);
@@ -46,7 +46,7 @@ impl OpenJob {
     }
 }
 
-/// An open job and its text in the file, which is made once: the file is written whenever any job
+/// An open job and its text in the file, which is made once because the file is rewritten whenever any job
 /// changes.
 #[derive(Debug)]
 pub(super) struct KeptJob {
@@ -66,12 +66,12 @@ pub(super) fn now_ms() -> u64 {
     u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default()
 }
 
-/// The file; replaced as a whole, for its owner's eyes only: callback URLs are capabilities.
+/// The state file. It is replaced atomically and readable only by its owner: callback URLs are capabilities.
 #[derive(Debug)]
 pub(super) struct StateFile(PathBuf);
 
 impl StateFile {
-    /// With the jobs that it has; no file is no jobs.
+    /// Opens the file and returns its jobs; a missing file has none.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<KeptJob>)> {
         let jobs: Vec<OpenJob> = match fs::read(path) {
             Ok(json) => serde_json::from_slice(&json)
@@ -81,7 +81,7 @@ impl StateFile {
         };
         let file = Self(path.to_owned());
         let jobs = jobs.into_iter().map(KeptJob::new).collect::<Result<Vec<_>>>()?;
-        // Better told now than at the first request.
+        // An unwritable file must fail here rather than at the first request.
         file.write(&jobs)?;
         Ok((file, jobs))
     }

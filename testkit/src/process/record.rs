@@ -1,6 +1,6 @@
-//! Notes by which a later process finds and ends one that was started here: pid, a part of its
-//! command line, and the signal that asks it to end, one per line. Plain text, because a shell
-//! script reads them too (the watchdog of the shared servers).
+//! Records by which a later process finds and stops one that was started here: pid, a part of its command
+//! line, and its stop signal, one per line. Plain text, because a shell script reads them too (the watchdog
+//! of the shared servers).
 
 use std::{
     fs,
@@ -16,12 +16,11 @@ use tokio::time::sleep;
 
 use crate::error::{Doing as _, Error, Result};
 
-/// How a program is asked to end.
+/// The signal that asks a program to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopSignal {
-    /// SIGTERM.
     Terminate,
-    /// SIGINT; for PostgreSQL: end the sessions, not wait for them.
+    /// SIGINT, on which PostgreSQL ends the sessions instead of waiting for them.
     Interrupt,
 }
 
@@ -40,13 +39,13 @@ struct Record {
     signal: Signal,
 }
 
-/// Is the process that was recorded at `path` still running?
+/// True when the process recorded at `path` is still running.
 pub fn is_running(path: &Path) -> bool {
     read(path).is_some_and(|record| is_alive(&record))
 }
 
-/// Ends the process that was recorded at `path`, kills it when it has not ended in time, and
-/// removes the record. Answers whether there was such a process.
+/// Stops the process recorded at `path`, kills it when it does not stop in time, and removes the record.
+/// Returns true when there was such a process.
 pub async fn stop_recorded(path: &Path, timeout: Duration) -> Result<bool> {
     let Some(record) = read(path) else { return Ok(false) };
     let found = is_alive(&record);
@@ -68,7 +67,7 @@ pub async fn stop_recorded(path: &Path, timeout: Duration) -> Result<bool> {
     Ok(found)
 }
 
-/// Kills the process that was recorded at `path` and all its children at once.
+/// Kills the process recorded at `path` and all its children at once.
 pub(crate) fn kill_recorded_group(path: &Path) {
     if let Some(record) = read(path).filter(is_alive) {
         signal::killpg(record.pid, Signal::SIGKILL).ok();
@@ -93,7 +92,7 @@ fn read(path: &Path) -> Option<Record> {
     Some(Record { pid: Pid::from_raw(pid), marker, signal })
 }
 
-/// A pid may have been given to another program since; a zombie has no command line.
+/// The pid may belong to another program by now; a zombie has no command line.
 fn is_alive(record: &Record) -> bool {
     fs::read(format!("/proc/{}/cmdline", record.pid)).is_ok_and(|bytes| {
         let command = String::from_utf8_lossy(&bytes).replace('\0', " ");

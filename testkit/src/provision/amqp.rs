@@ -1,4 +1,4 @@
-//! What only AMQP tells at once: the management API's numbers lag behind by seconds.
+//! Queue operations over AMQP, which is up to date: the management API's numbers lag behind by seconds.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How many messages wait in a queue now (those that a consumer holds are not counted).
+/// Number of messages that wait in a queue now, without those that a consumer holds.
 pub async fn amqp_depth(url: &str, queue: &str) -> Result<u32> {
     with_channel(url, async |channel| {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -24,7 +24,7 @@ pub async fn amqp_depth(url: &str, queue: &str) -> Result<u32> {
     .await
 }
 
-/// Removes what waits in a queue, and answers how much it was.
+/// Removes the waiting messages of a queue and returns their number.
 pub async fn amqp_purge(url: &str, queue: &str) -> Result<u32> {
     with_channel(url, async |channel| {
         let purged = channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await;
@@ -33,7 +33,7 @@ pub async fn amqp_purge(url: &str, queue: &str) -> Result<u32> {
     .await
 }
 
-/// Deletes a queue with all that is in it and declares it at once, with these arguments; bindings go.
+/// Deletes a queue with its messages and declares it at once, with these arguments. Bindings are lost.
 pub async fn amqp_renew(url: &str, queue: &str, arguments: &Value) -> Result<()> {
     let mut table = FieldTable::default();
     for (name, value) in arguments.as_object().into_iter().flatten() {

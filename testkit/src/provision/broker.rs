@@ -1,4 +1,4 @@
-//! RabbitMQ's management API.
+//! Client of RabbitMQ's management API.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -21,63 +21,52 @@ pub struct Broker {
     password: String,
 }
 
-/// A queue, as the management API last heard of it: seconds may have passed.
+/// A queue as the management API last saw it, which may have been seconds ago.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct QueueInfo {
-    /// Its name.
     pub name: String,
-    /// Ready and unacknowledged ones.
+    /// Ready and unacknowledged messages.
     #[serde(default)]
     pub messages: u64,
-    /// Those that wait.
     #[serde(default)]
     pub messages_ready: u64,
-    /// Those that a consumer holds.
     #[serde(default)]
     pub messages_unacknowledged: u64,
-    /// How many consumers there are.
     #[serde(default)]
     pub consumers: u64,
-    /// `x-` arguments.
+    /// The `x-` arguments.
     #[serde(default)]
     pub arguments: BTreeMap<String, Value>,
 }
 
-/// A message that was looked at in a queue.
+/// A message that was read from a queue.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Message {
-    /// The body, as text or in base64.
+    /// The body as text or base64.
     pub payload: String,
     /// `string` or `base64`.
     pub payload_encoding: String,
-    /// The exchange it was published to.
     #[serde(default)]
     pub exchange: String,
-    /// Its routing key.
     #[serde(default)]
     pub routing_key: String,
-    /// Was it delivered before?
     #[serde(default)]
     pub redelivered: bool,
-    /// Its properties; the API answers an empty list when it has none.
+    /// The API returns an empty list for a message without properties.
     #[serde(default, deserialize_with = "properties_or_empty_list")]
     pub properties: MessageProperties,
 }
 
-/// The properties of a message.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct MessageProperties {
-    /// Its headers.
     pub headers: BTreeMap<String, Value>,
-    /// Its id.
     pub message_id: Option<String>,
-    /// Its media type.
     pub content_type: Option<String>,
-    /// Its type.
+    /// The property `type`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// 2 = persistent.
@@ -85,7 +74,7 @@ pub struct MessageProperties {
 }
 
 impl Message {
-    /// The body's bytes.
+    /// The decoded body.
     pub fn bytes(&self) -> Vec<u8> {
         if self.payload_encoding == "base64" {
             STANDARD.decode(&self.payload).unwrap_or_default()
@@ -102,11 +91,11 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// The API at `base_url` (`http://127.0.0.1:15672`). Use one per runtime.
+    /// The API at `base_url` (`http://127.0.0.1:15672`). Each runtime needs its own client.
     pub fn new(base_url: &str, user: &str, password: &str) -> Self {
         Self {
-            // Not over a connection that was used before: the API ends one after so many requests, also while the
-            // next is on its way.
+            // Connections are not reused: the API closes one after some number of requests, even while the
+            // next request is on its way.
             client: crate::http::client_of_fresh_connections(Duration::from_secs(30)),
             base_url: base_url.trim_end_matches('/').to_owned(),
             user: user.to_owned(),
@@ -114,27 +103,26 @@ impl Broker {
         }
     }
 
-    /// What the API says of the whole broker.
+    /// Overview of the whole broker.
     pub async fn overview(&self) -> Result<Value> {
         self.get("/api/overview").await
     }
 
-    /// Makes a vhost.
     pub async fn create_vhost(&self, name: &str) -> Result<()> {
         self.send(Method::PUT, &format!("/api/vhosts/{}", segment(name)), None).await
     }
 
-    /// Removes a vhost and everything in it.
+    /// Deletes a vhost and everything in it.
     pub async fn delete_vhost(&self, name: &str) -> Result<()> {
         self.delete(&format!("/api/vhosts/{}", segment(name))).await
     }
 
-    /// Makes exchanges, queues and bindings in a vhost.
+    /// Creates exchanges, queues and bindings in a vhost.
     pub async fn import_definitions(&self, vhost: &str, definitions: &Value) -> Result<()> {
         self.send(Method::POST, &format!("/api/definitions/{}", segment(vhost)), Some(definitions)).await
     }
 
-    /// Makes a service's user with its rights in a vhost, or changes password and rights.
+    /// Creates a service's user with its rights in a vhost, or changes its password and rights.
     pub async fn put_service(&self, vhost: &str, name: &str, password: &str, rights: &Permissions) -> Result<()> {
         let puts = provision::rights(vhost, name, rights);
         for put in [provision::user(name, &password.into())].iter().chain(&puts) {
@@ -143,12 +131,11 @@ impl Broker {
         Ok(())
     }
 
-    /// Removes a user.
     pub async fn delete_user(&self, name: &str) -> Result<()> {
         self.delete(&format!("/api/users/{}", segment(name))).await
     }
 
-    /// What a user may configure, write and read in a vhost: regular expressions over names.
+    /// Sets what a user may configure, write and read in a vhost: regular expressions over names.
     pub async fn set_permissions(
         &self,
         vhost: &str,
@@ -162,24 +149,23 @@ impl Broker {
         self.send(Method::PUT, &path, Some(&body)).await
     }
 
-    /// One queue; its numbers lag behind, see [`super::amqp_depth`].
+    /// One queue. Its numbers lag behind, see [`super::amqp_depth`].
     pub async fn queue(&self, vhost: &str, name: &str) -> Result<QueueInfo> {
         self.get(&queue_path(vhost, name)).await
     }
 
-    /// All queues of a vhost.
     pub async fn queues(&self, vhost: &str) -> Result<Vec<QueueInfo>> {
         self.get(&format!("/api/queues/{}", segment(vhost))).await
     }
 
-    /// Looks at the first messages of a queue; they stay in it (and count one delivery more).
+    /// Reads the first messages of a queue. They stay in it, and their delivery count increases by one.
     pub async fn get_messages(&self, vhost: &str, queue: &str, count: u32) -> Result<Vec<Message>> {
         let path = format!("{}/get", queue_path(vhost, queue));
         let body = json!({ "count": count, "ackmode": "ack_requeue_true", "encoding": "auto" });
         self.ask(Method::POST, &path, Some(&body)).await
     }
 
-    /// Publishes; answers whether any queue took it. `properties` as the API has them:
+    /// Publishes a message; returns true when a queue received it. `properties` are in the API's format:
     /// `{"message_id": "..", "content_type": "..", "delivery_mode": 2, "headers": {..}}`.
     pub async fn publish(
         &self,
@@ -204,23 +190,23 @@ impl Broker {
         Ok(published.routed)
     }
 
-    /// Removes a queue with all that is in it.
+    /// Deletes a queue and everything in it.
     pub async fn delete_queue(&self, vhost: &str, queue: &str) -> Result<()> {
         self.delete(&queue_path(vhost, queue)).await
     }
 
-    /// Removes what waits in a queue.
+    /// Removes the waiting messages of a queue.
     pub async fn purge(&self, vhost: &str, queue: &str) -> Result<()> {
         self.delete(&format!("{}/contents", queue_path(vhost, queue))).await
     }
 
-    /// Cuts every connection of the whole broker, and answers how many there were. A connection
-    /// of the last second may not be listed yet.
+    /// Closes every connection of the whole broker and returns their number. A connection of the last second
+    /// may not be listed yet.
     pub async fn close_all_connections(&self) -> Result<usize> {
         self.close_listed("/api/connections").await
     }
 
-    /// Cuts every connection into a vhost.
+    /// Closes every connection to a vhost and returns their number.
     pub async fn close_connections(&self, vhost: &str) -> Result<usize> {
         self.close_listed(&format!("/api/vhosts/{}/connections", segment(vhost))).await
     }
@@ -257,7 +243,7 @@ impl Broker {
         if status.is_success() { Ok(()) } else { Err(Error::Broker { request, status: status.as_u16(), answer }) }
     }
 
-    /// What is not there is deleted already.
+    /// Treats a missing resource as deleted already.
     async fn delete(&self, path: &str) -> Result<()> {
         match self.send(Method::DELETE, path, None).await {
             Err(Error::Broker { status: 404, .. }) => Ok(()),

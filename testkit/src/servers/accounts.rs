@@ -1,5 +1,5 @@
-//! Which account a server runs as: neither initdb nor postgres runs as root, so root hands its
-//! servers to an unprivileged account.
+//! The account that a server runs as. Neither initdb nor postgres runs as root, so root hands its servers to
+//! an unprivileged account.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -15,7 +15,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account for a server: none (= this process's own) unless this process is root.
+    /// The account of a server; `None`, for this process's own, unless this process is root.
     pub(crate) fn for_server(preferred: &str) -> Result<Option<Self>> {
         if !geteuid().is_root() {
             return Ok(None);
@@ -37,12 +37,12 @@ impl Account {
         self.gid.as_raw()
     }
 
-    /// Gives it a file or folder.
+    /// Makes the account the owner of a file or folder.
     pub(crate) fn own(self, path: &Path) -> Result<()> {
         chown(path, Some(self.uid), Some(self.gid)).doing(|| format!("hand {} to the server's account", path.display()))
     }
 
-    /// Gives it a folder and everything in it.
+    /// Makes the account the owner of a folder and everything in it.
     pub(crate) fn own_tree(self, path: &Path) -> Result<()> {
         self.own(path)?;
         let entries = fs::read_dir(path).doing(|| format!("list {}", path.display()))?;
@@ -57,7 +57,7 @@ impl Account {
         Ok(())
     }
 
-    /// May it pass through this folder and all above it?
+    /// True when the account may traverse this folder and all its ancestors.
     pub(crate) fn can_traverse(self, folder: &Path) -> bool {
         folder.ancestors().all(|ancestor| {
             fs::metadata(ancestor).is_ok_and(|meta| {

@@ -1,4 +1,4 @@
-//! Where the server programs are.
+//! Finds the server programs.
 
 use std::{
     fmt, fs,
@@ -10,10 +10,9 @@ use crate::process::find_on_path;
 
 const POSTGRES_MAJOR_MIN: u32 = 15;
 
-/// A program that is not installed, and the Debian packages that bring it.
+/// A program that is not installed, and the Debian packages that provide it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// The program.
     pub program: &'static str,
     /// Debian and Ubuntu packages.
     pub packages: &'static [&'static str],
@@ -30,11 +29,9 @@ impl std::error::Error for Missing {}
 /// The programs of one PostgreSQL installation.
 #[derive(Debug, Clone)]
 pub struct PostgresBinaries {
-    /// Makes a data folder.
+    /// Creates a data folder.
     pub initdb: PathBuf,
-    /// The server.
     pub postgres: PathBuf,
-    /// Its major version.
     pub major: u32,
 }
 
@@ -47,7 +44,7 @@ pub struct RabbitBinaries {
     pub epmd: PathBuf,
 }
 
-/// Finds the newest PostgreSQL (15 or later) on `PATH` or where Debian puts it.
+/// Finds the newest PostgreSQL (15 or later) on `PATH` or in Debian's folders.
 pub fn find_postgres() -> Result<PostgresBinaries, Missing> {
     let on_path = find_on_path("postgres").and_then(|path| path.parent().map(Path::to_owned));
     on_path
@@ -87,7 +84,7 @@ pub fn find_rabbitmq() -> Result<RabbitBinaries, Missing> {
         .ok_or_else(|| missing("RabbitMQ (rabbitmq-server)"))
 }
 
-/// The real scripts read `rabbitmq-env` beside them; a wrapper stands alone.
+/// The real scripts read `rabbitmq-env` beside them; a wrapper has none.
 fn is_unwrapped(sbin: &Path) -> bool {
     ["rabbitmq-server", "rabbitmq-env", "rabbitmq-defaults", "../plugins"]
         .into_iter()
@@ -104,7 +101,7 @@ fn postgres_in(bin: &Path) -> Option<PostgresBinaries> {
     Some(PostgresBinaries { initdb, postgres, major })
 }
 
-/// `postgres (PostgreSQL) 15.18 (Debian 15.18-1)`, `... 17beta1`.
+/// Parses lines such as `postgres (PostgreSQL) 15.18 (Debian 15.18-1)` and `... 17beta1`.
 fn major_version(line: &str) -> Option<u32> {
     let version = line.split("(PostgreSQL) ").nth(1)?;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();

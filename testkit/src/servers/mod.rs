@@ -1,5 +1,5 @@
-//! Private server instances: found, started, watched and ended without touching any server that
-//! runs on this machine already.
+//! Private server instances: found, started, watched and stopped without touching any server that already
+//! runs on this machine.
 
 pub(crate) mod accounts;
 mod find;
@@ -20,27 +20,27 @@ pub use self::{
 };
 use crate::{error::Result, process};
 
-/// How long a server may take to end before it is killed.
+/// Time limit for a server to stop before it is killed.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The record of the server itself, in its folder.
+/// Record of the server itself, in its folder.
 const SERVER_RECORD: &str = "server.pid";
-/// The record of RabbitMQ's private epmd.
+/// Record of RabbitMQ's private epmd.
 const EPMD_RECORD: &str = "epmd.pid";
 
-/// Ends the server that was started in `dir` by whichever process; answers whether one ran.
+/// Stops the server in `dir`, whichever process started it. Returns true when one ran.
 pub async fn stop_recorded(dir: &Path) -> Result<bool> {
     let server = process::stop_recorded(&dir.join(SERVER_RECORD), STOP_TIMEOUT).await?;
     let epmd = process::stop_recorded(&dir.join(EPMD_RECORD), Duration::from_secs(5)).await?;
     Ok(server || epmd)
 }
 
-/// Does the server that was started in `dir` still run?
+/// True when the server in `dir` is still running.
 pub fn is_running(dir: &Path) -> bool {
     process::is_running(&dir.join(SERVER_RECORD))
 }
 
-/// Removes everything a server keeps in `dir` (wherever that really is). End the server first.
+/// Removes everything that a server keeps in `dir`, following its link. The server must be stopped first.
 pub fn wipe(dir: &Path) -> Result<()> {
     place::wipe(dir)
 }

@@ -1,5 +1,5 @@
-//! The folder a server keeps everything in. When the server's account cannot reach the folder that
-//! was asked for (below `/root`, say), it lives in `/var/tmp` and a symbolic link leads there.
+//! The folder that a server keeps everything in. When the server's account cannot reach the requested folder
+//! (below `/root`, for example), the real one is in `/var/tmp` and a symbolic link leads there.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Makes the folder, or takes the one that is there.
+    /// Creates the folder, or uses the existing one.
     pub(crate) fn prepare(asked: &Path, account: Option<Account>) -> Result<Self> {
         let asked = std::path::absolute(asked).doing(|| format!("resolve {}", asked.display()))?;
         let parent = asked.parent().ok_or_else(|| Error::Invalid(format!("{} has no parent", asked.display())))?;
@@ -54,7 +54,7 @@ impl Place {
         self.dir.join(name)
     }
 
-    /// A folder in it that the server can write.
+    /// Creates a subfolder that the server can write.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.path(name);
         make_private(&path)?;
@@ -62,7 +62,7 @@ impl Place {
         Ok(path)
     }
 
-    /// Writes a file in it that only the server's account (and root) can read.
+    /// Writes a file that only the server's account (and root) can read.
     pub(crate) fn write_private(&self, name: &str, mode: u32, text: &str) -> Result<PathBuf> {
         let path = self.path(name);
         write_private(&path, mode, text)?;
@@ -70,7 +70,7 @@ impl Place {
         Ok(path)
     }
 
-    /// The secret in the file `name`, made on first use.
+    /// The secret in the file `name`, generated on first use.
     pub(crate) fn secret(&self, name: &str) -> Result<String> {
         let path = self.path(name);
         match fs::read_to_string(&path) {
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-/// Replaces a file as a whole; nobody else can read it at any moment.
+/// Replaces a file atomically; other users can never read it.
 pub fn write_private(path: &Path, mode: u32, text: &str) -> Result<()> {
     use std::io::Write as _;
 
@@ -104,7 +104,7 @@ pub fn write_private(path: &Path, mode: u32, text: &str) -> Result<()> {
     fs::rename(&fresh, path).doing(|| format!("replace {}", path.display()))
 }
 
-/// Removes the folder, and what it leads to.
+/// Removes the folder and the target of its link.
 pub(crate) fn wipe(asked: &Path) -> Result<()> {
     let gone = |result: std::io::Result<()>, path: &Path| match result {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error).doing(|| format!("remove {}", path.display())),
@@ -125,14 +125,14 @@ fn make_private(dir: &Path) -> Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).doing(|| format!("protect {}", dir.display()))
 }
 
-/// A folder that the account can reach, with a link to it where it was asked for.
+/// A folder that the account can reach, with a link to it at the requested path.
 fn elsewhere(asked: &Path, account: Account) -> Result<PathBuf> {
     let digest = hex::encode(Sha256::digest(asked.as_os_str().as_encoded_bytes()));
     let real = PathBuf::from(format!("/var/tmp/jaego-{}", &digest[..16]));
     if let Ok(meta) = fs::symlink_metadata(&real) {
         // Anyone may create names in /var/tmp.
         if !meta.is_dir() || !(meta.uid() == 0 || meta.uid() == account.uid()) {
-            return Err(Error::Invalid(format!("{} belongs to somebody else", real.display())));
+            return Err(Error::Invalid(format!("{} belongs to another user", real.display())));
         }
     }
     if fs::read_link(asked).is_ok_and(|target| target == real) {

@@ -1,8 +1,8 @@
-//! Free ports on the loopback interface, below the range from which outgoing connections get
-//! theirs, and kept from one start to the next where possible.
+//! Free ports on the loopback interface, below the range of outgoing connections, and kept from one start to
+//! the next where possible.
 //!
-//! A server listens seconds after its port was chosen. Until it does, the port is reserved among all
-//! processes that choose here, by an abstract Unix socket of its name: it vanishes with its process.
+//! A server listens seconds after its port was chosen. Until then the port is reserved among all processes
+//! that choose here, by an abstract Unix socket named after it, which disappears with its process.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -19,12 +19,12 @@ use crate::error::{Error, Result};
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
-/// Can this process listen there now?
+/// True when this process can listen on the port now.
 pub(super) fn is_free(port: u16) -> bool {
     port != 0 && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Reserves the port for this process, for good; false when another one has it.
+/// Reserves the port for as long as this process runs; false when another one has it.
 fn reserve(port: u16) -> bool {
     static RESERVED: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
     match RESERVED.lock().unwrap_or_else(PoisonError::into_inner).entry(port) {
@@ -43,7 +43,7 @@ fn reservation(port: u16) -> std::io::Result<UnixListener> {
     UnixListener::bind_addr(&SocketAddr::from_abstract_name(format!("jaego-port-{port}"))?)
 }
 
-/// `N` different free ports, those in `wanted` first.
+/// `N` different free ports, preferably those in `wanted`.
 pub fn choose<const N: usize>(wanted: [u16; N]) -> Result<[u16; N]> {
     let mut chosen = [0; N];
     for (index, want) in wanted.into_iter().enumerate() {

@@ -19,14 +19,13 @@ use crate::{
 const ADMIN: &str = "jaego_admin";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How a private PostgreSQL runs.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// Survive a power cut (fsync). Tests do without.
+    /// Survive a power failure (fsync). Tests do without.
     pub durable: bool,
-    /// Also speak TLS, with this certificate.
+    /// Also accept TLS, with this certificate.
     pub tls: Option<Certificates>,
-    /// Further settings, as in `postgresql.conf`; PostgreSQL's own defaults are for a very small machine.
+    /// Further settings, as in `postgresql.conf`; PostgreSQL's own defaults suit a very small machine.
     pub settings: &'static [(&'static str, &'static str)],
 }
 
@@ -45,7 +44,7 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Starts the server of `dir`, with the data that is there or new ones.
+    /// Starts the server in `dir`, with the existing data or new data.
     pub async fn start(binaries: &PostgresBinaries, dir: &Path, options: &PostgresOptions) -> Result<Self> {
         let place = Place::prepare(dir, Account::for_server("postgres")?)?;
         super::stop_recorded(place.dir()).await?;
@@ -65,8 +64,8 @@ impl PostgresServer {
             let mut server = Self { process, port, password: password.clone() };
             match server.wait_ready(deadline).await {
                 Ok(()) => return Ok(server),
-                // The sessions of a killed server need a moment to notice; another program may
-                // have taken the port in between.
+                // The sessions of a killed server need a moment to end, and another program may have taken
+                // the port in between.
                 Err(_) if server.may_try_again() && Instant::now() < deadline => {
                     sleep(Duration::from_millis(200)).await;
                 }
@@ -80,23 +79,22 @@ impl PostgresServer {
         format!("postgres://{ADMIN}:{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
-    /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its process, to be killed by a test that wants a crash.
+    /// The process, for tests that simulate a crash.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// Ends it: sessions are cut, data is safe.
+    /// Stops the server: sessions are closed, data is safe.
     pub async fn stop(mut self) -> Result<()> {
         self.process.terminate(STOP_TIMEOUT).await?;
         Ok(())
     }
 
-    /// Lets it outlive this process; [`super::stop_recorded`] ends it.
+    /// Lets the server outlive this process; [`super::stop_recorded`] stops it.
     pub fn detach(self) {
         self.process.detach();
     }
@@ -130,7 +128,7 @@ fn spawn(binaries: &PostgresBinaries, place: &Place, options: &PostgresOptions, 
     let mut settings = vec![
         "listen_addresses=127.0.0.1".to_owned(),
         format!("port={port}"),
-        // A socket's path may have 107 bytes at most, and nobody needs one.
+        // A socket's path may have 107 bytes at most, and no socket is needed.
         "unix_socket_directories=".to_owned(),
         "max_connections=300".to_owned(),
         "logging_collector=off".to_owned(),
@@ -163,7 +161,7 @@ fn spawn(binaries: &PostgresBinaries, place: &Place, options: &PostgresOptions, 
         .spawn()
 }
 
-/// Makes the data folder; a folder whose making was cut short is never taken for a whole one.
+/// Creates the data folder. A folder from an interrupted run is never taken for a complete one.
 async fn init(binaries: &PostgresBinaries, place: &Place, options: &PostgresOptions) -> Result<()> {
     let (data, fresh) = (place.path("data"), place.path("data.new"));
     for leftover in [&data, &fresh] {
@@ -192,7 +190,7 @@ async fn init(binaries: &PostgresBinaries, place: &Place, options: &PostgresOpti
     fs::rename(&fresh, &data).doing(|| format!("rename {}", fresh.display()))
 }
 
-/// PostgreSQL reads only data of its own major version; it would say so, but in a log.
+/// PostgreSQL reads only data of its own major version, and reports others only in its log.
 fn check_version(binaries: &PostgresBinaries, data: &Path) -> Result<()> {
     let path = data.join("PG_VERSION");
     let written = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
@@ -211,15 +209,15 @@ fn remembered_port(place: &Place) -> u16 {
     fs::read_to_string(place.path("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-/// After a crash the lock names a pid that may belong to another program by now; then PostgreSQL
-/// would refuse to start. Our own server does not run: it was ended before.
+/// After a crash the lock may name a pid that belongs to another program by now, and PostgreSQL would refuse
+/// to start. Our own server is not running: it was stopped before.
 fn remove_stale_lock(data: &Path, place: &Place) -> Result<()> {
     let lock: PathBuf = data.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&lock) else { return Ok(()) };
     let pid = text.lines().next().unwrap_or_default().trim();
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     if command.is_empty() {
-        return Ok(()); // Nobody has that pid: PostgreSQL sees that by itself.
+        return Ok(()); // No process has that pid, which PostgreSQL detects by itself.
     }
     if String::from_utf8_lossy(&command).replace('\0', " ").contains(&*place.dir().to_string_lossy()) {
         return Err(Error::Invalid(format!("another PostgreSQL (process {pid}) uses {}", data.display())));

@@ -1,4 +1,4 @@
-//! A private RabbitMQ server, with an epmd of its own. Works alike with 3.10 and 4.x.
+//! A private RabbitMQ server with its own epmd. Works with 3.10 and 4.x.
 
 use std::{
     fs,
@@ -28,12 +28,11 @@ const CTL_TIMEOUT: Duration = Duration::from_secs(60);
 const EPMD_TIMEOUT: Duration = Duration::from_secs(10);
 const INSTANCE: &str = "instance.json";
 
-/// How a private RabbitMQ runs.
 #[derive(Debug, Clone)]
 pub struct RabbitOptions {
-    /// The memory in MiB above which publishers are blocked.
+    /// Memory in MiB above which publishers are blocked.
     pub memory_mib: u32,
-    /// Also speak TLS, AMQP and management API alike, with this certificate.
+    /// Also accept TLS, for AMQP and the management API, with this certificate.
     pub tls: Option<Certificates>,
 }
 
@@ -43,8 +42,7 @@ impl Default for RabbitOptions {
     }
 }
 
-/// What stays the same from one start to the next: data belong to the node's name, and programs
-/// remember ports.
+/// Stays the same from one start to the next: data belongs to the node's name, and clients remember ports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Instance {
     node: String,
@@ -70,7 +68,7 @@ pub struct RabbitServer {
 }
 
 impl RabbitServer {
-    /// Starts the server of `dir`, with the data that is there or new ones.
+    /// Starts the server in `dir`, with the existing data or new data.
     pub async fn start(binaries: &RabbitBinaries, dir: &Path, options: &RabbitOptions) -> Result<Self> {
         let place = Place::prepare(dir, Account::for_server("rabbitmq")?)?;
         super::stop_recorded(place.dir()).await?;
@@ -86,7 +84,7 @@ impl RabbitServer {
         Ok(server)
     }
 
-    /// The AMQP URL of the administrator for the default vhost.
+    /// AMQP URL of the administrator for the default vhost.
     pub fn admin_url(&self) -> String {
         format!("amqp://{ADMIN}:{}@127.0.0.1:{}/%2f", self.password, self.instance.amqp_port)
     }
@@ -106,33 +104,32 @@ impl RabbitServer {
         (ADMIN, &self.password)
     }
 
-    /// The port for AMQP.
     pub fn amqp_port(&self) -> u16 {
         self.instance.amqp_port
     }
 
-    /// The port for AMQP in TLS, when it speaks that.
+    /// The port for AMQP over TLS, when that is enabled.
     pub fn amqps_port(&self) -> u16 {
         self.instance.amqps_port
     }
 
-    /// The port of the management API in TLS, when it speaks that.
+    /// The port of the management API over TLS, when that is enabled.
     pub fn management_tls_port(&self) -> u16 {
         self.instance.management_tls_port
     }
 
-    /// Its process, to be killed by a test that wants a crash.
+    /// The process, for tests that simulate a crash.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// Ends the node alone, in order, as an administrator's restart would.
+    /// Stops only the node, gracefully, as an administrator's restart would.
     pub async fn stop_node(&mut self) -> Result<()> {
         self.process.terminate(STOP_TIMEOUT).await?;
         Ok(())
     }
 
-    /// Starts the node again after [`Self::stop_node`] or a crash: same data, same ports.
+    /// Starts the node again after [`Self::stop_node`] or a crash, with the same data and ports.
     pub async fn start_node(&mut self) -> Result<()> {
         if self.process.exit_status().is_none() {
             return Err(Error::Invalid("RabbitMQ runs already".into()));
@@ -141,7 +138,7 @@ impl RabbitServer {
         self.wait_ready().await
     }
 
-    /// Runs `rabbitmqctl` on this node; a refusal is an error with its words.
+    /// Runs `rabbitmqctl` on this node; a refusal is an error with its output.
     pub async fn ctl(&self, args: &[&str]) -> Result<()> {
         let program = self.binaries.server.with_file_name("rabbitmqctl");
         let mut ctl = node_spec("rabbitmqctl", &program, &self.place, &self.instance, "ctl.log").args(args).spawn()?;
@@ -152,14 +149,14 @@ impl RabbitServer {
         }
     }
 
-    /// Ends it and its epmd; durable queues and persistent messages stay.
+    /// Stops the server and its epmd; durable queues and persistent messages stay.
     pub async fn stop(mut self) -> Result<()> {
         self.process.terminate(STOP_TIMEOUT).await?;
         self.epmd.terminate(Duration::from_secs(5)).await?;
         Ok(())
     }
 
-    /// Lets it outlive this process; [`super::stop_recorded`] ends it.
+    /// Lets the server outlive this process; [`super::stop_recorded`] stops it.
     pub fn detach(self) {
         self.process.detach();
         self.epmd.detach();
@@ -216,13 +213,13 @@ fn write_files(place: &Place, instance: &Instance, password: &str, options: &Rab
     place.folder("conf.d")?;
     let cookie = place.secret("cookie")?;
     place.write_private(".erlang.cookie", 0o400, &cookie)?;
-    // An empty file, so that a machine's own /etc/rabbitmq/rabbitmq-env.conf is not read.
+    // An empty file keeps RabbitMQ from reading the machine's own /etc/rabbitmq/rabbitmq-env.conf.
     place.write_private("rabbitmq-env.conf", 0o600, "")?;
     place.write_private("enabled_plugins", 0o600, "[rabbitmq_management].\n")?;
     let Instance { amqp_port, management_port, amqps_port, management_tls_port, .. } = instance;
     let memory = options.memory_mib;
-    // The default user is made only when there are no data yet; with a default user of our own
-    // there is never a guest.
+    // RabbitMQ creates the default user only when there is no data yet. With a default user of our own there
+    // is never a guest.
     let mut config = format!(
         "listeners.tcp.default = 127.0.0.1:{amqp_port}\n\
          management.tcp.ip = 127.0.0.1\n\
@@ -283,7 +280,7 @@ fn spawn_server(binaries: &RabbitBinaries, place: &Place, instance: &Instance) -
         .spawn()
 }
 
-/// A program of RabbitMQ in the surroundings of this node.
+/// A RabbitMQ program with the environment of this node.
 fn node_spec(name: &str, program: &Path, place: &Place, instance: &Instance, log: &str) -> Spec {
     let home = place.dir();
     let mut spec = Spec::new(name, program, place.path(log))
@@ -292,7 +289,7 @@ fn node_spec(name: &str, program: &Path, place: &Place, instance: &Instance, log
         .env("HOME", home)
         .env("ERL_EPMD_PORT", instance.epmd_port.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        // The start script becomes the server itself, instead of a shell that watches over it.
+        // The start script becomes the server itself, instead of a shell that supervises it.
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("RABBITMQ_NODENAME", &instance.node)
         .env("RABBITMQ_DIST_PORT", instance.distribution_port.to_string())

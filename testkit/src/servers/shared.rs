@@ -1,8 +1,8 @@
-//! The servers that all test processes of one checkout share. The first process that needs them
-//! starts them; a watchdog ends them when no process has used them for about 20 seconds.
+//! The servers that all test processes of one checkout share. The first process that needs them starts them;
+//! a watchdog stops them when no process has used them for about 20 seconds.
 //!
-//! Each process first takes a shared lease, and looks or starts while it holds the start lock; the
-//! watchdog ends the servers only while it holds the start lock and nobody has the lease.
+//! Each process first takes a shared lease, and checks or starts the servers while it holds the start lock.
+//! The watchdog stops the servers only while it holds the start lock and the lease is free.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -26,12 +26,12 @@ use crate::{
     provision::Broker,
 };
 
-/// Longer than a start of both servers on a busy machine may take.
+/// Longer than a start of both servers may take on a busy machine.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(240);
 const STATE: &str = "state.json";
 const WATCHDOG: &str = include_str!("watchdog.sh");
 
-/// What the processes must know of the running servers.
+/// Connection data of the running servers, for all processes.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 struct State {
     postgres_port: u16,
@@ -43,7 +43,7 @@ struct State {
     watchdog_pid: u32,
 }
 
-/// PostgreSQL and RabbitMQ for tests. Cheap to clone; the servers live while any clone does.
+/// PostgreSQL and RabbitMQ for tests. Cheap to clone; the servers run as long as any clone exists.
 #[derive(Debug, Clone)]
 pub struct Lab {
     state: Arc<State>,
@@ -60,15 +60,15 @@ impl Lab {
         Self::try_acquire().await.unwrap_or_else(|error| panic!("no servers to test against: {error}"))
     }
 
-    /// The same, with an error instead of a panic.
+    /// Like [`Self::acquire`], with an error instead of a panic.
     pub async fn try_acquire() -> Result<Self> {
-        // The lease is kept until the process ends: tests of one process follow each other.
+        // The lease is kept until the process ends, because its tests follow each other.
         static SHARED: OnceCell<Lab> = OnceCell::const_new();
         let dir = lab_dir();
         SHARED.get_or_try_init(|| Self::acquire_in(&dir, Duration::from_secs(6))).await.cloned()
     }
 
-    /// Servers of their own in `dir`, ended when their lease was free at three looks, `pause` apart.
+    /// Separate servers in `dir`, stopped when their lease was free at three checks, `pause` apart.
     pub async fn acquire_in(dir: &Path, pause: Duration) -> Result<Self> {
         fs::create_dir_all(dir).doing(|| format!("create {}", dir.display()))?;
         let lease = open(&dir.join("lease.lock"))?;
@@ -83,8 +83,8 @@ impl Lab {
         Ok(Self { state: Arc::new(state), _lease: Arc::new(lease) })
     }
 
-    /// Ends the servers of this checkout at once, instead of some seconds after their last use.
-    /// Answers false, and does nothing, while another process uses them.
+    /// Stops the servers of this checkout at once, instead of some seconds after their last use. Returns
+    /// false, and does nothing, while another process uses them.
     pub async fn stop_unused() -> Result<bool> {
         let dir = lab_dir();
         if !dir.is_dir() {
@@ -107,7 +107,7 @@ impl Lab {
         Ok(true)
     }
 
-    /// PostgreSQL's administrator, in the database `postgres`.
+    /// URL of PostgreSQL's administrator for the database `postgres`.
     pub fn postgres_admin_url(&self) -> &str {
         &self.state.postgres_admin_url
     }
@@ -117,12 +117,11 @@ impl Lab {
         Broker::new(&self.state.management_url, &self.state.amqp_user, &self.state.amqp_password)
     }
 
-    /// RabbitMQ's administrator, in a vhost.
+    /// AMQP URL of RabbitMQ's administrator for a vhost.
     pub fn amqp_admin_url(&self, vhost: &str) -> String {
         self.amqp_url(&self.state.amqp_user, &self.state.amqp_password, vhost)
     }
 
-    /// RabbitMQ's port for AMQP.
     pub fn amqp_port(&self) -> u16 {
         self.state.amqp_port
     }
@@ -149,7 +148,7 @@ fn open(path: &Path) -> Result<File> {
     File::options().create(true).append(true).open(path).doing(|| format!("open {}", path.display()))
 }
 
-/// Takes a lock without blocking the thread: other tests may share its runtime.
+/// Takes a lock without blocking the thread, because other tests may share its runtime.
 async fn lock(file: &File, take: fn(&File) -> Result<(), TryLockError>, name: &str) -> Result<()> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
@@ -190,7 +189,7 @@ async fn start_servers(dir: &Path, pause: Duration) -> Result<State> {
         stop_recorded(leftover).await?;
         wipe(leftover)?;
     }
-    // First the watchdog: whatever happens to this process, nothing is left behind.
+    // The watchdog starts first, so that nothing is left behind whatever happens to this process.
     let watchdog_pid = spawn_watchdog(dir, pause)?;
     let (postgres_options, rabbit_options) = (
         PostgresOptions { durable: false, ..PostgresOptions::default() },
@@ -217,7 +216,7 @@ async fn start_servers(dir: &Path, pause: Duration) -> Result<State> {
     Ok(state)
 }
 
-/// A shell in a session of its own: it must outlive this process and its terminal.
+/// A shell in its own session, because it must outlive this process and its terminal.
 fn spawn_watchdog(dir: &Path, pause: Duration) -> Result<u32> {
     let dir = fs::canonicalize(dir).doing(|| format!("resolve {}", dir.display()))?;
     let marker = "jaego-lab-watchdog";

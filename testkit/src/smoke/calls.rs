@@ -1,4 +1,4 @@
-//! Calls of one service's API, tried again for as long as the service is only not there yet.
+//! Calls to one service's API, retried while the service is only unavailable.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::{
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
-/// Of an answer that is not the expected one: whoever answers may be no service of ours.
+/// Maximum characters shown of an unexpected response, which may not come from a service of ours.
 const SHOWN_CHARS_MAX: usize = 400;
 
-/// When everything must be done.
+/// The time at which everything must be done.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     at: Instant,
@@ -33,7 +33,7 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// Waits a little before something is asked again; an error with what was `seen` when time is up.
+    /// Waits before the next attempt; fails with what was `seen` last when time is up.
     pub(super) async fn pause(self, what: &str, seen: &str) -> Result<()> {
         if self.left() <= PAUSE {
             return Err(Error::new(format!("not within {} s: {what}; last seen: {seen}", self.timeout.as_secs())));
@@ -42,7 +42,7 @@ impl Deadline {
         Ok(())
     }
 
-    /// Asks `probe` until it answers a value instead of what it saw.
+    /// Calls `probe` until it returns a value instead of what it saw.
     pub(super) async fn until<T>(
         self,
         what: &str,
@@ -57,7 +57,7 @@ impl Deadline {
     }
 }
 
-/// A service's API, as the operator.
+/// Client of a service's API, as the operator.
 pub(super) struct Api {
     service: &'static str,
     base_url: String,
@@ -65,10 +65,9 @@ pub(super) struct Api {
     token: SecretString,
 }
 
-/// What was answered.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// Null when it is empty, a text when it is not JSON.
+    /// Null when the response is empty, a string when it is not JSON.
     pub(super) body: Value,
 }
 
@@ -82,18 +81,18 @@ impl Api {
         self.service
     }
 
-    /// GET, answered with 200.
+    /// GET, expecting 200.
     pub(super) async fn get(&self, deadline: Deadline, path: &str) -> Result<Value> {
         Ok(self.call(deadline, Method::GET, path, None, &[StatusCode::OK]).await?.body)
     }
 
-    /// PUT, answered with any success.
+    /// PUT, expecting any success.
     pub(super) async fn put(&self, deadline: Deadline, path: &str, body: &Value) -> Result<Value> {
         Ok(self.call(deadline, Method::PUT, path, Some((body, None)), &[]).await?.body)
     }
 
-    /// POST under an idempotency key, so that it counts once however often it is sent. Any success, or
-    /// `also`, is an answer.
+    /// POST with an idempotency key, so that it counts once however often it is sent. Expects any success, or
+    /// a status in `also`.
     pub(super) async fn post(
         &self,
         deadline: Deadline,
@@ -105,8 +104,8 @@ impl Api {
         self.call(deadline, Method::POST, path, Some((body, Some(key))), also).await
     }
 
-    /// No answer, 429, 502, 503 and 504 are what a service that starts or is replaced looks like from here:
-    /// asked again. Any other refusal is final.
+    /// No response, 429, 502, 503 and 504 are what a service that is starting or being replaced looks like
+    /// from here, so they are retried. Any other refusal is final.
     async fn call(
         &self,
         deadline: Deadline,
@@ -129,8 +128,9 @@ impl Api {
                     429 | 502..=504 => Ok(Err(told())),
                     _ if answer.status.is_success() || also.contains(&answer.status) => Ok(Ok(answer)),
                     401 | 403 => Err(Error::new(format!(
-                        "{} does not let the token's owner do this ({request}): give a token of role operator; it answered {}",
-                        self.service, told()
+                        "{} does not allow {request} with this token: give a token of role operator; it answered {}",
+                        self.service,
+                        told()
                     ))),
                     _ => Err(Error::new(format!("{} refused {request}: {}", self.service, told()))),
                 }

@@ -1,6 +1,6 @@
-//! The main job against a Jaego that runs somewhere, with this process as the factory: orders until one is
-//! refused, a production request, the callback, stock again. What it makes is its own (product and factory
-//! with names of this run) and is taken out of use in the end, whatever the end was.
+//! The smoke test of a running Jaego, with this process as the factory: orders until one is refused, a
+//! production request, the callback, stock again. It creates a product and a factory of its own, with names
+//! of this run, and takes them out of use in the end, whatever the outcome.
 
 mod calls;
 
@@ -23,10 +23,10 @@ use crate::{
 
 const OPENING_STOCK: u64 = 2;
 const ORDER_UP_TO: u64 = 5;
-/// Tidying up has a time of its own: the job's may be over.
+/// Cleanup has its own timeout, because that of the test may be over.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where Jaego is, and how it reaches this factory.
+/// Addresses of Jaego, and how it reaches this factory.
 #[derive(Debug)]
 pub struct Settings {
     /// The `api` port of sales-service.
@@ -37,19 +37,18 @@ pub struct Settings {
     pub restock_url: Url,
     /// A bearer token of role operator.
     pub token: SecretString,
-    /// Where the factory listens.
+    /// Address that the factory listens on.
     pub listen: SocketAddr,
-    /// Where production-service finds it; none: where it listens.
+    /// URL at which production-service reaches the factory; `None` for the address that it listens on.
     pub factory_url: Option<Url>,
-    /// Scheme, host and port that the callback goes to, instead of the `CallbackUrl`'s.
+    /// Scheme, host and port for the callback, instead of the `CallbackUrl`'s.
     pub callback_via: Option<Url>,
-    /// How long each of the factory's four stages takes, in milliseconds.
+    /// Duration of each of the factory's four stages, milliseconds.
     pub stage_ms: u64,
-    /// For everything but tidying up.
+    /// For everything but cleanup.
     pub timeout: Duration,
 }
 
-/// One run.
 pub struct SmokeTest {
     sales: Api,
     production: Api,
@@ -63,7 +62,7 @@ pub struct SmokeTest {
     say: fn(&str),
 }
 
-/// What is to be taken out of use.
+/// Resources that must be taken out of use.
 #[derive(Debug, Default)]
 struct Made {
     factory: bool,
@@ -71,7 +70,7 @@ struct Made {
 }
 
 impl SmokeTest {
-    /// Starts the factory. `say` gets a line with its time for each step that is done.
+    /// Starts the factory. `say` gets a line with its time for each completed step.
     pub fn new(settings: &Settings, say: fn(&str)) -> Result<Self> {
         let factory = FactorySimulator::start_with(settings.listen, settings.stage_ms)?;
         let via = settings.callback_via.as_ref().map(Url::to_string);
@@ -80,7 +79,7 @@ impl SmokeTest {
             Some(url) => url.to_string(),
             None if settings.listen.ip().is_unspecified() => {
                 return Err(Error::new(format!(
-                    "the factory listens on every address ({}): say with --factory-url where production-service finds it",
+                    "the factory listens on every address ({}): give --factory-url, the URL at which production-service reaches it",
                     settings.listen
                 )));
             }
@@ -101,7 +100,7 @@ impl SmokeTest {
         })
     }
 
-    /// Does the job, until it is done, something is wrong, or `stop` ends; then tidies up.
+    /// Runs until everything is done, something is wrong, or `stop` completes; then cleans up.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<()> {
         let outcome = tokio::select! {
             outcome = self.main_job() => outcome,
@@ -110,7 +109,7 @@ impl SmokeTest {
         self.deadline = Deadline::after(CLEAN_UP_TIMEOUT);
         let tidied = self.clean_up().await;
         if let (Err(_), Err(error)) = (&outcome, &tidied) {
-            self.told(&format!("could not tidy up: {error}"));
+            self.told(&format!("could not clean up: {error}"));
         }
         self.factory.stop().await;
         outcome.and(tidied)
@@ -125,7 +124,7 @@ impl SmokeTest {
         self.wait_for_stock().await?;
         let order = self.order(0).await?;
         if order != StatusCode::CREATED {
-            return Err(Error::new("there is stock again, and yet an order was refused"));
+            return Err(Error::new("there is stock again, but an order was refused"));
         }
         self.told("ordered again: confirmed");
         self.check_books().await
@@ -169,7 +168,7 @@ impl SmokeTest {
         self.sales.put(self.deadline, &format!("/api/v1/products/{}", self.name), &body).await
     }
 
-    /// Orders one: 201 or 409. The number makes it an order of its own.
+    /// Places an order: 201 or 409. The number makes its idempotency key unique.
     async fn order(&self, number: u64) -> Result<StatusCode> {
         let body = json!({ "lines": [{ "sku": self.name, "quantity": 1 }], "customer": "smoke test" });
         let key = format!("{}-order-{number}", self.name);
@@ -177,11 +176,11 @@ impl SmokeTest {
         Ok(self.sales.post(self.deadline, "/api/v1/orders", &key, &body, &refused).await?.status)
     }
 
-    /// The factory may be quicker than we are: then there is more to sell before one is refused.
+    /// The factory may be faster than we are, and then there is more to sell before an order is refused.
     async fn order_until_refused(&self) -> Result<()> {
         let mut number = 1;
         self.deadline
-            .until("an order is refused, because all is sold", async || {
+            .until("an order is refused, because everything is sold", async || {
                 let status = self.order(number).await?;
                 number += 1;
                 if status == StatusCode::CONFLICT { Ok(Ok(())) } else { Ok(Err(format!("order {number}: {status}"))) }
@@ -195,7 +194,7 @@ impl SmokeTest {
         Ok(())
     }
 
-    /// Answers the request's number at the simulator.
+    /// Returns the index of the request at the simulator.
     async fn wait_for_production_request(&self) -> Result<u64> {
         let asked = self
             .deadline
@@ -213,7 +212,7 @@ impl SmokeTest {
         Ok(asked.index)
     }
 
-    /// How far the production request is, for whom it does not reach.
+    /// State of the production request, for the message when it does not reach the factory.
     async fn production_seen(&self) -> Result<String> {
         let path = format!("/api/v1/production-requests?sku={}", self.name);
         let list = self.production.get(self.deadline, &path).await?;
@@ -233,7 +232,7 @@ impl SmokeTest {
             .until("the factory's callback is answered", async || {
                 let sent = self.factory.callbacks().into_iter().find(|sent| sent.request_index == request);
                 let done = sent.filter(|sent| sent.status.is_some() || sent.error.is_some());
-                Ok(done.ok_or_else(|| "it is still being made, or waits for an answer".to_owned()))
+                Ok(done.ok_or_else(|| "the goods are still being made, or the callback waits for an answer".to_owned()))
             })
             .await?;
         let place =
@@ -255,7 +254,7 @@ impl SmokeTest {
         let path = format!("/api/v1/stock/{}", self.name);
         let on_hand = self
             .deadline
-            .until("the goods are on the shelf", async || {
+            .until("the goods are in stock", async || {
                 let stock = self.sales.get(self.deadline, &path).await?;
                 let on_hand = stock["on_hand"].as_u64().filter(|on_hand| *on_hand > 0);
                 Ok(on_hand.ok_or_else(|| format!("stock {stock}")))
@@ -265,7 +264,7 @@ impl SmokeTest {
         Ok(())
     }
 
-    /// Each service's books are right, and all of them have received the same.
+    /// Each service's books are correct, and all of them have received the same.
     async fn check_books(&self) -> Result<()> {
         let received = self
             .deadline
@@ -285,11 +284,12 @@ impl SmokeTest {
                 Ok(if agree { Ok(received[0]) } else { Err(format!("received, by service: {received:?}")) })
             })
             .await?;
-        self.told(&format!("the audits are well: each service has received {received}"));
+        self.told(&format!("the audits pass: each service has received {received}"));
         Ok(())
     }
 
-    /// In this order nothing new is made for the product, and nobody goes on asking a factory that is gone.
+    /// In this order nothing new is made for the product, and no service goes on calling a factory that is
+    /// gone.
     async fn clean_up(&self) -> Result<()> {
         if self.made.product {
             self.put_product(false).await?;
@@ -302,14 +302,14 @@ impl SmokeTest {
                 let id = replenishment["id"].as_str().unwrap_or_default();
                 let path = format!("/api/v1/replenishments/{id}/close");
                 let body = json!({ "reason": "the smoke test has ended" });
-                // Complete by now: just as well.
+                // It may be complete by now, which is just as well.
                 let ended = [StatusCode::CONFLICT];
                 self.sales.post(self.deadline, &path, &format!("{id}-close"), &body, &ended).await?;
             }
         }
         if self.made.factory {
             self.put_factory(false).await?;
-            self.told("tidied up: the product is off sale, the factory disabled");
+            self.told("cleaned up: the product is off sale, the factory is disabled");
         }
         Ok(())
     }

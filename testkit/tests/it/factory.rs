@@ -16,14 +16,14 @@ use testkit::{
     wait_until,
 };
 
-/// Only a broken program takes as long.
+/// Only a broken program takes this long.
 const LONG: Duration = Duration::from_secs(120);
 const STAGE_MS: u64 = 5;
 
 /// The head in lower case, and the body.
 type Call = (String, Vec<u8>);
 
-/// Whoever is called back: answers every POST with 200 and remembers its head and body.
+/// The receiver of callbacks: answers every POST with 200 and records its head and body.
 struct Receiver {
     url: String,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -35,7 +35,7 @@ impl Receiver {
         let url = format!("http://{}/callbacks/v1/restocks/token", listener.local_addr().unwrap());
         let calls = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&calls);
-        // Ends with the test's process.
+        // The thread ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let call = read_request(&mut stream.unwrap());
@@ -82,7 +82,7 @@ fn read_request(stream: &mut TcpStream) -> Call {
 }
 
 fn request_body(callback_url: &str) -> String {
-    // Not as a serializer would write it: it must come back byte for byte.
+    // Unlike a serializer's output, because it must come back byte for byte.
     format!(
         r#"{{ "MessageGroupId": "stock-arrival-group",  "MessageAttributeProductId": "CP-502101",
         "MessageAttributeProductCnt": "100", "Unknown": [1,  2], "MessageAttributeFactoryId": "FF-500293",
@@ -308,7 +308,7 @@ async fn what_is_kept_in_a_file_is_gone_on_with_and_called_back_once() {
     factory.stop().await;
     assert_eq!((receiver.calls().len(), kept().len()), (0, 1));
 
-    // The stage time is the job's, not that of the simulator that goes on with it.
+    // The stage time is the job's, not that of the simulator that resumes it.
     let factory = start(3_600_000);
     assert_eq!(receiver.wait_calls(1).await[0].1, body.as_bytes());
     wait_until("the end of the job", LONG, || async { kept().is_empty().then_some(()) }).await;
@@ -339,7 +339,7 @@ async fn parts_that_were_sent_are_not_sent_again_and_who_starts_late_is_waited_f
     assert_ne!(parts[0]["DeliveryId"], parts[1]["DeliveryId"]);
     factory.stop().await;
 
-    // Nobody listens when the factory goes on; a moment later somebody does.
+    // No receiver listens when the factory resumes; a moment later one does.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/late", listener.local_addr().unwrap());
     let factory = start();

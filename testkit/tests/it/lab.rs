@@ -1,4 +1,4 @@
-//! The shared servers: the same for all processes, and gone when nobody uses them.
+//! The shared servers: the same for all processes, and stopped when unused.
 
 use std::{env, fs, path::Path, process::Command, time::Duration};
 
@@ -39,7 +39,7 @@ async fn every_test_has_its_own_database_and_vhost() {
     let other = lab.vhost().await;
     assert!(testkit::provision::amqp_depth(&url.replace(&vhost.name, &other.name), "q").await.is_err());
 
-    // A connection is listed a moment after it was made.
+    // A connection is listed a moment after it was opened.
     let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
     wait_until("one connection to cut", Duration::from_secs(120), || async {
         vhost.broker().close_connections(&vhost.name).await.is_ok_and(|cut| cut > 0).then_some(())
@@ -99,7 +99,7 @@ async fn nothing_is_left_when_nobody_uses_the_servers() {
     drop(again);
     assert!(records.iter().all(|record| process::is_running(record)));
 
-    // One of them dies: the next one to ask gets new ones.
+    // After one of them dies, the next process gets new ones.
     process::stop_recorded(&dir.join("rabbitmq/epmd.pid"), Duration::from_secs(5)).await.unwrap();
     process::stop_recorded(&dir.join("rabbitmq/server.pid"), Duration::from_secs(40)).await.unwrap();
     let fresh = Lab::acquire_in(&dir, pause).await.unwrap();
@@ -120,7 +120,7 @@ async fn nothing_is_left_when_nobody_uses_the_servers() {
     testkit::servers::wipe(&dir.join("rabbitmq")).unwrap();
 }
 
-/// The watchdog removes the records when it has ended the servers.
+/// Copies a record, because the watchdog removes the records when it has stopped the servers.
 fn keep_copy(record: &Path) -> std::path::PathBuf {
     let copy = record.with_extension(format!("copy{}", record.metadata().unwrap().len()));
     let target = record.ancestors().find(|dir| dir.join("start.lock").exists()).unwrap().join(format!(

@@ -1,4 +1,4 @@
-//! The link cutter: what goes through, what does not, and who is told.
+//! The link cutter: which bytes pass, which are lost, and which side notices.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use tokio::{
     time::timeout,
 };
 
-/// Only a broken program takes as long.
+/// Only a broken program takes this long.
 const SOON: Duration = Duration::from_secs(120);
-/// Long enough for bytes that come to have come.
+/// Long enough for any bytes to arrive.
 const SILENCE: Duration = Duration::from_millis(150);
 
-/// A server that sends back what it gets.
+/// Starts a server that echoes what it receives, and returns its address.
 async fn echo() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -112,7 +112,7 @@ async fn each_direction_has_its_delay() {
         says(&mut stream, b"hello").await;
         assert!(begun.elapsed() >= Duration::from_millis(to_target + to_client), "{:?}", begun.elapsed());
     }
-    // With what was set before, this would take an hour.
+    // With the earlier delay this would take an hour.
     link.delay_ms(3_600_000, 0);
     link.delay_ms(0, 0);
     says(&mut stream, b"hello").await;

@@ -1,4 +1,4 @@
-//! Child processes: asked to end, killed, found again by their record.
+//! Child processes: stopped, killed, found again by their record.
 
 use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 
@@ -7,14 +7,14 @@ use testkit::{
     wait_until,
 };
 
-/// Only a broken program takes as long.
+/// Only a broken program takes this long.
 const LONG: Duration = Duration::from_secs(120);
 
 fn simulator(root: &std::path::Path) -> Spec {
     Spec::new("factory-simulator", env!("CARGO_BIN_EXE_factory-simulator"), root.join("factory.log"))
 }
 
-/// The program says where it listens.
+/// The program prints its URL.
 async fn url_in(log: &std::path::Path) -> String {
     wait_until("the simulator's address", LONG, || async {
         let text = std::fs::read_to_string(log).unwrap_or_default();
@@ -44,7 +44,7 @@ async fn a_crash_is_a_crash() {
     url_in(process.log()).await;
     assert_eq!(process.kill9().unwrap().signal(), Some(9));
     let error = process.check_alive().unwrap_err().to_string();
-    assert!(error.starts_with("factory-simulator ended unasked (signal 9)\nlog: "), "{error}");
+    assert!(error.starts_with("factory-simulator ended unexpectedly (signal 9)\nlog: "), "{error}");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ fn nobody_listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_err()
 }
 
-/// Process ids whose command line speaks of this folder.
+/// Command lines that contain the path of this folder.
 fn processes_of(dir: &Path) -> Vec<String> {
     let dir = fs::canonicalize(dir).unwrap().to_string_lossy().into_owned();
     fs::read_dir("/proc")

@@ -1,5 +1,5 @@
-//! Connections of our programs to servers that speak TLS: with the right authority, without it, and to
-//! a server that is called otherwise.
+//! Connections of our programs to TLS servers: with the right authority, without it, and to a server with
+//! another name.
 
 use std::{fs, path::Path};
 
@@ -14,7 +14,7 @@ use testkit::{
     servers::{PostgresOptions, PostgresServer, RabbitOptions, RabbitServer, find_postgres, find_rabbitmq, wipe},
 };
 
-/// What the servers' certificates are for; their address, 127.0.0.1, is not in them.
+/// The name in the servers' certificates; their address, 127.0.0.1, is not in them.
 const HOST: &str = "localhost";
 
 /// Files with an authority: the server's and another one.
@@ -69,7 +69,7 @@ async fn a_frozen_process_does_not_keep_its_locks() {
         let asked = diesel::sql_query(format!("SELECT current_setting('{name}') AS value"));
         assert_eq!(asked.get_result::<Setting>(&mut session).await.unwrap().value, wanted, "{name}");
     }
-    // Of Unix sockets PostgreSQL says 0; here it is TCP.
+    // For Unix sockets PostgreSQL reports 0; this one is TCP.
     let asked = diesel::sql_query("SELECT current_setting('tcp_keepalives_idle') AS value");
     assert_eq!(asked.get_result::<Setting>(&mut session).await.unwrap().value, "15");
 }
@@ -103,7 +103,7 @@ async fn postgres_is_verified_by_its_authority_and_name() {
     let without = format!("{by_address}?sslmode=disable");
     assert!(!is_encrypted(&mut jaego_pg::connect(&database(&without, &right), "test", 1000).await.unwrap()).await);
 
-    // The authorities are read for each connection: they can be exchanged, and must be there.
+    // The authorities are read for each connection, so they can be replaced, and must exist.
     fs::copy(&right, &other).unwrap();
     jaego_pg::connect(&database(&by_name, &other), "test", 1000).await.unwrap();
     fs::remove_file(&other).unwrap();
@@ -111,7 +111,7 @@ async fn postgres_is_verified_by_its_authority_and_name() {
     assert!(matches!(&error, ConnectError::Unusable(reason) if reason.contains(&other)), "{error}");
     server.stop().await.unwrap();
 
-    // A server without TLS does for who does not say whom to trust.
+    // A client without a CA file accepts a server without TLS.
     let server = PostgresServer::start(&binaries, &dir, &PostgresOptions::default()).await.unwrap();
     let by_name = server.admin_url().replace("127.0.0.1", HOST);
     assert!(!is_encrypted(&mut jaego_pg::connect(&database(&by_name, ""), "test", 1000).await.unwrap()).await);

@@ -1,4 +1,4 @@
-//! `jaegoctl audit`: the rules of each service's books, and that the books agree with each other.
+//! `jaegoctl audit`: checks the rules of each service's books, and that the books agree with each other.
 
 mod open;
 mod received;
@@ -27,31 +27,31 @@ use crate::{
     service::Service,
 };
 
-/// The first pause before the services are asked again, and the longest: an audit reads whole tables.
+/// First and longest pause between rounds: an audit reads whole tables.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Most differences that are told to a person.
+/// Maximum differences listed in the text output.
 const TOLD_MAX: usize = 50;
 
-/// Prove the books of every service, and that they agree with each other.
+/// Check the books of every service, and that they agree with each other.
 ///
-/// Each service proves the rules of its own books over one snapshot of its database. Then the books
+/// Each service checks the rules of its own books over one snapshot of its database. Then the books
 /// are compared: what restock-service booked as received must, product by product, be what
 /// sales-service applied to stock and what production-service saw; and what sales-service has on order
-/// must be under way in production-service and expected by restock-service. Messages take a moment to
-/// get there, so books that differ are looked at again until they agree or --wait is over; only a
-/// difference that stayed all the time is reported.
+/// must be in progress in production-service and expected by restock-service. Messages take a moment to
+/// arrive, so books that differ are checked again until they agree or --wait is over; only a difference
+/// that persisted all the time is reported.
 ///
-/// Ends with 0 when all is well, with 5 when a rule is broken or books do not agree, with 3 when a
-/// service does not answer.
+/// Exits with 0 if all is well, with 5 if a rule is broken or books do not agree, with 3 if a service
+/// does not answer.
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// How long books that differ are given to agree, while receipts may be under way
+    /// Maximum time for differing books to agree, while receipts may be in transit
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     wait: Duration,
 }
 
-/// `GET /api/v1/audit`, as far as it is shown here.
+/// The fields of `GET /api/v1/audit` that are shown.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 struct Report {
     as_of: DateTime<Utc>,
@@ -66,17 +66,17 @@ struct Check {
     detail: String,
 }
 
-/// What one service answered in one round.
+/// One service's result of one round.
 type Answer = Result<(Report, Told)>;
 
-/// What is compared of it.
+/// The part of a report that is compared with the other services.
 #[derive(Debug, Clone)]
 struct Told {
     received: received::Received,
     open: open::Open,
 }
 
-/// What has differed in every round.
+/// Differences that were present in every round.
 #[derive(Debug, Default)]
 struct Comparison {
     received: Watch,
@@ -120,10 +120,10 @@ impl Audit {
         Ok(exit)
     }
 
-    /// Asks all services, again and again while their books differ. The comparison is missing when a
-    /// service did not answer.
+    /// Queries all services, repeatedly while their books differ. The comparison is `None` when a service did
+    /// not answer.
     async fn ask_until_quiet(&self, apis: &[Api]) -> (BTreeMap<Service, Answer>, Option<Comparison>) {
-        let mut spinner = Spinner::new("Each service proves its books");
+        let mut spinner = Spinner::new("Each service checks its books");
         let (mut comparison, mut pause) = (Comparison::default(), PAUSE);
         let begun = Instant::now();
         loop {
@@ -136,7 +136,7 @@ impl Audit {
                 return (answers, Some(comparison));
             }
             spinner.doing(&format!(
-                "Books differ in {} products and {} requests; messages may be under way, looking again for up to {} s",
+                "Books differ in {} products and {} requests; messages may be in transit, checking again for up to {} s",
                 comparison.received.differences().len(),
                 comparison.astray().len(),
                 left.as_secs() + 1
@@ -147,8 +147,8 @@ impl Audit {
     }
 }
 
-/// Asks restock-service last: a receipt that the others have is in its books then, so they never have
-/// too many only because they were asked later.
+/// Queries restock-service last. A receipt that the others have is then in its books, so the others never
+/// seem to have too many only because they were queried later.
 async fn ask(apis: &[Api]) -> BTreeMap<Service, Answer> {
     let (last, first): (Vec<&Api>, Vec<&Api>) = apis.iter().partition(|api| api.service() == Service::Restock);
     let mut answers = BTreeMap::new();
@@ -167,7 +167,7 @@ async fn ask_one(api: &Api) -> Answer {
     Ok((report, told))
 }
 
-/// Books that are known to be off matter most; then that some could not be looked at.
+/// Books that are known to be wrong take precedence over services that could not be checked.
 fn exit_of(answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>) -> Exit {
     let broken = answers.values().flatten().any(|(report, _)| !report.ok);
     if broken || comparison.is_some_and(|comparison| !comparison.agrees()) {
@@ -232,7 +232,7 @@ fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, Answer>, compa
 
 fn show_comparison(output: Output, comparison: Option<&Comparison>) {
     let Some(comparison) = comparison else {
-        output.line("The services' books were not compared: not all of them are known.");
+        output.line("The services' books were not compared, because not all of them are known.");
         return;
     };
     let (products, units) = comparison.received.compared();
@@ -248,7 +248,7 @@ fn show_comparison(output: Output, comparison: Option<&Comparison>) {
     } else {
         output.line(format!("{} requests are not open in every service:", comparison.astray().len()));
         tell(output, comparison.astray());
-        output.line("What was lost on the way is asked for again within minutes; what stays needs a person.");
+        output.line("Lost messages are requested again within minutes; differences that remain need an operator.");
     }
 }
 

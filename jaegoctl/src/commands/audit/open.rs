@@ -1,4 +1,4 @@
-//! The comparison of which production requests are open: pure.
+//! Compares which production requests are open; pure.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -13,15 +13,15 @@ pub(super) struct Request {
     quantity: i64,
 }
 
-/// The requests that are open in one service's books, by id; ids rise with time.
+/// The open requests of one service's books, by id. Ids rise with time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Open {
     requests: BTreeMap<String, Request>,
-    /// There are older ones, which the service does not tell.
+    /// True when the service left out older requests.
     is_cut: bool,
 }
 
-/// Reads `open` and `open_is_cut` of an audit report.
+/// Parses `open` and `open_is_cut` of an audit report.
 pub(super) fn open(report: &Value) -> Result<Open, String> {
     let requests: Vec<Request> =
         Vec::deserialize(&report["open"]).map_err(|error| format!("the audit's list `open`: {error}"))?;
@@ -29,19 +29,19 @@ pub(super) fn open(report: &Value) -> Result<Open, String> {
     Ok(Open { requests: requests.into_iter().map(|request| (request.id.clone(), request)).collect(), is_cut })
 }
 
-/// Whose books lack a request.
+/// The service whose books lack a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MissingIn {
-    /// sales-service counts on it, production-service has none, or has ended it.
+    /// sales-service counts on it; production-service does not have it, or has ended it.
     Production,
-    /// sales-service counts on it, restock-service expects no goods for it.
+    /// sales-service counts on it; restock-service expects no goods for it.
     Restock,
-    /// production-service is at it, sales-service does not count on it.
+    /// production-service is working on it; sales-service does not count on it.
     Sales,
 }
 
-/// A request that is not open everywhere.
+/// A request that is not open in all books.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Astray {
     pub(super) id: String,
@@ -54,15 +54,15 @@ impl fmt::Display for Astray {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, sku, quantity, missing_in } = self;
         let told = match missing_in {
-            MissingIn::Production => "on order in sales-service, not under way in production-service",
+            MissingIn::Production => "on order in sales-service, not in progress in production-service",
             MissingIn::Restock => "on order in sales-service, not expected by restock-service",
-            MissingIn::Sales => "under way in production-service, not on order in sales-service",
+            MissingIn::Sales => "in progress in production-service, not on order in sales-service",
         };
         write!(formatter, "request {id} ({quantity} of {sku}): {told}")
     }
 }
 
-/// Requests that are not open everywhere, of those that every service could tell.
+/// Requests that are not open in all books, among those recent enough to be in every service's list.
 pub(super) fn astray(sales: &Open, production: &Open, restock: &Open) -> Vec<Astray> {
     let told_from = [sales, production, restock]
         .into_iter()
@@ -87,7 +87,7 @@ pub(super) fn astray(sales: &Open, production: &Open, restock: &Open) -> Vec<Ast
     found
 }
 
-/// Of what was astray before, what is so still: a message that was under way is no fault.
+/// Requests that were astray before and still are: a message that was in flight is no fault.
 pub(super) fn still(before: Option<Vec<Astray>>, now: Vec<Astray>) -> Vec<Astray> {
     match before {
         None => now,
@@ -115,14 +115,14 @@ mod tests {
     fn a_request_that_is_lost_anywhere_is_found() {
         let all = of(&["1", "2"], false);
         assert_eq!(faults(&all, &all, &all), []);
-        // restock-service is not told of a refusal: what it alone expects is no fault.
+        // restock-service does not learn of a refusal, so a request that it alone expects is no fault.
         assert_eq!(faults(&of(&[], false), &of(&[], false), &all), []);
         let one = of(&["1"], false);
         assert_eq!(faults(&all, &one, &all), [("2".to_owned(), MissingIn::Production)]);
         assert_eq!(faults(&all, &all, &one), [("2".to_owned(), MissingIn::Restock)]);
         assert_eq!(faults(&one, &all, &all), [("2".to_owned(), MissingIn::Sales)]);
         let told = astray(&all, &one, &all)[0].to_string();
-        assert_eq!(told, "request 2 (10 of CP-1): on order in sales-service, not under way in production-service");
+        assert_eq!(told, "request 2 (10 of CP-1): on order in sales-service, not in progress in production-service");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The comparison of what the services' books say was received: pure.
+//! Compares what each service's books say was received; pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,10 +8,10 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-/// Units received by product, as one service's books have them.
+/// Units received by product, according to one service's books.
 pub(super) type Received = BTreeMap<String, i64>;
 
-/// Reads `totals` of an audit report: `[{sku, received, ..}]`.
+/// Parses `totals` of an audit report: `[{sku, received, ..}]`.
 pub(super) fn received(report: &Value) -> Result<Received, String> {
     let totals = report["totals"].as_array().ok_or("the audit has no list `totals`")?;
     let mut received = Received::new();
@@ -25,10 +25,10 @@ pub(super) fn received(report: &Value) -> Result<Received, String> {
     Ok(received)
 }
 
-/// Who hears of receipts from restock-service.
+/// Consumers of restock-service's receipts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hearer {
-    /// sales-service, which puts them into stock.
+    /// sales-service, which adds them to stock.
     Sales,
     /// production-service, which ends its attempts.
     Production,
@@ -37,16 +37,16 @@ pub(super) enum Hearer {
 /// One product's units in all books.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Figures {
-    /// What restock-service booked.
+    /// Booked by restock-service.
     restock: i64,
-    /// What sales-service applied.
+    /// Applied by sales-service.
     sales: i64,
-    /// What production-service saw.
+    /// Seen by production-service.
     production: i64,
 }
 
 impl Figures {
-    /// How many units more the hearer has than were booked; below zero: missing.
+    /// Units that the hearer has beyond those booked; negative when some are missing.
     fn excess(self, hearer: Hearer) -> i64 {
         let heard = match hearer {
             Hearer::Sales => self.sales,
@@ -56,7 +56,7 @@ impl Figures {
     }
 }
 
-/// All books, asked at about the same time.
+/// The books of all services, queried at about the same time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Books {
     pub(super) restock: Received,
@@ -65,7 +65,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Every product that any of them knows.
+    /// Every product in any of the books.
     pub(super) fn skus(&self) -> BTreeSet<&str> {
         [&self.restock, &self.sales, &self.production]
             .into_iter()
@@ -83,11 +83,10 @@ impl Books {
 /// A product whose books do not agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
-    /// The product.
     pub(super) sku: String,
     #[serde(flatten)]
     figures: Figures,
-    /// The figures changed while they were watched, and the difference stayed.
+    /// The figures changed while they were watched, and the difference remained.
     changing: bool,
 }
 
@@ -109,8 +108,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Follows the books over several rounds. A difference that is gone in one of them, or turns round,
-/// was a message under way; one that stays in every round is reported.
+/// Compares the books over several rounds. A difference that is gone in one of them, or changes sign, was a
+/// message in flight; one that remains in every round is reported.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     first: Option<Books>,
@@ -119,7 +118,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Takes the books of one more round.
+    /// Adds the books of one more round.
     pub(super) fn observe(&mut self, books: Books) {
         let excesses = |sku: &str| {
             let figures = books.figures(sku);
@@ -136,12 +135,12 @@ impl Watch {
         self.last = books;
     }
 
-    /// Nothing has stayed different so far.
+    /// True when no difference has remained so far.
     pub(super) fn agrees(&self) -> bool {
         self.staying.is_empty()
     }
 
-    /// What has stayed different, by product.
+    /// Differences that have remained, by product.
     pub(super) fn differences(&self) -> Vec<Difference> {
         let skus: BTreeSet<&String> = self.staying.keys().map(|(sku, _)| sku).collect();
         let difference = |sku: &String| {
@@ -152,7 +151,7 @@ impl Watch {
         skus.into_iter().map(difference).collect()
     }
 
-    /// Products and units in restock's books.
+    /// Number of products, and units in restock-service's books.
     pub(super) fn compared(&self) -> (usize, i64) {
         (self.last.skus().len(), self.last.restock.values().fold(0, |sum, units| sum.saturating_add(*units)))
     }

@@ -38,16 +38,16 @@ fn a_difference_names_who_and_by_how_much() {
 #[test]
 fn what_was_under_way_is_no_difference() {
     assert!(after(&[(30, 20, 20), (30, 30, 20), (30, 30, 30)]).is_empty());
-    // Each agreed once; meanwhile more has come.
+    // Each agreed once, and more came in between.
     assert!(after(&[(30, 20, 30), (40, 40, 30)]).is_empty());
-    // One arrived, the other never.
+    // One arrived, the other never did.
     assert_eq!(
         after(&[(30, 20, 20), (30, 30, 20)]),
         [
             "CP-502101: restock booked 30, sales applied 30, production saw 20 (10 missing); receipts are still coming in"
         ]
     );
-    // New in the second round: it was not there before, so it has not stayed.
+    // New in the second round, so it has not remained since the first.
     assert!(after(&[(30, 30, 30), (40, 30, 30)]).is_empty());
 }
 
@@ -74,7 +74,7 @@ fn some_books() -> impl Strategy<Value = Received> {
 }
 
 proptest! {
-    /// Exactly the products are told whose figures, absent being nothing, are not all the same.
+    /// Reports exactly the products whose figures are not all equal; an absent figure counts as 0.
     #[test]
     fn one_round_tells_exactly_what_differs(restock in some_books(), sales in some_books(), production in some_books()) {
         let books = Books { restock, sales, production };
@@ -92,8 +92,8 @@ proptest! {
         prop_assert_eq!(told, expected);
     }
 
-    /// However receipts come in and messages are held up: when all has arrived nothing is told, and a
-    /// row that somebody took away is told with its units.
+    /// In whatever order receipts arrive and messages are delayed: when all have arrived nothing is reported,
+    /// and a deleted row is reported with its units.
     #[test]
     fn only_what_is_really_gone_is_told(
         receipts in vec((1_i64..5, 0_usize..4, 0_usize..4), 1..20),
@@ -106,7 +106,7 @@ proptest! {
                     .map(|(_, receipt)| receipt.0).sum::<i64>()
             };
             let missing = lost.unwrap_or_default();
-            // More than ever come: no accident makes the figures equal on the way.
+            // More than ever comes in, so the figures cannot become equal by accident on the way.
             let taken = missing * 100;
             watch.observe(books(heard(|_| 0), heard(|receipt| receipt.1) - taken, heard(|receipt| receipt.2)));
         }

@@ -17,10 +17,10 @@ use crate::{
     output::{Output, say},
 };
 
-/// Ids in one request: bodies are at most 64 KiB.
+/// Maximum ids per request: bodies are at most 64 KiB.
 const IDS_MAX: usize = 500;
 
-/// Discard dead letters: they are never handled. Of a production request this means: cancelled
+/// Discard dead letters, so that they are never handled; a production request is cancelled
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["ids", "group"]))]
 pub(super) struct Discard {
@@ -30,10 +30,10 @@ pub(super) struct Discard {
     /// All dead letters of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Why they are discarded
+    /// Reason for discarding them
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Do not ask before several are discarded
+    /// Do not ask for confirmation when several are discarded
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

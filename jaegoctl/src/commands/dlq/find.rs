@@ -1,4 +1,4 @@
-//! Where dead letters are: which service has them, and what is told of them.
+//! Finds dead letters: which service has them, and what it reports of them.
 
 use clap::Args;
 use jaego_contracts::topology::{QUEUES, User};
@@ -13,13 +13,13 @@ use crate::{
     service::Service,
 };
 
-/// Which services are asked.
+/// The services and queues to search.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Only of this service
+    /// Only dead letters of this service
     #[arg(long, value_enum)]
     service: Option<Service>,
-    /// Only of this queue, such as production.requests
+    /// Only dead letters of this queue, such as production.requests
     #[arg(long, value_parser = queue_name)]
     queue: Option<&'static str>,
 }
@@ -31,12 +31,11 @@ pub(super) struct Found {
 }
 
 impl Place {
-    /// The queue, when one was named.
     pub(super) fn queue(&self) -> Option<&'static str> {
         self.queue
     }
 
-    /// The services that may have what is looked for.
+    /// The services that may have the dead letters.
     pub(super) fn apis(&self, connection: &Connection) -> Result<Vec<Api>> {
         let reader = self.queue.and_then(reader_of);
         let wanted = |service: &Service| {
@@ -44,7 +43,7 @@ impl Place {
         };
         let services: Vec<Service> = Service::ALL.into_iter().filter(wanted).collect();
         if services.is_empty() {
-            return Err(Failure::usage("--queue: it is read by another service than --service says"));
+            return Err(Failure::usage("--queue: another service than --service reads it"));
         }
         services.into_iter().map(|service| connection.api(service)).collect()
     }
@@ -56,7 +55,7 @@ fn queue_name(text: &str) -> Result<&'static str, String> {
     known
         .clone()
         .find(|known| *known == name)
-        .ok_or_else(|| format!("there is no such queue; there are {}", known.collect::<Vec<_>>().join(", ")))
+        .ok_or_else(|| format!("there is no such queue; the queues are {}", known.collect::<Vec<_>>().join(", ")))
 }
 
 fn reader_of(queue: &str) -> Option<Service> {
@@ -65,12 +64,12 @@ fn reader_of(queue: &str) -> Option<Service> {
         User::Sales => Some(Service::Sales),
         User::Production => Some(Service::Production),
         User::Restock => Some(Service::Restock),
-        // It keeps no messages, so none of its can be dead.
+        // The frontend keeps no messages, so it has no dead letters.
         User::Frontend => None,
     }
 }
 
-/// The item with the service's name in it: lists of several services are one.
+/// Adds the service's name to an item, because items of several services form one list.
 pub(super) fn of_service(api: &Api, mut item: Value) -> Value {
     if let Some(fields) = item.as_object_mut() {
         fields.insert("service".to_owned(), api.service().name().into());
@@ -78,12 +77,12 @@ pub(super) fn of_service(api: &Api, mut item: Value) -> Value {
     item
 }
 
-/// The groups of one service, and whether there are more.
+/// The groups of one service, at most `LIMIT_MAX`.
 pub(crate) async fn groups_of(api: &Api) -> Result<Vec<Value>> {
     Ok(api.list(&format!("{PATH}/groups"), &[], LIMIT_MAX).await?.items)
 }
 
-/// One dead letter with its whole body, wherever it is.
+/// One dead letter with its whole body, from whichever service has it.
 pub(super) async fn one(place: &Place, connection: &Connection, id: Uuid) -> Result<Found> {
     for api in place.apis(connection)? {
         match api.get(&format!("{PATH}/{id}"), &[]).await {
@@ -92,11 +91,11 @@ pub(super) async fn one(place: &Place, connection: &Connection, id: Uuid) -> Res
             Err(failure) => return Err(failure),
         }
     }
-    let message = format!("there is no dead letter {id}; jaegoctl dlq ls shows what is there");
+    let message = format!("there is no dead letter {id}; jaegoctl dlq ls lists all");
     Err(Failure::new(Exit::Refused, message))
 }
 
-/// Those dead letters, by the service that keeps them. All of them are there, or it is a failure.
+/// The dead letters with these ids, by the service that keeps them. Fails when one is missing.
 pub(super) async fn all(place: &Place, connection: &Connection, ids: &[Uuid]) -> Result<Vec<(Api, Vec<Value>)>> {
     let mut found: Vec<(Api, Vec<Value>)> = Vec::new();
     for id in ids {
@@ -109,7 +108,6 @@ pub(super) async fn all(place: &Place, connection: &Connection, ids: &[Uuid]) ->
     Ok(found)
 }
 
-/// How many are in a group.
 pub(crate) fn count(group: &Value) -> Option<u64> {
     group["count"].as_u64()
 }

@@ -1,4 +1,4 @@
-//! A redrive while it runs: followed until nothing is pending.
+//! Follows a running redrive until nothing is pending.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,21 @@ use crate::{
 };
 
 const POLL: Duration = Duration::from_millis(500);
-/// A service that is started anew meanwhile goes on with its job: this many polls may fail in a row.
+/// Maximum failed polls in a row: a service that restarts continues its redrive.
 const FAILED_POLLS_MAX: u32 = 60;
 
-/// How far a redrive is, in messages.
+/// Progress of a redrive, in messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Progress {
     pub(super) pending: u64,
     pub(super) processed: u64,
     pub(super) failed_again: u64,
-    /// By somebody, meanwhile.
+    /// Discarded by an operator while the redrive ran.
     pub(super) discarded: u64,
 }
 
 impl Progress {
-    /// Reads `GET /api/v1/dead-letters/redrives/{id}`.
+    /// Parses `GET /api/v1/dead-letters/redrives/{id}`.
     fn read(job: &Value) -> Option<Self> {
         let number = |name: &str| job[name].as_u64();
         Some(Self {
@@ -38,7 +38,7 @@ impl Progress {
         })
     }
 
-    /// All that has come to an end.
+    /// Messages that are no longer pending.
     pub(super) fn ended(self) -> u64 {
         self.processed + self.failed_again + self.discarded
     }
@@ -53,7 +53,7 @@ impl Progress {
     }
 }
 
-/// The id in the answer to a redrive.
+/// The id in the response to a redrive.
 pub(super) fn id_of(api: &Api, job: &Value) -> Result<String> {
     job["id"]
         .as_str()
@@ -61,7 +61,7 @@ pub(super) fn id_of(api: &Api, job: &Value) -> Result<String> {
         .ok_or_else(|| Failure::not_understood(api.service(), "a redrive without an `id`"))
 }
 
-/// Follows a job to its end, or until `wait` is over: the job itself goes on then.
+/// Follows a redrive to its end, or until `wait` is over; the redrive itself then continues.
 pub(super) async fn follow(api: &Api, id: &str, wait: Duration, bar: &mut Bar) -> Result<Progress> {
     let path = format!("{PATH}/redrives/{id}");
     let (begun, mut failed_polls) = (Instant::now(), 0);
@@ -94,10 +94,10 @@ pub(super) async fn follow(api: &Api, id: &str, wait: Duration, bar: &mut Bar) -
 
 fn unfinished(api: &Api, id: &str, progress: Option<Progress>) -> Failure {
     let state = progress.map_or_else(
-        || format!("{} does not tell how far it is", api.service()),
+        || format!("{} does not report the progress", api.service()),
         |progress| format!("{} of the messages are still pending", progress.pending),
     );
     let service = api.service().user_name();
-    let message = format!("{state}; the redrive goes on. Follow it: jaegoctl dlq follow {id} --service {service}");
+    let message = format!("{state}; the redrive continues. Follow it: jaegoctl dlq follow {id} --service {service}");
     Failure::new(Exit::NotWell, message)
 }

@@ -1,4 +1,4 @@
-//! `jaegoctl dlq`: messages that need a person.
+//! `jaegoctl dlq`: messages that need an operator.
 
 mod discard;
 mod find;
@@ -43,7 +43,7 @@ const GROUPS: &[Column] = &[
     Column::field("LAST FAILED", "last_failed_at"),
 ];
 
-/// The error of the letter that died last, and the factory of all.
+/// Error of the newest dead letter, and the factory that the group has in common.
 fn newest(group: &Value) -> String {
     let error = text(group, "newest.error");
     match group["factory_id"].as_str() {
@@ -53,23 +53,23 @@ fn newest(group: &Value) -> String {
 }
 
 const WALK_THROUGH: &str = "\
-What to do with a dead letter:
-  1. jaegoctl dlq groups                        what is dead, grouped by cause
+Handling a dead letter:
+  1. jaegoctl dlq groups                        the dead letters, grouped by cause
   2. jaegoctl dlq ls --group GROUP              the messages of one group
      jaegoctl dlq show ID                       one of them: the error, the attempts, the message
   3. Repair the cause: a service that is down, a factory that is set up wrong, a bug.
   4. jaegoctl dlq redrive --group GROUP --rate 50
-     has them handled again, follows them, and ends with `500 processed, 0 failed again`
-     (exit code 5 when some failed again). Redriving twice does no harm: consumers count nothing twice.
-     Or, when the message shall never be handled: jaegoctl dlq discard ID --reason TEXT
+     sends them back, follows them, and ends with `500 processed, 0 failed again`
+     (exit code 5 when some failed again). Redriving twice does no harm: consumers are idempotent.
+     Or, if the message must never be handled: jaegoctl dlq discard ID --reason TEXT
 
 Exit codes: see jaegoctl --help";
 
-/// Dead letters: messages that could not be handled and need a person. Find, look at, redrive, discard
+/// Dead letters: messages that could not be handled and need an operator. Find, show, redrive, discard
 ///
-/// A message whose consumer failed again and again, or that could not be understood, waits in the
-/// database of the service that reads its queue until an operator decides. All services are asked
-/// unless --service or a queue says which.
+/// A message whose consumer failed repeatedly, or that could not be decoded, waits in the database of the
+/// service that reads its queue until an operator decides. All services are queried unless --service or
+/// --queue names one.
 #[derive(Debug, Args)]
 #[command(after_help = WALK_THROUGH)]
 pub(crate) struct Dlq {
@@ -81,9 +81,9 @@ pub(crate) struct Dlq {
 enum Command {
     /// List dead letters
     Ls(Ls),
-    /// List groups of dead letters that died of the same cause: how many wait, and how many are being redriven
+    /// List groups of dead letters with the same cause: how many wait, and how many are being redriven
     Groups(Place),
-    /// Show one dead letter whole: why it died, and the message
+    /// Show a whole dead letter: the error and the message
     Show(Show),
     Redrive(redrive::Redrive),
     Follow(redrive::Follow),
@@ -94,26 +94,26 @@ enum Command {
 struct Ls {
     #[command(flatten)]
     place: Place,
-    /// Only of this group
+    /// Only dead letters of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// What became of them
+    /// Only dead letters in this status
     #[arg(long, value_enum, default_value_t = Status::Waiting)]
     status: Status,
     #[command(flatten)]
     limit: Limit,
 }
 
-/// What became of a dead letter.
+/// Status of a dead letter.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Status {
-    /// Nothing yet
+    /// Waits for an operator
     Waiting,
     /// Sent back to its queue, not handled yet
     Redriving,
-    /// Handled after all
+    /// Has been handled
     Processed,
-    /// Given up
+    /// Will never be handled
     Discarded,
 }
 
@@ -169,7 +169,7 @@ impl Ls {
         items.truncate(self.limit.limit);
         show(output, COLUMNS, &items, ("dead letter", "dead letters"), &sources);
         if more {
-            output.line("there are more (--limit)");
+            output.line("there are more; see --limit");
         }
         output.document(&json!({"sources": sources, "items": items, "more": more}));
         Ok(exit)
@@ -196,7 +196,8 @@ async fn groups(place: &Place, connection: &Connection, output: Output) -> Resul
     Ok(exit)
 }
 
-/// Goes on past a service that does not answer; the first one's exit code counts.
+/// Reports a failed service, so that the others can still be shown. The exit code of the first failure
+/// counts.
 fn told(exit: Exit, failure: &crate::failure::Failure) -> Exit {
     say(&format!("error: {failure}"));
     if exit == Exit::Ok { failure.exit } else { exit }

@@ -22,14 +22,14 @@ use crate::{
     service::Service,
 };
 
-/// Ids in one request: bodies are at most 64 KiB.
+/// Maximum ids per request: bodies are at most 64 KiB.
 const IDS_MAX: usize = 500;
 
 /// Send dead letters back to their queues, at a bounded rate, and follow them
 ///
-/// Ends when each has been handled, with the line `500 processed, 0 failed again`; with exit code 5
-/// when some failed again, or are not handled when --wait is over. Asks before more than one message
-/// is sent. What is redriven was not handled before, or changes nothing: consumers count nothing twice.
+/// Ends when each has been handled, with the line `500 processed, 0 failed again`; exits with 5 if some
+/// failed again, or are not handled when --wait is over. Asks for confirmation before it sends more than
+/// one message. Consumers are idempotent: a message that was handled before changes nothing.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["ids", "group"]))]
 pub(super) struct Redrive {
@@ -39,33 +39,33 @@ pub(super) struct Redrive {
     /// All dead letters of this group, as `jaegoctl dlq groups` names it
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Most messages a second, 1 to 10000
+    /// Maximum messages per second, 1 to 10000
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rate: u64,
-    /// How long to follow them; the redrive goes on without being followed
+    /// Maximum time to follow them; the redrive continues after that
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
     wait: Duration,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     place: Place,
 }
 
-/// Follow a redrive that is under way
+/// Follow a running redrive
 #[derive(Debug, Args)]
 pub(super) struct Follow {
     /// The redrive, as `jaegoctl dlq redrive` named it
     id: Uuid,
-    /// The service that does it
+    /// The service that runs it
     #[arg(long, value_enum)]
     service: Service,
-    /// How long to follow it
+    /// Maximum time to follow it
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
     wait: Duration,
 }
 
-/// What one service is asked to send back.
+/// The part of a redrive that one service does.
 struct Part {
     api: Api,
     what: Value,
@@ -94,9 +94,9 @@ impl Redrive {
             jobs.push(json!({"service": api.service().name(), "id": id, "progress": done}));
         }
         drop(bar);
-        // A job has a bound of its own.
+        // A service bounds each redrive, so some messages may be left.
         if let Some(rest) = total.map(|total| total.saturating_sub(sum.ended())).filter(|rest| *rest > 0) {
-            say(&format!("{rest} more are there: redrive again for the rest."));
+            say(&format!("{rest} more remain: redrive again for the rest."));
         }
         Ok(end(output, sum, &jobs))
     }
@@ -120,8 +120,11 @@ impl Redrive {
         match parts.len() {
             1 => Ok(parts),
             0 if known.is_empty() => Err(Failure::new(Exit::Refused, "there are no dead letters")),
-            0 => Err(Failure::new(Exit::Refused, format!("no group {group}; there are: {}", known.join(", ")))),
-            _ => Err(Failure::usage("several services have a group of this name: say which with --service")),
+            0 => Err(Failure::new(
+                Exit::Refused,
+                format!("there is no group {group}; the groups are: {}", known.join(", ")),
+            )),
+            _ => Err(Failure::usage("several services have a group of this name: choose one with --service")),
         }
     }
 
@@ -148,16 +151,17 @@ impl Follow {
     }
 }
 
-/// The order may have come through although its answer did not.
+/// The redrive may have started although its response was lost.
 fn unknown(failure: Failure) -> Failure {
     if failure.exit != Exit::NoAnswer {
         return failure;
     }
-    let message = format!("{failure}\nWhat was sent back nevertheless: jaegoctl dlq ls --status redriving");
+    let message =
+        format!("{failure}\nDead letters that were sent back nevertheless: jaegoctl dlq ls --status redriving");
     Failure { message, ..failure }
 }
 
-/// Earlier parts are done, whatever becomes of this one.
+/// Adds the results of earlier parts, which are done whatever happens to this one.
 fn so_far(failure: Failure, sum: Progress) -> Failure {
     if sum == Progress::default() {
         return failure;
@@ -168,7 +172,7 @@ fn so_far(failure: Failure, sum: Progress) -> Failure {
 
 fn end(output: Output, sum: Progress, jobs: &[Value]) -> Exit {
     if sum.discarded > 0 {
-        output.line(format!("{} discarded meanwhile", sum.discarded));
+        output.line(format!("{} discarded before they were handled", sum.discarded));
     }
     output.line(format!("{} processed, {} failed again", sum.processed, sum.failed_again));
     output.document(&json!({
@@ -177,6 +181,6 @@ fn end(output: Output, sum: Progress, jobs: &[Value]) -> Exit {
     if sum.failed_again == 0 {
         return Exit::Ok;
     }
-    say("What failed again is a dead letter again: jaegoctl dlq groups tells why.");
+    say("Messages that failed again are dead letters again: jaegoctl dlq groups shows why.");
     Exit::NotWell
 }

@@ -1,5 +1,5 @@
-//! Keys as files: a pair is never overwritten, a private key is readable for its owner only, and the set
-//! is replaced as a whole.
+//! Keys as files: a pair is never overwritten, a private key is readable only by its owner, and the set is
+//! replaced atomically.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -17,38 +17,34 @@ use rand::{TryRngCore as _, rngs::OsRng};
 
 use crate::failure::{Exit, Failure, Result};
 
-/// All public keys, as restock-service takes them from its environment.
+/// File of all public keys, in the format that restock-service reads from its environment.
 pub(super) const SET: &str = "public-keys.txt";
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
-/// Ids are three bytes: two keys may have the same by accident, and a new one must not.
+/// Ids are three bytes long, so a new key may collide with an existing one and is then generated again.
 const TRIES_MAX: u32 = 20;
 
-/// A public key.
 pub(super) struct Public {
     pub(super) kid: String,
     pub(super) pem: String,
 }
 
-/// A folder of keys.
 pub(super) struct Folder(PathBuf);
 
-/// The file's name of a private key.
 pub(super) fn private_name(kid: &str) -> String {
     format!("signing-key-{kid}.pem")
 }
 
-/// The file's name of a public key.
 pub(super) fn public_name(kid: &str) -> String {
     format!("public-key-{kid}.pem")
 }
 
-/// The public keys in a file, one or several.
+/// Reads one or more public keys from a file.
 pub(super) fn read_public(path: &Path) -> Result<Vec<Public>> {
     let bad = |why: &str| Failure::usage(format!("{}: {why}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| bad(&format!("cannot be read: {error}")))?;
     if text.contains("PRIVATE KEY") {
-        return Err(bad("holds a private key; give public keys only (openssl pkey -pubout)"));
+        return Err(bad("contains a private key; give public keys only (openssl pkey -pubout)"));
     }
     let mut keys = Vec::new();
     for part in text.split_inclusive(END) {
@@ -57,11 +53,11 @@ pub(super) fn read_public(path: &Path) -> Result<Vec<Public>> {
         let kid = public_key_id(&pem).map_err(|_| bad("not an Ed25519 public key in PEM form"))?;
         keys.push(Public { kid, pem });
     }
-    if keys.is_empty() { Err(bad("holds no public key in PEM form (openssl pkey -pubout)")) } else { Ok(keys) }
+    if keys.is_empty() { Err(bad("contains no public key in PEM form (openssl pkey -pubout)")) } else { Ok(keys) }
 }
 
 impl Folder {
-    /// One that is there.
+    /// Opens an existing folder.
     pub(super) fn open(dir: &Path) -> Result<Self> {
         if dir.is_dir() {
             Ok(Self(dir.to_owned()))
@@ -70,13 +66,13 @@ impl Folder {
         }
     }
 
-    /// A new one, for its owner only.
+    /// Creates a folder that only its owner can access.
     pub(super) fn create(dir: &Path) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed("make", dir, &error))?;
         Ok(Self(dir.to_owned()))
     }
 
-    /// All public keys in it, by id.
+    /// All public keys in the folder, sorted by id.
     pub(super) fn public_keys(&self) -> Result<Vec<Public>> {
         let mut keys = Vec::new();
         let entries = fs::read_dir(&self.0).map_err(|error| failed("list", &self.0, &error))?;
@@ -92,7 +88,7 @@ impl Folder {
         Ok(keys)
     }
 
-    /// Adds a public key; one that is there already stays.
+    /// Adds a public key, unless it is already there.
     pub(super) fn add_public(&self, key: &Public) -> Result<()> {
         let path = self.0.join(public_name(&key.kid));
         match write_new(&path, 0o644, &key.pem) {
@@ -101,7 +97,7 @@ impl Folder {
         }
     }
 
-    /// Adds a new pair; answers its public key.
+    /// Adds a new pair and returns its public key.
     pub(super) fn add_pair(&self) -> Result<Public> {
         for _ in 0..TRIES_MAX {
             let (private_pem, public) = generate()?;
@@ -117,7 +113,7 @@ impl Folder {
         Err(Failure::new(Exit::Failed, "no key with an id of its own was found; try again"))
     }
 
-    /// Replaces the set.
+    /// Replaces the set of public keys by a rename.
     pub(super) fn write_set(&self, keys: &[Public]) -> Result<()> {
         let text = keys.iter().map(|key| key.pem.trim()).collect::<Vec<_>>().join(",");
         let (path, new) = (self.0.join(SET), self.0.join(format!("{SET}.new")));
@@ -127,7 +123,6 @@ impl Folder {
             .map_err(|error| failed("write", &path, &error))
     }
 
-    /// Removes a public key's file.
     pub(super) fn remove(&self, key: &Public) -> Result<()> {
         let path = self.0.join(public_name(&key.kid));
         fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))
@@ -135,7 +130,7 @@ impl Folder {
 }
 
 fn generate() -> Result<(impl AsRef<str> + std::ops::Deref<Target = String>, Public)> {
-    let unusable = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("cannot make a key: {error}"));
+    let unusable = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("cannot create a key: {error}"));
     let mut seed = [0; 32];
     OsRng.try_fill_bytes(&mut seed).map_err(|error| unusable(&error))?;
     let key = SigningKey::from_bytes(&seed);

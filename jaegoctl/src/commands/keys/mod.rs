@@ -1,4 +1,4 @@
-//! `jaegoctl keys`: the keys of callback tokens, as files in a folder. Private keys are never shown.
+//! `jaegoctl keys`: the keys of callback tokens, as files in a folder. Private keys are never printed.
 
 mod folder;
 
@@ -13,7 +13,7 @@ use crate::{
     output::{Output, Rows},
 };
 
-/// The keys that callback tokens are signed and checked with: rotate, list, drop
+/// Keys that sign and verify callback tokens: rotate, list, drop
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
     Rotate(Rotate),
@@ -29,11 +29,11 @@ pub(crate) struct InFolder {
     dir: PathBuf,
 }
 
-/// Make a new key pair: the private key for production-service, the public one beside the old ones
+/// Create a key pair: the private key for production-service, the public key beside the old ones
 ///
-/// Writes signing-key-KID.pem (readable for its owner only), public-key-KID.pem, and public-keys.txt: all
-/// public keys as restock-service takes them. Nothing is sent anywhere; what to do next is told. Tokens
-/// that are under way stay good as long as restock-service has the public key that they were signed for.
+/// Writes signing-key-KID.pem (readable only by its owner), public-key-KID.pem, and public-keys.txt with all
+/// public keys in the form that restock-service takes. Nothing is sent anywhere; the next steps are printed.
+/// Tokens that were issued before stay valid as long as restock-service has the public key that verifies them.
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
     #[command(flatten)]
@@ -47,10 +47,10 @@ pub(crate) struct Rotate {
     first: bool,
 }
 
-/// Take a public key out of the set, when no token that it checks is under way any more
+/// Remove a public key from the set, once no token that it verifies is in use any more
 ///
 /// Wait until callback.token_valid_days (30 days by default) have passed since production-service got
-/// the next key: what a factory delivers with a token of this key is refused from then on.
+/// the next key: deliveries with a token of this key are refused from then on.
 #[derive(Debug, Args)]
 pub(crate) struct DropKey {
     #[command(flatten)]
@@ -83,9 +83,8 @@ impl Rotate {
         let folder = if dir.exists() { Folder::open(&dir)? } else { Folder::create(&dir)? };
         if !self.first && kept.is_empty() && folder.public_keys()?.is_empty() {
             return Err(Failure::usage(format!(
-                "{} holds no public key: restock-service would know the new key only, and refuse what factories \
-                 deliver with tokens of the old one. Give --keep FILE with its public keys, or --first when there \
-                 are none.",
+                "{} contains no public key: restock-service would know only the new key, and refuse deliveries with \
+                 tokens of the old one. Give --keep FILE with its public keys, or --first if there are none.",
                 dir.display()
             )));
         }
@@ -137,8 +136,8 @@ fn set_variable(dir: &Path) -> String {
 fn next_steps(dir: &Path, kid: &str) -> Vec<String> {
     let private = dir.join(folder::private_name(kid));
     vec![
-        "What to do next, in this order:".to_owned(),
-        "1. Give restock-service the set of public keys, and restart it; it takes tokens of each:".to_owned(),
+        "Next steps, in this order:".to_owned(),
+        "1. Give restock-service the set of public keys, and restart it; it accepts tokens of each:".to_owned(),
         set_variable(dir),
         "2. Then give production-service the new private key, and restart it:".to_owned(),
         format!("  JAEGO_PRODUCTION__CALLBACK__SIGNING_KEY=\"$(cat {})\"", private.display()),

@@ -1,4 +1,4 @@
-//! `jaegoctl status`: is everything well?
+//! `jaegoctl status`: the overall health.
 
 mod queues;
 mod services;
@@ -16,18 +16,17 @@ use crate::{
     service::Service,
 };
 
-/// Most requests that are looked through for overdue ones, and entries of the quarantine for those that wait.
+/// Maximum requests searched for overdue ones, and maximum quarantine entries searched for waiting ones.
 const LOOKED_THROUGH_MAX: usize = 2000;
 
-/// Tell whether everything is well: services, queues, dead letters, overdue requests, quarantine, books
+/// Show whether everything is well: services, queues, dead letters, overdue requests, quarantine, books
 ///
-/// Asks each service whether it is ready (its `admin` port, when SALES_ADMIN_URL and so on say where
-/// that is), how much its outbox holds back, whether its books are in order, and how many dead letters
-/// it has; production-service for requests that are overdue; restock-service for deliveries that wait in
-/// the quarantine; and the broker for the depth of every
-/// queue, and for how long it has not been empty, when RABBITMQ_MANAGEMENT_URL says where it is.
+/// Queries each service for its readiness (on its `admin` port, if SALES_ADMIN_URL and so on are set), its
+/// outbox backlog, the state of its books, and its dead letters; production-service for overdue requests;
+/// restock-service for deliveries in quarantine; and the broker, if RABBITMQ_MANAGEMENT_URL is set, for the
+/// depth of every queue and the time for which it has not been empty.
 ///
-/// Ends with 0 when all is well, with 5 when something is not, with 3 when somebody does not answer.
+/// Exits with 0 if all is well, with 5 if something is not, with 3 if a service or the broker does not answer.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     #[command(flatten)]
@@ -67,11 +66,11 @@ impl Status {
         }
         output.line(match exit {
             Exit::Ok if queues.is_none() || states.iter().any(State::is_partly_known) => {
-                "All that could be asked is well."
+                "Everything that could be checked is well."
             }
             Exit::Ok => "All is well.",
             Exit::NotWell => "Not all is well.",
-            _ => "Not everybody could be asked.",
+            _ => "Not everything could be checked.",
         });
         output.document(&json!({
             "ok": exit == Exit::Ok, "services": states, "overdue": overdue, "quarantined": quarantined, "queues": queues, "broker": source,
@@ -81,12 +80,12 @@ impl Status {
     }
 }
 
-/// What could be asked; what could not is told at the end.
+/// The value, if there is one. A failure is collected and reported at the end.
 fn known<T>(answer: Result<T>, failures: &mut Vec<Failure>) -> Option<T> {
     match answer {
         Ok(value) => Some(value),
         Err(failure) => {
-            // A service that does not answer is told once.
+            // A service that does not answer is reported once.
             if !failures.contains(&failure) {
                 failures.push(failure);
             }
@@ -95,7 +94,7 @@ fn known<T>(answer: Result<T>, failures: &mut Vec<Failure>) -> Option<T> {
     }
 }
 
-/// Requests that factories accepted and that should have been here.
+/// Requests that factories accepted and whose goods are overdue.
 async fn overdue(apis: &[Api]) -> Result<Vec<Value>> {
     let mut overdue = Vec::new();
     for api in apis.iter().filter(|api| api.service() == Service::Production) {
@@ -107,7 +106,7 @@ async fn overdue(apis: &[Api]) -> Result<Vec<Value>> {
     Ok(overdue)
 }
 
-/// How many deliveries wait in the quarantine for a person.
+/// Number of deliveries in quarantine that wait for an operator.
 async fn quarantined(apis: &[Api]) -> Result<usize> {
     let mut waiting = 0;
     for api in apis.iter().filter(|api| api.service() == Service::Restock) {

@@ -1,4 +1,4 @@
-//! How full the queues are, and for how long they have not been empty.
+//! Queue depths, and for how long the queues have not been empty.
 
 use chrono::Utc;
 use jaego_contracts::topology::QUEUES;
@@ -11,35 +11,34 @@ use crate::{
     output::{Output, Rows},
 };
 
-/// How far back the broker's samples are asked for, and how far apart, seconds: what it keeps by itself.
+/// Age and interval of the broker's samples, seconds: what it keeps by default.
 const SAMPLES_BACK_S: &str = "3600";
 const SAMPLES_APART_S: &str = "60";
 
-/// A queue of the topology and its dead letters.
+/// A queue of the topology and its number of dead letters.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Queue {
     #[serde(rename = "queue")]
     name: &'static str,
-    /// It exists.
     exists: bool,
     messages: u64,
     unacknowledged: u64,
     consumers: u64,
-    /// Null: it is empty, or the broker keeps no samples.
+    /// Null when the queue is empty or the broker keeps no samples.
     not_empty_for_s: Option<u64>,
-    /// It was not empty in any sample, so it may be longer.
+    /// True when no sample shows the queue empty, so the time may be longer.
     or_longer: bool,
     dead_letters: u64,
 }
 
 impl Queue {
-    /// It is missing, nobody reads it, or it has dead letters.
+    /// True when the queue is missing, has no consumer, or has dead letters.
     pub(super) fn is_off(&self) -> bool {
         !self.exists || self.consumers == 0 || self.dead_letters > 0
     }
 }
 
-/// All queues of the topology; `None` when nothing says where the broker is.
+/// All queues of the topology; `None` when no broker is configured.
 pub(super) async fn ask(broker: Option<&Broker>) -> Result<Option<Vec<Queue>>> {
     let Some(broker) = broker else { return Ok(None) };
     let query = [
@@ -71,8 +70,8 @@ fn one(name: &'static str, dead_letter_queue: &str, found: &[Value], now_ms: i64
     }
 }
 
-/// Seconds since the last sample in which the queue was empty, and whether there was none. Looking at
-/// the oldest message itself would count as a delivery of it.
+/// Seconds since the last sample that shows the queue empty, and true when there is none. Reading the oldest
+/// message itself would count as a delivery of it.
 fn not_empty_for(queue: &Value, now_ms: i64) -> Option<(u64, bool)> {
     let samples = queue["messages_details"]["samples"].as_array()?;
     let mut samples: Vec<(i64, u64)> =
@@ -84,21 +83,20 @@ fn not_empty_for(queue: &Value, now_ms: i64) -> Option<(u64, bool)> {
     Some((seconds, last_empty.is_none()))
 }
 
-/// A table of the queues.
 pub(super) fn show(output: Output, queues: Option<&[Queue]>, source: Option<&str>) {
     let (Some(queues), Some(source)) = (queues, source) else {
         if source.is_none() {
-            output.line("Queues were not looked at: RABBITMQ_MANAGEMENT_URL or --broker-url says where the broker is.");
+            output.line("Queues were not checked: the broker's URL is set by RABBITMQ_MANAGEMENT_URL or --broker-url.");
         }
         return;
     };
-    let mut table = Rows::new(["QUEUE", "MESSAGES", "IN HAND", "READERS", "NOT EMPTY FOR", "DEAD LETTERS"]);
+    let mut table = Rows::new(["QUEUE", "MESSAGES", "IN FLIGHT", "CONSUMERS", "NOT EMPTY FOR", "DEAD LETTERS"]);
     for queue in queues {
         if !queue.exists {
             table.row([queue.name, "missing: jaegoctl topology apply", "", "", "", ""]);
             continue;
         }
-        let readers = if queue.consumers == 0 { "nobody".to_owned() } else { queue.consumers.to_string() };
+        let readers = if queue.consumers == 0 { "none".to_owned() } else { queue.consumers.to_string() };
         let waited = match (queue.messages, queue.not_empty_for_s) {
             (0, _) => "-".to_owned(),
             (_, None) => "?".to_owned(),
@@ -110,7 +108,7 @@ pub(super) fn show(output: Output, queues: Option<&[Queue]>, source: Option<&str
     }
     output.table(&table);
     for queue in queues.iter().filter(|queue| queue.exists && queue.consumers == 0) {
-        output.line(format!("Nobody reads {}: is its service running?", queue.name));
+        output.line(format!("{} has no consumer: is its service running?", queue.name));
     }
     if queues.iter().any(|queue| queue.dead_letters > 0) {
         output.line("Dead letters wait in queues: jaegoctl dlq groups");

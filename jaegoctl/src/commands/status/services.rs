@@ -1,4 +1,4 @@
-//! What each service says of itself.
+//! The state that each service reports.
 
 use clap::Args;
 use futures::future::join_all;
@@ -19,7 +19,7 @@ use crate::{
     service::Service,
 };
 
-/// Where the services' `admin` ports are.
+/// URLs of the services' `admin` ports.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Admin ports")]
 pub(super) struct AdminUrls {
@@ -34,34 +34,35 @@ pub(super) struct AdminUrls {
     restock: Option<String>,
 }
 
-/// A service as it says it is.
+/// One service's state, as it reports it.
 #[derive(Debug, Serialize)]
 pub(super) struct State {
     service: &'static str,
     source: String,
-    /// `ready`, `degraded`, `not_ready`; `answers` when only its API was asked; null: no answer.
+    /// `ready`, `degraded` or `not_ready`; `answers` when only its API was queried; null when it did not
+    /// answer.
     #[serde(rename = "state")]
     readiness: Option<String>,
-    /// Checks of its readiness that fail.
+    /// Readiness checks that fail.
     failing: Vec<String>,
-    /// Events that wait for the broker, and for how long the oldest has.
+    /// Number of events that wait for the broker, and the age of the oldest.
     outbox_pending: Option<u64>,
     outbox_oldest_s: Option<u64>,
-    /// Rules of its books that are broken; null: not known.
+    /// Broken rules of its books; null when unknown.
     broken_rules: Option<Vec<String>>,
     rules: usize,
-    /// Null: not known.
+    /// Null when unknown.
     dead_letters: Option<u64>,
     dead_letters_since: Option<String>,
 }
 
 impl State {
-    /// Nothing says where its admin port is, or it does not tell of dead letters.
+    /// True when its admin port is not configured, or it does not report dead letters.
     pub(super) fn is_partly_known(&self) -> bool {
         self.readiness.as_deref() == Some("answers") || self.dead_letters.is_none()
     }
 
-    /// Something is known to be wrong.
+    /// True when a problem is known.
     pub(super) fn is_off(&self) -> bool {
         matches!(self.readiness.as_deref(), Some("degraded" | "not_ready"))
             || self.broken_rules.as_ref().is_some_and(|broken| !broken.is_empty())
@@ -77,13 +78,13 @@ impl AdminUrls {
             Service::Restock => (&self.restock, "RESTOCK_ADMIN_URL"),
         };
         let Some(url) = url.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
-        let hint = format!("Is it running, and is this its `admin` port? {variable} says where it is.");
+        let hint = format!("Is it running, and is this its `admin` port? Its URL is set by {variable}.");
         let base = base_url(url, variable)?;
         Http::new(service.name(), hint, base, Login::Nobody, connection.timeout()).map(Some)
     }
 }
 
-/// Asks all of them at once; what could not be asked comes beside it.
+/// Queries all services at once; failures are returned beside the states.
 pub(super) async fn ask_all(
     apis: &[Api],
     admin: &AdminUrls,
@@ -123,7 +124,7 @@ async fn ask(api: &Api, admin: Option<&Http>) -> (State, Vec<Failure>) {
     }
     match groups {
         Ok(groups) => state.note_dead_letters(&groups),
-        // Told by the audit already, or a service that has no such list.
+        // Already reported by the audit, or the service has no such list.
         Err(failure) if failures.contains(&failure) || failure.status == Some(404) => {}
         Err(failure) => failures.push(failure),
     }
@@ -147,7 +148,7 @@ impl State {
     fn note_dead_letters(&mut self, groups: &[Value]) {
         self.dead_letters = groups.iter().map(dlq::count).sum();
         let waiting = groups.iter().filter(|group| dlq::count(group) != Some(0));
-        // Times are written alike: the smallest text is the oldest.
+        // All times have the same format, so the smallest text is the oldest.
         self.dead_letters_since =
             waiting.filter_map(|group| group["first_failed_at"].as_str()).min().map(ToOwned::to_owned);
     }
@@ -172,7 +173,7 @@ impl State {
     }
 }
 
-/// The sum of a gauge's series in Prometheus' text format, as a whole number.
+/// The sum of a gauge's series in Prometheus text format, rounded up.
 fn gauge(metrics: &str, name: &str) -> Option<u64> {
     let series = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
@@ -190,7 +191,7 @@ fn gauge(metrics: &str, name: &str) -> Option<u64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>().ceil() as u64)
 }
 
-/// A table of the services, and what is wrong in sentences.
+/// Prints a table of the services, and their problems in sentences.
 pub(super) fn show(output: Output, states: &[State]) {
     let mut table = Rows::new(["SERVICE", "STATE", "OUTBOX", "BOOKS", "DEAD LETTERS", "SOURCE"]);
     for state in states {

@@ -24,27 +24,27 @@ use crate::{
     service_urls::{ServiceUrl, ServiceUrls},
 };
 
-/// Make what is missing on a broker, and set the services' rights; never deletes anything
+/// Create what is missing on a broker, and set the services' rights; never deletes anything
 ///
-/// May be done again and again. What exists with other arguments cannot be changed in place: it is
-/// told, and the command ends with 5. Rights of users that do not exist are told, too: --make-users makes
-/// them, or whoever has the passwords does so before.
+/// The command can be repeated. Objects that exist with other arguments cannot be changed in place: they are
+/// reported, and the command exits with 5. Rights of users that do not exist are reported, too: create the
+/// users with --make-users, or have them created before by whoever has the passwords.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Apply {
-    /// Make the virtual host when it is missing
+    /// Create the virtual host if it is missing
     #[arg(long)]
     create_vhost: bool,
-    /// Make the services' users, or set their passwords: those in the services' own URLs, which are read
+    /// Create the services' users, or set their passwords: those in the services' own URLs, which are read
     /// from SALES_AMQP_URL, PRODUCTION_AMQP_URL, RESTOCK_AMQP_URL and FRONTEND_AMQP_URL or from files; only
-    /// those that are given are made
+    /// those that are given are created
     #[arg(long)]
     make_users: bool,
-    /// Leave users and rights alone, for who lets something else manage them; needs no administrator but a
-    /// user with the tag `management` that may configure, write and read everything in the virtual host
+    /// Leave users and rights alone, if something else manages them; needs no administrator, only a user with
+    /// the tag `management` that may configure, write and read everything in the virtual host
     #[arg(long, conflicts_with_all = ["make_users", "create_vhost"])]
     without_rights: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct Apply {
     frontend_url_file: Option<PathBuf>,
 }
 
-/// The variable with the URL of the frontend's own user on the broker.
+/// Variable with the URL of the frontend's own broker user.
 const FRONTEND_VARIABLE: &str = "FRONTEND_AMQP_URL";
 
 impl Apply {
@@ -70,8 +70,8 @@ impl Apply {
         let scope = if self.without_rights { Scope::WithoutRights } else { Scope::All };
         let before = self.look_before(&broker, scope, &logins).await?;
         let spinner = Spinner::new("Applying");
-        // Definitions as a whole are taken from administrators alone, who need no rights in the virtual
-        // host for that; single things from everybody who has those rights.
+        // The broker accepts whole definitions from administrators only, who need no rights in the virtual
+        // host for that. It accepts single resources from every user with those rights.
         if scope == Scope::WithoutRights {
             for make in make::missing(&definitions(), &before.actual, broker.vhost()) {
                 broker.write(make.method, &make.path, &make.body).await?;
@@ -91,7 +91,7 @@ impl Apply {
         Ok(report(output, &broker, &before.differences, &after, &logins))
     }
 
-    /// What is there before anything is changed; asks whether it may be. Makes the virtual host.
+    /// Compares before anything is changed, asks for confirmation, and makes the virtual host.
     async fn look_before(&self, broker: &Broker, scope: Scope, logins: &[Login]) -> Result<Seen> {
         let looked = try_for(
             self.wait.limit(),
@@ -103,12 +103,12 @@ impl Apply {
         match looked {
             Err(failure) if failure.status == Some(404) && self.create_vhost => {
                 self.check_users(broker, logins).await?;
-                confirm(&format!("Make the virtual host {} and all that is in it?", broker.vhost()), self.yes)?;
+                confirm(&format!("Create the virtual host {} with all its contents?", broker.vhost()), self.yes)?;
                 broker.write(Method::PUT, &broker.vhost_path(), &json!({})).await?;
                 look(broker, &self.names, scope).await
             }
             Err(failure) if failure.status == Some(404) && !self.without_rights => {
-                let message = format!("{failure}\nGive --create-vhost to make it.");
+                let message = format!("{failure}\nGive --create-vhost to create it.");
                 Err(Failure { message, ..failure })
             }
             other => {
@@ -118,7 +118,7 @@ impl Apply {
                     say(&difference.to_string());
                 }
                 for login in logins {
-                    say(&format!("to be made, or its password set: user {}", login.user));
+                    say(&format!("to be created, or its password set: user {}", login.user));
                 }
                 if !(before.differences.is_empty() && logins.is_empty()) {
                     confirm(&format!("Apply the topology to {}?", broker.source()), self.yes)?;
@@ -128,7 +128,7 @@ impl Apply {
         }
     }
 
-    /// The users to be made; each must be who the topology says.
+    /// The users to be made; each must have the name that the topology gives it.
     fn logins(&self, broker: &Broker) -> Result<Vec<Login>> {
         let given = self.urls.read(Service::broker_variable)?;
         let mut logins = given
@@ -145,12 +145,12 @@ impl Apply {
             let url = SecretString::from(url.trim().to_owned());
             logins.push(self.login(broker, "the frontend", User::Frontend.name(), &source, &url)?);
         } else if self.frontend_url_file.is_some() {
-            return Err(Failure::usage(format!("{source}: holds no URL")));
+            return Err(Failure::usage(format!("{source}: contains no URL")));
         }
         Ok(logins)
     }
 
-    /// The user that a URL speaks of, who must be the one of `whose`.
+    /// The user in a URL, which must be the one of `whose`.
     fn login(&self, broker: &Broker, whose: &str, user: &str, source: &str, url: &SecretString) -> Result<Login> {
         let login = Login::of_url(url.expose_secret())
             .ok_or_else(|| Failure::usage(format!("{source}: must look like amqp://user:password@host:port/vhost")))?;
@@ -166,26 +166,27 @@ impl Apply {
         Ok(login)
     }
 
-    /// A user with a tag is somebody, an administrator most of all, and must not become a service.
+    /// A user with a tag belongs to a person, above all an administrator, and must not become a service's
+    /// user.
     async fn check_users(&self, broker: &Broker, logins: &[Login]) -> Result<()> {
         if logins.is_empty() {
             return Ok(());
         }
         let users = broker.get_global("users").await?;
         for user in users.as_array().into_iter().flatten() {
-            // A list since RabbitMQ 3.9, a text before.
+            // A list since RabbitMQ 3.9, a string before.
             let is_tagged =
                 user["tags"].as_array().map_or_else(|| !text(user, "tags").is_empty(), |tags| !tags.is_empty());
             if let Some(login) = logins.iter().find(|login| user["name"] == login.user.as_str() && is_tagged) {
                 let message =
-                    format!("the user {} has the tags {}: no service's user has any", login.user, user["tags"]);
+                    format!("the user {} has the tags {}: a service's user has none", login.user, user["tags"]);
                 return Err(Failure::new(Exit::Refused, message));
             }
         }
         Ok(())
     }
 
-    /// Of users that exist; the others are among the differences.
+    /// Sets the rights of users that exist; the others are among the differences.
     async fn apply_rights(&self, broker: &Broker) -> Result<()> {
         let users = broker.get_global("users").await?;
         let users = users.as_array().ok_or_else(|| Failure::not_understood("the broker", "no list of users"))?;
@@ -212,17 +213,17 @@ fn report(output: Output, broker: &Broker, before: &[Difference], after: &[Diffe
         output.line(format!("set: {}", difference.subject()));
     }
     let well = if done.is_empty() && logins.is_empty() {
-        "Nothing to do: all is as in the topology"
+        "Nothing to do: everything is as in the topology"
     } else {
-        "Applied: all is as in the topology"
+        "Applied: everything is as in the topology"
     };
     let exit = tell(output, broker, after, well);
     if after.iter().any(Difference::is_other) {
-        say("What is different cannot be changed in place: empty it, delete it by hand, and apply again.");
+        say("Objects that differ cannot be changed in place: empty them, delete them by hand, and apply again.");
     }
     if after.iter().any(Difference::is_missing_right) {
         say(
-            "Rights cannot be given to users that do not exist: make them (--make-users, or rabbitmqctl add_user), and apply again.",
+            "Rights cannot be given to users that do not exist: create them (--make-users, or rabbitmqctl add_user), and apply again.",
         );
     }
     exit

@@ -1,11 +1,11 @@
-//! How a broker differs from the table: pure.
+//! Differences between a broker and the topology; pure.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a broker has in one virtual host, as its management API lists it.
+/// The contents of one virtual host of a broker, as its management API lists them.
 #[derive(Debug, Default)]
 pub(super) struct Actual {
     pub(super) exchanges: Vec<Value>,
@@ -15,10 +15,10 @@ pub(super) struct Actual {
     pub(super) topic_permissions: Vec<Value>,
 }
 
-/// One thing that is not as the table says.
+/// One deviation from the topology.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
-    /// `queue production.requests`.
+    /// For example `queue production.requests`.
     what: String,
     #[serde(flatten)]
     how: How,
@@ -27,28 +27,27 @@ pub(super) struct Difference {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 enum How {
-    /// It is not there.
+    /// Does not exist.
     Missing,
-    /// It is there and should not be.
+    /// Exists but should not.
     Extra,
-    /// It cannot be changed in place.
+    /// Exists with another value, and cannot be changed in place.
     Other { field: &'static str, wanted: Value, actual: Value },
-    /// Rights that are set anew.
+    /// Rights with another value, which are set again.
     Rights { field: &'static str, wanted: Value, actual: Value },
 }
 
 impl Difference {
-    /// What it is about.
     pub(super) fn subject(&self) -> &str {
         &self.what
     }
 
-    /// Somebody lacks rights.
+    /// True when a user has no rights at all.
     pub(super) fn is_missing_right(&self) -> bool {
         self.how == How::Missing && self.what.starts_with(PERMISSION.name)
     }
 
-    /// It exists with other arguments.
+    /// True when the object exists with other arguments.
     pub(super) fn is_other(&self) -> bool {
         matches!(self.how, How::Other { .. })
     }
@@ -66,7 +65,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A kind of thing: what makes one, what is compared, and whether it is changed in place.
+/// A kind of object: the fields that identify one, the fields that are compared, and how it is changed.
 struct Kind {
     name: &'static str,
     key: &'static [&'static str],
@@ -93,7 +92,7 @@ const PERMISSION: Kind =
 const TOPIC_PERMISSION: Kind =
     Kind { name: "rights of", key: &["user", "exchange"], fields: &["write", "read"], in_place: true };
 
-/// Everything that is missing, different, or too much among what is ours.
+/// Everything that is missing, different or extra among the objects that are ours.
 pub(super) fn differences(wanted: &Value, actual: &Actual) -> Vec<Difference> {
     let list = |name: &str| wanted[name].as_array().map_or(&[][..], Vec::as_slice);
     let names = |items: &[Value], field: &str| -> Vec<String> {
@@ -106,7 +105,7 @@ pub(super) fn differences(wanted: &Value, actual: &Actual) -> Vec<Difference> {
 
     let mut found = compare(&EXCHANGE, list("exchanges"), &actual.exchanges, &|_| false);
     found.extend(compare(&QUEUE, list("queues"), &actual.queues, &|_| false));
-    // What else is bound to one of our queues fills it; the default exchange binds every queue.
+    // Any other binding to one of our queues would fill it; the default exchange binds every queue.
     let stray = |item: &Value| item["source"] != "" && of_ours(item, "destination", &queues);
     found.extend(compare(&BINDING, list("bindings"), &actual.bindings, &stray));
     found.extend(compare(&PERMISSION, list("permissions"), &actual.permissions, &|_| false));
@@ -115,7 +114,7 @@ pub(super) fn differences(wanted: &Value, actual: &Actual) -> Vec<Difference> {
     found
 }
 
-/// Whether one with the same values in these fields is in the list.
+/// True when the list has an object with the same values in these fields.
 pub(super) fn is_there(key: &[&str], item: &Value, list: &[Value]) -> bool {
     list.iter().any(|other| key.iter().all(|field| item[*field] == other[*field]))
 }
@@ -144,7 +143,7 @@ fn compare(kind: &Kind, wanted: &[Value], actual: &[Value], is_ours: &dyn Fn(&Va
     found
 }
 
-/// Of two objects only what differs.
+/// Reduces two objects to the fields that differ.
 fn narrowed(wanted: &Value, actual: &Value) -> (Value, Value) {
     let (Value::Object(one), Value::Object(other)) = (wanted, actual) else {
         return (wanted.clone(), actual.clone());

@@ -28,10 +28,10 @@ pub(super) fn objects(vhost: &str) -> String {
             yaml.object("TopicPermission", &name, &[&format!("vhost: {vhost}"), &reference(user.name()), &rights]);
         }
     }
-    // Makes exchanges, queues and bindings: the chart's topology Job.
+    // For the chart's topology Job, which makes exchanges, queues and bindings.
     yaml.user("jaego-topology", "[management]");
     yaml.permission("jaego-topology", vhost, [".*", ".*", ".*"]);
-    // Counts messages: KEDA.
+    // For KEDA, which counts messages.
     yaml.user("jaego-monitoring", "[monitoring]");
     yaml.permission("jaego-monitoring", vhost, ["^$", "^$", "^$"]);
     let names: Vec<String> = QUEUES.iter().map(|queue| queue.name.replace('.', r"\.")).collect();
@@ -88,7 +88,7 @@ fn reference(user: &str) -> String {
     format!("userReference: {{name: {user}}}")
 }
 
-/// In single quotes YAML takes a regular expression as it is.
+/// YAML takes a regular expression in single quotes as it is.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

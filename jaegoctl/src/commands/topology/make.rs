@@ -1,4 +1,4 @@
-//! The requests that make what a broker lacks: pure.
+//! The requests that create what a broker lacks; pure.
 
 use jaego_amqp::provision::segment;
 use reqwest::Method;
@@ -14,7 +14,7 @@ pub(super) struct Make {
     pub(super) body: Value,
 }
 
-/// Exchanges, then queues, then bindings that are not there in the virtual host.
+/// Requests for the exchanges, then queues, then bindings that the virtual host lacks.
 pub(super) fn missing(wanted: &Value, actual: &Actual, vhost: &str) -> Vec<Make> {
     let list = |name: &str| wanted[name].as_array().map_or(&[][..], Vec::as_slice);
     let name = |item: &Value, field: &str| segment(item[field].as_str().unwrap_or_default());
@@ -63,7 +63,7 @@ mod tests {
             ..Actual::default()
         };
         assert!(missing(&wanted, &actual, "jaego").is_empty());
-        // One that is there with other arguments is not made again: the broker would refuse it.
+        // An object that exists with other arguments is not made again: the broker would refuse it.
         actual.queues[0]["arguments"] = json!({});
         assert!(missing(&wanted, &actual, "jaego").is_empty());
         actual.queues.remove(0);

@@ -1,4 +1,4 @@
-//! `jaegoctl topology`: exchanges, queues, bindings and rights, from the one table in code.
+//! `jaegoctl topology`: exchanges, queues, bindings and rights, from the one table in the code.
 
 mod apply;
 mod compare;
@@ -30,16 +30,16 @@ pub(crate) enum Topology {
     Apply(Apply),
 }
 
-/// Print the topology as RabbitMQ's definitions, or the events as an AsyncAPI 3 document; asks nobody
+/// Print the topology as RabbitMQ's definitions, or the events as an AsyncAPI 3 document; needs no broker
 ///
-/// The definitions hold no users: those are made by `topology apply --make-users`, or by whoever has
-/// the passwords.
+/// The definitions contain no users: `topology apply --make-users` creates them, or whoever has the
+/// passwords.
 #[derive(Debug, Args)]
 pub(crate) struct Print {
-    /// The AsyncAPI 3 document instead
+    /// Print the AsyncAPI 3 document instead
     #[arg(long)]
     asyncapi: bool,
-    /// Users and rights as objects of RabbitMQ's messaging topology operator instead, in YAML
+    /// Print users and rights as objects of RabbitMQ's messaging topology operator instead, in YAML
     #[arg(long, conflicts_with = "asyncapi")]
     kubernetes: bool,
     /// The virtual host in the definitions
@@ -49,9 +49,9 @@ pub(crate) struct Print {
     names: Names,
 }
 
-/// Tell how a broker differs from the topology; ends with 5 when it does
+/// Show how a broker differs from the topology; exits with 5 if it does
 ///
-/// Queues and bindings that other programs have of their own are no difference.
+/// Other programs' own queues and bindings do not count as differences.
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     #[command(flatten)]
@@ -60,10 +60,10 @@ pub(crate) struct Diff {
     broker: BrokerArgs,
 }
 
-/// How the users are called.
+/// Names of the users.
 #[derive(Debug, Args)]
 struct Names {
-    /// Comes before sales, production and restock in the names of the services' users
+    /// Prefix of the names of the services' users, before sales, production and restock
     #[arg(long, value_name = "TEXT", default_value = "")]
     user_prefix: String,
 }
@@ -90,14 +90,14 @@ impl Topology {
     }
 }
 
-/// Whether the services' rights are looked at, too: that takes an administrator.
+/// Scope of a comparison: only an administrator can read the services' rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     All,
     WithoutRights,
 }
 
-/// What a broker has and how that differs from the topology.
+/// The contents of a broker and how they differ from the topology.
 struct Seen {
     actual: Actual,
     differences: Vec<Difference>,

@@ -1,16 +1,15 @@
-//! `jaegoctl audit` proves books that are true, and finds what somebody changed by hand.
+//! `jaegoctl audit` accepts correct books and finds manual changes.
 
+use localstack::demo::FIRST_SKU;
+use localstack::stack::Service;
 use nix::sys::signal::Signal;
 use testkit::wait_until;
 use tokio_postgres::NoTls;
-use xtask::{demo::FIRST_SKU, stack::Service};
 
-use crate::{
-    harness::{SOON, World},
-    program::{Running, environment, run},
-};
+use crate::program::{Running, environment, run};
+use e2e::{SOON, World};
 
-/// Changes what is in a service's database, as somebody with `psql` could.
+/// Changes a service's database, as someone with `psql` could.
 async fn by_hand(world: &World, service: Service, statements: &str) {
     let url = world.stack.database_url(service).unwrap();
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
@@ -25,7 +24,7 @@ async fn what_was_changed_by_hand_is_named() {
     world.sell_out().await;
     world.wait_on_hand(10).await;
 
-    // The receipt may be on its way to production-service still: that is what the command waits for.
+    // The receipt may still be on its way to production-service, which the command waits for.
     let ran = run(&["audit", "--wait", "60s"], &env).await.ends_with(0);
     for told in ["sales-service", "production-service", "restock-service", "rules hold", "10 units of"] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
@@ -35,7 +34,7 @@ async fn what_was_changed_by_hand_is_named() {
     assert_eq!(ran.json()["services"].as_array().map(Vec::len), Some(3), "{}", ran.stdout);
 
     let cases = [
-        // Their own rules notice, too.
+        // The service's own rules notice it, too.
         (
             Service::Restock,
             "UPDATE receipts SET quantity = 13",
@@ -50,7 +49,7 @@ async fn what_was_changed_by_hand_is_named() {
             "sales-service breaks ledger-adds-up",
             "CP-502101: restock booked 10, sales applied 6 (4 missing), production saw 10",
         ),
-        // All of production's own books say the same, and are wrong: only the comparison notices.
+        // All of production's own books agree and are wrong: only the comparison notices.
         (
             Service::Production,
             "UPDATE receipts SET quantity = 20; UPDATE production_requests SET received = 20",
@@ -70,7 +69,7 @@ async fn what_was_changed_by_hand_is_named() {
         run(&["audit"], &env).await.ends_with(0);
     }
 
-    // A row of its own table that the totals do not come from: the service's own rule names it.
+    // The totals do not come from this row: the service's own rule names it.
     by_hand(&world, Service::Sales, "UPDATE receipts_applied SET quantity = 9").await;
     let ran = run(&["audit"], &env).await.ends_with(5);
     assert!(ran.stdout.contains("sales-service breaks receipts-count-once: CP-502101"), "{}", ran.stdout);
@@ -87,7 +86,7 @@ async fn what_was_changed_by_hand_is_named() {
 async fn a_receipt_under_way_is_waited_for_and_a_service_that_is_gone_is_named() {
     let mut world = World::shared(Vec::new()).await;
     let env = environment(&world);
-    // Sales cannot apply the receipt while somebody holds the shelf.
+    // Sales cannot apply the receipt while another transaction locks the stock row.
     world.stack.process(Service::Production).unwrap().signal(Signal::SIGSTOP);
     world.sell_out().await;
     let url = world.stack.database_url(Service::Sales).unwrap();
@@ -106,7 +105,7 @@ async fn a_receipt_under_way_is_waited_for_and_a_service_that_is_gone_is_named()
 
     let mut audit = Running::start(&["audit", "--wait", "60s"], &env);
     let said = audit.said().await;
-    assert!(said.contains("differ in 1 products") && said.contains("looking again"), "{said}");
+    assert!(said.contains("differ in 1 products") && said.contains("checking again"), "{said}");
     shelf.rollback().await.unwrap();
     let ran = audit.end().await.ends_with(0);
     assert!(ran.stdout.contains("agree on what was received: 10 units"), "{}", ran.stdout);
@@ -115,7 +114,7 @@ async fn a_receipt_under_way_is_waited_for_and_a_service_that_is_gone_is_named()
     let ran = run(&["audit"], &env).await.ends_with(3);
     assert!(ran.stderr.contains("restock-service does not answer at http://127.0.0.1"), "{}", ran.stderr);
     assert!(ran.stdout.contains("not compared"), "{}", ran.stdout);
-    // What is known to be broken matters more than what is not known.
+    // Known violations take precedence over services that did not answer.
     by_hand(&world, Service::Sales, "UPDATE stock SET on_hand = 11 WHERE sku = 'CP-502101'").await;
     let ran = run(&["audit"], &env).await.ends_with(5);
     assert!(ran.stdout.contains("on hand is 11, the ledger says 10 (1 off)"), "{}", ran.stdout);

@@ -1,18 +1,17 @@
 //! Dead letters of running services: found, understood, redriven, discarded.
 
+use localstack::demo::FACTORY;
+use localstack::stack::Service;
 use serde_json::{Value, json};
 use testkit::wait_until;
 use tokio_postgres::NoTls;
-use xtask::{demo::FACTORY, stack::Service};
 
-use crate::{
-    harness::{SOON, World},
-    program::{Ran, environment, run},
-};
+use crate::program::{Ran, environment, run};
+use e2e::{SOON, World};
 
 const SKU: &str = "CP-599999";
 
-/// Receipts of a product that nobody has made yet, from restock-service's outbox.
+/// Sends receipts of a product that does not exist yet, through restock-service's outbox.
 async fn receive(world: &World, count: i32) {
     let url = world.stack.database_url(Service::Restock).unwrap();
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
@@ -44,7 +43,7 @@ async fn wait_for_group(env: &[(&'static str, String)], count: u64) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_dead_letters_are_found_and_redriven() {
-    // Attempts follow each other quickly.
+    // Short delays between attempts.
     let world = World::shared(vec![(Service::Sales, "AMQP__RETRY_DELAYS_MS", "50,50".to_owned())]).await;
     let env = environment(&world);
     let does = async |args: &[&str], code: i32| -> Ran { run(args, &env).await.ends_with(code) };
@@ -65,14 +64,14 @@ async fn five_hundred_dead_letters_are_found_and_redriven() {
     let ran = does(&["status"], 5).await;
     assert!(ran.stdout.contains("502, oldest") && ran.stdout.contains("jaegoctl dlq groups"), "{}", ran.stdout);
 
-    // Nothing was repaired yet: it dies of the same again.
+    // Nothing was repaired yet, so it fails for the same reason again.
     let ran = does(&["dlq", "redrive", again], 5).await;
     assert!(ran.stdout.ends_with("0 processed, 1 failed again\n"), "{}", ran.stdout);
     does(&["dlq", "discard", given_up, again, "--reason", "a test"], 6).await;
     does(&["dlq", "discard", given_up, again, "--reason", "a test", "--yes"], 0).await;
     assert_eq!(wait_for_group(&env, 500).await, group);
 
-    // The cause is repaired.
+    // Repairs the cause.
     let product = json!({
         "name": "late", "price": {"amount": 100, "currency": "KRW"}, "factory_id": FACTORY,
         "policy": {"reorder_point": 0, "order_up_to": 10, "lot_size": 10, "mode": "off", "shortage": "reject"},

@@ -1,15 +1,15 @@
-//! Keys are rotated under running services: no delivery is lost.
+//! Keys are rotated under running services without losing a delivery.
 
+use localstack::api::Api;
+use localstack::demo::FIRST_SKU;
+use localstack::stack::{Service, Want};
 use serde_json::{Value, json};
-use xtask::{
-    api::Api,
-    demo::FIRST_SKU,
-    stack::{Service, Want},
-};
 
-use crate::{harness::World, program::run};
+use e2e::World;
 
-/// The signed part of a callback's URL, and what the Factory sent.
+use crate::program::run;
+
+/// URL of a callback, and the body that the factory sent.
 async fn callback(world: &World, index: usize) -> (String, Value) {
     let callback = world.wait_callback(index).await;
     let url = callback["url"].as_str().unwrap().to_owned();
@@ -33,7 +33,7 @@ async fn what_a_factory_delivers_with_an_old_token_is_taken_after_a_rotation() {
     let document = run(&args, &[]).await.ends_with(0).json();
     let read = |name: &str| std::fs::read_to_string(document[name].as_str().unwrap()).unwrap();
 
-    // As the command tells: first who checks, then who signs.
+    // In the order that the command prints: first the service that verifies, then the one that signs.
     world.stack.stop_service(Service::Restock).await.unwrap();
     let settings = [("CALLBACK__PUBLIC_KEYS", read("set"))];
     world.stack.start_service(Service::Restock, &settings, Want::Ready).await.unwrap();

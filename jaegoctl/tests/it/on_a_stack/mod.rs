@@ -1,4 +1,4 @@
-//! Against the whole of Jaego.
+//! Tests against a complete Jaego.
 
 mod audit;
 mod dlq;

@@ -1,15 +1,11 @@
-//! An operator's day: look at what there is, and change it by explicit verbs only.
+//! An operator's day: inspects everything, and changes it by explicit verbs only.
 
+use localstack::api::Api;
+use localstack::demo::{FACTORY, FIRST_SKU};
 use serde_json::{Value, json};
-use xtask::{
-    api::Api,
-    demo::{FACTORY, FIRST_SKU},
-};
 
-use crate::{
-    harness::World,
-    program::{Ran, environment, run},
-};
+use crate::program::{Ran, environment, run};
+use e2e::World;
 
 struct Operator {
     env: Vec<(&'static str, String)>,
@@ -20,7 +16,7 @@ impl Operator {
         run(args, &self.env).await.ends_with(code)
     }
 
-    /// The document of `--json`.
+    /// The JSON document of a command.
     async fn asks(&self, args: &[&str]) -> Value {
         let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
         self.does(&args, 0).await.json()
@@ -42,7 +38,7 @@ async fn an_operator_sees_everything_and_changes_it_by_verbs() {
     let request = world.wait_production_request("received").await;
     let id = request["id"].as_str().unwrap();
 
-    // Looking.
+    // Commands that only read.
     let ran = operator.does(&["requests", "ls", "--sku", FIRST_SKU, "--status", "received"], 0).await;
     for told in [id, FACTORY, "10 of 10", "received", "1 production request, from production-service at http://"] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
@@ -59,7 +55,7 @@ async fn an_operator_sees_everything_and_changes_it_by_verbs() {
     assert!(ran.stdout.starts_with("sku:") && ran.stdout.contains("policy.reorder_point:"), "{}", ran.stdout);
     operator.does(&["stock", "decision", FIRST_SKU], 0).await;
 
-    // Lists end where they are told to, and go over pages.
+    // Lists stop at the limit and span pages.
     let nine = operator.list(&["stock", "ls", "--limit", "1000"]).await;
     assert_eq!(nine.len(), 9);
     assert_eq!(operator.list(&["stock", "ls", "--limit", "2"]).await, nine[..2]);
@@ -77,7 +73,7 @@ async fn an_operator_sees_everything_and_changes_it_by_verbs() {
 }
 
 async fn refusals(operator: &Operator, viewer_token: &str, id: &str) {
-    // A state that does not allow it, an id that is not there, a status that does not exist.
+    // A state that does not allow it, an unknown id, an unknown status.
     let ran = operator.does(&["requests", "retry", id], 4).await;
     assert!(ran.stderr.contains("(409)") && ran.stderr.contains("trace id: "), "{}", ran.stderr);
     let ran = operator.does(&["requests", "retry", "--fallback", id], 4).await;
@@ -87,7 +83,7 @@ async fn refusals(operator: &Operator, viewer_token: &str, id: &str) {
     operator.does(&["requests", "show", nobody], 4).await;
     operator.does(&["quarantine", "show", nobody], 4).await;
     operator.does(&["requests", "ls", "--status", "lost"], 4).await;
-    // What cannot be an id or a number is refused before anybody is asked.
+    // Malformed ids and numbers are rejected before a request is sent.
     for args in [
         &["requests", "show", "../audit"][..],
         &["stock", "show", "a/b"],
@@ -98,7 +94,7 @@ async fn refusals(operator: &Operator, viewer_token: &str, id: &str) {
     ] {
         operator.does(args, 2).await;
     }
-    // A viewer may look only.
+    // A viewer can only read.
     let mut viewer = Operator { env: operator.env.clone() };
     viewer.env.retain(|(name, _)| *name != "OPERATOR_TOKEN");
     viewer.env.push(("OPERATOR_TOKEN", viewer_token.to_owned()));
@@ -116,7 +112,7 @@ async fn cancelling(operator: &Operator, world: &World) {
     let ran = operator.does(&["orders", "cancel", ids[0], ids[1], "--yes"], 0).await;
     assert_eq!(ran.stdout.matches(": cancelled").count(), 2, "{}", ran.stdout);
     assert_eq!(world.on_hand().await, 12);
-    // It goes on past a refusal, and its exit code tells.
+    // It continues after a refusal, and its exit code reports that.
     let ran = operator
         .does(&["--json", "orders", "cancel", "--yes", ids[0], "00000000-0000-7000-8000-000000000000"], 4)
         .await;
@@ -125,7 +121,7 @@ async fn cancelling(operator: &Operator, world: &World) {
 }
 
 async fn goods(operator: &Operator, world: &World, id: &str) {
-    // The same key again books nothing again.
+    // The same key books nothing twice.
     let adjust = [
         "stock",
         "adjust",
@@ -142,14 +138,14 @@ async fn goods(operator: &Operator, world: &World, id: &str) {
     operator.does(&adjust, 0).await;
     assert_eq!(world.on_hand().await, 10);
     let ran = operator.does(&adjust, 0).await;
-    assert!(ran.stderr.contains("done before"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("already made with the same key"), "{}", ran.stderr);
     assert!(ran.stdout.contains("a\\u{1b}[2Jb") && !ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
     assert_eq!(world.on_hand().await, 10);
     let book = ["receipts", "book", "--request", id, "--quantity", "1", "--reason", "one more in the truck"];
     let ran = operator.does(&book, 4).await;
     assert!(ran.stderr.contains("(409)"), "{}", ran.stderr);
 
-    // A delivery whose count is not usable waits for an operator.
+    // A delivery with an unusable count waits for an operator.
     let callback = world.wait_callback(0).await;
     let mut body: Value = serde_json::from_str(callback["body"].as_str().unwrap()).unwrap();
     body["MessageAttributeProductCnt"] = json!("0");

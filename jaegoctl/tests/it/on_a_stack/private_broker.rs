@@ -1,17 +1,15 @@
-//! What needs a broker of its own: `status` and `topology`.
+//! `status` and `topology`, which need a broker of their own.
 
 use std::path::Path;
 
+use localstack::stack::Service;
 use serde_json::{Value, json};
 use testkit::{provision::Broker, wait_until};
-use xtask::stack::Service;
 
-use crate::{
-    harness::{SOON, World},
-    program::run,
-};
+use crate::program::run;
+use e2e::{SOON, World};
 
-/// What a person's shell has after `source target/dev/env`.
+/// Environment of a shell after `source target/dev/env`.
 fn sourced(path: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(path).unwrap();
     let exports = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
@@ -57,7 +55,7 @@ async fn the_broker_and_the_services_are_seen_as_they_are() {
 }
 
 async fn status(world: &mut World, shell: &Shell) {
-    // The broker tells of consumers seconds later.
+    // The broker reports consumers seconds later.
     let ran = wait_until("everything well", SOON, || async {
         let ran = shell.does(&["status"]).await;
         if ran.code == 0 { Ok(ran) } else { Err(ran) }
@@ -67,7 +65,7 @@ async fn status(world: &mut World, shell: &Shell) {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
     }
 
-    // Nobody reads a queue and its dead letters, and something waits in both.
+    // A queue and its dead letters have no consumer, and a message waits in both.
     world.stack.stop_service(Service::Restock).await.unwrap();
     let properties = json!({"message_id": "1", "delivery_mode": 2});
     let broker = shell.broker();
@@ -85,7 +83,7 @@ async fn status(world: &mut World, shell: &Shell) {
     .await;
     assert_eq!(document["services"][2]["state"], Value::Null, "{document}");
     let ran = shell.does(&["status"]).await.ends_with(5);
-    for told in ["no answer", "Nobody reads restock.factories", "Dead letters wait", "Not all is well."] {
+    for told in ["no answer", "restock.factories has no consumer", "Dead letters wait", "Not all is well."] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
     }
     assert_eq!(ran.stderr.matches("restock-service does not answer").count(), 2, "api and admin: {}", ran.stderr);
@@ -95,13 +93,13 @@ async fn status(world: &mut World, shell: &Shell) {
 }
 
 async fn topology(shell: &Shell) {
-    // What `up` has made is what the table says.
+    // The topology that `up` made matches the table.
     let ran = shell.does(&["topology", "diff"]).await.ends_with(0);
     assert!(ran.stdout.contains("As in the topology"), "{}", ran.stdout);
     let ran = shell.does(&["topology", "apply"]).await.ends_with(0);
     assert!(ran.stdout.contains("Nothing to do"), "{}", ran.stdout);
 
-    // From nothing.
+    // Starts without a virtual host.
     let elsewhere = ["--vhost", "elsewhere"];
     let does = async |args: &[&str]| shell.does(&[args, &elsewhere].concat()).await;
     let ran = does(&["topology", "diff"]).await.ends_with(4);
@@ -113,7 +111,7 @@ async fn topology(shell: &Shell) {
     does(&["topology", "apply", "--create-vhost", "--yes"]).await.ends_with(0);
     does(&["topology", "diff"]).await.ends_with(0);
 
-    // A queue with other arguments, another missing, rights too wide, a user gone.
+    // A queue with other arguments, a missing queue, too wide rights, a missing user.
     let broker = shell.broker();
     broker.delete_vhost("elsewhere").await.unwrap();
     broker.create_vhost("elsewhere").await.unwrap();

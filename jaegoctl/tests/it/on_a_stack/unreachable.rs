@@ -1,18 +1,16 @@
-//! A factory that is gone for longer than anybody tries: an operator finds what it cost and mends it.
+//! A factory that is down for longer than all retries: an operator finds the consequences and repairs them.
 
 use std::collections::BTreeSet;
 
+use localstack::stack::Service;
 use serde_json::{Value, json};
 use testkit::wait_until;
 use tokio::task::JoinSet;
-use xtask::stack::Service;
 
-use crate::{
-    harness::{SOON, World},
-    program::{Ran, Running, environment, run},
-};
+use crate::program::{Ran, Running, environment, run};
+use e2e::{SOON, World};
 
-/// Nothing of it is ordered by itself, and 40 are on hand.
+/// A product that is not replenished automatically, with 40 units on hand.
 const SKU: &str = "CP-502106";
 const OPENING: usize = 40;
 const REQUESTS: usize = 500;
@@ -20,19 +18,19 @@ const REQUESTS: usize = 500;
 const QUANTITY: usize = 2;
 const CALLERS: usize = 10;
 
-/// Every request is tried three times within a second, whatever became of the others.
+/// Every request is tried three times within a second, whatever happens to the others.
 fn impatient() -> Vec<(Service, &'static str, String)> {
     let set = |service, key, value: &str| (service, key, value.to_owned());
     vec![
         set(Service::Production, "DELIVERY__RETRY_SCHEDULE_S", "0.2,0.4"),
         set(Service::Production, "BREAKER__FAILURES_IN_A_ROW", "1000000"),
         set(Service::Production, "BREAKER__WINDOW_CALLS_MIN", "1000000"),
-        // All of them are ordered of one product at once: on a busy machine the last one waits for its row for long.
+        // All requests are for one product: on a busy machine the last one waits long for its row lock.
         set(Service::Sales, "DATABASE__LOCK_TIMEOUT_MS", "0"),
     ]
 }
 
-/// Orders from the factory by hand, so often; answers the ids of the replenishments.
+/// Orders from the factory by hand, `REQUESTS` times; returns the ids of the replenishments.
 async fn replenish(world: &World) -> BTreeSet<String> {
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
@@ -51,7 +49,7 @@ async fn replenish(world: &World) -> BTreeSet<String> {
     callers.join_all().await.into_iter().flatten().collect()
 }
 
-/// The request that a dead letter asks for.
+/// Id of the production request in a dead letter.
 fn request_of(letter: &Value) -> String {
     let event: Value = serde_json::from_str(letter["body"].as_str().expect("a body")).expect("an event");
     event["data"]["request_id"].as_str().expect("an id").to_owned()
@@ -67,7 +65,7 @@ async fn five_hundred_requests_outlive_a_factory_that_is_gone_for_longer_than_th
     let asked = replenish(&world).await;
     assert_eq!(asked.len(), REQUESTS);
 
-    // All are in sight, as one cause.
+    // All dead letters are visible, as one group.
     let group = wait_until("one group of all requests", SOON, || async {
         let document = does(&["--json", "dlq", "groups"], 0).await.json();
         let groups = document["items"].as_array().unwrap().clone();
@@ -90,7 +88,7 @@ async fn five_hundred_requests_outlive_a_factory_that_is_gone_for_longer_than_th
     wait_for_replenishments(&world, "stalled").await;
     assert_eq!(on_hand(&world).await, json!(OPENING));
 
-    // The cause is repaired, and the group redriven.
+    // The cause is repaired and the group redriven.
     world.stack.start_simulator().await.unwrap();
     let mut redrive = Running::start(&["dlq", "redrive", "--group", name, "--rate", "50", "--yes"], &env);
     let said = redrive.said().await;
@@ -101,7 +99,7 @@ async fn five_hundred_requests_outlive_a_factory_that_is_gone_for_longer_than_th
     let keys: BTreeSet<String> = made.iter().map(|one| one["idempotency_key"].as_str().unwrap().to_owned()).collect();
     assert_eq!((made.len(), keys), (REQUESTS, asked), "each was asked for once");
 
-    // The factory's callbacks bring all that was asked for.
+    // The factory's callbacks deliver all that was requested.
     wait_until("the factory's callbacks", SOON, || async {
         let callbacks = world.factory_callbacks().await;
         let taken = callbacks.iter().filter(|callback| callback["status"] == 200).count();
@@ -123,7 +121,7 @@ async fn on_hand(world: &World) -> Value {
     stock["on_hand"].clone()
 }
 
-/// Waits until all of them are in this status.
+/// Waits until all replenishments have this status.
 async fn wait_for_replenishments(world: &World, status: &str) {
     let count = format!("SELECT count(*) FROM replenishments WHERE status = '{status}'");
     wait_until(&format!("all replenishments {status}"), SOON, || async {

@@ -1,4 +1,4 @@
-//! One batch: orders decided on their products, and written set-wise by one statement.
+//! A batch: orders decided on their products, and written by one set-based statement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,24 +26,24 @@ use crate::store::orders::{OrderKey, OrderToInsert};
 use crate::store::stock::{self, Changed, Hand};
 use crate::store::{orders, replenishments, shelves};
 
-/// Decided orders, before they are written.
+/// Decided orders that are not written yet.
 pub(super) struct Batch {
-    /// Their places in the round.
+    /// Indices of the orders in their round.
     pub(super) leaders: Vec<usize>,
     requests: Vec<OrderRequest>,
-    /// The products as the orders leave them.
+    /// The products as changed by the orders.
     pub(super) remembered: Remembered,
-    /// The versions that they were decided on.
+    /// The row versions that the decision is based on.
     held: BTreeMap<Sku, i64>,
     changed: BTreeSet<Sku>,
     decision: BatchDecision,
-    /// Of the leaders.
+    /// Answers to the leaders, in their order.
     pub(super) answers: Vec<Answer>,
     at: DateTime<Utc>,
 }
 
 impl Batch {
-    /// Decides these orders, which have the places `leaders` in their round.
+    /// Decides these orders, which have the indices `leaders` in their round.
     pub(super) fn decide(
         mut remembered: Remembered,
         leaders: Vec<usize>,
@@ -62,7 +62,7 @@ impl Batch {
         );
         let changed = loaded.shelves.iter().zip(before).filter(|((_, shelf), before)| shelf.figures != *before);
         let mut changed: BTreeSet<Sku> = changed.map(|((sku, _), _)| sku.clone()).collect();
-        // With a proposal no figure changes, yet others must see it.
+        // A proposal changes no figure, but other replicas must notice it.
         changed.extend(decision.replenishments.iter().map(|caused| caused.new.sku.clone()));
         let held = loaded.versions.clone();
         for sku in &changed {
@@ -84,7 +84,7 @@ impl Batch {
         Self { leaders, requests, remembered, held, changed, decision, answers, at }
     }
 
-    /// Ids of the orders that are written: all of them, or none.
+    /// Ids of the orders to be written. Either all of them are written or none is.
     pub(super) fn ids(&self) -> Vec<Uuid> {
         self.decision.orders.iter().flatten().map(|order| order.id.0).collect()
     }
@@ -93,7 +93,7 @@ impl Batch {
         self.decision.orders.iter().all(Result::is_err)
     }
 
-    /// As one statement, which is a transaction of its own: nothing of it can be written without the rest.
+    /// Writes the batch by a single statement, which is a transaction of its own.
     pub(super) async fn write_alone(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
         if self.is_empty() {
             return Ok(());
@@ -101,7 +101,7 @@ impl Batch {
         transaction.single(self.statement(transaction)).await
     }
 
-    /// As the last of a transaction that has locked the products.
+    /// Writes the batch as the last statement of a transaction that has locked the products, and commits.
     pub(super) async fn write(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
         if self.is_empty() {
             return transaction.commit().await;
@@ -111,7 +111,7 @@ impl Batch {
         committed
     }
 
-    /// Each statement costs its own way there and back between two processes: one is cheaper than eight.
+    /// One statement for everything, because each statement costs a round trip: one is cheaper than eight.
     async fn statement(&self, transaction: &Pipeline) -> diesel::QueryResult<()> {
         let Self { decision, at, .. } = self;
         let trace_of = |order: usize| self.requests.get(order).map_or_else(TraceContext::new_root, |order| order.trace);
@@ -142,7 +142,7 @@ impl Batch {
         all.run(transaction.connection()).await.map(drop)
     }
 
-    /// The replenishments that an order of this batch made necessary.
+    /// The replenishments with the order of this batch that made them necessary.
     fn set_off(&self) -> Vec<(OrderId, RequestId)> {
         let link = |caused: &CausedReplenishment| Some((self.requests.get(caused.cause)?.order.id, caused.new.id));
         self.decision.replenishments.iter().filter_map(link).collect()
@@ -153,7 +153,7 @@ impl Batch {
         all.filter_map(|((request, decided), answer)| {
             let decided = decided.as_ref().ok()?;
             let answer = answer.as_ref().ok().map(|answered| &answered.answer);
-            // A confirmed order's answer can be written again from what is stored of it.
+            // A confirmed order's answer can be rendered again from the stored order.
             let answer = answer.filter(|_| decided.status != OrderStatus::Confirmed);
             Some(OrderToInsert {
                 decided,
@@ -189,13 +189,13 @@ fn summary(order: &DecidedOrder) -> OrderSummary {
 
 fn unknown_products(skus: &[Sku]) -> Problem {
     let list: Vec<&str> = skus.iter().map(Sku::as_str).collect();
-    let detail = format!("Not on sale here: {}. Take them out of the order.", list.join(", "));
+    let detail = format!("Not on sale: {}. Remove these products from the order.", list.join(", "));
     Problem::new(ProblemKind::UnknownProduct, detail).with("skus", list)
 }
 
 fn too_many(lines: &[(Sku, i64)]) -> Problem {
     let list: Vec<String> = lines.iter().map(|(sku, most)| format!("at most {most} of {sku}")).collect();
-    let detail = format!("One order may have {}. Order fewer units.", list.join(", "));
+    let detail = format!("One order may contain {}. Order fewer units.", list.join(", "));
     let lines: Vec<Value> = lines.iter().map(|(sku, most)| json!({"sku": sku, "max_per_order": most})).collect();
     Problem::new(ProblemKind::InvalidRequest, detail).with("lines", lines)
 }

@@ -1,6 +1,6 @@
-//! Products as the last batches left them. The next batch decides on that at once, and its one statement is conditional
-//! on the versions ([`crate::store::shelves::Holding`]): when a product was changed by somebody else, nothing is
-//! written, and the batch begins again with a look.
+//! Cache of products as the last batches left them. The next batch is decided on the cache, and its single statement
+//! is conditional on the versions ([`crate::store::shelves::Holding`]). If another process changed a product, nothing
+//! is written, and the batch is retried after a read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,9 @@ use jaego_contracts::ids::Sku;
 use crate::domain::shelf::Shelf;
 use crate::store::shelves::Loaded;
 
-/// Products that are remembered at most; half a kilobyte each.
+/// Maximum cached products, at half a kilobyte each.
 const PRODUCTS_MAX: usize = 10_000;
 
-/// What the process remembers of products.
 #[derive(Debug, Default)]
 pub(super) struct KnownShelves {
     shelves: BTreeMap<Sku, Known>,
@@ -22,12 +21,12 @@ pub(super) struct KnownShelves {
 struct Known {
     shelf: Shelf,
     version: i64,
-    /// Nobody else has changed the product between our last two looks at it. Where another replica sells the same
-    /// product, what is remembered would be stale for nearly every batch, and each would begin twice.
+    /// True if no other process changed the product between our last two reads. If another replica sells the same
+    /// product, the cache would be stale for nearly every batch, and each would be decided twice.
     is_ours: bool,
 }
 
-/// A batch's products, and which of them only this process changes.
+/// A batch's products, and those of them that only this process changes.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     pub(super) loaded: Loaded,
@@ -35,7 +34,7 @@ pub(super) struct Remembered {
 }
 
 impl KnownShelves {
-    /// These products, if each of them is known. They are forgotten until the batch is written.
+    /// Takes these products out of the cache, if all of them are in it, until the batch is written.
     pub(super) fn take(&mut self, skus: &BTreeSet<Sku>) -> Option<Remembered> {
         let is_known = |sku: &Sku| self.shelves.get(sku).is_some_and(|known| known.is_ours);
         if skus.is_empty() || !skus.iter().all(is_known) {
@@ -49,7 +48,7 @@ impl KnownShelves {
         Some(taken)
     }
 
-    /// Products that were just read: whether they are as they were left is what decides on the next use of them.
+    /// Compares freshly read products with the cache. Only unchanged ones may be used from the cache next time.
     pub(super) fn compare(&mut self, loaded: Loaded) -> Remembered {
         let mut as_left = |sku: &Sku, version| self.shelves.remove(sku).is_some_and(|known| known.version == version);
         let ours = loaded.versions.iter().map(|(sku, version)| (sku, *version));
@@ -57,7 +56,7 @@ impl KnownShelves {
         Remembered { loaded, ours }
     }
 
-    /// What was written and committed is known.
+    /// Caches products that were written and committed.
     pub(super) fn keep(&mut self, written: Remembered) {
         let Remembered { loaded: Loaded { shelves, versions }, ours } = written;
         if self.shelves.len() + shelves.len() > PRODUCTS_MAX {

@@ -1,9 +1,10 @@
-//! Combined intake: orders wait in memory, one worker takes what is there, one transaction decides and writes them
-//! all, then every order gets its own answer.
+//! Combined intake: orders wait in memory, one worker takes all that are waiting, one transaction decides and writes
+//! them, and then every order gets its own answer.
 //!
-//! One hot product is one locked row: taking its orders together costs one lock and one commit instead of hundreds.
-//! There is no timer: while one batch is written the next one gathers. Orders of a product whose row something else
-//! holds wait apart from all others ([`queues`]), and every order is answered in time, whatever the database does.
+//! A popular product is one contended row. Taking its orders together costs one lock and one commit instead of
+//! hundreds. There is no timer: while one batch is written, the next one gathers. Orders of a product whose row is
+//! locked by another transaction are queued separately ([`queues`]), and every order is answered in time, whatever
+//! the database does.
 
 mod batch;
 mod known;
@@ -31,64 +32,58 @@ pub use crate::domain::order::{OnShortage, OrderStatus};
 use crate::settings::Intake as IntakeSettings;
 use crate::store::orders::OrderView;
 
-/// An order is answered at the latest so long after `intake.wait_max_ms`.
+/// Maximum time after `intake.wait_max_ms` until an order is answered.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
-/// One shopper's order.
 #[derive(Debug, Clone)]
 pub struct OrderRequest {
-    /// What is ordered.
     pub order: NewOrder,
-    /// Whose it is, in the shop's words.
+    /// The customer, as named by the shop.
     pub customer: Option<String>,
-    /// The request's Idempotency-Key.
     pub key: Option<KeyUse>,
-    /// The request's trace.
+    /// The trace of the request.
     pub trace: TraceContext,
 }
 
 impl OrderRequest {
-    /// What is ordered, without how many.
     fn skus(&self) -> impl Iterator<Item = &Sku> {
         self.order.lines.iter().map(|(sku, _)| sku)
     }
 
-    /// Digest of the body, for a request with a key.
+    /// Digest of the body. None for a request without a key.
     fn fingerprint(&self) -> Option<&[u8]> {
         self.key.as_ref().map(|used| used.fingerprint.as_slice())
     }
 }
 
-/// What an answer is made of.
+/// A decided order, for rendering its answer.
 pub struct Decided<'a> {
-    /// The request.
     pub request: &'a OrderRequest,
-    /// What became of it.
     pub order: &'a DecidedOrder,
-    /// When it was decided.
+    /// Time of the decision.
     pub at: chrono::DateTime<chrono::Utc>,
 }
 
-/// Writes answers; given by the HTTP edge, as they are kept with their orders.
+/// Renders answers. Implemented by the HTTP edge, because answers are stored together with their orders.
 pub trait Render: Send + Sync {
     /// The answer to an order that was just decided.
     fn decided(&self, decided: &Decided<'_>) -> KeptAnswer;
-    /// The answer that an order was given which was confirmed at once, whatever became of it since.
+    /// The original answer of an order that was confirmed at once, whatever happened to the order since.
     fn confirmed(&self, order: OrderView) -> KeptAnswer;
 }
 
-/// The way into the intake queues.
+/// Entry to the intake queues.
 #[derive(Clone)]
 pub struct Intake {
     desk: Arc<Desk>,
-    /// Places of all that wait.
+    /// One permit per order that may wait.
     places: Arc<Semaphore>,
     wait_max: Duration,
 }
 
 impl Intake {
-    /// The queues and the worker behind them; there is one per process. `pool` is the worker's own: its connections
-    /// wait for a lock for `intake.lock_wait_ms`.
+    /// Creates the queues and their worker, once per process. The worker has `pool` for itself; its connections have
+    /// `intake.lock_wait_ms` as their lock timeout.
     pub fn new(
         context: Context,
         pool: jaego_pg::Pool,
@@ -101,13 +96,13 @@ impl Intake {
         (Self { desk: desk.clone(), places, wait_max }, IntakeWorker::new(desk))
     }
 
-    /// Refuses a request before it costs anything, while there is no place for it.
+    /// Refuses a request early, before it costs anything, while the queue is full.
     pub fn admit(&self) -> Result<(), Problem> {
         if self.places.available_permits() > 0 { Ok(()) } else { Err(overloaded()) }
     }
 
-    /// Queues an order and waits for its answer, at most `intake.wait_max_ms` and half a second. 503 `overloaded` when
-    /// nothing was done by then, `outcome-unknown` when the database has not said what became of it.
+    /// Queues an order and waits for its answer, at most `intake.wait_max_ms` plus half a second. Answers 503
+    /// `overloaded` if nothing was done by then, and `outcome-unknown` if the database did not report the result.
     pub async fn take(&self, request: OrderRequest) -> Result<Answered, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| overloaded())?;
         let (reply, answer) = oneshot::channel();
@@ -122,7 +117,7 @@ impl Intake {
         }
     }
 
-    /// The answer that was given to the same request before, if there was one: it needs no place in any queue.
+    /// The stored answer to an earlier identical request, if any. It needs no place in the queue.
     pub async fn known_answer(&self, used: &KeyUse) -> Result<Option<Answered>, Problem> {
         let answers = round::kept_answers(&self.desk, std::slice::from_ref(used)).await?;
         answers.into_iter().next().map(|(_, answer)| answer).transpose()
@@ -130,7 +125,7 @@ impl Intake {
 }
 
 fn overloaded() -> Problem {
-    Problem::new(ProblemKind::Overloaded, "Too many orders wait; send the same request again shortly.")
+    Problem::new(ProblemKind::Overloaded, "Too many orders are waiting; send the same request again shortly.")
 }
 
 fn stopped() -> Problem {
@@ -138,7 +133,7 @@ fn stopped() -> Problem {
 }
 
 fn outcome_unknown(id: OrderId) -> Problem {
-    let detail = "The database has not said in time whether the order was taken. Send the same request again with the \
-                  same Idempotency-Key, or ask for the order by its id; without a key, ask before you order again.";
+    let detail = "The database did not confirm in time whether the order was taken. Send the same request again with the \
+                  same Idempotency-Key, or look the order up by its id; without a key, look it up before you order again.";
     Problem::new(ProblemKind::OutcomeUnknown, detail).with("order_id", id)
 }

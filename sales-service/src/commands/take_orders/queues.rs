@@ -1,5 +1,5 @@
-//! Orders that wait. All wait in one queue, except those of products whose rows something else holds: these have a
-//! lane each, so that nobody waits for them.
+//! Queues of waiting orders. There is one main queue, and a separate lane for each product whose row is locked by
+//! another transaction, so that no other order waits for it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::{OrderRequest, overloaded};
 use crate::commands::Answered;
 
-/// The answer to an order.
 pub(super) type Answer = Result<Answered, Problem>;
 
-/// How far an order is. Whoever gives up waiting for its answer says by this what may have come of it.
+/// State of an order, shared with the handler that waits for its answer. A handler that gives up learns from it
+/// whether the order may have been written.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress(Arc<AtomicU8>);
 
@@ -25,36 +25,36 @@ impl Progress {
     const STARTED: u8 = 1;
     const GIVEN_UP: u8 = 2;
 
-    /// It may be written from now on; false when it was given up before.
+    /// Marks the order as possibly written. Returns false if it was given up before.
     fn start(&self) -> bool {
         self.0.compare_exchange(Self::WAITING, Self::STARTED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// It was certainly not written, and waits again.
+    /// Marks the order as not written and waiting again.
     fn wait_again(&self) {
         self.0.store(Self::WAITING, Ordering::SeqCst);
     }
 
-    /// Nobody waits for it any more; false when it may have been written.
+    /// Gives up the order. Returns false if it may have been written.
     pub(super) fn give_up(&self) -> bool {
         self.0.compare_exchange(Self::WAITING, Self::GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
-/// A request with who waits for its answer.
+/// A queued request, and where to send its answer.
 pub(super) struct Waiter {
     pub(super) request: OrderRequest,
     pub(super) reply: oneshot::Sender<Answer>,
     pub(super) progress: Progress,
-    /// It is answered until then.
+    /// The order is answered by this time.
     pub(super) deadline: Instant,
-    /// Its place among all that wait, until it is answered.
+    /// Its place in the bounded queue, held until it is answered.
     pub(super) _place: OwnedSemaphorePermit,
 }
 
 impl Waiter {
-    /// It may be written from now on. None when nobody waits for it any more: it has cost no row then, which is what
-    /// lets a surge pass.
+    /// Marks the order as possibly written. An error if no one waits for it any more; it has then cost no database
+    /// work, which lets the service survive a surge.
     pub(super) fn start(self) -> Result<Self, &'static str> {
         if self.reply.is_closed() {
             return Err("gone");
@@ -66,12 +66,12 @@ impl Waiter {
         Ok(self)
     }
 
-    /// Whether nobody waits for its answer any more.
+    /// Returns true if no one waits for the answer any more.
     pub(super) fn is_late(&self) -> bool {
         self.reply.is_closed() || Instant::now() >= self.deadline
     }
 
-    /// It was certainly not written, and waits again.
+    /// The order was certainly not written and is queued again.
     pub(super) fn wait_again(&self) {
         self.progress.wait_again();
     }
@@ -81,12 +81,12 @@ impl Waiter {
     }
 
     pub(super) fn answer(self, answer: Answer) {
-        // A client that has gone can ask again with its key.
+        // A client that has disconnected can repeat the request with its key.
         drop(self.reply.send(answer));
     }
 }
 
-/// Which queue an order waits in: None for that of all, or a held product's.
+/// The queue of an order: None for the main queue, or the locked product of a lane.
 pub(super) type Lane<'a> = Option<&'a Sku>;
 
 /// All queues of a process.
@@ -102,7 +102,7 @@ impl Queues {
         Self { main: VecDeque::new(), lanes: BTreeMap::new(), lane_max, is_closed: false }
     }
 
-    /// Nobody can order any more.
+    /// Refuses all further orders.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
     }
@@ -111,7 +111,7 @@ impl Queues {
         self.is_closed
     }
 
-    /// The last in the queue that it belongs to; answered at once when a lane is full.
+    /// Appends an order to its queue; if that is a full lane, answers it at once.
     pub(super) fn push(&mut self, waiter: Waiter) {
         let held = waiter.skus().find(|sku| self.lanes.contains_key(*sku)).cloned();
         match held.and_then(|sku| self.lanes.get_mut(&sku)) {
@@ -121,7 +121,7 @@ impl Queues {
         }
     }
 
-    /// These waited before all others in their queues.
+    /// Puts orders back at the front of their queues.
     pub(super) fn push_back_first(&mut self, waiters: Vec<Waiter>) {
         for waiter in waiters.into_iter().rev() {
             let held = waiter.skus().find(|sku| self.lanes.contains_key(*sku)).cloned();
@@ -129,13 +129,13 @@ impl Queues {
         }
     }
 
-    /// The next of a queue, at most `most`.
+    /// Takes up to `most` orders from the front of a queue.
     pub(super) fn take(&mut self, lane: Lane<'_>, most: usize) -> Vec<Waiter> {
         let Some(queue) = self.queue(lane) else { return Vec::new() };
         queue.drain(..most.min(queue.len())).collect()
     }
 
-    /// The same, as long as they order nothing but these products.
+    /// Like [`Self::take`], but stops at the first order of any other product.
     pub(super) fn take_of(&mut self, lane: Lane<'_>, skus: &BTreeSet<Sku>, most: usize) -> Vec<Waiter> {
         let Some(queue) = self.queue(lane) else { return Vec::new() };
         let fits = |waiter: &&Waiter| waiter.skus().all(|sku| skus.contains(sku));
@@ -150,7 +150,8 @@ impl Queues {
         }
     }
 
-    /// Opens lanes for these products; answers those that are new. Orders of them leave the common queue.
+    /// Opens lanes for these products and moves their orders there from the main queue. Returns the products whose
+    /// lanes are new.
     pub(super) fn open(&mut self, held: BTreeSet<Sku>) -> Vec<Sku> {
         let new: Vec<Sku> = held.into_iter().filter(|sku| !self.lanes.contains_key(sku)).collect();
         self.lanes.extend(new.iter().map(|sku| (sku.clone(), VecDeque::new())));
@@ -160,7 +161,7 @@ impl Queues {
         new
     }
 
-    /// Answers those of a lane whose time is over, so that they take no place of others; counts them.
+    /// Answers the expired orders of a lane, which frees their places in the queue. Returns their number.
     pub(super) fn drop_late(&mut self, sku: &Sku) -> u64 {
         let Some(lane) = self.lanes.get_mut(sku) else { return 0 };
         let (late, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(lane).into_iter().partition(Waiter::is_late);
@@ -172,7 +173,7 @@ impl Queues {
         count
     }
 
-    /// Closes a lane in which nobody waits; false when somebody does.
+    /// Closes a lane if it is empty. Returns whether it was.
     pub(super) fn close_lane(&mut self, sku: &Sku) -> bool {
         let is_empty = self.lanes.get(sku).is_none_or(VecDeque::is_empty);
         if is_empty {
@@ -181,7 +182,7 @@ impl Queues {
         is_empty
     }
 
-    /// Held products.
+    /// Number of locked products.
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
     }

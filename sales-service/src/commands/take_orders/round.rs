@@ -1,5 +1,5 @@
-//! A round of orders through the database: what is known or was read is handed to a [`Batch`], which is written whole or
-//! not at all; then the answers.
+//! A round of orders through the database: a [`Batch`] is decided on cached or freshly read products, written whole
+//! or not at all, and then answered.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,36 +23,36 @@ use crate::commands::Answered;
 use crate::store::orders::KEY;
 use crate::store::{StoreError, orders, shelves};
 
-/// What one batch leaves to the next.
+/// State carried over from one batch to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     known: KnownShelves,
-    /// Batches that look for kept answers before they decide. Most requests are new, and a look-up of each would be
-    /// waste; a client that asks again seldom does so alone.
+    /// Number of batches that still look up stored answers before they decide. Most requests are new, so that looking
+    /// up every key would be wasteful, but repeated requests usually come in numbers.
     repeats_expected: u32,
 }
 
-/// After a repeated request so many batches look for others.
+/// Number of batches that look for repeated requests after one was seen.
 const REPEATS_EXPECTED: u32 = 64;
-/// A batch is begun again at most so often: its keys or products were used by another replica each time, or it
-/// collided with somebody.
+/// Maximum attempts of a batch whose keys or products another replica has just used, or that conflicted with another
+/// transaction.
 const ATTEMPTS_MAX: u32 = 10;
 
 /// Why a batch was not written.
 enum Failure {
-    /// A product was changed since it was known: look at it.
+    /// A product was changed since it was cached, so it must be read again.
     Stale,
-    /// Another order has one of the keys: look for its answer.
+    /// Another order has one of the keys, so its answer must be looked up.
     KeyUsed,
-    /// It waited for a row, or for something else in the database, for too long.
+    /// A lock wait or another wait in the database timed out.
     Busy(StoreError),
-    /// The database said no, or was not reached.
+    /// The database refused the statement or could not be reached.
     Refused(StoreError),
-    /// The database did not say what became of it.
+    /// The result of the commit is unknown.
     Lost(Box<Batch>),
 }
 
-/// Decides these orders of a queue and answers them. Nothing is half done: a round is written whole or not at all.
+/// Decides these orders of a queue and answers them. A round is written whole or not at all.
 pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, memory: &mut Memory) {
     let mut waiting = waiters;
     let mut look = memory.repeats_expected > 0;
@@ -64,8 +64,8 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
         if waiting.is_empty() {
             return;
         }
-        // Mostly one round. A key that comes twice in one batch is decided once: the others follow it, or, with another
-        // body, are looked at in the next round, when its answer is kept.
+        // Usually takes one round. A key that comes twice in one batch is decided once: requests with the same body
+        // get the first one's answer, and those with another body go to the next round, when that answer is stored.
         let mut round = Round::new(std::mem::take(&mut waiting));
         match round.decide_and_write(desk, lane, memory, look).await {
             Ok(()) => {
@@ -89,7 +89,7 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
             Err(Failure::Stale | Failure::KeyUsed) => return round.refuse(&busy()),
             Err(Failure::Refused(error)) => return round.refuse(&error.into()),
             Err(Failure::Lost(batch)) => {
-                // Another server may answer next, and not have what this one had: everything is looked at again.
+                // A different server may answer next and lack data that this one had, so the cache is dropped.
                 memory.known = KnownShelves::default();
                 let desk = desk.clone();
                 desk.tasks.clone().spawn(async move { settle(&desk, round, &batch).await });
@@ -100,17 +100,17 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
 }
 
 fn busy() -> Problem {
-    Problem::new(ProblemKind::Unavailable, "The same products are changed all the time; send the request again.")
+    Problem::new(ProblemKind::Unavailable, "The same products are being changed constantly; send the request again.")
 }
 
-/// Of these products, those whose rows something else holds now.
+/// Those of the given products whose rows are locked by another transaction.
 async fn held(desk: &Desk, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
     let connection = desk.pool.get().await?;
     shelves::held(&connection, skus).await
 }
 
-/// Answers a batch as it is, once that is known; orders that were not written wait again. Those for whom it cannot be
-/// found out in time hear that.
+/// Answers a batch once its result is known; orders that were not written are queued again. If the result cannot be
+/// found out in time, the orders are answered `outcome-unknown`.
 async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
     let Some(deadline) = round.waiters.iter().map(|waiter| waiter.deadline).max() else { return };
     match was_written(&desk.pool, &batch.ids(), &round.skus(), deadline).await {
@@ -124,7 +124,7 @@ async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
     }
 }
 
-/// Answers that were given under these keys, by key.
+/// The stored answers under these keys, by key.
 pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap<String, Answer>, StoreError> {
     let transaction = Pipeline::new(desk.pool.get().await?);
     let mut kept = HashMap::new();
@@ -154,7 +154,7 @@ async fn find_kept(
     Ok(hashes.iter().map(|hash| found.remove(hash)).collect())
 }
 
-/// The first answer again, or the problem that says that the key was used for something else.
+/// The original answer, or the problem that the key was used for another request.
 fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer, StoreError> {
     if kept.fingerprint != used.fingerprint {
         return Ok(Err(idempotency::reused()));
@@ -163,7 +163,7 @@ fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer,
     Ok(Ok(Answered { answer, is_replay: true }))
 }
 
-/// What a read answers, unless the database does not answer in time.
+/// Runs a read with `intake.wait_max_ms` as its time limit.
 async fn in_time<T>(desk: &Desk, reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
     let late = |_| Err(StoreError::Unavailable("no answer in time".to_owned()));
     let read = tokio::time::timeout(desk.wait_max, reading).await.unwrap_or_else(late);
@@ -173,14 +173,14 @@ async fn in_time<T>(desk: &Desk, reading: impl Future<Output = Result<T, StoreEr
     })
 }
 
-/// Orders on their way through the database.
+/// The orders of one pass through the database.
 #[derive(Default)]
 struct Round {
     waiters: Vec<Waiter>,
     answers: Vec<Option<Answer>>,
-    /// Of the waiters: the first with each key, and those without one.
+    /// Indices of the waiters to be decided: the first with each key, and those without a key.
     leaders: Vec<usize>,
-    /// The others, with their first.
+    /// The other waiters, each with the index of its leader.
     followers: Vec<(usize, usize)>,
     first_with_key: HashMap<String, usize>,
 }
@@ -209,7 +209,7 @@ impl Round {
         &self.waiters[index].request
     }
 
-    /// What its orders are of.
+    /// All products ordered in this round.
     fn skus(&self) -> BTreeSet<Sku> {
         self.leaders.iter().flat_map(|index| self.request(*index).skus()).cloned().collect()
     }
@@ -222,9 +222,9 @@ impl Round {
         self.waiters.into_iter().for_each(|waiter| waiter.answer(Err(problem.clone())));
     }
 
-    /// One transaction. Where its products are known it is one statement, which holds their rows on the condition that
-    /// they are as they are known, and writes; otherwise everything is read under locks first. Requests whose answer is
-    /// kept already get it.
+    /// Decides and writes in one transaction. If all products are cached, it is a single statement, which locks their
+    /// rows under the condition that their versions are the cached ones, and writes. Otherwise everything is read
+    /// under locks first. Requests with a stored answer get that answer.
     async fn decide_and_write(
         &mut self,
         desk: &Desk,
@@ -262,20 +262,20 @@ impl Round {
                 error if error.violates(KEY) => Err(Failure::KeyUsed),
                 error @ StoreError::Busy(_) => Err(Failure::Busy(error)),
                 StoreError::Unavailable(cause) => {
-                    tracing::warn!(%cause, "a batch's answer was lost; what became of it is looked up");
+                    tracing::warn!(%cause, "the response to the commit of a batch was lost; its outcome is looked up");
                     Err(Failure::Lost(Box::new(batch)))
                 }
                 error @ StoreError::Query(_) => Err(Failure::Refused(error)),
             },
             Err(_) => {
-                tracing::warn!("the database does not answer in time; what became of a batch is looked up");
+                tracing::warn!("the database does not answer in time; the outcome of a batch is looked up");
                 Err(Failure::Lost(Box::new(batch)))
             }
         }
     }
 
-    /// Begins, locks and reads; then the batch takes along what came for the same products while it waited for their
-    /// rows.
+    /// Begins the transaction, locks and reads. Orders of the same products that arrived while it waited for the
+    /// locks then join the batch.
     async fn look(
         &mut self,
         desk: &Desk,
@@ -307,13 +307,13 @@ impl Round {
         Ok(memory.known.compare(loaded))
     }
 
-    /// The keys of its requests, from this waiter on.
+    /// The keys of its leaders, from the waiter with index `first` on.
     fn keys(&self, first: usize) -> Vec<KeyUse> {
         let leaders = self.leaders.iter().filter(|index| **index >= first);
         leaders.filter_map(|index| self.request(*index).key.clone()).collect()
     }
 
-    /// Requests whose answer is kept get it.
+    /// Gives requests their stored answers.
     fn answer_kept(
         &mut self,
         desk: &Desk,
@@ -332,14 +332,14 @@ impl Round {
         Ok(())
     }
 
-    /// A batch of its leaders was written.
+    /// Takes the answers from a batch that was written.
     fn decided(&mut self, batch: &Batch) {
         for (index, answer) in batch.leaders.iter().zip(&batch.answers) {
             self.answers[*index] = Some(answer.clone());
         }
     }
 
-    /// Sends the answers. What is left are requests that repeat a key of this round with another body.
+    /// Sends the answers. Returns the requests that repeat a key of this round with another body.
     fn answer(mut self, desk: &Desk) -> Vec<Waiter> {
         for (index, leader) in std::mem::take(&mut self.followers) {
             if self.request(index).fingerprint() == self.request(leader).fingerprint() {

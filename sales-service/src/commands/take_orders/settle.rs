@@ -1,5 +1,5 @@
-//! What became of a batch whose answer from the database was lost. It is looked up; and when it was not written, it
-//! is made sure that it never will be.
+//! Finds out whether a batch was written after the database's answer was lost. If it was not, makes sure that it
+//! never will be.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use crate::store::{StoreError, orders, shelves};
 
-/// Pause between two looks.
+/// Pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Whether these orders of one batch, of these products, were written; None when that cannot be found out until
-/// `deadline`.
+/// Returns whether these orders of one batch, of these products, were written. None if that cannot be found out
+/// before `deadline`.
 pub(super) async fn was_written(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>, deadline: Instant) -> Option<bool> {
     loop {
         match tokio::time::timeout_at(deadline, look(pool, ids, skus)).await {
@@ -30,8 +30,9 @@ pub(super) async fn was_written(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>,
     }
 }
 
-/// The rows are locked first: a transaction that still works on them is waited for. Then either the orders are there,
-/// or the versions are raised: a statement that is still on its way to the server finds them changed, and writes nothing.
+/// Locks the rows first, which waits for a transaction that is still working on them. Then either the orders exist,
+/// or the versions are raised, so that a statement still on its way to the server finds them changed and writes
+/// nothing.
 async fn look(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>) -> Result<bool, StoreError> {
     let transaction = Pipeline::new(pool.get().await?);
     let connection = transaction.connection();

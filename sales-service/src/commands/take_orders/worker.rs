@@ -1,4 +1,5 @@
-//! The worker behind the queues: it takes what waits, batch by batch. Each held product has a lane of its own beside it.
+//! The worker behind the queues takes waiting orders batch by batch. Each locked product has a lane with its own
+//! task.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,12 +21,12 @@ use crate::commands::Context;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::{StoreError, shelves};
 
-/// Lanes that speak to the database at once; the others take turns with them.
+/// Maximum lanes that use the database at once; further lanes take turns.
 const LANES_AT_WORK_MAX: usize = 4;
-/// Connections that the intake needs: one for the common queue, one to settle what was lost, one for each lane.
+/// Connections of the intake: one for the main queue, one to settle lost batches, and one for each active lane.
 pub const CONNECTIONS: usize = 2 + LANES_AT_WORK_MAX;
 
-/// Where orders wait, and what every batch of them needs.
+/// The queues and everything a batch needs.
 pub(super) struct Desk {
     pub(super) context: Context,
     pub(super) pool: Pool,
@@ -35,12 +36,11 @@ pub(super) struct Desk {
     pub(super) metrics: Metrics,
     queues: Mutex<Queues>,
     arrived: Notify,
-    /// Lanes, and what is looked up after a lost answer.
+    /// Tasks of lanes, and of batches whose database answer was lost.
     pub(super) tasks: TaskTracker,
     lanes_at_work: Semaphore,
 }
 
-/// What is measured.
 pub(super) struct Metrics {
     pub(super) batch_size: Histogram<u64>,
     pub(super) batch_duration: Histogram<f64>,
@@ -62,25 +62,25 @@ impl Metrics {
             batch_duration: meter
                 .f64_histogram("jaego_intake_batch_duration")
                 .with_unit("s")
-                .with_description("From taking a batch to its commit")
+                .with_description("Time from taking a batch of orders to its commit")
                 .build(),
             decided: meter.u64_counter("jaego_orders_decided").with_description("Orders by status").build(),
             batches: meter
                 .u64_counter("jaego_intake_batches")
                 .with_description(
-                    "Batches of orders by their products: known, read (a round trip more), changed by others since \
-                     they were known (begun again)",
+                    "Batches of orders by state of their products: known (cached), read (one more round trip), changed by \
+                     others since they were cached (repeated)",
                 )
                 .build(),
             dropped: meter
                 .u64_counter("jaego_intake_dropped")
                 .with_description(
-                    "Orders that were not looked at: gone (their client left), late (they waited too long)",
+                    "Orders dropped without a decision: gone (the client disconnected), late (they waited too long)",
                 )
                 .build(),
             lanes: meter
                 .u64_gauge("jaego_intake_lanes")
-                .with_description("Products whose orders wait apart, because something else holds their rows")
+                .with_description("Products whose orders wait separately, because another transaction has locked their rows")
                 .build(),
         }
     }
@@ -106,7 +106,6 @@ impl Desk {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues an order.
     pub(super) fn push(&self, waiter: Waiter) -> Result<(), Problem> {
         let mut queues = self.queues();
         if queues.is_closed() {
@@ -118,7 +117,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Orders that were not written wait again, before all others.
+    /// Puts orders that were not written back into their queues, ahead of all others.
     pub(super) fn push_back_first(&self, waiters: Vec<Waiter>) {
         waiters.iter().for_each(Waiter::wait_again);
         self.queues().push_back_first(waiters);
@@ -131,7 +130,7 @@ impl Desk {
         self.started(waiters)
     }
 
-    /// More for a batch whose rows are locked already.
+    /// More orders for a batch whose rows are already locked.
     pub(super) fn take_of(&self, lane: Lane<'_>, skus: &BTreeSet<Sku>, most: usize) -> Vec<Waiter> {
         let waiters = self.queues().take_of(lane, skus, most);
         self.started(waiters)
@@ -148,7 +147,7 @@ impl Desk {
         started
     }
 
-    /// Of orders that were not written, those that still wait; the others are answered.
+    /// Filters orders that were not written: answers the expired ones and returns the others.
     pub(super) fn still_in_time(&self, waiters: Vec<Waiter>) -> Vec<Waiter> {
         let (late, waiting): (Vec<_>, Vec<_>) = waiters.into_iter().partition(Waiter::is_late);
         self.metrics.dropped.add(late.len() as u64, &[KeyValue::new("reason", "late")]);
@@ -158,11 +157,11 @@ impl Desk {
         waiting
     }
 
-    /// Something else holds these products' rows: their orders wait apart from now on.
+    /// Moves the orders of these products, whose rows are locked by another transaction, to lanes of their own.
     pub(super) fn open_lanes(self: &Arc<Self>, held: BTreeSet<Sku>) {
         let new = self.queues().open(held);
         for sku in new {
-            tracing::info!(%sku, "its row is held by something else; its orders wait apart");
+            tracing::info!(%sku, "another transaction has locked the row of a product; its orders wait separately");
             let desk = self.clone();
             self.tasks.spawn(async move { desk.run_lane(sku).await });
         }
@@ -173,8 +172,8 @@ impl Desk {
         self.metrics.lanes.record(self.queues().lanes() as u64, &[]);
     }
 
-    /// Until the row is free and nobody waits in it. A lane that closed while the row is held would let the next order
-    /// of the product hold up all others until that is found out again.
+    /// Runs until the row is unlocked and the lane is empty. If the lane were closed while the row is still locked,
+    /// the product's next order would block all others until the lock is detected again.
     async fn run_lane(self: Arc<Self>, sku: Sku) {
         loop {
             let Ok(turn) = self.lanes_at_work.acquire().await else { return };
@@ -203,7 +202,7 @@ impl Desk {
         }
     }
 
-    /// Alone, so that an order of several products holds none of the others meanwhile.
+    /// Waits for this product only, so that an order of several products locks none of the others during the wait.
     async fn wait_until_free(&self, sku: &Sku) -> Result<(), StoreError> {
         let waiting = async {
             let connection = self.pool.get().await?;
@@ -214,7 +213,6 @@ impl Desk {
     }
 }
 
-/// The worker behind the queues.
 pub struct IntakeWorker {
     desk: Arc<Desk>,
 }
@@ -224,7 +222,7 @@ impl IntakeWorker {
         Self { desk }
     }
 
-    /// Takes batches until `stop`, then what is still queued.
+    /// Takes batches until `stop`, then the orders that are still queued.
     pub async fn run(self, stop: CancellationToken) {
         let desk = self.desk;
         let mut memory = Memory::default();

@@ -1,4 +1,4 @@
-//! A shop as a child would play it: single units, a queue, and a list of what was asked for.
+//! A naive model of a shop: single units, a queue, and a list of replenishments.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,18 +14,18 @@ pub(crate) struct Product {
     is_snoozed: bool,
     is_refused: bool,
     pub(crate) on_hand: i64,
-    /// Orders, once for each unit that they wait for, in the order of their coming.
+    /// Orders in order of arrival, once for each unit they wait for.
     queue: VecDeque<usize>,
     pub(crate) received: i64,
     pub(crate) adjusted: i64,
     pub(crate) cancelled: i64,
     pub(crate) sold: i64,
-    /// Units still to come for each replenishment that counts.
+    /// Units still to come for each replenishment that counts as on order.
     to_come: BTreeMap<usize, i64>,
     proposals: BTreeMap<usize, i64>,
-    /// Of those that count: asked for by hand.
+    /// The replenishments on order that were requested by hand.
     by_hand: BTreeSet<usize>,
-    /// Units that have come and are still to be handed out.
+    /// Units that have arrived and are still to be handed out.
     left: VecDeque<(Cause, i64)>,
 }
 
@@ -38,7 +38,7 @@ impl Product {
         self.on_hand + self.on_order() - self.waiting()
     }
 
-    /// Places of the replenishments that are under way, or proposed.
+    /// Indices of the replenishments on order or proposed.
     pub(crate) fn under_way(&self) -> BTreeSet<usize> {
         self.to_come.keys().chain(self.proposals.keys()).copied().collect()
     }
@@ -47,7 +47,7 @@ impl Product {
         self.to_come.values().sum::<i64>() + self.left.iter().map(|(_, units)| units).sum::<i64>()
     }
 
-    /// Whole lots, until there is enough.
+    /// Units to order: whole lots until the position reaches the order-up-to level.
     fn missing(&self) -> i64 {
         let mut units = 0;
         while self.position() + units < self.rules.order_up_to {
@@ -63,7 +63,7 @@ impl Product {
 
 pub(crate) struct Order {
     pub(crate) status: OrderStatus,
-    /// Units that it has, by product.
+    /// Units filled, by product.
     pub(crate) filled: BTreeMap<usize, i64>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Model {
     revisions: BTreeMap<usize, i64>,
     receipts: Vec<(usize, Option<usize>, i64)>,
     seen: BTreeSet<usize>,
-    /// Orders that are served at once when units come.
+    /// Maximum orders served at once when units arrive.
     filled_max: usize,
 }
 
@@ -109,8 +109,8 @@ impl Model {
         }
     }
 
-    /// Answers what this step should ask for: product, units, whether it is only a proposal. Of
-    /// `made` it takes nothing but the places under which later steps name them.
+    /// Returns what this step should order: product, units, and whether it is only a proposal. From `made` it takes
+    /// only the indices by which later steps refer to the replenishments.
     pub(crate) fn apply(&mut self, step: &Step, made: &[Made]) -> Wanted {
         let mut wanted = Wanted::new();
         let asked = self.asked.len();
@@ -172,7 +172,7 @@ impl Model {
             Step::Approve { replenishment } if asked > 0 => {
                 let place = replenishment % asked;
                 let product = &mut self.products[self.asked[place]];
-                // What has been answered since is not asked for again.
+                // Units that have become unnecessary since the proposal are not ordered.
                 let is_needed = product.position() <= product.rules.reorder_point
                     || (product.on_order() == 0 && product.position() < product.rules.order_up_to);
                 let missing = product.missing();
@@ -277,7 +277,8 @@ impl Model {
         self.ask(place, false, wanted);
     }
 
-    /// Unit by unit: to who waits longest, a few orders at once, else on the shelf. What more orders wait for is left.
+    /// Hands out unit by unit: to the longest-waiting orders, at most `filled_max` of them, then to stock. Units for
+    /// further waiting orders are left.
     fn come_in(&mut self, place: usize, cause: Cause, units: i64, is_first: bool) {
         let mut served = BTreeSet::new();
         let mut left = units;
@@ -313,7 +314,7 @@ impl Model {
         }
     }
 
-    /// Lot by lot, until there is enough, or no more may be asked for without a person.
+    /// Orders lot by lot until there is enough, or until the automatic limit is reached.
     fn ask(&self, place: usize, is_short: bool, wanted: &mut Wanted) {
         let product = &self.products[place];
         let rules = &product.rules;

@@ -1,4 +1,4 @@
-//! What the commands do with the rules, on memory instead of rows.
+//! Applies the rules as the commands do, in memory instead of in rows.
 
 use std::collections::BTreeSet;
 
@@ -33,10 +33,10 @@ pub(super) struct Shop {
     pub(super) orders: Vec<Order>,
     pub(super) ledger: Vec<Movement<()>>,
     replenishments: Vec<(usize, Replenishment)>,
-    /// Receipts as they were told: product, replenishment, units.
+    /// Receipts as announced: product, replenishment, units.
     receipts: Vec<(usize, Option<usize>, i64)>,
     applied: BTreeSet<usize>,
-    /// Units that are still to be handed out, by product, in the order in which they came.
+    /// Units still to be handed out, by product, in order of arrival.
     left: Vec<Vec<(Cause, i64)>>,
     last_id: u128,
 }
@@ -74,7 +74,7 @@ impl Shop {
         }
     }
 
-    /// Places of the replenishments that are under way, or proposed.
+    /// Indices of the replenishments on order or proposed.
     pub(super) fn under_way(&self, product: usize) -> BTreeSet<usize> {
         let is_under_way = |replenishment: &Replenishment| {
             replenishment.status.is_on_order() || replenishment.status == Status::Proposed
@@ -84,7 +84,7 @@ impl Shop {
         mine.map(|(place, _)| place).collect()
     }
 
-    /// Answers what was asked for, in order.
+    /// Returns the replenishments created by this step, in order.
     pub(super) fn apply(&mut self, step: &Step) -> Vec<Made> {
         let before = self.replenishments.len();
         match step {
@@ -103,7 +103,7 @@ impl Shop {
             }
             Step::Receive { replenishment, units } if before > 0 => {
                 let place = replenishment % before;
-                // Nobody was asked for these goods.
+                // A proposal was never sent to a factory, so no goods arrive for it.
                 if self.replenishments[place].1.status == Status::Proposed {
                     return Vec::new();
                 }
@@ -224,7 +224,7 @@ impl Shop {
         self.take_in_as(product, arrival, false);
     }
 
-    /// `is_first` for units that had come before all others that are left.
+    /// `is_first` for units that arrived before all others still to be handed out.
     fn take_in_as(&mut self, product: usize, arrival: Arrival, is_first: bool) {
         let waits = |order: &Order, line: &Line| {
             (line.product == product && line.waiting > 0).then_some(WaitingLine {

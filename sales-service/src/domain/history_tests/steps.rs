@@ -1,4 +1,4 @@
-//! What may happen to a shop, in any order.
+//! Random steps in the history of a shop.
 
 use proptest::prelude::*;
 use sales_service::domain::order::OnShortage;
@@ -9,7 +9,7 @@ use sales_service::domain::stock::Cause;
 
 pub(crate) const PRODUCTS: usize = 3;
 
-/// What may happen to a shop. Numbers choose among what is there, round and round.
+/// One step. Indices are taken modulo the number of orders, replenishments or receipts.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Order { lines: Vec<(usize, i64)>, on_shortage: Option<OnShortage> },
@@ -27,7 +27,7 @@ pub(crate) enum Step {
     Sweep { product: usize },
 }
 
-/// Low enough to be met.
+/// Low enough that random histories reach them.
 pub(crate) const LIMITS: Limits = Limits { open_max: 3, auto_units_max: 40, max_backordered: 30, max_per_order: 1_000 };
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let any = 0_usize..100;
@@ -65,7 +65,7 @@ fn any_bool() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.4)
 }
 
-/// A policy's numbers, as both are told them.
+/// A policy's numbers, as given to both shop and model.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) reorder_point: i64,
@@ -87,11 +87,11 @@ pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-/// A replenishment that a step made.
+/// A replenishment created by a step.
 pub(crate) struct Made {
     pub(crate) product: usize,
     pub(crate) quantity: i64,
     pub(crate) is_proposal: bool,
-    /// Its place among all.
+    /// Index among all replenishments.
     pub(crate) place: usize,
 }

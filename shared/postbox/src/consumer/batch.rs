@@ -1,9 +1,9 @@
-//! Messages that came together are handled together, where a subscription knows how: one transaction and one
-//! acknowledgement for all of them.
+//! Messages that arrive together are handled together if the subscription has a batch handler: one transaction and
+//! one acknowledgement for all of them.
 //!
-//! A batch is all or nothing, and never the last word: when it fails, or one of its messages needs a path of its own
-//! (it cannot be read, it is redriven), its messages are handled one by one, as without it. So attempts,
-//! retries and dead letters are those of single messages.
+//! A batch is all or nothing, and never final: when it fails, or one of its messages must be handled separately (it
+//! cannot be decoded, it is redriven), its messages are handled one by one, as without a batch. Attempts, retries and
+//! dead letters therefore always belong to single messages.
 
 use std::sync::Arc;
 
@@ -17,13 +17,14 @@ use tracing::Instrument;
 use super::letter::is_redriven;
 use super::{HandleError, Subscription, to_its_end};
 
-/// An event and the trace that its handling belongs to.
+/// An event and the trace of its handling.
 pub type TracedEvent = (ReceivedEvent, TraceContext);
 
-/// Handles events of one queue in their order, as their handler would one by one: all of them, or none.
+/// Handles events of one queue in their order, with the same effect as their handler one by one: all of them, or
+/// none.
 pub type BatchHandler = Arc<dyn Fn(Vec<TracedEvent>) -> BoxFuture<'static, Result<(), HandleError>> + Send + Sync>;
 
-/// Handles what was delivered together; false when it must be handled one by one, and nothing has happened yet.
+/// Handles deliveries together; false when they must be handled one by one, and nothing has happened yet.
 pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[Delivery]) -> bool {
     let Some(handler) = subscription.batch_handler.as_ref().filter(|_| deliveries.len() > 1) else { return false };
     if deliveries.iter().any(is_redriven) {
@@ -34,7 +35,7 @@ pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[D
         return false;
     };
     let queue = subscription.queue.name;
-    // They last as long as the batch.
+    // The spans last as long as the batch.
     let spans: Vec<_> = events
         .iter()
         .map(|event| tracing::info_span!("consume", queue, event = event.kind, event_id = event.id))
@@ -47,7 +48,7 @@ pub(super) async fn handle_together(subscription: &Subscription, deliveries: &[D
     match to_its_end(handler(traced.collect()).instrument(together)).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::debug!(queue, %error, events = deliveries.len(), "not together; one by one");
+            tracing::debug!(queue, %error, events = deliveries.len(), "events could not be handled together; handling them one by one");
             false
         }
     }

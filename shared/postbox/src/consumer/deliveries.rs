@@ -1,4 +1,4 @@
-//! The messages of one queue, from a consumer that is renewed when it has been idle for long.
+//! The messages of one queue, from a consumer that is renewed after a long idle time.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use tokio::time::{Instant, timeout};
 
 use crate::settings::Amqp;
 
-/// A busy consumer begins anew so many times less often than an idle one.
+/// A busy consumer is renewed this many times less often than an idle one.
 const BUSY_FACTOR: u32 = 20;
-/// What the broker has kept from a consumer comes at once when that is renewed.
+/// Messages that the broker withheld from a consumer arrive within this time after its renewal.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A consumer of a queue, on a channel of its own; dropping it closes the channel.
 ///
-/// When a quorum queue is deleted and declared anew within a moment, RabbitMQ (3.10) does not cancel its
-/// consumers: it subscribes each channel to the new queue by itself, and then takes the new queue's messages
-/// for some that the consumer has seen. They count as handed out, so nobody can see from outside that they
-/// were not. So a consumer that has had nothing for a while begins anew on another channel: closing the old
-/// one gives back what was kept from it. One that always gets something does so now and then.
+/// When a quorum queue is deleted and declared again within a moment, RabbitMQ (3.10) does not cancel its consumers:
+/// it subscribes each channel to the new queue by itself, and then mistakes the new queue's messages for ones that
+/// the consumer has already seen. They count as delivered, so the fault is invisible from outside. A consumer that
+/// has been idle for a while is therefore renewed on another channel: closing the old one requeues the messages that
+/// were withheld. A consumer that is never idle is renewed at longer intervals.
 pub(super) struct Deliveries<'a> {
     link: &'a Connection,
     tag: &'a str,
@@ -36,7 +36,7 @@ pub(super) struct Deliveries<'a> {
 }
 
 impl<'a> Deliveries<'a> {
-    /// Consumes `queue` as `tag`.
+    /// Consumes `queue` with the consumer tag `tag`.
     pub(super) async fn open(
         link: &'a Connection,
         tag: &'a str,
@@ -56,7 +56,7 @@ impl<'a> Deliveries<'a> {
         })
     }
 
-    /// The next message; an error when there will be none. Who calls it has settled the one before.
+    /// The next message; an error when the consumer has ended. The caller must have settled the previous message.
     pub(super) async fn next(&mut self) -> anyhow::Result<Delivery> {
         let idle = Duration::from_millis(self.settings.renew_idle_ms);
         if self.opened_at.elapsed() >= idle * BUSY_FACTOR {
@@ -74,14 +74,14 @@ impl<'a> Deliveries<'a> {
             .with_context(|| format!("{}: delivery failed", self.queue))?;
         let was_idle = std::mem::take(&mut self.was_idle);
         if was_idle && delivery.redelivered && self.opened_at.elapsed() < AT_ONCE {
-            tracing::warn!(queue = self.queue, "messages had been kept from an idle consumer; it was renewed");
+            tracing::warn!(queue = self.queue, "the broker withheld messages from an idle consumer; it was renewed");
         }
         Ok(delivery)
     }
 
-    /// Adds the messages that are here already; what the broker hands out at once (`amqp.prefetch`) bounds them.
+    /// Adds the messages that have already arrived. Their number is bounded by the prefetch (`amqp.prefetch`).
     pub(super) fn take_ready(&mut self, taken: &mut Vec<Delivery>) {
-        // The end of the consumer, or its error, is told by the next call of `next`.
+        // The next call of `next` reports the end of the consumer, or its error.
         while taken.len() < usize::from(self.settings.prefetch)
             && let Some(Some(Ok(delivery))) = self.consumer.next().now_or_never()
         {
@@ -89,12 +89,11 @@ impl<'a> Deliveries<'a> {
         }
     }
 
-    /// Tells the broker that a message is dealt with.
     pub(super) async fn acknowledge(&self, delivery: &Delivery) -> anyhow::Result<()> {
         self.tell(delivery, BasicAckOptions::default()).await
     }
 
-    /// Gives a message up: the broker moves it to the queue's dead letters.
+    /// Rejects a message, so that the broker moves it to the queue's dead letters.
     pub(super) async fn reject(&self, delivery: &Delivery) -> anyhow::Result<()> {
         let rejecting = delivery.acker.reject(BasicRejectOptions { requeue: false });
         let rejected = timeout(limit(self.settings), rejecting).await;
@@ -102,7 +101,7 @@ impl<'a> Deliveries<'a> {
         Ok(())
     }
 
-    /// Tells the broker that these, which are all that it has handed out up to the last of them, are dealt with.
+    /// Acknowledges `deliveries`, which must be all that the broker has delivered up to the last of them.
     pub(super) async fn acknowledge_all(&self, deliveries: &[Delivery]) -> anyhow::Result<()> {
         let Some(last) = deliveries.last() else { return Ok(()) };
         self.tell(last, BasicAckOptions { multiple: true }).await
@@ -115,12 +114,13 @@ impl<'a> Deliveries<'a> {
         Ok(())
     }
 
-    /// Begins anew. On a blocked connection nothing is written, so nothing is renewed.
+    /// Replaces the channel and its consumer. Nothing is written to a blocked connection, so nothing is renewed
+    /// there.
     async fn renew(&mut self) -> anyhow::Result<()> {
         if self.link.status().blocked() {
             return Ok(());
         }
-        // What was handed out and not begun is given back, too.
+        // Closing the channel also requeues messages that were delivered but not handled yet.
         let closed = timeout(limit(self.settings), self.channel.close(200, "idle".into())).await;
         closed.with_context(|| format!("{}: closing took too long", self.queue))??;
         let renewed = consume(self.link, self.tag, &self.queue, self.settings).await?;

@@ -1,4 +1,4 @@
-//! Messages as they come from the broker.
+//! Conversion of deliveries from the broker into the form in which they are stored.
 
 use jaego_contracts::topology::REDRIVE;
 use lapin::message::Delivery;
@@ -21,24 +21,26 @@ pub(super) fn dead_message(delivery: &Delivery) -> DeadMessage {
     }
 }
 
-/// Somebody has sent it back from outside; what this service sends back does not come through the broker.
+/// True for a message that was redriven through the broker from outside; the service's own redrives bypass the
+/// broker.
 pub(super) fn is_redriven(delivery: &Delivery) -> bool {
     delivery.exchange.as_str() == REDRIVE
 }
 
-/// The message's id; one without is named by its body, the same each time it is delivered.
+/// The message's id. A message without one is identified by the digest of its body, which is the same on every
+/// delivery.
 pub(super) fn message_id(delivery: &Delivery) -> String {
     let by_body = || format!("sha256:{}", hex::encode(Sha256::digest(&delivery.data)));
     delivery.properties.message_id().as_ref().map_or_else(by_body, |id| storable(id.as_str()))
 }
 
-/// PostgreSQL knows no NUL in a text; whoever sent one must not block a queue with it.
+/// Replaces NUL, which PostgreSQL cannot store in text: a message that contains one must not block its queue.
 pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
-/// The headers of a message that is to be handled, with which it is kept if that fails: they tell whether it
-/// was handed out before, when it may have failed already.
+/// Headers to store with a message if its handling fails. They record whether it was delivered before, because then
+/// it may already have failed.
 pub(super) fn handled_headers(delivery: &Delivery) -> Map<String, Value> {
     let mut headers = headers(delivery);
     headers.remove(REDELIVERED_HEADER);
@@ -48,7 +50,8 @@ pub(super) fn handled_headers(delivery: &Delivery) -> Map<String, Value> {
     headers
 }
 
-/// The message's text and number headers, the broker's own left out, and with them its properties.
+/// Text and number headers of the message, together with its properties. Headers of other types, such as the broker's
+/// `x-death`, are left out.
 fn headers(delivery: &Delivery) -> Map<String, Value> {
     let mut headers = Map::new();
     for (name, value) in delivery.properties.headers().iter().flat_map(FieldTable::inner) {

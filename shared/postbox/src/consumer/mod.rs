@@ -1,9 +1,9 @@
-//! Consumers: one connection a service, one channel a queue, messages in order: one at a time, or what has come
-//! together at once where the subscription knows how (see [`batch`]).
+//! Consumers: one connection per service and one channel per queue. Messages are handled in order, one at a time or
+//! in batches where the subscription supports them (see [`batch`]).
 //!
-//! A message is acknowledged when its effect (or its failure) is durable in the service's own
-//! database. What cannot be understood is dead-lettered at once; what a handler fails on is retried
-//! from the database (see `retries.rs`); while the database is away nothing is consumed.
+//! A message is acknowledged when its effect (or its failure) is durable in the service's own database. A message
+//! that cannot be decoded is dead-lettered at once; one that its handler fails on is retried from the database (see
+//! `retries.rs`). While the database is unavailable, nothing is consumed.
 
 pub mod batch;
 mod deliveries;
@@ -39,16 +39,17 @@ use crate::dead_letters;
 use crate::dead_letters::{DeadLetters, Death};
 use crate::settings::Amqp;
 
-/// Why a handler did not handle a message.
+/// Reason why a handler did not handle a message.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
-    /// It never will: dead-lettered at once.
+    /// Permanent: the message is dead-lettered at once.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The store is away: the message waits and no attempt is counted. Other store errors are failures.
+    /// If the store is unavailable, the message waits and no attempt is counted. Other store errors count as
+    /// failures.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It failed: retried, then dead-lettered.
+    /// The message is retried, and dead-lettered after the last attempt.
     #[error("{0}")]
     Failed(String),
 }
@@ -59,13 +60,12 @@ impl From<diesel::result::Error> for HandleError {
     }
 }
 
-/// How a message was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// All that it asked for is done.
+    /// All the work that the message asked for is done.
     Done,
-    /// It set off work that goes on. If the message is a redriven dead letter, whoever does the work
-    /// says what came of it, by [`crate::dead_letters::resolve`] or another dead letter.
+    /// The message started work that is still in progress. If it is a redriven dead letter, the code that does the
+    /// work reports the outcome, by [`crate::dead_letters::resolve`] or another dead letter.
     Underway,
 }
 
@@ -79,14 +79,12 @@ impl From<()> for Handled {
 pub type Handler =
     Arc<dyn Fn(ReceivedEvent, TraceContext) -> BoxFuture<'static, Result<Handled, HandleError>> + Send + Sync>;
 
-/// A queue and who handles it.
+/// A queue and its handlers.
 #[derive(Clone)]
 pub struct Subscription {
-    /// Which queue.
     pub queue: &'static Queue,
-    /// Its handler.
     pub handler: Handler,
-    /// Handles several at once, when there is one.
+    /// Handles several events at once, if set.
     pub batch_handler: Option<BatchHandler>,
 }
 
@@ -102,7 +100,7 @@ impl Subscription {
         Self { queue, handler: Arc::new(handler), batch_handler: None }
     }
 
-    /// Adds a function for events that came together: it does what the handler does for each of them, in their
+    /// Adds a handler for events that arrive together. It must do what the handler does for each of them, in their
     /// order, for all of them or for none.
     #[must_use]
     pub fn with_batches<F, R>(mut self, handler: F) -> Self
@@ -114,7 +112,6 @@ impl Subscription {
         self
     }
 
-    /// Handles a message.
     pub(super) async fn handle(&self, body: &[u8], is_redriven: bool) -> Result<Handled, HandleError> {
         let mut event = ReceivedEvent::parse(body)?;
         event.is_redriven = is_redriven;
@@ -124,19 +121,19 @@ impl Subscription {
     }
 }
 
-/// A handler that has begun ends, whatever becomes of who waits for it: dropped in the middle, when the link to the broker
-/// is cut, it would leave its transaction open on a connection of the pool, and with it the locks of its rows.
+/// Runs a handler to its end even when the caller is dropped. A handler dropped midway, because the connection to the
+/// broker is cut, would leave its transaction open on a pooled connection, and with it the locks of its rows.
 pub(super) async fn to_its_end<T: Send + 'static>(
     handling: impl Future<Output = Result<T, HandleError>> + Send + 'static,
 ) -> Result<T, HandleError> {
     tokio::spawn(handling).await.unwrap_or_else(|error| Err(HandleError::Failed(format!("the handler broke: {error}"))))
 }
 
-/// What is consumed of a subscription's queue.
+/// A queue to consume from, for one subscription.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Messages(&'a Subscription),
-    /// Its dead letters.
+    /// The dead-letter queue of this queue.
     Letters(&'static Queue),
 }
 
@@ -149,7 +146,6 @@ impl Source<'_> {
     }
 }
 
-/// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Handled,
@@ -169,24 +165,19 @@ impl Outcome {
     }
 }
 
-/// A service's consumers.
 pub struct Consumers {
     /// The service's name on the broker.
     pub name: &'static str,
-    /// The service's database.
     pub pool: Pool,
-    /// Told how the broker is.
+    /// Receives the health of the connection and of each queue.
     pub broker: BrokerHealth,
-    /// Broker settings.
     pub amqp: Amqp,
-    /// What is consumed.
     pub subscriptions: Vec<Subscription>,
-    /// Where dead letters are kept.
     pub dead_letters: DeadLetters,
 }
 
 impl Consumers {
-    /// Consumes until `stop`: connect, check, consume; when the connection is lost, again.
+    /// Consumes until `stop`; a lost connection is opened again after a backoff.
     pub async fn run(self, stop: CancellationToken) {
         let consumed = opentelemetry::global::meter("jaego")
             .u64_counter("jaego_messages_consumed")
@@ -207,7 +198,10 @@ impl Consumers {
                 };
                 if let Err(error) = session.await {
                     self.broker.fail(CONNECTION, &format!("{error:#}"));
-                    tracing::warn!(error = format!("{error:#}"), "consumers lost the broker; connecting again");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "consumers lost the connection to the broker; reconnecting"
+                    );
                     backoff.reset_if_steady(begun);
                     tokio::select! {
                         () = stop.cancelled() => {}
@@ -219,7 +213,7 @@ impl Consumers {
         futures::join!(retrying, consuming);
     }
 
-    /// Until the connection is lost, or `stop`.
+    /// Consumes all queues until the connection is lost, or until `stop`.
     async fn session(&self, link: &Connection, counter: &Counter<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
         let sources = || self.subscriptions.iter().flat_map(|own| [Source::Messages(own), Source::Letters(own.queue)]);
         for source in sources() {
@@ -229,10 +223,10 @@ impl Consumers {
         try_join_all(sources().map(|source| self.serve(source, link, counter, stop))).await.map(drop)
     }
 
-    /// Consumes one queue; what is wrong with it (it is missing, its channel was closed) is tried again by
-    /// itself, while other queues go on, its own dead letters' among them: a consumer that is given up gives
-    /// back what it was handed, and the broker counts that against messages that nothing is wrong with. An
-    /// error when the connection is lost.
+    /// Consumes one queue. A fault of this queue (it is missing, its channel was closed) is retried here while the
+    /// other queues go on, including its own dead-letter queue: a consumer that is closed requeues its deliveries,
+    /// and the broker counts that against messages that have nothing wrong with them. Fails when the connection is
+    /// lost.
     async fn serve(
         &self,
         source: Source<'_>,
@@ -330,7 +324,8 @@ impl Consumers {
         }
     }
 
-    /// What cannot be understood. While there is no room for letters, it goes where the broker keeps what it gives up.
+    /// Stores a message that cannot be decoded as a dead letter. While the table has no room, the message is
+    /// rejected, and the broker dead-letters it.
     async fn bury(
         &self,
         subscription: &Subscription,
@@ -360,11 +355,11 @@ impl Consumers {
         let (id, headers) = (message_id(delivery), handled_headers(delivery));
         let (error, delay) = (storable(&error.to_string()), self.amqp.retry_delays()[0]);
         retries::park(&self.pool, subscription.queue, id, headers, &delivery.data, &error, delay).await?;
-        self.dead_letters.ring_retries();
+        self.dead_letters.notify_retries();
         Ok(Outcome::Parked)
     }
 
-    /// Dead letters of `queue`, from the broker into the database.
+    /// Moves dead letters of `queue` from the broker into the database.
     async fn drain(
         &self,
         queue: &Queue,
@@ -378,12 +373,12 @@ impl Consumers {
                 () = stop.cancelled() => return Ok(()),
                 next = deliveries.next() => next?,
             };
-            // While there is no room or no database it stays the broker's.
+            // While the table has no room or the database is unavailable, the message stays with the broker.
             loop {
                 if self.dead_letters.has_room() {
                     match self.dead_letters.take_in(queue, dead_message(&delivery)).await {
                         Ok(()) => break,
-                        Err(error) => tracing::warn!(queue = name, %error, "cannot keep a dead letter; holding it"),
+                        Err(error) => tracing::warn!(queue = name, %error, "cannot store a dead letter; holding it"),
                     }
                 }
                 tokio::select! {

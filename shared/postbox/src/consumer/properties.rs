@@ -1,17 +1,17 @@
-//! What a message brings beside id, headers and body: its content type and the other basic properties. Off the
-//! broker they are kept among its headers, under names of their own, for people who look at a dead letter.
+//! Content type and other basic properties of a message. Outside the broker they are stored among its headers, under
+//! names of their own, for operators who inspect a dead letter.
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use serde_json::{Map, Value};
 
-/// Before the name of each kept property.
+/// Prefix of the header that stores a property.
 const PREFIX: &str = "x-jaego-property-";
 const CONTENT_TYPE: &str = "x-jaego-property-content-type";
 
 type Read = fn(&BasicProperties) -> &Option<ShortString>;
 
-/// Texts that are kept.
+/// Text properties that are stored.
 const TEXTS: [(&str, Read); 5] = [
     ("content-encoding", BasicProperties::content_encoding),
     ("correlation-id", BasicProperties::correlation_id),
@@ -20,7 +20,7 @@ const TEXTS: [(&str, Read); 5] = [
     ("app-id", BasicProperties::app_id),
 ];
 
-/// Adds the properties to `headers`; `storable` makes a text one that the database takes.
+/// Adds the properties to `headers`; `storable` replaces what the database cannot store in text.
 pub(super) fn keep(properties: &BasicProperties, headers: &mut Map<String, Value>, storable: fn(&str) -> String) {
     let content_type = properties.content_type().as_ref().map_or_else(String::new, |text| storable(text.as_str()));
     headers.insert(CONTENT_TYPE.to_owned(), content_type.into());
@@ -37,7 +37,7 @@ pub(super) fn keep(properties: &BasicProperties, headers: &mut Map<String, Value
     }
 }
 
-/// The content type that came, empty if none did; None when the message is our own.
+/// Removes the content type: empty if the message came without one, None when the message is our own.
 pub(super) fn take_content_type(headers: &mut Map<String, Value>) -> Option<String> {
     headers.remove(CONTENT_TYPE)?.as_str().map(ToOwned::to_owned)
 }

@@ -1,4 +1,4 @@
-//! What letters died of, so that those with one cause are one group.
+//! Causes of dead letters: messages that failed for the same cause form one group.
 
 use std::sync::LazyLock;
 
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::Death;
 
-/// Longest cause, characters.
+/// Maximum length of a cause, characters.
 const CAUSE_LENGTH_MAX: usize = 200;
 
-/// What differs between two errors of one kind, and what is put in its place. Applied in this order.
+/// Patterns of the details that differ between errors of one kind, and their placeholders. Applied in this order.
 static DETAILS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let detail = |pattern: &str, placeholder| Regex::new(pattern).ok().map(|regex| (regex, placeholder));
     [
@@ -24,17 +24,17 @@ static DETAILS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     .collect()
 });
 
-/// The cause of a death: the same for all letters of a group.
+/// Cause of a message's death, shared by all dead letters of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// 16 hexadecimal digits; the same for the same queue, reason, factory, status and cause, always.
+    /// 16 hexadecimal digits. They depend only on queue, reason, factory, status and cause, so they are stable over
+    /// time.
     pub group: String,
-    /// The error without what differs between letters.
+    /// Error text in which placeholders stand for the details that differ between dead letters.
     pub text: String,
 }
 
 impl Cause {
-    /// Of a letter of `queue` that died this death.
     pub fn of(queue: &str, death: &Death) -> Self {
         let text = DETAILS.iter().fold(death.error.clone(), |text, (detail, placeholder)| {
             detail.replace_all(&text, *placeholder).into_owned()
@@ -81,7 +81,7 @@ mod tests {
             ..Death::new("factory-unreachable", &format!("the factory answered {status}"), 7)
         };
         let of_call = |factory: &str, status| group("production.requests", by(factory, status));
-        assert_ne!(of_call("FF-1", 503), of_call("FF-1", 401), "another thing to mend");
+        assert_ne!(of_call("FF-1", 503), of_call("FF-1", 401), "another thing to repair");
         assert_ne!(of_call("FF-1", 503), of_call("FF-2", 503), "somebody else mends it");
         assert_eq!(of(&"x".repeat(1000)).text.len(), CAUSE_LENGTH_MAX);
     }

@@ -1,4 +1,5 @@
-//! What the broker gave up, from `<queue>.dlq` into the table: nothing is acknowledged before it is stored.
+//! Moves messages that the broker gave up from `<queue>.dlq` into the table. A message is acknowledged only after it
+//! has been stored.
 
 use diesel_async::AsyncConnection;
 use jaego_contracts::ReceivedEvent;
@@ -6,24 +7,24 @@ use jaego_contracts::topology::Queue;
 use jaego_pg::StoreError;
 use serde_json::{Map, Value};
 
-use super::letters::{self, Death, NewLetter};
+use super::letters::{self, Death, NewDeadLetter};
 use super::{DeadLetters, REDELIVERED_HEADER};
 
-/// A message as it lies in `<queue>.dlq`.
+/// A message as it was delivered from `<queue>.dlq`.
 pub(crate) struct DeadMessage {
     pub(crate) message_id: String,
     pub(crate) content_type: String,
     pub(crate) headers: Map<String, Value>,
     pub(crate) body: Vec<u8>,
-    /// It was handed out before.
+    /// The broker had delivered it before.
     pub(crate) is_redelivered: bool,
 }
 
 impl DeadLetters {
-    /// Keeps a dead message of `queue`.
+    /// Stores a dead message of `queue`.
     pub(crate) async fn take_in(&self, queue: &Queue, message: DeadMessage) -> Result<(), StoreError> {
         let death = death(&message);
-        let letter = NewLetter {
+        let letter = NewDeadLetter {
             queue: queue.name,
             is_redelivered: message.is_redelivered || message.headers.contains_key(REDELIVERED_HEADER),
             message_id: message.message_id,
@@ -40,7 +41,7 @@ impl DeadLetters {
     }
 }
 
-/// The release before sent what it gave up through the broker, and told why.
+/// The previous release published the messages that it gave up through the broker, with the reason in headers.
 fn death(message: &DeadMessage) -> Death {
     let text = |name: &str| message.headers.get(name).and_then(Value::as_str);
     let attempts = message.headers.get("x-jaego-attempts").and_then(Value::as_i64).unwrap_or(1);

@@ -16,49 +16,43 @@ use uuid::Uuid;
 
 use super::cause::Cause;
 
-/// Longest error that is kept, characters.
+/// Maximum length of a stored error, characters.
 const ERROR_LENGTH_MAX: usize = 1000;
 
-/// Why and after how many attempts a message died.
+/// Reason why a message died, and the number of attempts before that.
 #[derive(Debug, Clone)]
 pub struct Death {
-    /// A stable word, such as `undecodable`.
+    /// Stable identifier, such as `undecodable`.
     pub reason: String,
-    /// The last error in words.
+    /// Text of the last error.
     pub error: String,
-    /// How often it was tried.
     pub attempts: i32,
-    /// What was answered last, if it was HTTP.
+    /// Status of the last HTTP response, if there was one.
     pub http_status: Option<u16>,
-    /// Who should have answered.
+    /// Factory that was called, if any.
     pub factory_id: Option<String>,
 }
 
 impl Death {
-    /// Of a message that was handled in vain.
+    /// Death of a message whose handling failed without an HTTP response.
     pub fn new(reason: &str, error: &str, attempts: i32) -> Self {
         Self { reason: reason.to_owned(), error: error.to_owned(), attempts, http_status: None, factory_id: None }
     }
 }
 
-/// A death to be kept.
+/// A dead letter to be stored.
 #[derive(Debug)]
-pub struct NewLetter {
-    /// Its queue.
+pub struct NewDeadLetter {
     pub queue: &'static str,
-    /// The message's id.
     pub message_id: String,
-    /// Its media type; empty when it came without one.
+    /// Media type; empty when the message came without one.
     pub content_type: String,
-    /// Its headers.
     pub headers: Map<String, Value>,
-    /// Its body.
     pub body: Vec<u8>,
-    /// Why it died.
     pub death: Death,
-    /// The message had been handed out before: its death may have been kept already.
+    /// The broker had delivered the message before, so its death may already be stored.
     pub is_redelivered: bool,
-    /// The letter's redrive has failed.
+    /// The message is a redriven dead letter that has failed again.
     pub is_redriven: bool,
 }
 
@@ -68,9 +62,9 @@ struct Changed {
     id: Uuid,
 }
 
-/// Tells every job what became of these letters: one that is queued still is not sent any more. A statement
-/// after the one that changed the letters, in its transaction: it sees the jobs that were ordered while that
-/// waited for a letter.
+/// Records the outcome of these dead letters in every redrive job; a letter that is still queued is not sent any
+/// more. This must be a statement of its own, after the one that changed the dead letters and in the same
+/// transaction: it then sees the jobs that were ordered while that statement waited for a row lock.
 async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outcome: &str) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = changed.iter().map(|letter| letter.id).collect();
     sql_query(
@@ -83,11 +77,12 @@ async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outc
     Ok(())
 }
 
-/// Keeps a letter that waits from now on, in the transaction that gives up. Another death of the same message is told
-/// on the letter that is there, unless it may be the one that was told, or the letter has come to an end while its
-/// redrive was under way. Callback URLs are kept without their tokens.
-pub async fn keep(connection: &mut AsyncPgConnection, letter: NewLetter) -> Result<(), StoreError> {
-    let NewLetter { queue, message_id, content_type, headers, body, mut death, is_redelivered, is_redriven } = letter;
+/// Stores a waiting dead letter, in the transaction that gives the message up. Another death of the same message
+/// updates the existing dead letter, unless it may be the death that is already recorded there, or the dead letter
+/// was settled while its redrive was in flight. Callback URLs are stored without their tokens.
+pub async fn keep(connection: &mut AsyncPgConnection, letter: NewDeadLetter) -> Result<(), StoreError> {
+    let NewDeadLetter { queue, message_id, content_type, headers, body, mut death, is_redelivered, is_redriven } =
+        letter;
     death.error = redact(&death.error).chars().take(ERROR_LENGTH_MAX).collect();
     let trace = headers.get("traceparent").and_then(Value::as_str).and_then(|text| text.parse::<TraceContext>().ok());
     let headers = headers.into_iter().map(|(name, value)| (name, without_tokens(value))).collect();
@@ -136,8 +131,8 @@ fn without_tokens(value: Value) -> Value {
     }
 }
 
-/// A redriven letter was handled; in the transaction that forgets its retry. Whether another copy of it has failed
-/// meanwhile does not matter any more.
+/// Marks a redriven dead letter as processed, in the transaction that deletes its retry. It does not matter whether
+/// another copy of the message has failed in the meantime.
 pub(crate) async fn processed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), StoreError> {
     let changed: Vec<Changed> = sql_query(
         "UPDATE dead_letters SET status = 'processed', settled_at = now() \
@@ -149,12 +144,12 @@ pub(crate) async fn processed(connection: &mut AsyncPgConnection, id: Uuid) -> R
     tell_jobs(connection, &changed, "processed").await
 }
 
-/// How a letter ends that is not handled as a message.
+/// Final state of a dead letter that is settled without being handled as a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// What it asked for has come about.
+    /// The work that it asked for is done.
     Processed,
-    /// It was given up.
+    /// The work was given up.
     Discarded,
 }
 
@@ -167,8 +162,8 @@ impl End {
     }
 }
 
-/// What this message asked for has ended, by a redrive or without one: its letter, if it has one,
-/// needs nobody any more. In the caller's transaction.
+/// Settles the dead letter of a message, if there is one, when the work that the message asked for has ended, with or
+/// without a redrive. Runs in the caller's transaction.
 pub async fn resolve(
     connection: &mut AsyncPgConnection,
     queue: &Queue,
@@ -187,7 +182,7 @@ pub async fn resolve(
     tell_jobs(connection, &changed, end.as_status()).await
 }
 
-/// Marks a waiting letter discarded; false when it does not wait.
+/// Marks a waiting dead letter as discarded; false when it is not waiting.
 pub async fn discard(connection: &mut AsyncPgConnection, id: Uuid) -> Result<bool, StoreError> {
     let discarded = sql_query(
         "UPDATE dead_letters SET status = 'discarded', settled_at = now() \
@@ -199,7 +194,7 @@ pub async fn discard(connection: &mut AsyncPgConnection, id: Uuid) -> Result<boo
     Ok(discarded == 1)
 }
 
-/// A letter with the beginning of its body, or all of it.
+/// A dead letter with the beginning of its body, or with all of it.
 #[derive(Debug, QueryableByName)]
 pub struct Letter {
     #[diesel(sql_type = SqlUuid)]
@@ -241,7 +236,6 @@ pub struct Letter {
 const COLUMNS: &str = "id, queue, message_id, status, reason, error, \"group\", attempts, content_type, headers, \
     length(body)::bigint AS body_bytes, trace_id, http_status, factory_id, first_failed_at, last_failed_at";
 
-/// Which letters to list.
 pub struct Filter<'a> {
     pub status: &'a str,
     pub queue: Option<&'a str>,
@@ -249,7 +243,7 @@ pub struct Filter<'a> {
     pub older_than: Option<Uuid>,
 }
 
-/// Newest first; of each body the first `body_max` bytes.
+/// Lists dead letters, newest first, each with the first `body_max` bytes of its body.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     filter: &Filter<'_>,
@@ -273,13 +267,13 @@ pub async fn list(
     Ok(letters)
 }
 
-/// These letters with their whole bodies, in the order of their ids.
+/// Dead letters with their whole bodies, ordered by id.
 pub async fn get(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<Vec<Letter>, StoreError> {
     let sql = format!("SELECT {COLUMNS}, body FROM dead_letters WHERE id = ANY($1) ORDER BY id");
     Ok(sql_query(sql).bind::<Array<SqlUuid>, _>(ids).load(connection).await?)
 }
 
-/// An example of a group.
+/// The newest dead letter of a group.
 #[derive(Debug, QueryableByName, Serialize, ToSchema)]
 pub struct NewestLetter {
     #[diesel(sql_type = SqlUuid, column_name = newest_id)]
@@ -289,7 +283,7 @@ pub struct NewestLetter {
     error: String,
 }
 
-/// Letters that died of the same, and wait or are under way.
+/// Dead letters with the same cause that wait or are being redriven.
 #[derive(Debug, QueryableByName, Serialize, ToSchema)]
 pub struct DeadLetterGroup {
     #[diesel(sql_type = Text)]
@@ -301,27 +295,27 @@ pub struct DeadLetterGroup {
     #[diesel(sql_type = Text)]
     #[schema(example = "factory-unreachable")]
     reason: String,
-    /// The error without what differs between letters.
+    /// The error, without the details that differ between its dead letters.
     #[diesel(sql_type = Text)]
     #[schema(example = "the factory answered <n>")]
     cause: String,
-    /// Those that wait.
+    /// Dead letters that wait.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 500)]
     count: i64,
-    /// Those that were sent back and are not handled yet; they do not count as waiting.
+    /// Dead letters that were sent back and are not handled yet; not included in `count`.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 20)]
     redriving: i64,
-    /// What the factory answered last.
+    /// HTTP status of the factory's last response.
     #[diesel(sql_type = Nullable<SmallInt>)]
     #[schema(required, example = 503)]
     http_status: Option<i16>,
-    /// Which factory.
+    /// The factory that was called.
     #[diesel(sql_type = Nullable<Text>)]
     #[schema(required, example = "FF-500293")]
     factory_id: Option<String>,
-    /// The letter that died last, with its error as it was told.
+    /// The newest dead letter, with its error unchanged.
     #[diesel(embed)]
     newest: NewestLetter,
     #[diesel(sql_type = Timestamptz)]
@@ -330,7 +324,7 @@ pub struct DeadLetterGroup {
     last_failed_at: DateTime<Utc>,
 }
 
-/// Groups after `after`, by id.
+/// Groups with ids after `after`, ordered by id.
 pub async fn groups(
     connection: &mut AsyncPgConnection,
     after: Option<&str>,
@@ -353,7 +347,7 @@ pub async fn groups(
     Ok(groups)
 }
 
-/// How many of a queue wait, and for how long, and how many are under way.
+/// Numbers of a queue's dead letters that wait and that are being redriven, and the age of the oldest waiting one.
 #[derive(QueryableByName)]
 pub struct Depth {
     #[diesel(sql_type = Text)]
@@ -378,7 +372,7 @@ pub async fn depths(connection: &mut AsyncPgConnection) -> Result<Vec<Depth>, St
     Ok(depths)
 }
 
-/// Forgets up to a thousand letters that were settled more than `days` ago; true when there may be more.
+/// Deletes up to a thousand dead letters that were settled more than `days` ago; true when there may be more.
 pub async fn prune(connection: &mut AsyncPgConnection, days: i64) -> Result<bool, StoreError> {
     const AT_ONCE: usize = 1000;
     let pruned = sql_query(

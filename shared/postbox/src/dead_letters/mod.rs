@@ -1,9 +1,10 @@
 //! Dead letters: messages that need a person.
 //!
-//! What a service gives up (it cannot be read, its handler failed all its attempts, no factory took it) becomes a row of
-//! its own table, in the transaction that gives up. What the broker gives up lies in `<queue>.dlq` and is brought from
-//! there into the table. Operators see the letters grouped by cause, and discard them with a reason or redrive them: a
-//! job moves each back into the retries of the service ([`crate::amqp`]) and tells what became of it.
+//! A message that a service gives up (it cannot be decoded, its handler failed in every attempt, no factory accepted
+//! it) becomes a row of the service's own table, in the transaction that gives it up. A message that the broker gives
+//! up goes to `<queue>.dlq` and is moved from there into the table. Operators see dead letters grouped by cause, and
+//! discard them with a reason or redrive them: a job moves each one back into the retries of the service
+//! ([`crate::consumer`]) and records its outcome.
 //!
 //! ```text
 //! waiting ─► redriving ─► processed
@@ -30,26 +31,26 @@ use tokio::sync::{Notify, watch};
 use crate::outbox::Outbox;
 
 pub(crate) use letters::processed;
-pub use letters::{Death, End, NewLetter, keep, resolve};
+pub use letters::{Death, End, NewDeadLetter, keep, resolve};
 
-/// Header of a dead message that its queue had handed out before: the death may have been told already.
+/// Header of a dead message that its queue had delivered before: its death may already be stored.
 pub(crate) const REDELIVERED_HEADER: &str = "x-jaego-redelivered";
 
-/// Locks what a letter asks for until the transaction ends; gets its body. Whoever changes both locks the letter after
-/// what it asks for.
+/// Locks the row that a dead letter is about until the transaction ends; receives the body. Code that changes both
+/// locks the dead letter last.
 pub type LockHook =
     Arc<dyn for<'c> Fn(&'c mut AsyncPgConnection, Vec<u8>) -> BoxFuture<'c, Result<(), StoreError>> + Send + Sync>;
-/// What else must happen when a letter is discarded; gets the body.
+/// Further effects of discarding a dead letter; receives the body.
 pub type DiscardHook =
     Arc<dyn for<'c> Fn(&'c mut AsyncPgConnection, Vec<u8>) -> BoxFuture<'c, Result<(), StoreError>> + Send + Sync>;
 
-/// What the letters of a queue mean beyond themselves; each part works in the transaction of what
-/// happens to the letter.
+/// Effects of a queue's dead letters outside their own table. Each hook runs in the transaction that changes the dead
+/// letter.
 #[derive(Clone)]
 pub struct Hooks {
-    /// Before a letter is discarded.
+    /// Runs before a dead letter is discarded.
     pub lock: LockHook,
-    /// After a letter was discarded.
+    /// Runs after a dead letter was discarded.
     pub discarded: DiscardHook,
 }
 
@@ -59,15 +60,15 @@ pub struct DeadLetters {
     pub pool: Pool,
     pub outbox: Outbox,
     settings: crate::settings::DeadLetters,
-    /// By queue.
+    /// Keyed by queue name.
     pub hooks: Arc<BTreeMap<&'static str, Hooks>>,
-    /// Rung when a redrive was ordered.
+    /// Notified when a redrive was ordered.
     ordered: Arc<Notify>,
-    /// Rung when letters have changed.
+    /// Notified when dead letters have changed.
     changed: Arc<Notify>,
-    /// Rung when a message was put among the retries.
+    /// Notified when a message was added to the retries.
     retries: Arc<watch::Sender<()>>,
-    /// Letters that waited when they were last counted.
+    /// Number of waiting dead letters at the last count.
     waiting: Arc<AtomicI64>,
 }
 
@@ -95,22 +96,22 @@ impl DeadLetters {
         self.ordered.notify_one();
     }
 
-    /// Whether the table has room.
+    /// True while the table may take more dead letters.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.settings.waiting_max
     }
 
-    /// Call after letters were kept or have ended.
+    /// Call after dead letters were stored or settled.
     pub fn note_change(&self) {
         self.changed.notify_one();
     }
 
-    /// Call after a message was put among the retries.
-    pub fn ring_retries(&self) {
+    /// Call after a message was added to the retries.
+    pub fn notify_retries(&self) {
         self.retries.send_replace(());
     }
 
-    /// Changes whenever there is one more retry.
+    /// Changes whenever a retry is added.
     pub(crate) fn retries(&self) -> watch::Receiver<()> {
         self.retries.subscribe()
     }

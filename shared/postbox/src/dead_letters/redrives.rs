@@ -1,4 +1,4 @@
-//! Redrives: jobs that move letters back into the retries, and what became of each letter.
+//! Redrives: jobs that move dead letters back into the retries and record the outcome of each.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Most letters of one job; a larger group takes several.
+/// Maximum dead letters in one job; a larger group takes several jobs.
 pub const LETTERS_MAX: i64 = 100_000;
-/// How long nothing is looked for when no job is there: who orders one rings.
+/// Longest wait before due jobs are looked up again; ordering one notifies the sender at once.
 const IDLE: Duration = Duration::from_secs(10);
-/// Letters that are sent together: a tenth of a second's worth, at most.
+/// Maximum dead letters sent together. A batch is a tenth of a second's worth at the job's rate, up to this.
 const BATCH_MAX: i64 = 500;
 
-/// A redrive, and what became of its letters so far.
+/// A redrive, and the outcomes of its dead letters so far.
 #[derive(Debug, QueryableByName, Serialize, ToSchema)]
 pub struct Redrive {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    /// Who ordered it.
+    /// The operator who ordered it.
     #[diesel(sql_type = Text)]
     #[schema(example = "kim")]
     actor: String,
@@ -32,37 +32,37 @@ pub struct Redrive {
     rate_per_s: f64,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
-    /// Letters in all.
+    /// All its dead letters.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 500)]
     total: i64,
-    /// Not yet sent, or sent and not yet known.
+    /// Dead letters that are not sent yet, or whose outcome is not known yet.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 120)]
     pending: i64,
-    /// Of the pending ones: already on their way.
+    /// Pending dead letters that have been sent.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 20)]
     sent: i64,
-    /// Handled; a production request: answered by its factory.
+    /// Dead letters that were handled; for a production request, by an answer of its factory.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 380)]
     processed: i64,
-    /// Dead letters again.
+    /// Messages that failed again, and are dead letters once more.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 0)]
     failed_again: i64,
-    /// Discarded meanwhile.
+    /// Dead letters that were discarded before they were handled.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 0)]
     discarded: i64,
-    /// Nothing is pending.
+    /// True if nothing is pending.
     #[diesel(sql_type = Bool)]
     #[schema(example = false)]
     done: bool,
 }
 
-/// Orders a redrive of `ids`, or of the waiting letters in `group`; answers how many they are.
+/// Orders a redrive of `ids`, or of the waiting dead letters in `group`; returns their number.
 pub async fn order(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -93,7 +93,7 @@ pub async fn order(
     Ok(ordered)
 }
 
-/// A job as it is now.
+/// Current state of a job.
 pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<Redrive>, StoreError> {
     let job = sql_query(
         "SELECT r.id, r.actor, r.rate_per_s, r.created_at, count(l.outcome) AS total, \
@@ -122,15 +122,15 @@ struct Due {
     wait_s: f64,
 }
 
-/// What sending came to.
+/// Result of one call of [`send_some`].
 pub enum Sending {
-    /// There may be more to send at once.
+    /// More may be due immediately.
     Sent,
-    /// Nothing is due before then.
+    /// Nothing is due before this time has passed.
     Wait(Duration),
 }
 
-/// Puts the next letters of one due job among the retries. One that is there already is not put there twice.
+/// Adds the next dead letters of one due job to the retries. One that is already there is not added twice.
 #[expect(clippy::cast_possible_truncation, reason = "bounded to 1..=500 right there")]
 pub async fn send_some(connection: &mut AsyncPgConnection) -> Result<Sending, StoreError> {
     let due: Option<Due> = sql_query(
@@ -164,7 +164,8 @@ pub async fn send_some(connection: &mut AsyncPgConnection) -> Result<Sending, St
     .execute(connection)
     .await?;
     let sent_s = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / due.rate_per_s;
-    // Not by the size of the batch: one whose letters all ended while it waited for them is empty, too.
+    // The batch size does not show whether the job is sent: a batch is also empty when all its dead letters were
+    // settled while it waited for their locks.
     sql_query(
         "UPDATE redrives SET next_send_at = now() + $2 * interval '1 second', is_sent = NOT EXISTS \
          (SELECT FROM redrive_letters WHERE redrive_id = $1 AND outcome = 'queued') WHERE id = $1",

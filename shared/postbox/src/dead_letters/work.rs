@@ -1,4 +1,4 @@
-//! What goes on in the background: redrives are sent, letters counted, old ones forgotten.
+//! Background work on dead letters: sends redrives, counts dead letters and deletes old ones.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::redrives::Sending;
 use super::{DeadLetters, letters, redrives};
 
-/// Wait after an error of the database.
+/// Pause after a database error.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How often letters are counted by the clock, and at the most when this process has changed some.
+/// Interval between regular counts, and the delay of a count after this process has changed dead letters.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 const COUNT_AGAIN: Duration = Duration::from_secs(1);
-/// How often old letters are forgotten.
+/// Interval at which old dead letters are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 struct Metrics {
@@ -28,7 +28,7 @@ struct Metrics {
 }
 
 impl DeadLetters {
-    /// Works until `stop`.
+    /// Runs until `stop`.
     pub async fn run(self, queues: Vec<&'static Queue>, stop: CancellationToken) {
         let meter = opentelemetry::global::meter("jaego");
         let metrics = Metrics {
@@ -75,14 +75,16 @@ impl DeadLetters {
 
     #[expect(clippy::unused_self, reason = "reads as what it is: the letters' own work")]
     fn told<T>(&self, work: &'static str, result: Result<T, StoreError>) -> Option<T> {
-        result.inspect_err(|error| tracing::warn!(%error, work, "dead letters must wait")).ok()
+        result
+            .inspect_err(|error| tracing::warn!(%error, work, "background work on dead letters failed; retrying"))
+            .ok()
     }
 
     async fn send_due(&self) -> Result<Sending, StoreError> {
         let mut connection = self.pool.get().await?;
         let sent = connection.transaction(async |connection| redrives::send_some(connection).await).await?;
         if matches!(sent, Sending::Sent) {
-            self.ring_retries();
+            self.notify_retries();
         }
         Ok(sent)
     }

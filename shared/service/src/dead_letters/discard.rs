@@ -1,4 +1,4 @@
-//! Letters are given up.
+//! The endpoint that discards dead letters.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, post};
@@ -21,26 +21,26 @@ use crate::operation::Asked;
 
 const REASON_LENGTH_MAX: usize = 500;
 
-/// Letters that need nobody any more, and why.
+/// Dead letters to discard, and the reason.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"ids": ["0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"], "reason": "sent by a broken script"}))]
 pub struct DiscardLetters {
-    /// 1 to 1,000 letters.
+    /// 1 to 1,000 dead letters.
     #[schema(max_items = 1000)]
     ids: Vec<Uuid>,
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
-/// What was discarded.
+/// Result of discarding dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DiscardedLetters {
-    /// Letters; those that were discarded before do not count.
+    /// Number of dead letters that were discarded, without those that already were.
     #[schema(example = 1)]
     discarded: usize,
 }
 
-/// Give letters up, all or none. A production request that no factory took is cancelled.
+/// Discard dead letters, all or none. A production request that no factory has accepted is cancelled.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "discardDeadLetters",
@@ -48,8 +48,8 @@ pub struct DiscardedLetters {
     request_body = DiscardLetters,
     responses(
         (status = 200, description = "Discarded.", body = DiscardedLetters),
-        (status = 404, description = "`not-found`: Some of the letters are not there; nothing was discarded."),
-        (status = 409, description = "`conflict`: Some are being redriven, or were processed; nothing was discarded."),
+        (status = 404, description = "`not-found`: Some of the dead letters do not exist; nothing was discarded."),
+        (status = 409, description = "`conflict`: Some of the dead letters are being redriven, or were processed; nothing was discarded."),
     ),
 )]
 #[post("/api/v1/dead-letters/discard")]
@@ -85,8 +85,8 @@ pub(super) async fn discard_dead_letters(
     Ok(HttpResponse::Ok().json(DiscardedLetters { discarded }))
 }
 
-/// What the letter asks for is locked first, as by everybody who ends it and so its letter. The letter is
-/// discarded next: what its queue does about it must not find it waiting any more.
+/// Locks the work that the letter asks for first, as all code does that ends this work and with it the letter. The
+/// letter is discarded before the queue's hook runs, which must no longer find it waiting.
 async fn discard(
     connection: &mut AsyncPgConnection,
     letter: Letter,

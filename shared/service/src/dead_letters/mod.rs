@@ -25,18 +25,17 @@ use crate::Refused;
 
 const LIST: &str = "dead-letters";
 const GROUPS: &str = "dead-letter-groups";
-/// Of a body, a list shows so many bytes.
+/// Bytes of a body that a list shows.
 const BODY_SHOWN_MAX: i64 = 2048;
 const IDS_MAX: usize = 1000;
 
 jaego_web::words! {
-    /// Where a dead letter stands.
+    /// Status of a dead letter.
     DeadLetterStatus: "waiting", "redriving", "processed", "discarded";
-    /// How a body is shown: as the text that it is, or as base64.
+    /// Encoding of a body: as its own text, or as base64.
     BodyEncoding: "utf-8", "base64";
 }
 
-/// Registers the endpoints.
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(list_dead_letters)
@@ -52,21 +51,21 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 #[schema(example = json!({"headers": {"x-jaego-attempts": 7, "x-jaego-reason": "factory-unreachable"}}))]
 pub struct DeadLetter {
     id: Uuid,
-    /// The queue that it came from, and goes back to.
+    /// The queue that it came from, and that a redrive sends it back to.
     #[schema(example = "production.requests")]
     queue: String,
     #[schema(value_type = DeadLetterStatus)]
     status: String,
-    /// What kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
+    /// Kind of failure: `undecodable`, `unknown-type`, `handler-failed`, `factory-unreachable`, ...
     #[schema(example = "factory-unreachable")]
     reason: String,
     /// The last error.
     #[schema(example = "the factory answered 503")]
     error: String,
-    /// Letters of one group died of the same.
+    /// Dead letters with the same cause have the same group.
     #[schema(example = "5f2b6d1c9a3e4f70")]
     group: String,
-    /// In all, redrives included.
+    /// Number of attempts, redrives included.
     #[schema(example = 7)]
     attempts: i64,
     #[schema(example = "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3")]
@@ -75,20 +74,20 @@ pub struct DeadLetter {
     content_type: String,
     #[schema(value_type = Object)]
     headers: Value,
-    /// As it came; in a list its first 2 KiB.
+    /// The body as received; in a list, its first 2 KiB.
     #[schema(example = "{\"specversion\":\"1.0\"}")]
     body: String,
     #[schema(value_type = BodyEncoding)]
     body_encoding: &'static str,
-    /// Bytes of the whole body.
+    /// Size of the whole body, bytes.
     #[schema(example = 412)]
     body_bytes: i64,
     #[schema(required, example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     trace_id: Option<String>,
-    /// What a factory answered last.
+    /// HTTP status of the factory's last response.
     #[schema(required, example = 503)]
     http_status: Option<i16>,
-    /// Which factory.
+    /// The factory that was called.
     #[schema(required, example = "FF-500293")]
     factory_id: Option<String>,
     first_failed_at: DateTime<Utc>,
@@ -100,7 +99,7 @@ impl From<Letter> for DeadLetter {
         let is_whole = i64::try_from(letter.body.len()).is_ok_and(|bytes| bytes == letter.body_bytes);
         let (body, body_encoding) = match String::from_utf8(letter.body) {
             Ok(text) => (text, "utf-8"),
-            // A text that was cut within a character is still a text.
+            // A text that was truncated within a character is still a text.
             Err(error) if !is_whole && error.utf8_error().error_len().is_none() => {
                 (String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned(), "utf-8")
             }
@@ -129,22 +128,22 @@ impl From<Letter> for DeadLetter {
     }
 }
 
-/// Which letters to list.
+/// Filter of the list of dead letters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DeadLetterQuery {
-    /// Only of this queue.
+    /// Only dead letters of this queue.
     #[param(example = "production.requests")]
     queue: Option<String>,
-    /// Only of this group.
+    /// Only dead letters of this group.
     #[param(example = "5f2b6d1c9a3e4f70")]
     group: Option<String>,
-    /// Only in this status; `waiting` without it.
+    /// Only dead letters in this status; default: `waiting`.
     #[param(value_type = Option<DeadLetterStatus>)]
     status: Option<String>,
 }
 
-/// Dead letters, newest first.
+/// List dead letters, newest first.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "listDeadLetters",
@@ -172,7 +171,7 @@ async fn list_dead_letters(
     Ok(HttpResponse::Ok().json(page.answer(LIST, items, |letter: &DeadLetter| letter.id.to_string())))
 }
 
-/// Letters that wait or are being redriven, by their cause.
+/// List groups of dead letters that wait or are being redriven, by cause.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "listDeadLetterGroups",
@@ -194,15 +193,15 @@ async fn list_dead_letter_groups(
     Ok(HttpResponse::Ok().json(page.answer(GROUPS, groups, |group: &DeadLetterGroup| group.group.clone())))
 }
 
-/// One letter with its whole body.
+/// Get a dead letter with its whole body.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "getDeadLetter",
     security(("operator" = [])),
-    params(("id" = Uuid, Path, description = "The letter's id.")),
+    params(("id" = Uuid, Path, description = "The dead letter's id.")),
     responses(
-        (status = 200, description = "The letter.", body = DeadLetter),
-        (status = 404, description = "`not-found`: No such letter."),
+        (status = 200, description = "The dead letter.", body = DeadLetter),
+        (status = 404, description = "`not-found`: There is no such dead letter."),
     ),
 )]
 #[get("/api/v1/dead-letters/{id}")]
@@ -213,19 +212,19 @@ async fn get_dead_letter(_: Viewer, letters: Data<DeadLetters>, id: Path<Uuid>) 
     Ok(HttpResponse::Ok().json(DeadLetter::from(found.ok_or_else(unknown)?)))
 }
 
-/// These letters, all in one of these statuses; else the problem that names those that are not.
+/// Returns these dead letters if all of them are in one of `statuses`; otherwise a problem that names the others.
 async fn all_in(connection: &mut AsyncPgConnection, ids: &[Uuid], statuses: &[&str]) -> Result<Vec<Letter>, Refused> {
     let found = letters::get(connection, ids).await?;
     let unknown: Vec<&Uuid> = ids.iter().filter(|id| found.iter().all(|letter| letter.id != **id)).collect();
     if !unknown.is_empty() {
         let problem =
-            Problem::new(ProblemKind::NotFound, "Some of these dead letters are not there; nothing was done.");
+            Problem::new(ProblemKind::NotFound, "Some of these dead letters do not exist. Nothing was changed.");
         return Err(problem.with("ids", unknown).into());
     }
     let other = found.iter().filter(|letter| !statuses.contains(&letter.status.as_str()));
     let other: Vec<Value> = other.map(|letter| json!({"id": letter.id, "status": letter.status})).collect();
     if !other.is_empty() {
-        let detail = "Some of these dead letters are in another status; leave them out. Nothing was done.";
+        let detail = "Some of these dead letters are in another status; leave them out. Nothing was changed.";
         return Err(Problem::new(ProblemKind::Conflict, detail).with("letters", other).into());
     }
     Ok(found)

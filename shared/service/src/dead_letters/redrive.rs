@@ -1,4 +1,4 @@
-//! Letters are tried again.
+//! Endpoints that redrive dead letters.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
@@ -23,25 +23,25 @@ use crate::operation::Asked;
 
 const REDRIVE: &str = "POST /api/v1/dead-letters/redrive";
 const RATE_PER_S_DEFAULT: f64 = 50.0;
-/// The slowest redrive still sends a letter every hundred seconds.
+/// The slowest redrive still sends a dead letter every hundred seconds.
 const RATE_PER_S_MIN: f64 = 0.01;
 const RATE_PER_S_MAX: f64 = 10_000.0;
 
-/// Which letters to send back: `ids` or a `group`.
+/// Dead letters to redrive: either `ids` or a `group`.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(example = json!({"group": "5f2b6d1c9a3e4f70", "rate_per_s": 50}))]
 pub struct RedriveLetters {
-    /// 1 to 1,000 letters that wait, or whose redrive never arrived.
+    /// 1 to 1,000 dead letters that wait, or whose redrive never arrived.
     #[schema(max_items = 1000)]
     ids: Option<Vec<Uuid>>,
-    /// All waiting letters of a group, at most 100,000.
+    /// All waiting dead letters of a group, at most 100,000.
     group: Option<String>,
-    /// Letters a second, 0.01 to 10,000; 50 without it.
+    /// Messages per second, 0.01 to 10,000; default: 50.
     #[schema(minimum = 0.01, maximum = 10_000)]
     rate_per_s: Option<f64>,
 }
 
-/// Send letters back to their queue.
+/// Redrive dead letters: send them back to their queues.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "redriveDeadLetters",
@@ -49,9 +49,9 @@ pub struct RedriveLetters {
     params(IdempotencyKey),
     request_body = RedriveLetters,
     responses(
-        (status = 202, description = "A job; ask for it until it is done.", body = Redrive),
-        (status = 404, description = "`not-found`: No such letters, or none waiting in the group."),
-        (status = 409, description = "`conflict`: Some letters do not wait; nothing was sent."),
+        (status = 202, description = "The redrive job; poll it until it is done.", body = Redrive),
+        (status = 404, description = "`not-found`: Some of the dead letters do not exist, or none waits in the group."),
+        (status = 409, description = "`conflict`: Some of the dead letters are in another status; nothing was sent."),
     ),
 )]
 #[post("/api/v1/dead-letters/redrive")]
@@ -87,13 +87,14 @@ pub(super) async fn redrive_dead_letters(
                 return Ok(known);
             }
             if let Some(ids) = &wanted.ids {
-                // One that never arrived, because its queue was taken away, say, may be sent once more.
+                // A dead letter whose redrive never arrived, for example because its queue was deleted, may be sent
+                // again.
                 all_in(connection, ids, &["waiting", "redriving"]).await?;
             }
             let id = Uuid::now_v7();
             let (ids, group) = (wanted.ids.as_deref(), wanted.group.as_deref());
             if redrives::order(connection, id, asked.actor, rate_per_s, ids, group).await? == 0 {
-                let detail = "No dead letter of this group waits; see GET /api/v1/dead-letters/groups.";
+                let detail = "No dead letter in this group waits; see GET /api/v1/dead-letters/groups.";
                 return Err(Problem::new(ProblemKind::NotFound, detail).into());
             }
             asked.record(connection, "dead_letters.redrive", &id.to_string()).await?;
@@ -107,15 +108,15 @@ pub(super) async fn redrive_dead_letters(
     Ok(answered.respond(&request))
 }
 
-/// How far a redrive is.
+/// Get the progress of a redrive.
 #[utoipa::path(
     tag = "dead letters",
     operation_id = "getRedrive",
     security(("operator" = [])),
     params(("id" = Uuid, Path, description = "The job's id.")),
     responses(
-        (status = 200, description = "The job as it is now.", body = Redrive),
-        (status = 404, description = "`not-found`: No such redrive."),
+        (status = 200, description = "The current state of the job.", body = Redrive),
+        (status = 404, description = "`not-found`: There is no such redrive."),
     ),
 )]
 #[get("/api/v1/dead-letters/redrives/{id}")]

@@ -1,7 +1,7 @@
-//! `GET /api/v1/timeline`: what a service has on record of one order, or of production requests, in time order.
+//! `GET /api/v1/timeline`: a service's records of one order, or of production requests, in order of time.
 //!
-//! Every service tells its own part in this shape; whoever wants the whole chain asks all three and puts the
-//! parts together by time. A step is told only if the service stored when it happened.
+//! Every service returns its own part in this shape; a client that wants the whole chain queries all three and merges
+//! the parts by time. A step is included only if the service stored when it happened.
 
 mod detail;
 mod kind;
@@ -19,21 +19,22 @@ pub use detail::{TimelineDetail, TimelineLine};
 pub use kind::TimelineKind;
 pub use records::{Acted, actions, letters};
 
-/// Most steps in an answer; the newest are kept.
+/// Maximum number of steps in a response; the newest are kept.
 pub const STEPS_MAX: usize = 500;
-/// What a query fetches of one source, newest first: one more than is shown, so that it is seen when there are more.
+/// Rows that a query fetches from one source, newest first: one more than is shown, which reveals whether there are
+/// more.
 pub const FETCH: i64 = 501;
-/// Most production requests in one question.
+/// Maximum number of production requests in one query.
 pub const REQUESTS_MAX: usize = 20;
 
-/// What a timeline is asked for: either of the two.
+/// The query of a timeline: exactly one of the two members.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct TimelineQuery {
-    /// The order. Not together with `request`.
+    /// The order; excludes `request`.
     #[param(value_type = Option<Uuid>, example = "01a2051b-cedc-7700-a805-c2579d04fa50")]
     order: Option<String>,
-    /// Production requests, which have the ids of their replenishments: 1 to 20, with commas between them.
+    /// Production requests, which have the ids of their replenishments: 1 to 20, separated by commas.
     #[param(example = "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3")]
     request: Option<String>,
 }
@@ -48,7 +49,7 @@ pub enum About {
 }
 
 impl TimelineQuery {
-    /// What is asked for; 422 for nothing, both, or what cannot be an id.
+    /// Checks the query; 422 when it has neither or both members, or an invalid id.
     pub fn about(&self) -> Result<About, Problem> {
         match (self.order.as_deref(), self.request.as_deref()) {
             (Some(order), None) => match order.parse() {
@@ -56,14 +57,14 @@ impl TimelineQuery {
                 Err(_) => Err(invalid("order", "must be the id of an order")),
             },
             (None, Some(requests)) => requests_in(requests).map(About::Requests),
-            (None, None) => Err(invalid("order", "is needed, or `request`: what is the timeline to be about?")),
-            (Some(_), Some(_)) => Err(invalid("request", "must not come together with `order`: ask twice")),
+            (None, None) => Err(invalid("order", "is required, or `request`")),
+            (Some(_), Some(_)) => Err(invalid("request", "must not be given together with `order`")),
         }
     }
 }
 
 fn requests_in(text: &str) -> Result<Vec<RequestId>, Problem> {
-    // Split one further than allowed, so that a long text is not read to its end.
+    // Split into at most one more than allowed, so that a long text is not read to its end.
     let ids: Result<Vec<RequestId>, _> = text.splitn(REQUESTS_MAX + 1, ',').map(str::parse).collect();
     match ids {
         Ok(mut ids) if ids.len() <= REQUESTS_MAX => {
@@ -71,7 +72,7 @@ fn requests_in(text: &str) -> Result<Vec<RequestId>, Problem> {
             ids.dedup();
             Ok(ids)
         }
-        _ => Err(invalid("request", "must be 1 to 20 ids of production requests with commas between them")),
+        _ => Err(invalid("request", "must be 1 to 20 ids of production requests, separated by commas")),
     }
 }
 
@@ -80,14 +81,14 @@ fn invalid(field: &str, must: &str) -> Problem {
 }
 
 jaego_web::words! {
-    /// What a step belongs to.
+    /// Type of the thing that a step belongs to.
     TimelineSubjectType: "order", "movement", "replenishment", "production_request", "receipt", "quarantine_entry", "dead_letter";
 }
 
-/// What a step belongs to.
+/// The thing that a step belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TimelineSubject {
-    /// What it is.
+    /// Its type.
     #[serde(rename = "type")]
     #[schema(value_type = TimelineSubjectType, example = "production_request")]
     pub kind: &'static str,
@@ -106,71 +107,63 @@ macro_rules! subjects {
 }
 
 subjects! {
-    /// An order.
     order;
     /// An entry of the stock ledger.
     movement;
-    /// A replenishment.
     replenishment;
-    /// A production request.
     production_request;
-    /// A goods receipt.
     receipt;
-    /// An entry of the quarantine.
     quarantine_entry;
-    /// A dead letter.
     dead_letter;
 }
 
 /// A step: something that happened.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TimelineItem {
-    /// When.
+    /// Time of the step.
     pub at: DateTime<Utc>,
-    /// What.
+    /// Kind of step.
     #[schema(example = "production.attempted")]
     pub kind: TimelineKind,
-    /// Who has it on record.
+    /// The service that recorded it.
     #[schema(example = "production-service")]
     pub service: &'static str,
-    /// To what.
+    /// The thing that it belongs to.
     pub subject: TimelineSubject,
-    /// The product, where it is about one.
+    /// The product, if the step concerns one.
     #[schema(required, example = "CP-502101")]
     pub sku: Option<String>,
-    /// Units, where it is about some; signed for a ledger entry.
+    /// Units, if the step concerns some; signed for a ledger entry.
     #[schema(required, example = 10)]
     pub quantity: Option<i64>,
-    /// What is particular to this kind of step.
+    /// Details of this kind of step.
     pub detail: TimelineDetail,
-    /// Its trace, where that is on record.
+    /// Id of its trace, if recorded.
     #[schema(required, example = "948201e16e0450bf03af103fe5fca74b")]
     pub trace_id: Option<String>,
-    /// How long it took, where it took time.
+    /// Duration of the step, if it has one.
     #[schema(required, example = 12)]
     pub duration_ms: Option<i64>,
 }
 
 impl TimelineItem {
-    /// A step without anything that not every step has.
+    /// Creates a step with only the members that every step has.
     pub fn new(service: &'static str, kind: TimelineKind, at: DateTime<Utc>, subject: TimelineSubject) -> Self {
         let detail = TimelineDetail::default();
         Self { at, kind, service, subject, sku: None, quantity: None, detail, trace_id: None, duration_ms: None }
     }
 
-    /// Of a product.
     #[must_use]
     pub fn of(self, sku: &str, quantity: impl Into<Option<i64>>) -> Self {
         Self { sku: Some(sku.to_owned()), quantity: quantity.into(), ..self }
     }
 
-    /// With what is particular to it.
     #[must_use]
     pub fn with(self, detail: TimelineDetail) -> Self {
         Self { detail, ..self }
     }
 
-    /// In the trace of this `traceparent`, if it can be read.
+    /// Sets the trace id from this `traceparent`; an invalid one leaves it unset.
     #[must_use]
     pub fn traced(self, traceparent: &str) -> Self {
         let trace_id = traceparent.parse::<TraceContext>().ok().map(TraceContext::trace_id);
@@ -178,15 +171,15 @@ impl TimelineItem {
     }
 }
 
-/// What happens next.
+/// Kind of a future step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NextStep {
-    /// The factory is called; `waiting_for` says what is in the way when `at` has passed.
+    /// The factory is called; `waiting_for` says what holds the call back when `at` has passed.
     NextAttempt,
     /// The factory answers; by then the call counts as lost and is made again.
     Answer,
-    /// Goods should be here; without `at` nobody knows when.
+    /// Goods should have arrived; without `at`, the time is unknown.
     Goods,
     /// It counts as overdue, unless all goods have come by then.
     Overdue,
@@ -194,43 +187,41 @@ pub enum NextStep {
     Decision,
 }
 
-/// Something that has not happened yet.
+/// A future step.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TimelineNext {
-    /// What.
+    /// Kind of step.
     #[schema(example = "next_attempt")]
     pub what: NextStep,
-    /// When; null: not by the clock.
+    /// Expected time; null: none is scheduled.
     #[schema(required)]
     pub at: Option<DateTime<Utc>>,
-    /// Who waits for it.
+    /// The service that waits for it.
     #[schema(example = "production-service")]
     pub service: &'static str,
-    /// To what.
+    /// The thing that it belongs to.
     pub subject: TimelineSubject,
-    /// The product, where it is about one.
+    /// The product, if the step concerns one.
     #[schema(required, example = "CP-502101")]
     pub sku: Option<String>,
-    /// Units, where it is about some.
+    /// Units, if the step concerns some.
     #[schema(required, example = 10)]
     pub quantity: Option<i64>,
-    /// What is particular to it.
+    /// Details of this kind of step.
     pub detail: TimelineDetail,
 }
 
 impl TimelineNext {
-    /// Without anything that not all have.
+    /// Creates an entry with only the members that every entry has.
     pub fn new(service: &'static str, what: NextStep, at: Option<DateTime<Utc>>, subject: TimelineSubject) -> Self {
         Self { what, at, service, subject, sku: None, quantity: None, detail: TimelineDetail::default() }
     }
 
-    /// Of a product.
     #[must_use]
     pub fn of(self, sku: &str, quantity: impl Into<Option<i64>>) -> Self {
         Self { sku: Some(sku.to_owned()), quantity: quantity.into(), ..self }
     }
 
-    /// With what is particular to it.
     #[must_use]
     pub fn with(self, detail: TimelineDetail) -> Self {
         Self { detail, ..self }
@@ -240,17 +231,17 @@ impl TimelineNext {
 /// A service's part of the chain.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Timeline {
-    /// Oldest first; at most 500.
+    /// The steps, oldest first; at most 500.
     items: Vec<TimelineItem>,
-    /// What happens next, the soonest first; what the clock does not decide comes last.
+    /// The future steps, earliest first; those without a time come last.
     next: Vec<TimelineNext>,
-    /// There were more steps: the oldest are left out.
+    /// True if there were more steps; the oldest are left out.
     #[schema(example = false)]
     truncated: bool,
 }
 
 impl Timeline {
-    /// Puts steps in the order of time (those of one moment stay in the order given), and keeps the newest.
+    /// Sorts steps by time (steps with the same time stay in the given order) and keeps the newest.
     pub fn new(mut items: Vec<TimelineItem>, mut next: Vec<TimelineNext>) -> Self {
         items.sort_by_key(|item| item.at);
         let too_many = items.len().saturating_sub(STEPS_MAX);

@@ -1,4 +1,4 @@
-//! What every service has on record: its operators' actions, and its dead letters.
+//! The parts of a timeline that every service has: its operators' actions, and its dead letters.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -10,22 +10,18 @@ use uuid::Uuid;
 
 use super::{FETCH, NextStep, TimelineDetail, TimelineItem, TimelineKind, TimelineNext, TimelineSubject};
 
-/// An operator's action.
 #[derive(Debug, QueryableByName)]
 pub struct Acted {
-    /// When.
     #[diesel(sql_type = Timestamptz)]
     pub at: DateTime<Utc>,
-    /// The operator.
     #[diesel(sql_type = Text)]
     pub actor: String,
     /// Such as `order.cancel`.
     #[diesel(sql_type = Text)]
     pub action: String,
-    /// To what.
     #[diesel(sql_type = SqlUuid)]
     pub subject: Uuid,
-    /// The operator's reason, where one is asked for.
+    /// The operator's reason, where the endpoint takes one.
     #[diesel(sql_type = Nullable<Text>)]
     pub reason: Option<String>,
     #[diesel(sql_type = Text)]
@@ -33,7 +29,7 @@ pub struct Acted {
 }
 
 impl Acted {
-    /// As a step of this kind, of the thing that was acted upon.
+    /// Converts the action into a step of `kind` that belongs to `subject`.
     pub fn step(self, service: &'static str, kind: TimelineKind, subject: TimelineSubject) -> TimelineItem {
         let detail = TimelineDetail {
             actor: Some(self.actor),
@@ -46,7 +42,7 @@ impl Acted {
     }
 }
 
-/// What operators did to these things, the newest.
+/// Returns the newest operators' actions on these subjects, at most [`FETCH`].
 pub async fn actions(connection: &mut AsyncPgConnection, subjects: &[Uuid]) -> Result<Vec<Acted>, StoreError> {
     let acted = sql_query(
         "SELECT at, actor, action, subject::uuid AS subject, reason, trace_id FROM audit_log \
@@ -97,8 +93,9 @@ struct Redriven {
     outcome: String,
 }
 
-/// The dead letters of these messages: when each last died, was sent back, discarded and settled, and which wait.
-/// Of a letter that died more than once only the first and the last time are on record.
+/// Returns the dead letters of these messages as steps (last failure, redrives, operators' actions, settlement), and
+/// a decision to come for each that is waiting. Of a letter that failed more than once, only the first and the last
+/// failure are on record.
 pub async fn letters(
     connection: &mut AsyncPgConnection,
     service: &'static str,

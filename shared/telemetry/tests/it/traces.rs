@@ -1,4 +1,4 @@
-//! Spans are exported over OTLP with the ids that travel in rows and messages.
+//! Spans are exported over OTLP with the ids that rows and messages carry.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use jaego_contracts::trace::TraceContext;
 use jaego_telemetry::EnterSpan as _;
 use jaego_telemetry::settings::Telemetry;
 
-/// Reads one HTTP request with a `Content-Length`; answers 200.
+/// Reads one HTTP request with a `Content-Length` and responds with 200.
 fn take_request(stream: &mut TcpStream) -> (String, Vec<u8>) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     let mut bytes = Vec::new();

@@ -1,17 +1,16 @@
-//! Examples of whole bodies, put together from those of their parts.
+//! Examples of whole bodies, composed from the examples of their parts.
 
 use serde_json::{Map, Value, json};
 
 use super::{children, operations};
 
-/// Where a schema says `format`, and nothing more.
+/// Examples for schemas that declare only a `format`.
 const UUID: &str = "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3";
 const TIME: &str = "2026-11-22T21:14:38.298478Z";
-/// A trace.
 pub(super) const TRACE_ID: &str = "948201e16e0450bf03af103fe5fca74b";
 
-/// Gives every parameter and every body an example that follows from its schema. An example that is told
-/// needs only what is particular to it: parts that must be there are added from their own examples.
+/// Gives every parameter and every body an example that follows from its schema. A declared example needs only the
+/// members that are particular to it: other required members are added from their own examples.
 pub(super) fn add(document: &mut Value) {
     let mut schemas = document.pointer("/components/schemas").and_then(Value::as_object).cloned().unwrap_or_default();
     let told = schemas.clone();
@@ -43,12 +42,12 @@ pub(super) fn add(document: &mut Value) {
     document["components"]["schemas"] = schemas.into();
 }
 
-/// By media type.
+/// The contents of a body, one for each media type.
 fn contents(body: &mut Value) -> Vec<&mut Value> {
     body.get_mut("content").map(children).unwrap_or_default()
 }
 
-/// What is told, with the parts of `whole` that are required and not told.
+/// Adds the required members of `whole` that a declared example lacks.
 fn complete(told: &Value, whole: Option<Value>, required: &[&str]) -> Value {
     let (Value::Object(told), Some(Value::Object(mut whole))) = (told, whole) else { return told.clone() };
     whole.retain(|name, _| required.contains(&name.as_str()));
@@ -56,7 +55,7 @@ fn complete(told: &Value, whole: Option<Value>, required: &[&str]) -> Value {
     whole.into()
 }
 
-/// None when a part that must be there has no example.
+/// Returns None when a required member has no example.
 fn example_of(schema: &Value, schemas: &Map<String, Value>) -> Option<Value> {
     match schema.get("example").or_else(|| schema.get("default")) {
         Some(told) => Some(complete(told, put_together(schema, schemas, Some(told)), &required(schema, schemas))),
@@ -64,7 +63,7 @@ fn example_of(schema: &Value, schemas: &Map<String, Value>) -> Option<Value> {
     }
 }
 
-/// From the parts; those that are told need no example of their own.
+/// Composes an example from its parts; members of a declared example need no example of their own.
 fn put_together(schema: &Value, schemas: &Map<String, Value>, told: Option<&Value>) -> Option<Value> {
     if let Some(named) = named(schema, schemas) {
         return example_of(named, schemas);
@@ -114,7 +113,7 @@ fn named<'a>(schema: &Value, schemas: &'a Map<String, Value>) -> Option<&'a Valu
     schemas.get(schema["$ref"].as_str()?.strip_prefix("#/components/schemas/")?)
 }
 
-/// The members that an object must have.
+/// Names of the members that an object must have.
 fn required<'a>(schema: &'a Value, schemas: &'a Map<String, Value>) -> Vec<&'a str> {
     let own = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let parts = schema["allOf"].as_array().into_iter().flatten().chain(named(schema, schemas));

@@ -1,4 +1,4 @@
-//! The OpenAPI document of a service: what it begins with, and what is the same for every operation.
+//! The OpenAPI document of a service: its header, and the parts that are the same for every operation.
 
 mod examples;
 mod problems;
@@ -10,8 +10,8 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, O
 use super::idempotency_key::HEADER;
 use crate::problem::ProblemBody;
 
-/// Title, description, licence, the shape of problems, and the operators' bearer tokens as the security
-/// scheme `operator`.
+/// Creates a document with title, description, licence, the schema of problems, and the operators' bearer tokens as
+/// the security scheme `operator`.
 pub fn document(title: &str, description: &str) -> OpenApi {
     let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
@@ -30,8 +30,8 @@ pub fn document(title: &str, description: &str) -> OpenApi {
         .build()
 }
 
-/// The document as it is served. Handlers tell what is particular to them; the problems that follow
-/// from what an operation takes, the shape of problems and examples of whole bodies are added here.
+/// Completes the document for serving. Handlers declare only what is particular to them; the problems that follow
+/// from an operation's inputs, their schema, and examples of whole bodies are added here.
 pub fn complete(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     name_what_is_written_out(&mut document);
@@ -41,8 +41,8 @@ pub fn complete(document: &OpenApi) -> Value {
     document
 }
 
-/// Answers that are kept under an `Idempotency-Key` say so when they are given again. (The Factory's
-/// callback has the header, too, and is answered by its own rules.)
+/// Documents the header that marks a replayed response to an `Idempotency-Key`. (The Factory's callback also takes an
+/// `Idempotency-Key`, but follows rules of its own.)
 fn tell_of_replays(document: &mut Value) {
     for (path, _, operation) in operations(document) {
         let parameters = operation.get("parameters").and_then(Value::as_array);
@@ -53,13 +53,13 @@ fn tell_of_replays(document: &mut Value) {
         {
             let schema = json!({"type": "boolean", "example": true});
             answer["headers"]["Idempotency-Replayed"] =
-                json!({"description": "The same request was answered before.", "schema": schema});
+                json!({"description": "True if the same request was answered before.", "schema": schema});
         }
     }
 }
 
-/// Items of a generic page are written out where they stand: a reference says the same, and gives
-/// generated clients a type with a name.
+/// The items of a generic page are inlined. A reference to the same schema replaces them, so that generated clients
+/// get a named type.
 fn name_what_is_written_out(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
     let named: Vec<(String, Value)> = schemas
@@ -89,7 +89,7 @@ fn children(value: &mut Value) -> Vec<&mut Value> {
     }
 }
 
-/// Every operation with its path and method.
+/// Returns every operation with its path and method.
 fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &str, &mut Map<String, Value>)> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     paths.flat_map(|(path, item)| {

@@ -1,12 +1,12 @@
-//! Problem answers: those that follow from what an operation takes are added to it, and each gets its
-//! shape and examples.
+//! Problem responses: those that follow from an operation's inputs are added to it, and each gets its schema and
+//! examples.
 
 use serde_json::{Map, Value, json};
 
 use super::operations;
 use crate::problem::ProblemKind;
 
-/// Answers that need no telling by a handler: the kind, and what every operation says of it.
+/// Problems that a handler need not declare: the kind, and its description in every operation.
 const COMMON: [(ProblemKind, &str); 8] = [
     (ProblemKind::MalformedRequest, "A part of the path, a query value, a header or the body cannot be read."),
     (ProblemKind::Unauthorized, "Send `Authorization: Bearer <token>` with an operator's token."),
@@ -15,16 +15,16 @@ const COMMON: [(ProblemKind, &str); 8] = [
     (ProblemKind::UnsupportedMediaType, "Send the body as `Content-Type: application/json`."),
     (
         ProblemKind::InvalidRequest,
-        "A value is not acceptable, or a field is unknown: `field` or `unknown_fields` says which.",
+        "A value is not valid, or a field is unknown: `field` or `unknown_fields` says which.",
     ),
     (ProblemKind::Internal, "The service failed; give the trace id to its operators."),
     (
         ProblemKind::Unavailable,
-        "The database does not answer; or `overloaded`: too much waits. Try again after `Retry-After` seconds.",
+        "The database does not answer; or `overloaded`: too many requests wait. Try again after `Retry-After` seconds.",
     ),
 ];
 
-/// Handlers name the kinds of a problem answer by their slugs in its description; this does the rest.
+/// Handlers name the kinds of a problem response by their slugs in its description; the rest is added here.
 pub(super) fn add(document: &mut Value) {
     let components: Map<String, Value> = COMMON
         .into_iter()
@@ -41,7 +41,7 @@ pub(super) fn add(document: &mut Value) {
             let Some(status) = status.parse().ok().filter(|status| *status >= 400) else { continue };
             let said = response["description"].as_str().unwrap_or_default();
             let mut whole = answer(status, said, path);
-            // A shape of its own, with its own extensions.
+            // The handler declares a schema of its own, with its own extensions.
             if let Some(schema) = response.pointer("/content/application~1problem+json/schema")
                 && schema["$ref"] != PROBLEM
             {
@@ -82,7 +82,7 @@ fn name(kind: ProblemKind) -> String {
     format!("{kind:?}")
 }
 
-/// A problem answer, with an example for each kind that its description names.
+/// A problem response, with an example for each kind that its description names.
 fn answer(status: u16, said: &str, instance: &str) -> Value {
     let of_status = || ProblemKind::ALL.iter().copied().filter(|kind| kind.status() == status);
     let mut kinds: Vec<ProblemKind> = of_status().filter(|kind| said.contains(&format!("`{}`", kind.slug()))).collect();

@@ -1,37 +1,37 @@
-//! The calls that this process has in hand: from before they are made until their end is recorded. Nobody
-//! knows better how they end, so this process does not take them for lost.
+//! Calls in flight in this process, from before they are made until their results are recorded. Only this process
+//! learns how they end, so it does not treat them as lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jaego_contracts::ids::{FactoryId, RequestId};
 
-/// Each call by its request and number, with the factory that is called.
+/// Called factories, by request and number of the call.
 #[derive(Debug, Clone, Default)]
-pub struct InHand(Arc<Mutex<HashMap<(RequestId, i32), FactoryId>>>);
+pub struct InFlight(Arc<Mutex<HashMap<(RequestId, i32), FactoryId>>>);
 
-/// A call is in hand until this is dropped, however its task ends.
+/// The call stays in flight until this is dropped, however its task ends.
 #[must_use]
 #[derive(Debug)]
 pub struct Held {
-    in_hand: InHand,
+    own_in_flight: InFlight,
     call: (RequestId, i32),
 }
 
-impl InHand {
-    /// Takes a call in hand.
+impl InFlight {
+    /// Registers a call as in flight.
     pub fn hold(&self, request: RequestId, number: i32, factory: FactoryId) -> Held {
         let call = (request, number);
         self.lock().insert(call, factory);
-        Held { in_hand: self.clone(), call }
+        Held { own_in_flight: self.clone(), call }
     }
 
-    /// Each by its request and number.
+    /// Request and number of each call.
     pub fn all(&self) -> Vec<(RequestId, i32)> {
         self.lock().keys().copied().collect()
     }
 
-    /// How many there are of each factory.
+    /// Number of calls in flight per factory.
     pub fn by_factory(&self) -> HashMap<FactoryId, u32> {
         let mut counts = HashMap::new();
         for factory in self.lock().values() {
@@ -40,7 +40,7 @@ impl InHand {
         counts
     }
 
-    /// One insert or remove is never half done.
+    /// A poisoned lock can be used: one insert or remove is never half done.
     fn lock(&self) -> MutexGuard<'_, HashMap<(RequestId, i32), FactoryId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,6 +48,6 @@ impl InHand {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.in_hand.lock().remove(&self.call);
+        self.own_in_flight.lock().remove(&self.call);
     }
 }
