@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let only_stops = arguments.first().is_some_and(|command| command == "down" || command == "reset");
     let exists = tasks.exists();
     if !exists {
-        say("     The first time everything is compiled: about 6 minutes on two cores, and 3 GB below target/.");
+        say("     The first time everything is compiled: 3 to 6 minutes on two cores, and 3 GB below target/.");
     }
     // When the services do not compile, `test` still runs what it can and reports that.
     let is_ready = (exists && only_stops) || build(&root, &PACKAGES, exists) || build(&root, &["tasks"], exists);
