@@ -15,8 +15,8 @@ const PACKAGES: [&str; 7] =
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let tasks = target.join("debug/tasks");
+    // Cargo puts all programs of a profile into one folder, wherever it is told to.
+    let tasks = std::env::current_exe().unwrap_or_default().with_file_name("tasks");
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // Stopping a stack must not wait for a compiler, nor fail because the sources do not compile now.
     let only_stops = arguments.first().is_some_and(|command| command == "down" || command == "reset");

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     lost::impatient,
-    traffic::{Proof, Traffic, told},
+    traffic::{Proof, Traffic, report},
 };
 use e2e::{SOON, World};
 
@@ -27,7 +27,7 @@ async fn nothing_is_lost_whatever_the_broker_does() {
     // Queues are deleted while they are empty, because their messages would be lost.
     delete_queues(&world).await;
     let traffic = Traffic::start(&world);
-    told(&format!("queues deleted: all say so after {:?}", world.all_say("degraded").await));
+    report(&format!("queues deleted: all say so after {:?}", world.all_say("degraded").await));
     traffic.goes_on(MEANWHILE).await;
     wait_until("an event that waits for its queue", SOON, || async {
         let held = "SELECT count(*) FROM outbox WHERE last_error = 'no queue is bound for it'";
@@ -36,29 +36,29 @@ async fn nothing_is_lost_whatever_the_broker_does() {
     })
     .await;
     apply_topology(&world).await;
-    told(&format!("queues back: well again after {:?}", world.all_say("ready").await));
+    report(&format!("queues back: well again after {:?}", world.all_say("ready").await));
 
     // An administrator restarts the broker.
     traffic.goes_on(MEANWHILE).await;
     world.stack.rabbit().unwrap().stop_node().await.unwrap();
-    told(&format!("broker stopped: all say so after {:?}", world.all_say("degraded").await));
+    report(&format!("broker stopped: all say so after {:?}", world.all_say("degraded").await));
     traffic.goes_on(MEANWHILE).await;
     world.stack.rabbit().unwrap().start_node().await.unwrap();
-    told(&format!("broker back: well again after {:?}", world.all_say("ready").await));
+    report(&format!("broker back: well again after {:?}", world.all_say("ready").await));
 
     // The broker crashes.
     traffic.goes_on(MEANWHILE).await;
     world.stack.rabbit().unwrap().process().kill9().unwrap();
-    told(&format!("broker killed: all say so after {:?}", world.all_say("degraded").await));
+    report(&format!("broker killed: all say so after {:?}", world.all_say("degraded").await));
     traffic.goes_on(MEANWHILE).await;
     world.stack.rabbit().unwrap().start_node().await.unwrap();
-    told(&format!("broker back: well again after {:?}", world.all_say("ready").await));
+    report(&format!("broker back: well again after {:?}", world.all_say("ready").await));
 
     // An administrator closes all connections.
     traffic.goes_on(MEANWHILE).await;
     world.stack.rabbit().unwrap().ctl(&["close_all_connections", "maintenance"]).await.unwrap();
     traffic.goes_on(MEANWHILE).await;
-    told(&format!("connections closed: well again after {:?}", world.all_say("ready").await));
+    report(&format!("connections closed: well again after {:?}", world.all_say("ready").await));
 
     // Short of memory, the broker blocks all publishers.
     world.stack.rabbit().unwrap().ctl(&["set_vm_memory_high_watermark", "0.0001"]).await.unwrap();
@@ -70,7 +70,7 @@ async fn nothing_is_lost_whatever_the_broker_does() {
     .await;
     traffic.goes_on(MEANWHILE).await;
     world.stack.rabbit().unwrap().ctl(&["set_vm_memory_high_watermark", "0.4"]).await.unwrap();
-    told(&format!("alarm over: well again after {:?}", world.all_say("ready").await));
+    report(&format!("alarm over: well again after {:?}", world.all_say("ready").await));
 
     traffic.end(&world, Proof::GoodsAndOutcomes).await;
     world.stop().await;
@@ -85,22 +85,22 @@ async fn nothing_is_lost_whatever_the_links_do() {
     traffic.goes_on(MEANWHILE).await;
 
     link.cut();
-    told(&format!("unreachable: all say so after {:?}", world.all_say("degraded").await));
+    report(&format!("unreachable: all say so after {:?}", world.all_say("degraded").await));
     // As long as an outage, so that backoff reaches its maximum.
     sleep(Duration::from_secs(30)).await;
     traffic.goes_on(MEANWHILE).await;
     link.pass();
-    told(&format!("reachable: well again after {:?}", world.all_say("ready").await));
+    report(&format!("reachable: well again after {:?}", world.all_say("ready").await));
 
     traffic.goes_on(MEANWHILE).await;
     for _ in 0..3 {
         link.cut_once();
         traffic.goes_on(MEANWHILE / 4).await;
     }
-    told(&format!("cut again and again: well again after {:?}", world.all_say("ready").await));
+    report(&format!("cut again and again: well again after {:?}", world.all_say("ready").await));
 
     link.blackhole();
-    told(&format!("half-open: all say so after {:?}", world.all_say("degraded").await));
+    report(&format!("half-open: all say so after {:?}", world.all_say("degraded").await));
     wait_until("the consumers to notice it, too", SOON, || async {
         let (_, body) = world.readiness(Service::Restock).await;
         if body["checks"]["broker-consumers"] == "ok" { Err(body.to_string()) } else { Ok(()) }
@@ -108,7 +108,7 @@ async fn nothing_is_lost_whatever_the_links_do() {
     .await;
     traffic.goes_on(MEANWHILE).await;
     link.pass();
-    told(&format!("whole: well again after {:?}", world.all_say("ready").await));
+    report(&format!("whole: well again after {:?}", world.all_say("ready").await));
 
     traffic.end(&world, Proof::GoodsAndOutcomes).await;
     world.stop().await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testkit::wait_until;
 use tokio::process::Command;
 
-use crate::traffic::{Proof, Traffic, told};
+use crate::traffic::{Proof, Traffic, report};
 use e2e::{SOON, World, programs_dir};
 
 /// Number of further orders that must be answered at each step.
@@ -51,13 +51,13 @@ async fn a_broker_that_has_forgotten_everything_costs_nothing_that_was_ordered()
     for step in ["stop_app", "reset", "start_app"] {
         rabbit.ctl(&[step]).await.unwrap();
     }
-    told(&format!("broker wiped: all say so after {:?}", world.all_say("degraded").await));
+    report(&format!("broker wiped: all say so after {:?}", world.all_say("degraded").await));
     traffic.goes_on(MEANWHILE).await;
 
     let (is_well, said) =
         jaegoctl(&mut world, &["topology", "apply", "--create-vhost", "--make-users", "--yes", "--wait-s", "90"]).await;
     assert!(is_well, "{said}");
-    told(&format!("topology applied: well again after {:?}", world.all_say("ready").await));
+    report(&format!("topology applied: well again after {:?}", world.all_say("ready").await));
     traffic.goes_on(MEANWHILE).await;
     // Outcomes are not compared: for a request that was complete before its outcome arrived, the outcome is not
     // needed.

@@ -92,7 +92,7 @@ impl Traffic {
         if proof == Proof::GoodsAndOutcomes {
             assert_outcomes_are_known(world).await;
         }
-        told(&format!("{by_status:?} orders, {requests} production requests: all there"));
+        report(&format!("{by_status:?} orders, {requests} production requests: all there"));
     }
 }
 
@@ -207,6 +207,6 @@ fn units_received(audit: &Value) -> BTreeMap<String, i64> {
 
 /// Prints a line for the reader of a test's output.
 #[expect(clippy::print_stderr, reason = "shown by the test runner")]
-pub(crate) fn told(what: &str) {
+pub(crate) fn report(what: &str) {
     eprintln!("{what}");
 }

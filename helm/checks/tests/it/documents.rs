@@ -13,7 +13,7 @@ use super::{
 
 const WRITE: &str = "JAEGO_WRITE_DOCS";
 const BEGIN: &str =
-    "<!-- Made from values.yaml; JAEGO_WRITE_DOCS=1 cargo nextest run -p chart-checks documents writes it anew. -->\n";
+    "<!-- Generated from values.yaml by: JAEGO_WRITE_DOCS=1 cargo nextest run -p chart-checks documents -->\n";
 
 /// Descriptions in values.yaml: a path, and the text of its `# --` comment.
 fn descriptions(text: &str) -> Vec<(String, String)> {

@@ -1,9 +1,10 @@
 //! Callbacks that will not be booked: logged at once, and entered into the quarantine when the store is back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jaego_net::patience::Backoff;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Taken, Taker};
@@ -13,6 +14,8 @@ use crate::store::requests::IfHeld;
 /// Maximum lost callbacks kept in memory, with bodies of at most [`super::callback::LOST_BODY_MAX`] bytes; any more are only
 /// logged.
 const RECORDS_MAX: usize = 10_000;
+/// Interval between attempts to write what is waiting.
+const TRY_EVERY: Duration = Duration::from_secs(2);
 
 /// Logs losses and queues them for the [`Recorder`].
 #[derive(Clone)]
@@ -44,22 +47,31 @@ impl Recorder {
     /// do not keep others waiting.
     pub(super) async fn run(mut self, taker: Arc<Taker>, batch_max: usize, stop: CancellationToken) {
         let mut records = Vec::new();
-        let mut backoff = Backoff::default();
+        let mut clock = tokio::time::interval(TRY_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = self.records.recv_many(&mut records, batch_max), if records.len() < RECORDS_MAX => {
-                    backoff = Backoff::default();
+            // Arrivals only gather: with a try for each of them, an outage would cost the more the more it had lost.
+            let is_last = tokio::select! {
+                biased;
+                taken = self.records.recv_many(&mut records, batch_max), if records.len() < RECORDS_MAX => {
+                    if taken > 0 {
+                        continue;
+                    }
+                    true
                 }
-                () = backoff.wait(), if !records.is_empty() => {}
-                () = stop.cancelled(), if !self.records.is_closed() => self.records.close(),
-            }
+                () = stop.cancelled(), if !self.records.is_closed() => {
+                    self.records.close();
+                    continue;
+                }
+                _ = clock.tick(), if !records.is_empty() => self.records.is_closed(),
+            };
             let mut left = Vec::new();
             while !records.is_empty() {
                 let batch = records.drain(..records.len().min(batch_max)).collect();
                 left.extend(not_taken(&taker, batch).await);
             }
             records = left;
-            if self.records.is_closed() && self.records.is_empty() {
+            if is_last {
                 return;
             }
         }
