@@ -31,7 +31,7 @@ pub struct Shop {
 /// Another process of the service, which is killed at the end of the test.
 pub struct Replica {
     pub api: String,
-    pub process: Child,
+    process: Child,
 }
 
 impl Drop for Replica {
