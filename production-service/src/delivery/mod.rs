@@ -236,7 +236,6 @@ impl Worker {
         };
         let claimed = claim_requests(&self.context, &self.callback_urls, lease(self.settings.lease_ms), &caller).await;
         claimed.unwrap_or_else(|error| {
-            self.tallies.put_back(tallies);
             tracing::warn!(%error, "cannot look for due requests");
             Claimed::default()
         })

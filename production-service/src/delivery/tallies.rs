@@ -1,14 +1,18 @@
 //! Results of calls, collected until the next claim applies them to the breakers.
+//!
+//! The transaction that records a result does not apply it: it would need the factory's row, which claims of all
+//! replicas lock in turn, so a replica that hangs while it claims would keep the others from recording what their
+//! factories answered. A tally that is lost, because its process or its claim failed, delays a breaker only.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jaego_contracts::ids::FactoryId;
 
 use crate::commands::claim_requests::Tally;
 
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tallies(Arc<Mutex<HashMap<FactoryId, Tally>>>);
+#[derive(Debug, Default)]
+pub(super) struct Tallies(Mutex<HashMap<FactoryId, Tally>>);
 
 impl Tallies {
     /// Counts a finished call. `error` describes its failure; None means that the factory answered.
@@ -18,16 +22,6 @@ impl Tallies {
 
     pub(super) fn take(&self) -> HashMap<FactoryId, Tally> {
         std::mem::take(&mut *self.lock())
-    }
-
-    /// Returns results that could not be applied; they precede those counted since.
-    pub(super) fn put_back(&self, taken: HashMap<FactoryId, Tally>) {
-        let mut tallies = self.lock();
-        for (factory, mut tally) in taken {
-            let later = tallies.remove(&factory).unwrap_or_default();
-            tally.append(later);
-            tallies.insert(factory, tally);
-        }
     }
 
     /// A poisoned lock can be used: no count is half done.

@@ -99,15 +99,6 @@ impl Tally {
             self.ill_in_a_row = 0;
         }
     }
-
-    /// Adds the results of later calls.
-    pub fn append(&mut self, later: Self) {
-        self.ill_in_a_row =
-            if later.well > 0 { later.ill_in_a_row } else { self.ill_in_a_row.saturating_add(later.ill_in_a_row) };
-        self.well = self.well.saturating_add(later.well);
-        self.ill = self.ill.saturating_add(later.ill);
-        self.last_error = later.last_error.or(self.last_error.take());
-    }
 }
 
 impl Breaker {

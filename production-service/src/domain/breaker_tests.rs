@@ -121,14 +121,6 @@ proptest! {
     }
 
     #[test]
-    fn tallies_can_be_added_in_pieces(calls in proptest::collection::vec(any::<bool>(), 0..30), cut in 0..30_usize) {
-        let cut = cut.min(calls.len());
-        let mut pieces = tally(&calls[..cut]);
-        pieces.append(tally(&calls[cut..]));
-        prop_assert_eq!(pieces, tally(&calls));
-    }
-
-    #[test]
     fn whatever_calls_do(steps in proptest::collection::vec((0..4_u64, proptest::collection::vec(any::<bool>(), 0..5), any::<bool>()), 1..80)) {
         let mut now = at(0);
         let mut breaker = Breaker::closed(now);
