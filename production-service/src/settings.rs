@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_value_is_told() {
+    fn every_bad_value_is_reported() {
         let InvalidSettings(problems) = load_with(&[
             ("DATABASE__URL", "postgres://role:x@localhost/x"),
             ("AMQP__URL", "amqp://user:x@localhost/%2f"),

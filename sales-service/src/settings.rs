@@ -4,8 +4,8 @@ use jaego_pg::settings::Database;
 use jaego_service::settings::Common;
 use serde::Deserialize;
 
+use crate::domain::product_state::Limits;
 use crate::domain::replenishment::RefusalPause;
-use crate::domain::shelf::Limits;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {

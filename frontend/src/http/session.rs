@@ -25,7 +25,7 @@ pub(super) struct SignIn {
 /// The current session; having none is not an error.
 pub(super) async fn get(request: HttpRequest, state: Data<State>, face: Data<Face>) -> HttpResponse {
     let session = state.session(**face, &request);
-    no_store(&mut HttpResponse::Ok()).json(told(session.as_ref()))
+    no_store(&mut HttpResponse::Ok()).json(shown(session.as_ref()))
 }
 
 pub(super) async fn post(
@@ -50,7 +50,7 @@ pub(super) async fn post(
     tracing::info!(operator = session.name, %address, "signed in");
     let mut response = HttpResponse::Ok();
     response.insert_header((header::SET_COOKIE, cookie));
-    Ok(no_store(&mut response).json(told(Some(&session))))
+    Ok(no_store(&mut response).json(shown(Some(&session))))
 }
 
 pub(super) async fn delete(state: Data<State>, face: Data<Face>) -> Result<HttpResponse, Problem> {
@@ -60,7 +60,7 @@ pub(super) async fn delete(state: Data<State>, face: Data<Face>) -> Result<HttpR
     Ok(no_store(&mut response).finish())
 }
 
-fn told(session: Option<&Session>) -> Value {
+fn shown(session: Option<&Session>) -> Value {
     json!({ "operator": session.map(|session| json!({ "name": session.name, "role": session.role })) })
 }
 

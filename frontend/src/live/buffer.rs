@@ -110,10 +110,10 @@ mod tests {
         for number in 0..10 * EVENTS_MAX {
             buffer.push(Bytes::from(number.to_string()));
         }
-        let told = read(&buffer);
-        assert!(told.len() <= EVENTS_MAX);
-        assert_eq!(told.iter().filter(|event| event.contains("lost")).count(), 1);
-        assert_eq!(told.last().map(String::as_str), Some("639"));
+        let events = read(&buffer);
+        assert!(events.len() <= EVENTS_MAX);
+        assert_eq!(events.iter().filter(|event| event.contains("lost")).count(), 1);
+        assert_eq!(events.last().map(String::as_str), Some("639"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Event {
 
 /// Message for the console.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ShownEvent<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     id: &'a str,
@@ -66,7 +66,7 @@ impl Event {
             json!({ "count": orders.len(), "orders": first })
         });
         let data = shown.as_ref().unwrap_or(&self.data);
-        message(routing_key, &Told { kind: &self.kind, id: &self.id, time: self.time.as_deref(), data })
+        message(routing_key, &ShownEvent { kind: &self.kind, id: &self.id, time: self.time.as_deref(), data })
     }
 }
 
@@ -105,8 +105,8 @@ mod tests {
         let orders: Vec<Value> = (0..100).map(|_| json!({ "id": Uuid::now_v7(), "lines": [] })).collect();
         let event = event(&json!({ "orders": orders }));
         assert_eq!(event.orders().count(), 100);
-        let told = event.for_console("order.fulfilled");
-        let text = std::str::from_utf8(&told).expect("text");
+        let sent = event.for_console("order.fulfilled");
+        let text = std::str::from_utf8(&sent).expect("text");
         let data = text.strip_prefix("event: order.fulfilled\ndata: ").expect("named");
         let data: Value = serde_json::from_str(data.trim_end()).expect("JSON");
         assert_eq!((&data["data"]["count"], data["data"]["orders"].as_array().map(Vec::len)), (&json!(100), Some(20)));
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_message_is_one_message() {
-        let told = message("a\nevent: b", &json!({ "text": "line\n\nevent: x" }));
-        assert_eq!(String::from_utf8_lossy(&told).matches('\n').count(), 3, "{told:?}");
+        let sent = message("a\nevent: b", &json!({ "text": "line\n\nevent: x" }));
+        assert_eq!(String::from_utf8_lossy(&sent).matches('\n').count(), 3, "{sent:?}");
     }
 }

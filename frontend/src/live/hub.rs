@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::buffer::Buffer;
 use super::event::{self, Event};
-use super::shelves::Shelves;
+use super::hints::Hints;
 use super::stream::EventStream;
 
 /// Interval at which due hints are sent.
@@ -45,7 +45,7 @@ struct State {
     consoles: HashMap<u64, Console>,
     /// Ids of the shoppers who follow an order.
     followers: HashMap<Uuid, Vec<u64>>,
-    shelves: Shelves,
+    hints: Hints,
     is_online: bool,
     is_closed: bool,
 }
@@ -145,7 +145,7 @@ impl Hub {
     }
 
     /// Distributes an event from the broker.
-    pub(super) fn tell(&self, routing_key: &str, body: &[u8]) {
+    pub(super) fn publish(&self, routing_key: &str, body: &[u8]) {
         let family = routing_key.split('.').next().unwrap_or_default().to_owned();
         self.0.events.add(1, &[KeyValue::new("family", family)]);
         if self.lock().count() == 0 {
@@ -165,16 +165,16 @@ impl Hub {
         if !state.followers.is_empty() {
             for order in event.orders() {
                 let Some(followers) = state.followers.get(&order) else { continue };
-                let told = event.for_shopper(order);
+                let event = event.for_shopper(order);
                 for shopper in followers.iter().filter_map(|id| state.shoppers.get(id)) {
-                    self.push(&shopper.buffer, told.clone());
+                    self.push(&shopper.buffer, event.clone());
                 }
             }
         }
         if let Some((sku, delay)) = event.product(routing_key)
-            && state.shelves.changed(sku, now, delay)
+            && state.hints.changed(sku, now, delay)
         {
-            self.tell_shoppers(&state, &event::look_again(sku));
+            self.send_to_shoppers(&state, &event::look_again(sku));
         }
     }
 
@@ -183,10 +183,10 @@ impl Hub {
         let mut state = self.lock();
         if state.is_online != is_online {
             state.is_online = is_online;
-            let told = event::broker(is_online);
-            self.tell_shoppers(&state, &told);
+            let event = event::broker(is_online);
+            self.send_to_shoppers(&state, &event);
             for console in state.consoles.values() {
-                self.push(&console.buffer, told.clone());
+                self.push(&console.buffer, event.clone());
             }
         }
     }
@@ -211,8 +211,8 @@ impl Hub {
     fn tick(&self) {
         let mut state = self.lock();
         let now = Instant::now();
-        for sku in state.shelves.due(now) {
-            self.tell_shoppers(&state, &event::look_again(&sku));
+        for sku in state.hints.due(now) {
+            self.send_to_shoppers(&state, &event::look_again(&sku));
         }
         for console in state.consoles.values().filter(|console| console.ends_at <= now) {
             console.buffer.close();
@@ -223,14 +223,14 @@ impl Hub {
         self.lock().buffers().for_each(|buffer| buffer.push_if_idle(&PING));
     }
 
-    fn tell_shoppers(&self, state: &State, told: &Bytes) {
+    fn send_to_shoppers(&self, state: &State, event: &Bytes) {
         for shopper in state.shoppers.values() {
-            self.push(&shopper.buffer, told.clone());
+            self.push(&shopper.buffer, event.clone());
         }
     }
 
-    fn push(&self, buffer: &Buffer, told: Bytes) {
-        if buffer.push(told) {
+    fn push(&self, buffer: &Buffer, event: Bytes) {
+        if buffer.push(event) {
             self.0.overflows.add(1, &[]);
         }
     }

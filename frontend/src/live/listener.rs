@@ -69,7 +69,7 @@ impl Listener {
                 () = stop.cancelled() => return Ok(()),
                 next = consumer.next() => next.context("the broker ended the consumer")?.context("delivery failed")?,
             };
-            self.hub.tell(delivery.routing_key.as_str(), &delivery.data);
+            self.hub.publish(delivery.routing_key.as_str(), &delivery.data);
         }
     }
 

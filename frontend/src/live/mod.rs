@@ -6,9 +6,9 @@
 
 mod buffer;
 mod event;
+mod hints;
 mod hub;
 pub mod listener;
-mod shelves;
 mod stream;
 
 pub use hub::{Full, Hub};

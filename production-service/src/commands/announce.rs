@@ -14,7 +14,7 @@ use jaego_postbox::outbox;
 use serde_json::{Map, json};
 
 use super::record_attempts::answered_status;
-use crate::domain::{Announcement, Change, Outcome, Request, Status};
+use crate::domain::{Announcement, OutcomeKind, Request, RequestChange, Status};
 use crate::store::changes::{self, Acceptance, Changed};
 use crate::store::new_requests::NewRequest;
 use crate::store::requests::{self, StoredRequest};
@@ -26,7 +26,7 @@ pub(super) const SOURCE: &str = "production-service";
 pub(super) struct Saving<'a> {
     /// The request before the change.
     pub stored: &'a StoredRequest,
-    pub change: &'a Change,
+    pub change: &'a RequestChange,
     /// The accepted call that caused the change, if any.
     pub acceptance: Option<&'a Acceptance>,
     /// Trace of the cause.
@@ -39,7 +39,7 @@ pub(super) struct Saving<'a> {
 pub(super) async fn save(
     connection: &mut AsyncPgConnection,
     stored: &StoredRequest,
-    change: &Change,
+    change: &RequestChange,
     trace: TraceContext,
     last_error: &str,
 ) -> Result<(), StoreError> {
@@ -63,7 +63,7 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
         let Some(announcement) = &change.announcement else { continue };
         let after = stored.state.after(change);
         events.push(event(&after, announcement, Utc::now(), *trace));
-        if announcement.outcome == Outcome::DeadLettered {
+        if announcement.outcome == OutcomeKind::DeadLettered {
             // The original message under its own id, so that a redrive sends the request again.
             let (message_id, body) = requests::original_event(connection, after.id).await?;
             let letter = NewDeadLetter {
@@ -104,12 +104,12 @@ pub(super) async fn again(
     connection: &mut AsyncPgConnection,
     standing: &[(&StoredRequest, TraceContext)],
 ) -> Result<(), StoreError> {
-    let told = |(stored, trace): &(&StoredRequest, TraceContext)| {
+    let event = |(stored, trace): &(&StoredRequest, TraceContext)| {
         let reason = stored.outcome_reason.clone().unwrap_or_default();
         let announcement = Announcement { outcome: stored.state.standing()?, reason };
         Some(event(&stored.state, &announcement, stored.updated_at, *trace))
     };
-    let events: Vec<OutgoingEvent> = standing.iter().filter_map(told).collect();
+    let events: Vec<OutgoingEvent> = standing.iter().filter_map(event).collect();
     outbox::append(connection, events).await
 }
 
@@ -126,11 +126,11 @@ pub(super) fn trace_of(stored: &StoredRequest) -> TraceContext {
 
 fn event(request: &Request, announcement: &Announcement, at: DateTime<Utc>, trace: TraceContext) -> OutgoingEvent {
     let kind = match announcement.outcome {
-        Outcome::Accepted => &production::ACCEPTED,
-        Outcome::DeadLettered => &production::DEAD_LETTERED,
-        Outcome::Refused => &production::REFUSED,
-        Outcome::Cancelled => &production::CANCELLED,
-        Outcome::Overdue => &production::OVERDUE,
+        OutcomeKind::Accepted => &production::ACCEPTED,
+        OutcomeKind::DeadLettered => &production::DEAD_LETTERED,
+        OutcomeKind::Refused => &production::REFUSED,
+        OutcomeKind::Cancelled => &production::CANCELLED,
+        OutcomeKind::Overdue => &production::OVERDUE,
     };
     let data = ProductionOutcome {
         request_id: request.id,

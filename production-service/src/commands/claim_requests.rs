@@ -110,8 +110,8 @@ async fn load(
     context: &Context,
     caller: &Caller<'_>,
 ) -> Result<Vec<Gate>, StoreError> {
-    let told = caller.tallies.keys().map(ToString::to_string).collect();
-    let limits = gates::limits(connection, caller.free.into(), told).await?;
+    let reported = caller.tallies.keys().map(ToString::to_string).collect();
+    let limits = gates::limits(connection, caller.free.into(), reported).await?;
     if limits.is_empty() {
         return Ok(Vec::new());
     }

@@ -23,7 +23,7 @@ const PAGE: i64 = 100;
 /// Measures at an interval until `stop`. At a longer interval every factory is announced unchanged, so that lost
 /// events are made up for.
 pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken) {
-    let mut told_at = Instant::now();
+    let mut announced_at = Instant::now();
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -32,9 +32,9 @@ pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken)
         if let Err(error) = measure_lead_times(&context, &settings).await {
             tracing::warn!(%error, "lead times were not measured; the next round tries again");
         }
-        if told_at.elapsed() >= settings.announce_every() {
-            told_at = Instant::now();
-            if let Err(error) = tell_all(&context).await {
+        if announced_at.elapsed() >= settings.announce_every() {
+            announced_at = Instant::now();
+            if let Err(error) = announce_all(&context).await {
                 tracing::warn!(%error, "factories cannot be announced now");
             }
         }
@@ -42,7 +42,7 @@ pub async fn run(context: Context, settings: LeadTimes, stop: CancellationToken)
 }
 
 /// Announces every factory again under its current revision; a consumer that already has that revision ignores it.
-async fn tell_all(context: &Context) -> Result<(), StoreError> {
+async fn announce_all(context: &Context) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     let mut page = factories::list(&mut connection, None, PAGE).await?;
     while let Some(last) = page.last().map(|factory| factory.id.clone()) {

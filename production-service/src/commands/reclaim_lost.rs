@@ -6,7 +6,7 @@ use jaego_pg::StoreError;
 
 use super::Context;
 use super::announce::{self, Saving};
-use crate::domain::{Change, Request, Verdict};
+use crate::domain::{Request, RequestChange, Verdict};
 use crate::store::attempts::{self, AttemptEnd};
 use crate::store::requests::StoredRequest;
 use crate::store::{factories, work};
@@ -33,7 +33,7 @@ pub async fn reclaim_lost(context: &Context, held: &[(RequestId, i32)]) -> Resul
                 let own = factory.and_then(|factory| factory.settings.retry_schedule.as_deref());
                 stored.state.attempt_lost(context.schedule(own))
             };
-            let changes: Vec<(&StoredRequest, Change)> =
+            let changes: Vec<(&StoredRequest, RequestChange)> =
                 lost.iter().filter_map(|stored| Some((stored, change(stored)?))).collect();
             let saving = |(stored, change)| Saving {
                 stored,

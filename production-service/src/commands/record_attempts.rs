@@ -12,7 +12,7 @@ use super::Context;
 use super::announce::{self, Saving};
 use super::claim_requests::Call;
 use super::own_in_flight::Held;
-use crate::domain::{AttemptResult, Change, Factory, Options, Verdict};
+use crate::domain::{AttemptResult, Factory, Options, RequestChange, Verdict};
 use crate::store::attempts::{self, AttemptEnd};
 use crate::store::changes::{self, Acceptance};
 use crate::store::requests::{self, StoredRequest};
@@ -108,18 +108,24 @@ impl Ended {
 
     /// Precise to the millisecond, like the stored duration. A conflict that proves an earlier acceptance counts as
     /// well.
-    fn acceptance(&self, change: Option<&Change>) -> Option<Acceptance> {
+    fn acceptance(&self, change: Option<&RequestChange>) -> Option<Acceptance> {
         let accepted = || Acceptance {
             at: self.call.started_at + TimeDelta::milliseconds(milliseconds(self.end.duration)),
             by: self.call.factory.id.clone(),
             job_id: self.end.job_id.clone(),
         };
-        let is_one = self.end.verdict() == Verdict::Accepted || change.is_some_and(Change::is_acceptance);
+        let is_one = self.end.verdict() == Verdict::Accepted || change.is_some_and(RequestChange::is_acceptance);
         is_one.then(accepted)
     }
 
     /// `known`: factories, among them the possible fallback.
-    fn change(&self, context: &Context, stored: &StoredRequest, words: &str, known: &[Factory]) -> Option<Change> {
+    fn change(
+        &self,
+        context: &Context,
+        stored: &StoredRequest,
+        words: &str,
+        known: &[Factory],
+    ) -> Option<RequestChange> {
         let settings = &self.call.factory.settings;
         let result = AttemptResult {
             number: self.call.number(),
@@ -205,7 +211,7 @@ struct Decided<'a> {
     stored: StoredRequest,
     words: String,
     acceptance: Option<Acceptance>,
-    change: Option<Change>,
+    change: Option<RequestChange>,
 }
 
 impl Decided<'_> {

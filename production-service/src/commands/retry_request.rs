@@ -7,7 +7,7 @@ use jaego_service::audit_log::Action;
 use serde_json::json;
 
 use super::{Actor, CommandError, Context, announce};
-use crate::domain::{Change, Factory, Fallback, Rejection};
+use crate::domain::{Factory, Fallback, Rejection, RequestChange};
 use crate::store::factories;
 use crate::store::requests::{self, StoredRequest};
 
@@ -61,7 +61,7 @@ pub async fn retry_request(
 async fn withdraw(
     connection: &mut AsyncPgConnection,
     stored: &StoredRequest,
-) -> Result<Change, CommandError<Rejection>> {
+) -> Result<RequestChange, CommandError<Rejection>> {
     let factory = factories::find(connection, &stored.state.factory_id).await?;
     let fallback = match factory.and_then(|factory| factory.settings.fallback_factory_id) {
         Some(id) => factories::find(connection, &id).await?,

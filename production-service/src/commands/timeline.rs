@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::Context;
 use super::announce::SOURCE;
 use super::look_up::obstacle;
-use crate::domain::{Factory, Outcome, Status};
+use crate::domain::{Factory, OutcomeKind, Status};
 use crate::store::timeline::{self as store, AttemptRow, ReceiptRow, RequestRow};
 use crate::store::{corrupt, factories, gates};
 
@@ -74,13 +74,13 @@ fn steps_of(row: &RequestRow) -> Result<Vec<TimelineItem>, StoreError> {
         steps.push(step(row, TimelineKind::ProductionAccepted, at).with(detail));
     }
     if let (Some(outcome), Some(at)) = (&row.last_outcome, row.outcome_at) {
-        let kind = match Outcome::of_name(outcome).ok_or_else(|| corrupt("last_outcome", outcome))? {
+        let kind = match OutcomeKind::of_name(outcome).ok_or_else(|| corrupt("last_outcome", outcome))? {
             // The acceptance is stored with its own time, and so is each accepted call.
-            Outcome::Accepted => None,
-            Outcome::DeadLettered => Some(TimelineKind::ProductionDeadLettered),
-            Outcome::Refused => Some(TimelineKind::ProductionRefused),
-            Outcome::Cancelled => Some(TimelineKind::ProductionCancelled),
-            Outcome::Overdue => Some(TimelineKind::ProductionOverdue),
+            OutcomeKind::Accepted => None,
+            OutcomeKind::DeadLettered => Some(TimelineKind::ProductionDeadLettered),
+            OutcomeKind::Refused => Some(TimelineKind::ProductionRefused),
+            OutcomeKind::Cancelled => Some(TimelineKind::ProductionCancelled),
+            OutcomeKind::Overdue => Some(TimelineKind::ProductionOverdue),
         };
         let detail = TimelineDetail { reason: row.outcome_reason.clone(), ..TimelineDetail::default() };
         steps.extend(kind.map(|kind| step(row, kind, at).with(detail)));

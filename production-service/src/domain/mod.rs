@@ -15,10 +15,10 @@ mod verdict;
 pub use self::breaker::{Breaker, BreakerRules, Position, Tally, Wanting, share_out};
 pub use self::factory::{Factory, FactorySettings, InvalidFactory};
 pub use self::lead_time::LeadTime;
-pub use self::outcome::Outcome;
+pub use self::outcome::OutcomeKind;
 pub use self::request::{
-    Announcement, Arrival, AttemptResult, Change, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options,
-    REFUSED_AFTER_UNKNOWN, Rejection, Request, UNKNOWN_FACTORY,
+    Announcement, Arrival, AttemptResult, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options,
+    REFUSED_AFTER_UNKNOWN, Rejection, Request, RequestChange, UNKNOWN_FACTORY,
 };
 pub use self::status::{Status, UnknownStatus};
 pub use self::verdict::{Ending, Health, Verdict};

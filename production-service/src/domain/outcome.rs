@@ -1,7 +1,7 @@
 //! Outcomes of a request that are published to the other services.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum OutcomeKind {
     Accepted,
     /// An operator must decide.
     DeadLettered,
@@ -12,7 +12,7 @@ pub enum Outcome {
     Overdue,
 }
 
-impl Outcome {
+impl OutcomeKind {
     pub const ALL: [Self; 5] = [Self::Accepted, Self::DeadLettered, Self::Refused, Self::Cancelled, Self::Overdue];
 
     /// Name in the database.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jaego_contracts::ids::{FactoryId, Quantity, RequestId, Sku};
 
-use super::outcome::Outcome;
+use super::outcome::OutcomeKind;
 use super::{Status, Verdict};
 
 /// Reason of a request that names a factory unknown to this service.
@@ -55,13 +55,13 @@ pub struct Request {
 /// An outcome to publish, and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    pub outcome: Outcome,
+    pub outcome: OutcomeKind,
     pub reason: String,
 }
 
 /// Next state of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct RequestChange {
     pub status: Status,
     /// Units received so far.
     pub received: i64,
@@ -77,7 +77,7 @@ pub struct Change {
     pub schedule_begins: bool,
     /// The factory to ask from now on, if it changes.
     pub factory_id: Option<FactoryId>,
-    /// Outcome to publish; increments the revision.
+    /// OutcomeKind to publish; increments the revision.
     pub announcement: Option<Announcement>,
 }
 
@@ -147,43 +147,44 @@ pub struct Arrival<'a> {
 
 impl Request {
     /// The request arrives for the first time; `self` is not stored yet.
-    pub fn arrive(&self, arrival: Arrival<'_>) -> Change {
-        let change = Change { received: arrival.received, ..self.becomes(Status::Requested) };
+    pub fn arrive(&self, arrival: Arrival<'_>) -> RequestChange {
+        let change = RequestChange { received: arrival.received, ..self.becomes(Status::Requested) };
         if let Some(reason) = arrival.closed {
-            return Change { status: Status::Cancelled, ..change }.announcing(Outcome::Cancelled, reason);
+            return RequestChange { status: Status::Cancelled, ..change }.announcing(OutcomeKind::Cancelled, reason);
         }
         if arrival.received > 0 {
-            return Change { status: self.status_with(arrival.received), ..change };
+            return RequestChange { status: self.status_with(arrival.received), ..change };
         }
         if !arrival.factory_known {
-            return Change { status: Status::Refused, ..change }.announcing(Outcome::Refused, UNKNOWN_FACTORY);
+            return RequestChange { status: Status::Refused, ..change }
+                .announcing(OutcomeKind::Refused, UNKNOWN_FACTORY);
         }
         change.sending_in(Duration::ZERO)
     }
 
     /// An operator redrives the request's message. A dead letter restarts; any other request stays as it is.
-    pub fn redrive(&self) -> Option<Change> {
+    pub fn redrive(&self) -> Option<RequestChange> {
         (self.status == Status::DeadLettered).then(|| self.restart())
     }
 
     /// The last published outcome, if it still holds; None while another one is pending.
-    pub fn standing(&self) -> Option<Outcome> {
+    pub fn standing(&self) -> Option<OutcomeKind> {
         let outcome = match self.status {
             Status::Requested | Status::Sending | Status::Retrying => return None,
-            Status::Accepted | Status::PartlyReceived | Status::Received => Outcome::Accepted,
-            Status::DeadLettered => Outcome::DeadLettered,
-            Status::Refused => Outcome::Refused,
-            Status::Cancelled => Outcome::Cancelled,
+            Status::Accepted | Status::PartlyReceived | Status::Received => OutcomeKind::Accepted,
+            Status::DeadLettered => OutcomeKind::DeadLettered,
+            Status::Refused => OutcomeKind::Refused,
+            Status::Cancelled => OutcomeKind::Cancelled,
         };
         (self.revision > 0).then_some(outcome)
     }
 
     /// A call ended. The next delay is the schedule's, plus or minus a fifth, but at least what the factory asked
     /// for.
-    pub fn attempt_ended(&self, ended: AttemptResult<'_>, options: Options<'_>) -> Option<Change> {
+    pub fn attempt_ended(&self, ended: AttemptResult<'_>, options: Options<'_>) -> Option<RequestChange> {
         // Late results count as well: once the factory has accepted the request, it must not receive it again.
         if ended.verdict == Verdict::Accepted {
-            let change = self.becomes(Status::Accepted).announcing(Outcome::Accepted, ended.words);
+            let change = self.becomes(Status::Accepted).announcing(OutcomeKind::Accepted, ended.words);
             return self.status.is_before_acceptance().then_some(change);
         }
         if self.status != Status::Sending || ended.number != self.attempt_count {
@@ -192,7 +193,7 @@ impl Request {
         let retry_after = ended.retry_after.unwrap_or_default();
         let change = match ended.verdict {
             Verdict::Conflict if self.outcome_unknown && !self.was_accepted => {
-                self.becomes(Status::Accepted).announcing(Outcome::Accepted, ended.words)
+                self.becomes(Status::Accepted).announcing(OutcomeKind::Accepted, ended.words)
             }
             Verdict::Refused if self.outcome_unknown => self.die_of(REFUSED_AFTER_UNKNOWN),
             Verdict::Refused | Verdict::Conflict => self.refused(ended.words, options.fallback),
@@ -203,24 +204,24 @@ impl Request {
                 None => self.die_of(FACTORY_UNREACHABLE),
             },
         };
-        Some(Change { outcome_unknown: self.outcome_unknown || ended.verdict == Verdict::Unknown, ..change })
+        Some(RequestChange { outcome_unknown: self.outcome_unknown || ended.verdict == Verdict::Unknown, ..change })
     }
 
     /// Another factory is asked at most once, and only when no factory can have accepted the request: goods must not
     /// be made twice when they were ordered once.
-    fn refused(&self, words: &str, fallback: Option<&FactoryId>) -> Change {
+    fn refused(&self, words: &str, fallback: Option<&FactoryId>) -> RequestChange {
         if self.was_accepted {
             return self.still_accepted();
         }
         match fallback {
             Some(fallback) if self.fallback_from.is_none() && *fallback != self.factory_id => self.hand_to(fallback),
-            _ => self.becomes(Status::Refused).announcing(Outcome::Refused, words),
+            _ => self.becomes(Status::Refused).announcing(OutcomeKind::Refused, words),
         }
     }
 
     /// The process that made the call is gone, and the result with it. The factory is called again at once, as long
     /// as the schedule has retries left.
-    pub fn attempt_lost(&self, schedule: &[Duration]) -> Option<Change> {
+    pub fn attempt_lost(&self, schedule: &[Duration]) -> Option<RequestChange> {
         if self.status != Status::Sending {
             return None;
         }
@@ -228,12 +229,12 @@ impl Request {
             Some(_) => self.becomes(Status::Retrying).sending_in(Duration::ZERO),
             None => self.die_of(FACTORY_UNREACHABLE),
         };
-        Some(Change { outcome_unknown: true, ..change })
+        Some(RequestChange { outcome_unknown: true, ..change })
     }
 
     /// Units were received; each receipt counts once. Goods end all further attempts; a cancelled request stays
     /// cancelled.
-    pub fn receive(&self, units: Quantity) -> Change {
+    pub fn receive(&self, units: Quantity) -> RequestChange {
         let received = self.received.saturating_add(units.get());
         let status = match self.status {
             Status::Cancelled => Status::Cancelled,
@@ -241,17 +242,17 @@ impl Request {
         };
         // The missing units of an overdue request are still overdue.
         let overdue = self.overdue && status == Status::PartlyReceived;
-        Change { received, overdue, ..self.becomes(status) }
+        RequestChange { received, overdue, ..self.becomes(status) }
     }
 
     /// The request's replenishment was closed.
-    pub fn close(&self, reason: &str) -> Option<Change> {
+    pub fn close(&self, reason: &str) -> Option<RequestChange> {
         let open = !self.status.is_terminal();
-        open.then(|| self.becomes(Status::Cancelled).announcing(Outcome::Cancelled, reason))
+        open.then(|| self.becomes(Status::Cancelled).announcing(OutcomeKind::Cancelled, reason))
     }
 
     /// An operator cancels the request; idempotent.
-    pub fn cancel(&self, reason: &str) -> Result<Option<Change>, Rejection> {
+    pub fn cancel(&self, reason: &str) -> Result<Option<RequestChange>, Rejection> {
         match self.status {
             Status::Cancelled => Ok(None),
             status if status.is_terminal() => Err(Rejection::Ended(status)),
@@ -261,7 +262,7 @@ impl Request {
 
     /// An operator sends the request now. Not possible once goods were received: the whole quantity would be ordered
     /// again.
-    pub fn retry(&self) -> Result<Change, Rejection> {
+    pub fn retry(&self) -> Result<RequestChange, Rejection> {
         match self.status {
             Status::Retrying => Ok(self.becomes(Status::Retrying).sending_in(Duration::ZERO)),
             Status::DeadLettered => Ok(self.restart()),
@@ -272,7 +273,7 @@ impl Request {
 
     /// An operator withdraws the request from its factory for good and hands it to the fallback. As after a refusal,
     /// no factory can have accepted it: goods must not be made twice when they were ordered once.
-    pub fn withdraw(&self, fallback: Option<Fallback<'_>>) -> Result<Change, Rejection> {
+    pub fn withdraw(&self, fallback: Option<Fallback<'_>>) -> Result<RequestChange, Rejection> {
         if !matches!(self.status, Status::Requested | Status::Retrying | Status::DeadLettered) {
             return Err(Rejection::NotWithdrawable(self.status));
         }
@@ -291,24 +292,24 @@ impl Request {
 
     /// The request was not received in full within `limit` of its acceptance; None when that is already flagged, or
     /// no longer matters.
-    pub fn be_late(&self, limit: Duration) -> Option<Change> {
+    pub fn be_late(&self, limit: Duration) -> Option<RequestChange> {
         let is_news = matches!(self.status, Status::Accepted | Status::PartlyReceived) && !self.overdue;
         let reason = match self.received {
             0 => format!("not received within {} s of its acceptance", limit.as_secs()),
             some => format!("{some} of {} received within {} s of its acceptance", self.quantity, limit.as_secs()),
         };
-        let change = Change { overdue: true, ..self.becomes(self.status) };
-        is_news.then(|| change.announcing(Outcome::Overdue, &reason))
+        let change = RequestChange { overdue: true, ..self.becomes(self.status) };
+        is_news.then(|| change.announcing(OutcomeKind::Overdue, &reason))
     }
 
     /// The request has waited too long for its factory's breaker (see `breaker.rs`); None when it is not waiting.
-    pub fn give_up(&self) -> Option<Change> {
+    pub fn give_up(&self) -> Option<RequestChange> {
         matches!(self.status, Status::Requested | Status::Retrying).then(|| self.die_of(FACTORY_UNREACHABLE))
     }
 
     /// The request after `change`.
     #[must_use]
-    pub fn after(&self, change: &Change) -> Self {
+    pub fn after(&self, change: &RequestChange) -> Self {
         Self {
             status: change.status,
             received: change.received,
@@ -327,8 +328,8 @@ impl Request {
         }
     }
 
-    fn becomes(&self, status: Status) -> Change {
-        Change {
+    fn becomes(&self, status: Status) -> RequestChange {
+        RequestChange {
             status,
             received: self.received,
             next_attempt_in: None,
@@ -341,33 +342,33 @@ impl Request {
         }
     }
 
-    fn restart(&self) -> Change {
+    fn restart(&self) -> RequestChange {
         let change = self.becomes(Status::Requested).sending_in(Duration::ZERO);
-        Change { attempts_before_schedule: self.attempt_count, schedule_begins: true, ..change }
+        RequestChange { attempts_before_schedule: self.attempt_count, schedule_begins: true, ..change }
     }
 
     /// Moves the request to another factory, with a new schedule.
-    fn hand_to(&self, fallback: &FactoryId) -> Change {
-        Change { factory_id: Some(fallback.clone()), ..self.restart() }
+    fn hand_to(&self, fallback: &FactoryId) -> RequestChange {
+        RequestChange { factory_id: Some(fallback.clone()), ..self.restart() }
     }
 
     /// An overdue request was sent again without success. A factory may refuse, or not answer, what it has accepted
     /// before, so the request stays accepted and overdue.
-    fn still_accepted(&self) -> Change {
-        Change { overdue: true, ..self.becomes(Status::Accepted) }
+    fn still_accepted(&self) -> RequestChange {
+        RequestChange { overdue: true, ..self.becomes(Status::Accepted) }
     }
 
     /// The call does not count toward the schedule.
-    fn wait_without_attempt(&self, wait: Duration) -> Change {
+    fn wait_without_attempt(&self, wait: Duration) -> RequestChange {
         let change = self.becomes(Status::Retrying).sending_in(wait);
-        Change { attempts_before_schedule: self.attempts_before_schedule + 1, ..change }
+        RequestChange { attempts_before_schedule: self.attempts_before_schedule + 1, ..change }
     }
 
-    fn die_of(&self, reason: &str) -> Change {
+    fn die_of(&self, reason: &str) -> RequestChange {
         if self.was_accepted {
             return self.still_accepted();
         }
-        self.becomes(Status::DeadLettered).announcing(Outcome::DeadLettered, reason)
+        self.becomes(Status::DeadLettered).announcing(OutcomeKind::DeadLettered, reason)
     }
 
     /// Delay after the last call; None when the schedule is exhausted.
@@ -394,13 +395,13 @@ impl Request {
     }
 }
 
-impl Change {
+impl RequestChange {
     /// The change announces that the factory has accepted the request.
     pub fn is_acceptance(&self) -> bool {
-        self.announcement.as_ref().is_some_and(|announcement| announcement.outcome == Outcome::Accepted)
+        self.announcement.as_ref().is_some_and(|announcement| announcement.outcome == OutcomeKind::Accepted)
     }
 
-    fn announcing(self, outcome: Outcome, reason: &str) -> Self {
+    fn announcing(self, outcome: OutcomeKind, reason: &str) -> Self {
         Self { announcement: Some(Announcement { outcome, reason: reason.to_owned() }), ..self }
     }
 

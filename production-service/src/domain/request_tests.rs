@@ -6,8 +6,8 @@ use jaego_contracts::ids::{FactoryId, Quantity, RequestId};
 use proptest::prelude::*;
 
 use super::{
-    Arrival, AttemptResult, Change, Ending, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options, Outcome,
-    REFUSED_AFTER_UNKNOWN, Rejection, Request, Status, UNKNOWN_FACTORY, Verdict,
+    Arrival, AttemptResult, Ending, FACTORY_THROTTLED, FACTORY_UNREACHABLE, Fallback, Options, OutcomeKind,
+    REFUSED_AFTER_UNKNOWN, Rejection, Request, RequestChange, Status, UNKNOWN_FACTORY, Verdict,
 };
 
 const SCHEDULE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -45,12 +45,12 @@ fn fallback() -> FactoryId {
 }
 
 /// Ends call `number` with `verdict`, at a factory without a fallback.
-fn end(request: &Request, number: i32, verdict: Verdict) -> Option<Change> {
+fn end(request: &Request, number: i32, verdict: Verdict) -> Option<RequestChange> {
     request.attempt_ended(ended(number, verdict), options(None))
 }
 
 fn ended(number: i32, verdict: Verdict) -> AttemptResult<'static> {
-    AttemptResult { number, verdict, words: "told", retry_after: None, is_throttled: false, waited: Duration::ZERO }
+    AttemptResult { number, verdict, words: "in words", retry_after: None, is_throttled: false, waited: Duration::ZERO }
 }
 
 fn options(fallback: Option<&FactoryId>) -> Options<'_> {
@@ -58,12 +58,12 @@ fn options(fallback: Option<&FactoryId>) -> Options<'_> {
 }
 
 /// Makes the next call and ends it with `verdict`, at a factory with a fallback.
-fn next_call(request: &Request, verdict: Verdict) -> Change {
+fn next_call(request: &Request, verdict: Verdict) -> RequestChange {
     let sending = claimed(request);
     sending.attempt_ended(ended(sending.attempt_count, verdict), options(Some(&fallback()))).expect("a change")
 }
 
-fn fail(request: &Request) -> Change {
+fn fail(request: &Request) -> RequestChange {
     let sending = claimed(request);
     end(&sending, sending.attempt_count, Verdict::Retry).expect("a change")
 }
@@ -73,7 +73,7 @@ fn is_about(wait: Option<Duration>, delay: Duration) -> bool {
     wait.is_some_and(|wait| (delay.mul_f64(0.799)..=delay.mul_f64(1.201)).contains(&wait))
 }
 
-fn outcome(change: &Change) -> Option<(Outcome, &str)> {
+fn outcome(change: &RequestChange) -> Option<(OutcomeKind, &str)> {
     change.announcement.as_ref().map(|announcement| (announcement.outcome, announcement.reason.as_str()))
 }
 
@@ -84,9 +84,9 @@ fn a_request_is_sent_at_once_or_ends_where_it_must() {
     let change = new.arrive(arrival);
     assert_eq!((change.status, change.next_attempt_in), (Status::Requested, Some(Duration::ZERO)));
     let change = new.arrive(Arrival { factory_known: false, ..arrival });
-    assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((Outcome::Refused, UNKNOWN_FACTORY))));
+    assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((OutcomeKind::Refused, UNKNOWN_FACTORY))));
     let change = new.arrive(Arrival { closed: Some("short"), ..arrival });
-    assert_eq!((change.status, outcome(&change)), (Status::Cancelled, Some((Outcome::Cancelled, "short"))));
+    assert_eq!((change.status, outcome(&change)), (Status::Cancelled, Some((OutcomeKind::Cancelled, "short"))));
     let change = new.arrive(Arrival { received: 10, factory_known: false, ..arrival });
     assert_eq!((change.status, change.next_attempt_in), (Status::Received, None));
 }
@@ -104,7 +104,7 @@ fn the_schedule_is_gone_through_and_then_the_request_dies() {
     let sending = claimed(&current);
     let change = fail(&current);
     assert_eq!(change.status, Status::DeadLettered);
-    assert_eq!(outcome(&change), Some((Outcome::DeadLettered, FACTORY_UNREACHABLE)));
+    assert_eq!(outcome(&change), Some((OutcomeKind::DeadLettered, FACTORY_UNREACHABLE)));
     let dead = sending.after(&change);
     assert_eq!(dead.revision, 1);
     // A redrive restarts the schedule, as an operator's retry does.
@@ -185,7 +185,7 @@ fn a_factory_without_time_uses_up_no_attempt_until_that_lasts_too_long() {
     // No retry of the schedule has been used.
     assert!(is_about(fail(&current).next_attempt_in, SCHEDULE[0]));
     let (_, change) = throttled(&current, 3600);
-    assert_eq!(outcome(&change), Some((Outcome::DeadLettered, FACTORY_THROTTLED)));
+    assert_eq!(outcome(&change), Some((OutcomeKind::DeadLettered, FACTORY_THROTTLED)));
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn after_an_unknown_outcome_a_conflict_is_an_acceptance_and_any_other_no_is_for_
     assert_eq!(next_call(&new, Verdict::Conflict).factory_id, Some(fallback()), "a certain no");
     let unknown = claimed(&new).after(&next_call(&new, Verdict::Unknown));
     let change = next_call(&unknown, Verdict::Conflict);
-    assert_eq!((change.status, outcome(&change)), (Status::Accepted, Some((Outcome::Accepted, "told"))));
+    assert_eq!((change.status, outcome(&change)), (Status::Accepted, Some((OutcomeKind::Accepted, "in words"))));
     let change = next_call(&unknown, Verdict::Refused);
     assert_eq!(change.status, Status::DeadLettered, "its quantity is not given back: it may be made");
-    assert_eq!(outcome(&change), Some((Outcome::DeadLettered, REFUSED_AFTER_UNKNOWN)));
+    assert_eq!(outcome(&change), Some((OutcomeKind::DeadLettered, REFUSED_AFTER_UNKNOWN)));
 }
 
 #[test]
@@ -206,13 +206,13 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
     let retried = claimed(&new).after(&next_call(&new, Verdict::Retry));
     let change = next_call(&retried, Verdict::Refused);
     assert_eq!((change.status, change.next_attempt_in), (Status::Requested, Some(Duration::ZERO)));
-    assert_eq!((&change.factory_id, outcome(&change)), (&Some(fallback()), None), "nothing is told yet");
+    assert_eq!((&change.factory_id, outcome(&change)), (&Some(fallback()), None), "nothing is announced yet");
     let moved = claimed(&retried).after(&change);
     assert_eq!((&moved.factory_id, &moved.fallback_from), (&fallback(), &Some(new.factory_id.clone())));
     // The fallback has a full schedule of its own, and its refusal is final.
     assert!(is_about(fail(&moved).next_attempt_in, SCHEDULE[0]));
     let change = next_call(&moved, Verdict::Refused);
-    assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((Outcome::Refused, "told"))));
+    assert_eq!((change.status, outcome(&change)), (Status::Refused, Some((OutcomeKind::Refused, "in words"))));
 
     // A call with an unknown result may have been accepted, whatever is answered later, and so may one at which the
     // factory failed. Only an answer that says that nothing was done permits the fallback.
@@ -246,7 +246,7 @@ fn an_operator_hands_to_the_fallback_only_what_certainly_no_factory_has() {
     for waiting in [&new, &retrying, &dead] {
         let change = waiting.withdraw(other).expect("a change");
         assert_eq!((change.status, change.next_attempt_in), (Status::Requested, Some(Duration::ZERO)));
-        assert_eq!(outcome(&change), None, "nothing is told yet");
+        assert_eq!(outcome(&change), None, "nothing is announced yet");
         let moved = waiting.after(&change);
         assert_eq!((&moved.factory_id, &moved.fallback_from), (&id, &Some(new.factory_id.clone())));
         // A full schedule of its own, and no withdrawal back or to a third factory.
@@ -311,7 +311,7 @@ fn what_came_in_part_is_overdue_until_the_rest_came() {
     let part = Request { was_accepted: true, received: 4, ..request(Status::PartlyReceived) };
     let change = part.be_late(SCHEDULE[1]).expect("a change");
     assert_eq!((change.status, change.overdue, change.received), (Status::PartlyReceived, true, 4));
-    assert_eq!(outcome(&change), Some((Outcome::Overdue, "4 of 10 received within 5 s of its acceptance")));
+    assert_eq!(outcome(&change), Some((OutcomeKind::Overdue, "4 of 10 received within 5 s of its acceptance")));
     let late = part.after(&change);
     assert_eq!(late.be_late(SCHEDULE[1]), None, "it is known");
     assert_eq!(late.retry(), Err(Rejection::NotRetryable(Status::PartlyReceived)));
@@ -359,7 +359,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn change_of(current: &Request, event: &Event) -> Option<Change> {
+fn change_of(current: &Request, event: &Event) -> Option<RequestChange> {
     match event {
         Event::Claim => None,
         Event::Answer { calls_ago, verdict } => {

@@ -8,7 +8,7 @@ use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::milliseconds;
-use crate::domain::{Change, Request};
+use crate::domain::{Request, RequestChange};
 
 /// A call that a factory accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Acceptance {
 pub struct Changed<'a> {
     /// The request before the change.
     pub state: &'a Request,
-    pub change: &'a Change,
+    pub change: &'a RequestChange,
     /// The accepted call that caused the change, if any.
     pub acceptance: Option<&'a Acceptance>,
 }

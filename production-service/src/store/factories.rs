@@ -16,7 +16,7 @@ use crate::domain::{Factory, FactorySettings, LeadTime};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = factories, treat_none_as_null = true)]
-pub(super) struct Row {
+pub(super) struct FactoryRow {
     id: String,
     name: String,
     base_url: String,
@@ -37,7 +37,7 @@ pub(super) struct Row {
     measurements: i64,
 }
 
-impl From<&Factory> for Row {
+impl From<&Factory> for FactoryRow {
     fn from(factory: &Factory) -> Self {
         let settings = factory.settings.clone();
         let delays = |delays: Vec<Duration>| delays.into_iter().map(milliseconds).collect();
@@ -64,10 +64,10 @@ impl From<&Factory> for Row {
     }
 }
 
-impl TryFrom<Row> for Factory {
+impl TryFrom<FactoryRow> for Factory {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: FactoryRow) -> Result<Self, StoreError> {
         let id = |text: String| FactoryId::try_from(text).map_err(|error| corrupt("factories.id", error));
         let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
         Ok(Self {
@@ -94,7 +94,7 @@ impl TryFrom<Row> for Factory {
 }
 
 pub async fn find(connection: &mut AsyncPgConnection, id: &FactoryId) -> Result<Option<Factory>, StoreError> {
-    let row = factories::table.find(id.as_str()).select(Row::as_select()).first(connection).await.optional()?;
+    let row = factories::table.find(id.as_str()).select(FactoryRow::as_select()).first(connection).await.optional()?;
     row.map(Factory::try_from).transpose()
 }
 
@@ -108,7 +108,7 @@ pub async fn list(
         .filter(factories::id.gt(after.unwrap_or_default()))
         .order(factories::id)
         .limit(limit)
-        .select(Row::as_select())
+        .select(FactoryRow::as_select())
         .load(connection)
         .await?;
     rows.into_iter().map(Factory::try_from).collect()
@@ -116,7 +116,8 @@ pub async fn list(
 
 /// The existing ones among these factories.
 pub async fn find_all(connection: &mut AsyncPgConnection, ids: &[&str]) -> Result<Vec<Factory>, StoreError> {
-    let rows = factories::table.filter(factories::id.eq_any(ids)).select(Row::as_select()).load(connection).await?;
+    let rows =
+        factories::table.filter(factories::id.eq_any(ids)).select(FactoryRow::as_select()).load(connection).await?;
     rows.into_iter().map(Factory::try_from).collect()
 }
 
@@ -129,7 +130,7 @@ pub async fn known(connection: &mut AsyncPgConnection, ids: Vec<String>) -> Resu
 
 /// Inserts or updates a factory.
 pub async fn save(connection: &mut AsyncPgConnection, factory: &Factory) -> Result<(), StoreError> {
-    let row = Row::from(factory);
+    let row = FactoryRow::from(factory);
     diesel::insert_into(factories::table)
         .values(&row)
         .on_conflict(factories::id)

@@ -127,13 +127,13 @@ pub async fn of(
     connection: &mut AsyncPgConnection,
     factories: &[&str],
 ) -> Result<Vec<(Factory, Option<Breaker>)>, StoreError> {
-    let rows: Vec<(factories::Row, Option<BreakerRow>)> = schema::factories::table
+    let rows: Vec<(factories::FactoryRow, Option<BreakerRow>)> = schema::factories::table
         .left_join(factory_breakers::table.on(factory_breakers::factory_id.eq(schema::factories::id)))
         .filter(schema::factories::id.eq_any(factories))
-        .select((factories::Row::as_select(), Option::<BreakerRow>::as_select()))
+        .select((factories::FactoryRow::as_select(), Option::<BreakerRow>::as_select()))
         .load(connection)
         .await?;
-    let read = |(factory, breaker): (factories::Row, Option<BreakerRow>)| {
+    let read = |(factory, breaker): (factories::FactoryRow, Option<BreakerRow>)| {
         Ok((factory.try_into()?, breaker.map(Breaker::try_from).transpose()?))
     };
     rows.into_iter().map(read).collect()
@@ -181,9 +181,9 @@ struct LeaveAlone;
 impl StatementSql for LeaveAlone {
     // Locked in order of their ids, as everywhere else, to avoid deadlocks.
     const SQL: &'static str = "UPDATE factories SET not_before = greatest(factories.not_before, now() + wanted.wait) \
-        FROM (SELECT locked.id, told.wait FROM (SELECT id, max(ms) * interval '1 millisecond' AS wait \
-            FROM unnest(?, ?) AS each (id, ms) GROUP BY id) AS told \
-            JOIN (SELECT id FROM factories WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE) AS locked ON locked.id = told.id) \
+        FROM (SELECT locked.id, asked.wait FROM (SELECT id, max(ms) * interval '1 millisecond' AS wait \
+            FROM unnest(?, ?) AS each (id, ms) GROUP BY id) AS asked \
+            JOIN (SELECT id FROM factories WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE) AS locked ON locked.id = asked.id) \
         AS wanted WHERE factories.id = wanted.id";
 }
 

@@ -9,7 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use jaego_pg::StoreError;
 
 #[derive(QueryableByName)]
-struct Row {
+struct LeadTimeRow {
     #[diesel(sql_type = Text)]
     factory_id: String,
     #[diesel(sql_type = Array<BigInt>)]
@@ -32,7 +32,7 @@ pub async fn newest(
     limit: i64,
 ) -> Result<HashMap<String, Vec<Duration>>, StoreError> {
     let query = diesel::sql_query(NEWEST).bind::<Array<Text>, _>(factories).bind::<BigInt, _>(limit);
-    let rows: Vec<Row> = query.load(connection).await?;
+    let rows: Vec<LeadTimeRow> = query.load(connection).await?;
     // Receipt and acceptance have different clocks; a negative difference counts as zero.
     let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
     Ok(rows.into_iter().map(|row| (row.factory_id, row.samples_ms.into_iter().map(duration).collect())).collect())

@@ -6,7 +6,7 @@ use diesel_async::AsyncPgConnection;
 use jaego_pg::{Statement, StatementSql, StoreError};
 
 use super::milliseconds;
-use crate::domain::{Change, Request};
+use crate::domain::{Request, RequestChange};
 
 /// Reason of a request, and the message that asked for it.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Origin {
 pub struct NewRequest {
     /// The request after `change`.
     pub state: Request,
-    pub change: Change,
+    pub change: RequestChange,
     pub origin: Origin,
 }
 
@@ -53,7 +53,7 @@ pub async fn insert(connection: &mut AsyncPgConnection, all: &[NewRequest]) -> R
     let texts = |pick: fn(&NewRequest) -> &str| all.iter().map(|one| pick(one).to_owned()).collect::<Vec<_>>();
     let numbers = |pick: fn(&Request) -> i64| all.iter().map(|one| pick(&one.state)).collect::<Vec<_>>();
     let outcome = |one: &NewRequest| one.change.announcement.as_ref().map(|announcement| announcement.outcome.as_str());
-    let told = |one: &NewRequest| one.change.announcement.as_ref().map(|announcement| announcement.reason.clone());
+    let reason = |one: &NewRequest| one.change.announcement.as_ref().map(|announcement| announcement.reason.clone());
     Statement::<Insert>::new()
         .bind::<Array<SqlUuid>, _>(all.iter().map(|one| one.state.id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(texts(|one| one.state.sku.as_str()))
@@ -66,7 +66,7 @@ pub async fn insert(connection: &mut AsyncPgConnection, all: &[NewRequest]) -> R
         )
         .bind::<Array<BigInt>, _>(numbers(|state| state.revision))
         .bind::<Array<Nullable<Text>>, _>(all.iter().map(outcome).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(all.iter().map(told).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(all.iter().map(reason).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(texts(|one| &one.origin.reason))
         .bind::<Array<Text>, _>(texts(|one| &one.origin.traceparent))
         .bind::<Array<Text>, _>(texts(|one| &one.origin.event_id))

@@ -34,7 +34,7 @@ pub struct StoredRequest {
 /// The stored columns, without the event.
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = production_requests)]
-pub(super) struct Row {
+pub(super) struct RequestRow {
     id: Uuid,
     sku: String,
     factory_id: String,
@@ -60,10 +60,10 @@ pub(super) struct Row {
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<Row> for StoredRequest {
+impl TryFrom<RequestRow> for StoredRequest {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: RequestRow) -> Result<Self, StoreError> {
         let state = Request {
             id: RequestId(row.id),
             sku: Sku::try_from(row.sku).map_err(|error| corrupt("sku", error))?,
@@ -99,7 +99,8 @@ impl TryFrom<Row> for StoredRequest {
 }
 
 pub async fn find(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StoredRequest>, StoreError> {
-    let row = production_requests::table.find(id.0).select(Row::as_select()).first(connection).await.optional()?;
+    let row =
+        production_requests::table.find(id.0).select(RequestRow::as_select()).first(connection).await.optional()?;
     row.map(StoredRequest::try_from).transpose()
 }
 
@@ -107,7 +108,7 @@ pub async fn find(connection: &mut AsyncPgConnection, id: RequestId) -> Result<O
 pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StoredRequest>, StoreError> {
     let row = production_requests::table
         .find(id.0)
-        .select(Row::as_select())
+        .select(RequestRow::as_select())
         .for_update()
         .first(connection)
         .await
@@ -123,7 +124,7 @@ pub async fn lock_all(
     let rows = production_requests::table
         .filter(production_requests::id.eq_any(ids.iter().map(|id| id.0).collect::<Vec<_>>()))
         .order(production_requests::id)
-        .select(Row::as_select())
+        .select(RequestRow::as_select())
         .for_update()
         .load(connection)
         .await?;
@@ -137,7 +138,7 @@ pub async fn lock_free(
 ) -> Result<HashMap<RequestId, StoredRequest>, StoreError> {
     let rows = production_requests::table
         .filter(production_requests::id.eq_any(ids.iter().map(|id| id.0).collect::<Vec<_>>()))
-        .select(Row::as_select())
+        .select(RequestRow::as_select())
         .for_update()
         .skip_locked()
         .load(connection)
@@ -145,8 +146,8 @@ pub async fn lock_free(
     by_id(rows)
 }
 
-fn by_id(rows: Vec<Row>) -> Result<HashMap<RequestId, StoredRequest>, StoreError> {
-    let read = |row: Row| Ok((RequestId(row.id), row.try_into()?));
+fn by_id(rows: Vec<RequestRow>) -> Result<HashMap<RequestId, StoredRequest>, StoreError> {
+    let read = |row: RequestRow| Ok((RequestId(row.id), row.try_into()?));
     rows.into_iter().map(read).collect()
 }
 
@@ -167,7 +168,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<StoredRequest>, StoreError> {
     let mut query = production_requests::table
-        .select(Row::as_select())
+        .select(RequestRow::as_select())
         .order(production_requests::id.desc())
         .limit(limit)
         .into_boxed();

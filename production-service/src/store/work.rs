@@ -8,9 +8,9 @@ use jaego_contracts::ids::{FactoryId, RequestId};
 use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
-use super::requests::{Row, StoredRequest};
+use super::requests::{RequestRow, StoredRequest};
 
-/// Columns that [`Row`] reads, from the alias `request`.
+/// Columns that [`RequestRow`] reads, from the alias `request`.
 macro_rules! columns {
     () => {
         "request.id, request.sku, request.factory_id, request.fallback_from, request.quantity, request.received, \
@@ -25,7 +25,7 @@ async fn load<S: StatementSql>(
     connection: &mut AsyncPgConnection,
     statement: Statement<S>,
 ) -> Result<Vec<StoredRequest>, StoreError> {
-    let rows: Vec<Row> = statement.load(connection).await?;
+    let rows: Vec<RequestRow> = statement.load(connection).await?;
     rows.into_iter().map(StoredRequest::try_from).collect()
 }
 

@@ -53,7 +53,7 @@ pub async fn adjust_stock(
             let Some(mut change) = StockChange::lock_one(connection, &adjustment.sku).await? else {
                 return Err(no_such_product(&adjustment.sku).into());
             };
-            let figures = change.shelf(&adjustment.sku).map(|shelf| shelf.figures).unwrap_or_default();
+            let figures = change.state(&adjustment.sku).map(|state| state.figures).unwrap_or_default();
             let (before, at) = (figures.on_hand, change.at);
             let Ok(arrival) = Arrival::of_adjustment(&figures, adjustment.cause, adjustment.delta) else {
                 let detail = format!("Only {before} units are on hand, so the adjustment can remove at most {before}.");

@@ -10,9 +10,9 @@ use jaego_postbox::outbox;
 
 use super::stock_change::StockChange;
 use super::{Context, ask_again};
-use crate::domain::replenishment::{Outcome, Status};
+use crate::domain::replenishment::{OutcomeKind, Status};
 use crate::store::replenishments::ReplenishmentRow;
-use crate::store::{StoreError, replenishments, shelves};
+use crate::store::{StoreError, product_states, replenishments};
 
 /// Applies an outcome unless a later one was applied before.
 pub async fn apply_outcome(
@@ -22,13 +22,13 @@ pub async fn apply_outcome(
     trace: TraceContext,
 ) -> Result<(), HandleError> {
     let what = if *kind == production::REFUSED {
-        Outcome::Refused
+        OutcomeKind::Refused
     } else if *kind == production::CANCELLED {
-        Outcome::Cancelled
+        OutcomeKind::Cancelled
     } else if *kind == production::DEAD_LETTERED {
-        Outcome::DeadLettered
+        OutcomeKind::DeadLettered
     } else {
-        Outcome::Accepted
+        OutcomeKind::Accepted
     };
     let pause = context.refusal_pause;
     let limits = context.limits;
@@ -44,12 +44,12 @@ pub async fn apply_outcome(
             let mut replenishment = row.replenishment()?;
             outbox::append(connection, missed(&row, replenishment.status, kind)?).await?;
             let at = change.at;
-            let Some(shelf) = change.touch(&outcome.sku, trace, false) else { return Ok(()) };
-            if !replenishment.apply_outcome(shelf, outcome.revision, what, shelves::moment(at), pause) {
+            let Some(state) = change.touch(&outcome.sku, trace, false) else { return Ok(()) };
+            if !replenishment.apply_outcome(state, outcome.revision, what, product_states::moment(at), pause) {
                 return Ok(());
             }
             row.set(&replenishment, at);
-            if what == Outcome::Accepted {
+            if what == OutcomeKind::Accepted {
                 row.accepted_at = row.accepted_at.or(Some(outcome.at));
             }
             replenishments::update(connection, &row).await?;

@@ -14,8 +14,8 @@ use super::adjust_stock::no_such_product;
 use super::ask_again::requested;
 use super::stock_change::StockChange;
 use super::{Answered, Asked, Context, Refused, write};
+use crate::domain::product_state::ProductState;
 use crate::domain::replenishment::{Refusal, Replenishment};
-use crate::domain::shelf::Shelf;
 use crate::store::replenishments::{self, BY_HAND, ReplenishmentRow};
 use crate::store::{StoreError, corrupt};
 
@@ -37,10 +37,10 @@ pub async fn request_replenishment(
                 return Err(no_such_product(&sku).into());
             };
             let now = change.at;
-            let shelf = change.touch(&sku, asked.trace, false).ok_or_else(|| no_such_product(&sku))?;
-            let (position, on_order) = (shelf.figures.position(), shelf.figures.on_order);
-            let factory_id = shelf.factory_id.to_string();
-            let new = Replenishment::by_hand(shelf, RequestId::generate(), quantity.get());
+            let state = change.touch(&sku, asked.trace, false).ok_or_else(|| no_such_product(&sku))?;
+            let (position, on_order) = (state.figures.position(), state.figures.on_order);
+            let factory_id = state.factory_id.to_string();
+            let new = Replenishment::by_hand(state, RequestId::generate(), quantity.get());
             let row = ReplenishmentRow {
                 id: new.id.0,
                 sku: sku.to_string(),
@@ -75,7 +75,7 @@ pub async fn request_replenishment(
 
 /// An operator's decision about a replenishment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum ReplenishmentChange {
     /// Order the proposed units.
     Approve,
     /// Close it before all goods arrived. Production stops requesting the rest.
@@ -86,7 +86,7 @@ pub enum Change {
 pub async fn change_replenishment(
     context: &Context,
     id: RequestId,
-    change: Change,
+    change: ReplenishmentChange,
     asked: Asked<'_>,
 ) -> Result<ReplenishmentRow, Problem> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
@@ -98,18 +98,18 @@ pub async fn change_replenishment(
             // Lock order everywhere: the product's figures first, then the replenishment.
             let mut change_of_stock = StockChange::lock_one(connection, &sku).await?.ok_or_else(unknown)?;
             let now = change_of_stock.at;
-            let shelf = change_of_stock.touch(&sku, asked.trace, false).ok_or_else(unknown)?;
+            let state = change_of_stock.touch(&sku, asked.trace, false).ok_or_else(unknown)?;
             let mut row = replenishments::lock(connection, id).await?.ok_or_else(unknown)?;
             let mut replenishment = row.replenishment()?;
             let (action, event) = match change {
-                Change::Approve => {
-                    replenishment.approve(shelf).map_err(|refusal| refused(refusal, shelf))?;
+                ReplenishmentChange::Approve => {
+                    replenishment.approve(state).map_err(|refusal| refused(refusal, state))?;
                     row.set(&replenishment, now);
                     row.ordered_at = Some(now);
                     ("replenishment.approve", Some(requested(&row, asked.trace)?))
                 }
-                Change::Close => {
-                    let is_asked = replenishment.close(shelf).map_err(|refusal| refused(refusal, shelf))?;
+                ReplenishmentChange::Close => {
+                    let is_asked = replenishment.close(state).map_err(|refusal| refused(refusal, state))?;
                     row.set(&replenishment, now);
                     ("replenishment.close", is_asked.then(|| closed(&sku, &row, now, &asked)))
                 }
@@ -134,14 +134,14 @@ fn closed(sku: &Sku, row: &ReplenishmentRow, now: DateTime<Utc>, asked: &Asked<'
     write::event(&replenishment::CLOSED, &row.id.to_string(), asked.trace, &closed)
 }
 
-fn refused(refusal: Refusal, shelf: &Shelf) -> Problem {
+fn refused(refusal: Refusal, state: &ProductState) -> Problem {
     match refusal {
         Refusal::NotInStatus { status, rule } => {
             let detail = format!("{rule}; this one is {}.", status.name());
             Problem::new(ProblemKind::Conflict, detail).with("status", status.name())
         }
         Refusal::NotNeeded => {
-            let position = shelf.figures.position();
+            let position = state.figures.position();
             let detail = format!(
                 "The inventory position is now {position}, so the proposed units would be too many. Close the proposal, or order \
                  by hand with POST /api/v1/replenishments."

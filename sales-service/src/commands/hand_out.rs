@@ -13,7 +13,7 @@ use super::Context;
 use super::stock_change::StockChange;
 use crate::domain::goods::Arrival;
 use crate::domain::stock::Cause;
-use crate::store::{StoreError, corrupt, incoming, shelves};
+use crate::store::{StoreError, corrupt, incoming, product_states};
 
 /// Hands out units whenever notified, and checks at the interval `every` for units left by other replicas, until
 /// `stop`.
@@ -39,7 +39,7 @@ pub async fn hand_out(context: &Context, stop: &CancellationToken) -> Result<usi
     let mut slices = 0;
     let skus: BTreeSet<Sku> = incoming::skus(&mut connection).await?.into_iter().collect();
     // Locked products are skipped instead of waited for.
-    let held = shelves::held(&connection, &skus).await?;
+    let held = product_states::held(&connection, &skus).await?;
     for sku in skus.difference(&held) {
         if stop.is_cancelled() {
             break;
@@ -65,8 +65,8 @@ async fn slice(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku)
     let cause = Cause::of_name(&row.cause).ok_or_else(|| corrupt("the cause of received units"))?;
     let trace = row.traceparent.parse().map_err(|_| corrupt("a trace"))?;
     change.look_who_waits(connection).await?;
-    if let Some(shelf) = change.touch(sku, trace, true) {
-        shelf.figures.release_on_order(row.units);
+    if let Some(state) = change.touch(sku, trace, true) {
+        state.figures.release_on_order(row.units);
     }
     change.take_in(sku, Arrival { cause, units: row.units, given_up: 0 }, &row.reference, trace);
     let left = change.take_left();

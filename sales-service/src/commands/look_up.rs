@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Context;
 use crate::store::replenishments::OpenRow;
-use crate::store::{orders, products, replenishments, shelves, stock};
+use crate::store::{orders, product_states, products, replenishments, stock};
 
 pub use crate::domain::policy::Stance;
 pub use crate::store::StoreError;
@@ -97,6 +97,6 @@ pub async fn replenishment_decision(
 ) -> Result<Option<(StockView, Stance)>, StoreError> {
     let filter = StockFilter { skus: Some(&[sku]), ..StockFilter::default() };
     let Some(view) = stock(context, filter, 1).await?.into_iter().next() else { return Ok(None) };
-    let stance = view.shelf.stance(context.limits, shelves::moment(now));
+    let stance = view.state.stance(context.limits, product_states::moment(now));
     Ok(Some((view, stance)))
 }

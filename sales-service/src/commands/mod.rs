@@ -26,8 +26,8 @@ use jaego_service::Refused;
 pub use jaego_service::operation::{Answered, Asked};
 use tokio::sync::Notify;
 
+use crate::domain::product_state::Limits;
 use crate::domain::replenishment::RefusalPause;
-use crate::domain::shelf::Limits;
 
 /// Dependencies of every command.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use jaego_postbox::consumer::HandleError;
 
 use super::Context;
 use crate::store::factories::FactoryTerms;
-use crate::store::{StoreError, factories, shelves, stock};
+use crate::store::{StoreError, factories, product_states, stock};
 
 /// Stores the factory unless a later revision is already stored. Ends the pauses of its products if it was unknown or
 /// disabled before and is enabled now.
@@ -25,8 +25,8 @@ pub async fn note_factory(context: &Context, factory: FactoryChanged) -> Result<
             if before.map(lead_times) != Some((factory.lead_time_s, factory.lead_time_p50_s)) {
                 // Promised dates depend on the lead times.
                 let skus = factories::products_of(connection, &factory.factory_id).await?;
-                shelves::lock_rows(connection, &skus).await?;
-                shelves::raise_versions(connection, &skus).await?;
+                product_states::lock_rows(connection, &skus).await?;
+                product_states::raise_versions(connection, &skus).await?;
             }
             Ok::<_, StoreError>(())
         })

@@ -28,7 +28,7 @@ pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> R
         .transaction(async move |connection| {
             let skus: BTreeSet<Sku> = receipts.iter().map(|(receipt, _)| receipt.sku.clone()).collect();
             let mut change = StockChange::lock(connection, &skus).await?;
-            if let Some(missing) = skus.iter().find(|sku| change.shelf(sku).is_none()) {
+            if let Some(missing) = skus.iter().find(|sku| change.state(sku).is_none()) {
                 return Err(HandleError::Failed(format!("there is no product {missing}")));
             }
             let fresh = note(connection, &receipts).await?;
@@ -42,10 +42,10 @@ pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> R
                 // An operator may accept goods for a product other than the one requested. They do not count for the
                 // replenishment.
                 if let Some(row) = rows.get_mut(&receipt.request_id.0).filter(|row| row.sku == receipt.sku.as_str())
-                    && let Some(shelf) = change.touch(&receipt.sku, *trace, true)
+                    && let Some(state) = change.touch(&receipt.sku, *trace, true)
                 {
                     let mut replenishment = row.replenishment()?;
-                    replenishment.receive(shelf, units);
+                    replenishment.receive(state, units);
                     row.set(&replenishment, at);
                     answered.insert(row.id);
                 }

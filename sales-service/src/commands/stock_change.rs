@@ -11,16 +11,16 @@ use jaego_contracts::trace::TraceContext;
 
 use super::write;
 use crate::domain::goods::{self, Arrival, Fill, Source, WaitingLine};
-use crate::domain::shelf::{Limits, NewReplenishment, Shelf, Shelves};
+use crate::domain::product_state::{Limits, NewReplenishment, ProductState, ProductStates};
 use crate::domain::stock::{Cause, Movement};
 use crate::store::incoming::{self, NewIncoming};
-use crate::store::shelves::{self, Loaded};
+use crate::store::product_states::{self, Loaded};
 use crate::store::stock::{Changed, Hand};
 use crate::store::{StoreError, orders, replenishments, stock};
 
 /// Products whose rows are locked, and the changes to be written.
 pub(super) struct StockChange {
-    shelves: Shelves,
+    states: ProductStates,
     /// The row versions at the time of locking.
     versions: BTreeMap<Sku, i64>,
     /// Time of the change: after the locks were acquired, and not before the last change of any of these products,
@@ -62,10 +62,10 @@ pub(super) struct Saved {
 impl StockChange {
     /// Locks these products in key order. Unknown SKUs are omitted.
     pub(super) async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Self, StoreError> {
-        let Loaded { shelves, versions } = shelves::lock(connection, skus).await?;
-        let at = write::not_before(write::now(), &shelves);
+        let Loaded { states, versions } = product_states::lock(connection, skus).await?;
+        let at = write::not_before(write::now(), &states);
         Ok(Self {
-            shelves,
+            states,
             versions,
             at,
             touched: BTreeMap::new(),
@@ -79,24 +79,24 @@ impl StockChange {
     /// Locks one product. None if it does not exist.
     pub(super) async fn lock_one(connection: &AsyncPgConnection, sku: &Sku) -> Result<Option<Self>, StoreError> {
         let change = Self::lock(connection, &BTreeSet::from([sku.clone()])).await?;
-        Ok(change.shelves.contains_key(sku).then_some(change))
+        Ok(change.states.contains_key(sku).then_some(change))
     }
 
-    pub(super) fn shelf(&self, sku: &Sku) -> Option<&Shelf> {
-        self.shelves.get(sku)
+    pub(super) fn state(&self, sku: &Sku) -> Option<&ProductState> {
+        self.states.get(sku)
     }
 
     /// The product, to be changed. `asks` if its position may change, so that the policy must be evaluated.
-    pub(super) fn touch(&mut self, sku: &Sku, trace: TraceContext, asks: bool) -> Option<&mut Shelf> {
-        let shelf = self.shelves.get_mut(sku)?;
+    pub(super) fn touch(&mut self, sku: &Sku, trace: TraceContext, asks: bool) -> Option<&mut ProductState> {
+        let state = self.states.get_mut(sku)?;
         let touched = self.touched.entry(sku.clone()).or_insert(Touched { trace, asks });
         (touched.trace, touched.asks) = (trace, touched.asks || asks);
-        Some(shelf)
+        Some(state)
     }
 
     /// Loads the waiting lines of these products. Must be called before [`Self::take_in`].
     pub(super) async fn look_who_waits(&mut self, connection: &AsyncPgConnection) -> Result<(), StoreError> {
-        for (sku, _) in self.shelves.iter().filter(|(_, shelf)| shelf.figures.backordered > 0) {
+        for (sku, _) in self.states.iter().filter(|(_, state)| state.figures.backordered > 0) {
             self.waiting.insert(sku.clone(), orders::waiting_lines(connection, sku).await?);
         }
         Ok(())
@@ -105,12 +105,12 @@ impl StockChange {
     /// Adds incoming units and fills waiting orders. `reference` is stored in the ledger for them.
     pub(super) fn take_in(&mut self, sku: &Sku, arrival: Arrival, reference: &str, trace: TraceContext) {
         let mut none = Vec::new();
-        let Some(shelf) = self.touch(sku, trace, true) else { return };
-        let mut figures = shelf.figures;
+        let Some(state) = self.touch(sku, trace, true) else { return };
+        let mut figures = state.figures;
         let waiting = self.waiting.get_mut(sku).unwrap_or(&mut none);
         let taken = goods::take_in(sku, &mut figures, arrival, waiting);
-        if let Some(shelf) = self.shelves.get_mut(sku) {
-            shelf.figures = figures;
+        if let Some(state) = self.states.get_mut(sku) {
+            state.figures = figures;
         }
         self.movements.extend(taken.movements.into_iter().map(|entry| Movement {
             reference: match entry.reference {
@@ -150,13 +150,13 @@ impl StockChange {
         actor: &str,
         note: Option<&str>,
     ) -> Result<Saved, StoreError> {
-        let (at, moment) = (self.at, shelves::moment(self.at));
+        let (at, moment) = (self.at, product_states::moment(self.at));
         let mut decided: Vec<(NewReplenishment, TraceContext)> = Vec::new();
         for (sku, touched) in &self.touched {
-            let Some(shelf) = self.shelves.get_mut(sku) else { continue };
-            shelf.changed_at = moment;
+            let Some(state) = self.states.get_mut(sku) else { continue };
+            state.changed_at = moment;
             if touched.asks {
-                let new = shelf.replenish(sku, false, limits, moment, &mut RequestId::generate);
+                let new = state.replenish(sku, false, limits, moment, &mut RequestId::generate);
                 decided.extend(new.into_iter().map(|new| (new, touched.trace)));
             }
         }
@@ -176,8 +176,8 @@ impl StockChange {
         });
         incoming::keep(connection, &left.collect::<Vec<_>>()).await?;
         let changed = self.touched.keys().filter_map(|sku| {
-            let (shelf, version) = (self.shelves.get(sku)?, self.versions.get(sku)? + 1);
-            Some(Changed { sku, shelf, version })
+            let (state, version) = (self.states.get(sku)?, self.versions.get(sku)? + 1);
+            Some(Changed { sku, state, version })
         });
         let changed: Vec<Changed<'_>> = changed.collect();
         stock::write(connection, &self.versions, &changed).await?;

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::ask_again::ask_again;
 use super::stock_change::StockChange;
 use super::{Context, write};
-use crate::domain::shelf::Shelf;
-use crate::store::{StoreError, shelves, stock};
+use crate::domain::product_state::ProductState;
+use crate::store::{StoreError, product_states, stock};
 
 /// Sweeps at the interval `every` until `stop`. Replenishments without news for `ask_after` are requested again.
 pub async fn run(context: Context, every: Duration, ask_after: Duration, stop: CancellationToken) {
@@ -41,7 +41,7 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     let count = low.len();
     let low: BTreeSet<Sku> = low.into_iter().collect();
     // Locked products are skipped instead of waited for; the next sweep evaluates them.
-    let held = shelves::held(&connection, &low).await?;
+    let held = product_states::held(&connection, &low).await?;
     for sku in low.difference(&held) {
         let evaluated = connection.transaction(async |connection| evaluate(context, connection, sku).await).await;
         match evaluated {
@@ -56,10 +56,11 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
 
 async fn evaluate(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
     let Some(mut change) = StockChange::lock_one(connection, sku).await? else { return Ok(()) };
-    let (limits, now) = (context.limits, shelves::moment(change.at));
-    let asks = |shelf: &Shelf| !shelf.clone().replenish(sku, false, limits, now, &mut RequestId::generate).is_empty();
+    let (limits, now) = (context.limits, product_states::moment(change.at));
+    let asks =
+        |state: &ProductState| !state.clone().replenish(sku, false, limits, now, &mut RequestId::generate).is_empty();
     // Unchanged figures are neither written nor announced.
-    if !change.shelf(sku).is_some_and(asks) {
+    if !change.state(sku).is_some_and(asks) {
         return Ok(());
     }
     change.touch(sku, TraceContext::new_root(), true);

@@ -10,11 +10,11 @@ use jaego_contracts::stock::StockChanged;
 use jaego_contracts::trace::TraceContext;
 use jaego_contracts::{EventKind, OutgoingEvent};
 
+use crate::domain::product_state::{NewReplenishment, ProductStates};
 use crate::domain::replenishment::Status;
-use crate::domain::shelf::{NewReplenishment, Shelves};
 use crate::store::orders::OrderView;
+use crate::store::product_states;
 use crate::store::replenishments::ReplenishmentRow;
-use crate::store::shelves;
 use crate::store::stock::Changed;
 
 /// Name of this service in its events.
@@ -27,8 +27,8 @@ pub(super) fn now() -> DateTime<Utc> {
 
 /// `now`, or the time of the last change of these products if that is later. Times of a product never run backwards,
 /// whichever replica's clock they come from.
-pub(super) fn not_before(now: DateTime<Utc>, shelves: &Shelves) -> DateTime<Utc> {
-    let last = shelves.values().map(|shelf| shelf.changed_at).max().and_then(shelves::time);
+pub(super) fn not_before(now: DateTime<Utc>, states: &ProductStates) -> DateTime<Utc> {
+    let last = states.values().map(|state| state.changed_at).max().and_then(product_states::time);
     last.map_or(now, |last| last.max(now))
 }
 
@@ -97,7 +97,7 @@ pub(super) fn event(
 
 /// The event that announces a product's figures.
 pub(super) fn stock_changed(changed: Changed<'_>, now: DateTime<Utc>, trace: TraceContext) -> OutgoingEvent {
-    let figures = changed.shelf.figures;
+    let figures = changed.state.figures;
     let data = StockChanged {
         sku: changed.sku.clone(),
         on_hand: figures.on_hand,

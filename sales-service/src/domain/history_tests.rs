@@ -31,7 +31,7 @@ fn quantity(units: i64) -> Quantity {
 fn agree(shop: &Shop, model: &Model) -> Result<(), TestCaseError> {
     for product in 0..PRODUCTS {
         let (sku, expected) = (sku(product), &model.products[product]);
-        let figures = shop.shelves[&sku].figures;
+        let figures = shop.states[&sku].figures;
         // Rule 1, and the last part of rule 6.
         prop_assert!(figures.on_hand >= 0 && figures.backordered >= 0 && figures.on_order >= 0, "{:?}", figures);
         prop_assert!(figures.on_hand == 0 || figures.backordered == 0, "{:?}", figures);

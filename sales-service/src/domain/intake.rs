@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jaego_contracts::ids::{OrderId, Quantity, RequestId, Sku};
 
 use super::order::{OnShortage, OrderStatus};
-use super::shelf::{Limits, Moment, NewReplenishment, Shelf, Shelves};
+use super::product_state::{Limits, Moment, NewReplenishment, ProductState, ProductStates};
 use super::stock::{Cause, Movement};
 
 /// An order to be decided. Its SKUs are distinct.
@@ -93,10 +93,10 @@ struct Asking {
     is_short: bool,
 }
 
-/// Decides orders in order of arrival and updates `shelves` in place. The policy of each product is evaluated once at
+/// Decides orders in order of arrival and updates `states` in place. The policy of each product is evaluated once at
 /// the end, for the shortage of the whole batch.
 pub fn decide_orders<'a>(
-    shelves: &mut Shelves,
+    states: &mut ProductStates,
     orders: impl IntoIterator<Item = &'a NewOrder>,
     limits: Limits,
     now: Moment,
@@ -105,35 +105,35 @@ pub fn decide_orders<'a>(
     let mut decision = BatchDecision::default();
     let mut asking = BTreeMap::new();
     for (place, order) in orders.into_iter().enumerate() {
-        let decided = decide_order(shelves, order, place, limits, &mut asking, &mut decision.movements);
+        let decided = decide_order(states, order, place, limits, &mut asking, &mut decision.movements);
         decision.orders.push(decided);
     }
     for (sku, Asking { cause, is_short }) in asking {
-        let Some(shelf) = shelves.get_mut(&sku) else { continue };
-        let decided = shelf.replenish(&sku, is_short, limits, now, new_id);
+        let Some(state) = states.get_mut(&sku) else { continue };
+        let decided = state.replenish(&sku, is_short, limits, now, new_id);
         decision.replenishments.extend(decided.into_iter().map(|new| CausedReplenishment { new, cause }));
     }
     for order in decision.orders.iter_mut().flatten() {
-        promise(shelves, order, now);
+        promise(states, order, now);
     }
     decision
 }
 
 fn decide_order(
-    shelves: &mut Shelves,
+    states: &mut ProductStates,
     order: &NewOrder,
     place: usize,
     limits: Limits,
     asking: &mut BTreeMap<Sku, Asking>,
     movements: &mut Vec<Movement<OrderId>>,
 ) -> Result<DecidedOrder, Unacceptable> {
-    let is_known = |sku: &Sku| shelves.get(sku).is_some_and(|shelf| shelf.on_sale);
+    let is_known = |sku: &Sku| states.get(sku).is_some_and(|state| state.on_sale);
     let unknown: Vec<Sku> = order.lines.iter().map(|(sku, _)| sku).filter(|sku| !is_known(sku)).cloned().collect();
     if !unknown.is_empty() {
         return Err(Unacceptable::UnknownProducts(unknown));
     }
     let excess = |(sku, quantity): &(Sku, Quantity)| {
-        let most = shelves.get(sku)?.max_per_order.unwrap_or(limits.max_per_order);
+        let most = states.get(sku)?.max_per_order.unwrap_or(limits.max_per_order);
         (quantity.get() > most).then(|| (sku.clone(), most))
     };
     let too_many: Vec<(Sku, i64)> = order.lines.iter().filter(|_| order.is_limited).filter_map(excess).collect();
@@ -143,11 +143,11 @@ fn decide_order(
     let must_reject = order
         .lines
         .iter()
-        .any(|(sku, quantity)| !shelves.get(sku).is_some_and(|shelf| can_sell(shelf, *quantity, order, limits)));
+        .any(|(sku, quantity)| !states.get(sku).is_some_and(|state| can_sell(state, *quantity, order, limits)));
     let mut lines = Vec::with_capacity(order.lines.len());
     for (sku, quantity) in &order.lines {
-        let Some(shelf) = shelves.get_mut(sku) else { continue };
-        let (available, ahead) = (shelf.figures.on_hand, shelf.figures.backordered);
+        let Some(state) = states.get_mut(sku) else { continue };
+        let (available, ahead) = (state.figures.on_hand, state.figures.backordered);
         let is_short = quantity.get() > available;
         let filled = if must_reject { 0 } else { quantity.get().min(available) };
         let waiting = if must_reject { 0 } else { quantity.get() - filled };
@@ -155,14 +155,14 @@ fn decide_order(
             let (cause, reference) = (Cause::Sale, order.id);
             movements.push(Movement { sku: sku.clone(), cause, delta: -filled, before: available, reference });
         }
-        shelf.figures.on_hand -= filled;
-        shelf.figures.backordered += waiting;
+        state.figures.on_hand -= filled;
+        state.figures.backordered += waiting;
         // A refused order changes nothing for a product in which it was not short.
-        if (is_short || filled > 0) && shelf.is_low(is_short) {
+        if (is_short || filled > 0) && state.is_low(is_short) {
             let asks = asking.entry(sku.clone()).or_insert(Asking { cause: place, is_short });
             asks.is_short |= is_short;
         }
-        let (unit_price, restock_eta) = (shelf.unit_price, None);
+        let (unit_price, restock_eta) = (state.unit_price, None);
         let quantity = *quantity;
         lines.push(DecidedLine {
             sku: sku.clone(),
@@ -181,17 +181,17 @@ fn decide_order(
 }
 
 /// Sets dates and covering requests of the short lines, once everything the batch orders is on order.
-fn promise(shelves: &Shelves, order: &mut DecidedOrder, now: Moment) {
+fn promise(states: &ProductStates, order: &mut DecidedOrder, now: Moment) {
     for line in order.lines.iter_mut().filter(|line| line.missing() > 0) {
-        let Some(shelf) = shelves.get(&line.sku) else { continue };
-        line.restock_eta = shelf.promised_at(line.ahead, line.missing(), now);
+        let Some(state) = states.get(&line.sku) else { continue };
+        line.restock_eta = state.promised_at(line.ahead, line.missing(), now);
         if line.waiting > 0 {
-            order.replenishments.extend(shelf.covering(line.ahead, line.waiting, now));
+            order.replenishments.extend(state.covering(line.ahead, line.waiting, now));
         }
     }
 }
 
-fn can_sell(shelf: &Shelf, quantity: Quantity, order: &NewOrder, limits: Limits) -> bool {
-    let missing = quantity.get() - shelf.figures.on_hand;
-    missing <= 0 || (shelf.policy.shortage().may_wait(order.on_shortage) && missing <= shelf.backorder_room(limits))
+fn can_sell(state: &ProductState, quantity: Quantity, order: &NewOrder, limits: Limits) -> bool {
+    let missing = quantity.get() - state.figures.on_hand;
+    missing <= 0 || (state.policy.shortage().may_wait(order.on_shortage) && missing <= state.backorder_room(limits))
 }

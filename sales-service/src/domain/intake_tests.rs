@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::intake::{BatchDecision, DecidedOrder, NewOrder, decide_orders};
 use super::order::{OnShortage, OrderStatus};
 use super::policy::{Mode, Policy, Shortage};
-use super::shelf::{Limits, Pauses, Shelf, Shelves};
+use super::product_state::{Limits, Pauses, ProductState, ProductStates};
 use super::stock::Figures;
 
 /// High enough not to interfere; their effect is tested where they are defined.
@@ -21,7 +21,7 @@ fn sku(index: usize) -> Sku {
 }
 
 prop_compose! {
-    fn shelf()(
+    fn state()(
         on_hand in 0_i64..40,
         reorder_point in 0_i64..10,
         above in 1_i64..30,
@@ -32,8 +32,8 @@ prop_compose! {
         unit_price in 0_i64..1000,
         on_sale in prop::bool::weighted(0.95),
         is_paused in prop::bool::weighted(0.1),
-    ) -> Shelf {
-        Shelf {
+    ) -> ProductState {
+        ProductState {
             figures: Figures { on_hand, backordered: 0, on_order: 0 },
             policy: Policy::new(reorder_point, reorder_point + above, lot_size, mode, shortage, max_backordered)
                 .expect("valid by construction"),
@@ -51,9 +51,9 @@ prop_compose! {
     }
 }
 
-fn shelves() -> impl Strategy<Value = Shelves> {
-    prop::collection::vec(shelf(), 1..4)
-        .prop_map(|shelves| shelves.into_iter().enumerate().map(|(index, shelf)| (sku(index), shelf)).collect())
+fn states() -> impl Strategy<Value = ProductStates> {
+    prop::collection::vec(state(), 1..4)
+        .prop_map(|states| states.into_iter().enumerate().map(|(index, state)| (sku(index), state)).collect())
 }
 
 fn orders() -> impl Strategy<Value = Vec<NewOrder>> {
@@ -90,12 +90,12 @@ proptest! {
 
     /// Rules 1, 2, 5 and 6 for orders.
     #[test]
-    fn stock_is_conserved_and_never_below_zero(before in shelves(), orders in orders()) {
+    fn stock_is_conserved_and_never_below_zero(before in states(), orders in orders()) {
         let mut after = before.clone();
         let decision = decide_orders(&mut after, &orders, LIMITS, 0, &mut ids());
         prop_assert_eq!(decision.orders.len(), orders.len());
-        for (sku, shelf) in &after {
-            let figures = shelf.figures;
+        for (sku, state) in &after {
+            let figures = state.figures;
             prop_assert!(figures.on_hand >= 0 && figures.backordered >= 0 && figures.on_order >= 0);
             prop_assert!(figures.on_hand == 0 || figures.backordered == 0, "{:?}", figures);
             let lines = || decision.orders.iter().flatten().flat_map(|order| &order.lines).filter(|line| &line.sku == sku);
@@ -121,7 +121,7 @@ proptest! {
             let asked: i64 = order.lines.iter().map(|line| line.quantity.get()).sum();
             prop_assert_eq!(taken, if order.status == OrderStatus::Rejected { 0 } else { asked });
         }
-        let mut on_hand: BTreeMap<&Sku, i64> = before.iter().map(|(sku, shelf)| (sku, shelf.figures.on_hand)).collect();
+        let mut on_hand: BTreeMap<&Sku, i64> = before.iter().map(|(sku, state)| (sku, state.figures.on_hand)).collect();
         for entry in &decision.movements {
             prop_assert_eq!(on_hand.get(&entry.sku), Some(&entry.before), "entries chain");
             on_hand.insert(&entry.sku, entry.after());
@@ -130,7 +130,7 @@ proptest! {
 
     /// Every order gets the same units, however the arrivals are split into batches.
     #[test]
-    fn a_batch_is_the_same_as_one_by_one(before in shelves(), orders in orders(), cut in 1_usize..8) {
+    fn a_batch_is_the_same_as_one_by_one(before in states(), orders in orders(), cut in 1_usize..8) {
         let sold = |decision: &BatchDecision| -> Vec<_> {
             let units = |order: &DecidedOrder| order.lines.iter().map(|line| (line.filled, line.waiting)).collect();
             let sold = |order: &DecidedOrder| -> (OrderStatus, Vec<(i64, i64)>) { (order.status, units(order)) };
@@ -139,18 +139,18 @@ proptest! {
         let mut together = before.clone();
         let whole = decide_orders(&mut together, &orders, LIMITS, 0, &mut ids());
         for size in [1, cut] {
-            let mut shelves = before.clone();
+            let mut states = before.clone();
             let mut new_id = ids();
             let (mut answers, mut movements) = (Vec::new(), Vec::new());
             for batch in orders.chunks(size) {
-                let decision = decide_orders(&mut shelves, batch, LIMITS, 0, &mut new_id);
+                let decision = decide_orders(&mut states, batch, LIMITS, 0, &mut new_id);
                 answers.extend(sold(&decision));
                 movements.extend(decision.movements);
             }
             prop_assert_eq!(answers, sold(&whole));
             prop_assert_eq!(&movements, &whole.movements);
-            for (sku, shelf) in &shelves {
-                let (one_by_one, at_once) = (shelf.figures, together[sku].figures);
+            for (sku, state) in &states {
+                let (one_by_one, at_once) = (state.figures, together[sku].figures);
                 prop_assert_eq!((one_by_one.on_hand, one_by_one.backordered), (at_once.on_hand, at_once.backordered));
             }
         }
@@ -159,11 +159,11 @@ proptest! {
     /// One decision covers the whole shortage of a batch, and each waiting order is linked only to the requests that
     /// cover its own place in the queue. The number of links grows with orders plus requests, not with their product.
     #[test]
-    fn what_a_batch_is_short_of_is_asked_for_once(mut shelf in shelf(), count in 1_usize..200, units in 1_i64..20) {
-        shelf.policy = Policy::new(0, 10, 7, Mode::Auto, Shortage::Backorder, None).expect("valid");
-        shelf.on_sale = true;
-        shelf.pauses = Pauses::default();
-        let mut shelves = Shelves::from([(sku(0), shelf)]);
+    fn what_a_batch_is_short_of_is_asked_for_once(mut state in state(), count in 1_usize..200, units in 1_i64..20) {
+        state.policy = Policy::new(0, 10, 7, Mode::Auto, Shortage::Backorder, None).expect("valid");
+        state.on_sale = true;
+        state.pauses = Pauses::default();
+        let mut states = ProductStates::from([(sku(0), state)]);
         let quantity = Quantity::try_from(units).expect("in range");
         let orders: Vec<NewOrder> = (0..count).map(|number| NewOrder {
             id: OrderId(Uuid::from_u128(number as u128)),
@@ -174,7 +174,7 @@ proptest! {
         let mut new_id = ids();
         let (mut links, mut requests) = (0, 0);
         for batch in orders.chunks(10) {
-            let decision = decide_orders(&mut shelves, batch, LIMITS, 0, &mut new_id);
+            let decision = decide_orders(&mut states, batch, LIMITS, 0, &mut new_id);
             prop_assert!(decision.replenishments.len() <= 1);
             requests += decision.replenishments.len();
             for order in decision.orders.into_iter().flatten() {
@@ -190,10 +190,10 @@ proptest! {
 
     /// Rule 5: refused orders for a product without stock cause at most one request among them.
     #[test]
-    fn a_thousand_refusals_make_one_request(mut shelf in shelf(), count in 1_usize..1000) {
-        shelf.figures.on_hand = 0;
-        shelf.on_sale = true;
-        let mut shelves = Shelves::from([(sku(0), shelf)]);
+    fn a_thousand_refusals_make_one_request(mut state in state(), count in 1_usize..1000) {
+        state.figures.on_hand = 0;
+        state.on_sale = true;
+        let mut states = ProductStates::from([(sku(0), state)]);
         let one = Quantity::try_from(1).expect("one");
         let orders: Vec<NewOrder> = (0..count).map(|number| NewOrder {
             id: OrderId(Uuid::from_u128(number as u128)),
@@ -201,9 +201,9 @@ proptest! {
             on_shortage: Some(OnShortage::Reject),
             is_limited: true,
         }).collect();
-        let decision = decide_orders(&mut shelves, &orders, LIMITS, 0, &mut ids());
+        let decision = decide_orders(&mut states, &orders, LIMITS, 0, &mut ids());
         prop_assert!(decision.replenishments.len() <= 1);
-        let can_order = shelves[&sku(0)].policy.mode() != Mode::Off && !shelves[&sku(0)].pauses.hold(0);
+        let can_order = states[&sku(0)].policy.mode() != Mode::Off && !states[&sku(0)].pauses.hold(0);
         prop_assert_eq!(decision.replenishments.len(), usize::from(can_order));
         prop_assert!(decision.movements.is_empty());
     }

@@ -5,8 +5,8 @@ pub mod goods;
 pub mod intake;
 pub mod order;
 pub mod policy;
+pub mod product_state;
 pub mod replenishment;
-pub mod shelf;
 pub mod stock;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use jaego_contracts::ids::RequestId;
 
 use super::policy;
-use super::shelf::{Moment, OpenRequest, Shelf};
+use super::product_state::{Moment, OpenRequest, ProductState};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -75,9 +75,9 @@ pub struct Replenishment {
     pub is_automatic: bool,
 }
 
-/// Outcome of the production request, other than goods.
+/// OutcomeKind of the production request, other than goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum OutcomeKind {
     /// A factory accepted it, possibly late.
     Accepted,
     /// No factory could be reached; an operator must decide.
@@ -120,9 +120,9 @@ impl Replenishment {
     /// The quantity given back is ordered again by the next sweep, as after [`Self::close`].
     pub fn apply_outcome(
         &mut self,
-        shelf: &mut Shelf,
+        state: &mut ProductState,
         revision: i64,
-        outcome: Outcome,
+        outcome: OutcomeKind,
         now: Moment,
         pause: RefusalPause,
     ) -> bool {
@@ -131,17 +131,17 @@ impl Replenishment {
         }
         self.revision = revision;
         // An acceptance shows that the factory works, even if the request has already ended (goods may arrive first).
-        if outcome == Outcome::Accepted {
-            shelf.pauses.forget_refusals();
+        if outcome == OutcomeKind::Accepted {
+            state.pauses.forget_refusals();
         }
         if self.status.is_on_order() {
             match outcome {
-                Outcome::Accepted => self.status = Status::Open,
-                Outcome::DeadLettered => self.status = Status::Stalled,
-                Outcome::Cancelled => self.end(shelf, Status::Cancelled),
-                Outcome::Refused => {
-                    self.end(shelf, Status::Refused);
-                    shelf.pauses.refuse(now, pause.base_s, pause.max_s);
+                OutcomeKind::Accepted => self.status = Status::Open,
+                OutcomeKind::DeadLettered => self.status = Status::Stalled,
+                OutcomeKind::Cancelled => self.end(state, Status::Cancelled),
+                OutcomeKind::Refused => {
+                    self.end(state, Status::Refused);
+                    state.pauses.refuse(now, pause.base_s, pause.max_s);
                 }
             }
         }
@@ -149,18 +149,18 @@ impl Replenishment {
     }
 
     /// A replenishment ordered by an operator, regardless of the policy.
-    pub fn by_hand(shelf: &mut Shelf, id: RequestId, quantity: i64) -> Self {
-        shelf.figures.on_order += quantity;
+    pub fn by_hand(state: &mut ProductState, id: RequestId, quantity: i64) -> Self {
+        state.figures.on_order += quantity;
         Self { id, quantity, received: 0, status: Status::Open, revision: 0, is_automatic: false }
     }
 
     /// Books `units` that arrived for this replenishment, whatever its status. Goods show that the factory works.
-    pub fn receive(&mut self, shelf: &mut Shelf, units: i64) {
-        shelf.pauses.forget_refusals();
+    pub fn receive(&mut self, state: &mut ProductState, units: i64) {
+        state.pauses.forget_refusals();
         if self.status.is_on_order() {
             let open = units.min(self.open_quantity());
-            shelf.figures.release_on_order(open);
-            if let Some(request) = self.open_in(shelf) {
+            state.figures.release_on_order(open);
+            if let Some(request) = self.open_in(state) {
                 request.units -= open;
             }
         }
@@ -169,25 +169,25 @@ impl Replenishment {
             self.status = Status::Open;
         }
         if self.status.is_on_order() && self.open_quantity() == 0 {
-            self.end(shelf, Status::Complete);
+            self.end(state, Status::Complete);
         }
     }
 
     /// Puts a proposal on order after an operator's approval. Orders only what is still missing, because stock may
     /// have come in since the proposal; refused if nothing is missing.
-    pub fn approve(&mut self, shelf: &mut Shelf) -> Result<(), Refusal> {
+    pub fn approve(&mut self, state: &mut ProductState) -> Result<(), Refusal> {
         if self.status != Status::Proposed {
             let rule = "Only a proposed replenishment can be approved";
             return Err(Refusal::NotInStatus { status: self.status, rule });
         }
-        let Some(need) = policy::need(&shelf.figures, &shelf.policy_now(), true) else {
+        let Some(need) = policy::need(&state.figures, &state.policy_now(), true) else {
             return Err(Refusal::NotNeeded);
         };
         self.quantity = self.quantity.min(need.quantity.get());
         self.status = Status::Open;
-        shelf.has_proposal = false;
-        shelf.automatic_open += 1;
-        shelf.figures.on_order += self.open_quantity();
+        state.has_proposal = false;
+        state.automatic_open += 1;
+        state.figures.on_order += self.open_quantity();
         Ok(())
     }
 
@@ -195,29 +195,29 @@ impl Replenishment {
     ///
     /// The policy is not evaluated here, because an operator who closes a replenishment may want to snooze the
     /// product as well. The next sweep evaluates it.
-    pub fn close(&mut self, shelf: &mut Shelf) -> Result<bool, Refusal> {
+    pub fn close(&mut self, state: &mut ProductState) -> Result<bool, Refusal> {
         let was_on_order = self.status.is_on_order();
         if self.status == Status::Proposed {
-            shelf.has_proposal = false;
+            state.has_proposal = false;
         } else if !was_on_order {
             let rule = "Only a replenishment under way can be closed";
             return Err(Refusal::NotInStatus { status: self.status, rule });
         }
-        self.end(shelf, Status::ClosedShort);
+        self.end(state, Status::ClosedShort);
         Ok(was_on_order)
     }
 
     /// Takes the open quantity out of the position.
-    fn end(&mut self, shelf: &mut Shelf, status: Status) {
+    fn end(&mut self, state: &mut ProductState, status: Status) {
         if self.status.is_on_order() {
-            shelf.figures.release_on_order(self.open_quantity());
-            shelf.automatic_open = shelf.automatic_open.saturating_sub(usize::from(self.is_automatic));
+            state.figures.release_on_order(self.open_quantity());
+            state.automatic_open = state.automatic_open.saturating_sub(usize::from(self.is_automatic));
         }
-        shelf.open.retain(|request| request.id != self.id);
+        state.open.retain(|request| request.id != self.id);
         self.status = status;
     }
 
-    fn open_in<'a>(&self, shelf: &'a mut Shelf) -> Option<&'a mut OpenRequest> {
-        shelf.open.iter_mut().find(|request| request.id == self.id)
+    fn open_in<'a>(&self, state: &'a mut ProductState) -> Option<&'a mut OpenRequest> {
+        state.open.iter_mut().find(|request| request.id == self.id)
     }
 }

@@ -199,10 +199,10 @@ impl ProductBody {
 
 impl Product {
     fn of(state: &State, view: StockView) -> Self {
-        let (shortage, limits) = (view.shelf.policy.shortage(), state.context.limits);
+        let (shortage, limits) = (view.state.policy.shortage(), state.context.limits);
         let (available, restock_eta) = (view.stock.on_hand, view.restock_eta(Utc::now()));
         let status = match available {
-            0 if shortage != Shortage::Reject && view.shelf.backorder_room(limits) > 0 => "backorder",
+            0 if shortage != Shortage::Reject && view.state.backorder_room(limits) > 0 => "backorder",
             0 => "sold_out",
             units if units <= LOW.max(view.product.reorder_point) => "low",
             _ => "in_stock",

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{State, bounded, invalid, words};
 use crate::commands::Asked;
-use crate::commands::change_replenishment::{Change, change_replenishment, request_replenishment};
+use crate::commands::change_replenishment::{ReplenishmentChange, change_replenishment, request_replenishment};
 use crate::commands::look_up::{self, ReplenishmentFilter, ReplenishmentRow};
 
 const LIST: &str = "replenishments";
@@ -176,7 +176,7 @@ pub async fn approve(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let asked = Asked::plainly(&operator.name, trace_of(&request));
-    let row = change_replenishment(&state.context, RequestId(*id), Change::Approve, asked).await?;
+    let row = change_replenishment(&state.context, RequestId(*id), ReplenishmentChange::Approve, asked).await?;
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }
 
@@ -207,6 +207,6 @@ pub async fn close(
         return Err(invalid("reason", "must not be empty"));
     }
     let asked = Asked { reason: Some(&reason), ..Asked::plainly(&operator.name, trace_of(&request)) };
-    let row = change_replenishment(&state.context, RequestId(*id), Change::Close, asked).await?;
+    let row = change_replenishment(&state.context, RequestId(*id), ReplenishmentChange::Close, asked).await?;
     Ok(HttpResponse::Ok().json(Replenishment::from(&row)))
 }

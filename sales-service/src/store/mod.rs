@@ -5,11 +5,11 @@ pub mod books;
 pub mod factories;
 pub mod incoming;
 pub mod orders;
+pub mod product_states;
 pub mod products;
 pub mod replenishments;
 pub mod retention;
 mod schema;
-pub mod shelves;
 pub mod stock;
 pub mod timeline;
 

@@ -93,7 +93,7 @@ pub fn key_hash(used: &KeyUse) -> Vec<u8> {
 
 struct InsertOrders;
 impl StatementSql for InsertOrders {
-    // `part_0` is [`super::shelves::Holding`].
+    // `part_0` is [`super::product_states::Holding`].
     const SQL: &'static str = "INSERT INTO orders \
         (id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer, created_at) \
         SELECT id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer, ? \
@@ -101,7 +101,7 @@ impl StatementSql for InsertOrders {
         AS new (id, status, customer, total, traceparent, key_hash, fingerprint, answer_status, answer) WHERE part_0.is_held";
 }
 
-/// Inserts orders together with [`super::shelves::holding`], which must be the first part; their lines are inserted
+/// Inserts orders together with [`super::product_states::holding`], which must be the first part; their lines are inserted
 /// by [`inserting_lines`]. A key that another order has used violates [`KEY`].
 pub fn inserting(new: &[OrderToInsert<'_>], now: DateTime<Utc>) -> Statement<impl StatementSql + use<>> {
     Statement::<InsertOrders>::new()

@@ -84,7 +84,7 @@ impl StatementSql for Insert {
         updated_at) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
-/// Writes new replenishments. The caller also writes their products' figures ([`super::shelves`]).
+/// Writes new replenishments. The caller also writes their products' figures ([`super::product_states`]).
 pub async fn insert(connection: &AsyncPgConnection, rows: &[ReplenishmentRow]) -> Result<(), StoreError> {
     if !rows.is_empty() {
         inserting(rows).run(connection).await?;
@@ -145,7 +145,7 @@ impl StatementSql for UpdateReceived {
         FROM unnest(?, ?, ?, ?) AS new (id, received, status, since) WHERE replenishments.id = new.id";
 }
 
-/// Writes the columns that goods may change. The caller also writes the products' figures ([`super::shelves`]).
+/// Writes the columns that goods may change. The caller also writes the products' figures ([`super::product_states`]).
 pub async fn update_received(connection: &mut AsyncPgConnection, rows: &[&ReplenishmentRow]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
@@ -167,7 +167,7 @@ impl StatementSql for Update {
 }
 
 /// Writes the columns that may change after creation. The caller also writes the product's figures
-/// ([`super::shelves`]).
+/// ([`super::product_states`]).
 pub async fn update(connection: &mut AsyncPgConnection, row: &ReplenishmentRow) -> Result<(), StoreError> {
     Statement::<Update>::new()
         .bind::<BigInt, _>(row.quantity)

@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::products::ProductRow;
 use super::schema::{self, products, stock, stock_movements};
-use super::{StoreError, corrupt, shelves};
+use super::{StoreError, corrupt, product_states};
 use crate::domain::policy::Mode;
+use crate::domain::product_state::ProductState;
 use crate::domain::replenishment::Status;
-use crate::domain::shelf::Shelf;
 use crate::domain::stock::{Figures, Movement};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -72,8 +72,8 @@ pub struct MovementRow {
     pub at: DateTime<Utc>,
 }
 
-struct WriteShelves;
-impl StatementSql for WriteShelves {
+struct WriteStock;
+impl StatementSql for WriteStock {
     // `part_0` is `Holding`: no row is updated before all of them are locked, in key order.
     const SQL: &'static str = "UPDATE stock SET on_hand = new.on_hand, backordered = new.backordered, \
         on_order = new.on_order, refusals_in_a_row = new.refusals, replenish_not_before = new.refused_until, \
@@ -87,29 +87,29 @@ impl StatementSql for WriteShelves {
 #[derive(Debug, Clone, Copy)]
 pub struct Changed<'a> {
     pub sku: &'a Sku,
-    pub shelf: &'a Shelf,
+    pub state: &'a ProductState,
     /// The new version of its row.
     pub version: i64,
 }
 
-/// Writes products together with [`shelves::holding`], which must be the first part.
+/// Writes products together with [`product_states::holding`], which must be the first part.
 pub fn writing(changed: &[Changed<'_>]) -> Statement<impl StatementSql + use<>> {
-    fn column<T>(changed: &[Changed<'_>], pick: impl Fn(&Shelf) -> T) -> Vec<T> {
-        changed.iter().map(|changed| pick(changed.shelf)).collect()
+    fn column<T>(changed: &[Changed<'_>], pick: impl Fn(&ProductState) -> T) -> Vec<T> {
+        changed.iter().map(|changed| pick(changed.state)).collect()
     }
-    Statement::<WriteShelves>::new()
+    Statement::<WriteStock>::new()
         .bind::<Array<Text>, _>(changed.iter().map(|changed| changed.sku.to_string()).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(column(changed, |shelf| shelf.figures.on_hand))
-        .bind::<Array<BigInt>, _>(column(changed, |shelf| shelf.figures.backordered))
-        .bind::<Array<BigInt>, _>(column(changed, |shelf| shelf.figures.on_order))
-        .bind::<Array<Integer>, _>(column(changed, |shelf| {
-            i32::try_from(shelf.pauses.refusals_in_a_row).unwrap_or(i32::MAX)
+        .bind::<Array<BigInt>, _>(column(changed, |state| state.figures.on_hand))
+        .bind::<Array<BigInt>, _>(column(changed, |state| state.figures.backordered))
+        .bind::<Array<BigInt>, _>(column(changed, |state| state.figures.on_order))
+        .bind::<Array<Integer>, _>(column(changed, |state| {
+            i32::try_from(state.pauses.refusals_in_a_row).unwrap_or(i32::MAX)
         }))
-        .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |shelf| {
-            shelf.pauses.refused_until.and_then(shelves::time)
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |state| {
+            state.pauses.refused_until.and_then(product_states::time)
         }))
         .bind::<Array<BigInt>, _>(changed.iter().map(|changed| changed.version).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |shelf| shelves::time(shelf.changed_at)))
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(changed, |state| product_states::time(state.changed_at)))
 }
 
 /// Writes products whose rows are locked.
@@ -119,7 +119,7 @@ pub async fn write(
     changed: &[Changed<'_>],
 ) -> Result<(), StoreError> {
     if !changed.is_empty() {
-        shelves::holding(held).together().and(writing(changed)).run(connection).await?;
+        product_states::holding(held).together().and(writing(changed)).run(connection).await?;
     }
     Ok(())
 }
@@ -207,14 +207,14 @@ pub struct StockView {
     pub product: ProductRow,
     pub stock: StockRow,
     /// The state that decisions are based on.
-    pub shelf: Shelf,
+    pub state: ProductState,
 }
 
 impl StockView {
     /// Expected arrival of a unit ordered now, if none is on hand.
     pub fn restock_eta(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let eta = self.shelf.promised_at(self.shelf.figures.backordered, 1, shelves::moment(now));
-        eta.and_then(shelves::time)
+        let eta = self.state.promised_at(self.state.figures.backordered, 1, product_states::moment(now));
+        eta.and_then(product_states::time)
     }
 }
 
@@ -251,10 +251,10 @@ pub async fn list(
         .await?;
     let skus = rows.iter().map(|(product, _)| product.sku.parse().map_err(|_| corrupt("a SKU")));
     let skus: Vec<Sku> = skus.collect::<Result<_, StoreError>>()?;
-    let mut shelves = shelves::read(connection, &skus.iter().cloned().collect()).await?.shelves;
+    let mut states = product_states::read(connection, &skus.iter().cloned().collect()).await?.states;
     let views = rows.into_iter().zip(skus).filter_map(|((product, stock), sku)| {
-        let shelf = shelves.remove(&sku)?;
-        Some(StockView { product, stock, shelf })
+        let state = states.remove(&sku)?;
+        Some(StockView { product, stock, state })
     });
     Ok(views.collect())
 }

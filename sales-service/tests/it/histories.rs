@@ -15,7 +15,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use reqwest::{Method, StatusCode};
 use sales_service::domain::order::OnShortage;
 use sales_service::domain::policy::{Mode, Shortage};
-use sales_service::domain::replenishment::Outcome;
+use sales_service::domain::replenishment::OutcomeKind;
 use sales_service::domain::stock::Cause;
 use serde_json::{Value, json};
 use testkit::wait_until;
@@ -161,12 +161,12 @@ impl Life<'_> {
         wait_until("the receipt", SOON, || async { (self.shop.count(&applied).await == 1).then_some(()) }).await;
     }
 
-    async fn outcome(&mut self, place: usize, outcome: Outcome, revision: i64) {
+    async fn outcome(&mut self, place: usize, outcome: OutcomeKind, revision: i64) {
         let what = match outcome {
-            Outcome::Accepted => "accepted",
-            Outcome::DeadLettered => "dead_lettered",
-            Outcome::Refused => "refused",
-            Outcome::Cancelled => "cancelled",
+            OutcomeKind::Accepted => "accepted",
+            OutcomeKind::DeadLettered => "dead_lettered",
+            OutcomeKind::Refused => "refused",
+            OutcomeKind::Cancelled => "cancelled",
         };
         let (id, product) = &self.asked[place];
         let data = json!({

@@ -9,7 +9,7 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use jaego_pg::pool;
 use jaego_settings::Settings as _;
 use reqwest::Method;
-use sales_service::store::shelves;
+use sales_service::store::product_states;
 use serde_json::{Value, json};
 use testkit::wait_until;
 use tokio_postgres::NoTls;
@@ -17,11 +17,11 @@ use tokio_postgres::NoTls;
 use crate::messages::{publish, received_of};
 use crate::support::{Answer, SOON, Shop, one, policy, product_body, settings};
 
-/// Number of batches by the state of their products, the label `shelves` of the metric.
-async fn batches(shop: &Shop, shelves: &str) -> u64 {
+/// Number of batches by the state of their products, the label `state` of the metric.
+async fn batches(shop: &Shop, state: &str) -> u64 {
     let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
     let text = metrics.text().await.expect("a body");
-    let label = format!("shelves=\"{shelves}\"");
+    let label = format!("state=\"{state}\"");
     let line = text.lines().find(|line| line.starts_with("jaego_intake_batches_total") && line.contains(&label));
     line.and_then(|line| line.rsplit(' ').next()).map_or(0, |number| number.parse().expect("a number"))
 }
@@ -173,8 +173,8 @@ async fn a_proposal_that_was_closed_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_a_shelf_sees_what_was_written_meanwhile() {
-    if !testkit::is_alone("known::who_waits_for_a_shelf_sees_what_was_written_meanwhile").await {
+async fn a_batch_that_waits_for_a_product_sees_what_was_written_during_the_wait() {
+    if !testkit::is_alone("known::a_batch_that_waits_for_a_product_sees_what_was_written_during_the_wait").await {
         return;
     }
     let shop = Shop::open().await;
@@ -218,8 +218,8 @@ async fn a_proposal_of_one_replica_is_seen_by_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_that_know_the_same_shelf_sell_each_unit_once() {
-    if !testkit::is_alone("known::two_replicas_that_know_the_same_shelf_sell_each_unit_once").await {
+async fn two_replicas_that_remember_the_same_product_sell_each_unit_once() {
+    if !testkit::is_alone("known::two_replicas_that_remember_the_same_product_sell_each_unit_once").await {
         return;
     }
     let shop = Shop::open().await;
@@ -247,7 +247,7 @@ struct Read {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_shelf_is_held_by_its_key_with_a_plan_from_before_anything_was_known_of_the_tables() {
+async fn one_product_is_locked_by_its_key_with_a_plan_made_while_the_tables_were_empty() {
     let shop = Shop::open().await;
     shop.product("CP-1", 10, off()).await;
     let by_itself = "ALTER TABLE stock SET (autovacuum_enabled = off); \
@@ -259,8 +259,8 @@ async fn one_shelf_is_held_by_its_key_with_a_plan_from_before_anything_was_known
     let in_transaction = async |sql: &str| sql_query(sql).execute(&mut &*connection).await.expect("done");
     let held = async || {
         in_transaction("BEGIN").await;
-        let loaded = shelves::lock(&connection, &skus).await.expect("loaded");
-        shelves::holding(&loaded.versions).run(&connection).await.expect("held");
+        let loaded = product_states::lock(&connection, &skus).await.expect("loaded");
+        product_states::holding(&loaded.versions).run(&connection).await.expect("held");
         let read = "SELECT sum(seq_tup_read)::bigint AS rows FROM pg_stat_xact_user_tables \
             WHERE relname IN ('stock', 'products', 'factories')";
         let read: Read = sql_query(read).get_result(&mut &*connection).await.expect("counted");

@@ -53,8 +53,8 @@ impl BrokerHealth {
         if problems.is_empty() {
             self.check.pass();
         } else {
-            let told: Vec<String> = problems.iter().map(|(what, problem)| format!("{what}: {problem}")).collect();
-            self.check.fail(&format!("{}: {}", self.part, told.join("; ")));
+            let shown: Vec<String> = problems.iter().map(|(what, problem)| format!("{what}: {problem}")).collect();
+            self.check.fail(&format!("{}: {}", self.part, shown.join("; ")));
         }
     }
 }
@@ -69,15 +69,15 @@ mod tests {
     fn every_problem_degrades_until_it_is_over() {
         let readiness = Readiness::default();
         let health = BrokerHealth::new(readiness.register("broker-consumers", Need::Useful), "consumers");
-        let told = || {
+        let shown = || {
             let report = readiness.report();
             (report.status, report.checks["broker-consumers"].clone())
         };
-        assert_eq!(told(), ("degraded", "consumers: connection: not connected yet".to_owned()));
+        assert_eq!(shown(), ("degraded", "consumers: connection: not connected yet".to_owned()));
         health.fail("a.queue", "is missing");
         health.pass(CONNECTION);
-        assert_eq!(told(), ("degraded", "consumers: a.queue: is missing".to_owned()));
+        assert_eq!(shown(), ("degraded", "consumers: a.queue: is missing".to_owned()));
         health.pass("a.queue");
-        assert_eq!(told(), ("ready", "ok".to_owned()));
+        assert_eq!(shown(), ("ready", "ok".to_owned()));
     }
 }

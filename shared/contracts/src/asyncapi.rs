@@ -11,23 +11,23 @@ use crate::topology::{EVENTS, QUEUES, User};
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// A type of event and the schema of its data.
-struct Message {
+struct MessageDocument {
     kind: &'static EventKind,
     summary: &'static str,
     data: String,
     collect: fn(&mut Schemas),
 }
 
-fn message<T: ToSchema>(kind: &'static EventKind, summary: &'static str) -> Message {
+fn message<T: ToSchema>(kind: &'static EventKind, summary: &'static str) -> MessageDocument {
     let collect = |schemas: &mut Schemas| {
         schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(schemas);
     };
-    Message { kind, summary, data: T::name().into_owned(), collect }
+    MessageDocument { kind, summary, data: T::name().into_owned(), collect }
 }
 
 /// Every published event.
-fn messages() -> Vec<Message> {
+fn messages() -> Vec<MessageDocument> {
     use order::OrdersChanged;
     use production::ProductionOutcome;
 
@@ -133,7 +133,7 @@ fn component(name: &str) -> Value {
     json!({"$ref": format!("#/components/messages/{name}")})
 }
 
-fn events_channel(message: &Message) -> Value {
+fn events_channel(message: &MessageDocument) -> Value {
     let (name, key) = (message.kind.name, message.kind.routing_key);
     let needs =
         if message.kind.subscriber_required { "It must have a subscriber." } else { "A subscriber is optional." };
@@ -150,7 +150,7 @@ fn events_channel(message: &Message) -> Value {
 }
 
 /// The AsyncAPI message of one event type: a CloudEvents envelope around its data.
-fn envelope(message: &Message) -> Value {
+fn envelope(message: &MessageDocument) -> Value {
     let name = message.kind.name;
     json!({
         "name": name,
@@ -196,8 +196,8 @@ mod tests {
     fn all_that_is_published_and_read_is_told_and_every_reference_leads_somewhere() {
         let document = document();
         let published: BTreeSet<&str> = User::ALL.iter().flat_map(|user| user.publishes()).collect();
-        let told: BTreeSet<&str> = messages().iter().map(|message| message.kind.routing_key).collect();
-        assert_eq!(told, published);
+        let documented: BTreeSet<&str> = messages().iter().map(|message| message.kind.routing_key).collect();
+        assert_eq!(documented, published);
         let operations = document["operations"].as_object().expect("operations");
         assert_eq!(operations.len(), published.len() + QUEUES.len());
         for queue in QUEUES {

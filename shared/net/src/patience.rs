@@ -38,15 +38,15 @@ impl Backoff {
 }
 
 /// Retries until `attempt` succeeds, fails permanently, or `limit` has passed; in the last case it returns the last
-/// error. An attempt that has begun is not interrupted, so each needs a bound of its own. `tell` receives the first
+/// error. An attempt that has begun is not interrupted, so each needs a bound of its own. `report` receives the first
 /// transient error, and after that each one whose text differs from the previous one.
 pub async fn try_for<T, E: Display>(
     limit: Duration,
     may_pass: impl Fn(&E) -> bool,
-    mut tell: impl FnMut(&E),
+    mut report: impl FnMut(&E),
     mut attempt: impl AsyncFnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    let (begun, mut backoff, mut told) = (Instant::now(), Backoff::default(), String::new());
+    let (begun, mut backoff, mut reported) = (Instant::now(), Backoff::default(), String::new());
     loop {
         let error = match attempt().await {
             Ok(value) => return Ok(value),
@@ -54,9 +54,9 @@ pub async fn try_for<T, E: Display>(
             Err(error) => error,
         };
         let text = error.to_string();
-        if text != told {
-            tell(&error);
-            told = text;
+        if text != reported {
+            report(&error);
+            reported = text;
         }
         let left = limit.saturating_sub(begun.elapsed());
         // One last try is made when time is up, instead of none for the rest of a long wait.
@@ -70,34 +70,34 @@ mod tests {
 
     /// Fails with `errors` in turn, then succeeds; returns the result, the number of tries and the reported errors.
     async fn tried(limit: Duration, errors: &[&'static str]) -> (Result<(), String>, usize, Vec<String>) {
-        let (mut tries, mut told) = (0, Vec::new());
+        let (mut tries, mut reported) = (0, Vec::new());
         let ended = try_for(
             limit,
             |error: &String| error != "for good",
-            |error| told.push(error.clone()),
+            |error| reported.push(error.clone()),
             async || {
                 tries += 1;
                 errors.get(tries - 1).map_or(Ok(()), |error| Err((*error).to_owned()))
             },
         )
         .await;
-        (ended, tries, told)
+        (ended, tries, reported)
     }
 
     #[tokio::test]
     async fn it_waits_for_what_passes_and_tells_it_once() {
         let hour = Duration::from_secs(3600);
-        let (ended, tries, told) = tried(hour, &["away", "away", "starting"]).await;
+        let (ended, tries, reported) = tried(hour, &["away", "away", "starting"]).await;
         assert_eq!((ended, tries), (Ok(()), 4));
-        assert_eq!(told, ["away", "starting"]);
-        let (ended, tries, told) = tried(hour, &["away", "for good"]).await;
-        assert_eq!((ended, tries, told.len()), (Err("for good".to_owned()), 2, 1));
+        assert_eq!(reported, ["away", "starting"]);
+        let (ended, tries, reported) = tried(hour, &["away", "for good"]).await;
+        assert_eq!((ended, tries, reported.len()), (Err("for good".to_owned()), 2, 1));
     }
 
     #[tokio::test]
     async fn it_ends_when_time_is_up_and_does_not_wait_unasked() {
-        let (ended, tries, told) = tried(Duration::ZERO, &["away"]).await;
-        assert_eq!((ended, tries, told.len()), (Err("away".to_owned()), 1, 0));
+        let (ended, tries, reported) = tried(Duration::ZERO, &["away"]).await;
+        assert_eq!((ended, tries, reported.len()), (Err("away".to_owned()), 1, 0));
         let begun = Instant::now();
         let limit = Duration::from_millis(300);
         let (ended, tries, _) = tried(limit, &["away"; 1000]).await;

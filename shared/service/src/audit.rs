@@ -30,7 +30,7 @@ const RULE_TIMEOUT: &str = "SET LOCAL statement_timeout = '10min'";
 /// Maximum number of open requests in a report; the SQL contains this number as well, plus one.
 const OPEN_MAX: usize = 10_000;
 /// Maximum number of violations listed for each rule.
-const TOLD_MAX: usize = 10;
+const SHOWN_MAX: usize = 10;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
@@ -292,11 +292,11 @@ async fn check(connection: &mut AsyncPgConnection, rules: &[Rule]) -> Result<Vec
     let mut checks = Vec::new();
     for rule in rules {
         let violations = violations(connection, rule).await?;
-        let told: Vec<&str> = violations.iter().take(TOLD_MAX).map(String::as_str).collect();
+        let shown: Vec<&str> = violations.iter().take(SHOWN_MAX).map(String::as_str).collect();
         let detail = match violations.len() {
             0 => "ok".to_owned(),
-            count if count > TOLD_MAX => format!("{}; and {} more", told.join("; "), count - TOLD_MAX),
-            _ => told.join("; "),
+            count if count > SHOWN_MAX => format!("{}; and {} more", shown.join("; "), count - SHOWN_MAX),
+            _ => shown.join("; "),
         };
         checks.push(AuditCheck { name: rule.name.to_owned(), ok: violations.is_empty(), detail });
     }

@@ -87,7 +87,7 @@ pub fn reused() -> Problem {
 }
 
 #[derive(QueryableByName)]
-struct Row {
+struct KeptAnswerRow {
     #[diesel(sql_type = Binary)]
     fingerprint: Vec<u8>,
     #[diesel(sql_type = SmallInt)]
@@ -112,7 +112,7 @@ pub async fn claim(connection: &mut AsyncPgConnection, used: &KeyUse) -> Result<
     if claimed == 1 {
         return Ok(None);
     }
-    let row: Row = sql_query(
+    let row: KeptAnswerRow = sql_query(
         "SELECT fingerprint, status, body FROM idempotency_keys WHERE endpoint = $1 AND caller = $2 AND key = $3",
     )
     .bind::<Text, _>(used.endpoint)

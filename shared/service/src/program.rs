@@ -78,7 +78,7 @@ impl DatabaseWork {
                 tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
-            Self::RebuildFigures { write } => Ok(tell(&rebuild_figures(database, &identity.books, write).await?)),
+            Self::RebuildFigures { write } => Ok(print(&rebuild_figures(database, &identity.books, write).await?)),
         }
     }
 }
@@ -96,7 +96,7 @@ async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> 
 }
 
 /// Prints the result of `rebuild-figures` and returns its exit code.
-fn tell(compared: &[Compared]) -> ExitCode {
+fn print(compared: &[Compared]) -> ExitCode {
     #[expect(clippy::print_stdout, reason = "the command's answer")]
     for figure in compared {
         println!("{figure}");

@@ -54,9 +54,9 @@ fn every_problem_is_told_at_once_and_no_value_is_shown() {
     ]);
     let InvalidSettings(problems) = load_with(&env).expect_err("three problems");
     assert_eq!(problems.len(), 3, "{problems:?}");
-    let told = problems.join("\n");
-    assert!(told.contains("http.prot: no such key") && told.contains("http.port: must be a whole number"));
-    assert!(!told.contains("very-secret"));
+    let message = problems.join("\n");
+    assert!(message.contains("http.prot: no such key") && message.contains("http.port: must be a whole number"));
+    assert!(!message.contains("very-secret"));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn problems_of_every_kind_are_told_together_each_with_its_key() {
     ]);
     let InvalidSettings(problems) = load_with(&env).expect_err("four problems");
     for key in ["http.port: ", "database.pool_size: ", "http.prot: ", "outbox.window: "] {
-        assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} is not told: {problems:?}");
+        assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} is not reported: {problems:?}");
     }
 }
 
@@ -86,9 +86,9 @@ fn a_file_that_cannot_be_read_shows_no_line_of_it() {
     let path = std::env::temp_dir().join(format!("jaego-settings-{}.toml", std::process::id()));
     std::fs::write(&path, "[database]\nurl = \"postgres://role:very-secret@host/x\n").expect("written");
     let sources = Sources { defaults: DEFAULTS, file: Some(&path), env_prefix: "JAEGO_TEST", env: Vec::new() };
-    let told = load::<Only>(sources).map(drop).expect_err("not TOML").to_string();
+    let message = load::<Only>(sources).map(drop).expect_err("not TOML").to_string();
     std::fs::remove_file(&path).expect("removed");
-    assert!(told.contains("line 2") && !told.contains("very-secret"), "{told}");
+    assert!(message.contains("line 2") && !message.contains("very-secret"), "{message}");
 }
 
 /// A directory with the given files, which exists for one test.
@@ -153,8 +153,8 @@ fn a_file_that_does_not_do_is_told_with_its_variable_and_path_and_never_with_its
     for name in ["large", "binary", "absent", ""] {
         let path = files.path(name);
         let problems = with(&[("JAEGO_TEST__DATABASE__URL_FILE", &path), URLS[1]]);
-        let told = format!("JAEGO_TEST__DATABASE__URL_FILE: cannot read {path}: ");
-        assert!(problems.iter().any(|problem| problem.starts_with(&told)), "{problems:?}");
+        let message = format!("JAEGO_TEST__DATABASE__URL_FILE: cannot read {path}: ");
+        assert!(problems.iter().any(|problem| problem.starts_with(&message)), "{problems:?}");
     }
     let word = files.path("word");
     let both = with(&[("JAEGO_TEST__DATABASE__URL_FILE", &word), URLS[0], URLS[1]]);
@@ -173,12 +173,12 @@ fn a_file_that_does_not_do_is_told_with_its_variable_and_path_and_never_with_its
 #[test]
 fn a_key_that_ends_with_file_is_itself_and_its_file_is_looked_at() {
     let files = Files::new("authorities", &[("none.pem", b"nothing")]);
-    for (path, told) in [(files.path("absent.pem"), "No such file"), (files.path("none.pem"), "no certificate")] {
+    for (path, message) in [(files.path("absent.pem"), "No such file"), (files.path("none.pem"), "no certificate")] {
         let env = [URLS[0], URLS[1], ("JAEGO_TEST__DATABASE__CA_FILE", &path), ("JAEGO_TEST__AMQP__CA_FILE", &path)];
         let InvalidSettings(problems) = load_with(&env).expect_err("two problems");
         assert_eq!(problems.len(), 2, "{problems:?}");
         for (key, problem) in ["database.ca_file: ", "amqp.ca_file: "].iter().zip(&problems) {
-            assert!(problem.starts_with(key) && problem.contains(&path) && problem.contains(told), "{problems:?}");
+            assert!(problem.starts_with(key) && problem.contains(&path) && problem.contains(message), "{problems:?}");
         }
     }
 }

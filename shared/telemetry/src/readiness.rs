@@ -72,8 +72,8 @@ impl Readiness {
         } else {
             "ready"
         };
-        let told = |state: &State| state.problem.clone().unwrap_or_else(|| "ok".to_owned());
-        Report { status, checks: checks.iter().map(|(name, state)| (*name, told(state))).collect() }
+        let shown = |state: &State| state.problem.clone().unwrap_or_else(|| "ok".to_owned());
+        Report { status, checks: checks.iter().map(|(name, state)| (*name, shown(state))).collect() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {

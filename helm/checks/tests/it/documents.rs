@@ -115,7 +115,7 @@ fn the_schema_knows_the_values_and_no_others() {
     let may_be_absent = |path: &&String| path.contains(".settings.") || path.contains(".resources.");
     let absent: Vec<&String> =
         all.iter().filter(|path| !may_be_absent(path)).filter(|path| look(&values, path).is_null()).collect();
-    assert!(absent.is_empty(), "the schema knows {absent:?}, values.yaml does not tell them");
+    assert!(absent.is_empty(), "the schema knows {absent:?}, values.yaml does not mention them");
 }
 
 /// `section.key` of every setting that the release sets itself, whatever the values are.

@@ -141,12 +141,12 @@ fn entrances_that_lead_nowhere() {
         &["entrances.factory.host must differ from entrances.shop.host"],
     );
     let console = at("entrances.console.enabled", json!(true));
-    for (values, told) in [
+    for (values, reason) in [
         (at("frontend.enabled", json!(false)), "frontend.enabled is false"),
         (at("frontend.settings.console.enabled", json!(false)), "frontend.settings.console.enabled is false"),
         (at("entrances.console.host", json!("shop.jaego.local")), "entrances.console.host must differ"),
     ] {
-        refused(&mut engine, &merged(&console, &values), &[told]);
+        refused(&mut engine, &merged(&console, &values), &[reason]);
     }
     for entrance in ["shop", "factory", "operations", "console"] {
         let with = |values: Value| {

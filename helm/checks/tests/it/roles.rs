@@ -82,26 +82,26 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
     let server = PostgresServer::start(&found, &dir, &options).await.unwrap();
     let psql = Psql { program: found.postgres.with_file_name("psql"), port: server.port(), authority };
     let mut admin = Url::parse(&server.admin_url()).unwrap();
-    let tell = |admin: &Url, sql: &str| psql.ask(admin.as_str(), sql).unwrap();
+    let query = |admin: &Url, sql: &str| psql.ask(admin.as_str(), sql).unwrap();
 
     for role in list(&cluster["spec"]["managed"]["roles"]) {
         let (role, secret) = (role["name"].as_str().unwrap(), role["passwordSecret"]["name"].as_str().unwrap());
         assert_eq!(world.secret(secret, "username"), role);
-        tell(&admin, &format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", world.secret(secret, "password")));
+        query(&admin, &format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", world.secret(secret, "password")));
     }
     for database in objects.iter().filter(|one| one["kind"] == "Database") {
         let spec = &database["spec"];
         let [name, owner] = [&spec["name"], &spec["owner"]].map(|one| one.as_str().unwrap());
-        tell(&admin, &format!("CREATE DATABASE {name} OWNER {owner}"));
+        query(&admin, &format!("CREATE DATABASE {name} OWNER {owner}"));
     }
     fs::write(dir.join("data/pg_hba.conf"), pg_hba(cluster, admin.username())).unwrap();
-    tell(&admin, "SELECT pg_reload_conf()");
-    assert_eq!(tell(&admin, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL"), "0");
+    query(&admin, "SELECT pg_reload_conf()");
+    assert_eq!(query(&admin, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL"), "0");
 
     // The README's first SQL is for new servers, the last is for after the migrations.
     let [(first, closing), (last, granting)] = &world.sql[..] else { panic!("{:?}", world.sql) };
     assert_eq!((first.as_str(), last.as_str()), ("postgres", "jaego_production"));
-    tell(&admin, closing);
+    query(&admin, closing);
 
     let services = ["sales", "production", "restock"];
     for service in services {
@@ -118,7 +118,7 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
             let may = format!("SELECT has_database_privilege('jaego_{service}', '{database}', 'CONNECT')");
             let is_own = database == format!("jaego_{service}");
             if database.starts_with("jaego_") {
-                assert_eq!(tell(&admin, &may), if is_own { "t" } else { "f" }, "{service} to {database}");
+                assert_eq!(query(&admin, &may), if is_own { "t" } else { "f" }, "{service} to {database}");
             }
         }
         let mut plain = own.clone();
@@ -150,7 +150,7 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
     let refusal = psql.ask(scaler.as_str(), due).unwrap_err();
     assert!(refusal.contains("permission denied for table production_requests"), "{refusal}");
     admin.set_path(last);
-    tell(&admin, granting);
+    query(&admin, granting);
     assert_eq!(psql.ask(scaler.as_str(), due).as_deref(), Ok("0"));
     for beyond in [
         "SELECT id FROM production_requests",

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::known::Remembered;
-use super::queues::Answer;
+use super::queues::Reply;
 use super::worker::Desk;
 use super::{Decided, OrderRequest};
 use crate::commands::{Answered, write};
@@ -24,7 +24,7 @@ use crate::domain::intake::{BatchDecision, CausedReplenishment, DecidedOrder, Un
 use crate::domain::order::OrderStatus;
 use crate::store::orders::{OrderKey, OrderToInsert};
 use crate::store::stock::{self, Changed, Hand};
-use crate::store::{orders, replenishments, shelves};
+use crate::store::{orders, product_states, replenishments};
 
 /// Decided orders that are not written yet.
 pub(super) struct Batch {
@@ -38,7 +38,7 @@ pub(super) struct Batch {
     changed: BTreeSet<Sku>,
     decision: BatchDecision,
     /// Answers to the leaders, in their order.
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<Reply>,
     at: DateTime<Utc>,
 }
 
@@ -51,24 +51,24 @@ impl Batch {
         desk: &Desk,
     ) -> Self {
         let loaded = &mut remembered.loaded;
-        let at = write::not_before(write::now(), &loaded.shelves);
-        let before: Vec<_> = loaded.shelves.values().map(|shelf| shelf.figures).collect();
+        let at = write::not_before(write::now(), &loaded.states);
+        let before: Vec<_> = loaded.states.values().map(|state| state.figures).collect();
         let decision = decide_orders(
-            &mut loaded.shelves,
+            &mut loaded.states,
             requests.iter().map(|request| &request.order),
             desk.context.limits,
-            shelves::moment(at),
+            product_states::moment(at),
             &mut RequestId::generate,
         );
-        let changed = loaded.shelves.iter().zip(before).filter(|((_, shelf), before)| shelf.figures != *before);
+        let changed = loaded.states.iter().zip(before).filter(|((_, state), before)| state.figures != *before);
         let mut changed: BTreeSet<Sku> = changed.map(|((sku, _), _)| sku.clone()).collect();
         // A proposal changes no figure, but other replicas must notice it.
         changed.extend(decision.replenishments.iter().map(|caused| caused.new.sku.clone()));
         let held = loaded.versions.clone();
         for sku in &changed {
-            let (shelf, version) = (loaded.shelves.get_mut(sku), loaded.versions.get_mut(sku));
-            if let (Some(shelf), Some(version)) = (shelf, version) {
-                shelf.changed_at = shelves::moment(at);
+            let (state, version) = (loaded.states.get_mut(sku), loaded.versions.get_mut(sku));
+            if let (Some(state), Some(version)) = (state, version) {
+                state.changed_at = product_states::moment(at);
                 *version += 1;
             }
         }
@@ -121,7 +121,7 @@ impl Batch {
         let hand = Hand { actor: "shop", at: *at, note: None };
         let loaded = &self.remembered.loaded;
         let changed = self.changed.iter().filter_map(|sku| {
-            Some(Changed { sku, shelf: loaded.shelves.get(sku)?, version: *loaded.versions.get(sku)? })
+            Some(Changed { sku, state: loaded.states.get(sku)?, version: *loaded.versions.get(sku)? })
         });
         let changed: Vec<Changed<'_>> = changed.collect();
 
@@ -130,7 +130,7 @@ impl Batch {
         events.extend(order_events(decision, batch_trace));
         events.extend(changed.iter().map(|changed| write::stock_changed(*changed, *at, batch_trace)));
         let (_, movements) = stock::inserting_movements(&decision.movements, hand, OrderId::to_string);
-        let all = shelves::holding(&self.held)
+        let all = product_states::holding(&self.held)
             .together()
             .and(replenishments::inserting(&write::replenishment_rows(&replenishments, *at)))
             .and(orders::inserting(&orders, *at))

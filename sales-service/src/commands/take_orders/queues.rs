@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{OrderRequest, overloaded};
 use crate::commands::Answered;
 
-pub(super) type Answer = Result<Answered, Problem>;
+pub(super) type Reply = Result<Answered, Problem>;
 
 /// State of an order, shared with the handler that waits for its answer. A handler that gives up learns from it
 /// whether the order may have been written.
@@ -44,7 +44,7 @@ impl Progress {
 /// A queued request, and where to send its answer.
 pub(super) struct Waiter {
     pub(super) request: OrderRequest,
-    pub(super) reply: oneshot::Sender<Answer>,
+    pub(super) reply: oneshot::Sender<Reply>,
     pub(super) progress: Progress,
     /// The order is answered by this time.
     pub(super) deadline: Instant,
@@ -80,7 +80,7 @@ impl Waiter {
         self.request.skus()
     }
 
-    pub(super) fn answer(self, answer: Answer) {
+    pub(super) fn answer(self, answer: Reply) {
         // A client that has disconnected can repeat the request with its key.
         drop(self.reply.send(answer));
     }

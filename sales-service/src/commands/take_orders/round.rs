@@ -15,18 +15,18 @@ use opentelemetry::KeyValue;
 
 use super::OrderRequest;
 use super::batch::Batch;
-use super::known::{KnownShelves, Remembered};
-use super::queues::{Answer, Lane, Waiter};
+use super::known::{KnownProducts, Remembered};
+use super::queues::{Lane, Reply, Waiter};
 use super::settle::was_written;
 use super::worker::Desk;
 use crate::commands::Answered;
 use crate::store::orders::KEY;
-use crate::store::{StoreError, orders, shelves};
+use crate::store::{StoreError, orders, product_states};
 
 /// State carried over from one batch to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    known: KnownShelves,
+    known: KnownProducts,
     /// Number of batches that still look up stored answers before they decide. Most requests are new, so that looking
     /// up every key would be wasteful, but repeated requests usually come in numbers.
     repeats_expected: u32,
@@ -90,7 +90,7 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
             Err(Failure::Refused(error)) => return round.refuse(&error.into()),
             Err(Failure::Lost(batch)) => {
                 // A different server may answer next and lack data that this one had, so the cache is dropped.
-                memory.known = KnownShelves::default();
+                memory.known = KnownProducts::default();
                 let desk = desk.clone();
                 desk.tasks.clone().spawn(async move { settle(&desk, round, &batch).await });
                 return;
@@ -106,7 +106,7 @@ fn busy() -> Problem {
 /// Those of the given products whose rows are locked by another transaction.
 async fn held(desk: &Desk, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
     let connection = desk.pool.get().await?;
-    shelves::held(&connection, skus).await
+    product_states::held(&connection, skus).await
 }
 
 /// Answers a batch once its result is known; orders that were not written are queued again. If the result cannot be
@@ -125,7 +125,7 @@ async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
 }
 
 /// The stored answers under these keys, by key.
-pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap<String, Answer>, StoreError> {
+pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap<String, Reply>, StoreError> {
     let transaction = Pipeline::new(desk.pool.get().await?);
     let mut kept = HashMap::new();
     let (begun, found) = join!(transaction.begin(), find_kept(transaction.connection(), keys));
@@ -155,7 +155,7 @@ async fn find_kept(
 }
 
 /// The original answer, or the problem that the key was used for another request.
-fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Answer, StoreError> {
+fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Reply, StoreError> {
     if kept.fingerprint != used.fingerprint {
         return Ok(Err(idempotency::reused()));
     }
@@ -177,7 +177,7 @@ async fn in_time<T>(desk: &Desk, reading: impl Future<Output = Result<T, StoreEr
 #[derive(Default)]
 struct Round {
     waiters: Vec<Waiter>,
-    answers: Vec<Option<Answer>>,
+    answers: Vec<Option<Reply>>,
     /// Indices of the waiters to be decided: the first with each key, and those without a key.
     leaders: Vec<usize>,
     /// The other waiters, each with the index of its leader.
@@ -246,7 +246,7 @@ impl Round {
         let writing =
             async { if is_known { batch.write_alone(&transaction).await } else { batch.write(&transaction).await } };
         let written = tokio::time::timeout(desk.wait_max, writing).await;
-        let count = |shelves| desk.metrics.batches.add(1, &[KeyValue::new("shelves", shelves)]);
+        let count = |state| desk.metrics.batches.add(1, &[KeyValue::new("state", state)]);
         match written {
             Ok(Ok(())) => {
                 count(if is_known { "known" } else { "read" });
@@ -254,7 +254,7 @@ impl Round {
                 memory.known.keep(batch.remembered);
                 Ok(())
             }
-            Ok(Err(error)) if shelves::is_stale(&error) => {
+            Ok(Err(error)) if product_states::is_stale(&error) => {
                 count("changed");
                 Err(Failure::Stale)
             }
@@ -288,7 +288,7 @@ impl Round {
         let keys = self.keys(0);
         let reading = async {
             let (begun, loaded, kept) =
-                join!(transaction.begin(), shelves::lock(connection, skus), find_kept(connection, &keys));
+                join!(transaction.begin(), product_states::lock(connection, skus), find_kept(connection, &keys));
             begun?;
             Ok((loaded?, kept?))
         };

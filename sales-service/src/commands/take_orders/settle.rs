@@ -10,7 +10,7 @@ use jaego_pg::{Pipeline, Pool};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::store::{StoreError, orders, shelves};
+use crate::store::{StoreError, orders, product_states};
 
 /// Pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -36,12 +36,12 @@ pub(super) async fn was_written(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>,
 async fn look(pool: &Pool, ids: &[Uuid], skus: &BTreeSet<Sku>) -> Result<bool, StoreError> {
     let transaction = Pipeline::new(pool.get().await?);
     let connection = transaction.connection();
-    let (begun, locked) = join!(transaction.begin(), shelves::lock_rows(connection, skus));
+    let (begun, locked) = join!(transaction.begin(), product_states::lock_rows(connection, skus));
     begun?;
     locked?;
     let is_written = orders::exists(connection, ids.to_vec()).await?;
     if !is_written {
-        shelves::raise_versions(connection, skus).await?;
+        product_states::raise_versions(connection, skus).await?;
     }
     transaction.commit().await?;
     Ok(is_written)

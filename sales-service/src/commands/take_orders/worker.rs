@@ -14,12 +14,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::queues::{Answer, Lane, Queues, Waiter};
+use super::queues::{Lane, Queues, Reply, Waiter};
 use super::round::{self, Memory};
 use super::{Render, overloaded, stopped};
 use crate::commands::Context;
 use crate::settings::Intake as IntakeSettings;
-use crate::store::{StoreError, shelves};
+use crate::store::{StoreError, product_states};
 
 /// Maximum lanes that use the database at once; further lanes take turns.
 const LANES_AT_WORK_MAX: usize = 4;
@@ -191,7 +191,7 @@ impl Desk {
                 Err(error) => {
                     let problem = Problem::from(error);
                     for waiter in self.take(Some(&sku)) {
-                        waiter.answer(Answer::Err(problem.clone()));
+                        waiter.answer(Reply::Err(problem.clone()));
                     }
                 }
             }
@@ -206,7 +206,7 @@ impl Desk {
     async fn wait_until_free(&self, sku: &Sku) -> Result<(), StoreError> {
         let waiting = async {
             let connection = self.pool.get().await?;
-            shelves::wait_until_free(&connection, sku).await
+            product_states::wait_until_free(&connection, sku).await
         };
         let away = |_| StoreError::Unavailable("no answer in time".to_owned());
         tokio::time::timeout(self.wait_max, waiting).await.unwrap_or_else(|elapsed| Err(away(elapsed)))

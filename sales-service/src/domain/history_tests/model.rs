@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sales_service::domain::order::{OnShortage, OrderStatus};
 use sales_service::domain::policy::{Mode, Shortage};
-use sales_service::domain::replenishment::Outcome;
+use sales_service::domain::replenishment::OutcomeKind;
 use sales_service::domain::stock::Cause;
 
 use super::steps::{LIMITS, Made, Rules, Step};
@@ -152,13 +152,13 @@ impl Model {
                     *last = *revision;
                     let product = self.asked[place];
                     let counts = self.products[product].to_come.contains_key(&place);
-                    if counts && matches!(outcome, Outcome::Refused | Outcome::Cancelled) {
+                    if counts && matches!(outcome, OutcomeKind::Refused | OutcomeKind::Cancelled) {
                         self.products[product].to_come.remove(&place);
                     }
-                    if counts && *outcome == Outcome::Refused {
+                    if counts && *outcome == OutcomeKind::Refused {
                         self.products[product].is_refused = true;
                     }
-                    if *outcome == Outcome::Accepted {
+                    if *outcome == OutcomeKind::Accepted {
                         self.products[product].is_refused = false;
                     }
                 }

@@ -9,8 +9,8 @@ use super::super::goods::{Arrival, Source, WaitingLine, take_in};
 use super::super::intake::{NewOrder, decide_orders};
 use super::super::order::OrderStatus;
 use super::super::policy::Policy;
+use super::super::product_state::{NewReplenishment, Pauses, ProductState, ProductStates};
 use super::super::replenishment::{RefusalPause, Replenishment, Status};
-use super::super::shelf::{NewReplenishment, Pauses, Shelf, Shelves};
 use super::super::stock::{Cause, Figures, Movement};
 use super::steps::{LIMITS, Made, PRODUCTS, Rules, Step};
 use super::{FILLED_MAX, quantity, sku};
@@ -29,7 +29,7 @@ pub(super) struct Order {
 }
 
 pub(super) struct Shop {
-    pub(super) shelves: Shelves,
+    pub(super) states: ProductStates,
     pub(super) orders: Vec<Order>,
     pub(super) ledger: Vec<Movement<()>>,
     replenishments: Vec<(usize, Replenishment)>,
@@ -47,7 +47,7 @@ impl Shop {
             let Rules { reorder_point, order_up_to, lot_size, mode, shortage, max_backordered } = *rules;
             Policy::new(reorder_point, order_up_to, lot_size, mode, shortage, max_backordered).expect("a policy")
         };
-        let shelf = |rules: &Rules| Shelf {
+        let state = |rules: &Rules| ProductState {
             figures: Figures::default(),
             policy: policy(rules),
             factory_id: "FF-1".parse().expect("a factory"),
@@ -61,9 +61,9 @@ impl Shop {
             pauses: Pauses::default(),
             changed_at: 0,
         };
-        let shelves = rules.iter().enumerate().map(|(product, rules)| (sku(product), shelf(rules))).collect();
+        let states = rules.iter().enumerate().map(|(product, rules)| (sku(product), state(rules))).collect();
         Self {
-            shelves,
+            states,
             orders: Vec::new(),
             ledger: Vec::new(),
             replenishments: Vec::new(),
@@ -96,7 +96,7 @@ impl Shop {
             }
             Step::Cancel { order } if !self.orders.is_empty() => self.cancel(order % self.orders.len()),
             Step::Adjust { product, cause, delta } => {
-                let figures = self.shelves[&sku(*product)].figures;
+                let figures = self.states[&sku(*product)].figures;
                 if let Ok(arrival) = Arrival::of_adjustment(&figures, *cause, *delta) {
                     self.take_in(*product, arrival);
                 }
@@ -118,27 +118,27 @@ impl Shop {
             Step::Outcome { replenishment, outcome, revision } if before > 0 => {
                 let (product, replenishment) = &mut self.replenishments[replenishment % before];
                 let product = *product;
-                let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
+                let state = self.states.get_mut(&sku(product)).expect("a product");
                 let pause = RefusalPause { base_s: 1_000, max_s: 1_000 };
-                replenishment.apply_outcome(shelf, *revision, *outcome, 0, pause);
+                replenishment.apply_outcome(state, *revision, *outcome, 0, pause);
             }
             Step::Close { replenishment } if before > 0 => {
                 let (product, replenishment) = &mut self.replenishments[replenishment % before];
-                replenishment.close(self.shelves.get_mut(&sku(*product)).expect("a shelf")).ok();
+                replenishment.close(self.states.get_mut(&sku(*product)).expect("a product")).ok();
             }
             Step::Approve { replenishment } if before > 0 => {
                 let (product, replenishment) = &mut self.replenishments[replenishment % before];
-                replenishment.approve(self.shelves.get_mut(&sku(*product)).expect("a shelf")).ok();
+                replenishment.approve(self.states.get_mut(&sku(*product)).expect("a product")).ok();
             }
             Step::ByHand { product, quantity } => {
                 let id = RequestId(self.next_id());
-                let shelf = self.shelves.get_mut(&sku(*product)).expect("a shelf");
-                let new = Replenishment::by_hand(shelf, id, *quantity);
+                let state = self.states.get_mut(&sku(*product)).expect("a product");
+                let new = Replenishment::by_hand(state, id, *quantity);
                 self.replenishments.push((*product, new));
             }
             Step::Pause { product, is_paused } => {
-                let shelf = self.shelves.get_mut(&sku(*product)).expect("a shelf");
-                shelf.pauses.snoozed_until = is_paused.then_some(1);
+                let state = self.states.get_mut(&sku(*product)).expect("a product");
+                state.pauses.snoozed_until = is_paused.then_some(1);
             }
             Step::HandOut { product } => self.hand_out(*product),
             Step::Sweep { product } => self.settle(*product),
@@ -165,7 +165,7 @@ impl Shop {
             last_id += 1;
             RequestId(Uuid::from_u128(last_id))
         };
-        let decision = decide_orders(&mut self.shelves, std::slice::from_ref(&order), LIMITS, 0, &mut new_id);
+        let decision = decide_orders(&mut self.states, std::slice::from_ref(&order), LIMITS, 0, &mut new_id);
         self.last_id = last_id;
         self.ledger.extend(decision.movements.into_iter().map(forget_reference));
         for decided in decision.orders.into_iter().flatten() {
@@ -214,8 +214,8 @@ impl Shop {
         }
         let (product, place, units) = self.receipts[receipt];
         if let Some(place) = place {
-            let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
-            self.replenishments[place].1.receive(shelf, units);
+            let state = self.states.get_mut(&sku(product)).expect("a product");
+            self.replenishments[place].1.receive(state, units);
         }
         self.take_in(product, Arrival { cause: Cause::Receipt, units, given_up: 0 });
     }
@@ -235,8 +235,8 @@ impl Shop {
         };
         let waiting = self.orders.iter().flat_map(|order| order.lines.iter().filter_map(|line| waits(order, line)));
         let waiting: Vec<WaitingLine> = waiting.take(FILLED_MAX).collect();
-        let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
-        let incoming = take_in(&sku(product), &mut shelf.figures, arrival, &waiting);
+        let state = self.states.get_mut(&sku(product)).expect("a product");
+        let incoming = take_in(&sku(product), &mut state.figures, arrival, &waiting);
         assert!(incoming.movements.iter().skip(1).all(|entry| matches!(entry.reference, Source::Order(_))));
         self.ledger.extend(incoming.movements.into_iter().map(forget_reference));
         for fill in incoming.fills {
@@ -258,7 +258,7 @@ impl Shop {
             return;
         }
         let (cause, units) = self.left[product].remove(0);
-        self.shelves.get_mut(&sku(product)).expect("a shelf").figures.release_on_order(units);
+        self.states.get_mut(&sku(product)).expect("a product").figures.release_on_order(units);
         self.take_in_as(product, Arrival { cause, units, given_up: 0 }, true);
     }
 
@@ -268,8 +268,8 @@ impl Shop {
             last_id += 1;
             RequestId(Uuid::from_u128(last_id))
         };
-        let shelf = self.shelves.get_mut(&sku(product)).expect("a shelf");
-        let decided = shelf.replenish(&sku(product), false, LIMITS, 0, &mut new_id);
+        let state = self.states.get_mut(&sku(product)).expect("a product");
+        let decided = state.replenish(&sku(product), false, LIMITS, 0, &mut new_id);
         self.last_id = last_id;
         for new in &decided {
             self.keep(new);

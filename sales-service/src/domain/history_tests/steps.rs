@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use sales_service::domain::order::OnShortage;
 use sales_service::domain::policy::{Mode, Shortage};
-use sales_service::domain::replenishment::Outcome;
-use sales_service::domain::shelf::Limits;
+use sales_service::domain::product_state::Limits;
+use sales_service::domain::replenishment::OutcomeKind;
 use sales_service::domain::stock::Cause;
 
 pub(crate) const PRODUCTS: usize = 3;
@@ -18,7 +18,7 @@ pub(crate) enum Step {
     Receive { replenishment: usize, units: i64 },
     ReceiveAgain { receipt: usize },
     ReceiveUnasked { product: usize, units: i64 },
-    Outcome { replenishment: usize, outcome: Outcome, revision: i64 },
+    Outcome { replenishment: usize, outcome: OutcomeKind, revision: i64 },
     Close { replenishment: usize },
     Approve { replenishment: usize },
     ByHand { product: usize, quantity: i64 },
@@ -35,10 +35,10 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     let shortage = prop_oneof![Just(OnShortage::Reject), Just(OnShortage::Backorder)];
     let lines = prop::collection::btree_map(product.clone(), 1_i64..12, 1..=PRODUCTS);
     let outcome = prop_oneof![
-        2 => Just(Outcome::Accepted),
-        1 => Just(Outcome::DeadLettered),
-        1 => Just(Outcome::Refused),
-        1 => Just(Outcome::Cancelled),
+        2 => Just(OutcomeKind::Accepted),
+        1 => Just(OutcomeKind::DeadLettered),
+        1 => Just(OutcomeKind::Refused),
+        1 => Just(OutcomeKind::Cancelled),
     ];
     let cause = prop_oneof![Just(Cause::CycleCount), Just(Cause::Damage), Just(Cause::Return), Just(Cause::Correction)];
     prop_oneof![

@@ -13,9 +13,9 @@ pub(super) const TRACE_ID: &str = "948201e16e0450bf03af103fe5fca74b";
 /// members that are particular to it: other required members are added from their own examples.
 pub(super) fn add(document: &mut Value) {
     let mut schemas = document.pointer("/components/schemas").and_then(Value::as_object).cloned().unwrap_or_default();
-    let told = schemas.clone();
+    let given = schemas.clone();
     for schema in schemas.values_mut().filter(|schema| schema.get("example").is_some()) {
-        schema["example"] = example_of(schema, &told).unwrap_or_default();
+        schema["example"] = example_of(schema, &given).unwrap_or_default();
     }
     for (_, _, operation) in operations(document) {
         let mut places: Vec<&mut Value> = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn add(document: &mut Value) {
             let Some(schema) = place.get("schema").filter(|_| !place.contains_key("examples")) else { continue };
             let whole = example_of(schema, &schemas);
             let example = match place.get("example") {
-                Some(told) => Some(complete(told, whole, &required(schema, &schemas))),
+                Some(given) => Some(complete(given, whole, &required(schema, &schemas))),
                 None => whole,
             };
             if let Some(example) = example {
@@ -48,23 +48,23 @@ fn contents(body: &mut Value) -> Vec<&mut Value> {
 }
 
 /// Adds the required members of `whole` that a declared example lacks.
-fn complete(told: &Value, whole: Option<Value>, required: &[&str]) -> Value {
-    let (Value::Object(told), Some(Value::Object(mut whole))) = (told, whole) else { return told.clone() };
+fn complete(given: &Value, whole: Option<Value>, required: &[&str]) -> Value {
+    let (Value::Object(given), Some(Value::Object(mut whole))) = (given, whole) else { return given.clone() };
     whole.retain(|name, _| required.contains(&name.as_str()));
-    whole.extend(told.clone());
+    whole.extend(given.clone());
     whole.into()
 }
 
 /// Returns None when a required member has no example.
 fn example_of(schema: &Value, schemas: &Map<String, Value>) -> Option<Value> {
     match schema.get("example").or_else(|| schema.get("default")) {
-        Some(told) => Some(complete(told, put_together(schema, schemas, Some(told)), &required(schema, schemas))),
+        Some(given) => Some(complete(given, put_together(schema, schemas, Some(given)), &required(schema, schemas))),
         None => put_together(schema, schemas, None),
     }
 }
 
 /// Composes an example from its parts; members of a declared example need no example of their own.
-fn put_together(schema: &Value, schemas: &Map<String, Value>, told: Option<&Value>) -> Option<Value> {
+fn put_together(schema: &Value, schemas: &Map<String, Value>, given: Option<&Value>) -> Option<Value> {
     if let Some(named) = named(schema, schemas) {
         return example_of(named, schemas);
     }
@@ -87,7 +87,7 @@ fn put_together(schema: &Value, schemas: &Map<String, Value>, told: Option<&Valu
         for (name, property) in properties {
             match example_of(property, schemas) {
                 Some(example) => drop(object.insert(name.clone(), example)),
-                None if told.is_some_and(|told| told.get(name).is_some()) => {}
+                None if given.is_some_and(|given| given.get(name).is_some()) => {}
                 None if required.contains(&name.as_str()) => return None,
                 None => {}
             }

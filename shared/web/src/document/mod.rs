@@ -35,7 +35,7 @@ pub fn document(title: &str, description: &str) -> OpenApi {
 pub fn complete(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     name_what_is_written_out(&mut document);
-    tell_of_replays(&mut document);
+    document_replays(&mut document);
     problems::add(&mut document);
     examples::add(&mut document);
     document
@@ -43,7 +43,7 @@ pub fn complete(document: &OpenApi) -> Value {
 
 /// Documents the header that marks a replayed response to an `Idempotency-Key`. (The Factory's callback also takes an
 /// `Idempotency-Key`, but follows rules of its own.)
-fn tell_of_replays(document: &mut Value) {
+fn document_replays(document: &mut Value) {
     for (path, _, operation) in operations(document) {
         let parameters = operation.get("parameters").and_then(Value::as_array);
         let has_key = parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == HEADER));

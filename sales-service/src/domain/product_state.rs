@@ -15,7 +15,7 @@ const SECOND: i64 = 1_000_000;
 
 /// The state of a product on which decisions are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shelf {
+pub struct ProductState {
     pub figures: Figures,
     pub policy: Policy,
     pub factory_id: FactoryId,
@@ -59,7 +59,7 @@ pub struct OpenRequest {
     pub due: Option<Moment>,
 }
 
-pub type Shelves = BTreeMap<Sku, Shelf>;
+pub type ProductStates = BTreeMap<Sku, ProductState>;
 
 /// Limits of automatic orders and of shoppers' orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Pauses {
     }
 }
 
-impl Shelf {
+impl ProductState {
     /// The policy in effect: a withdrawn product is only ordered for orders that are already waiting.
     pub fn policy_now(&self) -> Policy {
         if self.on_sale { self.policy.clone() } else { self.policy.withdrawn() }
@@ -243,8 +243,8 @@ mod tests {
         RequestId(Uuid::from_u128(number))
     }
 
-    fn shelf(figures: Figures, mode: Mode) -> Shelf {
-        Shelf {
+    fn state(figures: Figures, mode: Mode) -> ProductState {
+        ProductState {
             figures,
             policy: Policy::new(5, 20, 8, mode, Shortage::Backorder, None).expect("valid"),
             factory_id: "FF-1".parse().expect("a factory"),
@@ -260,53 +260,53 @@ mod tests {
         }
     }
 
-    fn decide(shelf: &mut Shelf, limits: Limits) -> Vec<(i64, bool)> {
+    fn decide(state: &mut ProductState, limits: Limits) -> Vec<(i64, bool)> {
         let mut last = 100;
         let mut new_id = || {
             last += 1;
             id(last)
         };
-        let decided = shelf.replenish(&"SKU".parse().expect("sku"), false, limits, 0, &mut new_id);
+        let decided = state.replenish(&"SKU".parse().expect("sku"), false, limits, 0, &mut new_id);
         decided.iter().map(|new| (new.need.quantity.get(), new.is_proposal)).collect()
     }
 
     #[test]
     fn goods_that_are_due_first_are_promised_to_who_waits_longest() {
-        let mut shelf = shelf(Figures { backordered: 30, on_order: 35, ..Figures::default() }, Mode::Auto);
+        let mut state = state(Figures { backordered: 30, on_order: 35, ..Figures::default() }, Mode::Auto);
         let request = |number, units, due| OpenRequest { id: id(number), units, due };
         // The second was ordered later but is due earlier. The third is overdue, so its arrival is unknown.
-        shelf.open = vec![request(1, 10, Some(300)), request(2, 10, Some(200)), request(3, 15, Some(50))];
+        state.open = vec![request(1, 10, Some(300)), request(2, 10, Some(200)), request(3, 15, Some(50))];
         let now = 100;
-        assert_eq!(shelf.covering(0, 10, now), [id(2)]);
-        assert_eq!(shelf.covering(5, 10, now), [id(2), id(1)]);
-        assert_eq!(shelf.covering(20, 30, now), [id(3)], "what nobody has asked for covers nothing");
-        assert_eq!(shelf.covering(35, 5, now), []);
-        let dates: Vec<_> = [0, 9, 10, 19, 20].map(|ahead| shelf.promised_at(ahead, 1, now)).into();
+        assert_eq!(state.covering(0, 10, now), [id(2)]);
+        assert_eq!(state.covering(5, 10, now), [id(2), id(1)]);
+        assert_eq!(state.covering(20, 30, now), [id(3)], "what nobody has asked for covers nothing");
+        assert_eq!(state.covering(35, 5, now), []);
+        let dates: Vec<_> = [0, 9, 10, 19, 20].map(|ahead| state.promised_at(ahead, 1, now)).into();
         assert_eq!(dates, [Some(200), Some(200), Some(300), Some(300), None]);
-        assert_eq!(shelf.promised_at(5, 10, now), Some(300), "the last unit's date is the line's");
+        assert_eq!(state.promised_at(5, 10, now), Some(300), "the last unit's date is the line's");
     }
 
     #[test]
     fn automatic_requests_are_bounded_in_number_and_units() {
         let short = Figures { backordered: 100, ..Figures::default() };
         let limits = Limits { open_max: 2, ..LIMITS };
-        let mut full = Shelf { automatic_open: 2, ..shelf(short, Mode::Auto) };
+        let mut full = ProductState { automatic_open: 2, ..state(short, Mode::Auto) };
         assert_eq!(decide(&mut full, limits), [], "the next receipt or sweep asks again");
-        let mut one = shelf(short, Mode::Auto);
+        let mut one = state(short, Mode::Auto);
         assert_eq!(decide(&mut one, limits), [(120, false)]);
         // 50 units: six lots of eight are ordered at once; the rest becomes one proposal.
-        let mut limited = shelf(short, Mode::Auto);
+        let mut limited = state(short, Mode::Auto);
         let limits = Limits { auto_units_max: 50, ..LIMITS };
         assert_eq!(decide(&mut limited, limits), [(48, false), (72, true)]);
         assert_eq!(decide(&mut limited, limits), []);
-        assert_eq!(decide(&mut shelf(short, Mode::Manual), limits), [(120, true)]);
-        assert_eq!(decide(&mut shelf(short, Mode::Off), limits), []);
+        assert_eq!(decide(&mut state(short, Mode::Manual), limits), [(120, true)]);
+        assert_eq!(decide(&mut state(short, Mode::Off), limits), []);
     }
 
     #[test]
-    fn a_withdrawn_product_is_made_for_who_waits_and_not_for_the_shelf() {
+    fn a_withdrawn_product_is_made_for_waiting_orders_only() {
         let limits = LIMITS;
-        let mut withdrawn = Shelf { on_sale: false, ..shelf(Figures::default(), Mode::Auto) };
+        let mut withdrawn = ProductState { on_sale: false, ..state(Figures::default(), Mode::Auto) };
         assert_eq!(decide(&mut withdrawn, limits), []);
         withdrawn.figures.backordered = 9;
         assert_eq!(decide(&mut withdrawn, limits), [(16, false)]);
@@ -316,27 +316,27 @@ mod tests {
     fn the_answer_says_what_holds_an_order_back() {
         let limits = Limits { open_max: 2, ..LIMITS };
         let low = Figures { on_hand: 2, ..Figures::default() };
-        let words = |shelf: Shelf| {
-            let stance = shelf.stance(limits, 0);
+        let words = |state: ProductState| {
+            let stance = state.stance(limits, 0);
             (stance.answer, stance.quantity, stance.explanation.split_once("; but ").map(|(_, why)| why.to_owned()))
         };
         let held_back = |why: &str| ("none", 0, Some(why.to_owned()));
-        assert_eq!(words(shelf(low, Mode::Auto)), ("order", 24, None));
-        assert_eq!(words(shelf(low, Mode::Manual)), ("propose", 24, None));
-        assert_eq!(words(shelf(low, Mode::Off)), held_back("the mode is off"));
+        assert_eq!(words(state(low, Mode::Auto)), ("order", 24, None));
+        assert_eq!(words(state(low, Mode::Manual)), ("propose", 24, None));
+        assert_eq!(words(state(low, Mode::Off)), held_back("the mode is off"));
         for mode in [Mode::Auto, Mode::Manual] {
             let paused = Pauses { snoozed_until: Some(1), ..Pauses::default() };
-            let paused = Shelf { pauses: paused, ..shelf(low, mode) };
+            let paused = ProductState { pauses: paused, ..state(low, mode) };
             assert_eq!(words(paused), held_back("automatic replenishment is paused"));
         }
-        let busy = Shelf { automatic_open: 2, ..shelf(low, Mode::Auto) };
+        let busy = ProductState { automatic_open: 2, ..state(low, Mode::Auto) };
         assert_eq!(words(busy), held_back("2 automatic requests are already open"));
-        let has_proposal = |mode| words(Shelf { has_proposal: true, ..shelf(low, mode) });
+        let has_proposal = |mode| words(ProductState { has_proposal: true, ..state(low, mode) });
         assert_eq!(has_proposal(Mode::Auto), ("order", 24, None));
         assert_eq!(has_proposal(Mode::Manual), held_back("a proposal is already waiting for approval"));
-        let much = Shelf { figures: Figures { backordered: 2_000, ..low }, ..shelf(low, Mode::Auto) };
+        let much = ProductState { figures: Figures { backordered: 2_000, ..low }, ..state(low, Mode::Auto) };
         assert_eq!(words(much).1, 1_000, "the rest is for a person");
-        let enough = shelf(Figures { on_hand: 6, ..low }, Mode::Auto).stance(limits, 0);
+        let enough = state(Figures { on_hand: 6, ..low }, Mode::Auto).stance(limits, 0);
         let expected = "position 6 = 6 on hand + 0 on order - 0 backordered, above 5: nothing to order";
         assert_eq!((enough.answer, enough.explanation.as_str()), ("none", expected));
     }

@@ -20,12 +20,12 @@ use super::replenishments::OpenRow;
 use super::schema::stock;
 use super::stock::StockRow;
 use super::{StoreError, corrupt, replenishments};
-use crate::domain::shelf::{Moment, OpenRequest, Pauses, Shelf, Shelves};
+use crate::domain::product_state::{Moment, OpenRequest, Pauses, ProductState, ProductStates};
 
 /// The state for a decision, with the row versions it was read at.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub shelves: Shelves,
+    pub states: ProductStates,
     /// For [`holding`] and for writing the products.
     pub versions: BTreeMap<Sku, i64>,
 }
@@ -76,7 +76,7 @@ fn assemble(figures: Vec<StockRow>, terms: Vec<Terms>, open: Vec<OpenRow>) -> Re
     for row in figures {
         let Some(terms) = terms.remove(&row.sku) else { continue };
         let sku: Sku = row.sku.parse().map_err(|_| corrupt("a SKU"))?;
-        let shelf = Shelf {
+        let state = ProductState {
             figures: row.figures(),
             policy: terms.product.policy()?,
             factory_id: terms.product.factory()?,
@@ -95,7 +95,7 @@ fn assemble(figures: Vec<StockRow>, terms: Vec<Terms>, open: Vec<OpenRow>) -> Re
             changed_at: moment(row.updated_at),
         };
         loaded.versions.insert(sku.clone(), row.version);
-        loaded.shelves.insert(sku, shelf);
+        loaded.states.insert(sku, state);
     }
     Ok(loaded)
 }
