@@ -43,9 +43,9 @@ export class Api {
   /** Every documented success response, and whether a call has received it. */
   coverage(): { name: string; seen: boolean }[] {
     return this.#documents.flatMap((document) =>
-      document.successes().map((told) => ({
-        name: `${document.service} ${told}`,
-        seen: this.#seen.get(document.service)?.has(told) ?? false,
+      document.successes().map((success) => ({
+        name: `${document.service} ${success}`,
+        seen: this.#seen.get(document.service)?.has(success) ?? false,
       })),
     );
   }

@@ -34,7 +34,7 @@ async function aLostCallback(clients: Clients): Promise<string> {
   const [first, again] = [await answered(200, deliver("first")), await answered(200, deliver("first"))];
   assert("receipt_id" in first && first.status === "received" && first.quantity === 6, JSON.stringify(first));
   assert("receipt_id" in again && again.status === "duplicate", JSON.stringify(again));
-  assert(first.receipt_id === again.receipt_id, "told again, it is the same receipt");
+  assert(first.receipt_id === again.receipt_id, "a repeated delivery gets the same receipt");
   const second = await answered(202, deliver("second"));
   assert("reason" in second && second.reason === "nothing-open", JSON.stringify(second));
 

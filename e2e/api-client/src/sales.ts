@@ -17,7 +17,7 @@ async function keepStock({ sales }: Clients): Promise<void> {
   const booked = await answered(201, sales.POST("/api/v1/products/{sku}/adjustments", { params, body: opening }));
   const again = sales.POST("/api/v1/products/{sku}/adjustments", { params, body: opening });
   assert((await answered(201, again)).id === booked.id, "the same key gets the first answer");
-  assert((await again).response.headers.get("idempotency-replayed") === "true", "and is told so");
+  assert((await again).response.headers.get("idempotency-replayed") === "true", "and is marked as replayed");
   const broken = { delta: -1, reason: "damage" } as const;
   await answered(201, sales.POST("/api/v1/products/{sku}/adjustments", { params: { path }, body: broken }));
 
@@ -26,7 +26,7 @@ async function keepStock({ sales }: Clients): Promise<void> {
     assert(typeof page !== "string", "a table must be asked for");
     return page;
   });
-  assert(entries.map(({ cause }) => cause).join() === "damage,correction", "the ledger tells the newest first");
+  assert(entries.map(({ cause }) => cause).join() === "damage,correction", "the ledger lists the newest first");
   const table = sales.GET("/api/v1/stock/{sku}/movements", {
     params: { path },
     headers: { Accept: "text/csv" },
@@ -96,7 +96,7 @@ async function fromTheClickToTheShelf({ sales, production, restock }: Clients, o
     "receipt.applied",
     "order.fulfilled",
   ] as const) {
-    assert(kinds.has(kind), `${kind} is told of order ${order} and request ${request}: ${[...kinds].join()}`);
+    assert(kinds.has(kind), `${kind} is listed for order ${order} and request ${request}: ${[...kinds].join()}`);
   }
 }
 

@@ -18,7 +18,7 @@ import { adjust, ordersOf, product, replenish, variable } from "./stack.js";
 
 after(closeBrowser);
 
-test("a wrong token is told, the right one leads to the page that was asked for, and no script can read it", async (t) => {
+test("a wrong token is refused, and the right one leads to the page that was asked for, and no script can read it", async (t) => {
   const page = await visit(t, { expected: [/status of 401/] });
   await page.goto("/console/orders?status=rejected");
   await enterToken(page, { token: "operator-wrong" });
@@ -184,7 +184,7 @@ test("a delivery of too many is kept, accepted with a reason, and is in stock th
   );
 });
 
-test("one timeline tells the story from the click to the goods on the shelf", async (t) => {
+test("one timeline shows everything from the click to the goods in stock", async (t) => {
   const doughnut = await product(t, { stock: 2, policy: { mode: "auto", order_up_to: 10, lot_size: 10 } });
   await order(doughnut.sku, 2);
   const page = await visit(t);

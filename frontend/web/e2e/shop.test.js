@@ -9,7 +9,7 @@ after(closeBrowser);
 
 const words = WORDS.en;
 
-test("an order empties the shelf, and the restock is seen, without a reload", async (t) => {
+test("an order takes the last units, and the restock appears, without a reload", async (t) => {
   const doughnut = await product(t, { stock: 2 });
   const onlooker = await visit(t);
   await onlooker.goto("/");
@@ -123,7 +123,7 @@ test("an order placed offline is sent when the network is back", async (t) => {
   assert.equal((await ordersOf(doughnut.sku)).length, 1);
 });
 
-test("an order placed offline may be left alone: whoever looks around is told when it is taken", async (t) => {
+test("a shopper who leaves an order that was placed offline is notified when it is taken", async (t) => {
   const doughnut = await product(t, { stock: 10 });
   const page = await visit(t, { expected: [/ERR_INTERNET_DISCONNECTED/] });
   await fillCart(page, doughnut);
@@ -171,7 +171,7 @@ test("a busy shop is asked again when it said so", async (t) => {
   assert.ok(Number(times[1]) - Number(times[0]) >= 2_900, `${times}`);
 });
 
-test("stock that was lost meanwhile: take what is left", async (t) => {
+test("stock sold to others in the meantime: take what is left", async (t) => {
   const doughnut = await product(t, { stock: 5 });
   const other = await product(t, { stock: 40 });
   const page = await visit(t, { expected: [/status of 409/] });
@@ -189,7 +189,7 @@ test("stock that was lost meanwhile: take what is left", async (t) => {
   assert.deepEqual(orders.map((order) => order.status).sort(), ["confirmed", "rejected"]);
 });
 
-test("stock that was lost meanwhile: nothing waits where the policy forbids it", async (t) => {
+test("stock sold to others in the meantime: no backorder where the policy forbids it", async (t) => {
   const doughnut = await product(t, { stock: 5 });
   const page = await visit(t, { expected: [/status of 409/] });
   await fillCart(page, doughnut, 5);
@@ -199,7 +199,7 @@ test("stock that was lost meanwhile: nothing waits where the policy forbids it",
   assert.equal(await page.getByRole("button", { name: words.backorder }).count(), 0);
 });
 
-test("stock that was lost meanwhile: order as backorder", async (t) => {
+test("stock sold to others in the meantime: order as backorder", async (t) => {
   const doughnut = await product(t, { stock: 5, policy: { shortage: "choice" } });
   const page = await visit(t, { expected: [/status of 409/] });
   await fillCart(page, doughnut, 5);

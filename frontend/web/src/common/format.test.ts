@@ -38,7 +38,7 @@ describe("times", () => {
     expect(utcTitle("2026-11-22T21:14:38.220599Z")).toBe("2026-11-22 21:14:38 UTC");
   });
 
-  it("can be told from now", () => {
+  it("is shown relative to now", () => {
     expect(formatRelative(new Date(2026, 10, 22, 11, 57), "en", noon)).toBe("3 minutes ago");
     expect(formatRelative(new Date(2026, 10, 22, 12, 0, 20), "en", noon)).toBe("in 20 seconds");
     expect(formatRelative(new Date(2026, 10, 22, 9, 0), "ko", noon)).toBe("3시간 전");

@@ -53,33 +53,33 @@ afterEach(() => {
 });
 
 describe("a live stream", () => {
-  it("tells of events, and survives one that cannot be read", () => {
-    const told = handlers();
-    const close = openLive("/live", told);
+  it("passes events on, and survives one that cannot be read", () => {
+    const received = handlers();
+    const close = openLive("/live", received);
     newest().open();
     newest().say("stock", '{"sku":"A"}');
     newest().say("stock", "{");
     newest().say("other", "{}");
-    expect(told.onEvent.mock.calls).toEqual([
+    expect(received.onEvent.mock.calls).toEqual([
       ["stock", { sku: "A" }],
       ["stock", undefined],
     ]);
-    expect(told.onLost).toHaveBeenCalledTimes(1);
+    expect(received.onLost).toHaveBeenCalledTimes(1);
     close();
     expect(newest().readyState).toBe(Source.CLOSED);
   });
 
   it("counts everything as changed when it opens, when events were lost, and when the broker is back", () => {
-    const told = handlers();
-    const close = openLive("/live", told);
+    const received = handlers();
+    const close = openLive("/live", received);
     newest().open();
     newest().say("lost");
     newest().fail(0);
     newest().open();
     newest().say("offline");
     newest().say("online");
-    expect(told.onLost).toHaveBeenCalledTimes(4);
-    expect(told.onState.mock.calls.flat()).toEqual(["online", "offline", "online", "offline", "online"]);
+    expect(received.onLost).toHaveBeenCalledTimes(4);
+    expect(received.onState.mock.calls.flat()).toEqual(["online", "offline", "online", "offline", "online"]);
     close();
   });
 
@@ -167,7 +167,7 @@ describe("a page with a live stream", () => {
     expect(reads()).toBe(before + 1);
   });
 
-  it("counts a stream of another address as a gap, and forgets nothing that the one before told", async () => {
+  it("counts a stream of another address as a gap, and keeps everything that the previous one sent", async () => {
     const { reads, rerender, unmount } = page();
     newest().open();
     await vi.advanceTimersByTimeAsync(5_000);

@@ -152,7 +152,7 @@ it("shows what a slow list answers though events do not end", async () => {
   }, patience);
 });
 
-it("says nothing of the oldest when more wait than one page tells", async () => {
+it("does not name the oldest when more wait than one page shows", async () => {
   const waiting = page(
     Array.from({ length: 200 }, () => ({ created_at: at, updated_at: at })),
     "next",

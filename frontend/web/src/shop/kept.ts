@@ -38,7 +38,7 @@ export class Kept<T> {
     } catch {
       // Storage is blocked or full: the page continues with the value in memory.
     }
-    this.tell();
+    this.notify();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -51,10 +51,10 @@ export class Kept<T> {
     if (raw === this.raw) return;
     this.raw = raw;
     this.value = this.parse(decoded(raw));
-    this.tell();
+    this.notify();
   }
 
-  private tell(): void {
+  private notify(): void {
     for (const listener of this.listeners) listener();
   }
 }

@@ -82,7 +82,7 @@ function press(name: string | RegExp) {
 }
 
 describe("the catalog", () => {
-  it("says what is there, and lets nobody order what is not", async () => {
+  it("shows what is available, and refuses orders for anything else", async () => {
     show("/");
     await screen.findByText("Apple ring");
     const card = (name: string) => within(screen.getByText(name).closest("li") as HTMLElement);
@@ -127,7 +127,7 @@ describe("what one order may have", () => {
     });
   });
 
-  it("is not exceeded by pressing Add again, and the shopper is told", async () => {
+  it("is not exceeded by pressing Add again, and the shopper sees why", async () => {
     show("/");
     await screen.findByText("Small batch ring");
     for (let pressed = 0; pressed < 4; pressed++) press("Add Small batch ring to the cart");

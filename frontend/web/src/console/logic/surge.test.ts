@@ -34,7 +34,7 @@ it("sends what is wanted, never more than allowed at once, and counts the answer
   expect(tallies[0]?.running).toBe(true);
 });
 
-it("stops when it is told to", async () => {
+it("stops on request", async () => {
   const stop = new AbortController();
   let sent = 0;
   const tally = await runSurge({

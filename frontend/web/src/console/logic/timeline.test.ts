@@ -57,7 +57,7 @@ it("puts the parts of three services in time order, with what lay between", () =
   expect(chain.next.map(({ what }) => what)).toEqual(["next_attempt", "overdue", "decision"]);
 });
 
-it("tells the cause first when two things happened in one moment", () => {
+it("puts the cause first when two things happened in one moment", () => {
   const chain = chainOf([
     part([step("restock-service", 0, "restock.expected")]),
     part([step("production-service", 0, "production.requested")]),

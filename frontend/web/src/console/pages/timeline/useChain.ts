@@ -15,7 +15,7 @@ import {
 
 export type About = { order: string } | { request: string };
 
-interface Told {
+interface LoadedChain {
   /** Undefined until the first part has loaded. */
   chain: Chain | undefined;
   orders: string[];
@@ -28,7 +28,7 @@ interface Told {
 }
 
 /** Queries sales-service first, which knows an order's requests, then the other two in parallel. */
-export function useChain(about: About): Told {
+export function useChain(about: About): LoadedChain {
   const refetchInterval = useLiveInterval();
   const own = useQuery({
     queryKey: [...KEYS.timeline, "sales", about],
@@ -63,9 +63,9 @@ export function useChain(about: About): Told {
     ["restock", arriving],
   ] as const;
   const chain = useMemo(() => {
-    const told = [own.data, making.data, arriving.data].flat().filter((part) => part !== undefined);
-    if (told.length === 0) return undefined;
-    const whole = chainOf(told);
+    const loaded = [own.data, making.data, arriving.data].flat().filter((part) => part !== undefined);
+    if (loaded.length === 0) return undefined;
+    const whole = chainOf(loaded);
     return { ...whole, truncated: whole.truncated || truncated };
   }, [own.data, making.data, arriving.data, truncated]);
   return {
