@@ -1,6 +1,7 @@
 //! A batch: orders decided on their products, and written by one set-based statement.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::join;
@@ -11,12 +12,13 @@ use jaego_contracts::order::{OrderLineSummary, OrderSummary};
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::Pipeline;
 use jaego_postbox::outbox;
+use jaego_service::idempotency::KeptAnswer;
 use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::known::Remembered;
-use super::queues::Reply;
+use super::queues::{Reply, Taken};
 use super::worker::Desk;
 use super::{Decided, OrderRequest};
 use crate::commands::{Answered, write};
@@ -30,15 +32,15 @@ use crate::store::{orders, product_states, replenishments};
 pub(super) struct Batch {
     /// Indices of the orders in their round.
     pub(super) leaders: Vec<usize>,
-    requests: Vec<OrderRequest>,
+    requests: Vec<Arc<OrderRequest>>,
     /// The products as changed by the orders.
     pub(super) remembered: Remembered,
     /// The row versions that the decision is based on.
     held: BTreeMap<Sku, i64>,
     changed: BTreeSet<Sku>,
     decision: BatchDecision,
-    /// Answers to the leaders, in their order.
-    pub(super) answers: Vec<Reply>,
+    /// The answers to store with their orders. A confirmed order's answer can be rendered again from the order.
+    answers: Vec<Option<KeptAnswer>>,
     at: DateTime<Utc>,
 }
 
@@ -47,7 +49,7 @@ impl Batch {
     pub(super) fn decide(
         mut remembered: Remembered,
         leaders: Vec<usize>,
-        requests: Vec<OrderRequest>,
+        requests: Vec<Arc<OrderRequest>>,
         desk: &Desk,
     ) -> Self {
         let loaded = &mut remembered.loaded;
@@ -72,13 +74,9 @@ impl Batch {
                 *version += 1;
             }
         }
-        let answer = |(request, decided): (&OrderRequest, &Result<DecidedOrder, Unacceptable>)| match decided {
-            Ok(order) => {
-                let answer = desk.render.decided(&Decided { request, order, at });
-                Ok(Answered { answer, is_replay: false })
-            }
-            Err(Unacceptable::UnknownProducts(skus)) => Err(unknown_products(skus)),
-            Err(Unacceptable::TooMany(lines)) => Err(too_many(lines)),
+        let answer = |(request, decided): (&Arc<OrderRequest>, &Result<DecidedOrder, Unacceptable>)| {
+            let order = decided.as_ref().ok().filter(|order| order.status != OrderStatus::Confirmed)?;
+            Some(desk.render.decided(&Decided { request, order, at }))
         };
         let answers = requests.iter().zip(&decision.orders).map(answer).collect();
         Self { leaders, requests, remembered, held, changed, decision, answers, at }
@@ -87,6 +85,19 @@ impl Batch {
     /// Ids of the orders to be written. Either all of them are written or none is.
     pub(super) fn ids(&self) -> Vec<Uuid> {
         self.decision.orders.iter().flatten().map(|order| order.id.0).collect()
+    }
+
+    /// The results of the leaders, with their indices in the round, and the products as they are now.
+    pub(super) fn into_results(self) -> (impl Iterator<Item = (usize, Reply)>, Remembered) {
+        let Self { leaders, decision, answers, at, remembered, .. } = self;
+        let reply = move |(decided, answer)| match (decided, answer) {
+            (Ok(_), Some(answer)) => Ok(Taken::Rendered(Answered { answer, is_replay: false })),
+            (Ok(order), None) => Ok(Taken::Confirmed { order, at, is_replay: false }),
+            (Err(Unacceptable::UnknownProducts(skus)), _) => Err(unknown_products(&skus)),
+            (Err(Unacceptable::TooMany(lines)), _) => Err(too_many(&lines)),
+        };
+        let replies = decision.orders.into_iter().zip(answers).map(reply);
+        (leaders.into_iter().zip(replies), remembered)
     }
 
     fn is_empty(&self) -> bool {
@@ -152,14 +163,11 @@ impl Batch {
         let all = self.requests.iter().zip(&self.decision.orders).zip(&self.answers);
         all.filter_map(|((request, decided), answer)| {
             let decided = decided.as_ref().ok()?;
-            let answer = answer.as_ref().ok().map(|answered| &answered.answer);
-            // A confirmed order's answer can be rendered again from the stored order.
-            let answer = answer.filter(|_| decided.status != OrderStatus::Confirmed);
             Some(OrderToInsert {
                 decided,
                 customer: request.customer.as_deref(),
                 traceparent: request.trace.to_string(),
-                key: request.key.as_ref().map(|key| OrderKey { key, answer }),
+                key: request.key.as_ref().map(|key| OrderKey { key, answer: answer.as_ref() }),
             })
         })
         .collect()

@@ -105,12 +105,12 @@ impl Intake {
     /// `overloaded` if nothing was done by then, and `outcome-unknown` if the database did not report the result.
     pub async fn take(&self, request: OrderRequest) -> Result<Answered, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| overloaded())?;
-        let (reply, answer) = oneshot::channel();
+        let (request, (reply, answer)) = (Arc::new(request), oneshot::channel());
         let (id, progress, deadline) = (request.order.id, Progress::default(), Instant::now() + self.wait_max);
-        let waiter = Waiter { request, reply, progress: progress.clone(), deadline, _place: place };
+        let waiter = Waiter { request: request.clone(), reply, progress: progress.clone(), deadline, _place: place };
         self.desk.push(waiter)?;
         match tokio::time::timeout_at(deadline + ANSWERED_WITHIN, answer).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(reply)) => reply.map(|taken| self.desk.render(&request, taken)),
             Err(_) if progress.give_up() => Err(overloaded()),
             Ok(Err(_)) if progress.give_up() => Err(stopped()),
             Ok(Err(_)) | Err(_) => Err(outcome_unknown(id)),

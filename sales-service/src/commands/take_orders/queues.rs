@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use chrono::{DateTime, Utc};
 use jaego_contracts::ids::Sku;
 use jaego_web::problem::Problem;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -12,8 +13,36 @@ use tokio::time::Instant;
 
 use super::{OrderRequest, overloaded};
 use crate::commands::Answered;
+use crate::domain::intake::DecidedOrder;
 
-pub(super) type Reply = Result<Answered, Problem>;
+pub(super) type Reply = Result<Taken, Problem>;
+
+/// The result of an order that was taken. A confirmed order is rendered by the task that waits for it: the worker is
+/// one task, and would render while it holds the rows of a batch.
+#[derive(Debug, Clone)]
+pub(super) enum Taken {
+    Confirmed { order: DecidedOrder, at: DateTime<Utc>, is_replay: bool },
+    Rendered(Answered),
+}
+
+impl Taken {
+    /// The answer to a request that repeats the key of this one.
+    pub(super) fn repeated(self) -> Self {
+        match self {
+            Self::Confirmed { order, at, .. } => Self::Confirmed { order, at, is_replay: true },
+            Self::Rendered(answered) => Self::Rendered(Answered { is_replay: true, ..answered }),
+        }
+    }
+
+    /// HTTP status of an order that was decided now; None for a replay.
+    pub(super) fn decided_status(&self) -> Option<u16> {
+        match self {
+            Self::Confirmed { is_replay: false, .. } => Some(201),
+            Self::Rendered(Answered { answer, is_replay: false }) => Some(answer.status),
+            Self::Confirmed { .. } | Self::Rendered(_) => None,
+        }
+    }
+}
 
 /// State of an order, shared with the handler that waits for its answer. A handler that gives up learns from it
 /// whether the order may have been written.
@@ -43,7 +72,7 @@ impl Progress {
 
 /// A queued request, and where to send its answer.
 pub(super) struct Waiter {
-    pub(super) request: OrderRequest,
+    pub(super) request: Arc<OrderRequest>,
     pub(super) reply: oneshot::Sender<Reply>,
     pub(super) progress: Progress,
     /// The order is answered by this time.

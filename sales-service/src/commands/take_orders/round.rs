@@ -16,7 +16,7 @@ use opentelemetry::KeyValue;
 use super::OrderRequest;
 use super::batch::Batch;
 use super::known::{KnownProducts, Remembered};
-use super::queues::{Lane, Reply, Waiter};
+use super::queues::{Lane, Reply, Taken, Waiter};
 use super::settle::was_written;
 use super::worker::Desk;
 use crate::commands::Answered;
@@ -92,7 +92,7 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
                 // A different server may answer next and lack data that this one had, so the cache is dropped.
                 memory.known = KnownProducts::default();
                 let desk = desk.clone();
-                desk.tasks.clone().spawn(async move { settle(&desk, round, &batch).await });
+                desk.tasks.clone().spawn(async move { settle(&desk, round, *batch).await });
                 return;
             }
         }
@@ -111,12 +111,12 @@ async fn held(desk: &Desk, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreE
 
 /// Answers a batch once its result is known; orders that were not written are queued again. If the result cannot be
 /// found out in time, the orders are answered `outcome-unknown`.
-async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
+async fn settle(desk: &Desk, mut round: Round, batch: Batch) {
     let Some(deadline) = round.waiters.iter().map(|waiter| waiter.deadline).max() else { return };
     match was_written(&desk.pool, &batch.ids(), &round.skus(), deadline).await {
         Some(true) => {
             desk.context.outbox.wake();
-            round.decided(batch);
+            drop(round.decided(batch));
             desk.push_back_first(round.answer(desk));
         }
         Some(false) => desk.push_back_first(round.into_waiters()),
@@ -125,7 +125,10 @@ async fn settle(desk: &Desk, mut round: Round, batch: &Batch) {
 }
 
 /// The stored answers under these keys, by key.
-pub(super) async fn kept_answers(desk: &Desk, keys: &[KeyUse]) -> Result<HashMap<String, Reply>, StoreError> {
+pub(super) async fn kept_answers(
+    desk: &Desk,
+    keys: &[KeyUse],
+) -> Result<HashMap<String, Result<Answered, Problem>>, StoreError> {
     let transaction = Pipeline::new(desk.pool.get().await?);
     let mut kept = HashMap::new();
     let (begun, found) = join!(transaction.begin(), find_kept(transaction.connection(), keys));
@@ -155,7 +158,7 @@ async fn find_kept(
 }
 
 /// The original answer, or the problem that the key was used for another request.
-fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Reply, StoreError> {
+fn replay(desk: &Desk, used: &KeyUse, kept: orders::KeptOrder) -> Result<Result<Answered, Problem>, StoreError> {
     if kept.fingerprint != used.fingerprint {
         return Ok(Err(idempotency::reused()));
     }
@@ -241,7 +244,7 @@ impl Round {
             Some(remembered) => remembered,
             None => self.look(desk, lane, &transaction, &skus, memory).await?,
         };
-        let requests = self.leaders.iter().map(|index| self.request(*index).clone()).collect();
+        let requests = self.leaders.iter().map(|index| self.waiters[*index].request.clone()).collect();
         let batch = Batch::decide(remembered, self.leaders.clone(), requests, desk);
         let writing =
             async { if is_known { batch.write_alone(&transaction).await } else { batch.write(&transaction).await } };
@@ -250,8 +253,7 @@ impl Round {
         match written {
             Ok(Ok(())) => {
                 count(if is_known { "known" } else { "read" });
-                self.decided(&batch);
-                memory.known.keep(batch.remembered);
+                memory.known.keep(self.decided(batch));
                 Ok(())
             }
             Ok(Err(error)) if product_states::is_stale(&error) => {
@@ -326,17 +328,19 @@ impl Round {
             memory.repeats_expected = REPEATS_EXPECTED;
             let answer = replay(desk, used, kept).map_err(Failure::Refused)?;
             if let Some(index) = self.first_with_key.get(&used.key) {
-                self.answers[*index] = Some(answer);
+                self.answers[*index] = Some(answer.map(Taken::Rendered));
             }
         }
         Ok(())
     }
 
-    /// Takes the answers from a batch that was written.
-    fn decided(&mut self, batch: &Batch) {
-        for (index, answer) in batch.leaders.iter().zip(&batch.answers) {
-            self.answers[*index] = Some(answer.clone());
+    /// Takes the results of a batch that was written; returns the products as they are now.
+    fn decided(&mut self, batch: Batch) -> Remembered {
+        let (results, remembered) = batch.into_results();
+        for (index, reply) in results {
+            self.answers[index] = Some(reply);
         }
+        remembered
     }
 
     /// Sends the answers. Returns the requests that repeat a key of this round with another body.
@@ -344,7 +348,7 @@ impl Round {
         for (index, leader) in std::mem::take(&mut self.followers) {
             if self.request(index).fingerprint() == self.request(leader).fingerprint() {
                 let first = self.answers[leader].clone();
-                self.answers[index] = first.map(|first| first.map(|first| Answered { is_replay: true, ..first }));
+                self.answers[index] = first.map(|first| first.map(Taken::repeated));
             }
         }
         let mut rest = Vec::new();
@@ -353,11 +357,8 @@ impl Round {
                 rest.push(waiter);
                 continue;
             };
-            if let Ok(answer) = answer.as_ref()
-                && !answer.is_replay
-            {
-                let status = KeyValue::new("status", i64::from(answer.answer.status));
-                desk.metrics.decided.add(1, &[status]);
+            if let Some(status) = answer.as_ref().ok().and_then(Taken::decided_status) {
+                desk.metrics.decided.add(1, &[KeyValue::new("status", i64::from(status))]);
             }
             waiter.answer(answer);
         }

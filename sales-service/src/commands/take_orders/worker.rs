@@ -14,10 +14,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::queues::{Lane, Queues, Reply, Waiter};
+use super::queues::{Lane, Queues, Reply, Taken, Waiter};
 use super::round::{self, Memory};
-use super::{Render, overloaded, stopped};
-use crate::commands::Context;
+use super::{Decided, OrderRequest, Render, overloaded, stopped};
+use crate::commands::{Answered, Context};
 use crate::settings::Intake as IntakeSettings;
 use crate::store::{StoreError, product_states};
 
@@ -99,6 +99,15 @@ impl Desk {
             arrived: Notify::new(),
             tasks: TaskTracker::new(),
             lanes_at_work: Semaphore::new(LANES_AT_WORK_MAX),
+        }
+    }
+
+    pub(super) fn render(&self, request: &OrderRequest, taken: Taken) -> Answered {
+        match taken {
+            Taken::Confirmed { order, at, is_replay } => {
+                Answered { answer: self.render.decided(&Decided { request, order: &order, at }), is_replay }
+            }
+            Taken::Rendered(answered) => answered,
         }
     }
 
