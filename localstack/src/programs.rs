@@ -14,14 +14,15 @@ use crate::{
     progress::Progress,
 };
 
-/// Each package, and the program that it builds.
-const PROGRAMS: [(&str, &str); 6] = [
-    ("sales-service", "sales-service"),
-    ("production-service", "production-service"),
-    ("restock-service", "restock-service"),
-    ("frontend", "frontend"),
-    ("testkit", "factory-simulator"),
-    ("jaegoctl", "jaegoctl"),
+/// The programs, each of the package of the same name. The stack starts all but two: tests and people use those.
+const PROGRAMS: [&str; 7] = [
+    "sales-service",
+    "production-service",
+    "restock-service",
+    "frontend",
+    "factory-simulator",
+    "smoke-test",
+    "jaegoctl",
 ];
 
 /// Paths of all programs, by name.
@@ -39,7 +40,7 @@ impl Programs {
         if release {
             command.arg("--release");
         }
-        for package in PROGRAMS.map(|(package, _)| package).iter().chain(further) {
+        for package in PROGRAMS.iter().chain(further) {
             command.args(["--package", package]);
         }
         let paths = built(&mut command, progress).await?;
@@ -53,14 +54,13 @@ impl Programs {
 
     /// Uses the programs in `dir`. Fails if one is missing.
     pub fn in_folder(dir: &Path) -> anyhow::Result<Self> {
-        let present = PROGRAMS.map(|(_, program)| (program.to_owned(), dir.join(program)));
+        let present = PROGRAMS.map(|program| (program.to_owned(), dir.join(program)));
         Self { paths: present.into_iter().filter(|(_, path)| path.is_file()).collect() }.complete()
     }
 
     /// Returns whether the programs are newer than all their sources.
     pub fn are_fresh(&self) -> bool {
-        let packages = PROGRAMS.map(|(package, _)| package);
-        self.paths.values().all(|program| is_fresh(program, packages))
+        self.paths.values().all(|program| is_fresh(program, PROGRAMS))
     }
 
     /// Path of a program. All are known, because the constructors check it.
@@ -69,8 +69,8 @@ impl Programs {
     }
 
     fn complete(self) -> anyhow::Result<Self> {
-        match PROGRAMS.iter().find(|(_, program)| !self.paths.contains_key(*program)) {
-            Some((package, program)) => bail!("there is no program {program}; cargo package {package} makes it"),
+        match PROGRAMS.iter().find(|program| !self.paths.contains_key(**program)) {
+            Some(program) => bail!("there is no program {program}; cargo package {program} makes it"),
             None => Ok(self),
         }
     }

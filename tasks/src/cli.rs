@@ -15,7 +15,7 @@ use localstack::cargo::workspace_root;
 use localstack::progress;
 
 /// Duration of each of the factory's four stages.
-const STAGE_MS: u64 = testkit::factory::STAGE_MS_DEFAULT;
+const STAGE_MS: u64 = factory_simulator::STAGE_MS_DEFAULT;
 
 /// Run, test, measure and package Jaego.
 #[derive(Debug, Parser)]

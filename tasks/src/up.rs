@@ -188,7 +188,7 @@ fn summary(stack: &Stack, wanted: &Wanted, urls: &[String]) {
 }
 
 fn lead_time(stage_ms: u64) -> String {
-    let all_ms = stage_ms * u64::from(testkit::factory::STAGES);
+    let all_ms = stage_ms * u64::from(factory_simulator::STAGES);
     if all_ms < 1000 { format!("{all_ms} ms") } else { format!("{} s", all_ms / 1000) }
 }
 

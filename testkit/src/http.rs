@@ -30,8 +30,7 @@ fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
 }
 
 fn builder(timeout: Duration) -> reqwest::ClientBuilder {
-    // A second installation is refused when another part of the process has done it.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    jaego_net::install_tls();
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -1,13 +1,12 @@
 //! Real infrastructure for tests and for the local stack: private PostgreSQL and RabbitMQ servers, their
-//! databases, users and vhosts, links to them that can be cut, the factory simulator, and child processes
-//! that can be killed and stopped.
+//! databases, users and vhosts, links to them that can be cut, and child processes that can be killed and
+//! stopped.
 //!
 //! Nothing here touches a server that it did not start: every instance has its own ports, data folder,
 //! password and (for RabbitMQ) node name, cookie and epmd.
 
 pub mod certificates;
 pub mod error;
-pub mod factory;
 pub mod http;
 pub mod keys;
 pub mod lab;
@@ -17,11 +16,9 @@ pub mod process;
 pub mod provision;
 pub mod servers;
 pub mod service;
-pub mod smoke;
 pub mod tidy;
 
 pub use error::{Error, Result};
-pub use factory::FactorySimulator;
 pub use lab::{TestDatabase, TestVhost, is_alone, wait_until};
 pub use link::LinkCutter;
 pub use servers::shared::Lab;

@@ -10,8 +10,16 @@ use std::process::{Command, ExitCode};
 
 /// Everything that `up` starts and `test` uses, in one build. In separate builds, the shared dependencies would be
 /// compiled again with other features.
-const PACKAGES: [&str; 7] =
-    ["tasks", "sales-service", "production-service", "restock-service", "frontend", "testkit", "jaegoctl"];
+const PACKAGES: [&str; 8] = [
+    "tasks",
+    "sales-service",
+    "production-service",
+    "restock-service",
+    "frontend",
+    "factory-simulator",
+    "smoke-test",
+    "jaegoctl",
+];
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned);

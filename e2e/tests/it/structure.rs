@@ -27,6 +27,10 @@ fn nobody_is_linked_with_what_it_does_not_use() {
     assert!(!linked("jaegoctl").contains("actix-web"), "the command line serves nothing");
     assert!(!linked("frontend").contains("diesel"), "the frontend keeps nothing");
     assert!(!linked("jaego-postbox").contains("actix-web"), "messages need no HTTP");
+    assert!(!linked("testkit").contains("actix-web"), "the testkit serves nothing");
+    for shipped in ["sales-service", "frontend", "jaegoctl", "factory-simulator", "smoke-test"] {
+        assert!(!linked(shipped).contains("testkit"), "{shipped} is shipped, and the testkit is for tests");
+    }
 }
 
 #[test]

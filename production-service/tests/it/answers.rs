@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use factory_simulator::FactorySimulator;
+use factory_simulator::{DropConnection, Faults};
 use serde_json::{Value, json};
-use testkit::FactorySimulator;
-use testkit::factory::{DropConnection, Faults};
 
 use crate::world::{FACTORY, Service, World};
 

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use factory_simulator::FactorySimulator;
+use factory_simulator::Faults;
 use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
-use testkit::factory::Faults;
-use testkit::{FactorySimulator, wait_until};
+use testkit::wait_until;
 
 use crate::world::{FACTORY, SOON, Service, World};
 

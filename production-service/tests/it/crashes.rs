@@ -2,8 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
+use factory_simulator::Faults;
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 use testkit::wait_until;
 
 use crate::world::{FACTORY, SOON, World};

@@ -1,9 +1,9 @@
 //! From the message to the factory, and the outcome back to the other services.
 
+use factory_simulator::{DropConnection, Faults};
 use jaego_contracts::callback::CallbackVerifier;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::factory::{DropConnection, Faults};
 use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 

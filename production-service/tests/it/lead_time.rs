@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
+use factory_simulator::Faults;
 use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
 use jaego_contracts::stock;
 use jaego_contracts::stock::StockReceived;
@@ -11,7 +12,6 @@ use production_service::commands::Context;
 use production_service::commands::measure_lead_times::measure_lead_times;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 use tokio::sync::Notify;

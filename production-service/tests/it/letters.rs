@@ -1,10 +1,10 @@
 //! Dead letters of requests, and changes of the requests while they wait.
 
+use factory_simulator::Faults;
 use jaego_contracts::ids::RequestId;
 use jaego_contracts::topology::EVENTS;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 use testkit::service::OPERATOR_TOKEN;
 
 use crate::world::{FACTORY, Service, World, requested};

@@ -1,6 +1,7 @@
 //! Messages from the other services: closings, receipts, and malformed ones.
 
 use chrono::Utc;
+use factory_simulator::Faults;
 use jaego_contracts::OutgoingEvent;
 use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
 use jaego_contracts::replenishment;
@@ -9,7 +10,6 @@ use jaego_contracts::stock;
 use jaego_contracts::stock::StockReceived;
 use jaego_contracts::topology::EVENTS;
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 
 use crate::world::{FACTORY, SKU, World, event, requested};
 

@@ -1,7 +1,7 @@
 //! Requests that were accepted, but not received in time.
 
+use factory_simulator::Faults;
 use serde_json::json;
-use testkit::factory::Faults;
 use testkit::wait_until;
 
 use crate::messages::received;

@@ -1,9 +1,9 @@
 //! `/api/v1/production-requests`.
 
+use factory_simulator::Faults;
 use jaego_contracts::ids::RequestId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 use testkit::service::VIEWER_TOKEN;
 
 use crate::world::{FACTORY, SKU, World};

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use diesel_async::{AsyncConnection as _, RunQueryDsl as _};
+use factory_simulator::Faults;
 use jaego_contracts::ids::RequestId;
 use jaego_pg::StoreError;
 use jaego_settings::Settings as _;
 use production_service::store::attempts::{self, AttemptEnd};
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 use testkit::wait_until;
 
 use crate::world::{FACTORY, SOON, Service, World};

@@ -1,9 +1,9 @@
 //! Timelines of production requests, in time order.
 
 use chrono::{DateTime, Utc};
+use factory_simulator::Faults;
 use jaego_contracts::ids::{OrderId, RequestId};
 use serde_json::{Value, json};
-use testkit::factory::Faults;
 use testkit::wait_until;
 
 use crate::messages::{received, received_as};

@@ -1,10 +1,10 @@
 //! Requests that an operator hands to the fallback factory.
 
+use factory_simulator::FactorySimulator;
+use factory_simulator::{DropConnection, Faults};
 use jaego_contracts::ids::RequestId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::FactorySimulator;
-use testkit::factory::{DropConnection, Faults};
 use testkit::service::OPERATOR_TOKEN;
 
 use crate::world::{Answer, FACTORY, Service, World};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::Utc;
+use factory_simulator::FactorySimulator;
 use jaego_contracts::ids::{Quantity, RequestId};
 use jaego_contracts::production;
 use jaego_contracts::production::ProductionRequested;
@@ -18,7 +19,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::provision::Message;
 use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings, VIEWER_TOKEN};
-use testkit::{FactorySimulator, wait_until};
+use testkit::wait_until;
 
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 pub(crate) const SKU: &str = "CP-502101";

@@ -24,21 +24,9 @@ use crate::{node, web};
 use localstack::cargo::{built, cargo, workspace_root};
 use localstack::progress::Progress;
 
-/// A program that is released, and the package that builds it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shipped {
-    pub(crate) package: &'static str,
-    pub(crate) program: &'static str,
-}
-
-pub(crate) const SHIPPED: [Shipped; 6] = [
-    Shipped { package: "sales-service", program: "sales-service" },
-    Shipped { package: "production-service", program: "production-service" },
-    Shipped { package: "restock-service", program: "restock-service" },
-    Shipped { package: "frontend", program: "frontend" },
-    Shipped { package: "jaegoctl", program: "jaegoctl" },
-    Shipped { package: "testkit", program: "smoke-test" },
-];
+/// The programs that are released, each of the package of the same name.
+pub(crate) const SHIPPED: [&str; 6] =
+    ["sales-service", "production-service", "restock-service", "frontend", "jaegoctl", "smoke-test"];
 
 /// Maximum size of a program and of an image, in bytes.
 pub(crate) const BYTES_MAX: u64 = 30_000_000;
@@ -54,14 +42,14 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) async fn run(with_sbom: bool) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     let progress = Progress::new(signals.stop);
-    for (shipped, bytes) in dist(&progress, with_sbom).await? {
-        answer(&format!("{:>6}  {}", megabytes(bytes), shown(&folder().join(shipped.program))));
+    for (program, bytes) in dist(&progress, with_sbom).await? {
+        answer(&format!("{:>6}  {}", megabytes(bytes), shown(&folder().join(program))));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Builds and checks all programs. Returns the size of each in bytes.
-pub(crate) async fn dist(progress: &Progress, with_sbom: bool) -> anyhow::Result<Vec<(Shipped, u64)>> {
+pub(crate) async fn dist(progress: &Progress, with_sbom: bool) -> anyhow::Result<Vec<(&'static str, u64)>> {
     // The frontend is incomplete without its pages.
     let node = node::provide_node(progress).await?;
     web::build(progress, &node).await?;
@@ -69,13 +57,13 @@ pub(crate) async fn dist(progress: &Progress, with_sbom: bool) -> anyhow::Result
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut sizes = Vec::new();
-    for shipped in SHIPPED {
-        let step = progress.begin(format!("Checking {}", shipped.program))?;
-        let made = built.get(shipped.program).with_context(|| format!("cargo has not made {}", shipped.program))?;
-        let (bytes, version) = check(made, shipped.program).await?;
-        put(made, &folder.join(shipped.program))?;
+    for program in SHIPPED {
+        let step = progress.begin(format!("Checking {program}"))?;
+        let made = built.get(program).with_context(|| format!("cargo has not made {program}"))?;
+        let (bytes, version) = check(made, program).await?;
+        put(made, &folder.join(program))?;
         step.done(format!("{version}: {}, static", megabytes(bytes)));
-        sizes.push((shipped, bytes));
+        sizes.push((program, bytes));
     }
     if with_sbom {
         sbom::write(progress, &folder, &target()).await?;
@@ -101,8 +89,8 @@ async fn build(progress: &Progress) -> anyhow::Result<BTreeMap<String, PathBuf>>
     command.args(["build", "--locked", "--profile", PROFILE]);
     // Without an explicit target, the flags would also apply to build scripts and macros, which must be dynamic.
     command.args(["--target", &target()]);
-    for shipped in SHIPPED {
-        command.args(["--package", shipped.package, "--bin", shipped.program]);
+    for program in SHIPPED {
+        command.args(["--package", program, "--bin", program]);
     }
     command.env("RUSTFLAGS", rust_flags()).env_remove("CARGO_ENCODED_RUSTFLAGS");
     let mut step = progress.begin("Building static programs")?;

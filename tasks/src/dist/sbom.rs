@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::{SHIPPED, Shipped};
+use super::SHIPPED;
 use crate::git;
 use localstack::cargo::{cargo, end_of, workspace_root};
 use localstack::progress::Progress;
@@ -30,7 +30,7 @@ pub(super) async fn write(progress: &Progress, folder: &Path, target: &str) -> a
     let found_first = tool.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
     command.env("PATH", std::env::join_paths(found_first)?).stdin(Stdio::null());
     let status = end_of(&mut command.spawn().context("cannot run cargo")?, progress).await?;
-    let moved = SHIPPED.into_iter().map(|shipped| take_over(shipped, folder)).collect::<anyhow::Result<Vec<usize>>>();
+    let moved = SHIPPED.into_iter().map(|program| take_over(program, folder)).collect::<anyhow::Result<Vec<usize>>>();
     remove_leftovers()?;
     ensure!(status.success(), "{TOOL} could not list the components of the programs: see above");
     let components = moved?;
@@ -59,8 +59,8 @@ async fn provide_tool(progress: &Progress) -> anyhow::Result<PathBuf> {
 }
 
 /// Copies the file that the tool wrote next to the manifest. Returns the number of components.
-fn take_over(shipped: Shipped, folder: &Path) -> anyhow::Result<usize> {
-    let written = workspace_root().join(shipped.package).join(format!("{}_bin.cdx.json", shipped.program));
+fn take_over(program: &str, folder: &Path) -> anyhow::Result<usize> {
+    let written = workspace_root().join(program).join(format!("{program}_bin.cdx.json"));
     let text = fs::read_to_string(&written).with_context(|| format!("{TOOL} has not written {}", written.display()))?;
     let text = without_place(&text, &workspace_root());
     ensure!(
@@ -68,8 +68,8 @@ fn take_over(shipped: Shipped, folder: &Path) -> anyhow::Result<usize> {
         "{} contains the path of the workspace",
         written.display()
     );
-    let count = components(&text, shipped.program).with_context(|| format!("{} is wrong", written.display()))?;
-    let path = folder.join(format!("{}.cdx.json", shipped.program));
+    let count = components(&text, program).with_context(|| format!("{} is wrong", written.display()))?;
+    let path = folder.join(format!("{program}.cdx.json"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(count)
 }

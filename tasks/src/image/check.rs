@@ -16,7 +16,7 @@ use super::{
     inside::Inside,
     tool::{Container, Tool},
 };
-use crate::dist::{Shipped, folder, said};
+use crate::dist::{folder, said};
 use localstack::api::Api;
 use localstack::packages;
 use localstack::progress::Progress;
@@ -32,19 +32,18 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(Shipped, String, u64)]) -> anyhow::Result<()> {
-    for (shipped, image, _) in images {
+pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(&str, String, u64)]) -> anyhow::Result<()> {
+    for (program, image, _) in images {
         let step = progress.begin(format!("Running {image}"))?;
         let container = tool.container(image).await?;
-        let outcome = tells_its_version(&container, shipped.program).await;
+        let outcome = tells_its_version(&container, program).await;
         container.remove().await?;
         step.done(format!("{} runs as {USER}", outcome?));
     }
     packages::ensure(progress).await?;
     let surroundings = Surroundings::new().await;
     for (service, user) in SERVICES {
-        let (_, image, _) =
-            images.iter().find(|(shipped, ..)| shipped.program == service).context("no image to start")?;
+        let (_, image, _) = images.iter().find(|(program, ..)| *program == service).context("no image to start")?;
         let step = progress.begin(format!("Starting {service} from its image, on private servers"))?;
         let container = tool.container(image).await?;
         let outcome = becomes_ready(&container, service, &surroundings.service(user).await).await;
@@ -52,7 +51,7 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(Shipped, 
         outcome?;
         step.done(format!("{service} from its image became ready, and stopped in order when asked to"));
     }
-    let (_, image, _) = images.iter().find(|(shipped, ..)| shipped.program == FRONTEND).context("no image to start")?;
+    let (_, image, _) = images.iter().find(|(program, ..)| *program == FRONTEND).context("no image to start")?;
     let step = progress.begin(format!("Starting {FRONTEND} from its image, on a private broker"))?;
     let container = tool.container(image).await?;
     let mut env = surroundings.frontend().await;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 pub use self::tool::ToolName;
 use self::tool::{Build, Tool};
 use crate::cli::answer;
-use crate::dist::{BYTES_MAX, SHIPPED, Shipped, megabytes};
+use crate::dist::{BYTES_MAX, SHIPPED, megabytes};
 use crate::signals::Signals;
 use crate::{dist, git};
 use localstack::cargo::workspace_root;
@@ -32,8 +32,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn name(&self, shipped: Shipped) -> String {
-        format!("{}/jaego-{}:{}", self.repository.trim_end_matches('/'), shipped.program, self.tag)
+    fn name(&self, program: &str) -> String {
+        format!("{}/jaego-{program}:{}", self.repository.trim_end_matches('/'), self.tag)
     }
 }
 
@@ -48,14 +48,14 @@ pub(crate) async fn run(wanted: &Wanted) -> anyhow::Result<ExitCode> {
     let context = context()?;
     let (revision, commit_time, source) = (git::revision().await, git::commit_time().await, git::source().await);
     let mut images = Vec::new();
-    for shipped in SHIPPED {
-        let name = wanted.name(shipped);
+    for program in SHIPPED {
+        let name = wanted.name(program);
         let step = progress.begin(format!("Building {name}"))?;
         let build = Build {
             name: &name,
             dockerfile: &workspace_root().join("Dockerfile"),
             context: &context,
-            target: shipped.program,
+            target: program,
             version: env!("CARGO_PKG_VERSION"),
             revision: &revision,
             commit_time,
@@ -65,7 +65,7 @@ pub(crate) async fn run(wanted: &Wanted) -> anyhow::Result<ExitCode> {
         let bytes = tool.size(&name).await?;
         ensure!(bytes <= BYTES_MAX, "{name} has {}, more than {}", megabytes(bytes), megabytes(BYTES_MAX));
         step.done(format!("Image {name}: {}", megabytes(bytes)));
-        images.push((shipped, name, bytes));
+        images.push((program, name, bytes));
     }
     if wanted.check {
         check::check(&progress, &tool, &images).await?;
@@ -79,8 +79,8 @@ pub(crate) async fn run(wanted: &Wanted) -> anyhow::Result<ExitCode> {
 /// Prepares the build context: the programs, and the certificates next to them.
 fn context() -> anyhow::Result<PathBuf> {
     let folder = dist::folder();
-    for shipped in SHIPPED {
-        let path = folder.join(shipped.program);
+    for program in SHIPPED {
+        let path = folder.join(program);
         ensure!(path.is_file(), "there is no {}: `cargo xtask dist` makes it", path.display());
     }
     let certificates = fs::read(CERTIFICATES)
@@ -100,7 +100,7 @@ mod tests {
         let text = fs::read_to_string(workspace_root().join("Dockerfile")).unwrap();
         let stages: Vec<&str> = text.split("FROM ").skip(2).collect();
         assert_eq!(stages.len(), SHIPPED.len());
-        for (stage, Shipped { program, .. }) in stages.into_iter().zip(SHIPPED) {
+        for (stage, program) in stages.into_iter().zip(SHIPPED) {
             assert!(stage.starts_with(&format!("base AS {program}\n")), "{stage}");
             assert!(stage.contains(&format!("image.title=\"jaego-{program}\"")), "{stage}");
             assert!(stage.contains(&format!("\nCOPY {program} /usr/local/bin/{program}\n")), "{stage}");

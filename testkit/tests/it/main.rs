@@ -1,7 +1,6 @@
 //! The testkit against real servers and over real HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-mod factory;
 mod lab;
 mod link;
 mod processes;

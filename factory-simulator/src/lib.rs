@@ -1,5 +1,6 @@
 //! The factory simulator: follows the known factory's contract to the letter, with faults that can be set
-//! while it runs. Tests use it as a value; `factory-simulator` is the program.
+//! while it runs. Tests use it as a value; `factory-simulator` is the program. It knows nothing of Jaego, as a
+//! real factory would not.
 
 mod faults;
 mod history;
@@ -21,14 +22,14 @@ use actix_web::{
     dev::{Server, ServerHandle},
     web,
 };
+use anyhow::{Context as _, Error, Result, anyhow};
 
-use self::simulator::Simulator;
-pub use self::{
+use crate::simulator::Simulator;
+pub use crate::{
     faults::{DropConnection, Faults, LeaveOut, Split},
     history::{HISTORY_MAX, ReceivedRequest, SentCallback},
     plan::{Answer, Job, Plan, PlannedCallback, STAGES, plan},
 };
-use crate::error::{Doing as _, Error, Result};
 
 /// Stage time of the known factory, milliseconds.
 pub const STAGE_MS_DEFAULT: u64 = 10_000;
@@ -65,19 +66,19 @@ impl FactorySimulator {
     pub fn start_kept(address: impl Into<SocketAddr>, stage_ms: u64, state: Option<&Path>) -> Result<Self> {
         let address = address.into();
         let state = state.map(Path::to_owned);
-        let listener = TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
-        let bound = listener.local_addr().doing(|| "read the simulator's address".into())?;
+        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let bound = listener.local_addr().context("cannot read the simulator's address")?;
         let (started, when_started) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("factory-simulator".into())
             .spawn(move || serve(listener, stage_ms, state, &started))
-            .doing(|| "start the simulator's thread".into())?;
+            .context("cannot start the simulator's thread")?;
         match when_started.recv() {
             Ok(Ok((simulator, server))) => {
                 Ok(Self { url: format!("http://{bound}"), simulator, server, thread: Some(thread) })
             }
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::Invalid("the simulator's thread ended before it began".into())),
+            Err(_) => Err(anyhow!("the simulator's thread ended before it began")),
         }
     }
 
@@ -88,7 +89,7 @@ impl FactorySimulator {
 
     /// Sets the faults of all further requests, or of the next few (`for_next`).
     pub fn set_faults(&self, faults: Faults) -> Result<()> {
-        self.simulator.set_faults(faults).map_err(Error::Invalid)
+        self.simulator.set_faults(faults).map_err(Error::msg)
     }
 
     /// The faults that apply to the next request.
@@ -170,6 +171,6 @@ fn begin(listener: TcpListener, stage_ms: u64, state: Option<&Path>) -> Result<(
     .workers(1)
     .disable_signals()
     .listen(listener)
-    .doing(|| "start the simulator's web server".into())?;
+    .context("cannot start the simulator's web server")?;
     Ok((simulator, server.run()))
 }

@@ -49,14 +49,14 @@ pub struct SentCallback {
 
 /// Requests and callbacks, each at most `HISTORY_MAX`.
 #[derive(Debug, Default)]
-pub(super) struct History {
-    pub(super) requests: Recent<ReceivedRequest>,
-    pub(super) callbacks: Recent<SentCallback>,
+pub(crate) struct History {
+    pub(crate) requests: Recent<ReceivedRequest>,
+    pub(crate) callbacks: Recent<SentCallback>,
 }
 
 /// The last entries of a list. An entry keeps its index.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub(crate) struct Recent<T> {
     entries: VecDeque<T>,
     first: u64,
 }
@@ -68,7 +68,7 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    pub(super) fn push(&mut self, make: impl FnOnce(u64) -> T) -> u64 {
+    pub(crate) fn push(&mut self, make: impl FnOnce(u64) -> T) -> u64 {
         let index = self.first + self.entries.len() as u64;
         self.entries.push_back(make(index));
         if self.entries.len() > HISTORY_MAX {
@@ -78,21 +78,21 @@ impl<T: Clone> Recent<T> {
         index
     }
 
-    pub(super) fn get_mut(&mut self, index: u64) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut T> {
         let offset = index.checked_sub(self.first)?;
         self.entries.get_mut(usize::try_from(offset).ok()?)
     }
 
-    pub(super) fn all(&self) -> Vec<T> {
+    pub(crate) fn all(&self) -> Vec<T> {
         self.entries.iter().cloned().collect()
     }
 
     /// The last `count` entries, newest first.
-    pub(super) fn latest(&self, count: usize) -> Vec<T> {
+    pub(crate) fn latest(&self, count: usize) -> Vec<T> {
         self.entries.iter().rev().take(count).cloned().collect()
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.first += self.entries.len() as u64;
         self.entries.clear();
     }

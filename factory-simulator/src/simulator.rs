@@ -7,18 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, Result};
 use chrono::Utc;
-use reqwest::{Client, header::CONTENT_TYPE};
+use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
 use tokio::{runtime::Handle, time::sleep};
 use uuid::Uuid;
 
-use super::{
+use crate::{
     faults::Faults,
     history::{History, ReceivedRequest, SentCallback},
     plan::{Answer, Job, Plan, STAGES, plan},
     state::{KeptJob, OpenJob, StateFile, now_ms},
 };
-use crate::error::Result;
 
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a start the receiver of callbacks may still be starting, so they are retried for this long, at this
@@ -27,7 +27,7 @@ const RESUME_FOR: Duration = Duration::from_secs(120);
 const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub(super) struct Simulator {
+pub(crate) struct Simulator {
     stage_ms: u64,
     runtime: Handle,
     client: Client,
@@ -56,19 +56,27 @@ impl Inner {
 
 /// The request headers that are recorded.
 #[derive(Debug, Default)]
-pub(super) struct Headers {
-    pub(super) idempotency_key: Option<String>,
-    pub(super) traceparent: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) content_type: Option<String>,
-    pub(super) authorization: Option<String>,
+pub(crate) struct Headers {
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) authorization: Option<String>,
 }
 
 impl Simulator {
     /// Loads the open jobs of the file `state`, which [`Self::resume`] continues.
-    pub(super) fn new(stage_ms: u64, state: Option<&Path>, runtime: Handle) -> Result<Self> {
+    pub(crate) fn new(stage_ms: u64, state: Option<&Path>, runtime: Handle) -> Result<Self> {
         // A callback is sent once, so it must not be lost to a stale pooled connection.
-        let client = crate::http::client_of_fresh_connections(CALLBACK_TIMEOUT);
+        jaego_net::install_tls();
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(0)
+            .timeout(CALLBACK_TIMEOUT)
+            .build()
+            .context("cannot make an HTTP client: is the package ca-certificates installed?")?;
         let (state, jobs) = state.map(StateFile::open).transpose()?.unzip();
         let mut inner = Inner::default();
         for kept in jobs.into_iter().flatten() {
@@ -80,14 +88,14 @@ impl Simulator {
     }
 
     /// Resumes the jobs that an earlier simulator left open.
-    pub(super) fn resume(self: &Arc<Self>) {
+    pub(crate) fn resume(self: &Arc<Self>) {
         for (index, kept) in &self.lock().open {
             self.runtime.spawn(Arc::clone(self).make(*index, kept.open.clone(), true));
         }
     }
 
     /// Decides on a request, records it and returns the plan. The job starts with [`Self::begin`].
-    pub(super) fn receive(&self, headers: Headers, body: &[u8]) -> (ReceivedRequest, Plan) {
+    pub(crate) fn receive(&self, headers: Headers, body: &[u8]) -> (ReceivedRequest, Plan) {
         let mut inner = self.lock();
         inner.forget_in_time();
         let plan = plan(&inner.faults, self.stage_ms, body, Uuid::now_v7);
@@ -111,7 +119,7 @@ impl Simulator {
 
     /// Records the response that is about to be sent, and starts the job. Fails without starting anything
     /// when the job cannot be stored.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         self: &Arc<Self>,
         mut request: ReceivedRequest,
         answer: &Answer,
@@ -199,13 +207,14 @@ impl Simulator {
         if let Some(sent) = self.lock().history.callbacks.get_mut(index) {
             match answer {
                 Ok(answer) => sent.status = Some(answer.status().as_u16()),
-                Err(error) => sent.error = Some(crate::http::cause(error)),
+                // Without the URL, which is a capability.
+                Err(error) => sent.error = Some(format!("{:#}", anyhow::Error::from(error.without_url()))),
             }
         }
         arrived
     }
 
-    pub(super) fn repeat(self: &Arc<Self>, index: u64) -> bool {
+    pub(crate) fn repeat(self: &Arc<Self>, index: u64) -> bool {
         let Some(sent) = self.lock().history.callbacks.get_mut(index).cloned() else { return false };
         let simulator = Arc::clone(self);
         self.runtime.spawn(async move {
@@ -214,7 +223,7 @@ impl Simulator {
         true
     }
 
-    pub(super) fn set_faults(&self, faults: Faults) -> std::result::Result<(), String> {
+    pub(crate) fn set_faults(&self, faults: Faults) -> std::result::Result<(), String> {
         faults.check()?;
         let mut inner = self.lock();
         inner.faults_end = faults.for_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
@@ -222,32 +231,32 @@ impl Simulator {
         Ok(())
     }
 
-    pub(super) fn faults(&self) -> Faults {
+    pub(crate) fn faults(&self) -> Faults {
         let mut inner = self.lock();
         inner.forget_in_time();
         inner.faults.clone()
     }
 
-    pub(super) fn clear_faults(&self) {
+    pub(crate) fn clear_faults(&self) {
         let mut inner = self.lock();
         inner.faults = Faults::default();
         inner.faults_end = None;
     }
 
-    pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
         self.lock().history.requests.all()
     }
 
-    pub(super) fn callbacks(&self) -> Vec<SentCallback> {
+    pub(crate) fn callbacks(&self) -> Vec<SentCallback> {
         self.lock().history.callbacks.all()
     }
 
-    pub(super) fn latest(&self, count: usize) -> (Vec<ReceivedRequest>, Vec<SentCallback>) {
+    pub(crate) fn latest(&self, count: usize) -> (Vec<ReceivedRequest>, Vec<SentCallback>) {
         let inner = self.lock();
         (inner.history.requests.latest(count), inner.history.callbacks.latest(count))
     }
 
-    pub(super) fn clear_history(&self) {
+    pub(crate) fn clear_history(&self) {
         let mut inner = self.lock();
         inner.history.requests.clear();
         inner.history.callbacks.clear();

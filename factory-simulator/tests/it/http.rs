@@ -8,13 +8,10 @@ use std::{
     time::Duration,
 };
 
+use factory_simulator::{DropConnection, FactorySimulator, Faults, Split};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use testkit::{
-    FactorySimulator,
-    factory::{DropConnection, Faults, Split},
-    wait_until,
-};
+use testkit::wait_until;
 
 /// Only a broken program takes this long.
 const LONG: Duration = Duration::from_secs(120);
@@ -91,7 +88,7 @@ fn request_body(callback_url: &str) -> String {
 }
 
 fn client() -> Client {
-    drop(rustls::crypto::ring::default_provider().install_default());
+    jaego_net::install_tls();
     Client::builder().no_proxy().retry(reqwest::retry::never()).timeout(LONG).build().unwrap()
 }
 

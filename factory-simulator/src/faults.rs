@@ -154,7 +154,7 @@ fn origin(text: &str) -> Option<Url> {
 }
 
 /// The `CallbackUrl` with the scheme, host and port of `via`; unchanged without a valid `via` or URL.
-pub(super) fn at_origin(callback_url: String, via: Option<&str>) -> String {
+pub(crate) fn at_origin(callback_url: String, via: Option<&str>) -> String {
     let moved = via.and_then(origin).zip(Url::parse(&callback_url).ok()).map(|(via, url)| {
         let start = via.as_str().trim_end_matches('/');
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{
+use crate::{
     faults::Faults,
     history::{ReceivedRequest, SentCallback},
     plan::STAGES,
@@ -23,7 +23,7 @@ code, pre { font-size: 12px; white-space: pre-wrap; overflow-wrap: anywhere; }
 <code>POST /sim/callbacks/{index}/repeat</code>.</p>
 "#;
 
-pub(super) fn render(faults: &Faults, requests: &[ReceivedRequest], callbacks: &[SentCallback]) -> String {
+pub(crate) fn render(faults: &Faults, requests: &[ReceivedRequest], callbacks: &[SentCallback]) -> String {
     let mut html = String::from(HEAD);
     let shown = if *faults == Faults::default() {
         "none".to_owned()

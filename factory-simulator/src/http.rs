@@ -16,7 +16,7 @@ use actix_web::{
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{
+use crate::{
     faults::Faults,
     page,
     plan::Answer,
@@ -25,7 +25,7 @@ use super::{
 
 const PAGE_ENTRIES: usize = 100;
 
-pub(super) fn routes(config: &mut ServiceConfig) {
+pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .service(web::resource("/api/manufactures").route(web::post().to(manufacture)))
         .service(

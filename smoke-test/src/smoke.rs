@@ -2,24 +2,20 @@
 //! production request, the callback, stock again. It creates a product and a factory of its own, with names
 //! of this run, and takes them out of use in the end, whatever the outcome.
 
-mod calls;
-
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
+use anyhow::{Result, anyhow, bail};
+use factory_simulator::{FactorySimulator, Faults};
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use self::calls::{Api, Deadline};
-use crate::{
-    error::{Error, Result},
-    factory::{FactorySimulator, Faults},
-};
+use crate::calls::{Api, Deadline};
 
 const OPENING_STOCK: u64 = 2;
 const ORDER_UP_TO: u64 = 5;
@@ -78,18 +74,18 @@ impl SmokeTest {
         let factory_url = match &settings.factory_url {
             Some(url) => url.to_string(),
             None if settings.listen.ip().is_unspecified() => {
-                return Err(Error::new(format!(
+                bail!(
                     "the factory listens on every address ({}): give --factory-url, the URL at which production-service reaches it",
                     settings.listen
-                )));
+                );
             }
             None => factory.url().to_owned(),
         };
         let api = |service, url: &Url| Api::new(service, url.as_str(), &settings.token);
         Ok(Self {
-            sales: api("sales-service", &settings.sales_url),
-            production: api("production-service", &settings.production_url),
-            restock: api("restock-service", &settings.restock_url),
+            sales: api("sales-service", &settings.sales_url)?,
+            production: api("production-service", &settings.production_url)?,
+            restock: api("restock-service", &settings.restock_url)?,
             factory,
             factory_url,
             name: format!("SMOKE-{}", Uuid::now_v7()),
@@ -104,7 +100,7 @@ impl SmokeTest {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<()> {
         let outcome = tokio::select! {
             outcome = self.main_job() => outcome,
-            () = stop => Err(Error::new("stopped before it was done")),
+            () = stop => Err(anyhow!("stopped before it was done")),
         };
         self.deadline = Deadline::after(CLEAN_UP_TIMEOUT);
         let tidied = self.clean_up().await;
@@ -124,7 +120,7 @@ impl SmokeTest {
         self.wait_for_stock().await?;
         let order = self.order(0).await?;
         if order != StatusCode::CREATED {
-            return Err(Error::new("there is stock again, but an order was refused"));
+            bail!("there is stock again, but an order was refused");
         }
         self.told("ordered again: confirmed");
         self.check_books().await
@@ -188,7 +184,7 @@ impl SmokeTest {
             .await?;
         let confirmed = number - 2;
         if confirmed < OPENING_STOCK {
-            return Err(Error::new(format!("{OPENING_STOCK} were on hand, but only {confirmed} could be ordered")));
+            bail!("{OPENING_STOCK} were on hand, but only {confirmed} could be ordered");
         }
         self.told(&format!("{confirmed} orders confirmed, then one refused: sold out"));
         Ok(())
@@ -242,10 +238,10 @@ impl SmokeTest {
                 self.told(&format!("the factory called back at {place}: received"));
                 Ok(())
             }
-            (Some(status), _) => Err(Error::new(format!("the factory's callback at {place} was answered {status}"))),
+            (Some(status), _) => Err(anyhow!("the factory's callback at {place} was answered {status}")),
             (None, error) => {
                 let error = error.unwrap_or_default();
-                Err(Error::new(format!("the factory's callback at {place} got no answer: {error}")))
+                Err(anyhow!("the factory's callback at {place} got no answer: {error}"))
             }
         }
     }

@@ -1,16 +1,18 @@
 //! The smoke test of a running Jaego, with this process as the factory. Exit code 0 means that everything
 //! works.
 
+mod calls;
+mod smoke;
+
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use secrecy::SecretString;
-use testkit::{
-    Error, Result,
-    smoke::{Settings, SmokeTest},
-};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+
+use crate::smoke::{Settings, SmokeTest};
 
 /// Tests a running Jaego, with this process as the factory: orders until an order is refused, accepts the
 /// production request, calls back, waits for the goods and orders again; then checks the books and cleans up.
@@ -55,7 +57,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("smoke-test: {error}");
+            eprintln!("smoke-test: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -74,9 +76,8 @@ async fn run(args: Args) -> Result<()> {
         stage_ms: args.stage_ms,
         timeout: Duration::from_secs(args.timeout_s),
     };
-    let no_signals = |error| Error::new(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -89,14 +90,15 @@ async fn run(args: Args) -> Result<()> {
 /// Never an argument, which `ps` would show.
 fn token(file: Option<PathBuf>) -> Result<SecretString> {
     let text = match file {
-        Some(path) => std::fs::read_to_string(&path)
-            .map_err(|error| Error::new(format!("cannot read the token file {}: {error}", path.display())))?,
+        Some(path) => {
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read the token file {}", path.display()))?
+        }
         None => std::env::var("OPERATOR_TOKEN").unwrap_or_default(),
     };
     match text.trim() {
-        "" => Err(Error::new(
-            "no token is given: set OPERATOR_TOKEN_FILE, or give --token-file, with an operator's bearer token",
-        )),
+        "" => {
+            bail!("no token is given: set OPERATOR_TOKEN_FILE, or give --token-file, with an operator's bearer token")
+        }
         token => Ok(token.to_owned().into()),
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::factory::faults::{LeaveOut, Split};
+use crate::faults::{LeaveOut, Split};
 
 /// Whitespace, key order, escapes and unknown keys must not change.
 const REQUEST: &str = r#"{ "MessageGroupId":"stock-arrival-group", "MessageAttributeProductId":"CP-502101",

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use testkit::{FactorySimulator, factory::STAGE_MS_DEFAULT};
+use factory_simulator::{FactorySimulator, STAGE_MS_DEFAULT};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Simulates a factory: takes production requests, and calls back when the goods are made.
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
     ) {
         (Ok(simulator), Ok(terminate), Ok(interrupt)) => (simulator, terminate, interrupt),
         (Err(error), ..) => {
-            eprintln!("factory-simulator: {error}");
+            eprintln!("factory-simulator: {error:#}");
             return ExitCode::FAILURE;
         }
         (_, Err(error), _) | (.., Err(error)) => {

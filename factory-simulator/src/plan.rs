@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::faults::{DropConnection, Faults, at_origin};
+use crate::faults::{DropConnection, Faults, at_origin};
 
 /// Number of stages of a job.
 pub const STAGES: u8 = 4;

@@ -2,15 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, StatusCode};
+use anyhow::{Context as _, Result, anyhow, bail};
+use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::time::sleep;
-
-use crate::{
-    error::{Error, Result},
-    http,
-};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -19,31 +15,31 @@ const SHOWN_CHARS_MAX: usize = 400;
 
 /// The time at which everything must be done.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     at: Instant,
     timeout: Duration,
 }
 
 impl Deadline {
-    pub(super) fn after(timeout: Duration) -> Self {
+    pub(crate) fn after(timeout: Duration) -> Self {
         Self { at: Instant::now() + timeout, timeout }
     }
 
-    pub(super) fn left(self) -> Duration {
+    pub(crate) fn left(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
     /// Waits before the next attempt; fails with what was `seen` last when time is up.
-    pub(super) async fn pause(self, what: &str, seen: &str) -> Result<()> {
+    pub(crate) async fn pause(self, what: &str, seen: &str) -> Result<()> {
         if self.left() <= PAUSE {
-            return Err(Error::new(format!("not within {} s: {what}; last seen: {seen}", self.timeout.as_secs())));
+            bail!("not within {} s: {what}; last seen: {seen}", self.timeout.as_secs());
         }
         sleep(PAUSE).await;
         Ok(())
     }
 
     /// Calls `probe` until it returns a value instead of what it saw.
-    pub(super) async fn until<T>(
+    pub(crate) async fn until<T>(
         self,
         what: &str,
         mut probe: impl AsyncFnMut() -> Result<Result<T, String>>,
@@ -58,42 +54,46 @@ impl Deadline {
 }
 
 /// Client of a service's API, as the operator.
-pub(super) struct Api {
+pub(crate) struct Api {
     service: &'static str,
     base_url: String,
     client: Client,
     token: SecretString,
 }
 
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     /// Null when the response is empty, a string when it is not JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 impl Api {
-    pub(super) fn new(service: &'static str, base_url: &str, token: &SecretString) -> Self {
+    pub(crate) fn new(service: &'static str, base_url: &str, token: &SecretString) -> Result<Self> {
         let base_url = base_url.trim_end_matches('/').to_owned();
-        Self { service, base_url, client: http::client(CALL_TIMEOUT), token: token.clone() }
+        jaego_net::install_tls();
+        // A server may close an idle connection while the next request is on its way.
+        let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0).build();
+        let client = client.context("cannot make an HTTP client: is the package ca-certificates installed?")?;
+        Ok(Self { service, base_url, client, token: token.clone() })
     }
 
-    pub(super) fn service(&self) -> &'static str {
+    pub(crate) fn service(&self) -> &'static str {
         self.service
     }
 
     /// GET, expecting 200.
-    pub(super) async fn get(&self, deadline: Deadline, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, deadline: Deadline, path: &str) -> Result<Value> {
         Ok(self.call(deadline, Method::GET, path, None, &[StatusCode::OK]).await?.body)
     }
 
     /// PUT, expecting any success.
-    pub(super) async fn put(&self, deadline: Deadline, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn put(&self, deadline: Deadline, path: &str, body: &Value) -> Result<Value> {
         Ok(self.call(deadline, Method::PUT, path, Some((body, None)), &[]).await?.body)
     }
 
     /// POST with an idempotency key, so that it counts once however often it is sent. Expects any success, or
     /// a status in `also`.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         deadline: Deadline,
         path: &str,
@@ -120,19 +120,19 @@ impl Api {
             .until(&what, async || {
                 let answer = match self.once(deadline, &method, path, body).await {
                     Ok(answer) => answer,
-                    Err(error) => return Ok(Err(http::cause(error))),
+                    Err(error) => return Ok(Err(format!("{:#}", anyhow::Error::from(error.without_url())))),
                 };
                 let body = || answer.body.to_string().chars().take(SHOWN_CHARS_MAX).collect::<String>();
                 let told = || format!("{} {}", answer.status, body());
                 match answer.status.as_u16() {
                     429 | 502..=504 => Ok(Err(told())),
                     _ if answer.status.is_success() || also.contains(&answer.status) => Ok(Ok(answer)),
-                    401 | 403 => Err(Error::new(format!(
+                    401 | 403 => Err(anyhow!(
                         "{} does not allow {request} with this token: give a token of role operator; it answered {}",
                         self.service,
                         told()
-                    ))),
-                    _ => Err(Error::new(format!("{} refused {request}: {}", self.service, told()))),
+                    )),
+                    _ => Err(anyhow!("{} refused {request}: {}", self.service, told())),
                 }
             })
             .await
