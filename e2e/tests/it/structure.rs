@@ -1,6 +1,6 @@
 //! Allowed dependencies between packages and between modules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,14 +10,27 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Names of the crates that a package is linked with.
-fn linked(package: &str) -> BTreeSet<String> {
+/// Crates with their versions, as `cargo tree` lists them.
+fn tree(arguments: &[&str]) -> Vec<(String, String)> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root()).args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"]);
-    let tree = cargo.args(["--package", package]).output().unwrap();
+    cargo.current_dir(root()).args(["tree", "--offline", "--locked", "--prefix", "none"]);
+    let tree = cargo.args(arguments).output().unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let text = String::from_utf8(tree.stdout).unwrap();
-    text.lines().filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect()
+    let words = text.lines().map(|line| line.split(' '));
+    words
+        .filter_map(|mut line| Some((line.next()?.to_owned(), line.next()?.trim_start_matches('v').to_owned())))
+        .collect()
+}
+
+fn deny_toml() -> serde_json::Value {
+    let file = config::File::from(root().join("deny.toml"));
+    config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap()
+}
+
+/// Names of the crates that a package is linked with.
+fn linked(package: &str) -> BTreeSet<String> {
+    tree(&["--edges", "normal", "--package", package]).into_iter().map(|(name, _)| name).collect()
 }
 
 #[test]
@@ -31,6 +44,39 @@ fn nobody_is_linked_with_what_it_does_not_use() {
     for shipped in ["sales-service", "frontend", "jaegoctl", "factory-simulator", "smoke-test"] {
         assert!(!linked(shipped).contains("testkit"), "{shipped} is shipped, and the testkit is for tests");
     }
+}
+
+#[test]
+fn crates_are_linked_twice_only_as_deny_toml_says() {
+    let deny = deny_toml();
+    let targets = deny["graph"]["targets"].as_array().unwrap().iter().flat_map(|it| ["--target", it.as_str().unwrap()]);
+    let doubled = ["--workspace", "--duplicates", "--depth", "0"].into_iter().chain(targets).collect::<Vec<_>>();
+    let mut versions = BTreeMap::<String, BTreeSet<String>>::new();
+    for (name, version) in tree(&doubled) {
+        versions.entry(name).or_default().insert(version);
+    }
+    let skip = deny["bans"]["skip"].as_array().unwrap();
+    for skipped in skip.iter().map(|skip| skip["crate"].as_str().unwrap()) {
+        let (name, prefix) = skipped.split_once('@').unwrap();
+        let found = versions.get_mut(name).unwrap_or_else(|| panic!("{skipped} is no longer linked twice"));
+        let before = found.len();
+        found.retain(|version| !version.starts_with(&format!("{prefix}.")));
+        assert_eq!(found.len(), before - 1, "{skipped} is not one of the versions");
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    assert!(versions.is_empty(), "linked twice without a reason: {versions:?}");
+}
+
+#[test]
+fn no_program_is_linked_with_a_banned_crate() {
+    let deny = deny_toml();
+    let banned = deny["bans"]["deny"].as_array().unwrap().iter().map(|ban| ban["crate"].as_str().unwrap());
+    let banned: BTreeSet<&str> = banned.collect();
+    assert!(banned.contains("rsa"), "{banned:?}");
+    let linked = tree(&["--workspace"]);
+    let linked = linked.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>();
+    assert!(linked.contains("rustls"), "{linked:?}");
+    assert_eq!(linked.intersection(&banned).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use ed25519_dalek::{
     pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, spki::der::pem::LineEnding},
 };
 use jaego_contracts::callback::public_key_id;
-use rand::{TryRngCore as _, rngs::OsRng};
+use rand::{TryRng as _, rngs::SysRng};
 
 use crate::failure::{Exit, Failure, Result};
 
@@ -132,7 +132,7 @@ impl Folder {
 fn generate() -> Result<(impl AsRef<str> + std::ops::Deref<Target = String>, Public)> {
     let unusable = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("cannot create a key: {error}"));
     let mut seed = [0; 32];
-    OsRng.try_fill_bytes(&mut seed).map_err(|error| unusable(&error))?;
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| unusable(&error))?;
     let key = SigningKey::from_bytes(&seed);
     let private_pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| unusable(&error))?;
     let pem = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|error| unusable(&error))?;
