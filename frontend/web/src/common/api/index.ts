@@ -5,14 +5,14 @@
  *     const { items } = await ok(sales.GET("/api/v1/products", { params: { query: { limit: 200 } } }));
  */
 import createClient from "openapi-fetch";
+import type { paths as ProductionPaths } from "../../../generated/production";
+import type { paths as RestockPaths } from "../../../generated/restock";
+import type { components as SalesComponents, paths as SalesPaths } from "../../../generated/sales";
 import { request, understood } from "./http";
-import type { paths as ProductionPaths } from "./production";
-import type { paths as RestockPaths } from "./restock";
-import type { components as SalesComponents, paths as SalesPaths } from "./sales";
 
-export type { components as ProductionComponents } from "./production";
-export type { components as RestockComponents } from "./restock";
-export type { components as SalesComponents } from "./sales";
+export type { components as ProductionComponents } from "../../../generated/production";
+export type { components as RestockComponents } from "../../../generated/restock";
+export type { components as SalesComponents } from "../../../generated/sales";
 
 /** An amount in minor units of its currency. */
 export type Money = SalesComponents["schemas"]["Money"];
