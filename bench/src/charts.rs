@@ -73,7 +73,7 @@ fn bar(body: &mut String, y: f64, colour: &str, (min, median, max): (f64, f64, f
          <line x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\" stroke=\"{INK}\"/>"
     )
     .ok();
-    text(body, to.max(LEFT + width) + 6.0, y + BAR - 4.0, "start", &crate::document::number(median));
+    text(body, to.max(LEFT + width) + 6.0, y + BAR - 4.0, "start", &crate::output::number(median));
 }
 
 fn text(body: &mut String, x: f64, y: f64, anchor: &str, words: &str) {

@@ -5,9 +5,10 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::Context as _;
 
 use crate::{
-    cases::Case,
     charts,
+    output::number,
     results::{CaseResult, Results, Row},
+    selection::Case,
     statistics::Spread,
 };
 
@@ -26,6 +27,19 @@ what is in the database. A latency is the median of the turns' own.
 
 /// The results of the browser tests: a section written by hand, in this file of the charts' folder.
 const PAGES: &str = "pages.md";
+
+/// Heading of a case.
+pub const fn title(case: Case) -> &'static str {
+    match case {
+        Case::Intake => "Intake of orders",
+        Case::Relay => "Relay of events",
+        Case::Receipts => "Receipts of goods",
+        Case::Delivery => "Delivery to a factory",
+        Case::EndToEnd => "End to end, idle",
+        Case::Idle => "A stack that nobody uses",
+        Case::Growth => "Growth",
+    }
+}
 
 /// Writes all known results.
 pub fn write(results: &Results, docs: &Path) -> anyhow::Result<()> {
@@ -62,8 +76,8 @@ fn all_charts(case: Case, result: &CaseResult) -> Vec<(String, String)> {
     let mut charts = Vec::new();
     for (place, unit) in units.into_iter().enumerate() {
         let rows: Vec<&Row> = result.rows.iter().filter(|row| row.unit == unit).collect();
-        let title = format!("{}, {unit}", case.title());
-        charts.push((format!("{}-{}.svg", case.name(), place + 1), charts::bars(&title, &rows)));
+        let heading = format!("{}, {unit}", title(case));
+        charts.push((format!("{}-{}.svg", case.name(), place + 1), charts::bars(&heading, &rows)));
     }
     for (place, line) in result.lines.iter().enumerate() {
         charts.push((format!("{}-line-{}.svg", case.name(), place + 1), charts::line(line)));
@@ -76,7 +90,7 @@ fn section(case: Case, result: &CaseResult) -> String {
     let machine = &result.machine;
     let mut text = format!(
         "## {}\n\n`{}`, {} on {} cores ({}), {} GiB; {} build; PostgreSQL {} ({}), RabbitMQ {}.\n\n",
-        case.title(),
+        title(case),
         result.command,
         result.at,
         machine.cores,
@@ -93,7 +107,7 @@ fn section(case: Case, result: &CaseResult) -> String {
         writeln!(text, "| {} |", cells(row).join(" | ")).ok();
     }
     for (name, _) in all_charts(case, result) {
-        write!(text, "\n![{}](benchmarks/{name})\n", case.title()).ok();
+        write!(text, "\n![{}](benchmarks/{name})\n", title(case)).ok();
     }
     for (heading, items) in [("", &result.notes), ("Audit:\n\n", &result.audit)] {
         if !items.is_empty() {
@@ -130,7 +144,7 @@ fn cells(row: &Row) -> [String; 7] {
 
 /// The results of a case for the terminal.
 pub fn table(case: Case, result: &CaseResult) -> String {
-    let mut text = format!("\n{}\n", case.title());
+    let mut text = format!("\n{}\n", title(case));
     let rows: Vec<[String; 7]> = result.rows.iter().map(cells).collect();
     let shown = [0, 2, 4, 5, 1, 6];
     let widths = shown.map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
@@ -153,32 +167,4 @@ fn spread(figure: &Spread) -> String {
 
 fn ratio(figure: &Spread) -> String {
     format!("{:.2} ({:.2}..{:.2})", figure.median, figure.min, figure.max)
-}
-
-/// Formats a figure for readers: 31,204; 1.84; 0.
-pub fn number(figure: f64) -> String {
-    if figure < 100.0 && figure.fract() != 0.0 {
-        return format!("{figure:.2}");
-    }
-    let digits = format!("{figure:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_grouped() {
-        assert_eq!((number(1.844).as_str(), number(999.6).as_str()), ("1.84", "1,000"));
-        assert_eq!(number(0.0), "0");
-        assert_eq!((number(31_204.2).as_str(), number(1_000_000.0).as_str()), ("31,204", "1,000,000"));
-    }
 }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{cases::Case, machine::Machine, statistics::Spread};
+use crate::{machine::Machine, selection::Case, statistics::Spread};
 
 /// All cases, by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,6 @@ impl Results {
 
     /// The results in the order of the document.
     pub fn in_order(&self) -> impl Iterator<Item = (Case, &CaseResult)> {
-        Case::ALL.into_iter().filter_map(|case| Some((case, self.cases.get(case.name())?)))
+        Case::value_variants().iter().filter_map(|&case| Some((case, self.cases.get(case.name())?)))
     }
 }

@@ -17,15 +17,8 @@ use testkit::{
 use tokio_postgres::Client;
 
 use crate::{
-    baseline::Server,
-    bounds,
-    cases::Case,
-    cli::{Run, say},
-    database,
-    load::Generator,
-    machine::Machine,
-    results::CaseResult,
-    scale::Scale,
+    baseline::Server, bounds, database, load::Generator, machine::Machine, output::say, results::CaseResult, run::Run,
+    scale::Scale, selection::Case,
 };
 
 /// The simulated factory never gets to its callback, so that only the benchmark adds stock.
@@ -89,7 +82,7 @@ impl Stage {
         stack.start(&Progress::silent()).await?;
         let admin = database::connect(&stack.postgres_admin_url()?).await?;
         let generator = Generator::prepare(&dir.join("load"))?;
-        let scale = match (wanted.quick, wanted.short) {
+        let scale = match (wanted.selection.quick, wanted.selection.short) {
             (true, _) => Scale::quick(),
             (_, true) => Scale::short(),
             _ => Scale::full(),

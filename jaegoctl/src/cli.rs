@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
@@ -111,15 +111,15 @@ impl Cli {
             Command::Keys(keys) => keys.run(output),
             Command::Database(database) => database.run(output).await,
             Command::Migrate(migrate) => migrate.run(output).await,
-            Command::Completions(completions) => Ok(completions.run()),
-            Command::Man(man) => man.run(),
+            Command::Completions(completions) => Ok(completions.run(Self::command())),
+            Command::Man(man) => man.run(Self::command()),
         }
     }
 }
 
 /// Help of all commands as one Markdown document: `docs/jaegoctl.md`.
 pub fn reference() -> String {
-    crate::commands::help::reference()
+    crate::commands::help::reference(Cli::command())
 }
 
 #[cfg(test)]
@@ -128,6 +128,6 @@ mod tests {
 
     #[test]
     fn arguments_are_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use clap::ValueEnum;
 use tokio::process::Command;
 
+use crate::selection::Selection;
 use crate::signals::Signals;
 use localstack::cargo::{end_of, workspace_root};
 use localstack::packages;
@@ -19,30 +19,8 @@ use localstack::progress::Progress;
 const PROGRAM: &str = "jaego-bench";
 const PACKAGE: &str = "bench";
 
-/// A benchmark that can be run alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Case {
-    /// Orders.
-    Intake,
-    /// From the outbox to the broker.
-    Relay,
-    /// Callbacks of factories.
-    Receipts,
-    /// Requests to a factory.
-    Delivery,
-    /// From a refused order to the factory, and from its callback to stock.
-    EndToEnd,
-    /// A stack that nobody uses.
-    Idle,
-    /// With millions of orders stored, and over a longer time.
-    Growth,
-}
-
 pub(crate) struct Wanted {
-    pub(crate) cases: Vec<Case>,
-    pub(crate) quick: bool,
-    pub(crate) short: bool,
-    pub(crate) write: bool,
+    pub(crate) selection: Selection,
     pub(crate) programs: Option<PathBuf>,
     pub(crate) dir: PathBuf,
 }
@@ -84,14 +62,10 @@ async fn build(progress: &Progress) -> anyhow::Result<PathBuf> {
 fn command(program: &Path, wanted: &Wanted) -> Command {
     let mut command = Command::new(program);
     command.arg("run").arg("--dir").arg(&wanted.dir).arg("--docs").arg(workspace_root().join("docs"));
-    for case in &wanted.cases {
-        command.args(case.to_possible_value().map(|value| value.get_name().to_owned()));
-    }
-    for (asked, option) in [(wanted.quick, "--quick"), (wanted.short, "--short"), (wanted.write, "--write")] {
-        if asked {
-            command.arg(option);
-        }
-    }
+    let Selection { cases, quick, short, write } = &wanted.selection;
+    command.args(cases.iter().map(|case| case.name()));
+    let options = [(quick, "--quick"), (short, "--short"), (write, "--write")];
+    command.args(options.into_iter().filter_map(|(&asked, option)| asked.then_some(option)));
     command.kill_on_drop(true);
     command
 }

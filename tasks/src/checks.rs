@@ -10,10 +10,9 @@ use anyhow::anyhow;
 use tokio::process::Command;
 
 use self::stages::{Stage, Stages};
-use crate::cli::answer;
-use crate::node::Node;
+use crate::node::{Node, WEB};
+use crate::output::answer;
 use crate::signals::Signals;
-use crate::web::WEB;
 use crate::{node, python, web};
 use localstack::cargo::{cargo, workspace_root};
 use localstack::packages;

@@ -1,15 +1,11 @@
 //! Commands and arguments of `cargo xtask`.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench::Case;
 use crate::image::ToolName;
+use crate::selection::Selection;
 use crate::{bench, checks, dist, down, image, up};
 use localstack::cargo::workspace_root;
 use localstack::progress;
@@ -95,20 +91,8 @@ struct Test {
 
 #[derive(Debug, Args)]
 struct Bench {
-    /// Cases to run [default: all]
-    #[arg(value_enum)]
-    cases: Vec<Case>,
-    /// Run each case for a few seconds only, to check that it works and that its audit passes. The results mean
-    /// little and are not written down.
-    #[arg(long)]
-    quick: bool,
-    /// Use tables of at most one million orders instead of ten, and soak for two minutes instead of ten. Takes half
-    /// an hour instead of two hours.
-    #[arg(long, conflicts_with = "quick")]
-    short: bool,
-    /// Write down the results of a quick run as well.
-    #[arg(long)]
-    write: bool,
+    #[command(flatten)]
+    selection: Selection,
     /// Use the programs in this folder instead of building them.
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
@@ -160,9 +144,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Reset(args) => down::reset(&args.place.absolute()?, args.yes).await,
             Command::Test(args) => checks::test(&args.filter).await,
             Command::Bench(args) => {
-                let Bench { cases, quick, short, write, programs, dir } = args;
+                let Bench { selection, programs, dir } = args;
                 let dir = std::path::absolute(dir.unwrap_or_else(|| workspace_root().join("target/bench")))?;
-                bench::bench(&bench::Wanted { cases, quick, short, write, programs, dir }).await
+                bench::bench(&bench::Wanted { selection, programs, dir }).await
             }
             Command::Dist(args) => dist::run(!args.without_sbom).await,
             Command::Image(args) => {
@@ -178,15 +162,4 @@ pub fn run(cli: Cli) -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     progress::say(&format!("error: {error:#}"));
     ExitCode::FAILURE
-}
-
-/// A path for display: relative to the current folder if it is below it.
-pub(crate) fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
-}
-
-/// Writes a result to standard output. A reader that has gone away is not an error.
-pub(crate) fn answer(text: &str) {
-    writeln!(std::io::stdout(), "{text}").ok();
 }

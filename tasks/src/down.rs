@@ -14,7 +14,7 @@ use nix::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{answer, shown};
+use crate::output::{answer, shown};
 use localstack::progress::{Progress, say};
 use localstack::run_dir;
 use localstack::run_dir::RunDir;

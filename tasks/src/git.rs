@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::process::Command;
 
-use crate::dist::said;
+use crate::output::said;
 use localstack::cargo::workspace_root;
 
 /// The commit's hash, with `-modified` if files differ from it; `unknown` without git.

@@ -8,7 +8,10 @@ mod down;
 mod git;
 mod image;
 pub mod node;
+mod output;
 pub mod python;
+#[path = "../../bench/src/selection.rs"]
+mod selection;
 mod signals;
 mod up;
 pub mod web;

@@ -12,7 +12,6 @@ use serde_json::Value;
 use testkit::process::find_on_path;
 use tokio::process::Command;
 
-use crate::web::WEB;
 use localstack::cargo::{end_of, workspace_root};
 use localstack::packages::{Hints, MissingPrograms, provide};
 use localstack::progress::Progress;
@@ -28,6 +27,8 @@ const HINTS: Hints = Hints {
     note: "The tests and the web application's build need them, the services do not.",
 };
 
+/// The web application.
+pub const WEB: &str = "frontend/web";
 /// The package that generates clients and calls every operation with them.
 pub const API_CLIENT: &str = "e2e/api-client";
 /// The package that has the schemas of custom resources.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::{answer, shown};
+use crate::output::{answer, shown};
 use crate::signals::Signals;
 use crate::web;
 use localstack::programs::Programs;

@@ -11,11 +11,9 @@ use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256};
 
 use crate::node;
-use crate::node::{Node, package_dir};
+use crate::node::{Node, WEB, package_dir};
 use localstack::cargo::{end_of, workspace_root};
 use localstack::progress::Progress;
-
-pub const WEB: &str = "frontend/web";
 
 /// Inputs of the build, besides the installed packages.
 const INPUTS: [&str; 10] = [

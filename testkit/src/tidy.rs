@@ -73,9 +73,10 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
     let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (module, files) in &modules {
         let of_module = imports.entry(module).or_default();
-        for line in files.iter().flat_map(|file| without_test_modules(&fs::read_to_string(file).expect("a source"))) {
-            let code = line.split("//").next().unwrap_or_default();
-            for named in code.split("crate::").skip(1).map(first_word) {
+        for file in files {
+            let lines = without_test_modules(&fs::read_to_string(file).expect("a source"));
+            let code: String = lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
+            for named in code.split("crate::").skip(1).flat_map(first_segments) {
                 let owner = exported.get(named).map_or(named, String::as_str);
                 if let Some((imported, _)) = modules.get_key_value(owner).filter(|(name, _)| *name != module) {
                     of_module.insert(imported);
@@ -112,6 +113,27 @@ fn exported_by_root(source: &Path) -> BTreeMap<String, String> {
     exported
 }
 
+/// The names that follow `crate::` directly: one, or those of a group `{a, b::{c, d}}`.
+fn first_segments(text: &str) -> Vec<&str> {
+    let Some(group) = text.strip_prefix('{') else { return vec![first_word(text)] };
+    let (mut depth, mut start, mut names) = (0_u32, 0, Vec::new());
+    for (place, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                names.push(first_word(group[start..place].trim_start()));
+                start = place + 1;
+                if character == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
 fn first_word(text: &str) -> &str {
     text.split(|character: char| !(character.is_alphanumeric() || character == '_')).next().unwrap_or_default()
 }
@@ -126,7 +148,7 @@ fn without_test_modules(text: &str) -> Vec<String> {
         let spread = |line: &str| line.replace("crate::{", "crate::").replace(", ", ", crate::");
         lines.push(match line {
             _ if skipping => String::new(),
-            _ if line.starts_with("use crate::{") => spread(line),
+            _ if line.starts_with("use crate::{") && line.ends_with(';') => spread(line),
             _ => line.to_owned(),
         });
         skipping &= !is_last;
@@ -272,7 +294,9 @@ mod tests {
         write("c.rs", "fn f() { crate::b::x() }\n");
         write("d.rs", "// crate::b\n#[cfg(test)]\nmod tests {\n    use crate::a;\n}\n");
         assert_eq!(module_cycle(folder.path()), ["b", "c"]);
-        write("c.rs", "");
+        write("c.rs", "use crate::{\n    d::{self, a},\n    b, // the other\n};\n");
+        assert_eq!(module_cycle(folder.path()), ["b", "c"]);
+        write("c.rs", "use crate::{\n    d::{self, b},\n};\n");
         assert_eq!(module_cycle(folder.path()), Vec::<String>::new());
     }
 

@@ -5,8 +5,8 @@ use actix_web::{
     web::{self, Bytes},
 };
 
+use super::Serve;
 use super::WORKERS;
-use crate::cli::Serve;
 
 /// Same length as the answer to an order of one line.
 const ANSWER: &str = r#"{"id":"019ac9f0-8a4c-7f02-9a43-1f6d8f6b0c11","status":"confirmed","customer":null,"lines":[{"sku":"HOT-0000","quantity":1,"filled":1,"unit_price":{"amount":19900,"currency":"KRW"},"restock_eta":null}],"total":{"amount":19900,"currency":"KRW"},"replenishment_ids":[],"created_at":"2026-01-01T00:00:00.000000Z"}"#;

@@ -15,7 +15,7 @@ use actix_web::{
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::cli::Serve;
+use super::Serve;
 
 /// The answer of the known factory.
 const ANSWER: &str = r#"{"data":{"id":"5b0c6ad6-7f0e-4d6f-9d0a-2a0f3b1c9e11","reqestor":"bench","data":{}}}"#;

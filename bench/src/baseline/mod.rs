@@ -6,11 +6,11 @@ mod orders;
 mod pool;
 mod receipts;
 
-use anyhow::Context as _;
-use clap::ValueEnum;
-use nix::sys::{prctl::set_pdeathsig, signal::Signal};
+use std::{net::SocketAddr, path::PathBuf};
 
-use crate::cli::Serve;
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 
 /// HTTP worker threads: as many as a service's listener has.
 const WORKERS: usize = 2;
@@ -38,6 +38,26 @@ impl Server {
             Self::Factory => "factory",
         }
     }
+}
+
+/// Options of a baseline server.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// The server to run.
+    #[arg(value_enum)]
+    pub server: Server,
+    /// Address to listen on.
+    #[arg(long)]
+    pub listen: SocketAddr,
+    /// URL of its database, if it has one.
+    #[arg(long, default_value = "")]
+    pub database: String,
+    /// Size of its connection pool.
+    #[arg(long, default_value_t = 16)]
+    pub pool: usize,
+    /// PEM file with the public key of callback tokens, for a server that takes callbacks.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
 }
 
 /// Serves until it is terminated, which happens at the latest when its parent process ends.

@@ -18,8 +18,8 @@ use jaego_service::idempotency::fingerprint;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{error::SqlState, types::ToSql};
 
+use super::Serve;
 use super::{WORKERS, pool};
-use crate::cli::Serve;
 
 const PRODUCT: usize = 0;
 const ORDER: usize = 1;

@@ -17,8 +17,8 @@ use jaego_postbox::outbox;
 use serde::Deserialize;
 use tokio_postgres::types::ToSql;
 
+use super::Serve;
 use super::{WORKERS, pool};
-use crate::cli::Serve;
 
 const KNOW: usize = 0;
 const LOCK: usize = 1;

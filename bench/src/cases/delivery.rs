@@ -8,9 +8,9 @@ use tokio_postgres::Client;
 use super::{Case, Turns};
 use crate::{
     baseline::Server,
-    cli::Run,
     database,
     results::{CaseResult, Row},
+    run::Run,
     stage::{Beside, Stage},
     statistics::figure,
 };

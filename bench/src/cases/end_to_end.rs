@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use super::Case;
 use crate::{
     baseline::factory::{self, Arrival},
-    cli::Run,
     database,
     results::{CaseResult, Row},
+    run::Run,
     shop,
     stage::Stage,
     statistics::{Spread, percentile},

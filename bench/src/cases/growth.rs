@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     bounds,
-    cli::Run,
-    document::number,
     machine::memory_mb,
+    output::number,
     results::{CaseResult, Row},
+    run::Run,
     shop::{Shop, Turn},
     stage::Stage,
     statistics::figure,

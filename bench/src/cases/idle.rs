@@ -7,9 +7,9 @@ use localstack::stack::Service;
 
 use super::Case;
 use crate::{
-    cli::Run,
     database,
     results::{CaseResult, Row},
+    run::Run,
     stage::Stage,
     statistics::{Spread, figure},
 };

@@ -10,86 +10,38 @@ mod memory;
 mod receipts;
 mod relay;
 
-use clap::ValueEnum;
+use clap::ValueEnum as _;
 
 use crate::{
-    cli::{Run, answer, say},
-    document,
+    document::{self, title},
+    output::{answer, say},
     results::{Baseline, CaseResult, Results, Row},
+    run::Run,
+    selection::{Case, Selection},
     statistics::Spread,
 };
 
-/// A case, which is one section of the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Case {
-    /// Orders.
-    Intake,
-    /// From the outbox to the broker.
-    Relay,
-    /// Callbacks of factories.
-    Receipts,
-    /// Requests to a factory.
-    Delivery,
-    /// One operation at a time.
-    EndToEnd,
-    /// An idle stack.
-    Idle,
-    /// Large tables and long runs.
-    Growth,
-}
-
-impl Case {
-    /// All cases in the order of the document.
-    pub const ALL: [Self; 7] =
-        [Self::Intake, Self::Relay, Self::Receipts, Self::Delivery, Self::EndToEnd, Self::Idle, Self::Growth];
-
-    /// Name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Intake => "intake",
-            Self::Relay => "relay",
-            Self::Receipts => "receipts",
-            Self::Delivery => "delivery",
-            Self::EndToEnd => "end-to-end",
-            Self::Idle => "idle",
-            Self::Growth => "growth",
-        }
-    }
-
-    /// Heading in the document.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Intake => "Intake of orders",
-            Self::Relay => "Relay of events",
-            Self::Receipts => "Receipts of goods",
-            Self::Delivery => "Delivery to a factory",
-            Self::EndToEnd => "End to end, idle",
-            Self::Idle => "A stack that nobody uses",
-            Self::Growth => "Growth",
-        }
-    }
-
-    async fn measure(self, wanted: &Run) -> anyhow::Result<CaseResult> {
-        match self {
-            Self::Intake => intake::measure(wanted).await,
-            Self::Relay => relay::measure(wanted).await,
-            Self::Receipts => receipts::measure(wanted).await,
-            Self::Delivery => delivery::measure(wanted).await,
-            Self::EndToEnd => end_to_end::measure(wanted).await,
-            Self::Idle => idle::measure(wanted).await,
-            Self::Growth => growth::measure(wanted).await,
-        }
+async fn measure(case: Case, wanted: &Run) -> anyhow::Result<CaseResult> {
+    match case {
+        Case::Intake => intake::measure(wanted).await,
+        Case::Relay => relay::measure(wanted).await,
+        Case::Receipts => receipts::measure(wanted).await,
+        Case::Delivery => delivery::measure(wanted).await,
+        Case::EndToEnd => end_to_end::measure(wanted).await,
+        Case::Idle => idle::measure(wanted).await,
+        Case::Growth => growth::measure(wanted).await,
     }
 }
 
 /// Runs the wanted cases, prints their results, and writes them.
 pub async fn run(wanted: &Run) -> anyhow::Result<()> {
-    let cases = if wanted.cases.is_empty() { Case::ALL.to_vec() } else { wanted.cases.clone() };
-    let is_written = wanted.write || !wanted.quick;
-    for case in cases {
-        say(&format!("{}: starting a stack", case.title()));
-        let mut result = case.measure(wanted).await?;
-        if wanted.quick {
+    let Selection { cases, quick, write, .. } = &wanted.selection;
+    let cases = if cases.is_empty() { Case::value_variants() } else { cases };
+    let is_written = *write || !quick;
+    for &case in cases {
+        say(&format!("{}: starting a stack", title(case)));
+        let mut result = measure(case, wanted).await?;
+        if *quick {
             // A few seconds are not enough to judge a target.
             result.rows.iter_mut().for_each(|row| row.met = None);
         }

@@ -17,10 +17,10 @@ use tokio_postgres::Client;
 use super::{Case, Turns};
 use crate::{
     baseline::Server,
-    cli::Run,
     database,
     load::{Load, Outcome, Script, THREADS},
     results::{CaseResult, Row},
+    run::Run,
     stage::{Beside, Stage},
 };
 
@@ -118,7 +118,7 @@ async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> an
         theirs.url.clone_from(&server.url);
         let outcome = theirs.turn(stage, stage.scale.connections.first().copied().unwrap_or(1)).await?;
         let rate = outcome.per_second(outcome.good());
-        told.push(format!("{pool}: {}", crate::document::number(rate)));
+        told.push(format!("{pool}: {}", crate::output::number(rate)));
         if rate > best.0 {
             best = (rate, pool);
         }

@@ -18,9 +18,9 @@ use tokio_postgres::Client;
 
 use super::{Case, Turns};
 use crate::{
-    cli::Run,
     database,
     results::{CaseResult, Row},
+    run::Run,
     stage::Stage,
     statistics::figure,
 };
@@ -84,7 +84,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         target: format!(">= {TIMES}x, and the outbox is empty in the end"),
         met: Some(baseline.ratio.median >= TIMES),
         baseline: Some(baseline),
-        ..ours.row(&format!("a burst of {} events", crate::document::number(figure(stage.scale.burst))), UNIT)
+        ..ours.row(&format!("a burst of {} events", crate::output::number(figure(stage.scale.burst))), UNIT)
     });
     result.notes.push(format!(
         "Half of the events need a subscriber (`{NEEDED}`, a quorum queue that nobody reads meanwhile), half have none \

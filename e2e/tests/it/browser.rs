@@ -3,8 +3,7 @@
 use localstack::packages::find_browser;
 use localstack::progress::Progress;
 use localstack::stack::Service;
-use tasks::node::{Node, package_dir};
-use tasks::web::WEB;
+use tasks::node::{Node, WEB, package_dir};
 use tokio::process::Command;
 
 use e2e::World;

@@ -2,11 +2,10 @@
 
 use std::{io::Write as _, path::PathBuf};
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::{
-    cli::Cli,
     failure::{Exit, Failure, Result},
     output::print,
 };
@@ -33,25 +32,25 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Exit {
+    pub(crate) fn run(self, mut program: Command) -> Exit {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "jaegoctl", &mut script);
+        clap_complete::generate(self.shell, &mut program, "jaegoctl", &mut script);
         write(&script);
         Exit::Ok
     }
 }
 
 impl Man {
-    pub(crate) fn run(self) -> Result<Exit> {
+    pub(crate) fn run(self, program: Command) -> Result<Exit> {
         let Some(dir) = self.dir else {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
+            clap_mangen::Man::new(program)
                 .render(&mut page)
                 .map_err(|error| Failure::new(Exit::Failed, format!("cannot write the man page: {error}")))?;
             write(&page);
             return Ok(Exit::Ok);
         };
-        clap_mangen::generate_to(Cli::command(), &dir).map_err(|error| {
+        clap_mangen::generate_to(program, &dir).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot write man pages into {}: {error}", dir.display()))
         })?;
         print(&format!("Man pages are in {}", dir.display()));
@@ -65,12 +64,12 @@ fn write(text: &[u8]) {
 }
 
 /// The help of all commands, one after the other.
-pub(crate) fn reference() -> String {
+pub(crate) fn reference(program: Command) -> String {
     let mut text = String::from(
         "# jaegoctl\n\nThe help of every command, as `jaegoctl help COMMAND` shows it; options of every command (`--json`, \
          Connection) are shown once. Generated from the program; a test compares it.\n",
     );
-    let mut root = Cli::command().term_width(WIDTH);
+    let mut root = program.term_width(WIDTH);
     root.build();
     chapter(&mut text, root, 0);
     text

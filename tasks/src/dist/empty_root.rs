@@ -34,7 +34,7 @@ impl EmptyRoot {
         };
         let mut command = Command::new(start[0]);
         command.args(&start[1..]).args(["/", "true"]);
-        if super::said(command).await.is_ok() {
+        if crate::output::said(command).await.is_ok() {
             let mut command = Command::new(start[0]);
             command.args(&start[1..]).arg(&self.0).args(["/program", arg]);
             return Ok(command);

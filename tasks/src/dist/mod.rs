@@ -11,14 +11,14 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{ExitCode, Stdio},
+    process::ExitCode,
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
 
-use crate::cli::{answer, shown};
+use crate::output::{answer, said, shown};
 use crate::signals::Signals;
 use crate::{node, web};
 use localstack::cargo::{built, cargo, workspace_root};
@@ -124,26 +124,6 @@ async fn check(path: &Path, program: &str) -> anyhow::Result<(u64, String)> {
     let version = asked.await.with_context(|| format!("{program} --version did not end"))??;
     ensure!(version.starts_with(program), "{program} --version said {version:?}");
     Ok((size, version))
-}
-
-/// Returns the command's standard output. Fails unless the command succeeds.
-pub(crate) async fn said(mut command: Command) -> anyhow::Result<String> {
-    // Values of `--env` are not shown, because there are passwords among them.
-    let words = std::iter::once(command.as_std().get_program()).chain(command.as_std().get_args());
-    let mut is_secret = false;
-    let shown: Vec<_> = words
-        .map(
-            |word| {
-                if std::mem::replace(&mut is_secret, word == "--env") { "..".into() } else { word.to_string_lossy() }
-            },
-        )
-        .collect();
-    let shown = shown.join(" ");
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let output = output.with_context(|| format!("cannot run {shown}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{shown} ended with {}: {}", output.status, error.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Replaces the file atomically, so that a process that runs the old program is not disturbed.

@@ -16,7 +16,8 @@ use super::{
     inside::Inside,
     tool::{Container, Tool},
 };
-use crate::dist::{folder, said};
+use crate::dist::folder;
+use crate::output::said;
 use localstack::api::Api;
 use localstack::packages;
 use localstack::progress::Progress;

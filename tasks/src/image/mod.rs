@@ -10,8 +10,8 @@ use anyhow::{Context as _, ensure};
 
 pub use self::tool::ToolName;
 use self::tool::{Build, Tool};
-use crate::cli::answer;
 use crate::dist::{BYTES_MAX, SHIPPED, megabytes};
+use crate::output::answer;
 use crate::signals::Signals;
 use crate::{dist, git};
 use localstack::cargo::workspace_root;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::process::find_on_path;
 use tokio::{process::Command, time::timeout};
 
-use crate::dist::said;
+use crate::output::said;
 use localstack::packages::{Hints, MissingPrograms, provide};
 use localstack::progress::Progress;
 

@@ -9,7 +9,7 @@ use crate::{
     bounds,
     cases::fresh::Fresh,
     database,
-    document::number,
+    output::number,
     results::Row,
     shop::{Shop, Turn},
     stage::{Replica, Stage},

@@ -1,7 +1,7 @@
 //! Every key is sent twice, on a growing table, next to the same load without repetitions.
 
 use super::{Comparison, Turns, UNIT};
-use crate::{cases::fresh::Fresh, document::number, results::Row, shop::Turn, statistics::figure};
+use crate::{cases::fresh::Fresh, output::number, results::Row, shop::Turn, statistics::figure};
 
 /// Minimum share of the rate without repetitions.
 const SHARE: f64 = 0.75;

@@ -15,9 +15,9 @@ use localstack::demo;
 use super::{Case, Turns};
 use crate::{
     baseline::Server,
-    cli::Run,
     database,
     results::{CaseResult, Row},
+    run::Run,
     shop::{Shop, Turn},
     stage::{Beside, Stage},
 };
@@ -75,7 +75,7 @@ async fn tuned_baseline(stage: &Stage, url: String, result: &mut CaseResult) -> 
         stage.tell(&format!("{BASELINE}, pool of {pool}"));
         let outcome = shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
         let rate = outcome.per_second(outcome.good());
-        told.push(format!("{pool}: {}", crate::document::number(rate)));
+        told.push(format!("{pool}: {}", crate::output::number(rate)));
         if best.is_none_or(|(fastest, _)| rate > fastest) {
             best = Some((rate, pool));
         }

@@ -57,7 +57,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     compared.result.notes.push(format!(
         "Overload: {} requests/s were answered 503 at once beside those that were served, so that {offered:.1} times the peak \
          was offered, which is as much as one generator makes here; the latency is of both.",
-        crate::document::number(refused)
+        crate::output::number(refused)
     ));
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Comparison, Turns, UNIT};
 use crate::{
     bounds,
-    document::number,
+    output::number,
     results::{Baseline, Row},
     shop::{MANY, Shop, Turn, WAITED_FOR},
     stage::Stage,

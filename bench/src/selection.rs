@@ -1,0 +1,56 @@
+//! The choice of cases and their length, as a person types it. `tasks` includes this file too, so that
+//! `cargo xtask bench --help` answers before the benchmarks are built.
+
+use clap::{Args, ValueEnum};
+
+/// A benchmark that can be run alone. It is one section of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Case {
+    /// Orders.
+    Intake,
+    /// From the outbox to the broker.
+    Relay,
+    /// Callbacks of factories.
+    Receipts,
+    /// Requests to a factory.
+    Delivery,
+    /// From a refused order to the factory, and from its callback to stock.
+    EndToEnd,
+    /// A stack that nobody uses.
+    Idle,
+    /// With millions of orders stored, and over a longer time.
+    Growth,
+}
+
+impl Case {
+    /// Name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Relay => "relay",
+            Self::Receipts => "receipts",
+            Self::Delivery => "delivery",
+            Self::EndToEnd => "end-to-end",
+            Self::Idle => "idle",
+            Self::Growth => "growth",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Cases to run [default: all]
+    #[arg(value_enum)]
+    pub cases: Vec<Case>,
+    /// Run each case for a few seconds only, to check that it works and that its audit passes. The results mean
+    /// little and are not written down.
+    #[arg(long)]
+    pub quick: bool,
+    /// Use tables of at most one million orders instead of ten, and soak for two minutes instead of ten. Takes half
+    /// an hour instead of two hours.
+    #[arg(long, conflicts_with = "quick")]
+    pub short: bool,
+    /// Write down the results of a quick run as well.
+    #[arg(long)]
+    pub write: bool,
+}
