@@ -60,6 +60,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
             http::configure(config);
         }),
         drop_abandoned: true,
+        serve_as: |_| None,
         document: http::document(),
     })
 }

@@ -1,6 +1,6 @@
 {{/*
 One way in from outside, as Ingress or as HTTPRoute:
-(dict "root" $ "entrance" "factory" "component" "restock" "port" "public" "paths" (list "/callbacks/v1/") "host" "..").
+(dict "root" $ "entrance" "factory" "component" "restock" "port" "public" "paths" (list "/") "host" "..").
 What other paths lead to, if there are any: "others" (list (dict "component" .. "port" .. "paths" ..)).
 */}}
 {{- define "jaego.entrance" -}}

@@ -9,9 +9,8 @@ use chrono::Utc;
 use jaego_contracts::callback::{CallbackClaims, InvalidToken};
 use jaego_contracts::ids::{ReceiptId, Sku};
 use jaego_contracts::trace::TraceContext;
-use jaego_web::AnyBody;
 use jaego_web::problem::{Problem, ProblemKind};
-use jaego_web::trace_of;
+use jaego_web::{AnyBody, KnownPaths, nowhere, trace_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,6 +19,9 @@ use super::client_address::client_address;
 use super::{State, words};
 use crate::commands::check_source::is_allowed;
 use crate::commands::take_callbacks::{Answer, Callback, CountFault, Fault, Message, Order, Reason, outcome};
+
+/// The callback's route, for any method.
+pub(super) const ROUTE: &str = "/callbacks/v1/restocks/{token}";
 
 /// The goods are booked, by this callback or an earlier one.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,8 +85,37 @@ pub(super) async fn take_restock_callback(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let claims = authenticate(&state, &token)?;
+    take(&request, &token, claims, body.0, &state).await
+}
+
+/// Refuses another method with 405. With an authentic token goods may be meant, so an operator finds an entry.
+pub(super) async fn refuse_other_method(
+    request: HttpRequest,
+    token: Path<String>,
+    state: Data<State>,
+    known: Data<KnownPaths>,
+) -> Result<HttpResponse, Problem> {
+    if let Ok(claims) = state.verifier.verify(&token) {
+        let problem = Problem::new(ProblemKind::MethodNotAllowed, "A callback is a POST.");
+        match take(&request, &token, claims, Err(problem), &state).await {
+            Err(problem) if problem.kind() == ProblemKind::MethodNotAllowed => {}
+            other => return other,
+        }
+    }
+    Ok(nowhere(request, known).await)
+}
+
+/// Takes an authentic callback. Of a body that is incomplete or too large, only the fact that it came is kept; the
+/// answer is its problem.
+async fn take(
+    request: &HttpRequest,
+    token: &str,
+    claims: CallbackClaims,
+    body: Result<Vec<u8>, Problem>,
+    state: &State,
+) -> Result<HttpResponse, Problem> {
     let order = Order { sku: claims.sku.clone(), factory_id: claims.fid.clone(), quantity: claims.qty };
-    let address = client_address(&request, &state.proxies);
+    let address = client_address(request, &state.proxies);
     if !is_allowed(&state.allowed_sources, address) {
         state.metrics.count(outcome::SOURCE_NOT_ALLOWED);
         let (jti, factory_id) = (&claims.jti, order.factory_id.as_str());
@@ -93,12 +124,11 @@ pub(super) async fn take_restock_callback(
         return Err(source_not_allowed());
     }
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);
-    // Of a body that is incomplete or too large, only the fact that it came is kept.
-    let (bytes, broken) = match body.0 {
+    let (bytes, broken) = match body {
         Ok(bytes) => (bytes, None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
-    let body = CallbackBody::read(&bytes, key, &token, &claims.jti);
+    let body = CallbackBody::read(&bytes, key, token, &claims.jti);
     let callback = Arc::new(Callback::new(Message {
         is_expired: claims.is_expired(Utc::now()),
         jti: claims.jti,
@@ -108,8 +138,8 @@ pub(super) async fn take_restock_callback(
         claim: body.claim,
         body: body.redacted,
         body_bytes: body.bytes,
-        trace: trace_of(&request),
-        has_own_trace: has_own_trace(&request),
+        trace: trace_of(request),
+        has_own_trace: has_own_trace(request),
     }));
     let answer = state.intake.take(&callback).await;
     state.metrics.note(&callback, &answer);

@@ -1,6 +1,7 @@
 //! The HTTP edge: the Factory's callback and the operators' endpoints.
 
 mod callback_body;
+mod callback_path;
 mod callbacks;
 mod client_address;
 mod quarantine;
@@ -10,7 +11,7 @@ mod words;
 
 use std::sync::Arc;
 
-use actix_web::web::Data;
+use actix_web::web::{self, Data};
 use ipnet::IpNet;
 use jaego_contracts::callback::CallbackVerifier;
 use jaego_service::Routes;
@@ -40,7 +41,10 @@ pub(crate) fn routes(state: State) -> Routes {
     let for_operators = state.clone();
     Routes {
         public: Arc::new(move |config| {
-            config.app_data(state.clone()).service(callbacks::take_restock_callback);
+            config
+                .app_data(state.clone())
+                .service(callbacks::take_restock_callback)
+                .route(callbacks::ROUTE, web::to(callbacks::refuse_other_method));
         }),
         operator: Arc::new(move |config| {
             config
@@ -53,6 +57,7 @@ pub(crate) fn routes(state: State) -> Routes {
                 .service(timeline::get_timeline);
         }),
         drop_abandoned: false,
+        serve_as: callback_path::usual,
         document: document(
             "Jaego restock-service",
             "Takes the Factory's callbacks: goods receipts, and a quarantine for deliveries that an operator must decide on.",

@@ -10,6 +10,7 @@ use jaego_contracts::trace::TraceContext;
 use jaego_contracts::{EventKind, OutgoingEvent};
 use jaego_process::Running;
 use jaego_settings::{Settings as _, Sources, load};
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 use restock_service::app;
 use restock_service::settings::Settings;
@@ -144,6 +145,11 @@ impl World {
             request = request.header(*name, *value);
         }
         read(request.body(body).send().await.unwrap()).await
+    }
+
+    /// Sends a request to a URL that is not the callback's usual one.
+    pub(crate) async fn send(&self, method: Method, url: &str, body: &Value) -> Answer {
+        read(self.client.request(method, url).body(body.to_string()).send().await.unwrap()).await
     }
 
     pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> Answer {

@@ -17,3 +17,4 @@ mod schema;
 mod secrets;
 mod timeline;
 mod ugly_bodies;
+mod ugly_urls;

@@ -1,9 +1,11 @@
 //! No table, log or metric holds a token, and the metric counts correctly.
 
 use jaego_contracts::ids::RequestId;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{NO_BROKER, World, claims, echo, part};
+use crate::ugly_urls;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_kept_nowhere() {
@@ -31,6 +33,19 @@ async fn a_token_is_kept_nowhere() {
     assert_eq!(world.call(&addresses, &token, &part("again", 1)).await.quarantined(), "nothing-open");
     assert_eq!(world.call(&addresses, &token, &part("again", 1)).await.quarantined(), "nothing-open");
     assert_eq!(world.call(&addresses, &token, &part("over", 80)).await.received(), ("duplicate", 70));
+    for form in ugly_urls::FORMS {
+        let ugly = format!("{}{}", addresses.public, ugly_urls::write(form, &token));
+        assert_eq!(world.send(Method::POST, &ugly, &part("over", 80)).await.received(), ("duplicate", 70));
+        let answer = world.send(Method::PUT, &ugly, &part("over", 80)).await;
+        assert_eq!((answer.status, &answer.body["instance"]), (405, &json!("/callbacks/v1/restocks")), "{form}");
+    }
+    for (path, status) in [("", 404), ("/callbacks/v1/restocks", 400)] {
+        let ugly = format!("{}{path}/{}", addresses.public, "x".repeat(5_000));
+        let answer = world.send(Method::POST, &format!("{ugly}//callbacks/v1/restocks/{token}"), &json!({})).await;
+        assert_eq!(answer.status, 404, "too long to be searched");
+        assert!(!answer.body.to_string().contains(&token), "{answer:?}");
+        assert_eq!(world.send(Method::POST, &format!("{ugly}{token}"), &json!({})).await.status, status);
+    }
     let unreadable = format!("url={url}&again={token}");
     assert_eq!(world.call_with(&addresses, &token, &[], unreadable).await.quarantined(), "unreadable-body");
     let answer = world.call(&addresses, &token, &json!({"OrderStockCnt": 0})).await;
@@ -49,8 +64,11 @@ async fn a_token_is_kept_nowhere() {
     let lines = std::fs::read_to_string(&log).unwrap();
     assert!(lines.contains("goods received"));
     let start = &signature[..20];
+    let encoded = ugly_urls::write("ENCODED", start);
     for (what, text) in [("a table", &texts), ("a metric", &metrics), ("the log", &lines)] {
-        assert!(!text.contains(start), "the token is in {what}: {}", around(text, start));
+        for start in [start, &encoded] {
+            assert!(!text.contains(start), "the token is in {what}: {}", around(text, start));
+        }
         assert!(!text.contains("restock.example"), "the URL is in {what}");
     }
 
@@ -60,9 +78,9 @@ async fn a_token_is_kept_nowhere() {
         ("received", 1),
         ("received-in-part", 1),
         ("nothing-open", 1),
-        ("quarantined-before", 1),
-        ("duplicate", 1),
-        ("unreadable-body", 1),
+        ("quarantined-before", ugly_urls::FORMS.len()),
+        ("duplicate", 1 + ugly_urls::FORMS.len()),
+        ("unreadable-body", 2),
         ("token-forged", 1),
     ] {
         let counted = metrics.lines().find(|line| {

@@ -62,6 +62,7 @@ pub fn routes(state: &State) -> Routes {
                 .service(timeline::get_timeline);
         }),
         drop_abandoned: true,
+        serve_as: |_| None,
         document: document(
             "Jaego sales-service",
             "Products, stock, orders and replenishments. Operator endpoints need a bearer token.",

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use percent_encoding::percent_decode_str;
 use regex::Regex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -186,11 +187,11 @@ fn key_id(key: &VerifyingKey) -> String {
 
 #[expect(clippy::unwrap_used, reason = "constant patterns; a test compiles them")]
 static CALLBACK_URL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[^ \t\r\n"'<>,;()]*callbacks(?:\\?/|%2[Ff])v1(?:\\?/|%2[Ff])restocks(?:\\?/|%2[Ff])([A-Za-z0-9_.\-]*)"#).unwrap()
+    Regex::new(r#"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[^ \t\r\n"'<>,;()]*callbacks(?:\\?/|%2[Ff])+v1(?:\\?/|%2[Ff])+restocks(?:\\?/|%2[Ff])+((?:[A-Za-z0-9_.\-]|%[0-9A-Fa-f]{2})*)"#).unwrap()
 });
 #[expect(clippy::unwrap_used, reason = "constant patterns; a test compiles them")]
 static BARE_TOKEN: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"eyJ[A-Za-z0-9_\-]{8,}\.([A-Za-z0-9_.\-]*)").unwrap());
+    LazyLock::new(|| Regex::new(r"eyJ[A-Za-z0-9_\-]{8,}(?:\.|%2[Ee])(?:[A-Za-z0-9_.\-]|%2[Ee])*").unwrap());
 
 /// Replaces every callback URL, and every token on its own, by `<callback:jti>`. A truncated token is replaced as
 /// well.
@@ -204,6 +205,7 @@ fn placeholder(token: &str) -> String {
     struct OnlyJti {
         jti: String,
     }
+    let token = percent_decode_str(token).decode_utf8_lossy();
     let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let jti = payload.and_then(|bytes| serde_json::from_slice::<OnlyJti>(&bytes).ok()).map(|claims| claims.jti);
     let shown = jti
@@ -327,10 +329,22 @@ mod tests {
         let shown = format!("<callback:{}>", claims.jti);
         let url = format!("https://restock.example:8443{CALLBACK_PATH}{token}");
         let escaped = url.replace('/', "\\/");
-        for text in [url.clone(), escaped, format!("\"{url}\""), token.clone(), format!("x {CALLBACK_PATH}{token} y")] {
+        let encoded = token.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
+        for text in [
+            url.clone(),
+            escaped,
+            format!("\"{url}\""),
+            token.clone(),
+            format!("x {CALLBACK_PATH}{token} y"),
+            url.replace('.', "%2E"),
+            token.replace('.', "%2e"),
+            url.replace("/v1/", "//v1%2F"),
+            url.replace(&token, &encoded),
+        ] {
             let redacted = redact(&text);
             assert!(redacted.contains(&shown), "{redacted}");
             assert!(!redacted.contains(&token[20..40]) && !redacted.contains("restock.example"), "{redacted}");
+            assert!(!redacted.contains(&token[token.len() - 20..]) && !redacted.contains('%'), "{redacted}");
         }
         let cut = redact(&url[..url.len() - 120]);
         assert!(!cut.contains(&token[..60]), "{cut}");

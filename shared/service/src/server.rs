@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Service as _;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, PathConfig, QueryConfig};
@@ -12,7 +13,9 @@ use jaego_postbox::dead_letters::DeadLetters;
 use jaego_telemetry::readiness::Readiness;
 use jaego_web::auth::OperatorTokens;
 use jaego_web::settings::Http;
-use jaego_web::{HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, nowhere, observe};
+use jaego_web::{
+    HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, nowhere, observe, serve_as,
+};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -33,6 +36,8 @@ pub struct Routes {
     /// is sent only once, such as a delivery of goods: it is processed even if the client does not wait for the
     /// response.
     pub drop_abandoned: bool,
+    /// The path that a request is served as, if it is not its own.
+    pub serve_as: fn(&str) -> Option<String>,
     /// Title and description of the OpenAPI document.
     pub document: OpenApi,
 }
@@ -85,6 +90,12 @@ pub fn listen(
                 .split_for_parts();
             let known = Data::new(KnownPaths::of(&document));
             let app = app.app_data(known).default_service(web::to(nowhere)).wrap(from_fn(observe));
+            let app = app.wrap_fn(move |mut request, next| {
+                if let Some(path) = (routes.serve_as)(request.path()) {
+                    serve_as(&mut request, &path);
+                }
+                next.call(request)
+            });
             app.configure(move |config| {
                 if with_operator {
                     let body = complete(&document).to_string();

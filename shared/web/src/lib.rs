@@ -24,7 +24,7 @@ pub use conditional::{IfMatch, etag};
 pub use document::{complete, document};
 pub use idempotency_key::IdempotencyKey;
 pub use listener::Listener;
-pub use middleware::{HttpMetrics, observe};
+pub use middleware::{HttpMetrics, observe, serve_as};
 pub use page::{Page, PageQuery, Paged};
 pub use server::{BoundListener, KnownPaths, Listeners, bind_listener, malformed, nowhere};
 pub use words::check_word;

@@ -68,6 +68,13 @@ pub async fn observe(
     Ok(response)
 }
 
+/// Serves the request as one for `path`. Must come before [`observe`], which knows requests by their routes.
+pub fn serve_as(request: &mut ServiceRequest, path: &str) {
+    let Ok(uri) = path.parse() else { return };
+    request.match_info_mut().get_mut().update(&uri);
+    request.head_mut().uri = uri;
+}
+
 /// Turns errors into problems with `instance` and `trace_id`, including those of actix itself.
 fn complete(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let Some(error) = response.response().error() else { return response };

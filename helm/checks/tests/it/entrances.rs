@@ -69,7 +69,7 @@ fn two_entrances_show_exactly_their_paths() {
             "shop.jaego.local /api/v1/products -> sales public 8081",
             "shop.jaego.local /api/v1/orders -> sales public 8081",
             "shop.jaego.local / -> frontend public 8481",
-            "factory.jaego.local /callbacks/v1/ -> restock public 8281",
+            "factory.jaego.local / -> restock public 8281",
         ])
     );
     let production = engine.values("values-production.yaml");
@@ -80,7 +80,7 @@ fn two_entrances_show_exactly_their_paths() {
             "shop.example.com /api/v1/products -> sales public 8081",
             "shop.example.com /api/v1/orders -> sales public 8081",
             "shop.example.com / -> frontend public 8481",
-            "factory.example.com /callbacks/v1/ -> restock public 8281",
+            "factory.example.com / -> restock public 8281",
         ])
     );
     assert!(rendered.of_kind("Ingress").is_empty());
@@ -90,7 +90,7 @@ fn two_entrances_show_exactly_their_paths() {
 fn each_entrance_may_be_off() {
     let mut engine = Engine::start();
     let without_shop = engine.render(&at("entrances.shop.enabled", json!(false)));
-    assert_eq!(ways(&without_shop), set(["factory.jaego.local /callbacks/v1/ -> restock public 8281"]));
+    assert_eq!(ways(&without_shop), set(["factory.jaego.local / -> restock public 8281"]));
     let elsewhere = merged(
         &at("entrances.factory.enabled", json!(false)),
         &at("production.callbackBaseUrl", json!("https://elsewhere.example.com")),
@@ -111,7 +111,7 @@ fn without_the_frontend_the_shop_is_products_and_orders() {
             set([
                 "shop.jaego.local /api/v1/products -> sales public 8081",
                 "shop.jaego.local /api/v1/orders -> sales public 8081",
-                "factory.jaego.local /callbacks/v1/ -> restock public 8281",
+                "factory.jaego.local / -> restock public 8281",
             ])
         );
         assert!(rendered.names().iter().all(|name| !name.contains("frontend") || name.starts_with("Secret ")));
