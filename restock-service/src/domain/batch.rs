@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use jaego_contracts::ids::{ReceiptId, RequestId};
+use jaego_contracts::ids::{CallbackId, ReceiptId, RequestId};
 
 use super::decision::{Decision, First, FirstOutcome, Reason, RequestState, decide};
 use super::delivery::Delivery;
@@ -12,6 +12,7 @@ use super::policy::Policy;
 /// A callback, as far as the rules need it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival<'a> {
+    pub(crate) id: CallbackId,
     /// The request that its token was made for.
     pub(crate) request_id: RequestId,
     /// Units ordered, as stated in the token.
@@ -67,6 +68,8 @@ pub(crate) struct Told {
     pub(crate) first: First,
     /// None if the delivery was not booked.
     pub(crate) booked: Option<Booked>,
+    /// The callback that wrote it, if it is known.
+    pub(crate) by: Option<CallbackId>,
 }
 
 /// A quarantine entry of a token.
@@ -75,6 +78,8 @@ pub(crate) struct Entry {
     /// Digest of the delivery.
     pub(crate) fingerprint: Vec<u8>,
     pub(crate) reason: Reason,
+    /// The callback that was counted last on it, if it is known.
+    pub(crate) by: Option<CallbackId>,
 }
 
 /// Everything known about the requests and tokens of a batch. Deciding updates it.
@@ -96,8 +101,13 @@ pub(crate) enum Outcome {
         /// True if nothing is open afterwards.
         completes: bool,
     },
-    /// A repetition of the first delivery, with the booking of that one.
-    Duplicate(Option<Booked>),
+    /// A repetition of the first delivery.
+    Duplicate {
+        /// The booking of the first one.
+        booked: Option<Booked>,
+        /// True if an earlier attempt of this very callback booked it, and the database's answer was lost.
+        is_own: bool,
+    },
     /// A new quarantine entry.
     Quarantined {
         reason: Reason,
@@ -105,7 +115,11 @@ pub(crate) enum Outcome {
         is_first: bool,
     },
     /// It was quarantined before.
-    QuarantinedBefore(Reason),
+    QuarantinedBefore {
+        reason: Reason,
+        /// True if an earlier attempt of this very callback did it, and the database's answer was lost.
+        is_own: bool,
+    },
     /// Not kept: its token has too many quarantine entries already.
     Refused,
 }
@@ -128,6 +142,12 @@ fn decide_next<'a>(
     new_id: &mut dyn FnMut() -> ReceiptId,
 ) -> Outcome {
     let told = known.told.get(&arrival.identity()).copied();
+    if let Some(Told { first, booked, .. }) = told.filter(|told| told.by == Some(arrival.id)) {
+        return match first.outcome {
+            FirstOutcome::Received { .. } => Outcome::Duplicate { booked, is_own: true },
+            FirstOutcome::Quarantined(reason) => Outcome::QuarantinedBefore { reason, is_own: true },
+        };
+    }
     let decision = decide(&known.state_of(arrival, told), arrival.delivery, policy);
     let progress = known.requests.entry(arrival.request_id).or_default();
     match decision {
@@ -140,7 +160,7 @@ fn decide_next<'a>(
             }
             Outcome::Received { booked, completes }
         }
-        Decision::Duplicate => Outcome::Duplicate(told.and_then(|told| told.booked)),
+        Decision::Duplicate => Outcome::Duplicate { booked: told.and_then(|told| told.booked), is_own: false },
         Decision::Quarantine(reason) => {
             known.keep(arrival, reason);
             if told.is_none() {
@@ -148,7 +168,10 @@ fn decide_next<'a>(
             }
             Outcome::Quarantined { reason, is_first: told.is_none() }
         }
-        Decision::AlreadyQuarantined(reason) => Outcome::QuarantinedBefore(reason),
+        Decision::AlreadyQuarantined(reason) => {
+            let is_own = known.entries_of(arrival).iter().any(|entry| entry.by == Some(arrival.id));
+            Outcome::QuarantinedBefore { reason, is_own }
+        }
         Decision::Refuse => Outcome::Refused,
     }
 }
@@ -156,7 +179,7 @@ fn decide_next<'a>(
 impl<'a> Known<'a> {
     fn state_of(&self, arrival: &Arrival<'a>, told: Option<Told>) -> RequestState {
         let progress = self.requests.get(&arrival.request_id).copied().unwrap_or_default();
-        let entries = self.entries.get(arrival.jti).map(Vec::as_slice).unwrap_or_default();
+        let entries = self.entries_of(arrival);
         // Of an over-delivery only the excess is in the quarantine: the delivery itself was booked.
         let same = |entry: &&Entry| entry.reason != Reason::OverDelivery && entry.fingerprint == arrival.fingerprint;
         RequestState {
@@ -169,15 +192,20 @@ impl<'a> Known<'a> {
         }
     }
 
+    fn entries_of(&self, arrival: &Arrival<'a>) -> &[Entry] {
+        self.entries.get(arrival.jti).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// A faulty delivery may be repeated correctly, so it does not use up its identity.
     fn note(&mut self, arrival: &Arrival<'a>, outcome: FirstOutcome, booked: Option<Booked>) {
         if let Ok(count) = arrival.delivery.content {
-            self.told.insert(arrival.identity(), Told { first: First { count, outcome }, booked });
+            self.told
+                .insert(arrival.identity(), Told { first: First { count, outcome }, booked, by: Some(arrival.id) });
         }
     }
 
     fn keep(&mut self, arrival: &Arrival<'a>, reason: Reason) {
-        let entry = Entry { fingerprint: arrival.fingerprint.to_vec(), reason };
+        let entry = Entry { fingerprint: arrival.fingerprint.to_vec(), reason, by: Some(arrival.id) };
         self.entries.entry(arrival.jti).or_default().push(entry);
     }
 }

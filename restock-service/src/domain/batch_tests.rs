@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jaego_contracts::ids::{ReceiptId, RequestId};
+use jaego_contracts::ids::{CallbackId, ReceiptId, RequestId};
 use proptest::prelude::*;
 
 use super::batch::{Arrival, Booked, Entry, Known, Outcome, Progress, Told, decide_together};
@@ -12,7 +12,7 @@ use super::policy::Policy;
 use super::property_tests::{Callback, Identity, Ledger, Step, order, steps};
 
 /// The rows of all requests, as stored between two batches.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Rows {
     requests: HashMap<RequestId, Progress>,
     told: HashMap<(RequestId, Identity), Told>,
@@ -22,6 +22,7 @@ struct Rows {
 
 /// A callback with everything that is computed before it is queued.
 struct Waiting {
+    id: CallbackId,
     request: usize,
     callback: Callback,
     jti: String,
@@ -33,11 +34,19 @@ impl Waiting {
     fn new(request: usize, callback: Callback, order: &Order) -> Self {
         let delivery = callback.claim.against(order, callback.is_expired);
         let fingerprint = callback.claim.identity(&delivery).into_bytes();
-        Self { request, jti: format!("{request}-{}", callback.token), callback, delivery, fingerprint }
+        Self {
+            id: CallbackId::generate(),
+            request,
+            jti: format!("{request}-{}", callback.token),
+            callback,
+            delivery,
+            fingerprint,
+        }
     }
 
     fn arrival<'a>(&'a self, ids: &[RequestId], order: &Order) -> Arrival<'a> {
         Arrival {
+            id: self.id,
             request_id: ids[self.request],
             quantity: order.quantity.get(),
             jti: &self.jti,
@@ -93,18 +102,21 @@ impl Rows {
                 first = is_first.then_some((FirstOutcome::Quarantined(reason), None));
                 kept = Some(reason);
             }
-            Outcome::Duplicate(_) | Outcome::QuarantinedBefore(_) | Outcome::Refused => {}
+            Outcome::Duplicate { .. } | Outcome::QuarantinedBefore { .. } | Outcome::Refused => {}
         }
         if let (Some((outcome, booked)), Ok(count)) = (first, arrival.delivery.content) {
             let identity = identity_of(arrival);
-            let before =
-                self.told.insert((arrival.request_id, identity), Told { first: First { count, outcome }, booked });
+            let before = self.told.insert(
+                (arrival.request_id, identity),
+                Told { first: First { count, outcome }, booked, by: Some(arrival.id) },
+            );
             assert_eq!(before, None, "an identity has one first delivery");
         }
         if let Some(reason) = kept {
             let entries = self.entries.entry(arrival.jti.to_owned()).or_default();
-            let entry = Entry { fingerprint: arrival.fingerprint.to_vec(), reason };
-            assert!(!entries.contains(&entry), "no entry twice");
+            let entry = Entry { fingerprint: arrival.fingerprint.to_vec(), reason, by: Some(arrival.id) };
+            let is_same = |known: &Entry| known.fingerprint == entry.fingerprint && known.reason == reason;
+            assert!(!entries.iter().any(is_same), "no entry twice");
             entries.push(entry);
         }
     }
@@ -128,9 +140,9 @@ fn as_decision(outcome: Outcome) -> Decision {
             excess: booked.quarantined,
             completes,
         },
-        Outcome::Duplicate(_) => Decision::Duplicate,
+        Outcome::Duplicate { .. } => Decision::Duplicate,
         Outcome::Quarantined { reason, .. } => Decision::Quarantine(reason),
-        Outcome::QuarantinedBefore(reason) => Decision::AlreadyQuarantined(reason),
+        Outcome::QuarantinedBefore { reason, .. } => Decision::AlreadyQuarantined(reason),
         Outcome::Refused => Decision::Refuse,
     }
 }
@@ -169,6 +181,22 @@ proptest! {
             if batch.len() >= size || cancelled.is_some() || index == last {
                 let arrivals: Vec<Arrival<'_>> = batch.iter().map(|waiting| waiting.arrival(&ids, &order)).collect();
                 let outcomes = rows.take(&arrivals, policy, &mut ReceiptId::generate);
+                // The database's answer is lost, so the same callbacks are tried again.
+                let written = rows.clone();
+                let again = rows.take(&arrivals, policy, &mut ReceiptId::generate);
+                prop_assert_eq!(&rows, &written, "all of it was written already");
+                for (outcome, again) in outcomes.iter().zip(again) {
+                    match *outcome {
+                        Outcome::Received { booked, .. } => {
+                            prop_assert_eq!(again, Outcome::Duplicate { booked: Some(booked), is_own: true });
+                        }
+                        Outcome::Quarantined { reason, .. } => {
+                            prop_assert_eq!(again, Outcome::QuarantinedBefore { reason, is_own: true });
+                        }
+                        Outcome::Duplicate { .. } | Outcome::QuarantinedBefore { .. } => prop_assert_eq!(again, *outcome),
+                        Outcome::Refused => {}
+                    }
+                }
                 for (waiting, outcome) in batch.iter().zip(outcomes) {
                     let decision = ledgers[waiting.request].take(&order, &waiting.callback, policy);
                     prop_assert_eq!(as_decision(outcome), decision);
@@ -176,7 +204,7 @@ proptest! {
                     // A repetition is answered with the receipt of the first delivery.
                     match outcome {
                         Outcome::Received { booked, .. } => prop_assert!(receipts.insert(identity, booked).is_none()),
-                        Outcome::Duplicate(booked) => prop_assert_eq!(booked, receipts.get(&identity).copied()),
+                        Outcome::Duplicate { booked, .. } => prop_assert_eq!(booked, receipts.get(&identity).copied()),
                         _ => {}
                     }
                 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
-use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
+use jaego_contracts::ids::{CallbackId, Quantity, ReceiptId, RequestId};
 use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ const RECEIVED: &str = "received";
 /// A first delivery to insert.
 #[derive(Debug)]
 pub(crate) struct NewDelivery<'a> {
+    pub(crate) callback_id: CallbackId,
     /// Id of the token.
     pub(crate) jti: &'a str,
     /// The factory's name for the delivery.
@@ -47,6 +48,8 @@ struct Row {
     quantity_quarantined: i64,
     #[diesel(sql_type = Bool)]
     completed: bool,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    callback_id: Option<Uuid>,
 }
 
 // One index lookup per identity, whatever the planner believes about the table: the cached plan may date from when
@@ -55,7 +58,7 @@ struct Row {
 struct FindFirst;
 impl StatementSql for FindFirst {
     const SQL: &'static str = "SELECT place, count, outcome, receipt_id, quantity_received, quantity_quarantined, \
-        completed FROM unnest(?, ?, ?) WITH ORDINALITY AS wanted (jti, request_id, delivery_id, place) \
+        completed, callback_id FROM unnest(?, ?, ?) WITH ORDINALITY AS wanted (jti, request_id, delivery_id, place) \
         CROSS JOIN LATERAL ((SELECT * FROM deliveries d WHERE d.request_id = wanted.request_id \
         AND d.delivery_id = wanted.delivery_id ORDER BY d.id LIMIT 1) \
         UNION ALL (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id IS NULL \
@@ -102,15 +105,15 @@ impl Row {
             quantity: self.quantity_received,
             quarantined: self.quantity_quarantined,
         });
-        Ok(Told { first: First { count, outcome }, booked })
+        Ok(Told { first: First { count, outcome }, booked, by: self.callback_id.map(CallbackId) })
     }
 }
 
 struct Insert;
 impl StatementSql for Insert {
     const SQL: &'static str = "INSERT INTO deliveries (id, jti, delivery_id, request_id, count, outcome, receipt_id, \
-        quantity_received, quantity_quarantined, completed, body, created_at) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        quantity_received, quantity_quarantined, completed, body, created_at, callback_id) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
 pub(crate) async fn insert(
@@ -142,6 +145,7 @@ pub(crate) async fn insert(
         .bind::<Array<Bool>, _>(new.iter().map(completed).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|new| new.body.to_owned()).collect::<Vec<_>>())
         .bind::<Array<Timestamptz>, _>(vec![at; new.len()])
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.callback_id.0).collect::<Vec<_>>())
         .run(connection)
         .await?;
     Ok(())

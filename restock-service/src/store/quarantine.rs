@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use jaego_contracts::ids::{QuarantineId, RequestId};
+use jaego_contracts::ids::{CallbackId, QuarantineId, RequestId};
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
@@ -50,6 +50,7 @@ impl QuarantineRow {
 /// An entry to insert.
 #[derive(Debug)]
 pub(crate) struct NewEntry<'a> {
+    pub(crate) callback_id: CallbackId,
     pub(crate) reason: Reason,
     pub(crate) request_id: RequestId,
     /// Id of the token.
@@ -118,8 +119,8 @@ pub(crate) async fn judge(
 struct Insert;
 impl StatementSql for Insert {
     const SQL: &'static str = "INSERT INTO quarantine (id, status, reason, request_id, jti, delivery_id, fingerprint, \
-        sku, factory_id, quantity, claimed_product, claimed_factory, body, body_bytes, traceparent, created_at) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        sku, factory_id, quantity, claimed_product, claimed_factory, body, body_bytes, traceparent, created_at, \
+        last_callback_id) SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
 pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>]) -> Result<(), StoreError> {
@@ -147,6 +148,7 @@ pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>])
         )
         .bind::<Array<Text>, _>(text(|new| new.trace.to_string()))
         .bind::<Array<Timestamptz>, _>(new.iter().map(|new| new.at).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.callback_id.0).collect::<Vec<_>>())
         .run(connection)
         .await?;
     Ok(())
@@ -155,6 +157,7 @@ pub(crate) async fn insert(connection: &AsyncPgConnection, new: &[NewEntry<'_>])
 /// A repetition of a delivery that is in the quarantine.
 #[derive(Debug)]
 pub(crate) struct Repetition<'a> {
+    pub(crate) callback_id: CallbackId,
     pub(crate) request_id: RequestId,
     /// Id of the token.
     pub(crate) jti: &'a str,
@@ -167,12 +170,19 @@ pub(crate) struct Repetition<'a> {
 struct CountAgain;
 impl StatementSql for CountAgain {
     // Entries are locked before requests, but the batch holds its requests already. An entry that an operator is
-    // judging is therefore not waited for, and its count stays.
-    const SQL: &'static str = "UPDATE quarantine SET times_received = times_received + again.times, last_received_at = ? \
-        FROM (SELECT known.id, count(*) AS times \
-            FROM unnest(?, ?, ?, ?) AS told (request_id, jti, has_name, fingerprint) CROSS JOIN LATERAL \
-            (SELECT q.id FROM quarantine q WHERE q.request_id = told.request_id AND q.fingerprint = told.fingerprint \
-            AND (told.has_name OR q.jti = told.jti) ORDER BY q.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS known GROUP BY known.id) AS again \
+    // judging is therefore not waited for, and its count stays. A batch that is tried again after a lost answer is in
+    // the same order, so whatever comes up to the callback that was counted last has been counted with it.
+    const SQL: &'static str = "UPDATE quarantine SET times_received = times_received + again.times, \
+        last_received_at = ?, last_callback_id = again.callback_id \
+        FROM (SELECT id, count(*) AS times, (array_agg(callback_id ORDER BY place DESC))[1] AS callback_id \
+            FROM (SELECT known.id, told.callback_id, place, max(place) FILTER \
+                (WHERE told.callback_id = known.last_callback_id) OVER (PARTITION BY known.id) AS counted \
+                FROM unnest(?, ?, ?, ?, ?) WITH ORDINALITY \
+                    AS told (request_id, jti, has_name, fingerprint, callback_id, place) CROSS JOIN LATERAL \
+                (SELECT q.id, q.last_callback_id FROM quarantine q WHERE q.request_id = told.request_id \
+                AND q.fingerprint = told.fingerprint AND (told.has_name OR q.jti = told.jti) \
+                ORDER BY q.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS known) AS repeated \
+            WHERE place > coalesce(counted, 0) GROUP BY id) AS again \
         WHERE quarantine.id = again.id";
 }
 
@@ -191,6 +201,7 @@ pub(crate) async fn count_again(
         .bind::<Array<Text>, _>(repetitions.iter().map(|again| again.jti.to_owned()).collect::<Vec<_>>())
         .bind::<Array<Bool>, _>(repetitions.iter().map(|again| again.has_name).collect::<Vec<_>>())
         .bind::<Array<Binary>, _>(repetitions.iter().map(|again| again.fingerprint.to_vec()).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(repetitions.iter().map(|again| again.callback_id.0).collect::<Vec<_>>())
         .run(connection)
         .await?;
     Ok(())
@@ -221,14 +232,16 @@ struct OfToken {
     fingerprint: Vec<u8>,
     #[diesel(sql_type = Text)]
     reason: String,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    last_callback_id: Option<Uuid>,
 }
 
 // One index lookup per token, as for the first deliveries.
 struct OfTokens;
 impl StatementSql for OfTokens {
-    const SQL: &'static str = "SELECT place, fingerprint, reason \
+    const SQL: &'static str = "SELECT place, fingerprint, reason, last_callback_id \
         FROM unnest(?) WITH ORDINALITY AS wanted (jti, place) CROSS JOIN LATERAL \
-        (SELECT fingerprint, reason FROM quarantine q WHERE q.jti = wanted.jti OFFSET 0) AS known";
+        (SELECT fingerprint, reason, last_callback_id FROM quarantine q WHERE q.jti = wanted.jti OFFSET 0) AS known";
 }
 
 /// The entries of these tokens. Their number is bounded, because any more are refused.
@@ -240,9 +253,9 @@ pub(crate) async fn of_tokens<'a>(
         .bind::<Array<Text>, _>(jtis.iter().map(|jti| (*jti).to_owned()).collect::<Vec<_>>())
         .load(connection)
         .await?;
-    let read = |OfToken { place, fingerprint, reason }| {
+    let read = |OfToken { place, fingerprint, reason, last_callback_id }| {
         let reason = Reason::from_slug(&reason).ok_or_else(|| unreadable(format!("reason {reason:?}")))?;
-        Ok((place_of(jtis, place)?, Entry { fingerprint, reason }))
+        Ok((place_of(jtis, place)?, Entry { fingerprint, reason, by: last_callback_id.map(CallbackId) }))
     };
     rows.into_iter().map(read).collect()
 }

@@ -44,6 +44,7 @@ diesel::table! {
         completed -> Bool,
         body -> Text,
         created_at -> Timestamptz,
+        callback_id -> Nullable<Uuid>,
     }
 }
 
@@ -71,6 +72,7 @@ diesel::table! {
         body_bytes -> Nullable<Binary>,
         times_received -> BigInt,
         last_received_at -> Nullable<Timestamptz>,
+        last_callback_id -> Nullable<Uuid>,
     }
 }
 

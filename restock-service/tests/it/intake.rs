@@ -9,11 +9,11 @@ use tokio_postgres::Client;
 use crate::harness::{Answer, FACTORY, SOON, Service, claims, connect, part};
 
 /// A long timeout for a busy machine: giving up early is not what is tested.
-const PATIENT: (&str, &str) = ("DATABASE__STATEMENT_TIMEOUT_MS", "60000");
-const NO_LOCK_LIMIT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT_MS", "0");
+pub(crate) const PATIENT: (&str, &str) = ("DATABASE__STATEMENT_TIMEOUT_MS", "60000");
+pub(crate) const NO_LOCK_LIMIT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT_MS", "0");
 
 /// Locks the table: the worker stays busy with its batch while others gather.
-async fn hold_table(service: &Service) -> Client {
+pub(crate) async fn hold_table(service: &Service) -> Client {
     // The audit at the start would wait for the table, too.
     wait_until("the first audit", SOON, async || {
         (service.metric("jaego_audit_completed_timestamp_seconds").await > 0.0).then_some(())
@@ -25,13 +25,13 @@ async fn hold_table(service: &Service) -> Client {
 }
 
 /// Waits until this many of the service's statements wait for a lock.
-async fn wait_for_blocked(service: &Service, number: i64) {
+pub(crate) async fn wait_for_blocked(service: &Service, number: i64) {
     let blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND wait_event_type = 'Lock' AND application_name = 'restock-service'";
     service.world.wait_for_number(blocked, number).await;
 }
 
-async fn wait_for_waiting(service: &Service, number: u32) {
+pub(crate) async fn wait_for_waiting(service: &Service, number: u32) {
     wait_until("callbacks waiting", SOON, async || {
         let seen = service.metric("jaego_callbacks_waiting").await;
         if (seen - f64::from(number)).abs() < 0.5 { Ok(()) } else { Err(seen) }

@@ -12,6 +12,7 @@ mod held;
 mod imports;
 mod intake;
 mod lists;
+mod lost_answers;
 mod outage;
 mod schema;
 mod secrets;

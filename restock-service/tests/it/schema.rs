@@ -3,15 +3,17 @@
 use crate::harness::World;
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-const DOWN: [&str; 3] = [
+const DOWN: [&str; 4] = [
+    include_str!("../../migrations/0002-01-04-000000_callback_ids/down.sql"),
     include_str!("../../migrations/0002-01-03-000000_unreadable/down.sql"),
     include_str!("../../migrations/0002-01-02-000000_by_hand/down.sql"),
     include_str!("../../migrations/0002-01-01-000000_restock/down.sql"),
 ];
-const UP: [&str; 3] = [
+const UP: [&str; 4] = [
     include_str!("../../migrations/0002-01-01-000000_restock/up.sql"),
     include_str!("../../migrations/0002-01-02-000000_by_hand/up.sql"),
     include_str!("../../migrations/0002-01-03-000000_unreadable/up.sql"),
+    include_str!("../../migrations/0002-01-04-000000_callback_ids/up.sql"),
 ];
 
 async fn differences(world: &World) -> Vec<String> {
@@ -26,8 +28,8 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     // Step by step: reverting the newest migration leaves exactly what the previous one made.
     world.sql.batch_execute(DOWN[0]).await.unwrap();
     let differences_of_newest = differences(&world).await;
-    assert_eq!(differences_of_newest.len(), 3, "its columns: {differences_of_newest:#?}");
-    world.sql.batch_execute(UP[2]).await.unwrap();
+    assert_eq!(differences_of_newest.len(), 2, "its columns: {differences_of_newest:#?}");
+    world.sql.batch_execute(UP[3]).await.unwrap();
     assert!(differences(&world).await.is_empty());
     world.sql.batch_execute(&DOWN.concat()).await.unwrap();
     assert_eq!(differences(&world).await.len(), columns, "every column is gone, and nothing else is there");
@@ -47,11 +49,12 @@ async fn what_operators_did_is_not_migrated_away() {
                       body_bytes, traceparent, created_at) SELECT id, 'waiting', 'unreadable-body', id, 'J', '', sku, \
                       factory_id, '', '\\xff', '', now() FROM production_requests";
     world.sql.batch_execute(unreadable).await.unwrap();
-    let refused = world.sql.batch_execute(DOWN[0]).await.unwrap_err();
-    assert!(refused.as_db_error().unwrap().message().starts_with("unreadable bodies are"), "{refused:?}");
-    assert!(differences(&world).await.is_empty());
-    world.sql.batch_execute("DELETE FROM quarantine").await.unwrap();
     world.sql.batch_execute(DOWN[0]).await.unwrap();
     let refused = world.sql.batch_execute(DOWN[1]).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().starts_with("unreadable bodies are"), "{refused:?}");
+    assert_eq!(differences(&world).await.len(), 2);
+    world.sql.batch_execute("DELETE FROM quarantine").await.unwrap();
+    world.sql.batch_execute(DOWN[1]).await.unwrap();
+    let refused = world.sql.batch_execute(DOWN[2]).await.unwrap_err();
     assert!(refused.as_db_error().unwrap().message().starts_with("operators have booked"), "{refused:?}");
 }

@@ -125,6 +125,10 @@ uuid_id!(
     QuarantineId
 );
 uuid_id!(
+    /// A callback as one process has received it: a repetition is another one.
+    CallbackId
+);
+uuid_id!(
     /// An event on the broker; also its AMQP `message_id`.
     EventId
 );

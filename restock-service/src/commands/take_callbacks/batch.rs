@@ -154,12 +154,12 @@ impl Taker {
 fn answer_of(outcome: Outcome) -> Result<Answer, StoreError> {
     Ok(match outcome {
         Outcome::Received { booked, .. } => Answer::Received { booked, again: false },
-        Outcome::Duplicate(booked) => {
+        Outcome::Duplicate { booked, is_own } => {
             let booked = booked.ok_or_else(|| store::unreadable("a received delivery has no receipt"))?;
-            Answer::Received { booked, again: true }
+            Answer::Received { booked, again: !is_own }
         }
         Outcome::Quarantined { reason, .. } => Answer::Quarantined { reason, again: false },
-        Outcome::QuarantinedBefore(reason) => Answer::Quarantined { reason, again: true },
+        Outcome::QuarantinedBefore { reason, is_own } => Answer::Quarantined { reason, again: !is_own },
         Outcome::Refused => Answer::Refused,
     })
 }

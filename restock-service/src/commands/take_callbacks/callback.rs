@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use jaego_contracts::ids::RequestId;
+use jaego_contracts::ids::{CallbackId, RequestId};
 use jaego_contracts::trace::TraceContext;
 use jaego_telemetry::EnterSpan as _;
 use sha2::{Digest, Sha256};
@@ -43,6 +43,7 @@ pub(crate) struct Message {
 /// worker.
 #[derive(Debug)]
 pub(crate) struct Callback {
+    pub(super) id: CallbackId,
     pub(crate) message: Message,
     /// The claim, checked against the order.
     pub(crate) delivery: Delivery,
@@ -54,7 +55,7 @@ impl Callback {
     pub(crate) fn new(message: Message) -> Self {
         let delivery = message.claim.against(&message.order, message.is_expired);
         let fingerprint = Sha256::digest(message.claim.identity(&delivery).as_bytes()).to_vec();
-        Self { message, delivery, fingerprint }
+        Self { id: CallbackId::generate(), message, delivery, fingerprint }
     }
 
     /// The same delivery as a record of its loss, without its body, because many of these may wait in memory.
@@ -69,12 +70,13 @@ impl Callback {
             Err(_) => ClaimedCount::Missing,
         };
         let delivery = Delivery { is_lost: true, ..self.delivery.clone() };
-        Self { message, delivery, fingerprint: self.fingerprint.clone() }
+        Self { id: self.id, message, delivery, fingerprint: self.fingerprint.clone() }
     }
 
     /// Input of the rules.
     pub(super) fn arrival(&self) -> Arrival<'_> {
         Arrival {
+            id: self.id,
             request_id: self.message.request_id,
             quantity: self.message.order.quantity.get(),
             jti: &self.message.jti,

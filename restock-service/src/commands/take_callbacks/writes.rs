@@ -70,13 +70,14 @@ impl<'a> Writes<'a> {
                     self.keep_first(callback, FirstOutcome::Quarantined(reason), None);
                 }
             }
-            Outcome::QuarantinedBefore(_) => self.repetitions.push(Repetition {
+            Outcome::QuarantinedBefore { .. } => self.repetitions.push(Repetition {
+                callback_id: callback.id,
                 request_id: callback.message.request_id,
                 jti: &callback.message.jti,
                 has_name: callback.delivery.has_id,
                 fingerprint: &callback.fingerprint,
             }),
-            Outcome::Duplicate(_) | Outcome::Refused => {}
+            Outcome::Duplicate { .. } | Outcome::Refused => {}
         }
         Ok(())
     }
@@ -106,12 +107,14 @@ impl<'a> Writes<'a> {
         let message = &callback.message;
         let (jti, delivery_id) = (message.jti.as_str(), message.claim.delivery_id.as_deref());
         let (request_id, body) = (message.request_id, message.body.as_str());
-        self.deliveries.push(NewDelivery { jti, delivery_id, request_id, count, outcome, booked, body });
+        let callback_id = callback.id;
+        self.deliveries.push(NewDelivery { callback_id, jti, delivery_id, request_id, count, outcome, booked, body });
     }
 
     fn quarantine(&mut self, callback: &'a Callback, reason: Reason, quantity: Option<i64>, traceparent: Option<&str>) {
         let message = &callback.message;
         self.entries.push(NewEntry {
+            callback_id: callback.id,
             reason,
             request_id: message.request_id,
             jti: &message.jti,
