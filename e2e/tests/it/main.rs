@@ -4,6 +4,7 @@
 
 mod api_client;
 mod browser;
+mod commands;
 mod crashes;
 mod faults;
 mod lost;

@@ -5,4 +5,6 @@ mod program;
 pub mod settings;
 
 pub use process::{Loops, Process, Running};
-pub use program::{Program, check_config, run_command, run_without_database, runtime, serve};
+pub use program::{
+    Program, arguments, arguments_with, check_config, run_command, run_without_database, runtime, serve,
+};

@@ -41,6 +41,16 @@ enum BasicCommand {
     CheckConfig,
 }
 
+/// Arguments of a program without a database.
+pub fn arguments(name: &'static str) -> clap::Command {
+    arguments_with::<BasicCommand>(name)
+}
+
+/// Arguments of a program with these commands.
+pub fn arguments_with<C: Subcommand>(name: &'static str) -> clap::Command {
+    Cli::<C>::command().name(name)
+}
+
 pub fn run_without_database<S: Settings, F>(program: Program, start: impl FnOnce(S) -> F) -> ExitCode
 where
     S::Common: HasTelemetry,
@@ -57,7 +67,7 @@ pub fn run_command<C: Subcommand>(
     program: &Program,
     run: impl FnOnce(C, Sources<'_>) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
-    let arguments = Cli::<C>::command().name(program.name).get_matches();
+    let arguments = arguments_with::<C>(program.name).get_matches();
     let cli = Cli::<C>::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
     let sources = Sources {
         defaults: program.defaults,

@@ -31,7 +31,7 @@ use jaego_telemetry::readiness::{Check, Need, Readiness};
 use jaego_web::auth::OperatorTokens;
 use tokio_util::sync::CancellationToken;
 
-pub use program::run;
+pub use program::{arguments, run};
 pub use refused::{Refused, outbox_full};
 pub use server::{Operations, Routes, listen};
 

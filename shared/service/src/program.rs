@@ -8,7 +8,7 @@ use jaego_net::patience::try_for;
 use jaego_pg::settings::Database;
 use jaego_pg::{ConnectError, connect, migrate};
 use jaego_process::settings::HasTelemetry;
-use jaego_process::{Running, check_config, run_command, runtime, serve};
+use jaego_process::{Running, arguments_with, check_config, run_command, runtime, serve};
 use jaego_settings::Settings;
 
 use crate::Identity;
@@ -41,6 +41,11 @@ enum Command {
     },
     /// Check the configuration, report every problem, and exit.
     CheckConfig,
+}
+
+/// Arguments of a service's program.
+pub fn arguments(name: &'static str) -> clap::Command {
+    arguments_with::<Command>(name)
 }
 
 /// Runs a service's program: parses arguments, loads settings, runs one command.
