@@ -68,8 +68,8 @@ pub(crate) struct Told {
     pub(crate) first: First,
     /// None if the delivery was not booked.
     pub(crate) booked: Option<Booked>,
-    /// The callback that wrote it, if it is known.
-    pub(crate) by: Option<CallbackId>,
+    /// The callback that it was.
+    pub(crate) by: CallbackId,
 }
 
 /// A quarantine entry of a token.
@@ -142,7 +142,7 @@ fn decide_next<'a>(
     new_id: &mut dyn FnMut() -> ReceiptId,
 ) -> Outcome {
     let told = known.told.get(&arrival.identity()).copied();
-    if let Some(Told { first, booked, .. }) = told.filter(|told| told.by == Some(arrival.id)) {
+    if let Some(Told { first, booked, .. }) = told.filter(|told| told.by == arrival.id) {
         return match first.outcome {
             FirstOutcome::Received { .. } => Outcome::Duplicate { booked, is_own: true },
             FirstOutcome::Quarantined(reason) => Outcome::QuarantinedBefore { reason, is_own: true },
@@ -199,8 +199,7 @@ impl<'a> Known<'a> {
     /// A faulty delivery may be repeated correctly, so it does not use up its identity.
     fn note(&mut self, arrival: &Arrival<'a>, outcome: FirstOutcome, booked: Option<Booked>) {
         if let Ok(count) = arrival.delivery.content {
-            self.told
-                .insert(arrival.identity(), Told { first: First { count, outcome }, booked, by: Some(arrival.id) });
+            self.told.insert(arrival.identity(), Told { first: First { count, outcome }, booked, by: arrival.id });
         }
     }
 

@@ -108,7 +108,7 @@ impl Rows {
             let identity = identity_of(arrival);
             let before = self.told.insert(
                 (arrival.request_id, identity),
-                Told { first: First { count, outcome }, booked, by: Some(arrival.id) },
+                Told { first: First { count, outcome }, booked, by: arrival.id },
             );
             assert_eq!(before, None, "an identity has one first delivery");
         }

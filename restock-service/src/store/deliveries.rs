@@ -17,7 +17,7 @@ const RECEIVED: &str = "received";
 /// A first delivery to insert.
 #[derive(Debug)]
 pub(crate) struct NewDelivery<'a> {
-    pub(crate) callback_id: CallbackId,
+    pub(crate) id: CallbackId,
     /// Id of the token.
     pub(crate) jti: &'a str,
     /// The factory's name for the delivery.
@@ -48,8 +48,8 @@ struct Row {
     quantity_quarantined: i64,
     #[diesel(sql_type = Bool)]
     completed: bool,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    callback_id: Option<Uuid>,
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 // One index lookup per identity, whatever the planner believes about the table: the cached plan may date from when
@@ -58,7 +58,7 @@ struct Row {
 struct FindFirst;
 impl StatementSql for FindFirst {
     const SQL: &'static str = "SELECT place, count, outcome, receipt_id, quantity_received, quantity_quarantined, \
-        completed, callback_id FROM unnest(?, ?, ?) WITH ORDINALITY AS wanted (jti, request_id, delivery_id, place) \
+        completed, id FROM unnest(?, ?, ?) WITH ORDINALITY AS wanted (jti, request_id, delivery_id, place) \
         CROSS JOIN LATERAL ((SELECT * FROM deliveries d WHERE d.request_id = wanted.request_id \
         AND d.delivery_id = wanted.delivery_id ORDER BY d.id LIMIT 1) \
         UNION ALL (SELECT * FROM deliveries d WHERE d.jti = wanted.jti AND d.delivery_id IS NULL \
@@ -105,15 +105,15 @@ impl Row {
             quantity: self.quantity_received,
             quarantined: self.quantity_quarantined,
         });
-        Ok(Told { first: First { count, outcome }, booked, by: self.callback_id.map(CallbackId) })
+        Ok(Told { first: First { count, outcome }, booked, by: CallbackId(self.id) })
     }
 }
 
 struct Insert;
 impl StatementSql for Insert {
     const SQL: &'static str = "INSERT INTO deliveries (id, jti, delivery_id, request_id, count, outcome, receipt_id, \
-        quantity_received, quantity_quarantined, completed, body, created_at, callback_id) \
-        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        quantity_received, quantity_quarantined, completed, body, created_at) \
+        SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 }
 
 pub(crate) async fn insert(
@@ -133,7 +133,7 @@ pub(crate) async fn insert(
         |pick: fn(&Booked) -> i64| new.iter().map(|new| new.booked.as_ref().map_or(0, pick)).collect::<Vec<_>>();
     let receipts = new.iter().map(|new| new.booked.map(|booked| booked.receipt_id.0));
     Statement::<Insert>::new()
-        .bind::<Array<SqlUuid>, _>(new.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|new| new.jti.to_owned()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(new.iter().map(|new| new.delivery_id.map(str::to_owned)).collect::<Vec<_>>())
         .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.request_id.0).collect::<Vec<_>>())
@@ -145,7 +145,6 @@ pub(crate) async fn insert(
         .bind::<Array<Bool>, _>(new.iter().map(completed).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(new.iter().map(|new| new.body.to_owned()).collect::<Vec<_>>())
         .bind::<Array<Timestamptz>, _>(vec![at; new.len()])
-        .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.callback_id.0).collect::<Vec<_>>())
         .run(connection)
         .await?;
     Ok(())

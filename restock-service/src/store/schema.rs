@@ -44,7 +44,6 @@ diesel::table! {
         completed -> Bool,
         body -> Text,
         created_at -> Timestamptz,
-        callback_id -> Nullable<Uuid>,
     }
 }
 

@@ -107,8 +107,8 @@ impl<'a> Writes<'a> {
         let message = &callback.message;
         let (jti, delivery_id) = (message.jti.as_str(), message.claim.delivery_id.as_deref());
         let (request_id, body) = (message.request_id, message.body.as_str());
-        let callback_id = callback.id;
-        self.deliveries.push(NewDelivery { callback_id, jti, delivery_id, request_id, count, outcome, booked, body });
+        let id = callback.id;
+        self.deliveries.push(NewDelivery { id, jti, delivery_id, request_id, count, outcome, booked, body });
     }
 
     fn quarantine(&mut self, callback: &'a Callback, reason: Reason, quantity: Option<i64>, traceparent: Option<&str>) {
