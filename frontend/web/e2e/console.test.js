@@ -13,7 +13,7 @@ import {
   order,
   trouble,
 } from "./console-page.js";
-import { closeBrowser, until, visit } from "./harness.js";
+import { closeBrowser, picture, until, visit } from "./harness.js";
 import { adjust, ordersOf, product, replenish, variable } from "./stack.js";
 
 after(closeBrowser);
@@ -129,6 +129,7 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   t.after(goodDay);
   await page.getByRole("button", { name: "Fail", exact: true }).click();
   await page.getByText("faults active", { exact: true }).waitFor();
+  await picture(page, "recovery-1-fault");
   await replenish(doughnut.sku, 12);
 
   await page.locator(".navigation").getByRole("link", { name: "Overview" }).click();
@@ -139,10 +140,10 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   // Dead letters of other factories form separate groups.
   const group = page.locator("tr").filter({ hasText: doughnut.factory });
   await group.getByRole("link", { name: /show the messages? of production.requests/ }).click();
-  await page
-    .getByRole("button", { name: /^Open: message/ })
-    .first()
-    .click();
+  const message = page.getByRole("button", { name: /^Open: message/ }).first();
+  await message.waitFor();
+  await picture(page, "recovery-2-dead-letter");
+  await message.click();
   const letter = await dialog(page);
   await letter.getByText("jaego.production.requested.v1").first().waitFor();
   await letter.getByText("traceparent").first().waitFor();
@@ -155,6 +156,7 @@ test("a failing factory makes a dead letter, which is found, cured and sent back
   await group.getByRole("button", { name: /^Redrive: .* to production.requests$/ }).click();
   await (await dialog(page)).getByRole("button", { name: "Redrive" }).click();
   await page.locator(".job").getByText("All messages were processed").waitFor();
+  await picture(page, "recovery-3-redriven");
   await until(
     "the goods have come",
     () => onHand(doughnut.sku),

@@ -161,6 +161,16 @@ export async function checkPage(page, what) {
 export async function picture(page, name) {
   const folder = process.env.SCREENSHOTS;
   if (!folder) return;
+  // Without a Korean font every syllable is the same box, and nothing else would notice.
+  const isLegible = await page.evaluate(() => {
+    const drawn = (/** @type {string} */ text) => {
+      const canvas = document.createElement("canvas");
+      canvas.getContext("2d")?.fillText(text, 0, 20);
+      return canvas.toDataURL();
+    };
+    return drawn("재") !== drawn("고");
+  });
+  assert.ok(isLegible, "there is no Korean font; on Debian: apt-get install fonts-nanum");
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });
 }
