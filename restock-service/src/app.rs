@@ -30,7 +30,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     for subscription in amqp::subscriptions(&context) {
         builder.consume(subscription);
     }
-    let metrics = CallbackMetrics::new(global::meter("jaego"));
+    let metrics = CallbackMetrics::new(&global::meter("jaego"));
     let hold = Duration::from_millis(settings.callback.hold_ms);
     let (intake, worker) = Intake::new(context.clone(), settings.callback.policy(), &settings.intake, hold, &metrics);
     // Starts before the database was ever reached, so that early callers get an answer.

@@ -24,7 +24,7 @@ pub(crate) enum Reason {
     OverDelivery,
     /// The body is unreadable.
     UnreadableBody,
-    /// The store did not take it in time, and there was no room to hold it until the store would.
+    /// The store refused it for good.
     Lost,
 }
 

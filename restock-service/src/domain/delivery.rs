@@ -66,7 +66,7 @@ pub(crate) struct Delivery {
     pub(crate) content: Result<Quantity, Fault>,
     /// True if the token had expired on arrival.
     pub(crate) is_expired: bool,
-    /// True if it is reported after its loss and must not be booked without an operator.
+    /// True if the store refused it before, so that it must not be booked without an operator.
     pub(crate) is_lost: bool,
 }
 

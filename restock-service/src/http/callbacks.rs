@@ -66,7 +66,7 @@ struct Quarantined {
         description = "Parsed regardless of the media type, in UTF-8, UTF-16 with a byte order mark, or EUC-KR."),
     responses(
         (status = 200, description = "Booked, now or earlier; units beyond the open quantity wait for an operator.", body = Received),
-        (status = 202, description = "Kept for an operator, and not in stock yet. `unreadable-body`: not a JSON object. `lost`: an earlier callback for the same delivery was lost.", body = Quarantined),
+        (status = 202, description = "Kept for an operator, and not in stock yet. `unreadable-body`: not a JSON object. `lost`: the database had refused an earlier callback for the same delivery.", body = Quarantined),
         (status = 400, description = "`malformed-request`: no token. `invalid-count`: kept for an operator; `field` names the member."),
         (status = 401, description = "`invalid-callback-token`: forged, or signed by an unknown key."),
         (status = 403, description = "`source-not-allowed`: callbacks, or those of this factory, are not accepted from this address."),
@@ -74,7 +74,7 @@ struct Quarantined {
         (status = 413, description = "`payload-too-large`: the arrival is recorded for an operator, the body is not."),
         (status = 429, description = "`too-many-quarantined`: too many deliveries with this token wait for an operator; not kept."),
         (status = 503, description = "`unavailable`: the database did not store it within `callback.hold_ms`; it is kept in memory and booked when \
-            the database is back. `overloaded`: there was no room in memory either; an operator will find an entry in the quarantine. Sent again after `Retry-After` seconds, it counts once."),
+            the database is back. `overloaded`: there was no room in the queue; it is kept and booked all the same, unless the log says that it is lost. Sent again after `Retry-After` seconds, it counts once."),
     )
 )]
 #[post("/callbacks/v1/restocks/{token}")]

@@ -11,8 +11,9 @@ use crate::domain::batch::{Arrival, Booked};
 use crate::domain::decision::Reason;
 use crate::domain::delivery::{Claim, ClaimedCount, Delivery, Order};
 
-/// Longest body that is kept of a lost callback, bytes: many of them may wait in memory, and a known factory sends 400.
-pub(super) const LOST_BODY_MAX: usize = 2048;
+/// Longest body of a callback that is kept outside the queue, bytes: many of them may wait in memory, and a known factory
+/// sends 400.
+pub(super) const KEPT_BODY_MAX: usize = 2048;
 
 /// An authenticated callback, as parsed by the HTTP edge.
 #[derive(Debug, Clone)]
@@ -58,19 +59,24 @@ impl Callback {
         Self { id: CallbackId::generate(), message, delivery, fingerprint }
     }
 
-    /// The same delivery as a record of its loss, without its body, because many of these may wait in memory.
+    /// The same callback as a record of its loss.
     pub(super) fn lost(&self) -> Self {
+        let trimmed = self.trimmed();
+        Self { delivery: Delivery { is_lost: true, ..trimmed.delivery }, ..trimmed }
+    }
+
+    /// The same callback without a long body.
+    pub(super) fn trimmed(&self) -> Self {
         let mut message = self.message.clone();
-        if message.body.len() > LOST_BODY_MAX {
+        if message.body.len() > KEPT_BODY_MAX {
             message.body.clear();
         }
-        message.body_bytes = message.body_bytes.filter(|bytes| bytes.len() <= LOST_BODY_MAX);
+        message.body_bytes = message.body_bytes.filter(|bytes| bytes.len() <= KEPT_BODY_MAX);
         message.claim.count = match message.claim.count.read() {
             Ok(units) => ClaimedCount::Text(units.to_string()),
             Err(_) => ClaimedCount::Missing,
         };
-        let delivery = Delivery { is_lost: true, ..self.delivery.clone() };
-        Self { id: self.id, message, delivery, fingerprint: self.fingerprint.clone() }
+        Self { id: self.id, message, delivery: self.delivery.clone(), fingerprint: self.fingerprint.clone() }
     }
 
     /// Input of the rules.

@@ -5,21 +5,21 @@ use std::time::Duration;
 use jaego_contracts::ids::Quantity;
 use jaego_web::problem::{Problem, ProblemKind};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 
 use super::{Answer, Callback};
 
 /// The counter `jaego_callbacks`, whose label `outcome` has only the values below, and the batch metrics.
 #[derive(Clone)]
 pub(crate) struct CallbackMetrics {
-    meter: Meter,
     outcomes: Counter<u64>,
+    waiting: UpDownCounter<i64>,
     batch_size: Histogram<u64>,
     batch_duration: Histogram<f64>,
 }
 
 impl CallbackMetrics {
-    pub(crate) fn new(meter: Meter) -> Self {
+    pub(crate) fn new(meter: &Meter) -> Self {
         let outcomes = meter.u64_counter("jaego_callbacks").with_description("Callbacks of the Factory, by outcome");
         let batch_size = meter
             .u64_histogram("jaego_callback_batch_size")
@@ -29,19 +29,23 @@ impl CallbackMetrics {
             .f64_histogram("jaego_callback_batch_duration")
             .with_unit("s")
             .with_description("Time from taking a batch of callbacks to its commit");
+        let waiting = meter
+            .i64_up_down_counter("jaego_callbacks_waiting")
+            .with_description("Callbacks in memory that are not decided yet")
+            .build();
+        // Shown before the first callback.
+        waiting.add(0, &[]);
         Self {
             outcomes: outcomes.build(),
+            waiting,
             batch_size: batch_size.build(),
             batch_duration: batch_duration.build(),
-            meter,
         }
     }
 
-    pub(super) fn observe_waiting(&self, waiting: impl Fn() -> u64 + Send + Sync + 'static) {
-        let gauge = self.meter.u64_observable_gauge("jaego_callbacks_waiting");
-        let gauge = gauge.with_description("Callbacks that wait for the next batch");
-        // The observer lives as long as the meter, not as long as the returned gauge.
-        let _ = gauge.with_callback(move |observer| observer.observe(waiting(), &[])).build();
+    /// Changes the number of callbacks in memory.
+    pub(super) fn waiting(&self, change: i64) {
+        self.waiting.add(change, &[]);
     }
 
     pub(super) fn batch_taken(&self, size: usize, duration: Duration) {
@@ -75,6 +79,11 @@ impl CallbackMetrics {
 /// Logs a callback whose sender has received 503 while it is still retried.
 pub(super) fn tell_of_unanswered(callback: &Callback) {
     tell(callback, "the database does not store a callback: its sender was answered 503, and it is kept in memory");
+}
+
+/// Logs a callback that found no room in the queue.
+pub(super) fn tell_of_kept(callback: &Callback) {
+    tell(callback, "there is no room for a callback in the queue: it is kept in memory");
 }
 
 /// Logs all that a person needs to book the goods by hand.

@@ -8,7 +8,7 @@
 mod batch;
 mod callback;
 mod held;
-mod lost;
+mod kept;
 mod metrics;
 mod writes;
 
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::batch::{Taken, Taker};
 pub(crate) use self::callback::{Answer, Callback, Message};
-use self::lost::{Losses, Recorder};
+use self::kept::{Keeper, KeptWorker};
 pub(crate) use self::metrics::{CallbackMetrics, outcome};
 use super::Context;
 pub(crate) use crate::domain::decision::Reason;
@@ -32,12 +32,13 @@ use crate::domain::policy::Policy;
 use crate::settings::Intake as IntakeSettings;
 use crate::store::requests::IfHeld;
 
-/// A callback and the channel for its answer. A waiter that is dropped without an answer is lost and reported.
+/// A callback and the channel for its answer. The callback of a waiter that is dropped without an answer is kept outside
+/// the queue.
 struct Waiter {
     callback: Arc<Callback>,
     reply: Option<oneshot::Sender<Result<Answer, Problem>>>,
     metrics: CallbackMetrics,
-    losses: Losses,
+    keeper: Keeper,
 }
 
 /// Handle that queues callbacks.
@@ -46,7 +47,7 @@ pub(crate) struct Intake {
     queue: mpsc::Sender<Waiter>,
     hold: Duration,
     metrics: CallbackMetrics,
-    losses: Losses,
+    keeper: Keeper,
 }
 
 /// The worker behind the queue; there is one per process.
@@ -56,7 +57,7 @@ pub(crate) struct IntakeWorker {
     queue_max: usize,
     batch_max: usize,
     metrics: CallbackMetrics,
-    recorder: Recorder,
+    kept: KeptWorker,
 }
 
 impl Intake {
@@ -69,37 +70,34 @@ impl Intake {
         metrics: &CallbackMetrics,
     ) -> (Self, IntakeWorker) {
         let (sender, receiver) = mpsc::channel(settings.queue_max);
-        let (losses, recorder) = Losses::new(metrics);
+        let (keeper, kept) = Keeper::new(metrics);
         let worker = IntakeWorker {
             taker: Arc::new(Taker { context, policy }),
             queue: receiver,
             queue_max: settings.queue_max,
             batch_max: settings.batch_max,
             metrics: metrics.clone(),
-            recorder,
+            kept,
         };
-        let watched = sender.downgrade();
-        metrics.observe_waiting(move || {
-            watched.upgrade().map_or(0, |queue| (queue.max_capacity() - queue.capacity()) as u64)
-        });
-        (Self { queue: sender, hold, metrics: metrics.clone(), losses }, worker)
+        (Self { queue: sender, hold, metrics: metrics.clone(), keeper }, worker)
     }
 
     /// Queues a callback and waits for its answer, which is sent once it is durable. Errors: 503 `unavailable` if the
     /// store has not taken it in time (it is kept in memory and booked when the store is back), 503 `overloaded` if
-    /// the queue had no room in that time.
+    /// the queue had no room in that time (it is kept as well, while there is room for it).
     pub(crate) async fn take(&self, callback: &Arc<Callback>) -> Result<Answer, Problem> {
         let until = tokio::time::Instant::now() + self.hold;
         let (reply, answer) = oneshot::channel();
+        self.metrics.waiting(1);
         let waiter = Waiter {
             callback: callback.clone(),
             reply: Some(reply),
             metrics: self.metrics.clone(),
-            losses: self.losses.clone(),
+            keeper: self.keeper.clone(),
         };
         match timeout_at(until, self.queue.reserve()).await {
             Ok(Ok(place)) => place.send(waiter),
-            // The waiter is dropped here, which reports its loss.
+            // The waiter is dropped here, which keeps its callback.
             Ok(Err(_)) => return Err(stopped()),
             Err(_) => return Err(overloaded()),
         }
@@ -112,7 +110,10 @@ impl Intake {
 }
 
 fn overloaded() -> Problem {
-    Problem::new(ProblemKind::Overloaded, "Too many callbacks are waiting; send this one again shortly.")
+    Problem::new(
+        ProblemKind::Overloaded,
+        "Too many callbacks are waiting; send this one again shortly, with its delivery id, so that it counts once.",
+    )
 }
 
 fn stopped() -> Problem {
@@ -128,10 +129,10 @@ fn kept_in_memory() -> Problem {
 impl IntakeWorker {
     /// Takes batches until `stop`, then whatever is still queued.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { taker, mut queue, queue_max, batch_max, metrics, recorder } = self;
+        let Self { taker, mut queue, queue_max, batch_max, metrics, kept } = self;
         let (blocked, held) = mpsc::channel(queue_max);
         let taking_held = held::run(taker.clone(), held);
-        let recording = recorder.run(taker.clone(), batch_max, stop.clone());
+        let taking_kept = kept.run(taker.clone(), batch_max, stop.clone());
         let taking = async move {
             let mut waiters = Vec::with_capacity(batch_max);
             loop {
@@ -149,7 +150,7 @@ impl IntakeWorker {
                 answer(&taker, &metrics, std::mem::take(&mut waiters), &blocked).await;
             }
         };
-        tokio::join!(taking, taking_held, recording);
+        tokio::join!(taking, taking_held, taking_kept);
     }
 }
 
@@ -187,7 +188,7 @@ impl Waiter {
     fn reply(mut self, answer: Result<Answer, Problem>) {
         let Some(reply) = self.reply.take() else { return };
         if answer.is_err() {
-            self.losses.report(&self.callback);
+            self.keeper.record_loss(&self.callback);
         }
         if let Err(answer) = reply.send(answer) {
             // The sender is gone, so nothing else reports the answer.
@@ -199,7 +200,8 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            self.losses.report(&self.callback);
+            self.keeper.keep(&self.callback);
         }
+        self.metrics.waiting(-1);
     }
 }
