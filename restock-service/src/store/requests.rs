@@ -54,14 +54,15 @@ pub(crate) enum IfHeld {
     Skip,
 }
 
+/// A known request; the figures are missing if another transaction holds it.
 #[derive(QueryableByName)]
 struct HeldRow {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    #[diesel(sql_type = BigInt)]
-    received: i64,
-    #[diesel(sql_type = Bool)]
-    is_cancelled: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    received: Option<i64>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    is_cancelled: Option<bool>,
     #[diesel(sql_type = Nullable<Text>)]
     traceparent: Option<String>,
 }
@@ -77,49 +78,33 @@ impl StatementSql for HoldOrWait {
 
 struct HoldOrSkip;
 impl StatementSql for HoldOrSkip {
-    const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
-        (SELECT id, received, cancelled_at IS NOT NULL AS is_cancelled, traceparent FROM production_requests p \
-        WHERE p.id = wanted.id FOR UPDATE SKIP LOCKED) AS known";
+    const SQL: &'static str = "SELECT wanted.id, received, is_cancelled, traceparent FROM unnest(?) AS wanted (id) \
+        CROSS JOIN LATERAL (SELECT FROM production_requests p WHERE p.id = wanted.id OFFSET 0) AS present \
+        LEFT JOIN LATERAL (SELECT received, cancelled_at IS NOT NULL AS is_cancelled, traceparent \
+        FROM production_requests p WHERE p.id = wanted.id FOR UPDATE SKIP LOCKED) AS known ON true";
 }
 
-/// Locks requests for the rest of the transaction, in the order of `ids`, which must be sorted. Unknown requests are
-/// left out.
+/// Locks requests for the rest of the transaction, in the order of `ids`, which must be sorted. Returns also those that
+/// another transaction holds. Unknown requests are left out; one that is added after this makes the insert fail.
 pub(crate) async fn hold(
     connection: &AsyncPgConnection,
     ids: &[RequestId],
     if_held: IfHeld,
-) -> Result<HashMap<RequestId, Held>, StoreError> {
+) -> Result<(HashMap<RequestId, Held>, HashSet<RequestId>), StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<HeldRow> = match if_held {
         IfHeld::Wait => Statement::<HoldOrWait>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
         IfHeld::Skip => Statement::<HoldOrSkip>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
     };
-    let held = |HeldRow { id, received, is_cancelled, traceparent }| {
-        (RequestId(id), Held { progress: Progress { received, is_cancelled }, traceparent })
-    };
-    Ok(rows.into_iter().map(held).collect())
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
-
-struct Exist;
-impl StatementSql for Exist {
-    const SQL: &'static str = "SELECT known.id FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
-        (SELECT id FROM production_requests p WHERE p.id = wanted.id OFFSET 0) AS known";
-}
-
-/// Returns those of the requests that exist, whether or not another transaction holds them.
-pub(crate) async fn existing(
-    connection: &AsyncPgConnection,
-    ids: &[RequestId],
-) -> Result<HashSet<RequestId>, StoreError> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<Id> = Statement::<Exist>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
-    Ok(rows.into_iter().map(|row| RequestId(row.id)).collect())
+    let (mut held, mut elsewhere) = (HashMap::new(), HashSet::new());
+    for HeldRow { id, received, is_cancelled, traceparent } in rows {
+        if let (Some(received), Some(is_cancelled)) = (received, is_cancelled) {
+            held.insert(RequestId(id), Held { progress: Progress { received, is_cancelled }, traceparent });
+        } else {
+            elsewhere.insert(RequestId(id));
+        }
+    }
+    Ok((held, elsewhere))
 }
 
 /// Constraint that is violated when another transaction has inserted the same request in between.

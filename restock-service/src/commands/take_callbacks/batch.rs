@@ -200,16 +200,7 @@ impl<'a> Loaded<'a> {
             store::quarantine::of_tokens(connection, &jtis),
             store::deliveries::find_first(connection, &identities),
         );
-        let (held, sources, entries, told) = (held?, sources?, entries?, told?);
-        // Rarely executed: usually every request is known and no other transaction holds one. A request that was
-        // added between the locks and this query counts as held elsewhere; one that is added later makes the insert
-        // fail.
-        let missing: Vec<RequestId> = ids.into_iter().filter(|id| !held.contains_key(id)).collect();
-        let held_elsewhere = match if_held {
-            IfHeld::Skip if !missing.is_empty() => requests::existing(connection, &missing).await?,
-            _ => HashSet::new(),
-        };
-
+        let ((held, held_elsewhere), sources, entries, told) = (held?, sources?, entries?, told?);
         let mut known = Known {
             requests: held.iter().map(|(id, held)| (*id, held.progress)).collect(),
             told: told.into_iter().collect(),
