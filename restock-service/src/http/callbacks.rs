@@ -116,13 +116,6 @@ async fn take(
 ) -> Result<HttpResponse, Problem> {
     let order = Order { sku: claims.sku.clone(), factory_id: claims.fid.clone(), quantity: claims.qty };
     let address = client_address(request, &state.proxies);
-    if !is_allowed(&state.allowed_sources, address) {
-        state.metrics.count(outcome::SOURCE_NOT_ALLOWED);
-        let (jti, factory_id) = (&claims.jti, order.factory_id.as_str());
-        let address = address.map(tracing::field::display);
-        tracing::warn!(jti, factory_id, address, "callback refused: its source is not allowed");
-        return Err(source_not_allowed());
-    }
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);
     let (bytes, broken) = match body {
         Ok(bytes) => (bytes, None),
@@ -141,16 +134,16 @@ async fn take(
         trace: trace_of(request),
         has_own_trace: has_own_trace(request),
     }));
-    let answer = state.intake.take(&callback).await;
+    let answer = if is_allowed(&state.allowed_sources, address) {
+        state.intake.take(&callback).await
+    } else {
+        Ok(Answer::SourceNotAllowed)
+    };
     state.metrics.note(&callback, &answer);
     match (answer?, broken) {
         (Answer::Quarantined { .. }, Some(problem)) => Err(problem),
         (answer, _) => respond(&callback, body.count_field, answer),
     }
-}
-
-fn source_not_allowed() -> Problem {
-    Problem::new(ProblemKind::SourceNotAllowed, "Callbacks are accepted from allowed addresses only.")
 }
 
 fn authenticate(state: &State, token: &str) -> Result<CallbackClaims, Problem> {
@@ -192,7 +185,10 @@ fn respond(callback: &Callback, count_field: &'static str, answer: Answer) -> Re
             let detail = "Too many deliveries with this token wait for an operator, so this one was not kept.";
             Err(Problem::new(ProblemKind::TooManyQuarantined, detail).retry_after(3600))
         }
-        Answer::SourceNotAllowed => Err(source_not_allowed()),
+        Answer::SourceNotAllowed => {
+            let detail = "Callbacks are accepted from allowed addresses only.";
+            Err(Problem::new(ProblemKind::SourceNotAllowed, detail))
+        }
     }
 }
 

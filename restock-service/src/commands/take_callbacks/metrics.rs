@@ -130,7 +130,6 @@ pub(crate) mod outcome {
 
     use super::{Answer, Problem, ProblemKind};
 
-    pub(crate) const SOURCE_NOT_ALLOWED: &str = "source-not-allowed";
     pub(super) const OVERLOADED: &str = "overloaded";
     pub(super) const LOST: &str = "lost";
 
@@ -150,7 +149,7 @@ pub(crate) mod outcome {
             Answer::Quarantined { again: true, .. } => "quarantined-before",
             Answer::Quarantined { reason, .. } => reason.slug(),
             Answer::Refused => "too-many-quarantined",
-            Answer::SourceNotAllowed => SOURCE_NOT_ALLOWED,
+            Answer::SourceNotAllowed => "source-not-allowed",
         }
     }
 
