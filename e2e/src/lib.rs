@@ -16,6 +16,7 @@ use localstack::stack::{Options, ServerChoice, Service, Stack};
 use localstack::{demo, leftovers};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::harness::connect;
 use testkit::wait_until;
 use tokio::{
     signal::unix::{Signal, SignalKind},
@@ -282,8 +283,7 @@ impl World {
         T: for<'a> tokio_postgres::types::FromSql<'a>,
     {
         let url = self.stack.database_url(service).unwrap();
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = connect(&url).await;
         client.query_one(query, &[]).await.unwrap().get(0)
     }
 }

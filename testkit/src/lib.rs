@@ -7,6 +7,7 @@
 
 pub mod certificates;
 pub mod error;
+pub mod harness;
 pub mod http;
 pub mod keys;
 pub mod lab;

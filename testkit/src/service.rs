@@ -29,6 +29,31 @@ pub struct ServiceSurroundings {
     pub database: TestDatabase,
     /// Settings as environment variables; ports are 0 (any free one).
     pub env: Vec<(String, String)>,
+    prefix: String,
+}
+
+impl ServiceSurroundings {
+    /// Prefix of the service's variables, such as `JAEGO_SALES`.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The value of a setting by its name without the prefix.
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        let name = format!("{}__{key}", self.prefix);
+        self.env.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The environment with some settings changed, each by its name without the prefix; the last of a name counts.
+    pub fn with(&self, changed: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut env = self.env.clone();
+        for (key, value) in changed {
+            let name = format!("{}__{key}", self.prefix);
+            env.retain(|(known, _)| *known != name);
+            env.push((name, (*value).to_owned()));
+        }
+        env
+    }
 }
 
 impl Surroundings {
@@ -72,7 +97,7 @@ impl Surroundings {
     /// Settings that every program needs.
     async fn env(&self, user: User) -> Result<Vec<(String, String)>> {
         let amqp_url = self.vhost.user(user.name(), &user.permissions()).await?;
-        let prefix = format!("JAEGO_{}", user.name().to_uppercase());
+        let prefix = prefix_of(user);
         let mut env = Vec::new();
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
         set("HTTP__HOST", "127.0.0.1".to_owned());
@@ -89,7 +114,7 @@ impl Surroundings {
 
     async fn try_service(&self, user: User) -> Result<ServiceSurroundings> {
         let database = self.lab.database(user.name()).await;
-        let prefix = format!("JAEGO_{}", user.name().to_uppercase());
+        let prefix = prefix_of(user);
         let mut env = self.env(user).await?;
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
         set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
@@ -106,8 +131,12 @@ impl Surroundings {
             }
             User::Restock => set("CALLBACK__PUBLIC_KEYS", self.keys.public_pem.clone()),
         }
-        Ok(ServiceSurroundings { database, env })
+        Ok(ServiceSurroundings { database, env, prefix })
     }
+}
+
+fn prefix_of(user: User) -> String {
+    format!("JAEGO_{}", user.name().to_uppercase())
 }
 
 /// `auth.tokens` with the operator `kim` and the viewer `lee`.

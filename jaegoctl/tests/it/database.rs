@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use jaego_pg::settings::Database;
+use testkit::harness::connect;
 use testkit::{
     certificates::Certificates,
     servers::{PostgresOptions, PostgresServer, find_postgres, wipe},
 };
-use tokio_postgres::NoTls;
 
 use crate::program::{Ran, Running, run};
 
@@ -54,8 +54,7 @@ impl Server {
     /// Executes a statement as the administrator, without TLS.
     async fn execute(&self, sql: &str) -> u64 {
         let url = self.admin_url.replace("localhost", "127.0.0.1").replace("require", "disable");
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = connect(&url).await;
         client.execute(sql, &[]).await.unwrap()
     }
 }

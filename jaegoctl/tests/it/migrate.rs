@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use testkit::Lab;
-use tokio_postgres::NoTls;
+use testkit::harness::connect;
 
 use crate::program::run;
 
@@ -23,8 +23,7 @@ async fn each_database_gets_to_the_newest_schema_once() {
         assert_eq!(ran.json()["applied"].as_array().map(Vec::len), Some(expected), "{}", ran.stdout);
         let ran = run(&["migrate", "--service", service], &env).await.ends_with(0);
         assert!(ran.stdout.contains("was at the newest schema"), "{}", ran.stdout);
-        let (client, connection) = tokio_postgres::connect(&database.url, NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = connect(&database.url).await;
         let row = client.query_one("SELECT count(*) FROM __diesel_schema_migrations", &[]).await.unwrap();
         assert_eq!(usize::try_from(row.get::<_, i64>(0)).unwrap(), expected);
     }

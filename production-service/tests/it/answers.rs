@@ -7,7 +7,7 @@ use factory_simulator::FactorySimulator;
 use factory_simulator::{DropConnection, Faults};
 use serde_json::{Value, json};
 
-use crate::world::{FACTORY, Service, World};
+use crate::harness::{FACTORY, Service, World};
 
 const OTHER: &str = "FF-2";
 
@@ -216,14 +216,14 @@ async fn the_fallback_is_never_asked_when_the_first_factory_may_have_taken_the_r
         let id = world.request(FACTORY, 10).await;
         service.until(id, "retrying").await;
         world.factory.set_faults(refuse(422, None)).unwrap();
-        let answer = service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
+        let answer = service.post(&format!("/api/v1/production-requests/{id}/retry"), None).await;
         assert!(answer.status.is_success(), "{}", answer.body);
         let shown = service.until(id, "dead_lettered").await;
         assert_eq!((outcomes(&shown), &shown["factory_id"]), (vec!["unknown", "refused"], &json!(FACTORY)));
         assert_eq!(shown["outcome_reason"], "refused-after-unknown-outcome", "a person must ask the factory");
         // The factory answers that it already has the request.
         world.factory.set_faults(refuse(409, None)).unwrap();
-        service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
+        service.post(&format!("/api/v1/production-requests/{id}/retry"), None).await;
         let shown = service.until(id, "accepted").await;
         assert_eq!((outcomes(&shown).last(), &shown["factory_id"]), (Some(&"refused"), &json!(FACTORY)));
     }

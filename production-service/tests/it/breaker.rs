@@ -9,7 +9,7 @@ use jaego_contracts::ids::RequestId;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::world::{FACTORY, SOON, Service, World};
+use crate::harness::{FACTORY, SOON, Service, World};
 
 /// Timeout of tests with many requests.
 const LONG: Duration = Duration::from_secs(120);
@@ -94,7 +94,7 @@ async fn a_breaker_holds_for_replicas_and_over_a_restart_and_an_operators_change
     world.request(FACTORY, 10).await;
     wait_until("an open breaker", SOON, async || (breaker(&replica, FACTORY).await["state"] == "open").then_some(()))
         .await;
-    service.running.stop().await;
+    service.stop().await;
     let service = world.start().await;
     let id = world.request(FACTORY, 10).await;
     service.until(id, "requested").await;
@@ -109,7 +109,7 @@ async fn a_breaker_holds_for_replicas_and_over_a_restart_and_an_operators_change
     service.put_factory(FACTORY, json!({"base_url": world.factory.url()})).await;
     service.until(id, "accepted").await;
     assert_eq!(breaker(&service, FACTORY).await["state"], "closed");
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 
@@ -196,7 +196,7 @@ async fn a_rate_holds_for_all_replicas() {
     let too_many = "SELECT count(*) FROM production_attempts AS last WHERE 5 < (SELECT count(*) FROM production_attempts \
         WHERE started_at > last.started_at - interval '1 second' AND started_at <= last.started_at)";
     assert_eq!(world.count(too_many).await, 0, "six within a second");
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 
@@ -214,7 +214,7 @@ async fn two_replicas_send_five_hundred_requests_once_each_while_the_factory_fai
     until_all(&world, "accepted", MANY).await;
     assert_accepted_once(&world, &ids).await;
     assert_both_call(&world, MANY / 20);
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 

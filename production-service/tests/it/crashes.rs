@@ -1,36 +1,10 @@
 //! Crashes of the service, and calls that it loses.
 
-use std::process::{Child, Command, Stdio};
-
 use factory_simulator::Faults;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::world::{FACTORY, SOON, World};
-
-/// The real program, killed rather than stopped.
-struct Process(Child);
-
-impl Process {
-    fn start(world: &World) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_production-service"));
-        command.arg("serve").envs(world.env()).stdout(Stdio::null());
-        Self(command.spawn().unwrap())
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Already killed, unless the test failed before.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
+use crate::harness::{FACTORY, SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_in_the_middle_of_a_call_and_the_request_is_sent_again() {
@@ -38,12 +12,12 @@ async fn kill_nine_in_the_middle_of_a_call_and_the_request_is_sent_again() {
     world.set("DELIVERY__LEASE_MS", "1500");
     let service = world.start().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 1500})).await;
-    service.running.stop().await;
+    service.stop().await;
     world.factory.set_faults(Faults { delay_ms: 5_000, for_next: Some(1), ..Faults::default() }).unwrap();
-    let process = Process::start(&world);
+    let mut replica = world.replica().await;
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
-    process.kill();
+    replica.process.kill9().unwrap();
 
     let service = world.start().await;
     let shown = service.until(id, "accepted").await;
@@ -96,7 +70,7 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     let first = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE a.number = 2 AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
     assert_eq!(world.count(&format!("{first} AND p.id = '{id}'")).await, 1);
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 
@@ -156,7 +130,7 @@ async fn a_call_that_outlasts_the_stop_is_made_again_by_the_next_process_at_once
     world.factory.set_faults(Faults { delay_ms: 600_000, for_next: Some(1), ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
-    service.running.stop().await;
+    service.stop().await;
 
     // Its lease would have outlasted its timeout.
     let service = world.start().await;

@@ -2,12 +2,10 @@
 
 use factory_simulator::{DropConnection, Faults};
 use jaego_contracts::callback::CallbackVerifier;
-use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 
-use crate::world::{CALLBACK_BASE, FACTORY, OUTCOMES, SKU, SOON, World, requested};
+use crate::harness::{CALLBACK_BASE, FACTORY, OUTCOMES, SKU, SOON, World, requested};
 
 fn refuse(status: u16, times: Option<u64>) -> Faults {
     Faults { refuse_status: Some(status), for_next: times, ..Faults::default() }
@@ -61,7 +59,7 @@ async fn the_factory_gets_exactly_its_json_and_the_others_hear_that_it_accepted(
     assert_eq!(properties.content_type.as_deref(), Some("application/cloudevents+json"));
     assert_eq!(properties.delivery_mode, Some(2));
     assert!(properties.headers["traceparent"].as_str().unwrap().contains(&trace.trace_id()));
-    let (kind, data) = crate::world::parse_event(&messages[0]);
+    let (kind, data) = crate::harness::parse_event(&messages[0]);
     assert_eq!(kind, "jaego.production.accepted.v1");
     assert_eq!(data["request_id"], json!(id));
     assert_eq!((&data["revision"], &data["quantity"]), (&json!(1), &json!(100)));
@@ -172,7 +170,7 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
 
     // An operator's retry does the same.
     world.factory.clear_faults();
-    let answer = service.post(&format!("/api/v1/production-requests/{id}/retry")).await;
+    let answer = service.post(&format!("/api/v1/production-requests/{id}/retry"), None).await;
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")));
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["attempt_count"], 7);
@@ -205,7 +203,7 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     let discard = json!({"ids": [given_up["id"]], "reason": "nobody wants it any more"});
     for discarded in [1, 0] {
         let path = "/api/v1/dead-letters/discard";
-        let answer = service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(discard.clone())).await;
+        let answer = service.post(path, discard.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.body["discarded"]), (200, &json!(discarded)), "{}", answer.body);
     }
     service.until(ids[0], "cancelled").await;
@@ -224,9 +222,9 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
         letters.iter().find(|letter| letter["body"].as_str().unwrap().contains(&ids[1].to_string())).unwrap();
     let discard = json!({"ids": [under_way["id"]], "reason": "too late"});
     let path = "/api/v1/dead-letters/discard";
-    let refused = service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(discard)).await;
+    let refused = service.post(path, discard).await;
     assert_eq!(refused.status, 409, "{}", refused.body);
-    let cancelled = service.post(&format!("/api/v1/production-requests/{}/cancel", ids[1])).await;
+    let cancelled = service.post(&format!("/api/v1/production-requests/{}/cancel", ids[1]), None).await;
     assert_eq!(cancelled.body["status"], "cancelled");
     let ended = service.redriven(&redrive).await;
     assert_eq!(
@@ -254,7 +252,7 @@ async fn a_restart_in_the_middle_of_the_schedule_neither_loses_nor_moves_an_atte
     service.until(id, "retrying").await;
     let due = "SELECT floor(extract(epoch FROM next_attempt_at) * 1000)::bigint FROM production_requests";
     let due_ms = world.count(due).await;
-    service.running.stop().await;
+    service.stop().await;
     let service = world.start().await;
     let put_off = "SELECT count(*) FROM production_requests WHERE next_attempt_at IS NOT NULL AND \
         floor(extract(epoch FROM next_attempt_at) * 1000)::bigint <>";
@@ -292,7 +290,7 @@ async fn a_factory_never_gets_more_calls_at_once_than_it_takes() {
     for pair in asked.windows(2) {
         assert!(pair[1].at - pair[0].at >= chrono::Duration::milliseconds(200), "two at once");
     }
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 
@@ -303,7 +301,7 @@ async fn a_graceful_stop_waits_for_the_call_under_way() {
     world.factory.set_faults(Faults { delay_ms: 500, ..Faults::default() }).unwrap();
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (!world.factory.requests().is_empty()).then_some(())).await;
-    service.running.stop().await;
+    service.stop().await;
     let status: String = {
         let sql = world.sql().await;
         let row = sql.query_one("SELECT status FROM production_requests WHERE id::text = $1", &[&id.to_string()]).await;
@@ -339,8 +337,7 @@ async fn what_happened_can_be_read_from_the_metrics() {
     world.factory.set_faults(refuse(429, Some(1))).unwrap();
     let id = world.request(FACTORY, 10).await;
     service.until(id, "accepted").await;
-    let url = format!("http://{}/metrics", service.running.listeners.admin);
-    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let text = service.metrics().await;
     let has = |name: &str, label: &str| text.lines().any(|line| line.starts_with(name) && line.contains(label));
     assert!(has("jaego_production_attempts_total", "outcome=\"retry\""), "{text}");
     assert!(has("jaego_production_attempt_duration_seconds_bucket", "outcome=\"accepted\""), "{text}");

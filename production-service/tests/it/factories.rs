@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
-use crate::world::{FACTORY, World, parse_event};
+use crate::harness::{FACTORY, World, parse_event};
 
 const PATH: &str = "/api/v1/factories/FF-500293";
 
@@ -13,7 +13,7 @@ async fn a_factory_is_added_changed_and_told_of() {
     let world = World::new("1,5,30").await;
     let service = world.start().await;
     let added = service.put(PATH, json!({"name": "부산도너츠 공장", "base_url": "https://factory.example/"})).await;
-    assert_eq!((added.status.as_u16(), added.etag.as_deref()), (201, Some("\"1\"")));
+    assert_eq!((added.status.as_u16(), added.etag()), (201, Some("\"1\"")));
     let defaults = json!({
         "id": FACTORY, "name": "부산도너츠 공장", "base_url": "https://factory.example", "requester": "재고담당",
         "enabled": true, "timeout_ms": 5000, "max_in_flight": 8, "rate_per_s": null, "lead_time_s": 60,
@@ -30,15 +30,15 @@ async fn a_factory_is_added_changed_and_told_of() {
         "timeout_ms": 700, "max_in_flight": 3, "rate_per_s": 2.5, "lead_time_s": 40, "overdue_factor": 3.5,
         "fallback_factory_id": "FF-2", "retry_schedule": [1, 0.5], "callback_sources": ["203.0.113.0/24", "::1/128"],
     });
-    let changed = service.send(Method::PUT, PATH, Some(OPERATOR_TOKEN), Some("\"1\""), Some(all.clone())).await;
-    assert_eq!((changed.status.as_u16(), changed.etag.as_deref()), (200, Some("\"2\"")));
+    let changed = service.put_if_match(PATH, "\"1\"", all.clone()).await;
+    assert_eq!((changed.status.as_u16(), changed.etag()), (200, Some("\"2\"")));
     for (field, value) in all.as_object().unwrap() {
         assert_eq!(&changed.body[field], value, "{field}");
     }
-    let stale = service.send(Method::PUT, PATH, Some(OPERATOR_TOKEN), Some("\"1\""), Some(all)).await;
+    let stale = service.put_if_match(PATH, "\"1\"", all).await;
     assert_eq!((stale.status.as_u16(), &stale.body["type"]), (412, &json!("/problems/precondition-failed")));
     let shown = service.get(PATH).await;
-    assert_eq!((shown.status.as_u16(), shown.etag.as_deref(), &shown.body), (200, Some("\"2\""), &changed.body));
+    assert_eq!((shown.status.as_u16(), shown.etag(), &shown.body), (200, Some("\"2\""), &changed.body));
 
     // Omitted fields return to their defaults.
     let back = service.put(PATH, json!({"name": "부산도너츠 공장", "base_url": "https://factory.example"})).await;
@@ -72,14 +72,13 @@ async fn who_may_do_what() {
         (Method::GET, Some(OPERATOR_TOKEN), 404),
         (Method::DELETE, Some(OPERATOR_TOKEN), 405),
     ] {
-        let answer = service.send(method.clone(), PATH, token, None, body()).await;
+        let answer = service.send_as(token, method.clone(), PATH, body()).await;
         assert_eq!(answer.status.as_u16(), status, "{method} {token:?}");
-        assert_eq!(answer.content_type, "application/problem+json", "{method} {token:?}");
+        assert_eq!(answer.content_type(), "application/problem+json", "{method} {token:?}");
     }
     assert_eq!(world.count("SELECT count(*) FROM factories").await, 0);
     // The public listener serves none of this.
-    let public = format!("http://{}{PATH}", service.running.listeners.public);
-    assert_eq!(reqwest::get(public).await.unwrap().status(), 404);
+    assert_eq!(service.get(&format!("{}{PATH}", service.public)).await.status, 404);
     world.finish(service).await;
 }
 

@@ -15,12 +15,12 @@ use production_service::commands::keep_requests::{Message, keep_requests};
 use testkit::wait_until;
 use tokio::sync::Notify;
 
-use crate::world::{FACTORY, SKU, SOON, World};
+use crate::harness::{FACTORY, SKU, SOON, World};
 
 /// A database that has the factory, and no running service.
 async fn quiet_world() -> (World, Context) {
     let world = World::new("1").await;
-    world.start_with_factory().await.running.stop().await;
+    world.start_with_factory().await.stop().await;
     let settings = world.settings();
     let context = Context {
         pool: jaego_pg::pool(&settings.common().database, "test").unwrap(),

@@ -4,34 +4,23 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use factory_simulator::Faults;
-use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
-use jaego_contracts::stock;
-use jaego_contracts::stock::StockReceived;
+use jaego_contracts::ids::RequestId;
 use jaego_postbox::outbox::Outbox;
 use production_service::commands::Context;
 use production_service::commands::measure_lead_times::measure_lead_times;
-use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::service::OPERATOR_TOKEN;
 use testkit::wait_until;
 use tokio::sync::Notify;
 
-use crate::world::{FACTORY, SKU, SOON, Service, World, event, parse_event};
+use crate::harness::{FACTORY, SKU, SOON, Service, World, parse_event};
+use crate::messages::received_at;
 
 const PATH: &str = "/api/v1/factories/FF-500293";
 
 impl World {
-    /// Publishes the receipt of `units` of `sku` at `received_at`.
-    async fn receive(&self, id: RequestId, sku: &str, units: i64, received_at: DateTime<Utc>) {
-        let data = StockReceived {
-            receipt_id: ReceiptId::generate(),
-            request_id: id,
-            sku: sku.parse().unwrap(),
-            quantity: Quantity::try_from(units).unwrap(),
-            factory_id: FACTORY.parse().unwrap(),
-            received_at,
-        };
-        self.publish(event(&stock::RECEIVED, id, &data)).await;
+    /// Publishes the receipt of `units` of `sku` at this time.
+    async fn receive(&self, id: RequestId, sku: &str, units: i64, at: DateTime<Utc>) {
+        self.publish(received_at(id, sku, units, at)).await;
     }
 
     /// A request of 10 units that has just been accepted; returns the time of its acceptance.
@@ -75,7 +64,7 @@ async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
     let service = world.start_with_factory().await;
     let replica = world.start().await;
     let seen = service.get(PATH).await;
-    assert_eq!((figures(&seen.body), seen.etag.as_deref()), ([&Value::Null; 2], Some("\"1\"")));
+    assert_eq!((figures(&seen.body), seen.etag()), ([&Value::Null; 2], Some("\"1\"")));
 
     // Goods of another product, and goods that do not complete a request, are not measured.
     let (part, accepted_at) = world.accepted(&service, FACTORY).await;
@@ -102,16 +91,15 @@ async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
 
     // A change based on the version from before the measurement is still accepted.
     let body = json!({"name": "둘째", "base_url": world.factory.url()});
-    let put =
-        async |tag: Option<&str>| service.send(Method::PUT, PATH, Some(OPERATOR_TOKEN), tag, Some(body.clone())).await;
-    let changed = put(seen.etag.as_deref()).await;
-    assert_eq!((changed.status.as_u16(), changed.etag.as_deref()), (200, Some("\"2\"")), "{}", changed.body);
+    let put = async || service.put_if_match(PATH, seen.etag().unwrap(), body.clone()).await;
+    let changed = put().await;
+    assert_eq!((changed.status.as_u16(), changed.etag()), (200, Some("\"2\"")), "{}", changed.body);
     assert_eq!((figures(&changed.body), &changed.body["revision"]), (figures(&shown), &json!(3)));
-    assert_eq!(put(seen.etag.as_deref()).await.status.as_u16(), 412);
+    assert_eq!(put().await.status.as_u16(), 412);
     let told = parse_event(&world.messages("sales.factories", 3).await[2]).1;
     assert_eq!((figures(&told), &told["revision"]), (figures(&shown), &json!(3)));
     world.messages("restock.factories", 3).await;
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 

@@ -3,11 +3,9 @@
 use factory_simulator::Faults;
 use jaego_contracts::ids::RequestId;
 use jaego_contracts::topology::EVENTS;
-use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::service::OPERATOR_TOKEN;
 
-use crate::world::{FACTORY, Service, World, requested};
+use crate::harness::{FACTORY, Service, World, requested};
 
 async fn letters_in(service: &Service, status: &str) -> Vec<Value> {
     let body = service.get(&format!("/api/v1/dead-letters?status={status}&limit=200")).await.body;
@@ -32,7 +30,7 @@ async fn a_request_is_given_up_together_with_its_letter_and_cured_together_with_
     admin.batch_execute(hold).await.unwrap();
     world.factory.set_faults(Faults { refuse_status: Some(503), ..Faults::default() }).unwrap();
     let first = world.request(FACTORY, 10).await;
-    testkit::wait_until("both calls", crate::world::SOON, async || {
+    testkit::wait_until("both calls", crate::harness::SOON, async || {
         let calls = world.factory.requests().len();
         if calls >= 2 { Ok(()) } else { Err(calls) }
     })
@@ -49,12 +47,12 @@ async fn a_request_is_given_up_together_with_its_letter_and_cured_together_with_
     }
     let [accepted, cancelled, under_way, dead] = ids[..] else { panic!("four") };
     service.dead_letters(4).await;
-    service.post(&format!("/api/v1/production-requests/{cancelled}/cancel")).await;
+    service.post(&format!("/api/v1/production-requests/{cancelled}/cancel"), None).await;
     world.factory.clear_faults();
-    service.post(&format!("/api/v1/production-requests/{accepted}/retry")).await;
+    service.post(&format!("/api/v1/production-requests/{accepted}/retry"), None).await;
     service.until(accepted, "accepted").await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "enabled": false})).await;
-    service.post(&format!("/api/v1/production-requests/{under_way}/retry")).await;
+    service.post(&format!("/api/v1/production-requests/{under_way}/retry"), None).await;
     let waiting = service.dead_letters(2).await;
     for id in [under_way, dead] {
         assert!(waiting.iter().any(|letter| is_of(letter, id)), "{id}: {waiting:?}");
@@ -111,11 +109,11 @@ async fn discards_and_cancellations_at_the_same_time_do_not_hinder_each_other() 
     let discard = async |letter: &Value| {
         let body = json!({"ids": [letter["id"]], "reason": "nobody wants it any more"});
         let path = "/api/v1/dead-letters/discard";
-        service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(body)).await.status.as_u16()
+        service.post(path, body).await.status.as_u16()
     };
     let cancel = async |letter: &Value| {
         let id = ids.iter().find(|id| is_of(letter, **id)).unwrap();
-        service.post(&format!("/api/v1/production-requests/{id}/cancel")).await.status.as_u16()
+        service.post(&format!("/api/v1/production-requests/{id}/cancel"), None).await.status.as_u16()
     };
     let both = letters.iter().map(|letter| futures::future::join(discard(letter), cancel(letter)));
     for answers in futures::future::join_all(both).await {
@@ -148,7 +146,7 @@ async fn a_discarded_letter_of_a_request_that_was_never_kept_is_told_as_its_canc
     let body = json!({"ids": all, "reason": "nobody wants it any more"});
     for discarded in [2, 0] {
         let path = "/api/v1/dead-letters/discard";
-        let answer = service.send(Method::POST, path, Some(OPERATOR_TOKEN), None, Some(body.clone())).await;
+        let answer = service.post(path, body.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.body["discarded"]), (200, &json!(discarded)), "{}", answer.body);
     }
     let (kind, told) = world.outcomes(1).await.remove(0);

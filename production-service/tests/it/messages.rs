@@ -1,6 +1,6 @@
 //! Messages from the other services: closings, receipts, and malformed ones.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use factory_simulator::Faults;
 use jaego_contracts::OutgoingEvent;
 use jaego_contracts::ids::{Quantity, ReceiptId, RequestId};
@@ -11,7 +11,7 @@ use jaego_contracts::stock::StockReceived;
 use jaego_contracts::topology::EVENTS;
 use serde_json::{Value, json};
 
-use crate::world::{FACTORY, SKU, World, event, requested};
+use crate::harness::{FACTORY, SKU, World, event, requested};
 
 fn closed(id: RequestId) -> OutgoingEvent {
     let data = ReplenishmentClosed {
@@ -28,13 +28,17 @@ pub(crate) fn received(id: RequestId, units: i64) -> OutgoingEvent {
 }
 
 pub(crate) fn received_as(id: RequestId, sku: &str, units: i64) -> OutgoingEvent {
+    received_at(id, sku, units, Utc::now())
+}
+
+pub(crate) fn received_at(id: RequestId, sku: &str, units: i64, received_at: DateTime<Utc>) -> OutgoingEvent {
     let data = StockReceived {
         receipt_id: ReceiptId::generate(),
         request_id: id,
         sku: sku.parse().unwrap(),
         quantity: Quantity::try_from(units).unwrap(),
         factory_id: FACTORY.parse().unwrap(),
-        received_at: Utc::now(),
+        received_at,
     };
     event(&stock::RECEIVED, id, &data)
 }
@@ -89,10 +93,7 @@ async fn a_closed_replenishment_is_not_asked_for_any_more() {
     let (early, request) = requested(FACTORY, 10);
     world.publish(closed(early)).await;
     world.messages("production.replenishments-closed", 0).await;
-    testkit::wait_until("the closing is kept", crate::world::SOON, async || {
-        (world.count("SELECT count(*) FROM early_closings").await == 1).then_some(())
-    })
-    .await;
+    world.wait_for_count("SELECT count(*) FROM early_closings", 1).await;
     world.publish(request).await;
     let shown = service.until(early, "cancelled").await;
     assert_eq!((&shown["attempt_count"], &shown["outcome_reason"]), (&json!(0), &json!("the season is over")));
@@ -128,10 +129,7 @@ async fn a_receipt_counts_once_and_ends_all_attempts() {
     // The goods may arrive before the request; this receipt also shows that the replay was handled.
     let (early, request) = requested(FACTORY, 10);
     world.publish(received(early, 3)).await;
-    testkit::wait_until("the receipt is kept", crate::world::SOON, async || {
-        (world.count("SELECT count(*) FROM receipts").await == 3).then_some(())
-    })
-    .await;
+    world.wait_for_count("SELECT count(*) FROM receipts", 3).await;
     world.publish(request).await;
     let shown = service.until(early, "partly_received").await;
     assert_eq!((&shown["received"], &shown["attempt_count"]), (&json!(3), &json!(0)));
@@ -161,10 +159,7 @@ async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing()
     for early in [received(mixed, 3), received_as(mixed, OTHER, 5), received_as(strange, OTHER, 2)] {
         world.publish(early).await;
     }
-    testkit::wait_until("all receipts are kept", crate::world::SOON, async || {
-        (world.count("SELECT count(*) FROM receipts").await == 5).then_some(())
-    })
-    .await;
+    world.wait_for_count("SELECT count(*) FROM receipts", 5).await;
     // Totals include all receipts, whether or not their requests are known.
     let totals = json!([{"sku": SKU, "received": 7}, {"sku": OTHER, "received": 14}]);
     let audit = service.get("/api/v1/audit").await.body;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{FACTORY, World};
+use crate::harness::{FACTORY, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inner_addresses_are_not_called_unless_allowed() {

@@ -4,8 +4,8 @@ use factory_simulator::Faults;
 use serde_json::json;
 use testkit::wait_until;
 
+use crate::harness::{FACTORY, SOON, World};
 use crate::messages::received;
-use crate::world::{FACTORY, SOON, World};
 
 const PATH: &str = "/api/v1/production-requests";
 
@@ -22,7 +22,7 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["overdue"], false);
     // A request cannot be sent again before it is overdue.
-    assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 409);
+    assert_eq!(service.post(&format!("{PATH}/{id}/retry"), None).await.status, 409);
     service.put_factory(FACTORY, lead_time(1)).await;
     let flagged = async || {
         wait_until("an overdue request", SOON, || async {
@@ -45,20 +45,20 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
 
     // Sent again, and refused: the request was accepted once, so it is not lost and stays overdue.
     world.factory.set_faults(Faults { refuse_status: Some(409), for_next: Some(1), ..Faults::default() }).unwrap();
-    let answer = service.post(&format!("{PATH}/{id}/retry")).await;
+    let answer = service.post(&format!("{PATH}/{id}/retry"), None).await;
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("requested")));
     let shown = flagged().await;
     assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("accepted"), &json!(2)));
 
     // Sent again, and accepted: the lead time starts again.
-    assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 200);
+    assert_eq!(service.post(&format!("{PATH}/{id}/retry"), None).await.status, 200);
     wait_until("the third call", SOON, async || (world.factory.requests().len() == 3).then_some(())).await;
     let shown = service.until(id, "accepted").await;
     assert_eq!(shown["overdue"], false, "{shown}");
     flagged().await;
     let kinds: Vec<String> = world.outcomes(4).await.into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds[2..], ["jaego.production.accepted.v1", "jaego.production.overdue.v1"]);
-    replica.running.stop().await;
+    replica.stop().await;
     world.finish(service).await;
 }
 
@@ -89,7 +89,7 @@ async fn what_came_in_part_is_overdue_until_the_rest_came() {
     assert_eq!(listed["items"][0]["id"], json!(id));
 
     // A retry would order the whole quantity again.
-    let answer = service.post(&format!("{PATH}/{id}/retry")).await;
+    let answer = service.post(&format!("{PATH}/{id}/retry"), None).await;
     assert_eq!((answer.status.as_u16(), &answer.body["status_now"]), (409, &json!("partly_received")));
     assert!(answer.body["detail"].as_str().unwrap().contains("close its replenishment"), "{}", answer.body);
     world.publish(received(id, 1)).await;

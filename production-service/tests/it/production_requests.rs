@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::service::VIEWER_TOKEN;
 
-use crate::world::{FACTORY, SKU, World};
+use crate::harness::{FACTORY, SKU, World};
 
 const PATH: &str = "/api/v1/production-requests";
 
@@ -78,7 +78,7 @@ async fn an_operator_sends_again_and_stops_where_it_is_possible() {
     let world = World::new("600").await;
     let service = world.start_with_factory().await;
     let act = async |id: RequestId, verb: &str| {
-        let answer = service.post(&format!("{PATH}/{id}/{verb}")).await;
+        let answer = service.post(&format!("{PATH}/{id}/{verb}"), None).await;
         (answer.status.as_u16(), answer.body)
     };
     world.factory.set_faults(Faults { refuse_status: Some(503), for_next: Some(1), ..Faults::default() }).unwrap();
@@ -104,8 +104,8 @@ async fn an_operator_sends_again_and_stops_where_it_is_possible() {
     for verb in ["retry", "cancel"] {
         assert_eq!(act(RequestId::generate(), verb).await.0, 404, "{verb}");
         let path = format!("{PATH}/{id}/{verb}");
-        assert_eq!(service.send(Method::POST, &path, Some(VIEWER_TOKEN), None, None).await.status.as_u16(), 403);
-        assert_eq!(service.send(Method::POST, &path, None, None, None).await.status.as_u16(), 401);
+        assert_eq!(service.send_as(Some(VIEWER_TOKEN), Method::POST, &path, None).await.status.as_u16(), 403);
+        assert_eq!(service.send_as(None, Method::POST, &path, None).await.status.as_u16(), 401);
     }
     assert_eq!(service.production_request(RequestId::generate()).await.status.as_u16(), 404);
     assert_eq!(service.get(&format!("{PATH}/not-a-uuid")).await.status.as_u16(), 400);
@@ -118,8 +118,6 @@ async fn an_operator_sends_again_and_stops_where_it_is_possible() {
 async fn the_document_is_complete_and_true() {
     let world = World::new("1").await;
     let service = world.start().await;
-    let listeners = &service.running.listeners;
-    let [api, public] = [listeners.api, listeners.public].map(|address| format!("http://{address}"));
-    assert_eq!(testkit::openapi::complaints(&api, &public).await, Vec::<String>::new());
+    assert_eq!(testkit::openapi::complaints(&service.api, &service.public).await, Vec::<String>::new());
     world.finish(service).await;
 }

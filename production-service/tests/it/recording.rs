@@ -11,7 +11,7 @@ use production_service::store::attempts::{self, AttemptEnd};
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::world::{FACTORY, SOON, Service, World};
+use crate::harness::{FACTORY, SOON, Service, World};
 
 const CALLS: usize = 12;
 
@@ -185,7 +185,7 @@ async fn a_stop_records_every_end_of_the_calls_that_are_under_way() {
     let world = World::new("1").await;
     let service = world.start().await;
     let ids = calls_under_way(&world, &service, 1_000).await;
-    service.running.stop().await;
+    service.stop().await;
     let accepted = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE p.status = 'accepted' AND a.outcome = 'accepted' AND a.number = 1";
     assert_eq!(world.count(accepted).await, i64::try_from(ids.len()).unwrap());
@@ -204,7 +204,7 @@ struct Scans {
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_are_found_by_index_however_small_their_table_was_when_that_was_planned() {
     let world = World::new("3600").await;
-    world.start_with_factory().await.running.stop().await;
+    world.start_with_factory().await.stop().await;
     let pool = jaego_pg::pool(&world.settings().common().database, "test").unwrap();
     let mut connection = pool.get().await.unwrap();
     // Enough rows that scanning a small table once is cheaper than looking each of them up.

@@ -1,6 +1,6 @@
 //! The hand-written schema matches the database, and migrating down leaves nothing behind.
 
-use crate::world::World;
+use crate::harness::World;
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 struct Migration {

@@ -6,8 +6,8 @@ use jaego_contracts::ids::{OrderId, RequestId};
 use serde_json::{Value, json};
 use testkit::wait_until;
 
+use crate::harness::{FACTORY, SKU, SOON, Service, World, requested};
 use crate::messages::{received, received_as};
-use crate::world::{FACTORY, SKU, SOON, Service, World, requested};
 
 const PATH: &str = "/api/v1/production-requests";
 
@@ -86,7 +86,7 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
     assert_eq!(told(&service, &[id]).await.next[0]["detail"]["waiting_for"], "factory_disabled");
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "lead_time_s": 600})).await;
 
-    assert_eq!(service.post(&format!("{PATH}/{id}/retry")).await.status, 200);
+    assert_eq!(service.post(&format!("{PATH}/{id}/retry"), None).await.status, 200);
     service.until(id, "accepted").await;
     let accepted = told(&service, &[id]).await;
     let acted = accepted.step("operator.acted");
@@ -158,7 +158,7 @@ async fn a_dead_letter_is_told_with_its_redrive_and_its_end() {
     let body = json!({"ids": [letter["id"]], "reason": "nobody wants it any more"});
     let path = "/api/v1/dead-letters/discard";
     let token = Some(testkit::service::OPERATOR_TOKEN);
-    assert_eq!(service.send(reqwest::Method::POST, path, token, None, Some(body)).await.status, 200);
+    assert_eq!(service.send_as(token, reqwest::Method::POST, path, Some(body)).await.status, 200);
     let ended = told(&service, &[given_up]).await;
     let acted = json!({"actor": "kim", "action": "dead_letters.discard", "reason": "nobody wants it any more"});
     assert_eq!(ended.step("operator.acted")["detail"], acted);
@@ -186,7 +186,7 @@ async fn what_is_late_refused_or_called_off_is_told() {
     assert_eq!((&step["detail"]["reason"], &step["at"]), (&shown["outcome_reason"], &shown["updated_at"]));
     assert_eq!(overdue.next(), [("goods", "production_request"), ("decision", "production_request")]);
     assert_eq!(overdue.next[0]["at"], Value::Null);
-    assert_eq!(service.post(&format!("{PATH}/{late}/cancel")).await.status, 200);
+    assert_eq!(service.post(&format!("{PATH}/{late}/cancel"), None).await.status, 200);
     let cancelled = told(&service, &[late]).await;
     assert_eq!(cancelled.step("production.cancelled")["detail"]["reason"], "cancelled by an operator");
     assert_eq!(cancelled.step("operator.acted")["detail"]["action"], "production_request.cancel");
@@ -213,7 +213,7 @@ async fn a_question_is_about_one_order_or_some_requests() {
     for question in [format!("order={order}"), format!("request={request}")] {
         let path = format!("/api/v1/timeline?{question}");
         assert_eq!(service.get(&path).await.body, nothing);
-        assert_eq!(service.send(reqwest::Method::GET, &path, None, None, None).await.status, 401);
+        assert_eq!(service.send_as(None, reqwest::Method::GET, &path, None).await.status, 401);
     }
     world.finish(service).await;
 }

@@ -3,17 +3,15 @@
 use factory_simulator::FactorySimulator;
 use factory_simulator::{DropConnection, Faults};
 use jaego_contracts::ids::RequestId;
-use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::service::OPERATOR_TOKEN;
 
-use crate::world::{Answer, FACTORY, Service, World};
+use crate::harness::{FACTORY, Response, Service, World};
 
 const OTHER: &str = "FF-2";
 
-async fn hand_over(service: &Service, id: RequestId, body: Value) -> Answer {
+async fn hand_over(service: &Service, id: RequestId, body: Value) -> Response {
     let path = format!("/api/v1/production-requests/{id}/retry");
-    service.send(Method::POST, &path, Some(OPERATOR_TOKEN), None, Some(body)).await
+    service.post(&path, body).await
 }
 
 fn refusing() -> Faults {

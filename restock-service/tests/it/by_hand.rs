@@ -3,34 +3,38 @@
 use std::collections::BTreeSet;
 
 use jaego_contracts::ids::RequestId;
+use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::harness::bearer;
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
 use crate::events::events;
-use crate::harness::{Answer, FACTORY, SKU, Service, World, claims, connect, echo, part};
+use crate::harness::{FACTORY, Response, SKU, Service, World, claims, echo, part};
 
+const RECEIPTS: &str = "/api/v1/receipts";
 const OTHER_SKU: &str = "CP-1";
 
 impl Service {
-    async fn by_hand(&self, key: Option<&str>, body: &Value) -> Answer {
-        self.world.post(&format!("{}/api/v1/receipts", self.addresses.api), OPERATOR_TOKEN, key, body).await
+    async fn by_hand(&self, key: Option<&str>, body: &Value) -> Response {
+        let operator = bearer(OPERATOR_TOKEN);
+        let mut headers = vec![("authorization", operator.as_str())];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        self.send(Method::POST, RECEIPTS, &headers, Some(body.clone())).await
     }
 
-    async fn judge(&self, id: &str, verb: &str, body: &Value) -> Answer {
-        let url = format!("{}/api/v1/quarantine/{id}/{verb}", self.addresses.api);
-        self.world.post(&url, OPERATOR_TOKEN, None, body).await
+    async fn judge(&self, id: &str, verb: &str, body: &Value) -> Response {
+        self.post(&format!("/api/v1/quarantine/{id}/{verb}"), body.clone()).await
     }
 
     /// The newest entry's id.
     async fn newest_entry(&self) -> String {
-        let url = format!("{}/api/v1/quarantine?limit=1", self.addresses.api);
-        let page = self.world.get(&url, Some(VIEWER_TOKEN)).await;
+        let page = self.get("/api/v1/quarantine?limit=1").await;
         page.body["items"][0]["id"].as_str().unwrap().to_owned()
     }
 
     /// The names of the violated rules.
     async fn broken_rules(&self) -> Vec<String> {
-        let answer = self.world.get(&format!("{}/api/v1/audit", self.addresses.api), Some(VIEWER_TOKEN)).await;
+        let answer = self.get("/api/v1/audit").await;
         let checks = answer.body["checks"].as_array().unwrap();
         let broken = checks.iter().filter(|check| check["ok"] == false);
         let broken: Vec<String> = broken.map(|check| check["name"].as_str().unwrap().to_owned()).collect();
@@ -47,13 +51,13 @@ impl World {
 
     async fn cancel(&self, request_id: RequestId) {
         let update = "UPDATE production_requests SET cancelled_at = now() WHERE id::text = $1";
-        assert_eq!(self.sql.execute(update, &[&request_id.to_string()]).await.unwrap(), 1);
+        assert_eq!(self.database.execute(update, &[&request_id.to_string()]).await.unwrap(), 1);
     }
 
     /// The event of every receipt is in `sales.stock-received` exactly once, and nothing else is there.
     async fn each_receipt_was_told_once(&self) {
-        let count = u32::try_from(self.number("SELECT count(*) FROM receipts").await).unwrap();
-        self.wait_for_number("SELECT count(*) FROM outbox", 0).await;
+        let count = u32::try_from(self.count("SELECT count(*) FROM receipts").await).unwrap();
+        self.wait_for_count("SELECT count(*) FROM outbox", 0).await;
         let told: BTreeSet<(String, i64, String)> = events(self, count)
             .await
             .into_iter()
@@ -62,7 +66,7 @@ impl World {
                 (text("receipt_id"), event["data"]["quantity"].as_i64().unwrap(), text("sku"))
             })
             .collect();
-        let rows = self.sql.query("SELECT id::text, quantity, sku FROM receipts", &[]).await.unwrap();
+        let rows = self.database.query("SELECT id::text, quantity, sku FROM receipts", &[]).await.unwrap();
         assert_eq!(told, rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect());
     }
 }
@@ -76,15 +80,15 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
     assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
     let body = json!({"request_id": request_id, "quantity": 30, "reason": "delivery note 4711"});
     let first = service.by_hand(Some("k1"), &body).await;
-    assert_eq!(first.status, 201, "{first:?}");
-    assert!(first.headers.get("idempotency-replayed").is_none());
+    assert_eq!(first.status.as_u16(), 201, "{first:?}");
+    assert!(!first.replayed());
     assert_eq!((&first.body["sku"], &first.body["factory_id"]), (&json!(SKU), &json!(FACTORY)));
     assert_eq!((&first.body["quantity"], &first.body["request_id"]), (&json!(30), &json!(request_id)));
     assert_eq!((&first.body["booked_by"], &first.body["delivery_id"]), (&json!("kim"), &Value::Null));
     // A retry under the same key returns the same receipt, whatever has happened to the request since.
     let again = service.by_hand(Some("k1"), &body).await;
-    assert_eq!((again.status, &again.body), (201, &first.body));
-    assert_eq!(again.headers.get("idempotency-replayed").unwrap(), "true");
+    assert_eq!((again.status.as_u16(), &again.body), (201, &first.body));
+    assert!(again.replayed());
     let other = json!({"request_id": request_id, "quantity": 31, "reason": "delivery note 4711"});
     assert_eq!(service.by_hand(Some("k1"), &other).await.problem(), "idempotency-key-reused");
     assert_eq!(world.received(request_id).await, 90);
@@ -97,7 +101,7 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
     assert_eq!(service.by_hand(None, &rest).await.status, 201);
     let refused = service.by_hand(Some("k2"), &much).await;
     assert_eq!((refused.problem(), &refused.body["open"]), ("conflict", &json!(10)));
-    assert_eq!(refused.headers.get("idempotency-replayed").unwrap(), "true");
+    assert!(refused.replayed());
     let refused = service.by_hand(None, &rest).await;
     assert_eq!((refused.problem(), &refused.body["open"]), ("conflict", &json!(0)));
     // The lost callback arrives after all: nothing is open, so it waits for an operator.
@@ -105,20 +109,20 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
 
     assert_eq!(world.received(request_id).await, 100);
     let by_hand = "SELECT count(*) FROM receipts WHERE jti IS NULL AND delivery_id IS NULL AND actor = 'kim'";
-    assert_eq!(world.number(by_hand).await, 2);
+    assert_eq!(world.count(by_hand).await, 2);
     let row = world
-        .sql
+        .database
         .query_one("SELECT actor, reason, subject, detail->>'quantity' FROM audit_log ORDER BY at LIMIT 1", &[]);
     let row = row.await.unwrap();
     assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("kim", "delivery note 4711"));
     assert_eq!((row.get::<_, String>(2), row.get::<_, &str>(3)), (request_id.to_string(), "30"));
-    assert_eq!(world.number("SELECT count(*) FROM audit_log WHERE action = 'receipt.book'").await, 2);
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE action = 'receipt.book'").await, 2);
     world.each_receipt_was_told_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
 
     // Someone deletes a receipt.
     let delete = "DELETE FROM receipts WHERE id::text = $1";
-    assert_eq!(world.sql.execute(delete, &[&first.body["id"].as_str().unwrap()]).await.unwrap(), 1);
+    assert_eq!(world.database.execute(delete, &[&first.body["id"].as_str().unwrap()]).await.unwrap(), 1);
     assert_eq!(service.broken_rules().await, ["received-is-in-receipts"]);
     service.stop().await;
 }
@@ -149,16 +153,17 @@ async fn what_may_not_be_booked_by_hand_has_no_effect() {
     let mut more = body(json!(1));
     more["sku"] = json!(SKU);
     assert_eq!(service.by_hand(None, &more).await.body["unknown_fields"], json!(["sku"]));
-    let url = format!("{}/api/v1/receipts", service.addresses.api);
-    assert_eq!(world.post(&url, VIEWER_TOKEN, None, &body(json!(1))).await.problem(), "forbidden");
-    assert_eq!(world.post(&url, "wrong", None, &body(json!(1))).await.problem(), "unauthorized");
-    let public = format!("{}/api/v1/receipts", service.addresses.public);
-    assert_eq!(world.post(&public, OPERATOR_TOKEN, None, &body(json!(1))).await.problem(), "not-found");
+    for (token, slug) in [(VIEWER_TOKEN, "forbidden"), ("wrong", "unauthorized")] {
+        let refused = service.send_as(Some(token), Method::POST, RECEIPTS, Some(body(json!(1)))).await;
+        assert_eq!(refused.problem(), slug);
+    }
+    let public = format!("{}{RECEIPTS}", service.public);
+    assert_eq!(service.post(&public, body(json!(1))).await.problem(), "not-found");
     world.cancel(request_id).await;
     let cancelled = service.by_hand(None, &body(json!(1))).await;
     assert_eq!((cancelled.problem(), cancelled.body.get("open")), ("conflict", None));
     assert_eq!((world.rows().await, world.received(request_id).await), ([1, 1, 0], 10));
-    assert_eq!(world.number("SELECT count(*) FROM audit_log").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM audit_log").await, 0);
     service.stop().await;
 }
 
@@ -170,8 +175,8 @@ async fn bookings_at_once_stay_within_what_is_open() {
     let token = world.sign(&claims(request_id, 100));
     service.call(&token, &part("a", 70)).await;
     let body = json!({"request_id": request_id, "quantity": 10, "reason": "lost"});
-    let statuses = |answers: Vec<Answer>| {
-        let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    let statuses = |answers: Vec<Response>| {
+        let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
         statuses.sort_unstable();
         statuses
     };
@@ -205,7 +210,7 @@ async fn an_accepted_excess_counts_toward_its_request_once() {
     assert_eq!((&entry["id"], &entry["status"]), (&json!(id), &json!("accepted")));
     assert_eq!((&entry["decided_by"], &entry["decision_reason"]), (&json!("kim"), &body["reason"]));
     assert!(entry["decided_at"].as_str().unwrap().ends_with('Z'));
-    let receipts = world.get(&format!("{}/api/v1/receipts", service.addresses.api), Some(VIEWER_TOKEN)).await;
+    let receipts = service.get("/api/v1/receipts").await;
     let receipt = &receipts.body["items"][0];
     assert_eq!((&receipt["id"], &receipt["quantity"]), (&entry["receipt_id"], &json!(30)));
     assert_eq!((&receipt["delivery_id"], &receipt["booked_by"]), (&json!("d"), &json!("kim")));
@@ -215,12 +220,12 @@ async fn an_accepted_excess_counts_toward_its_request_once() {
     assert_eq!(service.call(&token, &part("e", 1)).await.quarantined(), "nothing-open");
     let full = json!({"request_id": request_id, "quantity": 1, "reason": "x"});
     assert_eq!(service.by_hand(None, &full).await.body["open"], 0);
-    assert_eq!(world.number("SELECT count(*) FROM audit_log WHERE action = 'quarantine.accept'").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE action = 'quarantine.accept'").await, 1);
     world.each_receipt_was_told_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
 
     // Someone deletes the accepted entry's receipt, as only an administrator can.
-    let admin = connect(&world.service.database.admin_url).await;
+    let admin = world.as_admin().await;
     admin
         .batch_execute("SET session_replication_role = replica; DELETE FROM receipts WHERE quantity = 30")
         .await
@@ -250,7 +255,11 @@ async fn goods_of_cancelled_complete_and_expired_requests_can_be_accepted() {
     let fewer = json!({"reason": "3 of them broken", "quantity": 7});
     let id = service.newest_entry().await;
     let accepted = service.judge(&id, "accept", &fewer).await;
-    assert_eq!((accepted.status, &accepted.body["quantity"]), (200, &json!(10)), "the entry tells what was told");
+    assert_eq!(
+        (accepted.status.as_u16(), &accepted.body["quantity"]),
+        (200, &json!(10)),
+        "the entry tells what was told"
+    );
     assert_eq!(world.received(complete).await, 17);
 
     let mut late = claims(expired, 10);
@@ -283,9 +292,9 @@ async fn of_two_products_one_is_chosen_and_another_one_does_not_count() {
     }
     assert_eq!(world.rows().await, [0, 0, 2]);
     let other = service.judge(&ids[0], "accept", &json!({"reason": "r", "sku": OTHER_SKU})).await;
-    assert_eq!((other.status, world.received(request_id).await), (200, 0));
+    assert_eq!((other.status.as_u16(), world.received(request_id).await), (200, 0));
     let own = service.judge(&ids[1], "accept", &json!({"reason": "r", "sku": SKU})).await;
-    assert_eq!((own.status, world.received(request_id).await), (200, 50));
+    assert_eq!((own.status.as_u16(), world.received(request_id).await), (200, 50));
     let booked = "SELECT count(*) FROM receipts WHERE sku = $1 AND request_id::text = $2 AND quantity = $3";
     let request = request_id.to_string();
     assert_eq!(world.number_of(booked, &[&OTHER_SKU, &request, &40_i64]).await, 1);
@@ -294,7 +303,7 @@ async fn of_two_products_one_is_chosen_and_another_one_does_not_count() {
     assert_eq!(service.broken_rules().await, [""; 0]);
 
     // Someone changes the product of a receipt: no entry names that product.
-    world.sql.execute("UPDATE receipts SET sku = 'CP-3' WHERE quantity = 40", &[]).await.unwrap();
+    world.database.execute("UPDATE receipts SET sku = 'CP-3' WHERE quantity = 40", &[]).await.unwrap();
     assert_eq!(service.broken_rules().await, ["a-receipt-is-for-its-request"]);
     service.stop().await;
 }
@@ -332,8 +341,9 @@ async fn what_is_discarded_is_never_booked() {
     let id = service.newest_entry().await;
     let reason = json!({"reason": "told twice, one truck came"});
     for verb in ["accept", "discard"] {
-        let url = format!("{}/api/v1/quarantine/{id}/{verb}", service.addresses.api);
-        assert_eq!(world.post(&url, VIEWER_TOKEN, None, &reason).await.problem(), "forbidden");
+        let path = format!("/api/v1/quarantine/{id}/{verb}");
+        let refused = service.send_as(Some(VIEWER_TOKEN), Method::POST, &path, Some(reason.clone())).await;
+        assert_eq!(refused.problem(), "forbidden");
         let unknown = RequestId::generate().to_string();
         assert_eq!(service.judge(&unknown, verb, &reason).await.problem(), "not-found");
         assert_eq!(service.judge("x", verb, &reason).await.problem(), "malformed-request");
@@ -342,7 +352,7 @@ async fn what_is_discarded_is_never_booked() {
     let more = json!({"reason": "r", "quantity": 1});
     assert_eq!(service.judge(&id, "discard", &more).await.body["unknown_fields"], json!(["quantity"]));
     let discarded = service.judge(&id, "discard", &reason).await;
-    assert_eq!((discarded.status, &discarded.body["status"]), (200, &json!("discarded")));
+    assert_eq!((discarded.status.as_u16(), &discarded.body["status"]), (200, &json!("discarded")));
     assert_eq!((&discarded.body["decided_by"], &discarded.body["receipt_id"]), (&json!("kim"), &Value::Null));
     for verb in ["accept", "discard"] {
         let again = service.judge(&id, verb, &reason).await;
@@ -351,8 +361,7 @@ async fn what_is_discarded_is_never_booked() {
     // The factory gets the same answer as before, and no second entry is made.
     assert_eq!(service.call(&token, &part("b", 100)).await.quarantined(), "nothing-open");
     assert_eq!((world.rows().await, world.received(request_id).await), ([1, 2, 1], 100));
-    let url = format!("{}/api/v1/audit-log", service.addresses.api);
-    let log = world.get(&url, Some(VIEWER_TOKEN)).await;
+    let log = service.get("/api/v1/audit-log").await;
     let actions = log.body["items"].as_array().unwrap();
     assert_eq!((actions.len(), &actions[0]["action"]), (1, &json!("quarantine.discard")));
     assert_eq!((&actions[0]["subject"], &actions[0]["reason"]), (&json!(id), &reason["reason"]));

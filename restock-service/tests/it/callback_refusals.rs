@@ -19,7 +19,7 @@ async fn what_is_no_callback_leaves_nothing() {
     let long = "x".repeat(600);
     for malformed in ["x", "a.b.c", "not-a-token", long.as_str(), "%00", "eyJhbGciOiJub25lIn0.e30."] {
         let answer = service.call(malformed, &part("a", 1)).await;
-        assert_eq!((answer.status, answer.problem()), (400, "malformed-request"), "{malformed}");
+        assert_eq!(answer.refusal(), (400, "malformed-request"), "{malformed}");
     }
 
     let stranger = CallbackSigner::from_pem(&testkit::keys::CallbackKeys::generate().unwrap().private_pem).unwrap();
@@ -31,7 +31,7 @@ async fn what_is_no_callback_leaves_nothing() {
     let cut = &token[..token.len() - 8];
     for forged in [unknown.as_str(), &changed, cut] {
         let answer = service.call(forged, &part("a", 1)).await;
-        assert!(matches!(answer.status, 400 | 401), "{answer:?}");
+        assert!(matches!(answer.status.as_u16(), 400 | 401), "{answer:?}");
         assert!(matches!(answer.problem(), "invalid-callback-token" | "malformed-request"), "{answer:?}");
         assert!(!answer.body.to_string().contains(&forged[10..]), "{answer:?}");
     }
@@ -39,7 +39,7 @@ async fn what_is_no_callback_leaves_nothing() {
     assert_eq!(service.call(&changed, &part("a", 1)).await.problem(), "invalid-callback-token");
 
     assert_eq!(world.rows().await, [0, 0, 0]);
-    assert_eq!(world.number("SELECT count(*) FROM production_requests").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM production_requests").await, 0);
     service.stop().await;
 }
 
@@ -63,25 +63,25 @@ async fn a_source_that_is_not_on_the_list_is_refused() {
     let world = &service.world;
     let token = world.token(100);
     world.publish(&factory::CHANGED, TraceContext::new_root(), &factory_changed(1, &["192.0.2.0/24", "::1"])).await;
-    world.wait_for_number("SELECT count(*) FROM factories", 1).await;
+    world.wait_for_count("SELECT count(*) FROM factories", 1).await;
     let from = async |address: &str| {
         service.call_with(&token, &[("x-forwarded-for", address)], part("a", 100).to_string()).await
     };
     for elsewhere in ["198.51.100.7", "192.0.2.1, 198.51.100.7", "192.0.2.1, nonsense", "::2"] {
         let answer = from(elsewhere).await;
-        assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"), "{elsewhere}");
+        assert_eq!(answer.refusal(), (403, "source-not-allowed"), "{elsewhere}");
     }
     let answer = service.call(&token, &part("a", 100)).await;
-    assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"));
+    assert_eq!(answer.refusal(), (403, "source-not-allowed"));
     // The address is checked before the body.
     let answer = service.call_with(&token, &[], "nonsense").await;
-    assert_eq!(answer.status, 403);
+    assert_eq!(answer.status.as_u16(), 403);
     assert_eq!(world.rows().await, [0, 0, 0]);
     assert_eq!(from("203.0.113.9, 192.0.2.1, 127.0.0.9").await.received(), ("received", 100));
     assert_eq!(from("::1").await.received(), ("duplicate", 100));
 
     world.publish(&factory::CHANGED, TraceContext::new_root(), &factory_changed(2, &[])).await;
-    world.wait_for_number("SELECT revision FROM factories", 2).await;
+    world.wait_for_count("SELECT revision FROM factories", 2).await;
     assert_eq!(service.call(&token, &part("a", 100)).await.received(), ("duplicate", 100));
     service.stop().await;
 }
@@ -100,7 +100,7 @@ async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
     };
     let refused = async |address: &str| {
         let answer = from(address).await;
-        assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"), "{address}");
+        assert_eq!(answer.refusal(), (403, "source-not-allowed"), "{address}");
     };
     // The factory is unknown here, and so has no list.
     for elsewhere in ["198.51.100.7", "192.0.2.1, 198.51.100.7", "nonsense", "2001:db9::1"] {
@@ -113,7 +113,7 @@ async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
     // The factory's own list narrows the general one and does not widen it.
     let own = factory_changed(1, &["192.0.2.8/29", "198.51.100.0/24"]);
     world.publish(&factory::CHANGED, TraceContext::new_root(), &own).await;
-    world.wait_for_number("SELECT count(*) FROM factories", 1).await;
+    world.wait_for_count("SELECT count(*) FROM factories", 1).await;
     assert_eq!(from("192.0.2.9").await.received(), ("duplicate", 100));
     for elsewhere in ["192.0.2.1", "198.51.100.7", "2001:db8::7"] {
         refused(elsewhere).await;
@@ -132,8 +132,8 @@ async fn twenty_entries_for_a_token_and_no_more() {
     }
     for body in [json!({"MessageAttributeProductCnt": 0}), part("a", 101)] {
         let answer = service.call(&token, &body).await;
-        assert_eq!((answer.status, answer.problem()), (429, "too-many-quarantined"));
-        assert!(answer.headers.contains_key("retry-after"));
+        assert_eq!(answer.refusal(), (429, "too-many-quarantined"));
+        assert!(answer.retry_after().is_some());
     }
     assert_eq!(world.rows().await, [0, 0, 20]);
     assert_eq!(service.call(&token, &json!({"MessageAttributeProductCnt": -1})).await.problem(), "invalid-count");
@@ -149,8 +149,8 @@ async fn a_store_that_does_not_answer_is_told_with_retry_after() {
     let nowhere = ("DATABASE__URL", "postgres://nobody:x@127.0.0.1:1/x?sslmode=disable");
     let service = Service::start(&[nowhere, ("CALLBACK__HOLD_MS", "300")]).await;
     let answer = service.call(&service.world.token(1), &part("a", 1)).await;
-    assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
-    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(answer.refusal(), (503, "unavailable"));
+    assert!(answer.retry_after().is_some());
     service.stop().await;
 }
 
@@ -166,6 +166,6 @@ async fn beyond_the_outboxs_bound_callbacks_wait_and_are_then_told_so() {
     })
     .await;
     assert_eq!(answer.problem(), "unavailable");
-    assert!(answer.headers.contains_key("retry-after"));
+    assert!(answer.retry_after().is_some());
     service.stop().await;
 }

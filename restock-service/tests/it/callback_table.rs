@@ -25,7 +25,7 @@ async fn the_first_time_is_received_and_the_same_again_is_a_duplicate() {
     assert_eq!(world.rows().await, [1, 1, 0]);
 
     let receipt = world
-        .sql
+        .database
         .query_one("SELECT id::text, request_id::text, sku, quantity, factory_id, delivery_id, jti FROM receipts", &[])
         .await
         .unwrap();
@@ -35,7 +35,7 @@ async fn the_first_time_is_received_and_the_same_again_is_a_duplicate() {
     assert_eq!(receipt.get::<_, &str>(4), "FF-500293");
     assert_eq!(receipt.get::<_, Option<&str>>(5), None);
     assert_eq!(receipt.get::<_, &str>(6), own.jti);
-    assert_eq!(world.number("SELECT received FROM production_requests").await, 100);
+    assert_eq!(world.count("SELECT received FROM production_requests").await, 100);
     world.wait_for_depth("sales.stock-received", 1).await;
     world.wait_for_depth("production.stock-received", 1).await;
     service.stop().await;
@@ -80,10 +80,10 @@ async fn parts_with_names_are_received_one_by_one() {
     assert_eq!(service.call(&token, &part("d", 1)).await.quarantined(), "nothing-open");
 
     assert_eq!(world.rows().await, [4, 5, 3]);
-    assert_eq!(world.number("SELECT received FROM production_requests").await, 100);
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 100);
+    assert_eq!(world.count("SELECT received FROM production_requests").await, 100);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, 100);
     let excess = "SELECT quantity FROM quarantine WHERE reason = 'over-delivery' AND status = 'waiting'";
-    assert_eq!(world.number(excess).await, 3);
+    assert_eq!(world.count(excess).await, 3);
     world.wait_for_depth("sales.stock-received", 4).await;
     service.stop().await;
 }
@@ -122,7 +122,7 @@ async fn without_a_name_it_is_never_guessed() {
     assert_eq!(service.call(&token, &count(40)).await.quarantined(), "ambiguous-delivery");
     assert_eq!(service.call(&token, &count(40)).await.quarantined(), "ambiguous-delivery");
     assert_eq!(world.rows().await, [2, 2, 2]);
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 110);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, 110);
     service.stop().await;
 }
 
@@ -146,9 +146,9 @@ async fn nothing_open_and_expired_wait_for_an_operator() {
         assert_eq!(service.call(&late, &echo("100", &late)).await.quarantined(), "expired");
     }
     assert_eq!(world.rows().await, [1, 3, 2]);
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM quarantine WHERE status = 'waiting'").await, 200);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM quarantine WHERE status = 'waiting'").await, 200);
     world.wait_for_depth("sales.stock-received", 1).await;
-    assert_eq!(world.number("SELECT count(*) FROM outbox").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM outbox").await, 0);
     service.stop().await;
 }
 
@@ -161,7 +161,7 @@ async fn another_product_or_factory_is_a_conflict_and_kept_once() {
     body["MessageAttributeProductId"] = json!("CP-1");
     for _ in 0..2 {
         let answer = service.call(&token, &body).await;
-        assert_eq!((answer.status, answer.problem()), (409, "callback-mismatch"));
+        assert_eq!(answer.refusal(), (409, "callback-mismatch"));
         assert_eq!(answer.body["field"], "MessageAttributeProductId");
     }
     assert_eq!(world.rows().await, [0, 0, 1]);
@@ -171,7 +171,7 @@ async fn another_product_or_factory_is_a_conflict_and_kept_once() {
     assert_eq!(world.rows().await, [0, 0, 2]);
     let kept = "SELECT count(*) FROM quarantine WHERE reason = 'callback-mismatch' AND quantity = 100 \
         AND (claimed_product = 'CP-1' OR claimed_factory = 'FF-1') AND sku = 'CP-502101' AND factory_id = 'FF-500293'";
-    assert_eq!(world.number(kept).await, 2);
+    assert_eq!(world.count(kept).await, 2);
     // A correct repetition is taken.
     assert_eq!(service.call(&token, &echo("100", &token)).await.received(), ("received", 100));
     service.stop().await;
@@ -200,7 +200,7 @@ async fn an_unusable_count_is_named_and_kept_once() {
         let mut first = None;
         for _ in 0..2 {
             let answer = service.call(&token, body).await;
-            assert_eq!((answer.status, answer.problem()), (400, "invalid-count"), "{body}");
+            assert_eq!(answer.refusal(), (400, "invalid-count"), "{body}");
             assert_eq!(answer.body["field"], *field, "{body}");
             let detail = answer.body["detail"].clone();
             assert_eq!(first.get_or_insert(detail.clone()), &detail);
@@ -209,7 +209,7 @@ async fn an_unusable_count_is_named_and_kept_once() {
         let entries = if index == 1 { 1 } else { index - 1 };
         assert_eq!(world.rows().await, [0, 0, entries], "{body}");
     }
-    assert_eq!(world.number("SELECT count(*) FROM quarantine WHERE quantity IS NULL").await, 10);
+    assert_eq!(world.count("SELECT count(*) FROM quarantine WHERE quantity IS NULL").await, 10);
     assert_eq!(service.call(&token, &echo("100", &token)).await.received(), ("received", 100));
     service.stop().await;
 }

@@ -8,7 +8,6 @@ use jaego_contracts::production;
 use jaego_contracts::production::{ProductionOutcome, ProductionRequested};
 use jaego_contracts::trace::TraceContext;
 use serde_json::json;
-use testkit::service::VIEWER_TOKEN;
 use testkit::wait_until;
 
 use crate::harness::{FACTORY, SKU, SOON, Service, claims, echo, part};
@@ -61,7 +60,7 @@ async fn a_request_that_comes_after_its_callback_changes_nothing_that_was_writte
     for _ in 0..2 {
         world.publish(&production::REQUESTED, trace, &requested(request_id, 99)).await;
     }
-    world.wait_for_number("SELECT count(*) FROM production_requests WHERE requested_at IS NOT NULL", 1).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests WHERE requested_at IS NOT NULL", 1).await;
     let row = "SELECT count(*) FROM production_requests WHERE received = 60 AND quantity = 100 AND traceparent LIKE $1";
     let pattern = format!("00-{}-%", trace.trace_id());
     assert_eq!(world.number_of(row, &[&pattern]).await, 1);
@@ -75,16 +74,16 @@ async fn what_comes_for_a_cancelled_request_waits_for_an_operator() {
     let world = &service.world;
     let (asked, unheard) = (RequestId::generate(), RequestId::generate());
     world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(asked, 100)).await;
-    world.wait_for_number("SELECT count(*) FROM production_requests", 1).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests", 1).await;
     for request_id in [asked, unheard, asked] {
         world.publish(&production::CANCELLED, TraceContext::new_root(), &cancelled(request_id, 100)).await;
     }
-    world.wait_for_number("SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL", 2).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL", 2).await;
     // The request arrives after its cancellation and stays cancelled.
     world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(unheard, 100)).await;
     let complete =
         "SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL AND requested_at IS NOT NULL";
-    world.wait_for_number(complete, 2).await;
+    world.wait_for_count(complete, 2).await;
     for request_id in [asked, unheard] {
         let token = world.sign(&claims(request_id, 100));
         for _ in 0..2 {
@@ -105,14 +104,14 @@ async fn a_factorys_older_revision_is_ignored() {
         world.publish(&factory::CHANGED, trace, &factory_changed(revision, sources)).await;
     };
     publish(5, &["192.0.2.0/24"]).await;
-    world.wait_for_number(sources, 1).await;
+    world.wait_for_count(sources, 1).await;
     publish(4, &["198.51.100.0/24"]).await;
     publish(5, &[]).await;
     // Messages of a queue are handled in order: once this one has an effect, the earlier ones were handled.
     let other = FactoryChanged { factory_id: "FF-2".parse().unwrap(), ..factory_changed(1, &["10.0.0.1"]) };
     world.publish(&factory::CHANGED, TraceContext::new_root(), &other).await;
-    world.wait_for_number("SELECT count(*) FROM factories WHERE callback_sources = '{10.0.0.1/32}'", 1).await;
-    assert_eq!(world.number(sources).await, 1);
+    world.wait_for_count("SELECT count(*) FROM factories WHERE callback_sources = '{10.0.0.1/32}'", 1).await;
+    assert_eq!(world.count(sources).await, 1);
     service.stop().await;
 }
 
@@ -149,10 +148,7 @@ async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
     }
     for (_, body, queue, reason) in &cases {
         wait_until(&format!("{reason} of {queue}"), SOON, async || {
-            let letters = world
-                .get(&format!("{}/api/v1/dead-letters?queue={queue}", service.addresses.api), Some(VIEWER_TOKEN))
-                .await
-                .body;
+            let letters = service.get(&format!("/api/v1/dead-letters?queue={queue}")).await.body;
             let is_it = |letter: &&serde_json::Value| {
                 letter["body"].as_str().map(str::as_bytes) == Some(body) && letter["reason"] == *reason
             };
@@ -164,7 +160,7 @@ async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
         .await;
         world.wait_for_depth(queue, 0).await;
     }
-    assert_eq!(world.number("SELECT count(*) FROM production_requests").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM production_requests").await, 0);
     service.stop().await;
 }
 
@@ -175,7 +171,7 @@ async fn who_asks_again_is_told_what_was_booked() {
     let request_id = RequestId::generate();
     let token = world.sign(&claims(request_id, 100));
     world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(request_id, 100)).await;
-    world.wait_for_number("SELECT count(*) FROM production_requests", 1).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests", 1).await;
     assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
     assert_eq!(service.call(&token, &part("b", 40)).await.received(), ("received", 40));
     world.wait_for_depth("sales.stock-received", 2).await;

@@ -39,7 +39,7 @@ async fn the_event_tells_of_the_receipt_in_its_contracts_shape() {
     assert_eq!(data["request_id"], request_id.to_string());
     assert_eq!((&data["sku"], &data["quantity"], &data["factory_id"]), (&SKU.into(), &100.into(), &FACTORY.into()));
     let at: chrono::DateTime<chrono::Utc> = data["received_at"].as_str().unwrap().parse().unwrap();
-    let row = world.sql.query_one("SELECT received_at::text FROM receipts", &[]).await.unwrap();
+    let row = world.database.query_one("SELECT received_at::text FROM receipts", &[]).await.unwrap();
     let kept: chrono::DateTime<chrono::Utc> = format!("{}:00", row.get::<_, &str>(0)).parse().unwrap();
     assert_eq!(at, kept, "event and row tell the same time");
     service.stop().await;
@@ -52,7 +52,7 @@ async fn the_trace_goes_on_from_the_callback_or_else_from_the_request() {
     let request_id = RequestId::generate();
     let (asked, own) = (TraceContext::new_root(), TraceContext::new_root());
     world.publish(&production::REQUESTED, asked, &requested(request_id, 100)).await;
-    world.wait_for_number("SELECT count(*) FROM production_requests", 1).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests", 1).await;
     let token = world.sign(&claims(request_id, 100));
     let body = |id: &str| part(id, 10).to_string();
     let own_text = own.to_string();
@@ -61,7 +61,7 @@ async fn the_trace_goes_on_from_the_callback_or_else_from_the_request() {
     service.call_with(&token, &[("traceparent", &own_text)], body("modern")).await;
     for (id, trace) in [("legacy", asked), ("garbled", asked), ("modern", own)] {
         let row = "SELECT traceparent FROM receipts WHERE delivery_id = $1";
-        let kept: String = world.sql.query_one(row, &[&id]).await.unwrap().get(0);
+        let kept: String = world.database.query_one(row, &[&id]).await.unwrap().get(0);
         assert_eq!(kept.parse::<TraceContext>().unwrap().trace_id(), trace.trace_id(), "{id}");
         assert_ne!(kept, trace.to_string(), "{id}: a hop of its own");
     }
@@ -84,7 +84,7 @@ async fn without_a_broker_callbacks_are_taken_and_events_kept() {
     let service = Service::start(&[NO_BROKER]).await;
     let readiness = async |service: &Service, wanted: u16| {
         wait_until("readiness", SOON, async || {
-            let ready = service.world.get(&format!("{}/readyz", service.addresses.admin), None).await;
+            let ready = service.readiness().await;
             let is_asked = !ready.body["checks"]["topology"].to_string().contains("not checked");
             if ready.status == wanted && is_asked { Ok(ready) } else { Err(ready) }
         })
@@ -103,34 +103,31 @@ async fn without_a_broker_callbacks_are_taken_and_events_kept() {
         assert_eq!(service.call(&token, &echo("100", &token)).await.received(), ("duplicate", 100));
     }
     let kept = "SELECT count(*) FROM outbox WHERE exchange = 'jaego.events' AND routing_key = 'stock.received'";
-    assert_eq!(world.number(kept).await, 3);
+    assert_eq!(world.count(kept).await, 3);
     assert_eq!(readiness(&service, 200).await.body["status"], "degraded");
 
     // The broker is back: another process finds the events.
     let service = service.stop().await.start(&[]).await;
     service.world.wait_for_depth("sales.stock-received", 3).await;
-    service.world.wait_for_number(kept, 0).await;
+    service.world.wait_for_count(kept, 0).await;
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_answer_and_publication_the_event_is_published_by_the_next_process() {
     let world = World::new().await;
-    let logs = tempfile::tempdir().unwrap();
-    let (mut process, addresses) =
-        world.spawn(logs.path().join("first.log"), &[NO_BROKER, ("TELEMETRY__LOG", "info")]).await;
+    let mut killed = world.replica(&[NO_BROKER]).await;
     let token = world.token(100);
-    let first = world.call(&addresses, &token, &echo("100", &token)).await;
+    let first = world.call(&killed, &token, &echo("100", &token)).await;
     assert_eq!(first.received(), ("received", 100));
-    process.kill9().unwrap();
-    assert_eq!(world.number("SELECT count(*) FROM outbox").await, 1);
+    killed.process.kill9().unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM outbox").await, 1);
 
-    let (process, addresses) = world.spawn(logs.path().join("second.log"), &[("TELEMETRY__LOG", "info")]).await;
+    let next = world.replica(&[]).await;
     let events = events(&world, 1).await;
     assert_eq!(events[0].0["data"]["receipt_id"], first.body["receipt_id"]);
-    let again = world.call(&addresses, &token, &echo("100", &token)).await;
+    let again = world.call(&next, &token, &echo("100", &token)).await;
     assert_eq!((again.received(), &again.body["receipt_id"]), (("duplicate", 100), &first.body["receipt_id"]));
-    world.wait_for_number("SELECT count(*) FROM outbox", 0).await;
+    world.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(world.surroundings.vhost.depth("sales.stock-received").await.unwrap(), 1);
-    drop(process);
 }

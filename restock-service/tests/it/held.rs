@@ -7,10 +7,10 @@ use nix::unistd::Pid;
 use testkit::wait_until;
 use tokio_postgres::Client;
 
-use crate::harness::{FACTORY, SKU, SOON, Service, claims, connect, part};
+use crate::harness::{FACTORY, SKU, SOON, Service, claims, part};
 
 async fn hold(service: &Service, request: RequestId) -> Client {
-    let holder = connect(&service.world.service.database.url).await;
+    let holder = service.world.sql().await;
     let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{request}' FOR UPDATE");
     holder.batch_execute(&lock).await.unwrap();
     holder
@@ -21,7 +21,7 @@ async fn blocked(service: &Service) -> i32 {
     let blocked = "SELECT pid FROM pg_stat_activity WHERE application_name = 'restock-service' \
                    AND datname = current_database() AND wait_event_type = 'Lock'";
     wait_until("a statement that waits for a lock", SOON, async || {
-        service.world.sql.query(blocked, &[]).await.unwrap().first().map(|row| row.get(0))
+        service.world.database.query(blocked, &[]).await.unwrap().first().map(|row| row.get(0))
     })
     .await
 }
@@ -31,7 +31,7 @@ async fn a_request_that_another_process_is_about_to_insert_holds_only_its_own_ca
     let service = Service::start(&[]).await;
     let world = &service.world;
     let held = RequestId::generate();
-    let holder = connect(&world.service.database.url).await;
+    let holder = world.sql().await;
     let insert = format!(
         "BEGIN; INSERT INTO production_requests (id, sku, factory_id, quantity) VALUES ('{held}', '{SKU}', '{FACTORY}', 10)"
     );
@@ -76,7 +76,7 @@ async fn many_callbacks_of_a_held_request_do_not_hold_those_of_another_one_that_
 async fn a_connection_that_hangs_holds_callbacks_only_until_it_is_given_up() {
     let service = Service::start(&[]).await;
     let world = &service.world;
-    let gate = connect(&world.service.database.url).await;
+    let gate = world.sql().await;
     gate.batch_execute("BEGIN; LOCK TABLE receipts IN EXCLUSIVE MODE").await.unwrap();
     let first = service.begin_call(&world.token(10), &part("a", 10));
     let hanging = Pid::from_raw(blocked(&service).await);
@@ -88,6 +88,6 @@ async fn a_connection_that_hangs_holds_callbacks_only_until_it_is_given_up() {
         assert_eq!(other.unwrap().received(), ("received", 10));
     }
     first.await.unwrap();
-    world.wait_for_number("SELECT sum(quantity)::int8 FROM receipts", 60).await;
+    world.wait_for_count("SELECT sum(quantity)::int8 FROM receipts", 60).await;
     service.stop().await;
 }

@@ -6,7 +6,7 @@ use testkit::wait_until;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::harness::{Answer, FACTORY, SOON, Service, claims, connect, part};
+use crate::harness::{Answer, FACTORY, SOON, Service, claims, part};
 
 /// A long timeout for a busy machine: giving up early is not what is tested.
 pub(crate) const PATIENT: (&str, &str) = ("DATABASE__STATEMENT_TIMEOUT_MS", "60000");
@@ -19,7 +19,7 @@ pub(crate) async fn hold_table(service: &Service) -> Client {
         (service.metric("jaego_audit_completed_timestamp_seconds").await > 0.0).then_some(())
     })
     .await;
-    let holder = connect(&service.world.service.database.url).await;
+    let holder = service.world.sql().await;
     holder.batch_execute("BEGIN; LOCK TABLE production_requests IN ACCESS EXCLUSIVE MODE").await.unwrap();
     holder
 }
@@ -28,7 +28,7 @@ pub(crate) async fn hold_table(service: &Service) -> Client {
 pub(crate) async fn wait_for_blocked(service: &Service, number: i64) {
     let blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND wait_event_type = 'Lock' AND application_name = 'restock-service'";
-    service.world.wait_for_number(blocked, number).await;
+    service.world.wait_for_count(blocked, number).await;
 }
 
 /// Waits until this many callbacks wait behind the one in the worker's hands.
@@ -82,7 +82,7 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
     let mut seen = Vec::new();
     for answer in answers {
         let answer = answer.await.unwrap();
-        seen.push(match answer.status {
+        seen.push(match answer.status.as_u16() {
             200 => format!("{} {} {}", answer.received().0, answer.received().1, answer.body["quarantined"]),
             _ => answer.quarantined().to_owned(),
         });
@@ -103,7 +103,7 @@ async fn callbacks_of_a_batch_see_each_others_effect_in_the_order_of_arrival() {
     assert_eq!(busy.await.unwrap().received(), ("received", 1));
     assert_eq!(batches(&service).await, (2.0, 11.0), "one, and then all the others together");
     assert_eq!(world.rows().await, [5, 6, 4]);
-    assert_eq!(world.number("SELECT sum(received)::int8 FROM production_requests").await, 105);
+    assert_eq!(world.count("SELECT sum(received)::int8 FROM production_requests").await, 105);
     world.wait_for_depth("sales.stock-received", 5).await;
     service.stop().await;
 }
@@ -143,14 +143,14 @@ async fn a_callback_that_the_store_cannot_take_does_not_hurt_its_batch() {
     for (index, call) in calls.into_iter().enumerate() {
         let answer = call.await.unwrap();
         match index {
-            4 => assert_eq!((answer.status, answer.problem()), (500, "internal")),
+            4 => assert_eq!(answer.refusal(), (500, "internal")),
             _ => assert_eq!(answer.received(), ("received", 5)),
         }
     }
     assert_eq!(busy.await.unwrap().status, 200);
     assert_eq!(batches(&service).await, (2.0, 10.0), "they were one batch");
     assert_eq!(world.rows().await, [9, 9, 0]);
-    assert_eq!(world.number("SELECT count(*) FROM production_requests").await, 9);
+    assert_eq!(world.count("SELECT count(*) FROM production_requests").await, 9);
     service.stop().await;
 }
 
@@ -158,7 +158,7 @@ async fn a_callback_that_the_store_cannot_take_does_not_hurt_its_batch() {
 async fn nothing_is_answered_before_it_is_durable() {
     let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
-    let holder = connect(&world.service.database.url).await;
+    let holder = world.sql().await;
     // The commit waits for the holder of the lock; later it fails.
     let slow = "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS \
                 $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$; \
@@ -179,10 +179,10 @@ async fn nothing_is_answered_before_it_is_durable() {
                    $$ BEGIN RAISE EXCEPTION 'the commit fails'; END $$";
     holder.batch_execute(failing).await.unwrap();
     let answer = service.call(&world.token(5), &part("a", 5)).await;
-    assert_eq!((answer.status, answer.problem()), (500, "internal"));
+    assert_eq!(answer.refusal(), (500, "internal"));
     // It is not retried, because the store would never take it; it is recorded for an operator.
-    world.wait_for_number("SELECT count(*) FROM quarantine WHERE reason = 'lost'", 1).await;
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 5);
+    world.wait_for_count("SELECT count(*) FROM quarantine WHERE reason = 'lost'", 1).await;
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, 5);
     service.stop().await;
 }
 
@@ -192,7 +192,7 @@ async fn who_holds_a_request_keeps_only_its_own_callbacks_waiting() {
     let world = &service.world;
     let held = world.token(100);
     assert_eq!(service.call(&held, &part("a", 40)).await.received(), ("received", 40));
-    let holder = connect(&world.service.database.url).await;
+    let holder = world.sql().await;
     holder.batch_execute("BEGIN; SELECT * FROM production_requests FOR UPDATE").await.unwrap();
     let calls = [service.begin_call(&held, &part("b", 10)), service.begin_call(&held, &part("c", 10))];
     wait_for_blocked(&service, 2).await;
@@ -204,7 +204,7 @@ async fn who_holds_a_request_keeps_only_its_own_callbacks_waiting() {
     for call in calls {
         assert_eq!(call.await.unwrap().received(), ("received", 10));
     }
-    assert_eq!(world.number("SELECT received FROM production_requests WHERE quantity = 100").await, 60);
+    assert_eq!(world.count("SELECT received FROM production_requests WHERE quantity = 100").await, 60);
     service.stop().await;
 }
 
@@ -219,7 +219,7 @@ async fn goods_are_booked_though_their_sender_has_gone() {
     assert!(gone.await.unwrap_err().is_cancelled());
     holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(busy.await.unwrap().received(), ("received", 1));
-    service.world.wait_for_number("SELECT count(*) FROM receipts", 2).await;
+    service.world.wait_for_count("SELECT count(*) FROM receipts", 2).await;
     service.stop().await;
 }
 
@@ -232,14 +232,14 @@ async fn what_is_not_taken_in_time_is_answered_503_and_booked_all_the_same() {
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;
     let answer = service.call(&world.token(5), &part("a", 5)).await;
-    assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
-    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(answer.refusal(), (503, "unavailable"));
+    assert!(answer.retry_after().is_some());
     let answer = service.call(&world.token(5), &part("a", 5)).await;
-    assert_eq!((answer.status, answer.problem()), (503, "overloaded"), "there is a place for one");
+    assert_eq!(answer.refusal(), (503, "overloaded"), "there is a place for one");
     holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(busy.await.unwrap().problem(), "unavailable");
-    world.wait_for_number("SELECT count(*) FROM receipts", 3).await;
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 11);
+    world.wait_for_count("SELECT count(*) FROM receipts", 3).await;
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, 11);
     service.stop().await;
 }
 
@@ -250,12 +250,12 @@ async fn a_list_of_sources_that_another_replica_has_heard_of_holds_at_once() {
     let token = world.token(100);
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));
     let revoke = "INSERT INTO factories (id, callback_sources, revision) VALUES ($1, ARRAY['192.0.2.0/24'], 1)";
-    world.sql.execute(revoke, &[&FACTORY]).await.unwrap();
+    world.database.execute(revoke, &[&FACTORY]).await.unwrap();
     for token in [token, world.token(5)] {
         let answer = service.call(&token, &part("b", 5)).await;
-        assert_eq!((answer.status, answer.problem()), (403, "source-not-allowed"));
+        assert_eq!(answer.refusal(), (403, "source-not-allowed"));
     }
     assert_eq!(world.rows().await, [1, 1, 0]);
-    assert_eq!(world.number("SELECT count(*) FROM production_requests").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM production_requests").await, 1);
     service.stop().await;
 }

@@ -1,5 +1,6 @@
 //! The operators' lists.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
@@ -15,11 +16,11 @@ async fn receipts_are_paged_newest_first() {
         let answer = service.call(&token, &part(id, count)).await;
         expected.insert(0, answer.body["receipt_id"].clone());
     }
-    let url = format!("{}/api/v1/receipts", service.addresses.api);
-    let page = world.get(&format!("{url}?limit=2"), Some(VIEWER_TOKEN)).await;
-    assert_eq!(page.status, 200, "{page:?}");
+    let url = "/api/v1/receipts";
+    let page = service.get(&format!("{url}?limit=2")).await;
+    assert_eq!(page.status.as_u16(), 200, "{page:?}");
     let cursor = page.body["next_cursor"].as_str().unwrap();
-    let rest = world.get(&format!("{url}?limit=2&cursor={cursor}"), Some(OPERATOR_TOKEN)).await;
+    let rest = service.get(&format!("{url}?limit=2&cursor={cursor}")).await;
     assert_eq!(rest.body["next_cursor"], Value::Null);
     let items: Vec<Value> =
         [&page, &rest].iter().flat_map(|page| page.body["items"].as_array().unwrap().clone()).collect();
@@ -30,7 +31,7 @@ async fn receipts_are_paged_newest_first() {
     assert!(newest["request_id"].is_string() && newest["received_at"].as_str().unwrap().ends_with('Z'));
 
     for (query, status) in [("?limit=0", 422), ("?limit=201", 422), ("?cursor=x", 422), ("?limit=many", 400)] {
-        assert_eq!(world.get(&format!("{url}{query}"), Some(VIEWER_TOKEN)).await.status, status, "{query}");
+        assert_eq!(service.get(&format!("{url}{query}")).await.status, status, "{query}");
     }
     service.stop().await;
 }
@@ -44,8 +45,7 @@ async fn the_quarantine_shows_what_came_without_its_token() {
     body["MessageAttributeProductId"] = json!("CP-1");
     service.call(&token, &body).await;
     service.call(&token, &part("d", 130)).await;
-    let url = format!("{}/api/v1/quarantine", service.addresses.api);
-    let page = world.get(&url, Some(VIEWER_TOKEN)).await;
+    let page = service.get("/api/v1/quarantine").await;
     let items = page.body["items"].as_array().unwrap();
     assert_eq!(items.len(), 2);
     assert_eq!((&items[0]["reason"], &items[0]["quantity"]), (&json!("over-delivery"), &json!(30)));
@@ -64,23 +64,26 @@ async fn operators_endpoints_want_a_token_and_are_not_public() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     for path in ["/api/v1/receipts", "/api/v1/quarantine"] {
-        let api = format!("{}{path}", service.addresses.api);
-        assert_eq!(world.get(&api, None).await.problem(), "unauthorized");
-        assert_eq!(world.get(&api, Some("wrong")).await.status, 401);
-        assert_eq!(world.get(&api, Some(VIEWER_TOKEN)).await.body, json!({"items": [], "next_cursor": null}));
-        let public = world.get(&format!("{}{path}", service.addresses.public), Some(VIEWER_TOKEN)).await;
+        assert_eq!(service.send_as(None, Method::GET, path, None).await.problem(), "unauthorized");
+        assert_eq!(service.send_as(Some("wrong"), Method::GET, path, None).await.status, 401);
+        for token in [VIEWER_TOKEN, OPERATOR_TOKEN] {
+            let list = service.send_as(Some(token), Method::GET, path, None).await;
+            assert_eq!(list.body, json!({"items": [], "next_cursor": null}));
+        }
+        let public = service.get(&format!("{}{path}", service.public)).await;
         assert_eq!(public.problem(), "not-found");
     }
     // The callback is served by both listeners.
-    let addresses = crate::harness::Addresses { public: service.addresses.api.clone(), ..service.addresses.clone() };
-    assert_eq!(world.call(&addresses, &world.token(5), &part("a", 5)).await.received(), ("received", 5));
+    let path = format!("/callbacks/v1/restocks/{}", world.token(5));
+    let answer = service.send_as(None, Method::POST, &path, Some(part("a", 5))).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("received")), "{answer:?}");
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_is_complete_and_true() {
     let service = Service::start(&[]).await;
-    let document = service.world.get(&format!("{}/openapi.json", service.addresses.api), None).await.body;
+    let document = service.get("/openapi.json").await.body;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Jaego restock-service");
     // Each of them has a test of its own.
@@ -88,7 +91,6 @@ async fn the_document_is_complete_and_true() {
     for status in ["200", "202", "400", "401", "403", "409", "413", "415", "429", "503"] {
         assert!(answers[status].is_object(), "{status}");
     }
-    let addresses = &service.addresses;
-    assert_eq!(testkit::openapi::complaints(&addresses.api, &addresses.public).await, Vec::<String>::new());
+    assert_eq!(testkit::openapi::complaints(&service.api, &service.public).await, Vec::<String>::new());
     service.stop().await;
 }

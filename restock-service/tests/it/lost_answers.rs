@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::LinkCutter;
 use tokio_postgres::Client;
 
-use crate::harness::{Answer, Service, World, claims, connect, part};
+use crate::harness::{Answer, Service, World, claims, part};
 use crate::intake::{NO_LOCK_LIMIT, PATIENT, hold_table, wait_for_blocked, wait_for_waiting};
 
 /// A service that reaches its database through a link that can be cut, and a client that holds its commits up.
@@ -18,7 +18,7 @@ struct Lossy {
 impl Lossy {
     async fn start() -> Self {
         let world = World::new().await;
-        let gate = connect(&world.service.database.url).await;
+        let gate = world.sql().await;
         // A commit that changes one of these tables waits for the lock.
         let slow = "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS \
                     $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$; \
@@ -27,7 +27,7 @@ impl Lossy {
                     CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT OR UPDATE ON quarantine DEFERRABLE \
                     INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit()";
         gate.batch_execute(slow).await.unwrap();
-        let direct = world.service.database.url.clone();
+        let direct = world.own.database.url.clone();
         let target = direct.rsplit('@').next().and_then(|rest| rest.split('/').next()).unwrap();
         let link = LinkCutter::start(target).await.unwrap();
         let url = link.url(&direct).unwrap();
@@ -52,7 +52,7 @@ impl Lossy {
         wait_for_blocked(&self.service, 1).await;
         self.link.blackhole();
         self.gate.batch_execute("SELECT pg_advisory_unlock(4711)").await.unwrap();
-        self.service.world.wait_for_number(written, 1).await;
+        self.service.world.wait_for_count(written, 1).await;
         self.link.cut_once();
     }
 }
@@ -66,7 +66,7 @@ async fn a_nameless_part_is_booked_once_and_is_no_repetition_of_itself() {
     let answer = lossy.call(&token, &body, "SELECT count(*) FROM receipts").await;
     assert_eq!(answer.received(), ("received", 50));
     assert_eq!(world.rows().await, [1, 1, 0]);
-    assert_eq!(world.number("SELECT received FROM production_requests").await, 50);
+    assert_eq!(world.count("SELECT received FROM production_requests").await, 50);
     assert_eq!(service.outcomes("received").await, 1);
     // A later one may be the second half.
     assert_eq!(service.call(&token, &body).await.quarantined(), "ambiguous-delivery");
@@ -85,7 +85,7 @@ async fn what_waits_for_an_operator_is_counted_once() {
     let (service, world) = (&lossy.service, &lossy.service.world);
     let times = async |reason: &str| {
         let query = format!("SELECT times_received FROM quarantine WHERE reason = '{reason}'");
-        world.number(&query).await
+        world.count(&query).await
     };
     let is_kept = |reason: &str, times: i64| {
         format!("SELECT count(*) FROM quarantine WHERE reason = '{reason}' AND times_received = {times}")
@@ -135,9 +135,9 @@ async fn repetitions_of_one_batch_are_counted_once() {
     for call in calls {
         assert_eq!(call.await.unwrap().quarantined(), "ambiguous-delivery");
     }
-    assert_eq!(world.number("SELECT times_received FROM quarantine").await, 3);
+    assert_eq!(world.count("SELECT times_received FROM quarantine").await, 3);
     assert_eq!(service.call(&token, &body).await.quarantined(), "ambiguous-delivery");
-    assert_eq!(world.number("SELECT times_received FROM quarantine").await, 4);
+    assert_eq!(world.count("SELECT times_received FROM quarantine").await, 4);
     assert_eq!(world.rows().await, [2, 2, 1]);
     lossy.service.stop().await;
 }

@@ -1,5 +1,5 @@
 //! restock-service through its listeners, against real PostgreSQL and RabbitMQ.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod by_hand;
 mod callback_refusals;

@@ -13,12 +13,7 @@ use testkit::servers::{PostgresOptions, PostgresServer, find_postgres};
 use testkit::wait_until;
 use tokio_postgres::Client;
 
-use crate::harness::{Answer, FACTORY, SKU, SOON, Service, World, claims, connect, part};
-
-/// The administrator, who controls whether the service's database accepts connections.
-async fn administrator(world: &World) -> Client {
-    connect(&world.service.database.admin_url).await
-}
+use crate::harness::{Answer, FACTORY, SKU, SOON, Service, World, claims, part};
 
 /// Ends the service's connections, and prevents new ones until [`open`].
 async fn shut(admin: &Client, database: &str) {
@@ -32,16 +27,12 @@ async fn open(admin: &Client, database: &str) {
     admin.batch_execute(&format!("ALTER ROLE {database} LOGIN")).await.unwrap();
 }
 
-async fn role(world: &World) -> String {
-    world.sql.query_one("SELECT current_user::text", &[]).await.unwrap().get(0)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn callbacks_that_come_while_the_database_is_away_are_booked_when_it_is_back() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     assert_eq!(service.call(&world.token(5), &part("a", 5)).await.received(), ("received", 5));
-    let (admin, role) = (administrator(world).await, role(world).await);
+    let (admin, role) = (world.as_admin().await, world.own.database.name.clone());
     shut(&admin, &role).await;
     let calls: Vec<_> = (0..40).map(|_| service.begin_call(&world.token(10), &json!({"OrderStockCnt": 10}))).collect();
     // One of them has found the database unavailable.
@@ -55,7 +46,7 @@ async fn callbacks_that_come_while_the_database_is_away_are_booked_when_it_is_ba
     for call in join_all(calls).await {
         assert_eq!(call.unwrap().received(), ("received", 10));
     }
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 405);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, 405);
     service.stop().await;
 }
 
@@ -65,14 +56,14 @@ async fn a_callback_whose_request_is_held_for_long_waits_until_it_is_free() {
     let world = &service.world;
     let token = world.token(100);
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));
-    let holder = connect(&world.service.database.url).await;
+    let holder = world.sql().await;
     holder.batch_execute("BEGIN; SELECT * FROM production_requests FOR UPDATE").await.unwrap();
     let begun = service.begin_call(&token, &part("b", 60));
     // It has been tried and given up more than once.
     wait_until("a second try", SOON, async || {
         let gave_up = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'restock-service' \
                        AND wait_event_type = 'Lock' AND query_start > now() - interval '1 second'";
-        (world.number(gave_up).await > 0).then_some(())
+        (world.count(gave_up).await > 0).then_some(())
     })
     .await;
     assert_eq!(service.call(&world.token(5), &part("a", 5)).await.received(), ("received", 5), "others go on");
@@ -119,7 +110,7 @@ async fn call(service: &Service, token: &str, body: &Value) -> Answer {
 async fn callbacks_that_find_no_room_are_booked_when_the_database_is_back() {
     let service = Service::start(&NARROW).await;
     let world = &service.world;
-    let (admin, role) = (administrator(world).await, role(world).await);
+    let (admin, role) = (world.as_admin().await, world.own.database.name.clone());
     shut(&admin, &role).await;
     let tokens: Vec<String> = (0..6).map(|_| world.token(10)).collect();
     let delivery = part("a", 10);
@@ -130,7 +121,7 @@ async fn callbacks_that_find_no_room_are_booked_when_the_database_is_back() {
     wait_for_waiting(&service, 6).await;
 
     open(&admin, &role).await;
-    world.wait_for_number("SELECT coalesce(sum(quantity), 0)::int8 FROM receipts", 60).await;
+    world.wait_for_count("SELECT coalesce(sum(quantity), 0)::int8 FROM receipts", 60).await;
     wait_for_waiting(&service, 0).await;
     assert_eq!(world.rows().await, [6, 6, 0]);
     assert_eq!((service.outcomes("received").await, service.outcomes("lost").await), (6, 0));
@@ -144,7 +135,7 @@ async fn callbacks_that_find_no_room_are_booked_when_the_database_is_back() {
 async fn callbacks_that_found_no_room_are_decided_like_any_other() {
     let service = Service::start(&NARROW).await;
     let world = &service.world;
-    let (admin, role) = (administrator(world).await, role(world).await);
+    let (admin, role) = (world.as_admin().await, world.own.database.name.clone());
     shut_and_fill(&service, &admin, &role).await;
     let mut late = claims(RequestId::generate(), 10);
     late.exp = (chrono::Utc::now() - chrono::Duration::seconds(1)).timestamp();
@@ -159,19 +150,19 @@ async fn callbacks_that_found_no_room_are_decided_like_any_other() {
     ];
     for (token, body) in &calls {
         let answer = service.call_with(token, &[], body.clone()).await;
-        assert_eq!((answer.status, answer.problem()), (503, "overloaded"));
+        assert_eq!(answer.refusal(), (503, "overloaded"));
     }
     wait_for_waiting(&service, 2 + calls.len()).await;
     open(&admin, &role).await;
     wait_for_waiting(&service, 0).await;
     // A name identifies a repetition; without one it may be another part.
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts WHERE delivery_id = 'a'").await, 10);
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts WHERE delivery_id IS NULL").await, 10);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts WHERE delivery_id = 'a'").await, 10);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts WHERE delivery_id IS NULL").await, 10);
     let reasons = "SELECT string_agg(reason, ' ' ORDER BY reason) FROM quarantine";
-    let reasons: String = world.sql.query_one(reasons, &[]).await.unwrap().get(0);
+    let reasons: String = world.database.query_one(reasons, &[]).await.unwrap().get(0);
     assert_eq!(reasons, "ambiguous-delivery expired unreadable-body");
-    assert_eq!(world.number("SELECT count(*) FROM deliveries WHERE body <> ''").await, 5);
-    assert_eq!(world.number("SELECT count(*) FROM quarantine WHERE length(body_bytes) > 20").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE body <> ''").await, 5);
+    assert_eq!(world.count("SELECT count(*) FROM quarantine WHERE length(body_bytes) > 20").await, 1);
     service.stop().await;
 }
 
@@ -179,21 +170,21 @@ async fn callbacks_that_found_no_room_are_decided_like_any_other() {
 async fn callbacks_that_found_no_room_and_that_the_store_refuses_for_good_wait_for_an_operator() {
     let service = Service::start(&NARROW).await;
     let world = &service.world;
-    let (admin, role) = (administrator(world).await, role(world).await);
+    let (admin, role) = (world.as_admin().await, world.own.database.name.clone());
     let failing = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
                    $$ BEGIN RAISE EXCEPTION 'no receipts'; END $$; \
                    CREATE TRIGGER refuse BEFORE INSERT ON receipts FOR EACH ROW EXECUTE FUNCTION refuse()";
-    world.sql.batch_execute(failing).await.unwrap();
+    world.database.batch_execute(failing).await.unwrap();
     shut_and_fill(&service, &admin, &role).await;
     let token = world.token(10);
     assert_eq!(service.call(&token, &part("a", 10)).await.problem(), "overloaded");
     open(&admin, &role).await;
-    world.wait_for_number("SELECT count(*) FROM quarantine WHERE reason = 'lost' AND status = 'waiting'", 3).await;
+    world.wait_for_count("SELECT count(*) FROM quarantine WHERE reason = 'lost' AND status = 'waiting'", 3).await;
     wait_for_waiting(&service, 0).await;
     assert_eq!(service.outcomes("lost").await, 3);
     // A repetition is known to an operator already.
     assert_eq!(call(&service, &token, &part("a", 10)).await.quarantined(), "lost");
-    assert!(world.number("SELECT max(times_received) FROM quarantine").await >= 2);
+    assert!(world.count("SELECT max(times_received) FROM quarantine").await >= 2);
     assert_eq!(world.rows().await, [0, 3, 3]);
     service.stop().await;
 }
@@ -207,11 +198,11 @@ async fn a_callback_that_found_no_room_and_whose_request_is_held_keeps_no_other_
     let request = format!(
         "INSERT INTO production_requests (id, sku, factory_id, quantity) VALUES ('{known}', '{SKU}', '{FACTORY}', 100)"
     );
-    world.sql.batch_execute(&request).await.unwrap();
-    let holder = connect(&world.service.database.url).await;
+    world.database.batch_execute(&request).await.unwrap();
+    let holder = world.sql().await;
     let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{known}' FOR UPDATE");
     holder.batch_execute(&lock).await.unwrap();
-    let (admin, role) = (administrator(world).await, role(world).await);
+    let (admin, role) = (world.as_admin().await, world.own.database.name.clone());
     shut_and_fill(&service, &admin, &role).await;
     let mut calls = vec![service.begin_call(&token, &part("b", 10))];
     calls.extend((0..5).map(|_| service.begin_call(&world.token(10), &part("x", 10))));
@@ -220,11 +211,11 @@ async fn a_callback_that_found_no_room_and_whose_request_is_held_keeps_no_other_
     }
 
     open(&admin, &role).await;
-    world.wait_for_number("SELECT count(*) FROM receipts WHERE delivery_id = 'x'", 5).await;
+    world.wait_for_count("SELECT count(*) FROM receipts WHERE delivery_id = 'x'", 5).await;
     wait_for_waiting(&service, 1).await;
     holder.batch_execute("ROLLBACK").await.unwrap();
-    world.wait_for_number("SELECT count(*) FROM receipts WHERE delivery_id = 'b'", 1).await;
-    assert_eq!(world.number("SELECT received FROM production_requests WHERE quantity = 100").await, 10);
+    world.wait_for_count("SELECT count(*) FROM receipts WHERE delivery_id = 'b'", 1).await;
+    assert_eq!(world.count("SELECT received FROM production_requests WHERE quantity = 100").await, 10);
     service.stop().await;
 }
 
@@ -268,9 +259,9 @@ async fn no_goods_are_lost_when_postgresql_is_stopped_and_started_under_load() {
     // Each was held until it was booked, or answered 503 and booked later.
     for call in join_all(calls).await {
         let answer = call.unwrap();
-        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
     }
-    let sql = connect(&url).await;
+    let sql = testkit::harness::connect(&url).await;
     let expected = 10 + 10 * i64::try_from(CALLS).unwrap();
     wait_until("all goods to be booked", SOON, async || {
         let row = sql.query_one("SELECT sum(quantity)::int8 FROM receipts", &[]).await.unwrap();

@@ -17,7 +17,7 @@ const UP: [&str; 4] = [
 ];
 
 async fn differences(world: &World) -> Vec<String> {
-    testkit::tidy::schema_differences(&world.service.database.admin_url, SCHEMA).await
+    testkit::tidy::schema_differences(&world.own.database.admin_url, SCHEMA).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,14 +26,14 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     assert!(differences(&world).await.is_empty(), "{:#?}", differences(&world).await);
     let columns = SCHEMA.matches(" -> ").count();
     // Step by step: reverting the newest migration leaves exactly what the previous one made.
-    world.sql.batch_execute(DOWN[0]).await.unwrap();
+    world.database.batch_execute(DOWN[0]).await.unwrap();
     let differences_of_newest = differences(&world).await;
     assert_eq!(differences_of_newest.len(), 1, "its column: {differences_of_newest:#?}");
-    world.sql.batch_execute(UP[3]).await.unwrap();
+    world.database.batch_execute(UP[3]).await.unwrap();
     assert!(differences(&world).await.is_empty());
-    world.sql.batch_execute(&DOWN.concat()).await.unwrap();
+    world.database.batch_execute(&DOWN.concat()).await.unwrap();
     assert_eq!(differences(&world).await.len(), columns, "every column is gone, and nothing else is there");
-    world.sql.batch_execute(&UP.concat()).await.unwrap();
+    world.database.batch_execute(&UP.concat()).await.unwrap();
     assert!(differences(&world).await.is_empty());
 }
 
@@ -44,17 +44,17 @@ async fn what_operators_did_is_not_migrated_away() {
                 VALUES ('01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d', 'S', 'F', 5, 5); \
                 INSERT INTO receipts (id, request_id, sku, quantity, factory_id, received_at, traceparent, actor, reason) \
                 SELECT id, id, sku, quantity, factory_id, now(), '', 'kim', 'lost' FROM production_requests";
-    world.sql.batch_execute(rows).await.unwrap();
+    world.database.batch_execute(rows).await.unwrap();
     let unreadable = "INSERT INTO quarantine (id, status, reason, request_id, jti, fingerprint, sku, factory_id, body, \
                       body_bytes, traceparent, created_at) SELECT id, 'waiting', 'unreadable-body', id, 'J', '', sku, \
                       factory_id, '', '\\xff', '', now() FROM production_requests";
-    world.sql.batch_execute(unreadable).await.unwrap();
-    world.sql.batch_execute(DOWN[0]).await.unwrap();
-    let refused = world.sql.batch_execute(DOWN[1]).await.unwrap_err();
+    world.database.batch_execute(unreadable).await.unwrap();
+    world.database.batch_execute(DOWN[0]).await.unwrap();
+    let refused = world.database.batch_execute(DOWN[1]).await.unwrap_err();
     assert!(refused.as_db_error().unwrap().message().starts_with("unreadable bodies are"), "{refused:?}");
     assert_eq!(differences(&world).await.len(), 1);
-    world.sql.batch_execute("DELETE FROM quarantine").await.unwrap();
-    world.sql.batch_execute(DOWN[1]).await.unwrap();
-    let refused = world.sql.batch_execute(DOWN[2]).await.unwrap_err();
+    world.database.batch_execute("DELETE FROM quarantine").await.unwrap();
+    world.database.batch_execute(DOWN[1]).await.unwrap();
+    let refused = world.database.batch_execute(DOWN[2]).await.unwrap_err();
     assert!(refused.as_db_error().unwrap().message().starts_with("operators have booked"), "{refused:?}");
 }

@@ -5,17 +5,16 @@ use jaego_contracts::ids::{OrderId, Quantity, RequestId};
 use jaego_contracts::production;
 use jaego_contracts::production::ProductionOutcome;
 use jaego_contracts::trace::TraceContext;
+use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::service::VIEWER_TOKEN;
 
 use crate::consumers::requested;
 use crate::harness::{FACTORY, SKU, Service, claims, echo, part};
 
 /// Steps and what comes next, after checking their order.
 async fn told(service: &Service, question: &str) -> (Vec<Value>, Vec<Value>) {
-    let url = format!("{}/api/v1/timeline?{question}", service.addresses.api);
-    let answer = service.world.get(&url, Some(VIEWER_TOKEN)).await;
-    assert_eq!((answer.status, &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
+    let answer = service.get(&format!("/api/v1/timeline?{question}")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
     let list = |name: &str| answer.body[name].as_array().unwrap().clone();
     let items = list("items");
     let at = |item: &Value| item["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
@@ -36,7 +35,7 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
     let trace = TraceContext::new_root();
     let event = requested(request_id, 100);
     world.publish(&production::REQUESTED, trace, &event).await;
-    world.wait_for_number("SELECT count(*) FROM production_requests", 1).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests", 1).await;
     let question = format!("request={request_id}");
     let (items, next) = told(&service, &question).await;
     assert_eq!(kinds(&items), ["restock.expected"]);
@@ -49,9 +48,8 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
     let token = world.sign(&claims(request_id, 100));
     assert_eq!(service.call(&token, &part("a", 60)).await.received(), ("received", 60));
     let body = json!({"request_id": request_id, "quantity": 10, "reason": "delivery note 4711"});
-    let url = format!("{}/api/v1/receipts", service.addresses.api);
-    let by_hand = world.post(&url, testkit::service::OPERATOR_TOKEN, None, &body).await;
-    assert_eq!(by_hand.status, 201, "{by_hand:?}");
+    let by_hand = service.post("/api/v1/receipts", body.clone()).await;
+    assert_eq!(by_hand.status.as_u16(), 201, "{by_hand:?}");
     // 30 are open; the rest is quarantined.
     assert_eq!(service.call(&token, &part("b", 50)).await.received(), ("received", 30));
     let (items, next) = told(&service, &question).await;
@@ -73,9 +71,9 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
 
     let id = kept["subject"]["id"].as_str().unwrap();
     let reason = json!({"reason": "counted: 20 more in the truck"});
-    let url = format!("{}/api/v1/quarantine/{id}/accept", service.addresses.api);
-    let accepted = world.post(&url, testkit::service::OPERATOR_TOKEN, None, &reason).await;
-    assert_eq!(accepted.status, 200, "{accepted:?}");
+    let path = format!("/api/v1/quarantine/{id}/accept");
+    let accepted = service.post(&path, reason.clone()).await;
+    assert_eq!(accepted.status.as_u16(), 200, "{accepted:?}");
     let (items, next) = told(&service, &question).await;
     let judged = items.iter().find(|item| item["kind"] == "quarantine.accepted").unwrap();
     assert_eq!(judged["at"], accepted.body["decided_at"]);
@@ -110,7 +108,7 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
         reason: "closed short".to_owned(),
     };
     world.publish(&production::CANCELLED, TraceContext::new_root(), &outcome).await;
-    world.wait_for_number("SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL", 1).await;
+    world.wait_for_count("SELECT count(*) FROM production_requests WHERE cancelled_at IS NOT NULL", 1).await;
     let mut other = echo("40", &token);
     other["MessageAttributeProductId"] = json!("CP-1");
     assert_eq!(service.call(&token, &other).await.problem(), "callback-mismatch");
@@ -122,9 +120,9 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
     assert_eq!((next.len(), &next[0]["what"]), (1, &json!("decision")));
 
     let id = kept["subject"]["id"].as_str().unwrap();
-    let url = format!("{}/api/v1/quarantine/{id}/discard", service.addresses.api);
+    let path = format!("/api/v1/quarantine/{id}/discard");
     let reason = json!({"reason": "nothing came"});
-    assert_eq!(world.post(&url, testkit::service::OPERATOR_TOKEN, None, &reason).await.status, 200);
+    assert_eq!(service.post(&path, reason.clone()).await.status, 200);
     let (items, next) = told(&service, &question).await;
     let judged = items.last().unwrap();
     assert_eq!((&judged["kind"], &judged["detail"]["reason"]), (&json!("quarantine.discarded"), &reason["reason"]));
@@ -135,19 +133,18 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_about_one_order_or_some_requests() {
     let service = Service::start(&[]).await;
-    let world = &service.world;
     let (order, request) = (OrderId::generate(), RequestId::generate());
-    let url = format!("{}/api/v1/timeline", service.addresses.api);
+    let url = "/api/v1/timeline";
     for question in [String::new(), "?request=x".to_owned(), format!("?order={order}&request={request}")] {
-        let answer = world.get(&format!("{url}{question}"), Some(VIEWER_TOKEN)).await;
-        assert_eq!((answer.status, answer.problem()), (422, "invalid-request"), "{question}");
+        let answer = service.get(&format!("{url}{question}")).await;
+        assert_eq!(answer.refusal(), (422, "invalid-request"), "{question}");
     }
     for question in [format!("order={order}"), format!("request={request},{order}")] {
         let (items, next) = told(&service, &question).await;
         assert!(items.is_empty() && next.is_empty());
     }
-    assert_eq!(world.get(&format!("{url}?order={order}"), None).await.problem(), "unauthorized");
-    let public = format!("{}/api/v1/timeline?order={order}", service.addresses.public);
-    assert_eq!(world.get(&public, Some(VIEWER_TOKEN)).await.problem(), "not-found");
+    let path = format!("{url}?order={order}");
+    assert_eq!(service.send_as(None, Method::GET, &path, None).await.problem(), "unauthorized");
+    assert_eq!(service.get(&format!("{}{path}", service.public)).await.problem(), "not-found");
     service.stop().await;
 }

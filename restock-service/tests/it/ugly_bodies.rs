@@ -3,9 +3,8 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use testkit::service::OPERATOR_TOKEN;
 
-use crate::harness::{Service, connect, echo, part};
+use crate::harness::{Service, echo, part};
 
 /// How a factory encodes a text.
 type Way = fn(String) -> Vec<u8>;
@@ -35,7 +34,7 @@ async fn a_body_counts_whatever_its_encoding_and_media_type() {
         assert_eq!(answer.received(), ("received", 100), "{media_type}");
     }
     assert_eq!(world.rows().await, [7, 7, 0]);
-    assert_eq!(world.number("SELECT count(*) FROM deliveries WHERE body LIKE '%재고담당%'").await, 7);
+    assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE body LIKE '%재고담당%'").await, 7);
     service.stop().await;
 }
 
@@ -62,7 +61,7 @@ async fn what_cannot_be_read_is_kept_as_it_came() {
     let again = service.call_with(&token, &[("content-type", "text/plain")], "nonsense").await;
     assert_eq!(again.quarantined(), "unreadable-body");
     assert_eq!(world.rows().await, [0, 0, 9]);
-    let listed = world.get(&format!("{}/api/v1/quarantine", service.addresses.api), Some(OPERATOR_TOKEN)).await;
+    let listed = service.get("/api/v1/quarantine").await;
     let entries = listed.body["items"].as_array().unwrap();
     let nonsense = entries.iter().find(|entry| entry["body_base64"] == BASE64_STANDARD.encode("nonsense")).unwrap();
     assert_eq!((&nonsense["times_received"], &nonsense["body"]), (&json!(2), &json!("")));
@@ -71,10 +70,10 @@ async fn what_cannot_be_read_is_kept_as_it_came() {
     assert!(form.map(|entry| &entry["times_received"]).eq([&json!(1)]));
 
     // Its goods are accepted by hand.
-    let url = format!("{}/api/v1/quarantine/{}/accept", service.addresses.api, nonsense["id"].as_str().unwrap());
-    let accepted = world.post(&url, OPERATOR_TOKEN, None, &json!({"reason": "delivery note", "quantity": 100})).await;
-    assert_eq!((accepted.status, &accepted.body["status"]), (200, &json!("accepted")), "{accepted:?}");
-    assert_eq!(world.number("SELECT sum(quantity)::int8 FROM receipts").await, 100);
+    let url = format!("/api/v1/quarantine/{}/accept", nonsense["id"].as_str().unwrap());
+    let accepted = service.post(&url, json!({"reason": "delivery note", "quantity": 100})).await;
+    assert_eq!((accepted.status.as_u16(), &accepted.body["status"]), (200, &json!("accepted")), "{accepted:?}");
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, 100);
     service.stop().await;
 }
 
@@ -84,13 +83,13 @@ async fn of_a_body_that_is_too_large_only_that_it_came_is_kept() {
     let world = &service.world;
     let big = json!({"MessageAttributeProductCnt": "100", "padding": "x".repeat(64 * 1024)}).to_string();
     let answer = service.call_with(&world.token(100), &[], big.clone()).await;
-    assert_eq!((answer.status, answer.problem()), (413, "payload-too-large"));
+    assert_eq!(answer.refusal(), (413, "payload-too-large"));
     assert_eq!(world.rows().await, [0, 0, 1]);
     let kept =
         "SELECT count(*) FROM quarantine WHERE reason = 'unreadable-body' AND body = '' AND length(body_bytes) = 0";
-    assert_eq!(world.number(kept).await, 1);
+    assert_eq!(world.count(kept).await, 1);
     let answer = service.call_with("not-a-token", &[], big).await;
-    assert_eq!((answer.status, answer.problem()), (400, "malformed-request"));
+    assert_eq!(answer.refusal(), (400, "malformed-request"));
     assert_eq!(world.rows().await, [0, 0, 1], "a stranger leaves nothing");
     service.stop().await;
 }
@@ -106,14 +105,14 @@ async fn nameless_parts_of_one_size_are_counted_though_only_one_is_booked() {
         assert_eq!(answer.quarantined(), "ambiguous-delivery");
     }
     assert_eq!(world.rows().await, [1, 1, 1]);
-    assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
+    assert_eq!(world.count("SELECT times_received FROM quarantine").await, 9);
     // An operator who takes long to judge it blocks no callback.
-    let operator = connect(&world.service.database.url).await;
+    let operator = world.sql().await;
     operator.batch_execute("BEGIN; SELECT FROM quarantine FOR UPDATE").await.unwrap();
     let answer = service.call(&token, &json!({"OrderStockCnt": 10})).await;
     assert_eq!(answer.quarantined(), "ambiguous-delivery");
     operator.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(world.number("SELECT times_received FROM quarantine").await, 9);
+    assert_eq!(world.count("SELECT times_received FROM quarantine").await, 9);
     // A named delivery is the same whichever attempt's token it comes with.
     let request_id = jaego_contracts::ids::RequestId::generate();
     let tokens = [0, 1].map(|_| world.sign(&crate::harness::claims(request_id, 10)));
@@ -121,6 +120,6 @@ async fn nameless_parts_of_one_size_are_counted_though_only_one_is_booked() {
     assert_eq!(service.call(&tokens[1], &part("b", 5)).await.quarantined(), "nothing-open");
     assert_eq!(service.call(&tokens[0], &part("b", 5)).await.quarantined(), "nothing-open");
     assert_eq!(world.rows().await, [2, 3, 2]);
-    assert_eq!(world.number("SELECT times_received FROM quarantine WHERE delivery_id = 'b'").await, 2);
+    assert_eq!(world.count("SELECT times_received FROM quarantine WHERE delivery_id = 'b'").await, 2);
     service.stop().await;
 }

@@ -42,11 +42,11 @@ async fn an_authentic_callback_counts_whatever_the_form_of_its_url() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let mut refused = Vec::new();
-    for listener in [&service.addresses.public, &service.addresses.api] {
+    for listener in [&service.public, &service.api] {
         for form in FORMS {
             let token = world.token(100);
             let url = format!("{listener}{}", write(form, &token));
-            let answer = world.send(Method::POST, &url, &echo("100", &token)).await;
+            let answer = world.send(&service, Method::POST, &url, &echo("100", &token)).await;
             if answer.status == 200 {
                 assert_eq!(answer.received(), ("received", 100), "{form}");
                 let again = service.call(&token, &echo("100", &token)).await;
@@ -60,7 +60,7 @@ async fn an_authentic_callback_counts_whatever_the_form_of_its_url() {
     let booked = 2 * i64::try_from(FORMS.len()).unwrap();
     assert_eq!(world.rows().await, [booked, booked, 0]);
     // All of them are one route in the metrics.
-    let metrics = world.text(&format!("{}/metrics", service.addresses.admin)).await;
+    let metrics = service.metrics().await;
     let measured = metrics.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count{"));
     let routes: Vec<&str> = measured.filter(|line| line.contains("method=\"POST\"")).collect();
     assert!(routes.iter().all(|line| line.contains("\"/callbacks/v1/restocks/{token}\"")), "{routes:#?}");
@@ -76,13 +76,13 @@ async fn a_wrong_token_stays_wrong_in_every_form() {
     let long = "x".repeat(40_000);
     for wrong in ["not-a-token", "a.b.c", forged.as_str(), long.as_str(), &format!("{long}/{token}")] {
         for form in FORMS {
-            let url = format!("{}{}", service.addresses.public, write(form, wrong));
+            let url = format!("{}{}", service.public, write(form, wrong));
             // A path longer than any server has to take is not even read.
             if url.len() > 60_000 {
                 continue;
             }
-            let answer = world.send(Method::POST, &url, &echo("100", &token)).await;
-            let is_right = match answer.status {
+            let answer = world.send(&service, Method::POST, &url, &echo("100", &token)).await;
+            let is_right = match answer.status.as_u16() {
                 400 => answer.problem() == "malformed-request",
                 401 => answer.problem() == "invalid-callback-token",
                 404 => wrong.len() > 1_000,
@@ -92,8 +92,8 @@ async fn a_wrong_token_stays_wrong_in_every_form() {
         }
     }
     for nothing in ["/callbacks/v1/restocks", "/callbacks/v1/restocks/", "/callbacks/v1/", "//", "/v1/restocks/x"] {
-        let answer = world.send(Method::POST, &format!("{}{nothing}", service.addresses.public), &json!({})).await;
-        assert_eq!((answer.status, answer.problem()), (404, "not-found"), "{nothing}");
+        let answer = world.send(&service, Method::POST, &format!("{}{nothing}", service.public), &json!({})).await;
+        assert_eq!(answer.refusal(), (404, "not-found"), "{nothing}");
     }
     assert_eq!(world.rows().await, [0, 0, 0]);
     service.stop().await;
@@ -106,8 +106,8 @@ async fn another_method_is_refused_and_with_an_authentic_token_an_operator_hears
     let token = world.token(100);
     let methods = [Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
     for (method, form) in methods.iter().cycle().zip(FORMS) {
-        let url = format!("{}{}", service.addresses.public, write(form, &token));
-        let answer = world.send(method.clone(), &url, &echo("100", &token)).await;
+        let url = format!("{}{}", service.public, write(form, &token));
+        let answer = world.send(&service, method.clone(), &url, &echo("100", &token)).await;
         assert_eq!(answer.status, 405, "{method} {form}");
         assert_eq!(answer.headers["allow"], "POST", "{method} {form}");
         assert!(*method == Method::HEAD || answer.problem() == "method-not-allowed", "{answer:?}");
@@ -116,16 +116,16 @@ async fn another_method_is_refused_and_with_an_authentic_token_an_operator_hears
     assert_eq!(world.rows().await, [0, 0, 1], "one entry for all of them");
     let kept =
         "SELECT count(*) FROM quarantine WHERE reason = 'unreadable-body' AND body = '' AND length(body_bytes) = 0";
-    assert_eq!(world.number(kept).await, 1);
+    assert_eq!(world.count(kept).await, 1);
     let times = "SELECT times_received FROM quarantine";
-    assert_eq!(world.number(times).await, i64::try_from(FORMS.len()).unwrap());
+    assert_eq!(world.count(times).await, i64::try_from(FORMS.len()).unwrap());
     // Its goods are still to come.
     assert_eq!(service.call(&token, &echo("100", &token)).await.received(), ("received", 100));
     // A stranger leaves nothing.
     for method in methods {
-        let url = format!("{}/callbacks/v1/restocks/not-a-token/", service.addresses.public);
-        let answer = world.send(method, &url, &json!({})).await;
-        assert_eq!((answer.status, &answer.headers["allow"]), (405, &"POST".parse().unwrap()));
+        let url = format!("{}/callbacks/v1/restocks/not-a-token/", service.public);
+        let answer = world.send(&service, method, &url, &json!({})).await;
+        assert_eq!((answer.status.as_u16(), &answer.headers["allow"]), (405, &"POST".parse().unwrap()));
     }
     assert_eq!(world.rows().await, [1, 1, 1]);
     service.stop().await;

@@ -4,9 +4,8 @@ use reqwest::StatusCode;
 use testkit::wait_until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_postgres::NoTls;
 
-use crate::support::{SOON, Shop, one, policy};
+use crate::harness::{SOON, Shop, one, policy};
 
 /// A shop in which one order is being decided but blocked by a lock. A second one may wait; there is no room for a
 /// third.
@@ -26,8 +25,7 @@ impl Held {
         ])
         .await;
         shop.product("CP-1", 1000, policy()).await;
-        let (lock, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-        tokio::spawn(connection);
+        let lock = shop.as_admin().await;
         lock.batch_execute("BEGIN; SELECT * FROM stock FOR UPDATE").await.expect("locked");
         Self { shop, lock }
     }
@@ -38,10 +36,7 @@ impl Held {
         let order = tokio::spawn(async move { request.send().await.expect("an answer").status() });
         let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
                        AND datname = current_database()";
-        wait_until("the order to wait for the lock", SOON, || async {
-            (self.shop.count(blocked).await == 1).then_some(())
-        })
-        .await;
+        self.shop.wait_for_count(blocked, 1).await;
         order
     }
 
@@ -117,5 +112,5 @@ async fn who_waited_for_too_long_is_told_so_and_costs_no_row() {
         if again.status == StatusCode::SERVICE_UNAVAILABLE { Err(again) } else { Ok(again) }
     })
     .await;
-    assert!(again.status == StatusCode::CREATED && !again.replayed, "{again:?}");
+    assert!(again.status == StatusCode::CREATED && !again.replayed(), "{again:?}");
 }

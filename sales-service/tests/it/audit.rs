@@ -4,28 +4,21 @@ use std::time::Duration;
 
 use testkit::wait_until;
 
-use crate::support::{SOON, Shop, one, policy};
+use crate::harness::{SOON, Shop, one, order_at, policy};
 
 const EACH_SECOND: (&str, &str) = ("JAEGO_SALES__AUDIT__EVERY_S", "1");
 
 /// Returns whether a rule is reported as violated. None before its first check.
 async fn is_broken(shop: &Shop, rule: &str) -> Option<bool> {
-    let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
-    let text = metrics.text().await.expect("a body");
-    let label = format!("rule=\"{rule}\"");
-    let line = text.lines().find(|line| line.starts_with("jaego_audit_broken_rules") && line.contains(&label))?;
-    Some(line.ends_with(" 1"))
+    let value: u64 = shop.metric("jaego_audit_broken_rules", &format!("rule=\"{rule}\"")).await?;
+    Some(value > 0)
 }
 
 /// Waits until an increment has proven the whole ledger.
 async fn wait_until_proven(shop: &Shop) {
     let unproven = "SELECT count(*) FROM stock_movements m LEFT JOIN audited a ON a.sku = m.sku \
                     WHERE m.entry > coalesce(a.entry, 0)";
-    wait_until("the ledger to be proven", SOON, || async {
-        let left = shop.count(unproven).await;
-        if left == 0 { Ok(()) } else { Err(left) }
-    })
-    .await;
+    shop.wait_for_count(unproven, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,14 +60,11 @@ async fn increments_read_what_is_new_and_a_full_check_reads_everything() {
 async fn one_replica_at_a_time_checks_the_books() {
     let shop = Shop::open_with(&[("JAEGO_SALES__AUDIT__EVERY_S", "3600")]).await;
     let taken = "SELECT count(*) FROM audit_turns WHERE next_at > now() AND full_at IS NOT NULL";
-    wait_until("the first check", SOON, || async { (shop.count(taken).await == 1).then_some(()) }).await;
+    shop.wait_for_count(taken, 1).await;
     let full_at = "SELECT extract(epoch FROM full_at)::bigint FROM audit_turns";
     let first = shop.count(full_at).await;
-    let second = shop.replica();
-    let ready = async || {
-        let order = shop.http.post(format!("{}/api/v1/orders", second.api)).json(&one("NONE", 1)).send().await;
-        order.expect("an answer").status() == 422
-    };
+    let second = shop.replica().await;
+    let ready = async || order_at(&second, one("NONE", 1)).await.status == 422;
     tokio::time::timeout(Duration::from_secs(60), async { while !ready().await {} }).await.expect("it is at work");
     assert_eq!(shop.count(full_at).await, first, "the second has found the turn taken");
 }

@@ -3,22 +3,16 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Shop, answer, bearer, one, policy, product_body};
+use crate::harness::{Response, Shop, bearer, one, policy, product_body};
 
-pub fn assert_problem(answer: &Answer, status: u16, slug: &str) {
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.content_type, "application/problem+json", "{answer:?}");
-    assert_eq!(answer.body["type"], format!("/problems/{slug}"), "{answer:?}");
-    assert_eq!(answer.body["status"], status);
-    for member in ["title", "detail", "instance"] {
-        assert!(answer.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member} of {answer:?}");
-    }
-    assert_eq!(answer.body["trace_id"].as_str().map(str::len), Some(32));
+#[track_caller]
+pub fn assert_problem(answer: &Response, status: u16, slug: &str) {
+    assert_eq!(answer.refusal(), (status, slug), "{answer:?}");
 }
 
-async fn raw(shop: &Shop, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+async fn raw(shop: &Shop, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
     let request = shop.http.post(format!("{}/api/v1/orders", shop.api)).header("Content-Type", content_type);
-    answer(request.body(body)).await
+    Response::to(request.body(body)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,9 +82,9 @@ async fn paths_methods_and_tokens() {
     assert_eq!(shop.figures("CP-1").await, (5, 0, 0));
 
     let public = shop.http.get(format!("{}{stock}", shop.public)).header("Authorization", bearer());
-    assert_problem(&answer(public).await, 404, "not-found");
+    assert_problem(&Response::to(public).await, 404, "not-found");
     let products = shop.http.get(format!("{}/api/v1/products", shop.public));
-    assert_eq!(answer(products).await.body["items"][0]["available"], 5);
+    assert_eq!(Response::to(products).await.body["items"][0]["available"], 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,8 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
 use testkit::wait_until;
 
+use crate::harness::{SOON, Shop, one, policy};
 use crate::messages::{publish, received_of};
-use crate::support::{SOON, Shop, one, policy};
 
 /// Number of transactions that applied receipts.
 const TRANSACTIONS: &str = "SELECT count(DISTINCT xmin::text) FROM receipts_applied";
@@ -86,10 +86,7 @@ async fn one_bad_message_among_many_fails_alone() {
     }
     shop.start().await;
     wait_for_figures(&shop, "CP-1", (30, 0, 0)).await;
-    wait_until("the message that cannot be read to be a dead letter", SOON, || async {
-        (shop.count("SELECT count(*) FROM dead_letters WHERE body = 'no receipt'").await == 1).then_some(())
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM dead_letters WHERE body = 'no receipt'", 1).await;
     let parked = "SELECT count(*) FROM message_retries WHERE last_error LIKE '%CP-unknown%' AND attempts = 1";
     assert_eq!(shop.count(parked).await, 1, "its retries are its own");
     assert_eq!(shop.count("SELECT count(*) FROM message_retries").await, 1);

@@ -6,11 +6,10 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::wait_until;
-use tokio_postgres::NoTls;
 
 use crate::bad_input::assert_problem;
+use crate::harness::{Response, SOON, Shop, bearer, policy};
 use crate::messages::{event, publish, received_of};
-use crate::support::{Answer, SOON, Shop, bearer, policy};
 
 const LETTERS: &str = "/api/v1/dead-letters";
 pub const REDRIVE: &str = "/api/v1/dead-letters/redrive";
@@ -36,7 +35,7 @@ pub async fn publish_for_a_stranger(shop: &Shop) {
 }
 
 /// The job, once nothing of it is pending.
-pub async fn ended(shop: &Shop, ordered: &Answer) -> Value {
+pub async fn ended(shop: &Shop, ordered: &Response) -> Value {
     let path = format!("{LETTERS}/redrives/{}", ordered.body["id"].as_str().expect("an id"));
     wait_until("the end of a redrive", SOON, || async {
         let job = shop.get(&path).await.body;
@@ -74,9 +73,7 @@ async fn what_cannot_be_decoded_or_handled_is_kept_with_its_reason_and_in_nobody
     let whole = shop.get(&format!("{LETTERS}/{}", large["id"].as_str().expect("an id"))).await;
     assert_eq!(whole.body["body"].as_str().map(str::len), Some(1 << 20), "and all of it alone");
 
-    let metrics =
-        shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer").text().await.expect("text");
-    assert!(metrics.contains("jaego_dead_letters_waiting"), "{metrics}");
+    assert!(shop.metric::<u64>("jaego_dead_letters_waiting", "").await.is_some());
     letters(&shop, "queue=sales.factories", 0).await;
 }
 
@@ -103,7 +100,7 @@ async fn a_redriven_group_tells_what_became_of_each_letter() {
     let job = ended(&shop, &ordered).await;
     assert_eq!((&job["processed"], &job["failed_again"]), (&json!(0), &json!(5)), "{job}");
     let again = shop.send(Method::POST, REDRIVE, &headers, Some(body.clone())).await;
-    assert!(again.replayed && again.body["id"] == ordered.body["id"], "the same job: {again:?}");
+    assert!(again.replayed() && again.body["id"] == ordered.body["id"], "the same job: {again:?}");
     let still = letters(&shop, &of_group, 5).await;
     assert!(still.iter().all(|letter| letter["attempts"] == 6), "{still:?}");
 
@@ -224,16 +221,8 @@ async fn what_has_been_redriven_keeps_the_properties_that_it_came_with() {
     }
 }
 
-pub async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
-    wait_until(query, SOON, || async {
-        let count = shop.count(query).await;
-        if count == expected { Ok(()) } else { Err(count) }
-    })
-    .await;
-}
-
 /// Counts the service's sessions that are waiting for a lock.
-fn lock_waits(shop: &Shop) -> String {
+pub fn lock_waits(shop: &Shop) -> String {
     let role = &shop.own.database.name;
     format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock' \
@@ -253,21 +242,20 @@ async fn a_redrive_goes_on_when_letters_end_as_they_are_to_be_sent() {
     // One is sent at once, the next much later.
     let ordered = shop.operate(Method::POST, REDRIVE, json!({"ids": ids, "rate_per_s": 0.1})).await;
     assert_eq!(ordered.status, 202, "{ordered:?}");
-    wait_for_count(&shop, "SELECT count(*) FROM redrive_letters WHERE outcome = 'queued'", 2).await;
+    shop.wait_for_count("SELECT count(*) FROM redrive_letters WHERE outcome = 'queued'", 2).await;
 
     // Another transaction settles the second one exactly when the job reaches it.
-    let (mut other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-    tokio::spawn(connection);
+    let mut other = shop.as_admin().await;
     let ending = other.transaction().await.expect("a transaction");
     let end = "UPDATE redrive_letters SET outcome = 'discarded' WHERE dead_letter_id = $1::text::uuid";
     ending.execute(end, &[&ids[1].as_str().expect("an id")]).await.expect("ended");
     shop.database.batch_execute("UPDATE redrives SET next_send_at = now()").await.expect("due");
-    wait_for_count(&shop, &lock_waits(&shop), 1).await;
+    shop.wait_for_count(&lock_waits(&shop), 1).await;
     ending.commit().await.expect("committed");
 
     let job = ended(&shop, &ordered).await;
     assert_eq!((&job["failed_again"], &job["discarded"]), (&json!(2), &json!(1)), "{job}");
-    wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE is_sent", 1).await;
+    shop.wait_for_count("SELECT count(*) FROM redrives WHERE is_sent", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,13 +269,11 @@ async fn a_letter_of_two_jobs_ends_in_both() {
             shop.product("NOT-HERE", 0, policy()).await;
         }
         // Blocks sending until both jobs exist.
-        let (mut other, connection) =
-            tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-        tokio::spawn(connection);
+        let mut other = shop.as_admin().await;
         let holding = other.transaction().await.expect("a transaction");
         holding.batch_execute("LOCK TABLE message_retries IN SHARE MODE").await.expect("locked");
         let first = shop.operate(Method::POST, REDRIVE, json!({"ids": [id]})).await;
-        wait_for_count(&shop, &lock_waits(&shop), 1).await;
+        shop.wait_for_count(&lock_waits(&shop), 1).await;
         let second = shop.operate(Method::POST, REDRIVE, json!({"ids": [id], "rate_per_s": 0.1})).await;
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (202, 202), "{second:?}");
         let later = "UPDATE redrives SET next_send_at = now() + interval '1 hour' WHERE id = $1::text::uuid";
@@ -302,7 +288,7 @@ async fn a_letter_of_two_jobs_ends_in_both() {
         letters(&shop, if is_cured { "status=processed" } else { "status=waiting" }, 1).await;
         // The second job finds nothing to send.
         shop.database.batch_execute("UPDATE redrives SET next_send_at = now()").await.expect("due");
-        wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE NOT is_sent", 0).await;
+        shop.wait_for_count("SELECT count(*) FROM redrives WHERE NOT is_sent", 0).await;
     }
     let attempts = shop.count("SELECT attempts FROM dead_letters").await;
     assert_eq!(attempts, 6, "first, and by the first of two jobs");

@@ -6,9 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::dead_letters::{DISCARD, REDRIVE, ended, letters, open, publish_for_a_stranger, wait_for_count};
+use crate::dead_letters::{DISCARD, REDRIVE, ended, letters, open, publish_for_a_stranger};
+use crate::harness::{SOON, Shop};
 use crate::messages::{publish, received_of};
-use crate::support::{SOON, Shop};
 
 /// Publishes to `exchange` while the service is stopped, and delivers the message once, so that the service gets it
 /// as redelivered, as after a lost acknowledgement. A second message shows when the service is done with the first.
@@ -23,7 +23,7 @@ async fn redeliver(shop: &mut Shop, exchange: &str, key: &str, queue: &str, prop
     assert_eq!(handed_out.len(), 1);
     vhost.broker().publish(&vhost.name, exchange, key, &after, b"{}").await.expect("published");
     shop.start().await;
-    wait_for_count(shop, &format!("SELECT count(*) FROM dead_letters WHERE message_id = '{last}'"), 1).await;
+    shop.wait_for_count(&format!("SELECT count(*) FROM dead_letters WHERE message_id = '{last}'"), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,11 +109,7 @@ async fn deaths_are_ordered_by_the_database_whatever_the_clock_of_who_tells_them
 
 /// The value of a gauge for the one queue used in these tests.
 async fn gauge(shop: &Shop, name: &str) -> Result<f64, String> {
-    let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.map_err(|error| error.to_string())?;
-    let metrics = metrics.text().await.map_err(|error| error.to_string())?;
-    let is_it = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains("\"sales.stock-received\"");
-    let line = metrics.lines().find(is_it).ok_or(name)?;
-    line.rsplit(' ').next().and_then(|value| value.parse().ok()).ok_or_else(|| line.to_owned())
+    shop.metric(name, "\"sales.stock-received\"").await.ok_or_else(|| name.to_owned())
 }
 
 async fn wait_for_gauge(shop: &Shop, name: &str, is_right: impl Fn(f64) -> bool) {
@@ -147,7 +143,7 @@ async fn what_the_table_has_no_room_for_is_kept_where_it_is() {
         if held == 2 { Ok(()) } else { Err(held.to_string()) }
     })
     .await;
-    wait_for_count(&shop, "SELECT count(*) FROM message_retries WHERE attempts > 2", 3).await;
+    shop.wait_for_count("SELECT count(*) FROM message_retries WHERE attempts > 2", 3).await;
     assert_eq!(shop.count("SELECT count(*) FROM dead_letters").await, 2);
 
     let discard = json!({"ids": ids, "reason": "makes room"});
@@ -201,7 +197,7 @@ async fn settled_letters_and_their_jobs_are_forgotten_in_time_and_no_others() {
     }
     let discard = json!({"ids": [old, young], "reason": "nobody needs it"});
     assert_eq!(shop.operate(Method::POST, DISCARD, discard).await.status, 200);
-    wait_for_count(&shop, "SELECT count(*) FROM redrives WHERE is_sent", 2).await;
+    shop.wait_for_count("SELECT count(*) FROM redrives WHERE is_sent", 2).await;
     shop.stop().await;
     // Everything is older than the retention, except the settlement of the young one. There are more dead letters
     // than one batch deletes.
@@ -222,7 +218,7 @@ async fn settled_letters_and_their_jobs_are_forgotten_in_time_and_no_others() {
         .expect("aged");
     shop.start().await;
     let left = |table: &str| format!("SELECT array_agg(id::text ORDER BY id) FROM {table}");
-    wait_for_count(&shop, "SELECT count(*) FROM redrives", 1).await;
+    shop.wait_for_count("SELECT count(*) FROM redrives", 1).await;
     let kept: Vec<String> = shop.sql_one(&left("dead_letters"), &[]).await.get(0);
     let mut expected = vec![young, waiting];
     expected.sort();

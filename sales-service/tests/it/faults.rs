@@ -6,14 +6,14 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use jaego_contracts::topology;
 use serde_json::{Value, json};
 use testkit::{LinkCutter, wait_until};
-use tokio_postgres::NoTls;
 
+use crate::dead_letters::lock_waits;
+use crate::harness::{SOON, Shop, one, policy};
 use crate::messages::{publish, received_of};
-use crate::support::{SOON, Shop, one, policy};
 
 async fn ready(shop: &Shop) -> (u16, Value) {
-    let answer = shop.http.get(format!("{}/readyz", shop.admin)).send().await.expect("an answer");
-    (answer.status().as_u16(), answer.json().await.expect("json"))
+    let seen = shop.readiness().await;
+    (seen.status.as_u16(), seen.body)
 }
 
 /// Waits for a status of `/readyz` and returns its checks.
@@ -25,23 +25,10 @@ async fn wait_for(shop: &Shop, code: u16, status: &str) -> Value {
     .await
 }
 
-async fn metrics(shop: &Shop) -> String {
-    shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("an answer").text().await.expect("text")
-}
-
 /// Returns true if the gauge of this part of the service reports a connection.
 async fn is_connected(shop: &Shop, part: &str) -> bool {
-    let metrics = metrics(shop).await;
-    let is_it = |line: &&str| line.starts_with("jaego_broker_connected") && line.contains(&format!("part=\"{part}\""));
-    metrics.lines().find(is_it).expect("a gauge of each part").ends_with(" 1")
-}
-
-async fn wait_for_count(shop: &Shop, query: &str, expected: i64) {
-    wait_until(query, SOON, || async {
-        let count = shop.count(query).await;
-        if count == expected { Ok(()) } else { Err(count) }
-    })
-    .await;
+    let gauge: Option<u64> = shop.metric("jaego_broker_connected", &format!("part=\"{part}\"")).await;
+    gauge.expect("a gauge of each part") > 0
 }
 
 async fn receive(shop: &Shop, quantity: i64) {
@@ -49,7 +36,7 @@ async fn receive(shop: &Shop, quantity: i64) {
 }
 
 async fn wait_for_on_hand(shop: &Shop, expected: i64) {
-    wait_for_count(shop, "SELECT on_hand FROM stock WHERE sku = 'CP-1'", expected).await;
+    shop.wait_for_count("SELECT on_hand FROM stock WHERE sku = 'CP-1'", expected).await;
 }
 
 async fn delete_queue(shop: &Shop, queue: &str) {
@@ -72,13 +59,7 @@ fn link_threads() -> usize {
 async fn behind_a_link(extra: &[(&str, &str)]) -> (Shop, LinkCutter) {
     let mut shop = Shop::open_with(extra).await;
     shop.stop().await;
-    let port = shop.surroundings.lab.amqp_port();
-    let link = LinkCutter::start(format!("127.0.0.1:{port}")).await.expect("a link");
-    for (name, value) in &mut shop.own.env {
-        if name == "JAEGO_SALES__AMQP__URL" {
-            *value = link.url(value).expect("a URL");
-        }
-    }
+    let link = shop.link("AMQP__URL").await;
     shop.start().await;
     wait_for(&shop, 200, "ready").await;
     (shop, link)
@@ -89,15 +70,13 @@ async fn a_handler_that_has_begun_ends_though_the_broker_is_gone() {
     let patient = ("JAEGO_SALES__DATABASE__LOCK_TIMEOUT_MS", "60000");
     let (shop, link) = behind_a_link(&[patient, ("JAEGO_SALES__DATABASE__STATEMENT_TIMEOUT_MS", "60000")]).await;
     shop.product("CP-1", 0, policy()).await;
-    let (holder, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-    tokio::spawn(connection);
+    let holder = shop.as_admin().await;
     // By then the handler holds the product's row and waits for this lock.
     holder.batch_execute("BEGIN; LOCK TABLE receipts_applied IN EXCLUSIVE MODE").await.expect("locked");
     receive(&shop, 5).await;
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let (observer, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-    tokio::spawn(connection);
+    let observer = shop.as_admin().await;
     wait_until("the handler to wait", SOON, || async {
         (observer.query_one(waiting, &[]).await.expect("asked").get::<_, i64>(0) == 1).then_some(())
     })
@@ -123,22 +102,12 @@ async fn a_database_that_goes_away_burns_no_attempt() {
     shop.product("CP-1", 0, policy()).await;
     wait_for(&shop, 200, "ready").await;
     // The outage interrupts the handler of the first message.
-    let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
-    tokio::spawn(connection);
+    let mut locker = shop.as_admin().await;
     let lock = locker.transaction().await.expect("a transaction");
     lock.execute("SELECT * FROM stock WHERE sku = 'CP-1' FOR UPDATE", &[]).await.expect("locked");
     receive(&shop, 1).await;
-    let role = &shop.own.database.name;
-    let waiting = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock' AND datname = current_database()"
-    );
-    wait_for_count(&shop, &waiting, 1).await;
-    for statement in [
-        format!("ALTER ROLE \"{role}\" NOLOGIN"),
-        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"),
-    ] {
-        shop.database.batch_execute(&statement).await.expect("the administrator may");
-    }
+    shop.wait_for_count(&lock_waits(&shop), 1).await;
+    let outage = shop.begin_outage().await;
     lock.rollback().await.expect("unlocked");
     let checks = wait_for(&shop, 503, "not_ready").await;
     assert_ne!(checks["database"], "ok", "{checks}");
@@ -146,7 +115,7 @@ async fn a_database_that_goes_away_burns_no_attempt() {
         receive(&shop, 1).await;
     }
     let refused = shop.order(one("CP-1", 1)).await;
-    assert_eq!((refused.status.as_u16(), refused.retry_after.is_some()), (503, true), "{refused:?}");
+    assert_eq!((refused.status.as_u16(), refused.retry_after().is_some()), (503, true), "{refused:?}");
     let vhost = &shop.surroundings.vhost;
     wait_until("all five to be held, none given back or given up", SOON, || async {
         let queue =
@@ -155,11 +124,13 @@ async fn a_database_that_goes_away_burns_no_attempt() {
     })
     .await;
 
-    shop.database.batch_execute(&format!("ALTER ROLE \"{role}\" LOGIN")).await.expect("the administrator may");
+    outage.end().await;
     wait_for_on_hand(&shop, 5).await;
     wait_for(&shop, 200, "ready").await;
-    let metrics = metrics(&shop).await;
-    assert!(metrics.contains("outcome=\"handled\"") && !metrics.contains("outcome=\"parked\""), "{metrics}");
+    let consumed = async |outcome: &str| {
+        shop.metric::<u64>("jaego_messages_consumed_total", &format!("outcome=\"{outcome}\"")).await
+    };
+    assert!(consumed("handled").await.is_some() && consumed("parked").await.is_none());
     for table in ["message_retries", "dead_letters"] {
         assert_eq!(shop.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
     }
@@ -171,14 +142,7 @@ async fn a_database_that_no_longer_answers_is_noticed() {
     let mut shop = Shop::open().await;
     shop.product("CP-1", 1, policy()).await;
     shop.stop().await;
-    let direct = shop.own.database.url.clone();
-    let target = direct.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("host and port");
-    let link = LinkCutter::start(target).await.expect("a link");
-    for (name, value) in &mut shop.own.env {
-        if name == "JAEGO_SALES__DATABASE__URL" {
-            *value = link.url(value).expect("a URL");
-        }
-    }
+    let link = shop.link("DATABASE__URL").await;
     shop.start().await;
     wait_for(&shop, 200, "ready").await;
     link.blackhole();
@@ -227,7 +191,7 @@ async fn a_half_open_link_is_noticed_and_nothing_of_it_is_left_behind() {
 
     link.pass();
     wait_for(&shop, 200, "ready").await;
-    wait_for_count(&shop, "SELECT count(*) FROM outbox", 0).await;
+    shop.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     wait_for_on_hand(&shop, 5).await;
     wait_until("one thread a connection", SOON, || async {
         let now = link_threads();
@@ -286,7 +250,7 @@ async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_bac
     publish(&shop, "factory.changed", b"no factory").await;
     publish(&shop, "stock.received", b"no receipt").await;
     for queue in ["sales.factories", "sales.stock-received"] {
-        wait_for_count(&shop, &format!("SELECT count(*) FROM dead_letters WHERE queue = '{queue}'"), 1).await;
+        shop.wait_for_count(&format!("SELECT count(*) FROM dead_letters WHERE queue = '{queue}'"), 1).await;
     }
 }
 
@@ -307,7 +271,7 @@ async fn a_queue_that_is_deleted_and_declared_anew_within_a_moment_is_consumed_a
         vhost.renew(queue, &topology).await.expect("renewed");
         let properties = json!({ "message_id": format!("dead-{round}") });
         vhost.broker().publish(&vhost.name, "amq.default", queue, &properties, b"dead").await.expect("published");
-        wait_for_count(&shop, "SELECT count(*) FROM dead_letters", round).await;
+        shop.wait_for_count("SELECT count(*) FROM dead_letters", round).await;
     }
     shop.assert_books_agree().await;
 }
@@ -329,11 +293,11 @@ async fn an_event_waits_until_a_queue_takes_it() {
         "{checks}"
     );
     let held = "SELECT count(*) FROM outbox WHERE last_error = 'no queue is bound for it'";
-    wait_for_count(&shop, held, 1).await;
-    wait_for_count(&shop, "SELECT count(*) FROM outbox", 1).await;
+    shop.wait_for_count(held, 1).await;
+    shop.wait_for_count("SELECT count(*) FROM outbox", 1).await;
 
     apply_topology(&shop).await;
-    wait_for_count(&shop, "SELECT count(*) FROM outbox", 0).await;
+    shop.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     wait_for(&shop, 200, "ready").await;
     let depth = shop.surroundings.vhost.depth("restock.production-requests").await.expect("depth");
     assert_eq!(depth, 1);
@@ -357,13 +321,13 @@ async fn a_message_for_which_the_broker_closes_the_channel_stops_no_other() {
                 FROM generate_series(1, 20) n";
     let all = [bad("jaego.nowhere", "a", "now()"), bad("jaego.events", "stock.received", "now()"), good.to_owned()];
     shop.database.batch_execute(&format!("BEGIN; {}; COMMIT", all.join(";"))).await.expect("written");
-    wait_for_count(&shop, "SELECT count(*) FROM outbox WHERE message_id <> 'bad'", 0).await;
+    shop.wait_for_count("SELECT count(*) FROM outbox WHERE message_id <> 'bad'", 0).await;
     wait_until("all of them on the broker", SOON, || async {
         let depth = shop.surroundings.vhost.depth("production.replenishments-closed").await.expect("depth");
         if depth >= 20 { Ok(()) } else { Err(depth) }
     })
     .await;
-    wait_for_count(&shop, "SELECT count(*) FROM outbox WHERE last_error IS NOT NULL AND attempts >= 2", 2).await;
+    shop.wait_for_count("SELECT count(*) FROM outbox WHERE last_error IS NOT NULL AND attempts >= 2", 2).await;
     shop.database.batch_execute("DELETE FROM outbox WHERE message_id = 'bad'").await.expect("deleted");
     wait_for(&shop, 200, "ready").await;
 }

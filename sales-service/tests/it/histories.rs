@@ -18,12 +18,11 @@ use sales_service::domain::policy::{Mode, Shortage};
 use sales_service::domain::replenishment::OutcomeKind;
 use sales_service::domain::stock::Cause;
 use serde_json::{Value, json};
-use testkit::wait_until;
 
 use self::model::Model;
 use self::steps::{LIMITS, Made, PRODUCTS, Rules, Step, rules, step};
+use crate::harness::{Response, Shop, bearer, product_body};
 use crate::messages::{event, publish, received_of};
-use crate::support::{Answer, SOON, Shop, answer, bearer, product_body};
 
 const LIVES: usize = 8;
 const STEPS: usize = 40;
@@ -48,9 +47,9 @@ impl Life<'_> {
         format!("LIFE-{}-{product}", self.number)
     }
 
-    async fn operate(&self, method: Method, path: &str, body: Value) -> Answer {
+    async fn operate(&self, method: Method, path: &str, body: Value) -> Response {
         let url = format!("{}{path}", self.replicas[self.steps % 2]);
-        answer(self.shop.http.request(method, url).header("Authorization", bearer()).json(&body)).await
+        Response::to(self.shop.http.request(method, url).header("Authorization", bearer()).json(&body)).await
     }
 
     async fn begin(&self, rules: &[Rules]) {
@@ -158,7 +157,7 @@ impl Life<'_> {
         self.receipts.push((product, request, units, id));
         publish(self.shop, "stock.received", &received_of(&self.sku(product), id, request, units)).await;
         let applied = format!("SELECT count(*) FROM receipts_applied WHERE receipt_id = '{id}'");
-        wait_until("the receipt", SOON, || async { (self.shop.count(&applied).await == 1).then_some(()) }).await;
+        self.shop.wait_for_count(&applied, 1).await;
     }
 
     async fn outcome(&mut self, place: usize, outcome: OutcomeKind, revision: i64) {
@@ -178,8 +177,7 @@ impl Life<'_> {
         // An outcome that is not newer changes nothing, so the test does not wait for it.
         if revision > self.revisions[place] {
             let applied = format!("SELECT revision FROM replenishments WHERE id = '{id}'");
-            wait_until("the outcome", SOON, || async { (self.shop.count(&applied).await == revision).then_some(()) })
-                .await;
+            self.shop.wait_for_count(&applied, revision).await;
             self.revisions[place] = revision;
         }
     }
@@ -230,7 +228,7 @@ impl Life<'_> {
             assert_eq!(sums, expected, "received, adjusted, cancelled, sold of {sku}");
         }
         for (id, expected) in self.orders.iter().zip(&model.orders) {
-            let order = answer(self.shop.http.get(format!("{}/api/v1/orders/{id}", self.replicas[0]))).await;
+            let order = Response::to(self.shop.http.get(format!("{}/api/v1/orders/{id}", self.replicas[0]))).await;
             assert_eq!(order.body["status"], expected.status.name(), "{order:?}");
             for line in order.body["lines"].as_array().expect("lines") {
                 let product = line["sku"].as_str().and_then(|sku| sku.rsplit('-').next());
@@ -254,7 +252,7 @@ async fn two_replicas_do_what_the_model_says() {
     ];
     let limits: Vec<(&str, &str)> = limits.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let shop = Shop::open_with(&limits).await;
-    let second = shop.replica();
+    let second = shop.replica().await;
     let mut runner =
         TestRunner::new_with_rng(ProptestConfig::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let lives = (prop::collection::vec(rules(), PRODUCTS), prop::collection::vec(step(), STEPS));

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{Shop, one, policy};
+use crate::harness::{Shop, one, policy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_orders_on_a_thousand_units_sell_exactly_a_thousand() {
@@ -34,7 +34,7 @@ async fn the_walk_through_of_a_product_with_three_units() {
     }
     let refused = shop.order(one("CP-502101", 1)).await;
     assert_eq!(refused.status, 409);
-    assert_eq!(refused.content_type, "application/problem+json");
+    assert_eq!(refused.content_type(), "application/problem+json");
     assert_eq!(refused.body["type"], "/problems/out-of-stock");
     assert_eq!(refused.body["lines"][0]["requested"], 1);
     assert_eq!(refused.body["lines"][0]["available"], 0);
@@ -75,7 +75,7 @@ async fn a_thousand_identical_requests_with_one_key_make_one_order() {
     assert!(answers.iter().all(|answer| answer.status == 201), "every one is answered as the first");
     let ids: HashSet<String> = answers.iter().map(|answer| answer.body["id"].to_string()).collect();
     assert_eq!(ids.len(), 1);
-    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| !answer.replayed()).count(), 1);
     assert_eq!(shop.figures("CP-1").await.0, 4999);
     assert_eq!(shop.count("SELECT count(*) FROM orders").await, 1);
 }
@@ -88,7 +88,7 @@ async fn a_refusal_is_replayed_and_a_reused_key_is_a_conflict() {
     let again = shop.order_with_key("key-1", one("CP-1", 1)).await;
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (409, 409));
     assert_eq!(first.body["order_id"], again.body["order_id"]);
-    assert!(again.replayed && !first.replayed);
+    assert!(again.replayed() && !first.replayed());
     let other = shop.order_with_key("key-1", one("CP-1", 2)).await;
     assert_eq!((other.status.as_u16(), &other.body["type"]), (422, &json!("/problems/idempotency-key-reused")));
     assert_eq!(shop.count("SELECT count(*) FROM orders").await, 1);
@@ -104,7 +104,7 @@ async fn a_full_queue_answers_503_and_nothing_is_half_done() {
     let shed: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
     assert_eq!(sold + shed.len(), 300);
     assert!(!shed.is_empty(), "three hundred orders do not fit into a queue of two");
-    assert!(shed.iter().all(|answer| answer.retry_after.is_some() && answer.body["type"] == "/problems/overloaded"));
+    assert!(shed.iter().all(|answer| answer.retry_after().is_some() && answer.body["type"] == "/problems/overloaded"));
     assert_eq!(shop.figures("CP-1").await.0, 1000 - i64::try_from(sold).expect("small"));
     shop.assert_books_agree().await;
 }
@@ -120,7 +120,7 @@ async fn orders_in_hand_are_answered_while_the_service_stops() {
             tokio::spawn(async move { request.send().await.map(|response| response.status()) })
         })
         .collect();
-    testkit::wait_until("the first order to be written", crate::support::SOON, || async {
+    testkit::wait_until("the first order to be written", crate::harness::SOON, || async {
         (shop.count("SELECT count(*) FROM orders").await > 0).then_some(())
     })
     .await;
@@ -143,7 +143,7 @@ async fn a_kept_answer_is_found_whoever_else_misuses_its_key_at_the_same_time() 
         if number % 2 == 0 {
             assert_eq!(answer.body["type"], "/problems/idempotency-key-reused", "{answer:?}");
         } else {
-            assert!(answer.replayed && answer.body == first.body, "{answer:?}");
+            assert!(answer.replayed() && answer.body == first.body, "{answer:?}");
         }
     }
     // A first request that stores nothing does not reserve the key.

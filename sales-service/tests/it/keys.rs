@@ -8,7 +8,7 @@ use jaego_settings::Settings as _;
 use sales_service::store::orders;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Shop, settings};
+use crate::harness::{Shop, settings};
 
 #[derive(QueryableByName)]
 struct Read {
@@ -24,7 +24,7 @@ async fn keys_are_looked_up_one_by_one_in_a_table_of_which_no_statistics_are_kno
         SELECT gen_random_uuid(), 'confirmed', 1, '', now(), sha256(convert_to('key-' || n, 'UTF8')), '' \
         FROM generate_series(1, 50000) AS n";
     shop.database.batch_execute(fill).await.expect("filled");
-    let pool = pool(&settings(&shop.own).common().database, "keys-test").expect("a pool");
+    let pool = pool(&settings(&shop).common().database, "keys-test").expect("a pool");
     let transaction = Pipeline::new(pool.get().await.expect("a connection"));
     transaction.begin().await.expect("begun");
     let keys = (0..64).map(|n| Sha256::digest(format!("key-{}", n * 1000)).to_vec()).collect();

@@ -12,18 +12,13 @@ use reqwest::Method;
 use sales_service::store::product_states;
 use serde_json::{Value, json};
 use testkit::wait_until;
-use tokio_postgres::NoTls;
 
+use crate::harness::{Response, SOON, Shop, one, order_at, policy, product_body, settings};
 use crate::messages::{publish, received_of};
-use crate::support::{Answer, SOON, Shop, one, policy, product_body, settings};
 
 /// Number of batches by the state of their products, the label `state` of the metric.
 async fn batches(shop: &Shop, state: &str) -> u64 {
-    let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
-    let text = metrics.text().await.expect("a body");
-    let label = format!("state=\"{state}\"");
-    let line = text.lines().find(|line| line.starts_with("jaego_intake_batches_total") && line.contains(&label));
-    line.and_then(|line| line.rsplit(' ').next()).map_or(0, |number| number.parse().expect("a number"))
+    shop.metric("jaego_intake_batches_total", &format!("state=\"{state}\"")).await.unwrap_or(0)
 }
 
 fn off() -> Value {
@@ -60,7 +55,7 @@ async fn what_is_known_is_sold_without_a_look_and_the_books_agree() {
 }
 
 /// Makes a change outside the intake and checks the answer to the next order.
-async fn is_seen(shop: &Shop, sku: &str, change: impl AsyncFnOnce(), is_right: impl Fn(&Answer) -> bool) {
+async fn is_seen(shop: &Shop, sku: &str, change: impl AsyncFnOnce(), is_right: impl Fn(&Response) -> bool) {
     order_until_known(shop, sku).await;
     let changed = batches(shop, "changed").await;
     change().await;
@@ -181,8 +176,7 @@ async fn a_batch_that_waits_for_a_product_sees_what_was_written_during_the_wait(
     shop.product("CP-1", 1000, off()).await;
     order_until_known(&shop, "CP-1").await;
     // A separate connection, because PostgreSQL keeps one snapshot of its activity statistics per transaction.
-    let (other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-    tokio::spawn(connection);
+    let other = shop.as_admin().await;
     other.batch_execute("BEGIN; UPDATE stock SET on_hand = 0 WHERE sku = 'CP-1'").await.expect("written");
     let waits = async {
         let locks = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
@@ -207,11 +201,10 @@ async fn a_proposal_of_one_replica_is_seen_by_the_other() {
     let mut by_hand = policy();
     by_hand["mode"] = json!("manual");
     shop.product("CP-1", 3, by_hand).await;
-    let second = shop.replica();
+    let second = shop.replica().await;
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
     // Nothing is sold there and no figure changes.
-    let short = shop.http.post(format!("{}/api/v1/orders", second.api)).json(&one("CP-1", 5));
-    assert_eq!(short.send().await.expect("an answer").status(), 409);
+    assert_eq!(order_at(&second, one("CP-1", 5)).await.status, 409);
     assert_eq!(shop.order(one("CP-1", 5)).await.status, 409);
     let proposed = shop.get("/api/v1/replenishments?sku=CP-1&status=proposed").await;
     assert_eq!(proposed.body["items"].as_array().map(Vec::len), Some(1), "{proposed:?}");
@@ -224,11 +217,8 @@ async fn two_replicas_that_remember_the_same_product_sell_each_unit_once() {
     }
     let shop = Shop::open().await;
     shop.product("CP-1", 40, off()).await;
-    let second = shop.replica();
-    let order_there = async || {
-        let order = shop.http.post(format!("{}/api/v1/orders", second.api)).json(&one("CP-1", 1));
-        order.send().await.expect("an answer").status()
-    };
+    let second = shop.replica().await;
+    let order_there = async || order_at(&second, one("CP-1", 1)).await.status;
     let mut sold = 0;
     for _ in 0..30 {
         sold += i64::from(shop.order(one("CP-1", 1)).await.status == 201);
@@ -254,7 +244,7 @@ async fn one_product_is_locked_by_its_key_with_a_plan_made_while_the_tables_were
         ALTER TABLE products SET (autovacuum_enabled = off)";
     shop.database.batch_execute(by_itself).await.expect("altered");
     let skus = BTreeSet::from(["CP-1".parse().expect("a SKU")]);
-    let pool = pool(&settings(&shop.own).common().database, "known-test").expect("a pool");
+    let pool = pool(&settings(&shop).common().database, "known-test").expect("a pool");
     let connection = pool.get().await.expect("a connection");
     let in_transaction = async |sql: &str| sql_query(sql).execute(&mut &*connection).await.expect("done");
     let held = async || {

@@ -5,9 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::dead_letters::wait_for_count;
+use crate::harness::{SOON, Shop, one, policy};
 use crate::messages::{outcome, publish, received_of};
-use crate::support::{SOON, Shop, one, policy};
 
 const REQUESTS: &str = "production.requests";
 const CLOSED: &str = "production.replenishments-closed";
@@ -46,11 +45,11 @@ async fn what_is_not_heard_of_is_asked_for_again_less_and_less_often() {
     assert!(again.iter().all(|event| event["request_id"] == id && event["quantity"] == 10), "{again:?}");
     // The interval doubles each time.
     let due = "SELECT count(*) FROM replenishments WHERE asks >= 2 AND status = 'open'";
-    wait_for_count(&shop, due, 1).await;
+    shop.wait_for_count(due, 1).await;
 
     publish(&shop, "production.accepted", &outcome(&id, "accepted", 1)).await;
     let heard = "SELECT count(*) FROM replenishments WHERE asks < 2 AND revision = 1";
-    wait_for_count(&shop, heard, 1).await;
+    shop.wait_for_count(heard, 1).await;
     assert_eq!(shop.count("SELECT count(*) FROM replenishments").await, 1, "it is one order all the time");
     shop.assert_books_agree().await;
 }
@@ -61,7 +60,7 @@ async fn who_cannot_have_heard_is_told_again() {
     let id = replenishment(&shop).await;
     let request: RequestId = id.parse().expect("an id");
     publish(&shop, "stock.received", &received_of("CP-1", ReceiptId::generate(), request, 10)).await;
-    wait_for_count(&shop, "SELECT count(*) FROM replenishments WHERE status = 'complete'", 1).await;
+    shop.wait_for_count("SELECT count(*) FROM replenishments WHERE status = 'complete'", 1).await;
     // production-service is still waiting for the goods. The repeated request makes restock-service announce its
     // receipts again.
     publish(&shop, "production.overdue", &outcome(&id, "overdue", 2)).await;
@@ -79,7 +78,6 @@ async fn who_cannot_have_heard_is_told_again() {
     assert!(told.iter().all(|event| event["request_id"] == closed), "{told:?}");
     // The cancellation shows that production-service knows, so the closing is not announced again.
     publish(&shop, "production.cancelled", &outcome(&closed, "cancelled", 2)).await;
-    wait_for_count(&shop, "SELECT count(*) FROM replenishments WHERE revision = 2 AND status = 'closed_short'", 1)
-        .await;
+    shop.wait_for_count("SELECT count(*) FROM replenishments WHERE revision = 2 AND status = 'closed_short'", 1).await;
     assert_eq!(events(&shop, CLOSED, 2).await.len(), 2);
 }

@@ -5,7 +5,7 @@ use jaego_contracts::ids::{EventId, ReceiptId, RequestId};
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::support::{SOON, Shop, one, policy};
+use crate::harness::{SOON, Shop, one, policy};
 
 pub fn event(kind: &str, data: &Value) -> Vec<u8> {
     let event = json!({
@@ -16,10 +16,7 @@ pub fn event(kind: &str, data: &Value) -> Vec<u8> {
 }
 
 pub async fn publish(shop: &Shop, routing_key: &str, body: &[u8]) {
-    let vhost = &shop.surroundings.vhost;
-    let properties = json!({"delivery_mode": 2, "message_id": "test"});
-    let routed = vhost.broker().publish(&vhost.name, "jaego.events", routing_key, &properties, body).await;
-    assert!(routed.expect("published"), "{routing_key} is routed");
+    shop.publish_bytes(routing_key, body).await;
 }
 
 fn received(receipt: ReceiptId, request: RequestId, quantity: i64) -> Vec<u8> {
@@ -56,11 +53,7 @@ async fn a_shortage_reaches_the_broker_with_its_trace() {
         shop.send(reqwest::Method::POST, "/api/v1/orders", &[("traceparent", traceparent)], Some(one("CP-1", 1))).await;
     assert_eq!(refused.body["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     for queue in ["production.requests", "restock.production-requests"] {
-        wait_until("the request to be queued", SOON, || async {
-            let depth = depth(&shop, queue).await;
-            if depth == 1 { Ok(()) } else { Err(depth) }
-        })
-        .await;
+        shop.wait_for_depth(queue, 1).await;
     }
     let vhost = &shop.surroundings.vhost;
     let messages = vhost.broker().get_messages(&vhost.name, "production.requests", 1).await.expect("messages");
@@ -68,10 +61,7 @@ async fn a_shortage_reaches_the_broker_with_its_trace() {
     assert_eq!(event["type"], "jaego.production.requested.v1");
     assert_eq!((&event["data"]["sku"], &event["data"]["quantity"]), (&json!("CP-1"), &json!(10)));
     assert!(event["traceparent"].as_str().is_some_and(|trace| trace.contains("4bf92f3577b34da6a3ce929d0e0e4736")));
-    wait_until("the outbox to be empty", SOON, || async {
-        (shop.count("SELECT count(*) FROM outbox").await == 0).then_some(())
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM outbox", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,10 +93,7 @@ async fn after_a_partial_receipt_the_rest_is_neither_forgotten_nor_asked_for_twi
     let ids = shop.get("/api/v1/replenishments?sku=CP-1").await;
     let ids = ids.body["items"].as_array().expect("items").clone();
     assert_eq!(ids.len(), 1, "a thousand refusals, one request");
-    wait_until("the outbox to be empty", SOON, || async {
-        (shop.count("SELECT count(*) FROM outbox").await == 0).then_some(())
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(depth(&shop, "production.requests").await, 1, "and one message");
     let request: RequestId = ids[0]["id"].as_str().expect("id").parse().expect("uuid");
     publish(&shop, "stock.received", &received(ReceiptId::generate(), request, 4)).await;
@@ -247,7 +234,7 @@ async fn each_refusal_in_a_row_doubles_the_pause_and_an_acceptance_ends_it() {
             publish(&shop, "production.accepted", &outcome(&id, "accepted", 2)).await;
         }
     }
-    wait_until("the end of the pause", SOON, || async { (shop.count(pause).await == 0).then_some(()) }).await;
+    shop.wait_for_count(pause, 0).await;
     assert_eq!(shop.count("SELECT refusals_in_a_row::bigint FROM stock").await, 0);
 }
 
@@ -273,10 +260,7 @@ async fn goods_are_expected_a_lead_time_after_the_acceptance() {
         .await;
     };
     publish(&shop, "factory.changed", &factory(1, json!(null))).await;
-    wait_until("the factory", SOON, || async {
-        (shop.count("SELECT count(*) FROM factories").await == 1).then_some(())
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM factories", 1).await;
     let mut backorder = policy();
     backorder["shortage"] = json!("backorder");
     shop.product("CP-1", 0, backorder).await;
@@ -322,25 +306,19 @@ pub fn outcome(id: &str, what: &str, revision: i64) -> Vec<u8> {
 async fn without_a_broker_the_shop_sells_and_the_outbox_keeps_the_events() {
     let mut shop = Shop::open_with(&[("JAEGO_SALES__OUTBOX__PENDING_MAX", "3")]).await;
     wait_until("the queues to have been there once", SOON, || async {
-        let answer = shop.http.get(format!("{}/readyz", shop.admin)).send().await.expect("an answer");
-        if answer.status() == 200 { Ok(()) } else { Err(answer.text().await) }
+        let seen = shop.readiness().await;
+        if seen.status == 200 { Ok(()) } else { Err(seen) }
     })
     .await;
     shop.stop().await;
     let right = shop.own.env.clone();
-    for (name, value) in &mut shop.own.env {
-        if name == "JAEGO_SALES__AMQP__URL" {
-            "amqp://nobody:nothing@127.0.0.1:1/%2f".clone_into(value);
-        }
-    }
+    shop.set("AMQP__URL", "amqp://nobody:nothing@127.0.0.1:1/%2f");
     shop.start().await;
     shop.product("CP-1", 1, policy()).await;
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
     wait_until("ready, but degraded", SOON, || async {
-        let answer = shop.http.get(format!("{}/readyz", shop.admin)).send().await.expect("an answer");
-        let status = answer.status();
-        let text = answer.text().await.expect("a body");
-        if status == 200 && text.contains("degraded") { Ok(()) } else { Err(text) }
+        let seen = shop.readiness().await;
+        if seen.status == 200 && seen.body["status"] == "degraded" { Ok(()) } else { Err(seen) }
     })
     .await;
     assert!(shop.count("SELECT count(*) FROM outbox").await >= 3);
@@ -352,10 +330,6 @@ async fn without_a_broker_the_shop_sells_and_the_outbox_keeps_the_events() {
     shop.stop().await;
     shop.own.env = right;
     shop.start().await;
-    wait_until("the outbox to be empty", SOON, || async {
-        let waiting = shop.count("SELECT count(*) FROM outbox").await;
-        if waiting == 0 { Ok(()) } else { Err(waiting) }
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM outbox", 0).await;
     assert_eq!(depth(&shop, "production.requests").await, 1);
 }

@@ -9,8 +9,7 @@ use jaego_settings::Settings as _;
 use testkit::Lab;
 use testkit::provision::{create_database, drop_database, url_of};
 
-use crate::dead_letters::wait_for_count;
-use crate::support::{Shop, one, policy, settings};
+use crate::harness::{Shop, one, policy, settings};
 
 fn migrate(url_file: &std::path::Path, wait_s: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sales-service"));
@@ -66,18 +65,16 @@ async fn a_migration_that_waits_for_a_table_does_not_stop_those_who_use_it() {
     std::fs::write(migration.join("down.sql"), "ALTER TABLE outbox DROP COLUMN extra").expect("written");
     let own = FileBasedMigrations::from_path(folder.path()).expect("found");
 
-    let (reader, connection) =
-        tokio_postgres::connect(&shop.own.database.admin_url, tokio_postgres::NoTls).await.expect("connected");
-    tokio::spawn(connection);
+    let reader = shop.as_admin().await;
     reader.batch_execute("BEGIN; SELECT count(*) FROM outbox").await.expect("held");
-    let settings = settings(&shop.own).common().database.clone();
+    let settings = settings(&shop).common().database.clone();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let migrating = std::thread::spawn(move || runtime.block_on(jaego_pg::migrate(&settings, own)));
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jaego-migrate' \
         AND wait_event_type = 'Lock' AND datname = current_database()";
     // Checked twice, because the migration backs off and tries again.
     for _ in 0..2 {
-        wait_for_count(&shop, waits, 1).await;
+        shop.wait_for_count(waits, 1).await;
         let order = shop.order(one("MIGRATED", 1)).await;
         assert_eq!(order.status, 201, "{order:?}");
     }

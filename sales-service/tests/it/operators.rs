@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Shop, bearer, one, policy, product_body};
+use crate::harness::{Shop, bearer, one, policy, product_body};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_is_changed_only_from_the_version_that_was_seen() {
@@ -23,12 +23,12 @@ async fn a_product_is_changed_only_from_the_version_that_was_seen() {
     let body = product_body(&policy());
     assert_eq!(put("\"1\"", body.clone()).await.status, 412, "it does not exist yet");
     let created = put("", body.clone()).await;
-    assert_eq!((created.status.as_u16(), created.etag.as_deref()), (201, Some("\"1\"")));
+    assert_eq!((created.status.as_u16(), created.etag()), (201, Some("\"1\"")));
     let changed = put("\"1\"", body.clone()).await;
-    assert_eq!((changed.status.as_u16(), changed.etag.as_deref()), (200, Some("\"2\"")));
+    assert_eq!((changed.status.as_u16(), changed.etag()), (200, Some("\"2\"")));
     assert_eq!(put("\"1\"", body.clone()).await.status, 412);
     let shown = shop.get("/api/v1/stock/CP-1").await;
-    assert_eq!(shown.etag.as_deref(), Some("\"2\""), "what is shown can be changed with If-Match");
+    assert_eq!(shown.etag(), Some("\"2\""), "what is shown can be changed with If-Match");
     for field in ["name", "price", "factory_id"] {
         assert_eq!(shown.body[field], body[field], "{field}");
     }
@@ -47,7 +47,7 @@ async fn adjustments_are_in_the_ledger_and_a_repeated_one_counts_once() {
     let again = shop.send(Method::POST, path, &headers, Some(body)).await;
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201));
     assert_eq!(first.body, again.body);
-    assert!(again.replayed && !first.replayed);
+    assert!(again.replayed() && !first.replayed());
     let ledger = shop.get("/api/v1/stock/CP-1/movements").await;
     assert_eq!(ledger.body["items"].as_array().map(Vec::len), Some(1));
     let entry = &ledger.body["items"][0];
@@ -131,26 +131,26 @@ async fn probes_metrics_and_documents() {
     let shop = Shop::open().await;
     shop.product("CP-1", 1, policy()).await;
     shop.order(one("CP-1", 1)).await;
-    let get = |url: String| async { shop.http.get(url).send().await.expect("an answer") };
-    testkit::wait_until("readiness", crate::support::SOON, || async {
-        let text = get(format!("{}/readyz", shop.admin)).await.text().await.expect("body");
-        if text.contains(r#""status":"ready""#) { Ok(()) } else { Err(text) }
+    testkit::wait_until("readiness", crate::harness::SOON, || async {
+        let seen = shop.readiness().await.body;
+        if seen["status"] == "ready" { Ok(()) } else { Err(seen) }
     })
     .await;
-    assert_eq!(get(format!("{}/livez", shop.admin)).await.status(), 200);
-    let metrics = get(format!("{}/metrics", shop.admin)).await.text().await.expect("body");
+    assert_eq!(shop.get(&format!("{}/livez", shop.admin)).await.status, 200);
+    let metrics = shop.get(&format!("{}/metrics", shop.admin)).await.body;
+    let metrics = metrics.as_str().expect("a text");
     for name in ["http_server_request_duration_seconds_bucket", "jaego_intake_batch_size", "jaego_orders_decided_total"]
     {
         assert!(metrics.contains(name), "{name} is missing in {metrics}");
     }
-    let document: serde_json::Value = get(format!("{}/openapi.json", shop.api)).await.json().await.expect("json");
+    let document = shop.get("/openapi.json").await.body;
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["title"], "Jaego sales-service");
     // Compressed, the pages' script and styles take a quarter of the place in each program.
     for file in ["", "swagger-ui-bundle.js", "swagger-ui.css"] {
-        let answer = get(format!("{}/docs/{file}", shop.api)).await;
-        assert_eq!(answer.status(), 200, "{file}");
-        assert_eq!(answer.headers()["content-encoding"], "gzip", "{file}");
+        let answer = shop.get(&format!("/docs/{file}")).await;
+        assert_eq!(answer.status, 200, "{file}");
+        assert_eq!(answer.headers["content-encoding"], "gzip", "{file}");
     }
 }
 
@@ -172,7 +172,7 @@ async fn a_refused_adjustment_stays_refused_under_its_key() {
     assert_eq!(refused.status, 409);
     assert_eq!(shop.operate(Method::POST, path, json!({"delta": 5, "reason": "return"})).await.status, 201);
     let again = shop.send(Method::POST, path, &headers, Some(body)).await;
-    assert!(again.status == 409 && again.replayed && again.body["on_hand"] == 5, "{again:?}");
+    assert!(again.status == 409 && again.replayed() && again.body["on_hand"] == 5, "{again:?}");
     assert_eq!(shop.figures("CP-1").await.0, 10);
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
-use testkit::{LinkCutter, wait_until};
+use testkit::wait_until;
 use tokio_postgres::{AsyncMessage, NoTls};
 
+use crate::harness::{SOON, Shop, one, policy};
 use crate::messages::{publish, received_of};
-use crate::support::{SOON, Shop, one, policy};
 
 /// Routing key with a single queue, `production.replenishments-closed`.
 const CLOSED: &str = "replenishment.closed";
@@ -88,13 +88,9 @@ async fn what_is_longer_than_many_frames_goes_out_and_comes_in_whole() {
 async fn a_broker_that_dies_between_confirm_and_settlement_costs_no_event() {
     let mut shop = Shop::open_with(&NARROW).await;
     shop.stop().await;
-    let link = LinkCutter::start(format!("127.0.0.1:{}", shop.surroundings.lab.amqp_port())).await.expect("a link");
-    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__AMQP__URL") {
-        *value = link.url(value).expect("a URL");
-    }
+    let link = shop.link("AMQP__URL").await;
     execute(&shop, &events("e", CLOSED, 1, 200)).await;
-    let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
-    tokio::spawn(connection);
+    let mut locker = shop.as_admin().await;
     let lock = locker.transaction().await.expect("a transaction");
     lock.execute("SELECT * FROM outbox WHERE message_id = 'e-1' FOR UPDATE", &[]).await.expect("locked");
     shop.start().await;
@@ -203,8 +199,7 @@ async fn one_replica_relays_and_hears_of_what_the_others_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_committed_after_later_ones_is_published() {
     let shop = Shop::open_with(&NARROW).await;
-    let (mut slow, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
-    tokio::spawn(connection);
+    let mut slow = shop.as_admin().await;
     let transaction = slow.transaction().await.expect("a transaction");
     transaction.batch_execute(&events("slow", CLOSED, 1, 1)).await.expect("written");
     execute(&shop, &events("fast", CLOSED, 1, 100)).await;

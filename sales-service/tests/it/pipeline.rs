@@ -6,7 +6,7 @@ use futures::join;
 use jaego_pg::{Pipeline, Pool, Statement, StatementSql, StoreError, pool};
 use jaego_settings::Settings as _;
 
-use crate::support::{Shop, settings};
+use crate::harness::{Shop, settings};
 
 struct Insert<const NUMBER: usize>;
 impl StatementSql for Insert<0> {
@@ -35,7 +35,7 @@ async fn one_connection(shop: &Shop) -> Pool {
     shop.database.batch_execute("CREATE TABLE numbers (number bigint PRIMARY KEY)").await.expect("made");
     let grant = format!("GRANT ALL ON numbers TO {}", shop.own.database.name);
     shop.database.batch_execute(&grant).await.expect("granted");
-    let mut database = settings(&shop.own).common().database.clone();
+    let mut database = settings(shop).common().database.clone();
     database.pool_size = 1;
     pool(&database, "pipeline-test").expect("a pool")
 }

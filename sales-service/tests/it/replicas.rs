@@ -8,7 +8,7 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
 use testkit::wait_until;
 
-use crate::support::{SOON, Shop, one, policy};
+use crate::harness::{Response, SOON, Shop, one, policy};
 
 /// Pseudo-random numbers, the same in each run.
 struct Dice(u64);
@@ -34,7 +34,7 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
         ("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "60000"),
     ];
     let shop = Shop::open_with(&patient).await;
-    let second = shop.replica();
+    let second = shop.replica().await;
     let replicas = [shop.api.clone(), second.api.clone()];
     for sku in ["CP-1", "CP-2", "CP-3"] {
         let mut policy = policy();
@@ -82,7 +82,7 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
                             {"sku": format!("CP-{}", 1 + dice.below(3)), "quantity": 1},
                         ]);
                         let request = shop.http.post(format!("{replica}/api/v1/orders")).json(&json!({"lines": lines}));
-                        let answer = crate::support::answer(request).await;
+                        let answer = Response::to(request).await;
                         assert!([201, 202, 409].contains(&answer.status.as_u16()), "{answer:?}");
                         if answer.status != 409 {
                             mine.push(answer.body["id"].as_str().expect("id").to_owned());
@@ -110,12 +110,12 @@ async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_at_two_replicas_makes_one_order() {
     let shop = Shop::open().await;
-    let second = shop.replica();
+    let second = shop.replica().await;
     shop.product("CP-1", 5000, policy()).await;
     let replicas = [shop.api.clone(), second.api.clone()];
     let ask = |number: usize| {
         let request = shop.http.post(format!("{}/api/v1/orders", replicas[number % 2]));
-        crate::support::answer(request.header("Idempotency-Key", "one").json(&one("CP-1", 1)))
+        Response::to(request.header("Idempotency-Key", "one").json(&one("CP-1", 1)))
     };
     let answers = join_all((0..1000).map(ask)).await;
     assert!(answers.iter().all(|answer| answer.status == 201 && answer.body["id"] == answers[0].body["id"]));

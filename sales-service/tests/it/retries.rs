@@ -4,8 +4,8 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
 use testkit::wait_until;
 
+use crate::harness::{SOON, Shop};
 use crate::messages::received_of;
-use crate::support::{SOON, Shop};
 
 async fn publish(shop: &Shop, properties: &Value, body: &[u8]) {
     let vhost = &shop.surroundings.vhost;
@@ -34,11 +34,8 @@ async fn a_message_that_is_delivered_again_is_kept_once() {
         publish(&shop, properties, body).await;
     }
     wait_until("all to be consumed", SOON, || async {
-        let consumed =
-            shop.http.get(format!("{}/metrics", shop.admin)).send().await.map_err(|error| error.to_string())?;
-        let consumed = consumed.text().await.map_err(|error| error.to_string())?;
-        let parked = consumed.lines().find(|line| line.contains("outcome=\"parked\"")).unwrap_or_default().to_owned();
-        if parked.ends_with(" 5") { Ok(()) } else { Err(parked) }
+        let parked = shop.metric("jaego_messages_consumed_total", "outcome=\"parked\"").await;
+        if parked == Some(5) { Ok(()) } else { Err(parked) }
     })
     .await;
     assert_eq!(shop.count("SELECT count(*) FROM message_retries").await, 3);

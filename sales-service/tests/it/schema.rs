@@ -1,6 +1,6 @@
 //! The hand-written tables match the migrated database, and `down` undoes `up`.
 
-use crate::support::Shop;
+use crate::harness::Shop;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tables_in_code_are_the_tables_in_the_database() {

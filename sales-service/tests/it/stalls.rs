@@ -7,11 +7,10 @@ use futures::future::join_all;
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{LinkCutter, wait_until};
-use tokio_postgres::NoTls;
+use testkit::wait_until;
 
+use crate::harness::{Response, SOON, Shop, one, policy, product_body};
 use crate::messages::{publish, received_of};
-use crate::support::{Answer, SOON, Shop, one, policy, product_body};
 
 /// `intake.wait_max_ms` in these tests.
 const WAIT_MAX: (&str, &str) = ("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "2000");
@@ -25,15 +24,9 @@ fn backorder() -> Value {
     waits
 }
 
-async fn client(shop: &Shop) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-    tokio::spawn(connection);
-    client
-}
-
 /// Locks a product's row until the connection is dropped or rolls back.
 async fn hold(shop: &Shop, sku: &str) -> tokio_postgres::Client {
-    let holder = client(shop).await;
+    let holder = shop.as_admin().await;
     holder.batch_execute(&format!("BEGIN; SELECT FROM stock WHERE sku = '{sku}' FOR UPDATE")).await.expect("held");
     holder
 }
@@ -55,10 +48,10 @@ async fn open_gate(shop: &Shop) {
 }
 
 /// Sends an order without waiting for its answer.
-fn begin_order(shop: &Shop, body: Value) -> tokio::task::JoinHandle<Answer> {
+fn begin_order(shop: &Shop, body: Value) -> tokio::task::JoinHandle<Response> {
     let request = shop.http.post(format!("{}/api/v1/orders", shop.api)).json(&body);
     tokio::spawn(async move {
-        let answer = crate::support::answer(request);
+        let answer = Response::to(request);
         tokio::time::timeout(FOR_EVER, answer).await.expect("an answer, whatever the database does")
     })
 }
@@ -112,12 +105,8 @@ async fn orders_of_a_held_product_are_answered_when_their_time_is_over() {
     assert_eq!(shop.count("SELECT count(*) FROM orders").await, 0, "nothing was promised");
     // They leave the lane even though the product is still locked, so others find a place in it.
     wait_until("the lane to be empty", SOON, || async {
-        let metrics = shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("metrics");
-        let text = metrics.text().await.expect("a body");
-        let late = text
-            .lines()
-            .find(|line| line.starts_with("jaego_intake_dropped_total") && line.contains("reason=\"late\""));
-        late.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).filter(|late| *late >= 4).map(drop)
+        let late = shop.metric("jaego_intake_dropped_total", "reason=\"late\"").await;
+        late.filter(|late: &u64| *late >= 4).map(drop)
     })
     .await;
 }
@@ -136,7 +125,7 @@ async fn nothing_is_answered_before_it_is_committed() {
         let order = begin_order(&shop, one("CP-1", 1));
         let at_commit = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                          AND wait_event = 'PgSleep'";
-        let observer = client(&shop).await;
+        let observer = shop.as_admin().await;
         wait_until("the commit to wait", SOON, || async {
             let waiting: i64 = observer.query_one(at_commit, &[]).await.expect("asked").get(0);
             (waiting > 0).then_some(())
@@ -167,7 +156,7 @@ async fn an_order_whose_commit_hangs_is_answered_and_not_called_refused() {
         close_gate(&shop, "orders").await;
         let answer = begin_order(&shop, one("CP-1", 1)).await.expect("ended");
         assert_eq!((answer.status.as_u16(), &answer.body["type"]), (503, &json!("/problems/outcome-unknown")));
-        assert!(answer.retry_after.is_some());
+        assert!(answer.retry_after().is_some());
         let mut unknown = vec![answer.body["order_id"].as_str().expect("the order's id").to_owned()];
         open_gate(&shop).await;
         // Until the commit has ended, further orders may get the same answer.
@@ -199,8 +188,7 @@ async fn readiness_proves_a_commit() {
     let shop = Shop::open().await;
     let ready = async |code: u16| {
         wait_until(&format!("{code}"), SOON, || async {
-            let answer = shop.http.get(format!("{}/readyz", shop.admin)).send().await.expect("an answer");
-            let seen = answer.status().as_u16();
+            let seen = shop.readiness().await.status;
             if seen == code { Ok(()) } else { Err(seen) }
         })
         .await;
@@ -217,12 +205,8 @@ async fn an_order_is_answered_while_the_database_was_never_there() {
     let mut shop = Shop::open_with(&[WAIT_MAX]).await;
     shop.product("CP-1", 10, policy()).await;
     shop.stop().await;
-    let url = shop.own.env.iter().find(|(name, _)| name == "JAEGO_SALES__DATABASE__URL").expect("a url").1.clone();
-    let parsed = url::Url::parse(&url).expect("a url");
-    let target = format!("{}:{}", parsed.host_str().expect("a host"), parsed.port().expect("a port"));
-    let link = LinkCutter::start(target).await.expect("a link");
+    let link = shop.link("DATABASE__URL").await;
     link.cut();
-    shop.own.env.push(("JAEGO_SALES__DATABASE__URL".to_owned(), link.url(&url).expect("a url")));
     shop.start().await;
     let answer = begin_order(&shop, one("CP-1", 1)).await.expect("ended");
     assert_eq!((answer.status.as_u16(), &answer.body["type"]), (503, &json!("/problems/unavailable")));
@@ -237,12 +221,8 @@ async fn an_order_is_answered_while_the_database_was_never_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_committed_is_answered_as_it_is_though_the_answer_of_the_database_was_lost() {
     let mut shop = Shop::open_with(&[("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "20000")]).await;
-    let url = shop.own.env.iter().find(|(name, _)| name == "JAEGO_SALES__DATABASE__URL").expect("a url").1.clone();
-    let parsed = url::Url::parse(&url).expect("a url");
-    let target = format!("{}:{}", parsed.host_str().expect("a host"), parsed.port().expect("a port"));
-    let link = LinkCutter::start(target).await.expect("a link");
     shop.stop().await;
-    shop.own.env.push(("JAEGO_SALES__DATABASE__URL".to_owned(), link.url(&url).expect("a url")));
+    let link = shop.link("DATABASE__URL").await;
     shop.start().await;
     shop.product("CP-1", 1000, policy()).await;
     for round in 1..=4 {
@@ -430,7 +410,7 @@ async fn shoppers_order_within_bounds() {
     let anybody = async |units: i64, key: &str| {
         let request = shop.http.post(format!("{}/api/v1/orders", shop.public)).json(&one("CP-1", units));
         let request = if key.is_empty() { request } else { request.header("Idempotency-Key", key) };
-        crate::support::answer(request).await
+        Response::to(request).await
     };
     let refused = anybody(21, "").await;
     assert_eq!((refused.status.as_u16(), &refused.body["type"]), (422, &json!("/problems/invalid-request")));
@@ -456,10 +436,7 @@ async fn withdrawn_products_are_not_made_for_the_shelf() {
     assert_eq!(shop.operate(Method::PUT, "/api/v1/products/GONE", withdrawn).await.status, 201);
     shop.product("HERE", 0, policy()).await;
     // The sweep goes in SKU order, so GONE comes before HERE.
-    wait_until("the sweep", SOON, || async {
-        (shop.count("SELECT count(*) FROM replenishments WHERE sku = 'HERE'").await == 1).then_some(())
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM replenishments WHERE sku = 'HERE'", 1).await;
     assert_eq!(shop.count("SELECT count(*) FROM replenishments WHERE sku = 'GONE'").await, 0);
 }
 
@@ -484,7 +461,7 @@ async fn a_stale_proposal_orders_only_what_is_still_missing() {
 async fn the_ledgers_times_and_the_revisions_of_stock_only_rise() {
     let shop = Shop::open().await;
     shop.product("CP-1", 1000, policy()).await;
-    let second = shop.replica();
+    let second = shop.replica().await;
     let orders = (0..100).map(|number| {
         let api = if number % 2 == 0 { &shop.api } else { &second.api };
         shop.http.post(format!("{api}/api/v1/orders")).json(&one("CP-1", 1)).send()
@@ -524,7 +501,7 @@ async fn a_kept_answer_needs_no_room_in_the_outbox() {
     })
     .await;
     let again = shop.order_with_key("key-1", one("CP-1", 1)).await;
-    assert!(again.replayed && again.body == first.body, "{again:?}");
+    assert!(again.replayed() && again.body == first.body, "{again:?}");
     assert_eq!(shop.order_with_key("key-2", one("CP-1", 1)).await.status, 503);
 }
 
@@ -538,13 +515,9 @@ async fn processes_that_prune_at_once_leave_no_orphans() {
         INSERT INTO order_lines (order_id, sku, quantity, filled, waiting, unit_price) \
             SELECT id, 'CP-1', 1, 0, 0, 1 FROM taken";
     shop.database.batch_execute(old).await.expect("old orders");
-    let _others = [shop.replica(), shop.replica(), shop.replica()];
+    let _others = [shop.replica().await, shop.replica().await, shop.replica().await];
     shop.start().await;
-    wait_until("the pruning", SOON, || async {
-        let left = shop.count("SELECT count(*) FROM orders").await;
-        if left == 0 { Ok(()) } else { Err(left) }
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM orders", 0).await;
     assert_eq!(shop.count("SELECT count(*) FROM order_lines").await, 0, "lines without their order");
 }
 
@@ -553,7 +526,7 @@ async fn what_was_answered_survives_a_kill_under_load() {
     const CLIENTS: usize = 32;
     let shop = Shop::open().await;
     shop.product("CP-1", 100_000, policy()).await;
-    let replica = shop.replica();
+    let replica = shop.replica().await;
     let taken = std::sync::Arc::new(std::sync::Mutex::new(HashSet::new()));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {

@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
+use crate::harness::{SOON, Shop, one, policy, settings};
 use crate::messages::{publish, received_of};
-use crate::support::{SOON, Shop, one, policy, settings};
 
 fn with(key: &str, value: Value) -> Value {
     let mut policy = policy();
@@ -27,7 +27,8 @@ async fn a_cancelled_order_gives_its_units_back_once_and_to_the_oldest_first() {
     let second = shop.order(one("CP-1", 3)).await;
     assert_eq!((sold.status.as_u16(), first.status.as_u16(), second.status.as_u16()), (201, 202, 202));
     assert_eq!(shop.figures("CP-1").await, (0, 6, 0));
-    let path = |answer: &crate::support::Answer| format!("/api/v1/orders/{}", answer.body["id"].as_str().expect("id"));
+    let path =
+        |answer: &crate::harness::Response| format!("/api/v1/orders/{}", answer.body["id"].as_str().expect("id"));
     for _ in 0..3 {
         let cancelled = shop.operate(Method::POST, &format!("{}/cancel", path(&sold)), json!({})).await;
         assert_eq!((cancelled.status.as_u16(), &cancelled.body["status"]), (200, &json!("cancelled")), "{cancelled:?}");
@@ -152,10 +153,7 @@ async fn the_audit_finds_a_row_that_someone_changed_by_hand() {
         assert!(detail.is_some_and(|text| text.contains("CP-1") || text.contains("order ")), "{broken:?}");
         shop.database.batch_execute(undo).await.expect("undone");
     }
-    let metrics =
-        shop.http.get(format!("{}/metrics", shop.admin)).send().await.expect("answer").text().await.expect("text");
-    let mut lines = metrics.lines().filter(|line| line.contains(r#"rule="ledger-adds-up""#));
-    assert!(lines.any(|line| line.ends_with(" 1")), "{metrics}");
+    assert_eq!(shop.metric("jaego_audit_broken_rules", r#"rule="ledger-adds-up""#).await, Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +170,7 @@ async fn figures_that_someone_changed_by_hand_are_rebuilt_from_the_ledger() {
         items.into_iter().map(|item| ["on_hand", "backordered", "on_order"].map(|name| item[name].clone())).collect()
     };
     let rebuild = async |is_write| {
-        let settings = settings(&shop.own);
+        let settings = settings(&shop);
         let books = sales_service::app::IDENTITY.books;
         rebuild_figures(&settings.common().database, &books, is_write).await.expect("rebuilt")
     };
@@ -202,7 +200,7 @@ async fn figures_that_someone_changed_by_hand_are_rebuilt_from_the_ledger() {
 async fn units_that_are_said_to_be_gone_while_they_are_there_are_found_again() {
     let shop = Shop::open().await;
     shop.product("CP-1", 5, policy()).await;
-    let settings = settings(&shop.own);
+    let settings = settings(&shop);
     // Either figure alone would contradict the other, so both are set at once.
     shop.database.batch_execute("UPDATE stock SET on_hand = 0, backordered = 3").await.expect("changed by hand");
     let books = sales_service::app::IDENTITY.books;
@@ -242,15 +240,11 @@ async fn old_refused_orders_are_pruned_and_their_answers_survive() {
         let aged = "UPDATE orders SET created_at = now() - make_interval(days => $1)";
         shop.database.execute(aged, &[&days]).await.expect("aged");
         shop.start().await;
-        wait_until("the pruning", SOON, || async {
-            let orders = shop.count("SELECT count(*) FROM orders").await;
-            if orders == left { Ok(()) } else { Err(orders) }
-        })
-        .await;
+        shop.wait_for_count("SELECT count(*) FROM orders", left).await;
     };
     age(&mut shop, 10, 2).await;
     let again = shop.order_with_key("key-1", one("CP-1", 1)).await;
-    assert!(again.replayed && again.body["order_id"] == refused.body["order_id"], "{again:?}");
+    assert!(again.replayed() && again.body["order_id"] == refused.body["order_id"], "{again:?}");
     age(&mut shop, 61, 1).await;
     assert_eq!(shop.count("SELECT count(*) FROM orders WHERE status = 'confirmed'").await, 1);
     shop.assert_books_agree().await;
@@ -264,10 +258,10 @@ async fn the_ledger_comes_as_a_table() {
     assert!(futures::future::join_all(orders).await.iter().all(|answer| answer.status == 201));
     let body = json!({"delta": -1, "reason": "damage", "note": "=선반 4, \"wet\""});
     assert_eq!(shop.operate(Method::POST, "/api/v1/products/CP-1/adjustments", body).await.status, 201);
-    let bearer = crate::support::bearer();
+    let bearer = crate::harness::bearer();
     let headers = [("Authorization", bearer.as_str()), ("Accept", "text/csv")];
     let table = shop.send(Method::GET, "/api/v1/stock/CP-1/movements", &headers, None).await;
-    assert_eq!(table.content_type, "text/csv; charset=utf-8");
+    assert_eq!(table.content_type(), "text/csv; charset=utf-8");
     let text = table.body.as_str().expect("text");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 1 + 1102, "a head, the opening stock, every sale, the damage");
@@ -279,5 +273,5 @@ async fn the_ledger_comes_as_a_table() {
     assert_eq!(empty.body, format!("{}\n", lines[0]), "a head even so");
     let prefers_json = [("Authorization", bearer.as_str()), ("Accept", "text/csv;q=0.5, application/json")];
     let page = shop.send(Method::GET, "/api/v1/stock/CP-1/movements", &prefers_json, None).await;
-    assert_eq!(page.content_type, "application/json");
+    assert_eq!(page.content_type(), "application/json");
 }

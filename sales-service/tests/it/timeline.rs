@@ -8,8 +8,8 @@ use testkit::service::VIEWER_TOKEN;
 use testkit::wait_until;
 
 use crate::bad_input::assert_problem;
+use crate::harness::{Response, SOON, Shop, bearer, one, policy};
 use crate::messages::{event, publish, received_of};
-use crate::support::{Answer, SOON, Shop, answer, bearer, one, policy};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -66,7 +66,7 @@ fn entry(cause: &str, units: i64, before: i64) -> (String, i64, i64, i64) {
     (cause.to_owned(), units, before, before + units)
 }
 
-fn id_of(answer: &Answer) -> String {
+fn id_of(answer: &Response) -> String {
     answer.body["id"].as_str().or(answer.body["order_id"].as_str()).expect("an id").to_owned()
 }
 
@@ -143,10 +143,7 @@ async fn an_order_that_waits_is_told_from_the_click_to_the_shelf() {
     assert_eq!((&first.next[0]["quantity"], &first.next[1]["quantity"]), (&json!(3), &json!(20)));
 
     outcome(&shop, "accepted", request, 1).await;
-    wait_until("the acceptance", SOON, async || {
-        (shop.count("SELECT count(*) FROM replenishments WHERE accepted_at IS NOT NULL").await == 1).then_some(())
-    })
-    .await;
+    shop.wait_for_count("SELECT count(*) FROM replenishments WHERE accepted_at IS NOT NULL", 1).await;
     let receipts = [ReceiptId::generate(), ReceiptId::generate()];
     publish(&shop, "stock.received", &received_of("CP-1", receipts[0], request, 1)).await;
     wait_until("a unit", SOON, async || (shop.figures("CP-1").await.1 == 2).then_some(())).await;
@@ -288,5 +285,5 @@ async fn a_question_is_about_one_order_or_some_requests() {
     let viewer = format!("Bearer {VIEWER_TOKEN}");
     assert_eq!(shop.send(Method::GET, &path, &[("Authorization", &viewer)], None).await.status, 200);
     let public = shop.http.get(format!("{}{path}", shop.public)).header("Authorization", bearer());
-    assert_problem(&answer(public).await, 404, "not-found");
+    assert_problem(&Response::to(public).await, 404, "not-found");
 }

@@ -4,6 +4,7 @@ use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use jaego_contracts::topology::{Permissions, TopicRights};
 use serde_json::json;
+use testkit::harness::connect;
 use testkit::{Lab, process, wait_until};
 
 const ANSWER_FILE: &str = "TESTKIT_ANSWER_FILE";
@@ -13,8 +14,7 @@ async fn every_test_has_its_own_database_and_vhost() {
     let lab = Lab::acquire().await;
     let (one, two) = (lab.database("sales").await, lab.database("sales").await);
     assert_ne!(one.name, two.name);
-    let (client, connection) = tokio_postgres::connect(&one.url, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(&one.url).await;
     client.batch_execute("CREATE TABLE mine (v INT)").await.unwrap();
 
     let vhost = lab.vhost().await;
@@ -50,8 +50,7 @@ async fn every_test_has_its_own_database_and_vhost() {
 
     let name = one.name.clone();
     drop(one);
-    let (client, connection) = tokio_postgres::connect(lab.postgres_admin_url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(lab.postgres_admin_url()).await;
     let left = client.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.unwrap();
     assert!(left.is_empty(), "a test's database goes with it");
 }

@@ -3,8 +3,8 @@
 use localstack::demo::FIRST_SKU;
 use localstack::stack::Service;
 use nix::sys::signal::Signal;
+use testkit::harness::connect;
 use testkit::wait_until;
-use tokio_postgres::NoTls;
 
 use crate::program::{Running, environment, run};
 use e2e::{SOON, World};
@@ -12,8 +12,7 @@ use e2e::{SOON, World};
 /// Changes a service's database, as someone with `psql` could.
 async fn by_hand(world: &World, service: Service, statements: &str) {
     let url = world.stack.database_url(service).unwrap();
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(&url).await;
     client.batch_execute(statements).await.unwrap();
 }
 
@@ -90,8 +89,7 @@ async fn a_receipt_under_way_is_waited_for_and_a_service_that_is_gone_is_named()
     world.stack.process(Service::Production).unwrap().signal(Signal::SIGSTOP);
     world.sell_out().await;
     let url = world.stack.database_url(Service::Sales).unwrap();
-    let (mut client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let mut client = connect(&url).await;
     let shelf = client.transaction().await.unwrap();
     shelf.execute("SELECT FROM stock WHERE sku = $1 FOR UPDATE", &[&FIRST_SKU]).await.unwrap();
     world.stack.process(Service::Production).unwrap().signal(Signal::SIGCONT);

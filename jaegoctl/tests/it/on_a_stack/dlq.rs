@@ -3,8 +3,8 @@
 use localstack::demo::FACTORY;
 use localstack::stack::Service;
 use serde_json::{Value, json};
+use testkit::harness::connect;
 use testkit::wait_until;
-use tokio_postgres::NoTls;
 
 use crate::program::{Ran, environment, run};
 use e2e::{SOON, World};
@@ -14,8 +14,7 @@ const SKU: &str = "CP-599999";
 /// Sends receipts of a product that does not exist yet, through restock-service's outbox.
 async fn receive(world: &World, count: i32) {
     let url = world.stack.database_url(Service::Restock).unwrap();
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(&url).await;
     let insert = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
         SELECT id, 'jaego.events', 'stock.received', 'application/cloudevents+json', '{}', convert_to(jsonb_build_object( \
         'specversion', '1.0', 'id', id, 'source', '/jaego/restock-service', 'type', 'jaego.stock.received.v1', \
