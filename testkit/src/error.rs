@@ -2,9 +2,16 @@
 
 use std::{io, path::PathBuf};
 
-use crate::servers::Missing;
-
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A program that is not installed, and the Debian packages that provide it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{program} is not installed; on Debian or Ubuntu: apt-get install {}", packages.join(" "))]
+pub struct Missing {
+    pub program: &'static str,
+    /// Debian and Ubuntu packages.
+    pub packages: &'static [&'static str],
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

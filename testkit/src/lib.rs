@@ -5,6 +5,7 @@
 //! Nothing here touches a server that it did not start: every instance has its own ports, data folder,
 //! password and (for RabbitMQ) node name, cookie and epmd.
 
+mod accounts;
 pub mod certificates;
 pub mod error;
 pub mod harness;

@@ -22,8 +22,8 @@ pub(crate) use self::record::kill_recorded_group;
 use self::record::write as write_record;
 pub use self::record::{StopSignal, is_running, stop_recorded};
 use crate::{
+    accounts::Account,
     error::{Doing as _, Error, Result},
-    servers::accounts::Account,
 };
 
 const POLL: Duration = Duration::from_millis(20);

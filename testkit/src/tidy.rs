@@ -73,10 +73,9 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
     let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (module, files) in &modules {
         let of_module = imports.entry(module).or_default();
-        for file in files {
-            let lines = without_test_modules(&fs::read_to_string(file).expect("a source"));
-            let code: String = lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
-            for named in code.split("crate::").skip(1).flat_map(first_segments) {
+        for line in files.iter().flat_map(|file| without_test_modules(&text_in_crate(file, source))) {
+            let code = line.split("//").next().unwrap_or_default();
+            for named in code.split("crate::").skip(1).map(first_word) {
                 let owner = exported.get(named).map_or(named, String::as_str);
                 if let Some((imported, _)) = modules.get_key_value(owner).filter(|(name, _)| *name != module) {
                     of_module.insert(imported);
@@ -99,6 +98,14 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
     }
 }
 
+/// The text of a file in which a module of the first level names its parent `crate`.
+#[expect(clippy::expect_used, reason = "test support")]
+fn text_in_crate(file: &Path, source: &Path) -> String {
+    let text = format!("\n{}", fs::read_to_string(file).expect("a readable source"));
+    let module = if file.ends_with("mod.rs") { file.parent() } else { Some(file) };
+    if module.and_then(Path::parent) == Some(source) { text.replace("\nuse super::", "\nuse crate::") } else { text }
+}
+
 /// The names that `lib.rs` re-exports, with the module that each comes from.
 fn exported_by_root(source: &Path) -> BTreeMap<String, String> {
     let text = fs::read_to_string(source.join("lib.rs")).unwrap_or_default().replace('\n', " ");
@@ -113,42 +120,25 @@ fn exported_by_root(source: &Path) -> BTreeMap<String, String> {
     exported
 }
 
-/// The names that follow `crate::` directly: one, or those of a group `{a, b::{c, d}}`.
-fn first_segments(text: &str) -> Vec<&str> {
-    let Some(group) = text.strip_prefix('{') else { return vec![first_word(text)] };
-    let (mut depth, mut start, mut names) = (0_u32, 0, Vec::new());
-    for (place, character) in group.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
-                names.push(first_word(group[start..place].trim_start()));
-                start = place + 1;
-                if character == '}' {
-                    break;
-                }
-            }
-            _ => {}
-        }
-    }
-    names
-}
-
 fn first_word(text: &str) -> &str {
     text.split(|character: char| !(character.is_alphanumeric() || character == '_')).next().unwrap_or_default()
 }
 
-/// The lines of a file, with those of its test modules emptied and `crate::{a, b}` expanded.
+/// The lines of a file, with those of its test modules emptied and `crate::{a, b}` expanded, on one line or several.
 fn without_test_modules(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut skipping = false;
+    let (mut skipping, mut in_group) = (false, false);
     for line in text.lines() {
         skipping |= line.trim() == "#[cfg(test)]";
         let is_last = line == "}" || (line.ends_with(';') && !line.starts_with(' '));
-        let spread = |line: &str| line.replace("crate::{", "crate::").replace(", ", ", crate::");
+        let spread = |line: &str| line.replace(", ", ", crate::");
+        // What is indented further belongs to a module that is named above.
+        let is_of_group = in_group && line.starts_with("    ") && !line.starts_with("     ") && line != "    },";
+        in_group = (in_group || line.starts_with("use crate::{")) && !is_last;
         lines.push(match line {
             _ if skipping => String::new(),
-            _ if line.starts_with("use crate::{") && line.ends_with(';') => spread(line),
+            _ if is_of_group => format!("crate::{}", spread(line.trim_start())),
+            _ if line.starts_with("use crate::{") => spread(&line.replace("crate::{", "crate::")),
             _ => line.to_owned(),
         });
         skipping &= !is_last;
@@ -293,10 +283,15 @@ mod tests {
         write("b.rs", "use crate::{Thing, d};\n");
         write("c.rs", "fn f() { crate::b::x() }\n");
         write("d.rs", "// crate::b\n#[cfg(test)]\nmod tests {\n    use crate::a;\n}\n");
-        assert_eq!(module_cycle(folder.path()), ["b", "c"]);
-        write("c.rs", "use crate::{\n    d::{self, a},\n    b, // the other\n};\n");
-        assert_eq!(module_cycle(folder.path()), ["b", "c"]);
-        write("c.rs", "use crate::{\n    d::{self, b},\n};\n");
+        write("e.rs", "use crate::{\n    d::{\n        a,\n    },\n    f, g,\n};\n");
+        write("f.rs", "use super::d;\n");
+        fs::create_dir(folder.path().join("g")).expect("made");
+        write("g/mod.rs", "mod inner;\nuse super::{\n    e::x,\n};\n");
+        write("g/inner.rs", "use super::{f, x};\n");
+        assert_eq!(module_cycle(folder.path()), ["b", "c", "e", "g"]);
+        write("c.rs", "");
+        assert_eq!(module_cycle(folder.path()), ["e", "g"]);
+        write("g/mod.rs", "");
         assert_eq!(module_cycle(folder.path()), Vec::<String>::new());
     }
 

@@ -1,30 +1,14 @@
 //! Finds the server programs.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::process::find_on_path;
+use crate::{error::Missing, process::find_on_path};
 
 const POSTGRES_MAJOR_MIN: u32 = 15;
-
-/// A program that is not installed, and the Debian packages that provide it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
-    pub program: &'static str,
-    /// Debian and Ubuntu packages.
-    pub packages: &'static [&'static str],
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not installed; on Debian or Ubuntu: apt-get install {}", self.program, self.packages.join(" "))
-    }
-}
-
-impl std::error::Error for Missing {}
 
 /// The programs of one PostgreSQL installation.
 #[derive(Debug, Clone)]

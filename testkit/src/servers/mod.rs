@@ -1,7 +1,6 @@
 //! Private server instances: found, started, watched and stopped without touching any server that already
 //! runs on this machine.
 
-pub(crate) mod accounts;
 mod find;
 pub(crate) mod place;
 mod ports;
@@ -12,7 +11,7 @@ pub mod shared;
 use std::{path::Path, time::Duration};
 
 pub use self::{
-    find::{Missing, PostgresBinaries, RabbitBinaries, find_postgres, find_rabbitmq},
+    find::{PostgresBinaries, RabbitBinaries, find_postgres, find_rabbitmq},
     place::write_private,
     ports::choose as choose_ports,
     postgres::{PostgresOptions, PostgresServer},

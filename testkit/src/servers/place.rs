@@ -10,8 +10,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::accounts::Account;
-use crate::error::{Doing as _, Error, Result};
+use crate::{
+    accounts::Account,
+    error::{Doing as _, Error, Result},
+};
 
 /// A prepared folder, owned by the account that will use it.
 #[derive(Debug, Clone)]

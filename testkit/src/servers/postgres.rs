@@ -9,8 +9,9 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_postgres::NoTls;
 
-use super::{PostgresBinaries, SERVER_RECORD, STOP_TIMEOUT, accounts::Account, place::Place, ports};
+use super::{PostgresBinaries, SERVER_RECORD, STOP_TIMEOUT, place::Place, ports};
 use crate::{
+    accounts::Account,
     certificates::Certificates,
     error::{Doing as _, Error, Result},
     process::{Process, Spec, StopSignal, tail},

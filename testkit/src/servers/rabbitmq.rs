@@ -14,8 +14,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{EPMD_RECORD, RabbitBinaries, SERVER_RECORD, STOP_TIMEOUT, accounts::Account, place::Place, ports};
+use super::{EPMD_RECORD, RabbitBinaries, SERVER_RECORD, STOP_TIMEOUT, place::Place, ports};
 use crate::{
+    accounts::Account,
     certificates::Certificates,
     error::{Error, Result},
     process::{Process, Spec},
