@@ -39,9 +39,9 @@ pub fn run(cli: Cli) -> ExitCode {
                         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
                     tokio::select! {
                         outcome = cases::run(&wanted) => outcome,
-                        // Dropping the other future ends all that it has started.
-                        _ = interrupt.recv() => anyhow::bail!("stopped; nothing was written"),
-                        _ = terminate.recv() => anyhow::bail!("stopped; nothing was written"),
+                        // Dropping the other future stops everything that it has started.
+                        _ = interrupt.recv() => anyhow::bail!("stopped; the case in progress was not written"),
+                        _ = terminate.recv() => anyhow::bail!("stopped; the case in progress was not written"),
                     }
                 }
                 Command::Serve(wanted) => baseline::serve(&wanted).await,

@@ -1,5 +1,5 @@
-//! Benchmarks of Jaego. Each case is measured in alternating turns with its baselines in one run, on private servers
-//! with durable settings. Each case ends with an audit: the database holds exactly what was answered.
+//! Benchmarks of Jaego. A case with a baseline alternates turns with it in one run. All run on private servers
+//! with durable settings. Each case ends with an audit: the database has everything that was answered.
 
 pub mod baseline;
 pub mod bounds;

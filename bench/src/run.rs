@@ -13,10 +13,10 @@ pub struct Run {
     /// Folder of Jaego's own programs.
     #[arg(long, value_name = "FOLDER")]
     pub programs: PathBuf,
-    /// Folder for the data of servers; deleted before and after.
+    /// Folder for the servers' data; it is deleted before and after the run.
     #[arg(long, value_name = "FOLDER")]
     pub dir: PathBuf,
-    /// Folder of the document and its charts.
+    /// Folder for the document and its charts.
     #[arg(long, value_name = "FOLDER")]
     pub docs: PathBuf,
 }

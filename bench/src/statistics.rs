@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The values of several turns.
+/// Median and range of the values of several turns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
@@ -29,7 +29,7 @@ impl Spread {
     }
 }
 
-/// The value that this share (0 to 1) of the values does not exceed.
+/// The smallest value that at least this share (0 to 1) of the values does not exceed.
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -37,7 +37,7 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "a place in a short list"
+        reason = "an index into a short list"
     )]
     let place = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_and_the_ends() {
+    fn median_minimum_and_maximum() {
         assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(Spread::of(&[4.0, 2.0]), Spread { median: 3.0, min: 2.0, max: 4.0 });
         assert_eq!(Spread::of(&[]), Spread { median: 0.0, min: 0.0, max: 0.0 });
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_figures_that_were_measured() {
+    fn percentiles_are_measured_values() {
         let values: Vec<f64> = (1..=100).map(f64::from).collect();
         let of = |values: &[f64]| format!("{} {}", percentile(values, 0.5), percentile(values, 0.99));
         assert_eq!(of(&values), "50 99");

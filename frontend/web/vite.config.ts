@@ -36,7 +36,7 @@ function shopBudget(): Plugin {
       const entry = Object.values(bundle).find(
         (file) => file.type === "chunk" && file.isEntry && file.name === "shop",
       );
-      if (entry?.type !== "chunk") return this.error("there is no chunk of the shop");
+      if (entry?.type !== "chunk") return this.error("the build has no entry chunk named "shop": see `build.rolldownOptions.input`");
       const files = new Set<string>();
       const visit = (name: string) => {
         const file = bundle[name];
@@ -44,7 +44,7 @@ function shopBudget(): Plugin {
         files.add(name);
         if (file.type === "asset") return;
         const foreign = file.moduleIds.find((id) => id.includes("/src/console/") || id.includes("/uplot/"));
-        if (foreign) this.error(`the shop would load ${foreign}`);
+        if (foreign) this.error(`the shop's entry imports ${foreign}: only the console may`);
         for (const next of file.imports) visit(next);
         for (const style of file.viteMetadata?.importedCss ?? []) visit(style);
       };
@@ -57,8 +57,8 @@ function shopBudget(): Plugin {
         sizes.gzip += gzipSync(content, { level: 9 }).length;
       }
       const kib = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`;
-      this.info(`shop: ${files.size} files, ${kib(sizes.brotli)} by brotli, ${kib(sizes.gzip)} by gzip`);
-      if (sizes.gzip > SHOP_BYTES_MAX) this.error(`the shop weighs more than ${kib(SHOP_BYTES_MAX)}`);
+      this.info(`shop: ${files.size} files, ${kib(sizes.brotli)} with Brotli, ${kib(sizes.gzip)} with gzip`);
+      if (sizes.gzip > SHOP_BYTES_MAX) this.error(`the shop's first load exceeds ${kib(SHOP_BYTES_MAX)} with gzip: remove a dependency, or import it lazily`);
     },
   };
 }
@@ -89,7 +89,7 @@ function compressedForms(): Plugin {
 }
 
 /**
- * The shop and the console are built one after the other, so that the shop's files contain nothing of a shared module
+ * The shop and the console are built one after the other, so that the shop's files contain no part of a shared module
  * that only the console needs. The second build adds its files to the manifest of the first.
  */
 function oneManifest(): Plugin {
@@ -136,7 +136,7 @@ export default defineConfig(({ mode }) => ({
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/common/test-setup.ts"],
     restoreMocks: true,
-    // Generous, because files are tested in parallel on machines of any speed: only a broken page reaches it.
+    // Generous, because test files run in parallel on machines of any speed: only a test that hangs reaches it.
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

@@ -25,8 +25,8 @@ pub(crate) enum Exit {
 /// The help's section on exit codes.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; everything that was checked is well
-  1  failed for another reason, such as a file or an unexpected answer
+  0  success; every check passed
+  1  failed for another reason, such as an unreadable file or an unexpected answer
   2  the command line or the environment is invalid
   3  a service, the broker or a database does not answer, or is temporarily unavailable
   4  refused: unknown, not allowed, or not possible in the current state

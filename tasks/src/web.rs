@@ -1,5 +1,5 @@
-//! The web application in `frontend/web`. Node.js builds it into `frontend/web/dist`, where the frontend's own build
-//! finds it, or a debug build when it starts.
+//! The web application in `frontend/web`. Node.js builds it into `frontend/web/dist`: a release build of the frontend
+//! embeds that folder, a debug build reads it when it starts.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ const INPUTS: [&str; 10] = [
 /// that were made from these inputs.
 const STAMP: &str = ".vite/inputs";
 
-/// Builds the pages if that is possible. Without Node.js it explains how to get it, and everything else is available.
+/// Builds the pages if possible. Otherwise it says why (and how to install Node.js), and the rest runs without.
 pub(crate) async fn build_if_possible(progress: &Progress) -> anyhow::Result<()> {
     if is_built() {
         return Ok(());
@@ -41,14 +41,14 @@ pub(crate) async fn build_if_possible(progress: &Progress) -> anyhow::Result<()>
     let built = match Node::find() {
         Ok(node) => build(progress, &node).await,
         Err(_) => Err(anyhow::anyhow!(
-            "{} is not installed. On Debian 13, Ubuntu 25.04 or later type:\n\n  sudo apt-get update && sudo apt-get \
-             install -y --no-install-recommends nodejs npm\n\nelsewhere see https://nodejs.org/en/download; then try again",
+            "{} or npm is missing. On Debian 13, Ubuntu 25.04 or later, type:\n\n  sudo apt-get update && sudo apt-get \
+             install -y --no-install-recommends nodejs npm\n\nelsewhere see https://nodejs.org/en/download. Then retry",
             node::NODE
         )),
     };
     if let Err(error) = built {
         progress.check()?;
-        progress.note(format!("The shop and the console are left out, everything else runs: {error:#}"));
+        progress.note(format!("Everything runs except the shop and the console: {error:#}"));
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ pub(crate) async fn build(progress: &Progress, node: &Node) -> anyhow::Result<()
     let mut step = progress.begin(format!("Building the web application: npm run build in {WEB}"))?;
     step.without_spinner();
     let mut npm = node.npm(&dir).args(["run", "build"]).process_group(0).spawn().context("cannot run npm")?;
-    ensure!(end_of(&mut npm, progress).await?.success(), "npm run build in {WEB}: see above");
+    ensure!(end_of(&mut npm, progress).await?.success(), "`npm run build` failed in {WEB}: its output above says why");
     let stamp = dir.join("dist").join(STAMP);
     let folder = stamp.parent().map_or_else(workspace_root, Path::to_owned);
     fs::create_dir_all(folder)
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_stale_when_what_they_are_made_from_has_changed() {
+    fn pages_are_stale_when_an_input_has_changed() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);

@@ -1,4 +1,4 @@
-//! Many production requests at once, with a factory that answers at once.
+//! A burst of production requests to a factory that answers immediately.
 
 use anyhow::{Context as _, ensure};
 use localstack::demo;
@@ -52,9 +52,9 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         ..turns.row(&format!("{} requests to one factory, {IN_FLIGHT} in flight", stage.scale.requests), UNIT)
     });
     result.notes.push(
-        "Requests are written into production-service's table set-wise while it runs; measured from the first \
-         call to the last outcome. The factory answers 201 at once, as a process of its own. Events of acceptance are published \
-         meanwhile, and stay in the queue of sales-service, which does not run."
+        "One statement inserts the requests into production-service's table while it runs; measured from the first \
+         call to the last outcome. The factory, a separate process, answers 201 immediately. Acceptances are published \
+         meanwhile, and stay in sales-service's queue, because it is stopped."
             .to_owned(),
     );
     audit(&stage, &production, &factory, expected, &mut result).await?;
@@ -80,16 +80,16 @@ async fn ask(client: &Client, requests: u64) -> anyhow::Result<()> {
     client.batch_execute(&sql).await.context("cannot write requests")
 }
 
-/// Seconds from the first call after `before` others to the last outcome, by the database's clock. Nothing signals rows
-/// that are inserted from outside, so the service sees them only when it looks next.
+/// Seconds from call number `before` + 1 to the last outcome, by the database's clock. Nothing announces rows
+/// that are inserted from outside, so the service sees them only at its next poll.
 async fn seconds(client: &Client, before: u64) -> anyhow::Result<f64> {
     let sql = "SELECT extract(epoch FROM max(p.outcome_at) - min(a.started_at))::float8 FROM (SELECT request_id, started_at \
                FROM production_attempts ORDER BY started_at, request_id OFFSET $1) a JOIN production_requests p ON p.id = a.request_id";
-    let row = client.query_one(sql, &[&i64::try_from(before)?]).await.context("cannot read when calls were made")?;
+    let row = client.query_one(sql, &[&i64::try_from(before)?]).await.context("cannot read the times of the calls")?;
     Ok(row.get(0))
 }
 
-/// Checks that the factory has each request, and that each has exactly one attempt, which has ended.
+/// Checks that the factory received each request, and that each has exactly one attempt, which has ended.
 async fn audit(
     stage: &Stage,
     client: &Client,
@@ -103,8 +103,8 @@ async fn audit(
     let recorded = database::number(client, accepted).await?;
     ensure!(
         asked == expected && recorded == expected,
-        "of {expected} requests the factory has {asked}, and {recorded} are recorded as accepted"
+        "of {expected} requests the factory received {asked}, and {recorded} are recorded as accepted"
     );
-    result.audit.push(format!("{expected} requests: the factory has each, and each has one attempt with its answer"));
+    result.audit.push(format!("{expected} requests: the factory got each, and each has one attempt with its answer"));
     Ok(())
 }

@@ -18,14 +18,14 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    /// `name` is the name of the database.
+    /// `name` names the database and the log of the process.
     pub(super) async fn start(stage: &Stage, name: &str) -> anyhow::Result<Self> {
         let database = database::make(&stage.stack, Service::Sales, name).await?;
         let Replica { public, process, .. } = stage.sales_beside(name, &[("DATABASE__URL", database.clone())]).await?;
         Ok(Self { shop: Shop::of_other_service(stage, public, database).await?, process, name: name.to_owned() })
     }
 
-    /// Checks the database against the answers, then deletes it, because millions of orders take space.
+    /// Checks the database against the answers, then deletes it, because millions of orders take up space.
     pub(super) async fn end(mut self, stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
         self.shop.audit(stage, result).await?;
         self.process.terminate(bounds::STOP).await?;

@@ -1,4 +1,4 @@
-//! With millions of stored orders, during minutes at full load, and idle.
+//! Throughput with millions of stored orders; memory under sustained full load and when idle; time to ready.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ const READY_MS: f64 = 300.0;
 const IDLE: Duration = Duration::from_secs(10);
 /// Polling interval of a starting service.
 const LOOK: Duration = Duration::from_millis(2);
-/// Free space that a full run needs.
+/// Free space that this case needs unless it runs with --quick.
 const SPACE_GIB: u64 = 22;
 
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
@@ -45,7 +45,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     if stage.scale.is_full {
         let stats = nix::sys::statvfs::statvfs(stage.stack.dir())?;
         let free = stats.blocks_available() * stats.fragment_size() / (1 << 30);
-        ensure!(free >= SPACE_GIB, "{free} GiB are free; millions of orders need {SPACE_GIB}");
+        ensure!(free >= SPACE_GIB, "{free} GiB are free, {SPACE_GIB} are needed: make room");
     }
     soak(&stage, &mut result).await?;
     let mut grown = Shop::of_service(&stage).await?;
@@ -53,8 +53,8 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         step(&stage, &mut grown, *stored, &mut result).await?;
     }
     result.notes.push(
-        "Stored orders are written set-wise in SQL with all their rows. The comparison of each step is a second process of \
-         sales-service with a database that is new in this step; at 0 stored orders it tells what noise there is."
+        "Stored orders are written in bulk by SQL, with all their rows. Each step is compared with a second process of \
+         sales-service on a database that is new in this step; at 0 stored orders the comparison shows the noise."
             .to_owned(),
     );
     grown.audit(&stage, &mut result).await?;
@@ -88,7 +88,7 @@ async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseRes
     fresh.end(stage, result).await
 }
 
-/// Measures memory during minutes at full load.
+/// Measures memory under sustained full load.
 async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     let mut fresh = Fresh::start(stage, "bench_soak").await?;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
@@ -104,7 +104,7 @@ async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     ));
     result.lines.push(memory::line("Memory of sales-service at full load", seen));
     result.notes.push(format!(
-        "Full load: {} orders/s over {} connections, p99 {:.1} ms, latest answer {:.0} ms.",
+        "Full load: {} orders/s over {} connections, p99 {:.1} ms, slowest answer {:.0} ms.",
         number(outcome.per_second(outcome.good())),
         connections,
         outcome.p99_ms(),

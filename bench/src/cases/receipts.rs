@@ -33,7 +33,7 @@ const UNITS: i64 = 10;
 /// Queues that receive restock-service's events.
 const QUEUES: [&str; 2] = ["sales.stock-received", "production.stock-received"];
 
-/// A server that takes callbacks.
+/// A server under test, with its database and how many receipts that must have.
 struct Taker {
     name: &'static str,
     url: String,
@@ -46,7 +46,7 @@ struct Taker {
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut stage = Stage::start(wanted, Case::Receipts, &[]).await?;
     let mut result = stage.result().await?;
-    // Only restock-service is measured, not the consumers of its events. The first measurement is without the broker,
+    // Only restock-service is measured, not the consumers of its events. The comparison runs without the broker,
     // because the baseline's events are not published either.
     for service in Service::ALL {
         stage.stack.stop_service(service).await?;
@@ -83,21 +83,21 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     stage.stack.start_service(Service::Restock, &[], Want::Ready).await?;
     ours.is_published = true;
     for connections in stage.scale.connections {
-        stage.tell(&format!("callbacks over {connections} connections, their events published meanwhile"));
+        stage.tell(&format!("callbacks over {connections} connections, with their events published"));
         let mut turns = Turns::default();
         for _ in 0..stage.scale.rounds {
             let outcome = ours.turn(&stage, *connections).await?;
             turns.add(outcome.per_second(outcome.good()), &outcome);
         }
-        result.rows.push(turns.row(&format!("the same, {connections} connections, with the broker at work"), UNIT));
+        result.rows.push(turns.row(&format!("the same, {connections} connections, with the broker running"), UNIT));
     }
     for taker in [&ours, &theirs] {
         taker.audit(&mut result).await?;
     }
     result.notes.push(
-        "Tokens are signed beforehand; each is checked by both sides. In the comparison the broker is away and events stay \
-         in the outbox, on both sides; the last rows are with the relay and the broker, each event in two quorum queues on \
-         the same disk. sales-service and production-service do not run meanwhile."
+        "Tokens are signed beforehand; both sides check each. In the comparison the broker is away and events stay \
+         in the outbox on both sides; in the last rows relay and broker run, and each event goes to two quorum queues \
+         on the same disk. sales-service and production-service are stopped."
             .to_owned(),
     );
     for service in [Service::Sales, Service::Production] {
@@ -125,7 +125,7 @@ async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> an
     }
     result.notes.push(format!(
         "Baseline: an actix server with the same checks, answers and rows; prepared statements, two round trips and \
-         COMMIT. Callbacks/s by size of its pool: {}. Used: {}. Nobody publishes its events.",
+         COMMIT. Callbacks/s by pool size: {}. Used: {}. Its events are not published.",
         told.join(", "),
         best.1
     ));
@@ -169,7 +169,7 @@ impl Taker {
         ensure!(outcome.refused == 0, "{} refused {} callbacks", self.name, outcome.refused);
         let sent: u64 = outcome.sent.iter().sum();
         let was_enough = outcome.sent.iter().all(|sent| *sent <= prepared / THREADS as u64);
-        ensure!(was_enough || !stage.scale.is_full, "{prepared} callbacks were too few: {sent} were sent");
+        ensure!(was_enough || !stage.scale.is_full, "all {prepared} callbacks were sent: prepare more (scale.rs)");
         // Repetitions of the last callback are answered and create nothing.
         self.least += outcome.requests.min(if was_enough { u64::MAX } else { 1 });
         self.most += outcome.requests + u64::try_from(connections)?;
@@ -177,7 +177,7 @@ impl Taker {
     }
 
     async fn audit(&self, result: &mut CaseResult) -> anyhow::Result<()> {
-        // One statement reads one snapshot; what was in flight at the end of a turn may still be written.
+        // One statement, hence one snapshot: callbacks in flight at the end of a turn may still be written.
         let sql = "SELECT (SELECT count(*) FROM receipts), \
                    (SELECT count(*) FROM deliveries WHERE outcome = 'received'), \
                    (SELECT count(*) FROM production_requests WHERE received = quantity)";
@@ -216,7 +216,7 @@ fn prepare(stage: &Stage, callbacks: u64) -> anyhow::Result<u64> {
                 chrono::Duration::days(30),
             );
             let path = format!("{CALLBACK_PATH}{}", signer.sign(&claims)?);
-            // The known factory echoes the request as it received it.
+            // As the real factory does, the callback echoes the request.
             let body = json!({
                 "MessageGroupId": "stock-arrival-group",
                 "MessageAttributeProductId": sku,

@@ -71,7 +71,7 @@ pub(crate) struct Set {
     /// Name of the requester, sent to the factory with each request
     #[arg(long, value_name = "TEXT")]
     requester: Option<String>,
-    /// Send requests to the factory; requests of a disabled factory wait
+    /// Send requests to the factory; requests for a disabled factory wait
     #[arg(long, value_name = "true|false")]
     enabled: Option<bool>,
     /// Timeout of one call, milliseconds

@@ -66,7 +66,7 @@ fn write(text: &[u8]) {
 /// The help of all commands, one after the other.
 pub(crate) fn reference(program: Command) -> String {
     let mut text = String::from(
-        "# jaegoctl\n\nThe help of every command, as `jaegoctl help COMMAND` shows it; options of every command (`--json`, \
+        "# jaegoctl\n\nThe help of every command, as `jaegoctl help COMMAND` shows it; common options (`--json`, \
          Connection) are shown once. Generated from the program; a test compares it.\n",
     );
     let mut root = program.term_width(WIDTH);

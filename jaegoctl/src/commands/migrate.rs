@@ -27,7 +27,7 @@ const RESTOCK: Migrations = embed_migrations!("../restock-service/migrations");
 /// Timeout of a statement before the migrations themselves, milliseconds.
 const STATEMENT_TIMEOUT_MS: u64 = 10_000;
 
-/// Migrate a service's database to the newest schema, as its own `migrate` does
+/// Migrate a service's database to the newest schema, as the service's own `migrate` does
 ///
 /// The database's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL or RESTOCK_DATABASE_URL,
 /// or from a file: it contains a password, and arguments are visible to others. Programs of the previous

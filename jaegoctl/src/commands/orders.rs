@@ -31,17 +31,17 @@ const LINES: &[Column] = &[
     Column::field("UNIT PRICE", "unit_price"),
 ];
 
-/// Orders of shoppers, including refused ones (sales-service).
+/// Shoppers' orders, including rejected ones (sales-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Orders {
-    /// List orders, newest first, including refused ones
+    /// List orders, newest first, including rejected ones
     Ls(Ls),
     /// Show an order
     Show {
         /// The order
         id: OrderId,
     },
-    /// Cancel orders and return their units to stock, once
+    /// Cancel orders and return their units to stock; cancelling again changes nothing
     Cancel(Bulk),
 }
 

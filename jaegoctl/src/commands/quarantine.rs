@@ -1,4 +1,4 @@
-//! `jaegoctl quarantine`: deliveries that do not fit and wait for an operator.
+//! `jaegoctl quarantine`: deliveries that do not match what was requested, and wait for an operator.
 
 use clap::{Args, Subcommand, ValueEnum};
 use jaego_contracts::ids::{QuarantineId, Sku};
@@ -24,7 +24,7 @@ const COLUMNS: &[Column] = &[
     Column::field("QUANTITY", "quantity"),
     Column::field("CLAIMED SKU", "claimed_sku"),
     Column::field("REQUEST", "request_id"),
-    Column::field("CAME", "created_at"),
+    Column::field("ARRIVED", "created_at"),
 ];
 
 /// Quarantine: deliveries that wait for an operator's decision (restock-service).
@@ -67,10 +67,10 @@ pub(crate) struct Accept {
     /// Reason for accepting it
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Product that arrived; required if the delivery names another one than requested
+    /// Product that arrived; required if the delivery names a different one from the request
     #[arg(long)]
     sku: Option<Sku>,
-    /// Units that arrived, if not the number in the entry
+    /// Units that arrived, if different from the number in the entry
     #[arg(long, value_name = "UNITS", value_parser = units)]
     quantity: Option<i64>,
 }

@@ -36,7 +36,7 @@ pub(crate) enum Replenishments {
     Ls(Ls),
     /// Order units from the factory, regardless of the policy
     Order(Order),
-    /// Approve proposed replenishments (policies in mode manual)
+    /// Approve proposed replenishments: of mode manual, or above the limit of mode auto
     Approve(Approve),
     /// Close a replenishment before all its goods have arrived; the rest is no longer requested
     Close(Close),

@@ -38,7 +38,7 @@ const ATTEMPTS: &[Column] = &[
     Column::field("TRACE", "trace_id"),
 ];
 
-/// Production requests: orders to factories (production-service).
+/// Production requests: what factories are asked to make (production-service).
 #[derive(Debug, Subcommand)]
 pub(crate) enum Requests {
     /// List production requests, newest first
@@ -88,7 +88,7 @@ pub(crate) struct Retry {
     #[command(flatten)]
     bulk: Bulk,
     /// Withdraw them from their factories for good, and hand them to the fallback factories; only possible for
-    /// requests that wait or are dead-lettered, and that certainly no factory has accepted
+    /// requests that are waiting or dead-lettered, and that no factory can have accepted
     #[arg(long)]
     fallback: bool,
 }

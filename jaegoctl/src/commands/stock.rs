@@ -73,7 +73,7 @@ pub(crate) enum Stock {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum Reason {
-    /// A count gave another number
+    /// A count gave a different number
     CycleCount,
     /// Broken or lost
     Damage,

@@ -42,7 +42,7 @@ pub struct Context {
     pub outbox: Outbox,
     /// Notified when a request may have become due.
     pub due: Arc<Notify>,
-    /// Delays between failed calls, for factories without a schedule of their own.
+    /// Delays before each retry of a failed call, for factories without a schedule of their own.
     pub retry_schedule: Arc<[Duration]>,
     pub breaker: BreakerRules,
     /// Maximum time that a request waits for a factory that keeps asking for a delay.
@@ -50,7 +50,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// To be called after a commit: wakes the outbox relay and the delivery worker.
+    /// Wakes the outbox relay and the delivery loop. Call it after every commit.
     fn committed(&self) {
         self.outbox.wake();
         self.due.notify_one();
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_holds_each_request_once_and_what_is_later_stays_later() {
+    fn a_batch_has_each_request_once_and_later_changes_stay_in_order() {
         let (one, two) = (RequestId::generate(), RequestId::generate());
         let queued = vec![(one, 1), (two, 1), (one, 2), (one, 3), (two, 2)];
         let (batch, later) = first_of_each(queued, |(id, _)| *id);

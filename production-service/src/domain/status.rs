@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Usually `requested -> sending -> accepted -> received | partly_received`.
+/// Usually `requested -> sending -> accepted -> received`, with `partly_received` in between if goods come in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Waiting for the first call (or for another one, after a restart).
+    /// Waiting for the first call of its schedule: new, or retried, redriven or handed to the fallback factory.
     Requested,
     /// A call to the factory is in flight.
     Sending,
@@ -15,7 +15,7 @@ pub enum Status {
     Accepted,
     PartlyReceived,
     Received,
-    /// The retry schedule is exhausted; an operator must decide.
+    /// Given up: no factory took it in time, or one refused it after an unknown result. An operator decides.
     DeadLettered,
     /// The factory refused the request, or is unknown.
     Refused,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back_and_strangers_refused() {
+    fn names_are_parsed_back_and_unknown_names_are_rejected() {
         for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }

@@ -12,7 +12,7 @@ fn refuse(status: u16, times: Option<u64>) -> Faults {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_factory_gets_exactly_its_json_and_the_others_hear_that_it_accepted() {
+async fn the_factory_gets_exactly_the_json_it_expects_and_its_acceptance_is_published() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
     let (id, event) = requested(FACTORY, 100);
@@ -85,7 +85,7 @@ async fn a_replayed_message_makes_no_second_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_factory_is_asked_again_by_the_schedule() {
+async fn a_busy_factory_is_asked_again_on_schedule() {
     let world = World::new("0.3").await;
     let service = world.start_with_factory().await;
     world.factory.set_faults(refuse(503, Some(1))).unwrap();
@@ -102,7 +102,7 @@ async fn a_busy_factory_is_asked_again_by_the_schedule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_is_not_a_no() {
+async fn a_call_without_an_answer_is_not_a_refusal() {
     let world = World::new("0.05").await;
     let service = world.start_with_factory().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 300})).await;
@@ -122,7 +122,7 @@ async fn silence_is_not_a_no() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_no_is_final_and_so_is_an_unknown_factory() {
+async fn a_refusal_is_final_and_an_unknown_factory_counts_as_one() {
     let world = World::new("0.05").await;
     let service = world.start_with_factory().await;
     world.factory.set_faults(refuse(400, None)).unwrap();
@@ -142,7 +142,7 @@ async fn a_no_is_final_and_so_is_an_unknown_factory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redriven() {
+async fn a_request_whose_calls_all_fail_is_a_dead_letter_until_a_factory_accepts_it() {
     let world = World::new("0.05,0.05").await;
     let service = world.start_with_factory().await;
     world.factory.set_faults(refuse(503, None)).unwrap();
@@ -152,7 +152,7 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
     assert_eq!(world.factory.requests().len(), 3);
 
     let letter = service.dead_letters(1).await.remove(0);
-    assert_eq!(letter["body"].as_str().map(str::as_bytes), Some(&event.body[..]), "the very message that asked for it");
+    assert_eq!(letter["body"].as_str().map(str::as_bytes), Some(&event.body[..]), "the original message");
     assert_eq!(letter["message_id"], event.id.to_string());
     assert_eq!((&letter["reason"], &letter["queue"]), (&json!("factory-unreachable"), &json!("production.requests")));
     assert_eq!((&letter["attempts"], &letter["error"]), (&json!(3), &json!("the factory answered 503")));
@@ -160,7 +160,7 @@ async fn a_request_that_no_call_got_through_is_a_dead_letter_until_it_is_redrive
     assert_eq!(outcomes[0].0, "jaego.production.dead_lettered.v1");
     assert_eq!(outcomes[0].1["reason"], "factory-unreachable");
 
-    // A redrive restarts the whole schedule. It fails and reports so; the dead letter is the same one.
+    // A redrive restarts the whole schedule. It fails again and reports that; the dead letter keeps its id.
     let redrive = service.redrive(json!({"ids": [letter["id"]]})).await;
     let ended = service.redriven(&redrive).await;
     assert_eq!((&ended["processed"], &ended["failed_again"]), (&json!(0), &json!(1)), "{ended}");
@@ -257,7 +257,7 @@ async fn a_restart_in_the_middle_of_the_schedule_neither_loses_nor_moves_an_atte
     let put_off = "SELECT count(*) FROM production_requests WHERE next_attempt_at IS NOT NULL AND \
         floor(extract(epoch FROM next_attempt_at) * 1000)::bigint <>";
     let shown = wait_until("the second attempt", SOON, || async {
-        assert_eq!(world.count(&format!("{put_off} {due_ms}")).await, 0, "the attempt was put off");
+        assert_eq!(world.count(&format!("{put_off} {due_ms}")).await, 0, "the attempt was moved");
         let shown = service.production_request(id).await.body;
         if shown["status"] == "accepted" { Ok(shown) } else { Err(shown) }
     })
@@ -271,7 +271,7 @@ async fn a_restart_in_the_middle_of_the_schedule_neither_loses_nor_moves_an_atte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_factory_never_gets_more_calls_at_once_than_it_takes() {
+async fn a_factory_never_gets_more_concurrent_calls_than_its_limit() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "max_in_flight": 1})).await;
@@ -320,7 +320,7 @@ async fn a_disabled_factory_is_not_asked_until_it_is_enabled() {
     service.put_factory(FACTORY, off).await;
     let waiting = world.request(FACTORY, 10).await;
     service.until(waiting, "requested").await;
-    // A request of another factory overtakes it.
+    // A request to another factory overtakes it.
     service.put_factory("FF-2", json!({"base_url": world.factory.url()})).await;
     let other = world.request("FF-2", 10).await;
     service.until(other, "accepted").await;
@@ -331,7 +331,7 @@ async fn a_disabled_factory_is_not_asked_until_it_is_enabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_can_be_read_from_the_metrics() {
+async fn attempts_are_counted_and_timed_by_outcome() {
     let world = World::new("0.05").await;
     let service = world.start_with_factory().await;
     world.factory.set_faults(refuse(429, Some(1))).unwrap();

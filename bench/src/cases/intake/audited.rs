@@ -26,7 +26,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let stored = stage.scale.stored.last().copied().unwrap_or_default();
     let orders = number(figure(stored));
-    stage.tell(&format!("the audit at work, {orders} orders stored"));
+    stage.tell(&format!("audits in progress, {orders} orders stored"));
     let mut fresh = Fresh::start(stage, "bench_audited").await?;
     fresh.shop.fill(stored).await?;
     // The tables have grown so much that autovacuum would otherwise run in the middle of a turn.
@@ -43,13 +43,13 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         auditor.process.terminate(bounds::STOP).await?;
     }
     let full = during_full_check(stage, &mut fresh.shop, turn).await?;
-    for (how, turns) in [(format!("increments each {EVERY_S} s"), audited), ("a full check".to_owned(), full)] {
+    for (how, turns) in [(format!("increments every {EVERY_S} s"), audited), ("a full check".to_owned(), full)] {
         let baseline = without.as_baseline_of(&turns, "no audit");
         compared.result.rows.push(Row {
             target: format!(">= {SHARE}x"),
             met: Some(baseline.ratio.median >= SHARE),
             baseline: Some(baseline),
-            ..turns.row(&format!("audit at work, {how}, {orders} orders stored, {connections} connections"), UNIT)
+            ..turns.row(&format!("during audits ({how}), {orders} orders stored, {connections} connections"), UNIT)
         });
     }
     fresh.end(&compared.stage, &mut compared.result).await
@@ -66,7 +66,7 @@ async fn begin_audits(stage: &Stage, shop: &Shop) -> anyhow::Result<Replica> {
     Ok(auditor)
 }
 
-/// Turns during a full check by another replica, from the first row on.
+/// Measures turns during which another replica checks everything, from the first row.
 async fn during_full_check(stage: &Stage, shop: &mut Shop, turn: Turn) -> anyhow::Result<Turns> {
     let mut auditor = stage.sales_beside("bench_auditor", &[("DATABASE__URL", shop.database_url.clone())]).await?;
     let mut turns = Turns::default();

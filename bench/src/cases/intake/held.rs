@@ -1,4 +1,4 @@
-//! The row of one product is held by another transaction: its orders wait, those of all other products go on.
+//! The row of one product is held by another transaction: its orders wait, while those of all other products continue.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +24,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let (stage, shop) = (&compared.stage, &mut compared.ours);
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let products = stage.scale.products;
-    stage.tell(&format!("{products} products, {connections} connections, another one's row free and held"));
+    stage.tell(&format!("{products} products, {connections} connections, another product's row free or held"));
     let turn = Turn { sku: MANY, products, ..Turn::hot(connections, stage.turn()) };
     let holder = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
     let (mut free, mut held, mut waited) = (Turns::default(), Turns::default(), [0, 0]);
@@ -55,14 +55,14 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         ..held.row(&format!("{products} other products while one row is held, {connections} connections"), UNIT)
     });
     compared.result.notes.push(format!(
-        "A held row: {CLIENTS} further clients ordered the held product meanwhile; {} of their orders were answered 201 once \
-         the row was free, {} before that with 503. Of the other products' orders each was confirmed.",
+        "A held row: {CLIENTS} more clients ordered the held product; {} of their orders were answered 201 once \
+         the row was free, and {} were answered 503 before that. Every order for the other products was confirmed.",
         waited[0], waited[1]
     ));
     Ok(())
 }
 
-/// Sends one client's orders of the held product; returns how many were taken and how many were answered 503.
+/// Sends one client's orders for the held product; returns how many were taken and how many were answered 503.
 async fn wait(stage: &Stage, prefix: &str, client: usize, is_over: &AtomicBool) -> anyhow::Result<[u64; 2]> {
     let url = format!("{}/api/v1/orders", stage.stack.urls(Service::Sales).public);
     let body = json!({"lines": [{"sku": format!("{HELD}0000"), "quantity": 1}]});
@@ -74,7 +74,7 @@ async fn wait(stage: &Stage, prefix: &str, client: usize, is_over: &AtomicBool) 
         match status {
             StatusCode::CREATED => answers[0] += 1,
             StatusCode::SERVICE_UNAVAILABLE if text.contains("/problems/overloaded") => answers[1] += 1,
-            _ => ensure!(false, "an order of the held product was answered {status}: {text}"),
+            _ => ensure!(false, "an order for the held product was answered {status}: {text}"),
         }
         if is_over.load(Ordering::Relaxed) {
             break;

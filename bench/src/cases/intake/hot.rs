@@ -11,11 +11,11 @@ use crate::{
 };
 
 /// Targets for the hot product: connections, multiple of the baseline, p99 in ms, and orders/s on a machine where an
-/// empty server answers [`EMPTY_REFERENCE`].
+/// empty server reaches [`EMPTY_REFERENCE`].
 const HOT: [(usize, f64, f64, f64); 2] = [(64, 15.0, 8.0, 22_000.0), (256, 25.0, 20.0, 30_000.0)];
 /// Targets for many products: connections and multiple of the baseline.
 const MANY_PRODUCTS: [(usize, f64); 2] = [(64, 4.0), (256, 6.0)];
-/// Requests/s of the empty server on the reference machine of the absolute targets.
+/// Requests/s of the empty server on the machine for which the absolute targets were set.
 const EMPTY_REFERENCE: f64 = 80_000.0;
 
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
@@ -62,7 +62,7 @@ async fn one_product(
     let against_empty = empty.as_baseline_of(ours, "empty HTTP server");
     compared.result.rows.push(Row {
         target: format!(
-            ">= {absolute:.0} {UNIT} where the empty server makes {EMPTY_REFERENCE:.0}: {:.0} here",
+            ">= {absolute:.0} {UNIT} where the empty server reaches {EMPTY_REFERENCE:.0} requests/s: {:.0} here",
             share * empty.rate().median
         ),
         met: Some(against_empty.ratio.median >= share),
@@ -70,7 +70,7 @@ async fn one_product(
         ..ours.row(&format!("{what}, against HTTP alone"), UNIT)
     });
     compared.result.rows.push(Row {
-        baseline: Some(written.as_baseline_of(ours, "the same rows, 100 orders a transaction, by pgbench")),
+        baseline: Some(written.as_baseline_of(ours, "pgbench writing the same rows, 100 orders per transaction")),
         ..ours.row(&format!("{what}, against SQL alone"), UNIT)
     });
     Ok(())
@@ -97,9 +97,9 @@ async fn many_products(compared: &mut Comparison, connections: usize) -> anyhow:
     Ok(())
 }
 
-/// Every order is refused and stored; the shortage is ordered once.
+/// Every order is rejected and stored; the shortfall is requested once.
 async fn empty_shelf(compared: &mut Comparison, connections: usize) -> anyhow::Result<()> {
-    compared.stage.tell(&format!("empty shelf and hot product, {connections} connections"));
+    compared.stage.tell(&format!("product without stock, and hot product, {connections} connections"));
     let hot = Turn::hot(connections, compared.stage.turn());
     let empty = Turn { sku: crate::shop::EMPTY, expect: Expect::Refused, ..hot };
     let (mut refused, mut confirmed) = (Turns::default(), Turns::default());
@@ -114,7 +114,7 @@ async fn empty_shelf(compared: &mut Comparison, connections: usize) -> anyhow::R
         target: ">= 1x the hot product".to_owned(),
         met: Some(baseline.ratio.median >= 1.0),
         baseline: Some(baseline),
-        ..refused.row(&format!("empty shelf, {connections} connections"), UNIT)
+        ..refused.row(&format!("product without stock, {connections} connections"), UNIT)
     });
     Ok(())
 }

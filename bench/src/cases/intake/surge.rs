@@ -1,4 +1,4 @@
-//! A surge of orders for a product without stock, which all wait: the work per order does not grow with the queue.
+//! A surge of orders that all wait, for a product without stock: the work per order does not grow with the queue.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     statistics::figure,
 };
 
-/// Minimum share of the rate of the first seconds.
+/// Minimum rate of the last third, as a share of the rate of the first third.
 const SHARE: f64 = 0.8;
 /// Duration of one step.
 const STEP: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     });
     compared.result.rows.push(memory::row("memory of sales-service during the backorders", &seen));
     compared.result.lines.push(Line {
-        title: "Backorders of one product, each second".to_owned(),
+        title: "Backorders of one product, second by second".to_owned(),
         unit: UNIT.to_owned(),
         step: "s".to_owned(),
         values: rates,
@@ -66,7 +66,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let open = "SELECT count(*) FROM replenishments WHERE sku = $1 AND status IN ('open', 'proposed', 'stalled')";
     let open: i64 = shop.database.query_one(open, &[&sku]).await?.get(0);
     compared.result.notes.push(format!(
-        "Backorders: {} orders of one unit wait in the end, for whom {open} replenishments are open or proposed.",
+        "Backorders: {} orders of one unit wait at the end; {open} replenishments are open, stalled or proposed.",
         number(figure(orders))
     ));
     Ok(())

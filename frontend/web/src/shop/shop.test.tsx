@@ -82,7 +82,7 @@ function press(name: string | RegExp) {
 }
 
 describe("the catalog", () => {
-  it("shows what is available, and refuses orders for anything else", async () => {
+  it("shows each product's stock, and disables Add for what is sold out", async () => {
     show("/");
     await screen.findByText("Apple ring");
     const card = (name: string) => within(screen.getByText(name).closest("li") as HTMLElement);
@@ -96,7 +96,7 @@ describe("the catalog", () => {
     expect(PRODUCTS.map(({ name }) => isDisabled(name))).toEqual([false, false, true, true, false]);
   });
 
-  it("puts what is wanted into the cart, and says so in the chosen language", async () => {
+  it("adds products to the cart, and switches to the chosen language", async () => {
     show("/");
     await screen.findByText("Apple ring");
     press("Add Apple ring to the cart");
@@ -108,7 +108,7 @@ describe("the catalog", () => {
   });
 });
 
-describe("what one order may have", () => {
+describe("the limit per order", () => {
   const SMALL = {
     sku: "S",
     name: "Small batch ring",
@@ -135,7 +135,7 @@ describe("what one order may have", () => {
     expect(await screen.findByText("Limit 3 per order")).toBeTruthy();
   });
 
-  it("keeps a cart that has more from being ordered until it has less", async () => {
+  it("blocks a cart that exceeds it until the quantity is reduced", async () => {
     keptCart.set([{ sku: "S", quantity: 5 }]);
     show("/cart");
     expect(await screen.findByText("Limit 3 per order")).toBeTruthy();
@@ -149,7 +149,7 @@ describe("what one order may have", () => {
 });
 
 describe("ordering", () => {
-  it("shows the order once it is taken", async () => {
+  it("shows the order once it has been placed", async () => {
     keptCart.set([{ sku: "A", quantity: 2 }]);
     onOrder = () => json(202, order("backordered", 1));
     show("/cart");
@@ -161,7 +161,7 @@ describe("ordering", () => {
     expect(keptOrders.get()).toHaveLength(1);
   });
 
-  it("says what is left when stock was lost, and orders just that with one press", async () => {
+  it("shows what is left when stock has run short, and orders exactly that with one click", async () => {
     keptCart.set([
       { sku: "A", quantity: 2 },
       { sku: "B", quantity: 5 },

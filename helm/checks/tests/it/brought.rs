@@ -22,7 +22,7 @@ const HOME: &str = "jaego";
 /// Connections of a pod outside its pool, such as those that it gave up and the server has not closed yet.
 const GIVEN_UP: i64 = 6;
 
-/// Pods of a Deployment that are terminating while all others are there.
+/// Pods of a Deployment that may still be terminating while all their replacements run.
 const LEAVING: i64 = 1;
 
 /// `superuser_reserved_connections`, the operator's own, the exporter, somebody with psql.
@@ -46,7 +46,7 @@ pub(super) fn brought(engine: &mut Engine) -> Vec<Value> {
 pub(super) fn the<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let mut found = objects.iter().filter(|one| one["kind"] == kind && one["metadata"]["name"] == name);
     let one = found.next().unwrap_or_else(|| panic!("k8s/ has no {kind} {name}"));
-    assert!(found.next().is_none(), "two of {kind} {name}");
+    assert!(found.next().is_none(), "k8s/ has more than one {kind} {name}");
     one
 }
 
@@ -57,7 +57,7 @@ fn production(engine: &mut Engine) -> (Value, Rendered) {
 }
 
 #[test]
-fn rabbitmq_s_pods_are_admitted() {
+fn rabbitmq_pods_are_admitted() {
     let objects = brought(&mut Engine::start());
     let namespace = the(&objects, "Namespace", HOME);
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
@@ -89,7 +89,7 @@ fn postgresql_has_room_for_every_pod() {
         // The leading relay has one more connection, on which it listens for notifications of the other replicas.
         needed += (most + surge + LEAVING) * (pool + GIVEN_UP) + 1;
     }
-    // A migration has one connection.
+    // A migration uses one connection.
     needed += i64::try_from(rendered.of_kind("Job").len()).unwrap();
     let cluster = &the(&objects, "Cluster", "jaego-postgresql")["spec"];
     needed +=
@@ -98,7 +98,7 @@ fn postgresql_has_room_for_every_pod() {
     assert!(needed <= room, "{needed} connections at most, max_connections is {room}");
 }
 
-/// Collects `namespace, name, key` of everything in Secrets that an object reads.
+/// Collects namespace, name and key of every Secret entry that an object reads.
 fn reads(object: &Value, found: &mut BTreeSet<(String, String, String)>) {
     let space = match object["metadata"]["namespace"].as_str() {
         Some(NAMESPACE) | None => HOME,
@@ -117,7 +117,7 @@ fn reads(object: &Value, found: &mut BTreeSet<(String, String, String)>) {
                 "secret" => {
                     let name = if inner["name"].is_null() { &inner["secretName"] } else { &inner["name"] };
                     let keys: Vec<&str> = list(&inner["items"]).iter().flat_map(key_of).collect();
-                    assert!(!keys.is_empty(), "all of {name} is mounted");
+                    assert!(!keys.is_empty(), "{name} is mounted whole: list the items that are needed");
                     add(name, &keys);
                 }
                 "secretTargetRef" => {
@@ -160,12 +160,12 @@ async fn the_readme_makes_every_secret_that_is_read_and_no_other() {
     for ((space, name), data) in &world.secrets {
         made.extend(data.keys().filter(|key| *key != ".type").map(|key| (space.clone(), name.clone(), key.clone())));
     }
-    // Secrets of the two operators, which a patch mounts.
+    // The README's patches mount these Secrets into the two operators.
     for space in ["keda", "rabbitmq-system"] {
         read.insert((space.to_owned(), "jaego-ca".to_owned(), "ca.crt".to_owned()));
     }
-    assert_eq!(read.difference(&made).collect::<Vec<_>>(), Vec::<&_>::new(), "nobody makes these");
-    assert_eq!(made.difference(&read).collect::<Vec<_>>(), Vec::<&_>::new(), "nobody reads these");
+    assert_eq!(read.difference(&made).collect::<Vec<_>>(), Vec::<&_>::new(), "read, but not created by the README");
+    assert_eq!(made.difference(&read).collect::<Vec<_>>(), Vec::<&_>::new(), "created by the README, but never read");
     // CloudNativePG accepts a role's password only from this type of Secret.
     for role in ["sales", "production", "restock", "scaler"] {
         assert_eq!(world.secret(&format!("jaego-{role}-database"), ".type"), "kubernetes.io/basic-auth");
@@ -179,7 +179,7 @@ async fn the_readme_makes_every_secret_that_is_read_and_no_other() {
     the_addresses_are_right(&mut engine, &world);
 }
 
-/// Asserts that the addresses in the README's Secrets lead to the servers of k8s/, with user names and passwords that
+/// Asserts that the addresses in the README's Secrets point to the servers of k8s/, with user names and passwords that
 /// those servers know.
 fn the_addresses_are_right(engine: &mut Engine, world: &World) {
     let objects = brought(engine);
@@ -231,7 +231,7 @@ fn the_addresses_are_right(engine: &mut Engine, world: &World) {
     check(host, "https", rabbit, management, vhost, "jaego-monitoring-broker");
 }
 
-/// Components of the chart that a NetworkPolicy of k8s/ lets in, by port.
+/// Components of the chart that a NetworkPolicy of k8s/ admits, by port.
 fn let_in(policy: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for rule in list(&policy["spec"]["ingress"]) {
@@ -255,7 +255,7 @@ fn let_in(policy: &Value) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn servers_let_in_exactly_those_who_come() {
+fn servers_admit_exactly_the_components_that_connect() {
     let mut engine = Engine::start();
     let objects = brought(&mut engine);
     let (_, rendered) = production(&mut engine);
@@ -277,7 +277,7 @@ fn servers_let_in_exactly_those_who_come() {
 }
 
 #[test]
-fn peers_are_what_the_operators_and_namespaces_are_called() {
+fn peers_match_the_labels_of_servers_and_namespaces() {
     let mut engine = Engine::start();
     let objects = brought(&mut engine);
     let (values, _) = production(&mut engine);
@@ -287,7 +287,7 @@ fn peers_are_what_the_operators_and_namespaces_are_called() {
     {
         let server = peers[peer][0]["podSelector"]["matchLabels"][label].as_str().unwrap();
         let object = the(&objects, kind, server);
-        assert_eq!(object["metadata"]["namespace"], HOME, "a peer without a namespace is in the chart's own");
+        assert_eq!(object["metadata"]["namespace"], HOME, "a peer without a namespace is in the release's own");
         let policy = the(&objects, "NetworkPolicy", &format!("{server}-server"));
         assert_eq!(policy["spec"]["podSelector"], json!({ "matchLabels": { label: server } }));
     }
@@ -306,7 +306,7 @@ fn the_gateway_has_a_listener_for_each_route() {
     assert_eq!(routes.len(), 2);
     let mut used = Vec::new();
     for route in routes {
-        let [parent] = list(&route["spec"]["parentRefs"]) else { panic!("{} has one parent", name(route)) };
+        let [parent] = list(&route["spec"]["parentRefs"]) else { panic!("{}: not one parent", name(route)) };
         let gateway = the(&objects, "Gateway", parent["name"].as_str().unwrap());
         assert_eq!(gateway["metadata"]["namespace"], parent["namespace"]);
         let listeners = list(&gateway["spec"]["listeners"]);
@@ -323,7 +323,7 @@ fn the_gateway_has_a_listener_for_each_route() {
 }
 
 #[test]
-fn nothing_is_described_twice() {
+fn no_object_is_defined_twice() {
     let mut engine = Engine::start();
     let (_, rendered) = production(&mut engine);
     let identity = |one: &Value| {

@@ -1,6 +1,6 @@
 //! Runs what the chart renders: its files, environment and arguments are given to the real programs, its Jobs create
-//! roles, databases, users and queues on fresh servers, and its test pod does the main job. There is no cluster here,
-//! so three things are translated, and nothing else: a Service's name and port become an address on this machine, a
+//! roles, databases, users and queues on fresh servers, and its test pod runs the smoke test. There is no cluster here,
+//! so factories may be local, and three things are translated: a Service's name and port become a local address, a
 //! port that a container listens on becomes a free one, and `/etc/jaego` becomes a folder for each pod.
 
 use std::{
@@ -92,7 +92,7 @@ impl Places {
         places
     }
 
-    /// Translates a text that a program reads. `root` replaces `/etc/jaego`.
+    /// Translates the text of a file, variable or argument. `root` replaces `/etc/jaego`.
     fn translate(&self, text: &str, root: &Path) -> String {
         let mut text = text.replace("/etc/jaego", root.to_str().unwrap());
         for (there, here) in &self.addresses {
@@ -125,7 +125,7 @@ impl Installed<'_> {
         if kind == "Secret" { decoded(found) } else { labels(&found["data"]) }
     }
 
-    /// Files of a volume by name: all of a ConfigMap, or the listed items.
+    /// Files of a volume by name: all of a ConfigMap or Secret, or the listed items.
     fn files(&self, volume: &Value) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
         for source in list(&volume["projected"]["sources"]).iter().chain([volume]) {
@@ -151,13 +151,13 @@ impl Installed<'_> {
 
     /// The program of a pod, with everything that the pod gives it and nothing else.
     fn program(&self, pod: &Pod<'_>) -> Spec {
-        let [container] = pod.containers()[..] else { panic!("{} has one container", pod.owner) };
+        let [container] = pod.containers()[..] else { panic!("{} must have exactly one container", pod.owner) };
         let root = self.dir.join("pods").join(pod.owner.replace(' ', "-"));
         for mount in list(&container["volumeMounts"]) {
             let volume = list(&pod.spec["volumes"]).iter().find(|volume| volume["name"] == mount["name"]);
             let at =
                 mount["mountPath"].as_str().unwrap().strip_prefix("/etc/jaego/").expect("mounted below /etc/jaego");
-            for (name, text) in self.files(volume.expect("a mount is of a volume")) {
+            for (name, text) in self.files(volume.expect("every mount names a volume of its pod")) {
                 let path = root.join(at).join(name);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, self.places.translate(&text, &root)).unwrap();
@@ -194,9 +194,9 @@ impl Installed<'_> {
         }
     }
 
-    /// Uses the permissions that the Jobs created, and the addresses and the key from the chart.
+    /// Checks that the frontend works with the rights that the Jobs granted, and the chart's addresses and key.
     async fn the_frontend_serves(&self) {
-        wait_until("the frontend hears the broker", SOON, async || {
+        wait_until("the frontend receives events from the broker", SOON, async || {
             let (code, body) = self.readiness("frontend").await;
             if code == 200 && body["checks"]["broker-live"] == "ok" { Ok(()) } else { Err((code, body)) }
         })
@@ -233,7 +233,7 @@ impl Installed<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_the_chart_alone_the_main_job_runs() {
+async fn the_smoke_test_passes_on_what_the_chart_alone_installs() {
     let _current = programs().await;
     let folder = Folder::new();
     let dir: PathBuf = folder.path().into();
@@ -248,7 +248,7 @@ async fn from_the_chart_alone_the_main_job_runs() {
     // In a new cluster everything starts at once, and services wait for what the Jobs create.
     let mut services = installed.start("Deployment");
     for service in SERVICES {
-        wait_until(&format!("{service} to say that it is not ready"), SOON, async || {
+        wait_until(&format!("{service} reports that it is not ready"), SOON, async || {
             let (code, body) = installed.readiness(service).await;
             if code == 503 { Ok(()) } else { Err((code, body)) }
         })
@@ -256,7 +256,7 @@ async fn from_the_chart_alone_the_main_job_runs() {
     }
     installed.run("Job").await;
     for service in SERVICES {
-        wait_until(&format!("{service} to be ready"), SOON, async || {
+        wait_until(&format!("{service} reports that it is ready"), SOON, async || {
             let (code, body) = installed.readiness(service).await;
             if code == 200 && body["status"] == "ready" { Ok(()) } else { Err((code, body)) }
         })
@@ -265,7 +265,7 @@ async fn from_the_chart_alone_the_main_job_runs() {
 
     installed.the_frontend_serves().await;
 
-    // An order, a refusal, a production request, the callback, stock again.
+    // An order, a rejected order, a production request, the callback, new stock.
     installed.run("Pod").await;
 
     assert_walls(&release, &places).await;
@@ -299,12 +299,12 @@ async fn assert_walls(release: &Rendered, places: &Places) {
             match reached {
                 Ok((_client, connection)) => {
                     tokio::spawn(connection);
-                    assert_eq!(service, other, "{service} reaches the database of {other}");
+                    assert_eq!(service, other, "{service} can connect to the database of {other}");
                 }
                 Err(error) => {
-                    assert_ne!(service, other, "{service} does not reach its database: {error}");
+                    assert_ne!(service, other, "{service} cannot connect to its own database: {error}");
                     let code = error.code().map(tokio_postgres::error::SqlState::code);
-                    assert_eq!(code, Some("42501"), "{service} at the database of {other}: {error}");
+                    assert_eq!(code, Some("42501"), "{service} to the database of {other}: {error}");
                 }
             }
         }

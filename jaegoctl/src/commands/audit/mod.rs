@@ -40,7 +40,7 @@ const TOLD_MAX: usize = 50;
 /// sales-service applied to stock and what production-service saw; and what sales-service has on order
 /// must be in progress in production-service and expected by restock-service. Messages take a moment to
 /// arrive, so books that differ are checked again until they agree or --wait is over; only a difference
-/// that persisted all the time is reported.
+/// that persists throughout is reported.
 ///
 /// Exits with 0 if all is well, with 5 if a rule is broken or books do not agree, with 3 if a service
 /// does not answer.

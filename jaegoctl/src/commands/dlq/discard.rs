@@ -20,7 +20,7 @@ use crate::{
 /// Maximum ids per request: bodies are at most 64 KiB.
 const IDS_MAX: usize = 500;
 
-/// Discard dead letters, so that they are never handled; a production request is cancelled
+/// Discard dead letters, so that they are never handled; production requests among them are cancelled
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["ids", "group"]))]
 pub(super) struct Discard {
@@ -48,7 +48,7 @@ impl Discard {
         };
         let total: usize = parts.iter().map(|(_, items)| items.len()).sum();
         if total != 1 {
-            confirm(&format!("Discard {total} dead letters? They are never handled."), self.yes)?;
+            confirm(&format!("Discard {total} dead letters? They will never be handled."), self.yes)?;
         }
         let (mut exit, mut results, mut discarded) = (Exit::Ok, Vec::new(), 0);
         for (api, items) in parts {

@@ -57,7 +57,7 @@ Handling a dead letter:
   1. jaegoctl dlq groups                        the dead letters, grouped by cause
   2. jaegoctl dlq ls --group GROUP              the messages of one group
      jaegoctl dlq show ID                       one of them: the error, the attempts, the message
-  3. Repair the cause: a service that is down, a factory that is set up wrong, a bug.
+  3. Fix the cause: a service that is down, a misconfigured factory, a bug.
   4. jaegoctl dlq redrive --group GROUP --rate 50
      sends them back, follows them, and ends with `500 processed, 0 failed again`
      (exit code 5 when some failed again). Redriving twice does no harm: consumers are idempotent.
@@ -83,7 +83,7 @@ enum Command {
     Ls(Ls),
     /// List groups of dead letters with the same cause: how many wait, and how many are being redriven
     Groups(Place),
-    /// Show a whole dead letter: the error and the message
+    /// Show a dead letter in full: the error and the message
     Show(Show),
     Redrive(redrive::Redrive),
     Follow(redrive::Follow),

@@ -42,7 +42,7 @@ pub(crate) struct Rotate {
     /// given several times
     #[arg(long, value_name = "FILE")]
     keep: Vec<PathBuf>,
-    /// There are no keys yet
+    /// Create the first key: restock-service has none yet
     #[arg(long, conflicts_with = "keep")]
     first: bool,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Rotate {
 /// Remove a public key from the set, once no token that it verifies is in use any more
 ///
 /// Wait until callback.token_valid_days (30 days by default) have passed since production-service got
-/// the next key: deliveries with a token of this key are refused from then on.
+/// the next key: once the key is dropped, deliveries with its tokens are refused.
 #[derive(Debug, Args)]
 pub(crate) struct DropKey {
     #[command(flatten)]

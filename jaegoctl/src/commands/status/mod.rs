@@ -19,12 +19,12 @@ use crate::{
 /// Maximum requests searched for overdue ones, and maximum quarantine entries searched for waiting ones.
 const LOOKED_THROUGH_MAX: usize = 2000;
 
-/// Show whether everything is well: services, queues, dead letters, overdue requests, quarantine, books
+/// Show the overall health: services, queues, dead letters, overdue requests, quarantine, books
 ///
 /// Queries each service for its readiness (on its `admin` port, if SALES_ADMIN_URL and so on are set), its
 /// outbox backlog, the state of its books, and its dead letters; production-service for overdue requests;
 /// restock-service for deliveries in quarantine; and the broker, if RABBITMQ_MANAGEMENT_URL is set, for the
-/// depth of every queue and the time for which it has not been empty.
+/// depth of every queue and how long it has not been empty.
 ///
 /// Exits with 0 if all is well, with 5 if something is not, with 3 if a service or the broker does not answer.
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// The command can be repeated. Objects that exist with other arguments cannot be changed in place: they are
 /// reported, and the command exits with 5. Rights of users that do not exist are reported, too: create the
-/// users with --make-users, or have them created before by whoever has the passwords.
+/// users with --make-users, or have them created first by whoever has the passwords.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Apply {

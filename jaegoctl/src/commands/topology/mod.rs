@@ -32,8 +32,8 @@ pub(crate) enum Topology {
 
 /// Print the topology as RabbitMQ's definitions, or the events as an AsyncAPI 3 document; needs no broker
 ///
-/// The definitions contain no users: `topology apply --make-users` creates them, or whoever has the
-/// passwords.
+/// The definitions contain no users: create them with `topology apply --make-users`, or have them created by
+/// whoever has the passwords.
 #[derive(Debug, Args)]
 pub(crate) struct Print {
     /// Print the AsyncAPI 3 document instead
@@ -63,7 +63,7 @@ pub(crate) struct Diff {
 /// Names of the users.
 #[derive(Debug, Args)]
 struct Names {
-    /// Prefix of the names of the services' users, before sales, production and restock
+    /// Prefix of the users' names, before sales, production, restock and frontend
     #[arg(long, value_name = "TEXT", default_value = "")]
     user_prefix: String,
 }

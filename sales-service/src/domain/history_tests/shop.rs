@@ -1,4 +1,4 @@
-//! Applies the rules as the commands do, in memory instead of in rows.
+//! Applies the rules as the commands do, but in memory instead of in the database.
 
 use std::collections::BTreeSet;
 
@@ -224,7 +224,7 @@ impl Shop {
         self.take_in_as(product, arrival, false);
     }
 
-    /// `is_first` for units that arrived before all others still to be handed out.
+    /// `is_first` is true for units that arrived before all others still to be handed out.
     fn take_in_as(&mut self, product: usize, arrival: Arrival, is_first: bool) {
         let waits = |order: &Order, line: &Line| {
             (line.product == product && line.waiting > 0).then_some(WaitingLine {

@@ -45,7 +45,7 @@ const TOPPINGS = [
 ] as const;
 const SHAPES: readonly Shape[] = ["ring", "ring", "ring", "filled", "twist"];
 
-/** Centre, and the areas in which toppings are placed, as radii. */
+/** Centre of the picture; inner and outer radius of the area for sprinkles, by shape. */
 const CENTRE = 100;
 const RING = { from: 34, to: 62 };
 const DISC = { from: 0, to: 56 };
@@ -92,7 +92,7 @@ function rounded(value: number): number {
 /** Initial hash value, chosen so that the doughnuts of the demo match their names. */
 const SEED = 0xe5e9a;
 
-/** A pseudorandom generator of numbers from 0 to 1, seeded with a text (FNV-1a, then mulberry32). */
+/** A generator of pseudorandom numbers from 0 to below 1, seeded with a string (FNV-1a, then mulberry32). */
 function generator(text: string): () => number {
   let state = SEED;
   for (const character of text) state = Math.imul(state ^ (character.codePointAt(0) ?? 0), 0x01000193);
