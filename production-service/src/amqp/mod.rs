@@ -5,8 +5,7 @@ use std::sync::Arc;
 use jaego_contracts::topology::{PRODUCTION_REPLENISHMENTS_CLOSED, PRODUCTION_REQUESTS, PRODUCTION_STOCK_RECEIVED};
 use jaego_contracts::trace::TraceContext;
 use jaego_contracts::{DecodeError, ReceivedEvent, production, replenishment, stock};
-use jaego_postbox::consumer::batch::TracedEvent;
-use jaego_postbox::consumer::{HandleError, Handled, Subscription};
+use jaego_postbox::consumer::{HandleError, IfHeld, Subscription, TracedEvent};
 use jaego_postbox::dead_letters::Hooks;
 
 use crate::commands::Context;
@@ -18,21 +17,18 @@ use crate::commands::keep_requests::{Message, keep_requests};
 /// Queues of this service and their handlers.
 pub fn subscriptions(context: &Context) -> [Subscription; 3] {
     let keeping = context.clone();
-    let in_bursts = move |events: Vec<TracedEvent>| {
+    let on_requested = move |events: Vec<TracedEvent>, if_held: IfHeld| {
         let context = keeping.clone();
         async move {
             let read = |(event, trace): TracedEvent| message_of(event, trace);
             let messages = events.into_iter().map(read).collect::<Result<Vec<_>, DecodeError>>()?;
-            // Only redriven dead letters need to know how each message was handled, and none of those comes in a
-            // batch.
-            keep_requests(&context, messages).await?;
-            Ok(())
+            Ok(keep_requests(&context, messages, if_held).await?)
         }
     };
     [
-        Subscription::new(&PRODUCTION_REQUESTS, with(context, on_requested)).with_batches(in_bursts),
-        Subscription::new(&PRODUCTION_REPLENISHMENTS_CLOSED, with(context, on_closed)),
-        Subscription::new(&PRODUCTION_STOCK_RECEIVED, with(context, on_received)),
+        Subscription::in_batches(&PRODUCTION_REQUESTS, "request_id", on_requested),
+        Subscription::new(&PRODUCTION_REPLENISHMENTS_CLOSED, "request_id", with(context, on_closed)),
+        Subscription::new(&PRODUCTION_STOCK_RECEIVED, "request_id", with(context, on_received)),
     ]
 }
 
@@ -72,11 +68,6 @@ where
 {
     let context = context.clone();
     move |event, trace| handler(context.clone(), event, trace)
-}
-
-async fn on_requested(context: Context, event: ReceivedEvent, trace: TraceContext) -> Result<Handled, HandleError> {
-    let handled = keep_requests(&context, vec![message_of(event, trace)?]).await?;
-    Ok(handled.into_iter().next().unwrap_or(Handled::Done))
 }
 
 async fn on_closed(context: Context, event: ReceivedEvent, _: TraceContext) -> Result<(), HandleError> {

@@ -9,9 +9,8 @@ use jaego_contracts::topology;
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::StoreError;
 use jaego_postbox::dead_letters;
-use jaego_postbox::dead_letters::{Death, End, NewDeadLetter};
+use jaego_postbox::dead_letters::{Death, End, Message};
 use jaego_postbox::outbox;
-use serde_json::{Map, json};
 
 use super::record_attempts::answered_status;
 use crate::domain::{Announcement, OutcomeKind, Request, RequestChange, Status};
@@ -66,21 +65,13 @@ pub(super) async fn save_all(connection: &mut AsyncPgConnection, all: &[Saving<'
         if announcement.outcome == OutcomeKind::DeadLettered {
             // The original message under its own id, so that a redrive sends the request again.
             let (message_id, body) = requests::original_event(connection, after.id).await?;
-            let letter = NewDeadLetter {
-                queue: topology::PRODUCTION_REQUESTS.name,
-                message_id,
-                content_type: jaego_contracts::CONTENT_TYPE.to_owned(),
-                headers: Map::from_iter([("traceparent".to_owned(), json!(stored.traceparent))]),
-                body,
-                death: Death {
-                    http_status: answered_status(last_error),
-                    factory_id: Some(after.factory_id.to_string()),
-                    ..Death::new(&announcement.reason, last_error, after.attempt_count - after.attempts_before_schedule)
-                },
-                is_redelivered: false,
-                is_redriven: false,
+            let message = Message::of_event(message_id, &stored.traceparent, body);
+            let death = Death {
+                http_status: answered_status(last_error),
+                factory_id: Some(after.factory_id.to_string()),
+                ..Death::new(&announcement.reason, last_error, after.attempt_count - after.attempts_before_schedule)
             };
-            dead_letters::keep(connection, letter).await?;
+            dead_letters::keep(connection, &topology::PRODUCTION_REQUESTS, message, death, false).await?;
         }
     }
     outbox::append(connection, events).await

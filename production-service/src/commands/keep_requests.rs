@@ -5,13 +5,13 @@ use jaego_contracts::ids::{RequestId, Sku};
 use jaego_contracts::production::ProductionRequested;
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::StoreError;
-use jaego_postbox::consumer::Handled;
+use jaego_postbox::consumer::{Handled, IfHeld};
 
 use super::announce::{self, Saving};
 use super::{Context, first_of_each};
 use crate::domain::{Arrival, Request, Status};
 use crate::store::new_requests::{self, NewRequest, Origin};
-use crate::store::{arrivals, factories, lock_requests, requests};
+use crate::store::{arrivals, factories, lock_free_requests, lock_requests, requests};
 
 /// Message that asks for production.
 pub struct Message {
@@ -26,21 +26,35 @@ pub struct Message {
 }
 
 /// Stores new requests. A known request restarts if it is a redriven dead letter; otherwise its last outcome is
-/// published again, because the sender has not received it. All or nothing; returns how each message was handled.
-pub async fn keep_requests(context: &Context, messages: Vec<Message>) -> Result<Vec<Handled>, StoreError> {
+/// published again, because the sender has not received it. All or nothing, except for those that `if_held` leaves
+/// out; returns how each message was handled.
+pub async fn keep_requests(
+    context: &Context,
+    messages: Vec<Message>,
+    if_held: IfHeld,
+) -> Result<Vec<Option<Handled>>, StoreError> {
     let mut connection = context.pool.get().await?;
     let count = messages.len();
     let handled = connection
         .transaction(async move |connection| {
             let ids: Vec<RequestId> = messages.iter().map(|message| message.requested.request_id).collect();
-            lock_requests(connection, &ids).await?;
-            let mut handled = vec![Handled::Done; count];
+            let mut handled = vec![Some(Handled::Done); count];
             let mut left: Vec<(usize, Message)> = messages.into_iter().enumerate().collect();
+            match if_held {
+                IfHeld::Wait => lock_requests(connection, &ids).await?,
+                IfHeld::LeaveOut => {
+                    let free = lock_free_requests(connection, &ids).await?;
+                    for (place, _) in left.extract_if(.., |(_, message)| !free.contains(&message.requested.request_id))
+                    {
+                        handled[place] = None;
+                    }
+                }
+            }
             while !left.is_empty() {
                 let (now, later) = first_of_each(left, |(_, message)| message.requested.request_id);
                 left = later;
                 for place in keep(connection, now).await? {
-                    handled[place] = Handled::Underway;
+                    handled[place] = Some(Handled::Underway);
                 }
             }
             Ok::<_, StoreError>(handled)

@@ -13,10 +13,14 @@ pub mod schema;
 pub mod timeline;
 pub mod work;
 
-use diesel::sql_types::{Array, Text};
+use std::collections::HashSet;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel_async::AsyncPgConnection;
 use jaego_contracts::ids::{FactoryId, RequestId};
 use jaego_pg::{Statement, StatementSql, StoreError};
+use uuid::Uuid;
 
 struct Lock;
 impl StatementSql for Lock {
@@ -44,6 +48,34 @@ pub async fn lock_requests(connection: &mut AsyncPgConnection, ids: &[RequestId]
     let names: Vec<String> = ids.iter().map(request_lock).collect();
     Statement::<LockAll>::new().bind::<Array<Text>, _>(names).run(connection).await?;
     Ok(())
+}
+
+struct LockFree;
+impl StatementSql for LockFree {
+    const SQL: &'static str = "SELECT wanted.id FROM unnest(?, ?) AS wanted (id, name) \
+        LEFT JOIN production_requests stored ON stored.id = wanted.id \
+        LEFT JOIN LATERAL (SELECT true AS is_free FROM production_requests p \
+            WHERE p.id = wanted.id FOR UPDATE SKIP LOCKED) AS own ON true \
+        WHERE (stored.id IS NULL OR own.is_free) AND pg_try_advisory_xact_lock(hashtextextended(wanted.name, 0))";
+}
+
+#[derive(QueryableByName)]
+struct Free {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// The same for those of the requests that no other transaction has locked, neither by name nor by row; returns them.
+pub async fn lock_free_requests(
+    connection: &mut AsyncPgConnection,
+    ids: &[RequestId],
+) -> Result<HashSet<RequestId>, StoreError> {
+    let free: Vec<Free> = Statement::<LockFree>::new()
+        .bind::<Array<SqlUuid>, _>(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(ids.iter().map(request_lock).collect::<Vec<_>>())
+        .load(connection)
+        .await?;
+    Ok(free.into_iter().map(|row| RequestId(row.id)).collect())
 }
 
 fn request_lock(id: &RequestId) -> String {

@@ -7,7 +7,7 @@ use jaego_contracts::ids::{Quantity, RequestId};
 use jaego_contracts::production::ProductionRequested;
 use jaego_contracts::topology::EVENTS;
 use jaego_contracts::trace::TraceContext;
-use jaego_postbox::consumer::Handled;
+use jaego_postbox::consumer::{Handled, IfHeld};
 use jaego_postbox::outbox::Outbox;
 use jaego_settings::Settings as _;
 use production_service::commands::Context;
@@ -87,7 +87,7 @@ async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
     let mut results = Vec::new();
     for together in [true, false] {
         let (world, context) = quiet_world().await;
-        keep_requests(&context, vec![message(&dead)]).await.unwrap();
+        keep_requests(&context, vec![message(&dead)], IfHeld::Wait).await.unwrap();
         let id = |asked: &Asked| asked.requested.request_id;
         let receipt = |id: RequestId, units: i64, sku: &str| {
             format!("INSERT INTO receipts VALUES ('{id}', '{id}', {units}, '2026-01-01', '{sku}');")
@@ -103,15 +103,16 @@ async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
         let mut all = [&usual, &dead, &unknown, &usual, &closed, &part, &whole, &dead, &other].map(message);
         (all[1].is_redriven, all[7].is_redriven) = (true, true);
         let handled = if together {
-            keep_requests(&context, all.into()).await.unwrap()
+            keep_requests(&context, all.into(), IfHeld::LeaveOut).await.unwrap()
         } else {
             let mut handled = Vec::new();
             for one in all {
-                handled.extend(keep_requests(&context, vec![one]).await.unwrap());
+                handled.extend(keep_requests(&context, vec![one], IfHeld::Wait).await.unwrap());
             }
             handled
         };
-        let underway: Vec<usize> = (0..handled.len()).filter(|place| handled[*place] == Handled::Underway).collect();
+        let underway: Vec<usize> =
+            (0..handled.len()).filter(|place| handled[*place] == Some(Handled::Underway)).collect();
         assert_eq!((handled.len(), underway), (9, vec![1, 7]));
         results.push(result(&world).await);
     }

@@ -224,3 +224,43 @@ async fn who_asks_again_is_told_how_the_request_stands_and_nothing_begins_anew()
     service.dead_letters(1).await;
     world.finish(service).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_about_a_held_request_delay_no_other_message() {
+    const MANY: i64 = 100;
+    let mut world = World::new("3600").await;
+    // Nothing that waits for the held row gives up during the test.
+    for limit in ["DATABASE__LOCK_TIMEOUT_MS", "DATABASE__STATEMENT_TIMEOUT_MS"] {
+        world.set(limit, "600000");
+    }
+    let service = world.start_with_factory().await;
+    let (held, asking) = requested("FF-unknown", 10);
+    world.publish(asking.clone()).await;
+    service.until(held, "refused").await;
+    let holder = world.as_admin().await;
+    let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{held}' FOR UPDATE");
+    holder.batch_execute(&lock).await.unwrap();
+    for _ in 0..MANY {
+        world.publish(received(held, 1)).await;
+        world.publish(asking.clone()).await;
+    }
+    let free = world.request("FF-unknown", 10).await;
+    service.until(free, "refused").await;
+    world.publish(received(free, 10)).await;
+    let receipts = async |id: RequestId, expected: i64| {
+        let sql = format!("SELECT count(*) FROM receipts WHERE request_id = '{id}'");
+        testkit::wait_until(&sql, crate::world::SOON, async || {
+            let count = world.count(&sql).await;
+            if count == expected { Ok(()) } else { Err(count) }
+        })
+        .await;
+    };
+    receipts(free, 1).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    receipts(held, MANY).await;
+    testkit::wait_until("all to be handled", crate::world::SOON, async || {
+        (world.count("SELECT count(*) FROM message_retries").await == 0).then_some(())
+    })
+    .await;
+    world.finish(service).await;
+}

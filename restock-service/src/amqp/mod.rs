@@ -19,9 +19,9 @@ use crate::networks;
 /// Every queue of the service with its handler.
 pub(crate) fn subscriptions(context: &Context) -> [Subscription; 3] {
     [
-        Subscription::new(&topology::RESTOCK_PRODUCTION_REQUESTS, with(context, requested)),
-        Subscription::new(&topology::RESTOCK_PRODUCTION_CANCELLED, with(context, cancelled)),
-        Subscription::new(&topology::RESTOCK_FACTORIES, with(context, factory_changed)),
+        Subscription::new(&topology::RESTOCK_PRODUCTION_REQUESTS, "request_id", with(context, requested)),
+        Subscription::new(&topology::RESTOCK_PRODUCTION_CANCELLED, "request_id", with(context, cancelled)),
+        Subscription::new(&topology::RESTOCK_FACTORIES, "factory_id", with(context, factory_changed)),
     ]
 }
 

@@ -2,11 +2,14 @@
 
 use futures::future::join_all;
 use jaego_contracts::ids::RequestId;
+use jaego_contracts::production;
+use jaego_contracts::trace::TraceContext;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::wait_until;
 use tokio_postgres::Client;
 
+use crate::consumers::requested;
 use crate::harness::{FACTORY, SKU, SOON, Service, claims, part};
 
 async fn hold(service: &Service, request: RequestId) -> Client {
@@ -89,5 +92,27 @@ async fn a_connection_that_hangs_holds_callbacks_only_until_it_is_given_up() {
     }
     first.await.unwrap();
     world.wait_for_count("SELECT sum(quantity)::int8 FROM receipts", 60).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_about_a_held_request_delay_no_other_message() {
+    let service =
+        Service::start(&[("DATABASE__LOCK_TIMEOUT_MS", "600000"), ("DATABASE__STATEMENT_TIMEOUT_MS", "600000")]).await;
+    let world = &service.world;
+    let (held, free) = (RequestId::generate(), RequestId::generate());
+    let publish = async |id| world.publish(&production::REQUESTED, TraceContext::new_root(), &requested(id, 10)).await;
+    let known = |id| format!("SELECT count(*) FROM production_requests WHERE id = '{id}'");
+    publish(held).await;
+    world.wait_for_count(&known(held), 1).await;
+    let holder = hold(&service, held).await;
+    for _ in 0..100 {
+        publish(held).await;
+    }
+    publish(free).await;
+    world.wait_for_count(&known(free), 1).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    world.wait_for_depth("restock.production-requests", 0).await;
+    world.wait_for_count("SELECT count(*) FROM message_retries", 0).await;
     service.stop().await;
 }

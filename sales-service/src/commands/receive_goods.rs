@@ -6,7 +6,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use jaego_contracts::ids::Sku;
 use jaego_contracts::stock::StockReceived;
 use jaego_contracts::trace::TraceContext;
-use jaego_postbox::consumer::HandleError;
+use jaego_postbox::consumer::{HandleError, Handled, IfHeld};
 use jaego_postbox::outbox;
 use uuid::Uuid;
 
@@ -20,18 +20,30 @@ use crate::store::replenishments::{self, AppliedReceipt, ReplenishmentRow};
 pub type TracedReceipt = (StockReceived, TraceContext);
 
 /// Applies receipts in order, all or none of them, whatever the status of their replenishments. If too many orders
-/// are waiting, [`super::hand_out`] hands out the remaining units.
-pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> Result<(), HandleError> {
+/// are waiting, [`super::hand_out`] hands out the remaining units. With [`IfHeld::LeaveOut`], receipts of products that
+/// are locked or unknown are left out.
+pub async fn receive_goods(
+    context: &Context,
+    receipts: Vec<TracedReceipt>,
+    if_held: IfHeld,
+) -> Result<Vec<Option<Handled>>, HandleError> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     let limits = context.limits;
-    let has_left = connection
+    let (results, has_left) = connection
         .transaction(async move |connection| {
             let skus: BTreeSet<Sku> = receipts.iter().map(|(receipt, _)| receipt.sku.clone()).collect();
-            let mut change = StockChange::lock(connection, &skus).await?;
-            if let Some(missing) = skus.iter().find(|sku| change.state(sku).is_none()) {
+            let mut change = match if_held {
+                IfHeld::Wait => StockChange::lock(connection, &skus).await?,
+                IfHeld::LeaveOut => StockChange::lock_free(connection, &skus).await?,
+            };
+            let missing = skus.iter().find(|sku| change.state(sku).is_none());
+            if let Some(missing) = missing.filter(|_| if_held == IfHeld::Wait) {
                 return Err(HandleError::Failed(format!("there is no product {missing}")));
             }
-            let fresh = note(connection, &receipts).await?;
+            let is_taken = |(receipt, _): &TracedReceipt| change.state(&receipt.sku).is_some();
+            let results = receipts.iter().map(|receipt| is_taken(receipt).then_some(Handled::Done)).collect();
+            let taken = receipts.iter().filter(|receipt| is_taken(receipt)).collect();
+            let fresh = note(connection, taken).await?;
             let requests = fresh.iter().map(|(receipt, _)| receipt.request_id).collect();
             let rows = replenishments::lock_all(connection, &requests).await?;
             let mut rows: BTreeMap<Uuid, ReplenishmentRow> = rows.into_iter().map(|row| (row.id, row)).collect();
@@ -56,20 +68,20 @@ pub async fn receive_goods(context: &Context, receipts: Vec<TracedReceipt>) -> R
             replenishments::update_received(connection, &answered).await?;
             let saved = change.save(connection, limits, "factory", None).await?;
             outbox::append(connection, saved.events).await?;
-            Ok(saved.has_left)
+            Ok((results, saved.has_left))
         })
         .await?;
     context.outbox.wake();
     if has_left {
         context.hand_out.notify_one();
     }
-    Ok(())
+    Ok(results)
 }
 
 /// Records receipts. Returns those that were not applied before, each once, in order.
 async fn note<'a>(
     connection: &mut AsyncPgConnection,
-    receipts: &'a [TracedReceipt],
+    receipts: Vec<&'a TracedReceipt>,
 ) -> Result<Vec<&'a TracedReceipt>, StoreError> {
     let applied: Vec<AppliedReceipt<'_>> = receipts
         .iter()
@@ -82,5 +94,5 @@ async fn note<'a>(
         })
         .collect();
     let mut noted: BTreeSet<Uuid> = replenishments::note_receipts(connection, &applied).await?.into_iter().collect();
-    Ok(receipts.iter().filter(|(receipt, _)| noted.remove(&receipt.receipt_id.0)).collect())
+    Ok(receipts.into_iter().filter(|(receipt, _)| noted.remove(&receipt.receipt_id.0)).collect())
 }

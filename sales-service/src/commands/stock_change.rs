@@ -62,9 +62,17 @@ pub(super) struct Saved {
 impl StockChange {
     /// Locks these products in key order. Unknown SKUs are omitted.
     pub(super) async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Self, StoreError> {
-        let Loaded { states, versions } = product_states::lock(connection, skus).await?;
+        Ok(Self::of(product_states::lock(connection, skus).await?))
+    }
+
+    /// Like [`Self::lock`], but also omits products that another transaction has locked.
+    pub(super) async fn lock_free(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Self, StoreError> {
+        Ok(Self::of(product_states::lock_free(connection, skus).await?))
+    }
+
+    fn of(Loaded { states, versions }: Loaded) -> Self {
         let at = write::not_before(write::now(), &states);
-        Ok(Self {
+        Self {
             states,
             versions,
             at,
@@ -73,7 +81,7 @@ impl StockChange {
             movements: Vec::new(),
             fills: BTreeMap::new(),
             left: Vec::new(),
-        })
+        }
     }
 
     /// Locks one product. None if it does not exist.

@@ -53,6 +53,17 @@ pub async fn lock(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Resul
     assemble(figures?, terms?, open?)
 }
 
+/// Like [`lock`], but also omits products that another transaction has locked.
+pub async fn lock_free(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Loaded, StoreError> {
+    let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
+    let (figures, terms, open) = futures::join!(
+        lock_free_figures(connection, &keys),
+        terms(connection, &keys),
+        replenishments::open(connection, &keys),
+    );
+    assemble(figures?, terms?, open?)
+}
+
 /// Like [`lock`], but without locks, for display.
 pub async fn read(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<Loaded, StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
@@ -103,6 +114,11 @@ fn assemble(figures: Vec<StockRow>, terms: Vec<Terms>, open: Vec<OpenRow>) -> Re
 async fn lock_figures(mut connection: &AsyncPgConnection, skus: &[String]) -> Result<Vec<StockRow>, StoreError> {
     let rows = stock::table.filter(stock::sku.eq_any(skus)).order(stock::sku).select(StockRow::as_select());
     Ok(rows.for_update().load(&mut connection).await?)
+}
+
+async fn lock_free_figures(mut connection: &AsyncPgConnection, skus: &[String]) -> Result<Vec<StockRow>, StoreError> {
+    let rows = stock::table.filter(stock::sku.eq_any(skus)).order(stock::sku).select(StockRow::as_select());
+    Ok(rows.for_update().skip_locked().load(&mut connection).await?)
 }
 
 async fn read_figures(mut connection: &AsyncPgConnection, skus: &[String]) -> Result<Vec<StockRow>, StoreError> {

@@ -10,6 +10,7 @@ mod dead_letters;
 mod dead_letters_kept;
 mod faults;
 mod harness;
+mod held;
 mod histories;
 mod imports;
 mod intake;

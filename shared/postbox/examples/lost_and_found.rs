@@ -102,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
         pool: receiver.clone(),
         broker: BrokerHealth::new(readiness.register("broker-consumers", Need::Useful), "consumers"),
         amqp,
-        subscriptions: vec![Subscription::new(&PRODUCTION_REQUESTS, handler)],
+        subscriptions: vec![Subscription::new(&PRODUCTION_REQUESTS, "request_id", handler)],
         dead_letters: dead_letters.clone(),
     };
     tokio::spawn(consumers.run(stop.clone()));

@@ -3,6 +3,7 @@
 
 pub mod consumer;
 pub mod dead_letters;
+mod message;
 pub mod outbox;
 pub mod relay;
 pub mod settings;

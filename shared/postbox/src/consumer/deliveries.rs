@@ -56,13 +56,22 @@ impl<'a> Deliveries<'a> {
         })
     }
 
-    /// The next message; an error when the consumer has ended. The caller must have settled the previous message.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Delivery> {
+    /// True when the consumer must be renewed before it takes more messages.
+    pub(super) fn must_renew(&self) -> bool {
+        self.opened_at.elapsed() >= Duration::from_millis(self.settings.renew_idle_ms) * BUSY_FACTOR
+    }
+
+    /// The next message; an error when the consumer has ended. With `all_settled`, the consumer may be renewed, and the
+    /// call must not be dropped except at the end.
+    pub(super) async fn next(&mut self, all_settled: bool) -> anyhow::Result<Delivery> {
         let idle = Duration::from_millis(self.settings.renew_idle_ms);
-        if self.opened_at.elapsed() >= idle * BUSY_FACTOR {
+        if all_settled && self.must_renew() {
             self.renew().await?;
         }
         let next = loop {
+            if !all_settled {
+                break self.consumer.next().await;
+            }
             if let Ok(next) = timeout(idle, self.consumer.next()).await {
                 break next;
             }
@@ -79,18 +88,13 @@ impl<'a> Deliveries<'a> {
         Ok(delivery)
     }
 
-    /// Adds the messages that have already arrived. Their number is bounded by the prefetch (`amqp.prefetch`).
+    /// Adds the messages that have already arrived. The prefetch (`amqp.prefetch`) bounds the number of messages that
+    /// are not settled.
     pub(super) fn take_ready(&mut self, taken: &mut Vec<Delivery>) {
         // The next call of `next` reports the end of the consumer, or its error.
-        while taken.len() < usize::from(self.settings.prefetch)
-            && let Some(Some(Ok(delivery))) = self.consumer.next().now_or_never()
-        {
+        while let Some(Some(Ok(delivery))) = self.consumer.next().now_or_never() {
             taken.push(delivery);
         }
-    }
-
-    pub(super) async fn acknowledge(&self, delivery: &Delivery) -> anyhow::Result<()> {
-        self.tell(delivery, BasicAckOptions::default()).await
     }
 
     /// Rejects a message, so that the broker moves it to the queue's dead letters.
@@ -101,10 +105,23 @@ impl<'a> Deliveries<'a> {
         Ok(())
     }
 
-    /// Acknowledges `deliveries`, which must be all that the broker has delivered up to the last of them.
-    pub(super) async fn acknowledge_all(&self, deliveries: &[Delivery]) -> anyhow::Result<()> {
-        let Some(last) = deliveries.last() else { return Ok(()) };
-        self.tell(last, BasicAckOptions { multiple: true }).await
+    pub(super) async fn acknowledge(&self, delivery: &Delivery) -> anyhow::Result<()> {
+        self.tell(delivery, BasicAckOptions::default()).await
+    }
+
+    /// Acknowledges messages in their order; `together` only if no other one is outstanding.
+    pub(super) async fn acknowledge_all<'d>(
+        &self,
+        mut deliveries: impl DoubleEndedIterator<Item = &'d Delivery>,
+        together: bool,
+    ) -> anyhow::Result<()> {
+        if together && let Some(last) = deliveries.next_back() {
+            return self.tell(last, BasicAckOptions { multiple: true }).await;
+        }
+        for delivery in deliveries {
+            self.acknowledge(delivery).await?;
+        }
+        Ok(())
     }
 
     async fn tell(&self, delivery: &Delivery, options: BasicAckOptions) -> anyhow::Result<()> {

@@ -1,132 +1,46 @@
-//! Consumers: one connection per service and one channel per queue. Messages are handled in order, one at a time or
-//! in batches where the subscription supports them (see [`batch`]).
+//! Consumers: one connection per service and one channel per queue. Messages about one subject are handled in order;
+//! those about different subjects together, or in any order (see `lanes.rs`).
 //!
 //! A message is acknowledged when its effect (or its failure) is durable in the service's own database. A message
 //! that cannot be decoded is dead-lettered at once; one that its handler fails on is retried from the database (see
 //! `retries.rs`). While the database is unavailable, nothing is consumed.
 
-pub mod batch;
 mod deliveries;
-mod letter;
-mod properties;
+mod lanes;
 mod retries;
+mod subscription;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::LazyLock;
 
-use diesel_async::AsyncConnection;
-use futures::future::{BoxFuture, FutureExt, try_join_all};
+use futures::future::try_join_all;
 use jaego_amqp::connection::{self, Backoff};
 use jaego_amqp::health::{BrokerHealth, CONNECTION};
 use jaego_contracts::topology::Queue;
-use jaego_contracts::trace::TraceContext;
-use jaego_contracts::{DecodeError, ReceivedEvent};
 use jaego_pg::{Pool, StoreError};
-use jaego_telemetry::EnterSpan as _;
 use lapin::Connection;
 use lapin::message::Delivery;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use self::batch::{BatchHandler, TracedEvent};
 use self::deliveries::Deliveries;
-use self::letter::{dead_message, handled_headers, is_redriven, message_id, storable};
+use self::lanes::{Attempted, Incoming, Lanes};
 use self::retries::Retries;
-use crate::dead_letters;
+pub use self::subscription::{HandleError, Handled, Handler, IfHeld, Subscription, TracedEvent};
 use crate::dead_letters::{DeadLetters, Death};
+use crate::message::{Message, is_redriven};
 use crate::settings::Amqp;
 
-/// Reason why a handler did not handle a message.
-#[derive(Debug, thiserror::Error)]
-pub enum HandleError {
-    /// Permanent: the message is dead-lettered at once.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// If the store is unavailable, the message waits and no attempt is counted. Other store errors count as
-    /// failures.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The message is retried, and dead-lettered after the last attempt.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<diesel::result::Error> for HandleError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handled {
-    /// All the work that the message asked for is done.
-    Done,
-    /// The message started work that is still in progress. If it is a redriven dead letter, the code that does the
-    /// work reports the outcome, by [`crate::dead_letters::resolve`] or another dead letter.
-    Underway,
-}
-
-impl From<()> for Handled {
-    fn from((): ()) -> Self {
-        Self::Done
-    }
-}
-
-/// Handles one event; called again for the same event after a failure, a crash or a redrive.
-pub type Handler =
-    Arc<dyn Fn(ReceivedEvent, TraceContext) -> BoxFuture<'static, Result<Handled, HandleError>> + Send + Sync>;
-
-/// A queue and its handlers.
-#[derive(Clone)]
-pub struct Subscription {
-    pub queue: &'static Queue,
-    pub handler: Handler,
-    /// Handles several events at once, if set.
-    pub batch_handler: Option<BatchHandler>,
-}
-
-impl Subscription {
-    /// Wraps an async function as the handler of `queue`.
-    pub fn new<F, R, H>(queue: &'static Queue, handler: F) -> Self
-    where
-        F: Fn(ReceivedEvent, TraceContext) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<H, HandleError>> + Send + 'static,
-        H: Into<Handled>,
-    {
-        let handler = move |event, trace| handler(event, trace).map(|result| result.map(Into::into)).boxed();
-        Self { queue, handler: Arc::new(handler), batch_handler: None }
+impl Incoming for Delivery {
+    fn body(&self) -> &[u8] {
+        &self.data
     }
 
-    /// Adds a handler for events that arrive together. It must do what the handler does for each of them, in their
-    /// order, for all of them or for none.
-    #[must_use]
-    pub fn with_batches<F, R>(mut self, handler: F) -> Self
-    where
-        F: Fn(Vec<TracedEvent>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<(), HandleError>> + Send + 'static,
-    {
-        self.batch_handler = Some(Arc::new(move |events| handler(events).boxed()));
-        self
+    fn is_redriven(&self) -> bool {
+        is_redriven(self)
     }
-
-    pub(super) async fn handle(&self, body: &[u8], is_redriven: bool) -> Result<Handled, HandleError> {
-        let mut event = ReceivedEvent::parse(body)?;
-        event.is_redriven = is_redriven;
-        let span = tracing::info_span!("consume", queue = self.queue.name, event = event.kind, event_id = event.id);
-        let trace = event.trace().enter(&span);
-        to_its_end((self.handler)(event, trace).instrument(span)).await
-    }
-}
-
-/// Runs a handler to its end even when the caller is dropped. A handler dropped midway, because the connection to the
-/// broker is cut, would leave its transaction open on a pooled connection, and with it the locks of its rows.
-pub(super) async fn to_its_end<T: Send + 'static>(
-    handling: impl Future<Output = Result<T, HandleError>> + Send + 'static,
-) -> Result<T, HandleError> {
-    tokio::spawn(handling).await.unwrap_or_else(|error| Err(HandleError::Failed(format!("the handler broke: {error}"))))
 }
 
 /// A queue to consume from, for one subscription.
@@ -146,24 +60,10 @@ impl Source<'_> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Handled,
-    Parked,
-    DeadLettered,
-    /// The broker dead-letters it.
-    Rejected,
-}
-
-impl Outcome {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Handled => "handled",
-            Self::Parked => "parked",
-            Self::DeadLettered | Self::Rejected => "dead_lettered",
-        }
-    }
-}
+static CONSUMED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let meter = opentelemetry::global::meter("jaego");
+    meter.u64_counter("jaego_messages_consumed").with_description("Messages taken from a queue, by outcome").build()
+});
 
 pub struct Consumers {
     /// The service's name on the broker.
@@ -179,10 +79,6 @@ pub struct Consumers {
 impl Consumers {
     /// Consumes until `stop`; a lost connection is opened again after a backoff.
     pub async fn run(self, stop: CancellationToken) {
-        let consumed = opentelemetry::global::meter("jaego")
-            .u64_counter("jaego_messages_consumed")
-            .with_description("Messages taken from a queue, by outcome")
-            .build();
         let retries = Retries { pool: &self.pool, dead_letters: &self.dead_letters, delays: self.amqp.retry_delays() };
         let retrying = retries.run(&self.subscriptions, &stop);
         let broker = self.amqp.broker();
@@ -192,7 +88,7 @@ impl Consumers {
                 let begun = Instant::now();
                 let session = async {
                     let link = connection::connect(&broker, self.name, "consumers").await?;
-                    let ended = self.session(&link, &consumed, &stop).await;
+                    let ended = self.session(&link, &stop).await;
                     connection::close(link, &broker).await;
                     ended
                 };
@@ -214,26 +110,20 @@ impl Consumers {
     }
 
     /// Consumes all queues until the connection is lost, or until `stop`.
-    async fn session(&self, link: &Connection, counter: &Counter<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn session(&self, link: &Connection, stop: &CancellationToken) -> anyhow::Result<()> {
         let sources = || self.subscriptions.iter().flat_map(|own| [Source::Messages(own), Source::Letters(own.queue)]);
         for source in sources() {
             self.broker.fail(&source.queue(), "not consumed yet");
         }
         self.broker.pass(CONNECTION);
-        try_join_all(sources().map(|source| self.serve(source, link, counter, stop))).await.map(drop)
+        try_join_all(sources().map(|source| self.serve(source, link, stop))).await.map(drop)
     }
 
     /// Consumes one queue. A fault of this queue (it is missing, its channel was closed) is retried here while the
     /// other queues go on, including its own dead-letter queue: a consumer that is closed requeues its deliveries,
     /// and the broker counts that against messages that have nothing wrong with them. Fails when the connection is
     /// lost.
-    async fn serve(
-        &self,
-        source: Source<'_>,
-        link: &Connection,
-        counter: &Counter<u64>,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    async fn serve(&self, source: Source<'_>, link: &Connection, stop: &CancellationToken) -> anyhow::Result<()> {
         let queue = source.queue();
         let mut backoff = Backoff::default();
         loop {
@@ -242,7 +132,7 @@ impl Consumers {
                 let deliveries = Deliveries::open(link, self.name, &queue, &self.amqp).await?;
                 self.broker.pass(&queue);
                 match source {
-                    Source::Messages(subscription) => self.consume(subscription, deliveries, counter, stop).await,
+                    Source::Messages(subscription) => self.consume(subscription, deliveries, stop).await,
                     Source::Letters(queue) => self.drain(queue, deliveries, stop).await,
                 }
             };
@@ -264,130 +154,124 @@ impl Consumers {
         &self,
         subscription: &Subscription,
         mut deliveries: Deliveries<'_>,
-        counter: &Counter<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let queue = subscription.queue.name;
+        let queue = subscription.queue;
+        let mut lanes = Lanes::new(subscription, self.amqp.prefetch.into(), stop);
         loop {
-            let delivery = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                next = deliveries.next() => next?,
-            };
-            let mut taken = vec![delivery];
-            if subscription.batch_handler.is_some() {
-                deliveries.take_ready(&mut taken);
-            }
-            let count = |messages: usize, outcome| {
-                counter.add(messages as u64, &[KeyValue::new("queue", queue), KeyValue::new("outcome", outcome)]);
-            };
-            if batch::handle_together(subscription, &taken).await {
-                deliveries.acknowledge_all(&taken).await?;
-                count(taken.len(), "handled");
-                continue;
-            }
-            for delivery in &taken {
-                let Some(outcome) = self.settle(subscription, delivery, stop).await else { return Ok(()) };
-                match outcome {
-                    Outcome::Rejected => deliveries.reject(delivery).await?,
-                    _ => deliveries.acknowledge(delivery).await?,
+            let all_settled = lanes.is_empty();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                next = deliveries.next(all_settled), if all_settled || !deliveries.must_renew() => {
+                    let mut taken = vec![next?];
+                    deliveries.take_ready(&mut taken);
+                    let handled = lanes.add(taken).await;
+                    deliveries.acknowledge_all(handled.iter().map(|(delivery, _)| delivery), lanes.is_empty()).await?;
+                    count(queue, handled.len(), "handled");
                 }
-                count(1, outcome.word());
+                attempted = lanes.next() => self.settle(queue, &deliveries, attempted, stop).await?,
             }
         }
+        // Messages that wait are delivered again.
+        lanes.take_waiting();
+        while !lanes.is_empty() {
+            self.settle(queue, &deliveries, lanes.next().await, stop).await?;
+        }
+        Ok(())
     }
 
-    /// Makes the message's effect, or its failure, durable; None when stopped before that.
+    /// Makes the effects of attempts, or their failures, durable, and then acknowledges the messages. After a stop,
+    /// those for which that is impossible are delivered again.
     async fn settle(
         &self,
-        subscription: &Subscription,
-        delivery: &Delivery,
+        queue: &'static Queue,
+        deliveries: &Deliveries<'_>,
+        attempted: Vec<Attempted<Delivery>>,
         stop: &CancellationToken,
-    ) -> Option<Outcome> {
-        let mut backoff = Backoff::default();
-        loop {
-            let settled = match subscription.handle(&delivery.data, is_redriven(delivery)).await {
-                Ok(_) => Ok(Outcome::Handled),
-                Err(HandleError::Store(error)) if error.is_unavailable() => Err(error),
-                Err(HandleError::Decode(error)) => self.bury(subscription, delivery, &error).await,
-                Err(error) => self.park(subscription, delivery, &error).await,
-            };
-            match settled {
-                Ok(outcome) => return Some(outcome),
-                Err(error) => {
-                    tracing::warn!(queue = subscription.queue.name, %error, "waiting for the database");
+    ) -> anyhow::Result<()> {
+        let (mut settled, mut failed) = (Vec::new(), Vec::new());
+        for (delivery, result) in attempted {
+            let error = match result {
+                Some(Ok(_)) => {
+                    settled.push((delivery, "handled"));
+                    continue;
                 }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return None,
-                () = backoff.wait() => {}
-            }
+                Some(Err(failure)) if failure.is_final() => {
+                    tracing::warn!(queue = queue.name, error = failure.error, "dead-lettered");
+                    let message = Message::delivered(&delivery, false);
+                    let death = Death::new(failure.reason, &failure.error, 1);
+                    if !self.dead_letters.has_room() {
+                        deliveries.reject(&delivery).await?;
+                        count(queue, 1, "dead_lettered");
+                    } else if durable(stop, || self.dead_letters.take_in(queue, message.clone(), death.clone())).await {
+                        settled.push((delivery, "dead_lettered"));
+                    }
+                    continue;
+                }
+                Some(Err(failure)) => failure.error,
+                None if stop.is_cancelled() => continue,
+                None => "other messages about the same subject are in progress".to_owned(),
+            };
+            tracing::warn!(queue = queue.name, error, "not handled; kept for a retry");
+            failed.push((Message::delivered(&delivery, false), error));
+            settled.push((delivery, "parked"));
         }
-    }
-
-    /// Stores a message that cannot be decoded as a dead letter. While the table has no room, the message is
-    /// rejected, and the broker dead-letters it.
-    async fn bury(
-        &self,
-        subscription: &Subscription,
-        delivery: &Delivery,
-        error: &DecodeError,
-    ) -> Result<Outcome, StoreError> {
-        tracing::warn!(queue = subscription.queue.name, %error, "dead-lettered");
-        if !self.dead_letters.has_room() {
-            return Ok(Outcome::Rejected);
+        let delay = self.amqp.retry_delays()[0];
+        let park = || retries::park(&self.pool, queue, &failed, delay);
+        if !failed.is_empty() {
+            if !durable(stop, park).await {
+                settled.retain(|(_, outcome)| *outcome != "parked");
+            }
+            self.dead_letters.notify_retries();
         }
-        let death = Death::new(error.reason(), &storable(error.text()), 1);
-        let (id, headers) = (message_id(delivery), handled_headers(delivery));
-        let letter = retries::letter(subscription.queue, id, headers, delivery.data.clone(), death, false);
-        let mut connection = self.pool.get().await?;
-        connection.transaction(async |connection| dead_letters::keep(connection, letter).await).await?;
-        self.dead_letters.note_change();
-        Ok(Outcome::DeadLettered)
+        for (delivery, outcome) in settled {
+            deliveries.acknowledge(&delivery).await?;
+            count(queue, 1, outcome);
+        }
+        Ok(())
     }
 
-    async fn park(
-        &self,
-        subscription: &Subscription,
-        delivery: &Delivery,
-        error: &HandleError,
-    ) -> Result<Outcome, StoreError> {
-        tracing::warn!(queue = subscription.queue.name, %error, "handler failed; kept for a retry");
-        let (id, headers) = (message_id(delivery), handled_headers(delivery));
-        let (error, delay) = (storable(&error.to_string()), self.amqp.retry_delays()[0]);
-        retries::park(&self.pool, subscription.queue, id, headers, &delivery.data, &error, delay).await?;
-        self.dead_letters.notify_retries();
-        Ok(Outcome::Parked)
-    }
-
-    /// Moves dead letters of `queue` from the broker into the database.
+    /// Moves dead letters of `queue` from the broker into the database. While the table has no room or the database is
+    /// unavailable, they stay with the broker.
     async fn drain(
         &self,
-        queue: &Queue,
+        queue: &'static Queue,
         mut deliveries: Deliveries<'_>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let name = queue.dead_letter_queue();
-        let mut backoff = Backoff::default();
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                next = deliveries.next() => next?,
+                next = deliveries.next(true) => next?,
             };
-            // While the table has no room or the database is unavailable, the message stays with the broker.
-            loop {
-                if self.dead_letters.has_room() {
-                    match self.dead_letters.take_in(queue, dead_message(&delivery)).await {
-                        Ok(()) => break,
-                        Err(error) => tracing::warn!(queue = name, %error, "cannot store a dead letter; holding it"),
-                    }
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = backoff.wait() => {}
-                }
+            let message = Message::delivered(&delivery, true);
+            let death = Death::of_rejected(&message);
+            if !durable(stop, || self.dead_letters.take_in(queue, message.clone(), death.clone())).await {
+                return Ok(());
             }
-            backoff.reset();
             deliveries.acknowledge(&delivery).await?;
+        }
+    }
+}
+
+fn count(queue: &Queue, messages: usize, outcome: &'static str) {
+    CONSUMED.add(messages as u64, &[KeyValue::new("queue", queue.name), KeyValue::new("outcome", outcome)]);
+}
+
+/// Repeats `write` until the database takes it; false when stopped before that.
+async fn durable<F>(stop: &CancellationToken, write: impl Fn() -> F) -> bool
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match write().await {
+            Ok(()) => return true,
+            Err(error) => tracing::warn!(%error, "a message waits for the database"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = backoff.wait() => {}
         }
     }
 }

@@ -9,12 +9,13 @@ use jaego_contracts::topology::Queue;
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::StoreError;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cause::Cause;
+use crate::message::Message;
 
 /// Maximum length of a stored error, characters.
 const ERROR_LENGTH_MAX: usize = 1000;
@@ -40,22 +41,6 @@ impl Death {
     }
 }
 
-/// A dead letter to be stored.
-#[derive(Debug)]
-pub struct NewDeadLetter {
-    pub queue: &'static str,
-    pub message_id: String,
-    /// Media type; empty when the message came without one.
-    pub content_type: String,
-    pub headers: Map<String, Value>,
-    pub body: Vec<u8>,
-    pub death: Death,
-    /// The broker had delivered the message before, so its death may already be stored.
-    pub is_redelivered: bool,
-    /// The message is a redriven dead letter that has failed again.
-    pub is_redriven: bool,
-}
-
 #[derive(QueryableByName)]
 struct Changed {
     #[diesel(sql_type = SqlUuid)]
@@ -77,12 +62,19 @@ async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outc
     Ok(())
 }
 
-/// Stores a waiting dead letter, in the transaction that gives the message up. Another death of the same message
-/// updates the existing dead letter, unless it may be the death that is already recorded there, or the dead letter
-/// was settled while its redrive was in flight. Callback URLs are stored without their tokens.
-pub async fn keep(connection: &mut AsyncPgConnection, letter: NewDeadLetter) -> Result<(), StoreError> {
-    let NewDeadLetter { queue, message_id, content_type, headers, body, mut death, is_redelivered, is_redriven } =
-        letter;
+/// Stores a waiting dead letter, in the transaction that gives the message up; `is_redriven` if it was one before.
+/// Another death of the same message updates the existing dead letter, unless it may be the death that is already
+/// recorded there, or the dead letter was settled while its redrive was in flight. Callback URLs are stored without
+/// their tokens.
+pub async fn keep(
+    connection: &mut AsyncPgConnection,
+    queue: &'static Queue,
+    mut message: Message,
+    mut death: Death,
+    is_redriven: bool,
+) -> Result<(), StoreError> {
+    let (content_type, is_redelivered) = (message.take_content_type(), message.is_redelivered());
+    let Message { id: message_id, headers, body } = message;
     death.error = redact(&death.error).chars().take(ERROR_LENGTH_MAX).collect();
     let trace = headers.get("traceparent").and_then(Value::as_str).and_then(|text| text.parse::<TraceContext>().ok());
     let headers = headers.into_iter().map(|(name, value)| (name, without_tokens(value))).collect();
@@ -90,7 +82,7 @@ pub async fn keep(connection: &mut AsyncPgConnection, letter: NewDeadLetter) -> 
         Ok(text) => redact(text).into_bytes(),
         Err(_) => body,
     };
-    let cause = Cause::of(queue, &death);
+    let cause = Cause::of(queue.name, &death);
     let kept: Vec<Changed> = sql_query(
         "INSERT INTO dead_letters (id, queue, message_id, body_digest, reason, error, \"group\", cause, attempts, \
          content_type, headers, body, trace_id, http_status, factory_id, first_failed_at, last_failed_at, status) \
@@ -103,7 +95,7 @@ pub async fn keep(connection: &mut AsyncPgConnection, letter: NewDeadLetter) -> 
          WHERE NOT $16 AND (NOT $17 OR dead_letters.status = 'redriving') RETURNING id",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
-    .bind::<Text, _>(queue)
+    .bind::<Text, _>(queue.name)
     .bind::<Text, _>(message_id)
     .bind::<Binary, _>(Sha256::digest(&body).to_vec())
     .bind::<Text, _>(death.reason)
@@ -131,14 +123,17 @@ fn without_tokens(value: Value) -> Value {
     }
 }
 
-/// Marks a redriven dead letter as processed, in the transaction that deletes its retry. It does not matter whether
-/// another copy of the message has failed in the meantime.
-pub(crate) async fn processed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), StoreError> {
+/// Marks redriven dead letters as processed, in the transaction that deletes their retries. It does not matter whether
+/// other copies of the messages have failed in the meantime.
+pub(crate) async fn processed(connection: &mut AsyncPgConnection, ids: Vec<Uuid>) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let changed: Vec<Changed> = sql_query(
         "UPDATE dead_letters SET status = 'processed', settled_at = now() \
-         WHERE id = $1 AND status IN ('waiting', 'redriving') RETURNING id",
+         WHERE id = ANY($1) AND status IN ('waiting', 'redriving') RETURNING id",
     )
-    .bind::<SqlUuid, _>(id)
+    .bind::<Array<SqlUuid>, _>(ids)
     .load(connection)
     .await?;
     tell_jobs(connection, &changed, "processed").await

@@ -14,7 +14,7 @@
 //! ```
 
 pub mod cause;
-pub(crate) mod intake;
+mod intake;
 pub mod letters;
 pub mod redrives;
 mod work;
@@ -31,10 +31,9 @@ use tokio::sync::{Notify, watch};
 use crate::outbox::Outbox;
 
 pub(crate) use letters::processed;
-pub use letters::{Death, End, NewDeadLetter, keep, resolve};
+pub use letters::{Death, End, keep, resolve};
 
-/// Header of a dead message that its queue had delivered before: its death may already be stored.
-pub(crate) const REDELIVERED_HEADER: &str = "x-jaego-redelivered";
+pub use crate::message::Message;
 
 /// Locks the row that a dead letter is about until the transaction ends; receives the body. Code that changes both
 /// locks the dead letter last.
