@@ -249,7 +249,7 @@ async fn messages_about_a_held_request_delay_no_other_message() {
     world.publish(received(free, 10)).await;
     let receipts = async |id: RequestId, expected: i64| {
         let sql = format!("SELECT count(*) FROM receipts WHERE request_id = '{id}'");
-        testkit::wait_until(&sql, crate::world::SOON, async || {
+        testkit::wait_until(&sql, crate::harness::SOON, async || {
             let count = world.count(&sql).await;
             if count == expected { Ok(()) } else { Err(count) }
         })
@@ -258,7 +258,7 @@ async fn messages_about_a_held_request_delay_no_other_message() {
     receipts(free, 1).await;
     holder.batch_execute("ROLLBACK").await.unwrap();
     receipts(held, MANY).await;
-    testkit::wait_until("all to be handled", crate::world::SOON, async || {
+    testkit::wait_until("all to be handled", crate::harness::SOON, async || {
         (world.count("SELECT count(*) FROM message_retries").await == 0).then_some(())
     })
     .await;

@@ -310,3 +310,34 @@ async fn a_letter_that_cannot_be_read_fails_again_in_its_group_whatever_is_in_it
     assert_eq!(ended(&shop, &ordered).await["failed_again"], 3);
     assert_eq!(groups(&letters(&shop, "queue=sales.stock-received", 3).await), groups(&before));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_group_is_redriven_in_slices() {
+    let mut shop = open().await;
+    publish_for_a_stranger(&shop).await;
+    let letter = letters(&shop, "", 1).await.remove(0);
+    shop.product("NOT-HERE", 0, policy()).await;
+    let more = "INSERT INTO dead_letters (id, queue, message_id, body_digest, status, reason, error, \"group\", cause, \
+                attempts, content_type, headers, body, first_failed_at, last_failed_at) \
+                SELECT gen_random_uuid(), queue, 'more-' || number, body_digest, status, reason, error, \"group\", cause, \
+                attempts, content_type, headers, body, first_failed_at, last_failed_at \
+                FROM dead_letters, generate_series(1, 2500) AS number";
+    shop.database.batch_execute(more).await.expect("a large group");
+    // The last dead letter is locked, for example by a discard that waits for something.
+    let holder = crate::stalls::client(&shop).await;
+    let hold =
+        "BEGIN; SELECT FROM dead_letters WHERE id = (SELECT id FROM dead_letters ORDER BY id DESC LIMIT 1) FOR UPDATE";
+    holder.batch_execute(hold).await.expect("held");
+    let body = json!({"group": letter["group"], "rate_per_s": 10_000});
+    let ordered = shop.operate(Method::POST, REDRIVE, body).await;
+    assert_eq!((ordered.status.as_u16(), &ordered.body["total"]), (202, &json!(2000)), "{ordered:?}");
+    wait_for_count(&shop, "SELECT count(*) FROM dead_letters WHERE status = 'processed'", 2000).await;
+    // The process ends before the job has all of its dead letters.
+    shop.stop().await;
+    assert_eq!(shop.count("SELECT count(*) FROM dead_letters WHERE status = 'waiting'").await, 501);
+    holder.batch_execute("ROLLBACK").await.expect("released");
+    shop.start().await;
+    let job = ended(&shop, &ordered).await;
+    assert_eq!((&job["total"], &job["processed"]), (&json!(2501), &json!(2501)), "{job}");
+    assert_eq!(shop.figures("NOT-HERE").await.0, 1);
+}

@@ -31,6 +31,7 @@ async fn down_undoes_up() {
     let known = include_str!("../../migrations/2026-11-28-000004_known_shelves/down.sql");
     let refused = include_str!("../../migrations/2026-11-28-000002_old_refused_orders/down.sql");
     let at_home = include_str!("../../../shared/migrations/0001-01-12-000000_letters_at_home/down.sql");
+    let slices = include_str!("../../../shared/migrations/0001-01-13-000000_redrive_slices/down.sql");
     let lease = include_str!("../../../shared/migrations/0001-01-11-000000_relay_lease/down.sql");
     let audit_turns = include_str!("../../../shared/migrations/0001-01-10-000000_audit_turns/down.sql");
     let audited = include_str!("../../migrations/2026-11-30-000005_audited/down.sql");
@@ -55,6 +56,7 @@ async fn down_undoes_up() {
         facts,
         snooze,
         own,
+        slices,
         at_home,
         lease,
         audit_turns,

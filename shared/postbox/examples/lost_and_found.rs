@@ -20,6 +20,7 @@ use jaego_contracts::{OutgoingEvent, production};
 use jaego_pg::settings::Database;
 use jaego_pg::{Migrations, Pool};
 use jaego_postbox::consumer::{Consumers, HandleError, Subscription};
+use jaego_postbox::dead_letters::redrives::Chosen;
 use jaego_postbox::dead_letters::{DeadLetters, letters, redrives};
 use jaego_postbox::outbox::{self, Outbox};
 use jaego_postbox::relay::Relay;
@@ -139,7 +140,7 @@ async fn main() -> anyhow::Result<()> {
     let job = EventId::generate().0;
     connection
         .transaction::<_, jaego_pg::StoreError, _>(async |connection| {
-            redrives::order(connection, job, "operator", 50.0, None, Some(&group)).await.map(drop)
+            redrives::order(connection, job, "operator", 50.0, &Chosen::Group(group)).await.map(drop)
         })
         .await?;
     dead_letters.redrive_ordered();

@@ -326,14 +326,14 @@ pub async fn groups(
     limit: i64,
 ) -> Result<Vec<DeadLetterGroup>, StoreError> {
     let groups = sql_query(
-        "SELECT \"group\", min(queue) AS queue, min(reason) AS reason, min(cause) AS cause, \
-         count(*) FILTER (WHERE status = 'waiting') AS count, \
+        "SELECT g.*, newest.* FROM (SELECT \"group\", count(*) FILTER (WHERE status = 'waiting') AS count, \
          count(*) FILTER (WHERE status = 'redriving') AS redriving, \
-         min(http_status) AS http_status, min(factory_id) AS factory_id, \
-         (array_agg(id ORDER BY last_failed_at DESC, id DESC))[1] AS newest_id, \
-         (array_agg(error ORDER BY last_failed_at DESC, id DESC))[1] AS newest_error, \
          min(first_failed_at) AS first_failed_at, max(last_failed_at) AS last_failed_at FROM dead_letters \
-         WHERE (status = 'waiting' OR status = 'redriving') AND ($1 IS NULL OR \"group\" > $1) GROUP BY \"group\" ORDER BY \"group\" LIMIT $2",
+         WHERE status IN ('waiting', 'redriving') AND ($1 IS NULL OR \"group\" > $1) \
+         GROUP BY \"group\" ORDER BY \"group\" LIMIT $2) AS g CROSS JOIN LATERAL \
+         (SELECT queue, reason, cause, http_status, factory_id, id AS newest_id, error AS newest_error FROM dead_letters \
+         WHERE status IN ('waiting', 'redriving') AND \"group\" = g.\"group\" \
+         ORDER BY last_failed_at DESC, id DESC LIMIT 1) AS newest ORDER BY g.\"group\"",
     )
     .bind::<Nullable<Text>, _>(after)
     .bind::<BigInt, _>(limit)

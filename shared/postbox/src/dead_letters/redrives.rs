@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Double, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use jaego_pg::StoreError;
@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 /// Maximum dead letters in one job; a larger group takes several jobs.
 pub const LETTERS_MAX: i64 = 100_000;
+/// Maximum dead letters that are added to a job in one transaction.
+const SLICE: i64 = 2_000;
 /// Longest wait before due jobs are looked up again; ordering one notifies the sender at once.
 const IDLE: Duration = Duration::from_secs(10);
 /// Maximum dead letters sent together. A batch is a tenth of a second's worth at the job's rate, up to this.
@@ -32,7 +34,7 @@ pub struct Redrive {
     rate_per_s: f64,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
-    /// All its dead letters.
+    /// Number of its dead letters. Those of a large group are added in the background.
     #[diesel(sql_type = BigInt)]
     #[schema(example = 500)]
     total: i64,
@@ -56,41 +58,93 @@ pub struct Redrive {
     #[diesel(sql_type = BigInt)]
     #[schema(example = 0)]
     discarded: i64,
-    /// True if nothing is pending.
+    /// True if nothing is pending, and no more dead letters are added.
     #[diesel(sql_type = Bool)]
     #[schema(example = false)]
     done: bool,
 }
 
-/// Orders a redrive of `ids`, or of the waiting dead letters in `group`; returns their number.
+/// Dead letters that a redrive is for.
+#[derive(Debug)]
+pub enum Chosen {
+    /// Waiting ones, and ones whose redrive never arrived.
+    Ids(Vec<Uuid>),
+    /// The waiting ones of a group.
+    Group(String),
+}
+
+/// Orders a redrive; returns the number of its dead letters so far. [`add_some`] adds the rest of a large group.
 pub async fn order(
     connection: &mut AsyncPgConnection,
     id: Uuid,
     actor: &str,
     rate_per_s: f64,
-    ids: Option<&[Uuid]>,
-    group: Option<&str>,
+    chosen: &Chosen,
 ) -> Result<usize, StoreError> {
-    sql_query("INSERT INTO redrives (id, actor, rate_per_s) VALUES ($1, $2, $3)")
+    let (ids, group) = match chosen {
+        Chosen::Ids(ids) => (Some(ids), None),
+        Chosen::Group(group) => (None, Some(group)),
+    };
+    sql_query("INSERT INTO redrives (id, actor, rate_per_s, \"group\", to_add) VALUES ($1, $2, $3, $4, $5)")
         .bind::<SqlUuid, _>(id)
         .bind::<Text, _>(actor)
         .bind::<Double, _>(rate_per_s)
+        .bind::<Nullable<Text>, _>(group)
+        .bind::<BigInt, _>(group.map_or(0, |_| LETTERS_MAX))
         .execute(connection)
         .await?;
-    let ordered = sql_query(
-        "WITH chosen AS (SELECT id FROM dead_letters WHERE (status = 'waiting' OR status = 'redriving' AND id = ANY($2)) \
-         AND ($2 IS NULL OR id = ANY($2)) AND ($3 IS NULL OR \"group\" = $3) ORDER BY id LIMIT $4 FOR UPDATE), \
-         marked AS (UPDATE dead_letters SET status = 'redriving' FROM chosen WHERE dead_letters.id = chosen.id \
-         RETURNING dead_letters.id) \
-         INSERT INTO redrive_letters (redrive_id, dead_letter_id) SELECT $1, id FROM marked",
+    let Some(ids) = ids else { return add(connection, id).await };
+    let chosen = "SELECT id FROM dead_letters WHERE id = ANY($2) AND status IN ('waiting', 'redriving') \
+                  ORDER BY id FOR UPDATE";
+    Ok(sql_query(adding(chosen)).bind::<SqlUuid, _>(id).bind::<Array<SqlUuid>, _>(ids).execute(connection).await?)
+}
+
+/// A statement that adds the dead letters that `chosen` selects to the job `$1`.
+fn adding(chosen: &str) -> String {
+    format!(
+        "WITH chosen AS ({chosen}), marked AS (UPDATE dead_letters SET status = 'redriving' FROM chosen \
+         WHERE dead_letters.id = chosen.id RETURNING dead_letters.id) \
+         INSERT INTO redrive_letters (redrive_id, dead_letter_id) SELECT $1, id FROM marked"
+    )
+}
+
+/// Adds the next slice of its group to a job: those after the last that it has, because dead letters that fail again
+/// wait again under their old ids. The job has all of them when there is none.
+async fn add(connection: &mut AsyncPgConnection, id: Uuid) -> Result<usize, StoreError> {
+    let chosen = "SELECT d.id FROM redrives r CROSS JOIN LATERAL (SELECT id FROM dead_letters \
+        WHERE status = 'waiting' AND \"group\" = r.\"group\" AND queue = (SELECT queue FROM dead_letters \
+        WHERE status IN ('waiting', 'redriving') AND \"group\" = r.\"group\" ORDER BY last_failed_at LIMIT 1) \
+        AND id > coalesce( \
+        (SELECT dead_letter_id FROM redrive_letters WHERE redrive_id = r.id ORDER BY dead_letter_id DESC LIMIT 1), \
+        '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT least(r.to_add, $2) FOR UPDATE) AS d WHERE r.id = $1";
+    let added = sql_query(adding(chosen)).bind::<SqlUuid, _>(id).bind::<BigInt, _>(SLICE).execute(connection).await?;
+    let count = i64::try_from(added).unwrap_or(i64::MAX);
+    // The job may have been sent as far as it went.
+    sql_query(
+        "UPDATE redrives SET to_add = CASE WHEN $2 = 0 THEN 0 ELSE to_add - $2 END, is_sent = is_sent AND $2 = 0 \
+         WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id)
-    .bind::<diesel::sql_types::Nullable<Array<SqlUuid>>, _>(ids)
-    .bind::<diesel::sql_types::Nullable<Text>, _>(group)
-    .bind::<BigInt, _>(LETTERS_MAX)
+    .bind::<BigInt, _>(count)
     .execute(connection)
     .await?;
-    Ok(ordered)
+    Ok(added)
+}
+
+/// Adds the next slice to a job that does not have all of its group yet; false when there is no such job.
+pub async fn add_some(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
+    let growing = "SELECT id FROM redrives WHERE to_add > 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED";
+    let growing: Option<Growing> = sql_query(growing).get_result(connection).await.optional()?;
+    match growing {
+        Some(job) => add(connection, job.id).await.map(|_| true),
+        None => Ok(false),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Growing {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 /// Current state of a job.
@@ -98,7 +152,7 @@ pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<
     let job = sql_query(
         "SELECT r.id, r.actor, r.rate_per_s, r.created_at, count(l.outcome) AS total, \
          count(*) FILTER (WHERE l.outcome IN ('queued', 'sent')) AS pending, \
-         count(*) FILTER (WHERE l.outcome IN ('queued', 'sent')) = 0 AS done, \
+         count(*) FILTER (WHERE l.outcome IN ('queued', 'sent')) = 0 AND r.to_add = 0 AS done, \
          count(*) FILTER (WHERE l.outcome = 'sent') AS sent, \
          count(*) FILTER (WHERE l.outcome = 'processed') AS processed, \
          count(*) FILTER (WHERE l.outcome = 'failed_again') AS failed_again, \

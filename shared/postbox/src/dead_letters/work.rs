@@ -82,11 +82,18 @@ impl DeadLetters {
 
     async fn send_due(&self) -> Result<Sending, StoreError> {
         let mut connection = self.pool.get().await?;
+        // A job that cannot grow now, because a dead letter is locked, delays no other.
+        let has_grown = connection.transaction(async |connection| redrives::add_some(connection).await).await;
+        let has_grown = self.told("add to a redrive", has_grown);
         let sent = connection.transaction(async |connection| redrives::send_some(connection).await).await?;
         if matches!(sent, Sending::Sent) {
             self.notify_retries();
         }
-        Ok(sent)
+        Ok(match (has_grown, sent) {
+            (Some(true), _) => Sending::Sent,
+            (None, Sending::Wait(wait)) => Sending::Wait(wait.min(AFTER_ERROR)),
+            (_, sent) => sent,
+        })
     }
 
     async fn count(&self, queues: &[&'static Queue], metrics: &Metrics) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use diesel_async::AsyncConnection;
 use jaego_pg::StoreError;
 use jaego_postbox::dead_letters::DeadLetters;
 use jaego_postbox::dead_letters::redrives;
-use jaego_postbox::dead_letters::redrives::Redrive;
+use jaego_postbox::dead_letters::redrives::{Chosen, Redrive};
 use jaego_web::auth::{Operator, Viewer};
 use jaego_web::problem::{Problem, ProblemKind};
 use jaego_web::trace_of;
@@ -67,11 +67,14 @@ pub(super) async fn redrive_dead_letters(
     if !(RATE_PER_S_MIN..=RATE_PER_S_MAX).contains(&rate_per_s) {
         return Err(invalid("rate_per_s", "must be 0.01 to 10000"));
     }
-    match (&wanted.ids, &wanted.group) {
-        (Some(ids), None) => bounded(ids)?,
-        (None, Some(_)) => {}
+    let chosen = match (wanted.ids, wanted.group) {
+        (Some(ids), None) => {
+            bounded(&ids)?;
+            Chosen::Ids(ids)
+        }
+        (None, Some(group)) => Chosen::Group(group),
         _ => return Err(invalid("ids", "send either ids or a group")),
-    }
+    };
     let key = key.0.map(|key| KeyUse {
         endpoint: REDRIVE,
         caller: operator.name.clone(),
@@ -86,14 +89,13 @@ pub(super) async fn redrive_dead_letters(
             if let Some(known) = asked.known_answer(connection).await? {
                 return Ok(known);
             }
-            if let Some(ids) = &wanted.ids {
+            if let Chosen::Ids(ids) = &chosen {
                 // A dead letter whose redrive never arrived, for example because its queue was deleted, may be sent
                 // again.
                 all_in(connection, ids, &["waiting", "redriving"]).await?;
             }
             let id = Uuid::now_v7();
-            let (ids, group) = (wanted.ids.as_deref(), wanted.group.as_deref());
-            if redrives::order(connection, id, asked.actor, rate_per_s, ids, group).await? == 0 {
+            if redrives::order(connection, id, asked.actor, rate_per_s, &chosen).await? == 0 {
                 let detail = "No dead letter in this group waits; see GET /api/v1/dead-letters/groups.";
                 return Err(Problem::new(ProblemKind::NotFound, detail).into());
             }
