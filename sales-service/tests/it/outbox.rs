@@ -1,6 +1,7 @@
 //! The relay and the outbox: several windows in flight, in order, one leader among replicas, and no event lost.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
@@ -173,7 +174,16 @@ async fn a_full_queue_gets_one_event_now_and_then_and_its_neighbours_no_copies()
 async fn one_replica_relays_and_hears_of_what_the_others_commit() {
     let mut shop = Shop::open().await;
     shop.stop().await;
-    execute(&shop, "UPDATE relay_lease SET holder = gen_random_uuid(), until = now() + interval '1 hour'").await;
+    let (other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("connected");
+    tokio::spawn(connection);
+    let leads = "UPDATE relay_lease SET holder = gen_random_uuid(), until = now() + interval '9 seconds'";
+    other.batch_execute(leads).await.expect("it leads");
+    let renewing = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            other.batch_execute(leads).await.expect("it leads on");
+        }
+    });
     let (leader, mut connection) =
         tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("connected");
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
@@ -192,7 +202,17 @@ async fn one_replica_relays_and_hears_of_what_the_others_commit() {
     assert_eq!(signal.as_deref(), Some("jaego_outbox"));
     assert!(shop.count("SELECT count(*) FROM outbox").await > 0, "it is the leader's to publish");
 
-    execute(&shop, "UPDATE relay_lease SET until = now()").await;
+    renewing.abort();
+    wait_for_waiting(&shop, "true", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_from_before_the_clock_was_set_back_is_void() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    execute(&shop, "UPDATE relay_lease SET holder = gen_random_uuid(), until = now() + interval '1 hour'").await;
+    execute(&shop, &events("e", CLOSED, 1, 1)).await;
+    shop.start().await;
     wait_for_waiting(&shop, "true", 0).await;
 }
 

@@ -17,11 +17,13 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Longest wait for one statement.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Takes or renews the lease; updates no row while another replica holds it.
+/// Takes or renews the lease; updates no row while another replica holds it. A lease that lasts longer than any is void:
+/// the database's clock was set back. Twice the duration, because `now()` is the time at which a transaction began, and
+/// it may have waited for a renewal since.
 struct Take;
 impl StatementSql for Take {
     const SQL: &'static str = "UPDATE relay_lease SET holder = ?, until = now() + ? * interval '1 second' \
-        WHERE id = 1 AND (holder = ? OR until <= now())";
+        WHERE id = 1 AND (holder = ? OR until <= now() OR until > now() + 2 * ? * interval '1 second')";
 }
 
 struct Release;
@@ -70,6 +72,7 @@ impl<'a> Lease<'a> {
             .bind::<SqlUuid, _>(self.holder)
             .bind::<BigInt, _>(LASTS_S)
             .bind::<SqlUuid, _>(self.holder)
+            .bind::<BigInt, _>(LASTS_S)
     }
 
     pub(super) fn note(&mut self, is_ours: bool) {
