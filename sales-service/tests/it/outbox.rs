@@ -170,6 +170,77 @@ async fn a_full_queue_gets_one_event_now_and_then_and_its_neighbours_no_copies()
     wait_for_waiting(&shop, "true", 0).await;
 }
 
+async fn wait_for_leader(shop: &Shop) {
+    let leads = "SELECT count(*) FROM relay_lease WHERE until > now()";
+    wait_until("a leader", SOON, || async { (shop.count(leads).await == 1).then_some(()) }).await;
+}
+
+/// After the link has hung, bytes on its connections are lost for ever; new connections work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_link_to_the_database_hung_goes_on() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    let direct = shop.own.database.url.clone();
+    let target = direct.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("host and port");
+    let link = LinkCutter::start(target).await.expect("a link");
+    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__DATABASE__URL") {
+        *value = link.url(value).expect("a URL");
+    }
+    shop.start().await;
+    wait_for_leader(&shop).await;
+    link.blackhole();
+    // The leader waits for an answer to its renewal.
+    let lapsed = "SELECT count(*) FROM relay_lease WHERE until <= now()";
+    wait_until("its lease to lapse", SOON, || async { (shop.count(lapsed).await == 1).then_some(()) }).await;
+    link.pass();
+    execute(&shop, &events("e", CLOSED, 1, 10)).await;
+    wait_for_waiting(&shop, "true", 0).await;
+    assert_eq!(depth(&shop, CLOSED_QUEUE).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_freezes_while_it_reads_is_replaced() {
+    let mut shop = Shop::open_with(&NARROW).await;
+    shop.stop().await;
+    execute(&shop, &events("e", CLOSED, 0, 0)).await;
+    let frozen = shop.replica();
+    wait_for_waiting(&shop, "true", 0).await;
+    // Its next read, with which it renews the lease, waits for this lock.
+    let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
+    tokio::spawn(connection);
+    let lock = locker.transaction().await.expect("a transaction");
+    lock.batch_execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.expect("locked");
+    // A read of ten of these does not fit between the server and a process that reads nothing.
+    let large = events("e", CLOSED, 1, 40).replace("'x'", "convert_to(repeat('x', 3000000), 'UTF8')");
+    lock.batch_execute(&large).await.expect("written");
+    let (observer, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
+    tokio::spawn(connection);
+    let reading = async |state: &str| {
+        let reading = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {state} \
+             AND query LIKE '%FROM outbox WHERE id >%'"
+        );
+        wait_until(state, SOON, || async {
+            (observer.query_one(&reading, &[]).await.expect("asked").get::<_, i64>(0) == 1).then_some(())
+        })
+        .await;
+    };
+    reading("wait_event = 'relation'").await;
+    frozen.signal("STOP");
+    lock.commit().await.expect("unlocked");
+    // Its transaction sends rows, or waits for its next message if the statement had to be prepared.
+    reading("wait_event IN ('ClientWrite', 'ClientRead') AND state <> 'idle'").await;
+    let lease = observer.batch_execute("SELECT FROM relay_lease FOR UPDATE NOWAIT").await;
+    lease.expect("the frozen leader holds no row that the next one needs");
+
+    shop.start().await;
+    wait_for_waiting(&shop, "true", 0).await;
+    frozen.signal("CONT");
+    execute(&shop, &events("e", CLOSED, 41, 50)).await;
+    wait_for_waiting(&shop, "true", 0).await;
+    assert!(depth(&shop, CLOSED_QUEUE).await >= 51);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_replica_relays_and_hears_of_what_the_others_commit() {
     let mut shop = Shop::open().await;

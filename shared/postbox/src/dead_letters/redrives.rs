@@ -16,7 +16,7 @@ pub const LETTERS_MAX: i64 = 100_000;
 /// Maximum dead letters that are added to a job in one transaction.
 const SLICE: i64 = 2_000;
 /// Longest wait before due jobs are looked up again; ordering one notifies the sender at once.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(30);
 /// Maximum dead letters sent together. A batch is a tenth of a second's worth at the job's rate, up to this.
 const BATCH_MAX: i64 = 500;
 

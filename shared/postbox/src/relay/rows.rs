@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text};
 use futures::future::OptionFuture;
-use futures::join;
+use futures::try_join;
 use jaego_pg::{Pipeline, Pool, Statement, StatementSql, StoreError, within};
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ impl Row {
 }
 
 /// Result to write for an event that was published or tried.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Fate {
     /// The event is deleted.
     Published,
@@ -125,48 +125,40 @@ pub(super) struct Turn {
 /// Longest wait for one round trip.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Writes the fates of events and renews the lease if `renewing` is given, then reads the wanted events. These are two
-/// transactions: a leader that freezes while it reads holds no row that the next leader needs.
+/// Writes the fates of events in one transaction; reads the wanted events, and then renews the lease if `renewing` is
+/// given, in another. A leader that freezes while it reads holds no row that the next leader needs.
 pub(super) async fn turn<S: StatementSql>(
     pool: &Pool,
     settled: &[(Row, Fate)],
     wanted: Wanted,
     renewing: Option<Statement<S>>,
 ) -> Result<Turn, StoreError> {
-    within(LIMIT, pool, turn_without_limit(pool, settled, wanted, renewing)).await
+    let turn = async {
+        let transaction = Pipeline::new(pool.get().await?);
+        let connection = transaction.connection();
+        let (settles, reads) = (!settled.is_empty(), wanted.limit > 0);
+        let reads_or_renews = reads || renewing.is_some();
+        let prepare = || Statement::<Prepare>::new().run(connection);
+        let (_, _, _, _, _, _, rows, renewed, _) = try_join!(
+            maybe(settles.then(|| transaction.begin())),
+            maybe(settles.then(prepare)),
+            maybe(settles.then(|| settling(settled).run(connection))),
+            maybe(settles.then(|| transaction.commit())),
+            maybe(reads_or_renews.then(|| transaction.begin())),
+            maybe(reads_or_renews.then(prepare)),
+            maybe(reads.then(|| wanted.read(&transaction))),
+            maybe(renewing.map(|renewing| renewing.run(connection))),
+            maybe(reads_or_renews.then(|| transaction.commit())),
+        )?;
+        Ok(Turn { rows: rows.unwrap_or_default(), lease_is_ours: renewed.map(|rows| rows == 1) })
+    };
+    within(LIMIT, pool, turn).await
 }
 
-async fn turn_without_limit<S: StatementSql>(
-    pool: &Pool,
-    settled: &[(Row, Fate)],
-    wanted: Wanted,
-    renewing: Option<Statement<S>>,
-) -> Result<Turn, StoreError> {
-    let transaction = Pipeline::new(pool.get().await?);
-    let connection = transaction.connection();
-    let settling = (!settled.is_empty()).then(|| settling(settled).run(connection));
-    let reading = (wanted.limit > 0).then(|| wanted.read(&transaction));
-    let (begun, prepared, renewed, written, committed, begun_to_read, prepared_to_read, read, ended) = join!(
-        transaction.begin(),
-        Statement::<Prepare>::new().run(connection),
-        OptionFuture::from(renewing.map(|renewing| renewing.run(connection))),
-        OptionFuture::from(settling),
-        transaction.commit(),
-        transaction.begin(),
-        Statement::<Prepare>::new().run(connection),
-        OptionFuture::from(reading),
-        transaction.commit(),
-    );
-    begun?;
-    prepared?;
-    let renewed = renewed.transpose()?;
-    written.transpose()?;
-    committed?;
-    begun_to_read?;
-    prepared_to_read?;
-    let rows = read.transpose()?.unwrap_or_default();
-    ended?;
-    Ok(Turn { rows, lease_is_ours: renewed.map(|rows| rows == 1) })
+async fn maybe<T, E: Into<StoreError>>(
+    statement: Option<impl Future<Output = Result<T, E>>>,
+) -> Result<Option<T>, StoreError> {
+    OptionFuture::from(statement).await.transpose().map_err(Into::into)
 }
 
 fn settling(settled: &[(Row, Fate)]) -> Statement<Settle> {
