@@ -106,6 +106,27 @@ impl TestVhost {
         provision::amqp_depth(&self.admin_url, queue).await
     }
 
+    /// Suspends the process of a quorum queue inside RabbitMQ: the queue is there and answers nothing. It goes on
+    /// after [`Self::resume`], or after five minutes, so that a test that fails hinders no other.
+    pub async fn suspend(&self, queue: &str) -> Result<()> {
+        let (vhost, name) = (&self.name, suspender(&self.name, queue));
+        let code = format!(
+            "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{queue}\">>)), \
+             {{Leader, _}} = amqqueue:get_pid(Q), Caller = self(), \
+             spawn(fun() -> register('{name}', self()), erlang:suspend_process(whereis(Leader)), Caller ! suspended, \
+             receive resume -> ok after 300000 -> ok end end), \
+             receive suspended -> ok after 30000 -> error(late) end."
+        );
+        self.lab.rabbitmqctl(&["eval", &code]).await
+    }
+
+    /// Ends [`Self::suspend`].
+    pub async fn resume(&self, queue: &str) -> Result<()> {
+        // A suspended process goes on when the one that suspended it ends.
+        let code = format!("'{}' ! resume.", suspender(&self.name, queue));
+        self.lab.rabbitmqctl(&["eval", &code]).await
+    }
+
     /// Deletes a queue and declares it again at once, as in `definitions`.
     pub async fn renew(&self, queue: &str, definitions: &Value) -> Result<()> {
         let all = definitions["queues"].as_array().into_iter().flatten();
@@ -113,6 +134,11 @@ impl TestVhost {
         provision::amqp_renew(&self.admin_url, queue, arguments.unwrap_or(&Value::Null)).await?;
         self.import(definitions).await
     }
+}
+
+/// Name of the Erlang process that suspends a queue.
+fn suspender(vhost: &str, queue: &str) -> String {
+    format!("testkit suspends {vhost} {queue}")
 }
 
 impl Drop for TestDatabase {

@@ -170,6 +170,74 @@ async fn a_full_queue_gets_one_event_now_and_then_and_its_neighbours_no_copies()
     wait_for_waiting(&shop, "true", 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_hangs_holds_only_its_own_events() {
+    let shop = Shop::open().await;
+    let vhost = &shop.surroundings.vhost;
+    vhost.suspend(CLOSED_QUEUE).await.expect("suspended");
+    // More than RabbitMQ lets a channel send to the queue before it blocks the connection.
+    execute(&shop, &events("hung", CLOSED, 1, 300)).await;
+    for round in 0..5 {
+        let first = round * 300;
+        execute(&shop, &events("free", "production.requested", first + 1, first + 300)).await;
+        execute(&shop, &events("hung", CLOSED, first + 301, first + 600)).await;
+        wait_for_waiting(&shop, "message_id LIKE 'free-%'", 0).await;
+        // The first event has waited in vain, later also on a channel of its own.
+        let probed = format!("last_error = 'the broker did not confirm in time' AND attempts >= {}", round / 2 + 1);
+        wait_for_waiting(&shop, &probed, 1).await;
+    }
+    assert_eq!(shop.count("SELECT count(*) FROM outbox").await, 1_800, "each event of the queue that hangs is kept");
+
+    vhost.resume(CLOSED_QUEUE).await.expect("resumed");
+    wait_for_waiting(&shop, "true", 0).await;
+    let arrived: BTreeSet<String> = queued(&shop, CLOSED_QUEUE, 10_000).await.into_iter().collect();
+    let expected: BTreeSet<String> = (1..=1_800).map(|number| format!("hung-{number}")).collect();
+    assert_eq!(arrived, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_does_not_reach_the_broker_never_leads() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    let link = LinkCutter::start(format!("127.0.0.1:{}", shop.surroundings.lab.amqp_port())).await.expect("a link");
+    link.blackhole();
+    let direct = shop.own.env.clone();
+    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__AMQP__URL") {
+        *value = link.url(value).expect("a URL");
+    }
+    shop.start().await;
+    // The relay and the consumers try at the same time.
+    wait_until("attempts to connect", SOON, || async {
+        let attempts = link.accepted();
+        if attempts >= 4 { Ok(()) } else { Err(attempts) }
+    })
+    .await;
+    assert_eq!(shop.count("SELECT count(*) FROM relay_lease WHERE until > now()").await, 0, "it does not lead");
+    execute(&shop, &events("e", CLOSED, 1, 10)).await;
+    shop.own.env = direct;
+    let _second = shop.replica();
+    wait_for_waiting(&shop, "true", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_link_to_the_broker_hangs_is_replaced() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    let link = LinkCutter::start(format!("127.0.0.1:{}", shop.surroundings.lab.amqp_port())).await.expect("a link");
+    let direct = shop.own.env.clone();
+    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__AMQP__URL") {
+        *value = link.url(value).expect("a URL");
+    }
+    shop.start().await;
+    wait_for_leader(&shop).await;
+    shop.own.env = direct;
+    let _second = shop.replica();
+    link.blackhole();
+    execute(&shop, &events("e", CLOSED, 1, 10)).await;
+    wait_for_waiting(&shop, "true", 0).await;
+    assert!(depth(&shop, CLOSED_QUEUE).await >= 10);
+}
+
 async fn wait_for_leader(shop: &Shop) {
     let leads = "SELECT count(*) FROM relay_lease WHERE until > now()";
     wait_until("a leader", SOON, || async { (shop.count(leads).await == 1).then_some(()) }).await;

@@ -141,13 +141,7 @@ impl RabbitServer {
 
     /// Runs `rabbitmqctl` on this node; a refusal is an error with its output.
     pub async fn ctl(&self, args: &[&str]) -> Result<()> {
-        let program = self.binaries.server.with_file_name("rabbitmqctl");
-        let mut ctl = node_spec("rabbitmqctl", &program, &self.place, &self.instance, "ctl.log").args(args).spawn()?;
-        match ctl.wait_exit(CTL_TIMEOUT).await {
-            Some(status) if status.success() => Ok(()),
-            Some(_) => Err(ctl.not_ready(format!("refused {args:?}"))),
-            None => Err(ctl.not_ready(format!("{args:?} did not end within {CTL_TIMEOUT:?}"))),
-        }
+        ctl(&self.binaries, &self.place, &self.instance, args).await
     }
 
     /// Stops the server and its epmd; durable queues and persistent messages stay.
@@ -181,6 +175,23 @@ impl RabbitServer {
     }
 }
 
+/// Runs `rabbitmqctl` on the node in `dir`, which another process may have started.
+pub(crate) async fn ctl_in(dir: &Path, args: &[&str]) -> Result<()> {
+    let place = Place::prepare(dir, Account::for_server("rabbitmq")?)?;
+    let known = read_instance(&place).ok_or_else(|| Error::Invalid(format!("no RabbitMQ in {}", dir.display())))?;
+    ctl(&super::find_rabbitmq()?, &place, &known, args).await
+}
+
+async fn ctl(binaries: &RabbitBinaries, place: &Place, instance: &Instance, args: &[&str]) -> Result<()> {
+    let program = binaries.server.with_file_name("rabbitmqctl");
+    let mut ctl = node_spec("rabbitmqctl", &program, place, instance, "ctl.log").args(args).spawn()?;
+    match ctl.wait_exit(CTL_TIMEOUT).await {
+        Some(status) if status.success() => Ok(()),
+        Some(_) => Err(ctl.not_ready(format!("refused {args:?}"))),
+        None => Err(ctl.not_ready(format!("{args:?} did not end within {CTL_TIMEOUT:?}"))),
+    }
+}
+
 /// The broker answers the protocol header with a method frame.
 async fn speaks_amqp(port: u16) -> bool {
     let handshake = async {
@@ -191,9 +202,12 @@ async fn speaks_amqp(port: u16) -> bool {
     matches!(timeout(Duration::from_secs(5), handshake).await, Ok(Ok(1)))
 }
 
+fn read_instance(place: &Place) -> Option<Instance> {
+    serde_json::from_str(&fs::read_to_string(place.path(INSTANCE)).ok()?).ok()
+}
+
 fn choose_instance(place: &Place) -> Result<Instance> {
-    let known: Option<Instance> =
-        fs::read_to_string(place.path(INSTANCE)).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let known = read_instance(place);
     let wanted = known.as_ref().map_or([0; 6], |known| {
         let Instance { amqp_port, management_port, distribution_port, epmd_port, .. } = *known;
         [amqp_port, management_port, distribution_port, epmd_port, known.amqps_port, known.management_tls_port]

@@ -122,6 +122,11 @@ impl Lab {
         self.amqp_url(&self.state.amqp_user, &self.state.amqp_password, vhost)
     }
 
+    /// Runs `rabbitmqctl`; a refusal is an error with its output.
+    pub async fn rabbitmqctl(&self, args: &[&str]) -> Result<()> {
+        super::rabbitmq::ctl_in(&lab_dir().join("rabbitmq"), args).await
+    }
+
     pub fn amqp_port(&self) -> u16 {
         self.state.amqp_port
     }

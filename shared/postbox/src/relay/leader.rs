@@ -1,12 +1,14 @@
-//! The leader's loop: reads a window, publishes it, waits for the confirms of the first window, settles it and reads
-//! the next.
+//! The leader's loop: reads a window, publishes it, waits for the confirms of the first window, settles what has been
+//! confirmed and reads the next.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use futures::future::OptionFuture;
+use futures::future::{BoxFuture, OptionFuture};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use jaego_amqp::connection;
 use jaego_amqp::health::CONNECTION;
-use jaego_pg::StoreError;
 use lapin::{Channel, Connection};
 use opentelemetry::metrics::Counter;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::Relay;
 use super::held::Held;
 use super::lease::Lease;
-use super::publish::{Outcome, Unconfirmed, Window};
+use super::publish::{Failure, NO_QUEUE, Probe, Window, probe};
 use super::rows::{self, Fate, Row, Wanted};
 
-/// Problem reported while the broker blocks the connection.
 const BLOCKED: &str = "the broker accepts no messages now: it is short of memory or disk";
 /// Events are deleted at the front of the table, and until it has been vacuumed, a read from the first id passes over
 /// all the deleted rows. A read therefore starts where the last one ended, or this many ids before that, to find
@@ -27,36 +28,24 @@ const LOOK_BACK: i64 = 10_000;
 /// `SWEEP_SHARE` of the time.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_SHARE: u32 = 20;
+/// Maximum probes in flight.
+const PROBES_MAX: usize = 32;
 
-/// Reason why the relay stopped leading without a failure.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Stopped,
-    LeaseLost,
-}
-
-pub(super) enum Failure {
-    Store(StoreError),
-    /// The broker has closed the channel but not the connection: it does not accept one of the messages.
-    Channel(anyhow::Error),
-    Link(anyhow::Error),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// Connection and channel to the broker.
-pub(super) struct Line<'l> {
-    pub(super) link: &'l Connection,
-    pub(super) channel: Channel,
+/// Connection to the broker, and what is on its way there.
+struct Line<'l> {
+    link: &'l Connection,
+    channel: Channel,
+    /// Probes of held keys, each on a channel of its own.
+    probes: FuturesUnordered<BoxFuture<'l, Probe>>,
 }
 
 impl Line<'_> {
     fn is_blocked(&self) -> bool {
         self.link.status().blocked()
+    }
+
+    fn can_probe(&self) -> bool {
+        self.probes.len() < PROBES_MAX && !self.is_blocked()
     }
 }
 
@@ -66,11 +55,10 @@ pub(super) struct Leader<'a> {
     held: Held<'a>,
     /// Windows in flight, in the order in which they were read.
     windows: VecDeque<Window>,
+    /// Message ids of events in flight that the broker has returned.
+    returned: Vec<String>,
     /// Events whose fate is known but not written yet.
     settled: Vec<(Row, Fate)>,
-    /// Maximum events in the next window. After the broker has closed a channel it is one, so that another close
-    /// shows which event causes it.
-    width: i64,
     /// Last id of the last window, and whether the window was full.
     cursor: i64,
     is_full: bool,
@@ -91,8 +79,8 @@ impl<'a> Leader<'a> {
             lease: Lease::new(&relay.pool),
             held: Held::new(&relay.broker),
             windows: VecDeque::new(),
+            returned: Vec::new(),
             settled: Vec::new(),
-            width: relay.settings.window,
             cursor: 0,
             is_full: false,
             looked_at: now,
@@ -103,37 +91,39 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// Relays until `stop`, or until another replica leads.
-    pub(super) async fn lead(&mut self, line: &Line<'_>, stop: &CancellationToken) -> Result<Ended, Failure> {
-        // Events that were in flight on another channel are read again.
+    /// Relays until `stop`, or until another replica leads; fails when the connection is lost or hangs.
+    pub(super) async fn lead(&mut self, link: &Connection, stop: &CancellationToken) -> anyhow::Result<()> {
+        // Events that were in flight on another connection are read again.
         self.windows.clear();
-        self.look_from_the_beginning();
+        self.held.probe_all();
+        let channel = self.open_channel(link).await?;
+        let mut line = Line { link, channel, probes: FuturesUnordered::new() };
         let mut stopping = false;
         loop {
             if stop.is_cancelled() && !stopping {
                 // Events that were committed before the stop are still published.
                 (stopping, self.look_at) = (true, Instant::now());
             }
-            if !line.channel.status().connected() {
-                return Err(self.broken(line, anyhow::anyhow!("the channel is closed")));
-            }
-            if line.is_blocked() {
-                self.relay.broker.fail(CONNECTION, BLOCKED);
-            } else {
-                self.relay.broker.pass(CONNECTION);
-            }
-            self.settle();
-            let wanted = self.wanted(line);
-            if wanted.limit > 0 || !self.settled.is_empty() || self.lease.must_be_renewed() {
-                if !self.turn(line, wanted).await? {
-                    return Ok(Ended::LeaseLost);
+            match self.step(&mut line, stop, stopping).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(Failure::Store(error)) => {
+                    tracing::warn!(%error, "relay cannot use the outbox");
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(self.relay.poll()) => {}
+                    }
                 }
-            } else if stopping && self.windows.is_empty() {
-                return Ok(Ended::Stopped);
-            } else {
-                self.wait(line, stop, stopping).await?;
+                Err(failure) => self.recover(&mut line, failure).await?,
             }
         }
+    }
+
+    /// Opens the channel for the windows, and reads from the first id: no event is in flight on it.
+    async fn open_channel(&mut self, link: &Connection) -> anyhow::Result<Channel> {
+        self.returned.clear();
+        self.look_from_the_beginning();
+        connection::confirming_channel(link, &self.relay.amqp).await
     }
 
     /// Drops this replica's held keys and problems: the new leader reports its own.
@@ -147,10 +137,36 @@ impl<'a> Leader<'a> {
         (self.cursor, self.is_full, self.look_at, self.sweep_at) = (0, false, now, now);
     }
 
+    /// Does what is to be done now, or waits. False when the relay is stopped or another replica leads.
+    async fn step<'l>(&mut self, line: &mut Line<'l>, stop: &CancellationToken, stopping: bool) -> Result<bool, Failure>
+    where
+        'a: 'l,
+    {
+        if !line.channel.status().connected() {
+            return Err(Failure::Broken("the channel is closed".to_owned()));
+        }
+        if line.is_blocked() {
+            self.relay.broker.fail(CONNECTION, BLOCKED);
+        } else {
+            self.relay.broker.pass(CONNECTION);
+        }
+        while self.windows.front().is_some_and(Window::is_complete) {
+            self.settle();
+        }
+        let wanted = self.wanted(line);
+        if wanted.limit > 0 || !self.settled.is_empty() || self.lease.must_be_renewed() {
+            return self.turn(line, wanted).await;
+        }
+        if stopping && self.windows.is_empty() {
+            return Ok(false);
+        }
+        self.wait(line, stop, stopping).await?;
+        Ok(true)
+    }
+
     fn has_room(&self, line: &Line<'_>) -> bool {
-        let windows_max = if self.width < self.relay.settings.window { 1 } else { self.relay.settings.windows };
         // Messages that are published to a blocked connection only wait in this process.
-        self.windows.len() < windows_max && !line.is_blocked()
+        self.windows.len() < self.relay.settings.windows && !line.is_blocked()
     }
 
     /// Events to read now; a limit of zero reads nothing.
@@ -158,18 +174,17 @@ impl<'a> Leader<'a> {
         let mut wanted = Wanted {
             after: 0,
             limit: 0,
-            in_flight: self.windows.iter().map(Window::span).collect(),
+            in_flight: self.windows.iter().map(|window| window.span).collect(),
             held: self.held.keys(),
             probed: None,
         };
         let now = Instant::now();
-        if let Some(key) = self.held.due().filter(|_| self.has_room(line)) {
-            // A probe is published alone, so that a closed channel shows which event caused it.
-            if self.windows.is_empty() {
-                (wanted.probed, wanted.limit) = (Some(key), 1);
-            }
+        if line.can_probe()
+            && let Some((key, width)) = self.held.due()
+        {
+            (wanted.probed, wanted.limit) = (Some(key), width);
         } else if self.has_room(line) && now >= self.look_at {
-            wanted.limit = self.width;
+            wanted.limit = self.relay.settings.window;
             let behind = if self.is_full { 0 } else { LOOK_BACK };
             wanted.after = if now >= self.sweep_at { 0 } else { (self.cursor - behind).max(0) };
         }
@@ -178,11 +193,12 @@ impl<'a> Leader<'a> {
 
     /// Writes outcomes, reads events and renews the lease in one round trip. Then publishes the events that were
     /// read. False when another replica leads.
-    async fn turn(&mut self, line: &Line<'_>, wanted: Wanted) -> Result<bool, Failure> {
+    async fn turn(&mut self, line: &mut Line<'_>, wanted: Wanted) -> Result<bool, Failure> {
+        let relay = self.relay;
         let begun = Instant::now();
         let (limit, after, probed) = (wanted.limit, wanted.after, wanted.probed.clone());
         let renewing = self.lease.must_be_renewed().then(|| self.lease.renewing());
-        let turn = rows::turn(&self.relay.pool, &self.settled, wanted, renewing).await?;
+        let turn = rows::turn(&relay.pool, &self.settled, wanted, renewing).await?;
         self.settled.clear();
         if let Some(is_ours) = turn.lease_is_ours {
             self.lease.note(is_ours);
@@ -193,131 +209,144 @@ impl<'a> Leader<'a> {
         if limit == 0 {
             return Ok(true);
         }
-        match &probed {
-            Some(key) if turn.rows.is_empty() => self.release(key),
-            Some(key) => self.held.probe(key),
-            None => {
-                self.is_full = i64::try_from(turn.rows.len()).is_ok_and(|taken| taken >= limit);
-                self.cursor = turn.rows.last().map_or(self.cursor, |row| row.id);
-                self.looked_at = begun;
-                self.look_at = if self.is_full { begun } else { begun + self.relay.poll() };
-                if after == 0 {
-                    self.sweep_at = Instant::now() + SWEEP_EVERY.max(begun.elapsed() * SWEEP_SHARE);
-                }
+        if let Some(key) = probed {
+            if turn.rows.is_empty() {
+                self.held.release(&key);
+                self.look_from_the_beginning();
+            } else {
+                self.held.probing(&key);
+                // A probe waits longer than others, because nothing else waits for it.
+                let window = Window::new(turn.rows, relay.limit() * 2);
+                line.probes.push(probe(line.link, relay.amqp.clone(), key, window).boxed());
             }
+            return Ok(true);
+        }
+        self.is_full = i64::try_from(turn.rows.len()).is_ok_and(|taken| taken >= limit);
+        self.cursor = turn.rows.last().map_or(self.cursor, |row| row.id);
+        self.looked_at = begun;
+        self.look_at = if self.is_full { begun } else { begun + relay.poll() };
+        if after == 0 {
+            self.sweep_at = Instant::now() + SWEEP_EVERY.max(begun.elapsed() * SWEEP_SHARE);
         }
         if !turn.rows.is_empty() {
-            self.publish(line, Window::new(turn.rows, probed, self.relay.limit())).await?;
+            let mut window = Window::new(turn.rows, relay.limit() / 2);
+            let published = window.publish(&line.channel).await;
+            // The window is kept although publishing failed: if the channel is closed, one of its events may be the
+            // cause.
+            self.windows.push_back(window);
+            published?;
         }
         Ok(true)
     }
 
-    /// Releases the key, and reads from the first id because all its events are wanted again.
-    fn release(&mut self, key: &str) {
-        self.held.release(key);
-        self.look_from_the_beginning();
-    }
-
-    async fn publish(&mut self, line: &Line<'_>, mut window: Window) -> Result<(), Failure> {
-        let published = window.publish(&line.channel).await;
-        // The window is kept although publishing failed: if the channel is closed, one of these events was the cause.
-        self.windows.push_back(window);
-        match published {
-            Ok(()) => Ok(()),
-            Err(Unconfirmed::Late) => Err(Failure::Link(anyhow::anyhow!("the broker does not read"))),
-            Err(Unconfirmed::Broken(error)) => Err(self.broken(line, error.into())),
-        }
-    }
-
     /// Waits until something may have changed.
-    async fn wait(&mut self, line: &Line<'_>, stop: &CancellationToken, stopping: bool) -> Result<(), Failure> {
+    async fn wait(&mut self, line: &mut Line<'_>, stop: &CancellationToken, stopping: bool) -> Result<(), Failure> {
         let relay = self.relay;
-        // While a due probe waits for earlier windows to complete, nothing else is read: only a confirm changes that.
-        let reads_by_clock = self.has_room(line) && (self.windows.is_empty() || self.held.due().is_none());
-        let next = self.held.next_probe().map_or(self.look_at, |probe_at| probe_at.min(self.look_at));
-        let confirmed = tokio::select! {
-            Some(confirmed) = OptionFuture::from(self.windows.front_mut().map(Window::confirmed)) => confirmed,
+        let probe_at = self.held.next_probe().filter(|_| line.can_probe());
+        let look_at = self.has_room(line).then_some(self.look_at);
+        let next = [probe_at, look_at].into_iter().flatten().fold(Instant::now() + relay.poll(), Instant::min);
+        tokio::select! {
+            Some(confirmed) = OptionFuture::from(self.windows.front_mut().map(Window::confirmed)) => match confirmed {
+                Err(Failure::Late) if line.is_blocked() => self.windows.iter_mut().for_each(Window::wait_longer),
+                confirmed => confirmed?,
+            },
+            Some(probe) = line.probes.next() => self.note_probe(line, probe),
             // The first event after a pause is read at once. Under steady load each read collects the events
             // committed since the previous one, instead of spending a window on every commit.
             () = relay.outbox.signalled() => {
                 let paced = self.looked_at + Duration::from_millis(relay.settings.pace_ms);
                 self.look_at = self.look_at.min(paced);
-                Ok(())
             }
-            () = tokio::time::sleep_until(next.into()), if reads_by_clock => Ok(()),
-            () = tokio::time::sleep(relay.poll()) => Ok(()),
-            () = stop.cancelled(), if !stopping => Ok(()),
-        };
-        match (confirmed, self.windows.front_mut()) {
-            (Err(Unconfirmed::Broken(error)), _) => return Err(self.broken(line, error.into())),
-            (Err(Unconfirmed::Late), Some(front)) if line.is_blocked() => front.wait_longer(),
-            // Heartbeats detect a dead link.
-            (Err(Unconfirmed::Late), Some(front)) => front.give_up(),
-            (Err(Unconfirmed::Late), None) | (Ok(()), _) => {}
+            () = tokio::time::sleep_until(next.into()) => {}
+            () = stop.cancelled(), if !stopping => {}
         }
         Ok(())
     }
 
-    /// Removes complete windows from the front, and queues the fates of their events to be written.
+    /// Queues the fates of all events whose outcome is known, to be written.
     fn settle(&mut self) {
-        if !self.windows.front().is_some_and(Window::is_complete) {
-            return;
-        }
+        let known: Vec<_> = self.windows.iter_mut().flat_map(Window::take_known).collect();
         // The client attaches a returned message to whichever confirm comes next on the channel. That confirm may
-        // belong to a later window, but it has already arrived.
+        // belong to another event, but it has arrived before that of the returned one.
         for window in &mut self.windows {
             window.take_ready();
-            for (key, error) in window.take_complaints() {
-                self.held.hold(&key, &error);
+            for (id, key) in window.returned.drain(..) {
+                self.held.hold(&key, NO_QUEUE);
+                self.returned.push(id);
             }
         }
-        while self.windows.front().is_some_and(Window::is_complete) {
-            let Some((probed, rows)) = self.windows.pop_front().map(Window::into_rows) else { return };
-            if let Some(key) = probed.filter(|key| self.held.is_taken(key)) {
-                self.release(&key);
-            }
-            self.settle_rows(rows);
-            self.width = (self.width * 2).min(self.relay.settings.window);
+        self.windows.retain(|window| !window.is_empty());
+        if let Some(front) = self.windows.front_mut() {
+            front.wait_longer();
         }
+        self.judge(known);
     }
 
-    fn settle_rows(&mut self, rows: Vec<(Row, Outcome)>) {
-        let all = rows.len();
-        let mut told = BTreeSet::new();
-        let mut confirmed = 0;
-        for (row, outcome) in rows {
-            let key = if self.held.is_empty() { String::new() } else { row.key() };
-            let fate = match (outcome, self.held.error(&key)) {
-                (Outcome::Refused(error), _) => Fate::Refused(error),
-                // Kept even if it was confirmed: one of its queues may have none of it. The first event of a key
-                // records the error for all.
-                (_, Some(error)) if told.insert(key.clone()) => Fate::Held(error.to_owned()),
-                (Outcome::Confirmed, None) => Fate::Published,
-                _ => continue,
-            };
-            confirmed += usize::from(matches!(fate, Fate::Published));
+    /// Queues these fates, and returns the number of events that were not published.
+    fn judge(&mut self, known: Vec<(Row, Fate)>) -> usize {
+        let (all, mut published) = (known.len(), 0);
+        let mut recorded = BTreeSet::new();
+        for (row, mut fate) in known {
+            if let Some(place) = self.returned.iter().position(|id| *id == row.message_id) {
+                self.returned.swap_remove(place);
+                fate = Fate::Held(NO_QUEUE.to_owned());
+            }
+            if let Fate::Held(error) = &fate {
+                self.held.hold(&row.key(), error);
+                // The first event of a key records the error for all.
+                if !recorded.insert(row.key()) {
+                    continue;
+                }
+            }
+            published += usize::from(matches!(fate, Fate::Published));
             self.settled.push((row, fate));
         }
-        self.published.add(confirmed as u64, &[]);
-        self.failed.add((all - confirmed) as u64, &[]);
+        self.published.add(published as u64, &[]);
+        self.failed.add((all - published) as u64, &[]);
+        all - published
     }
 
-    /// Finds out whether the link is lost, or only the channel. The broker closes a channel because of one of the
-    /// events in flight. If there is only one, it is retried after a delay of its own, and its key is held: other
-    /// events of the key may be just as bad, so they are tried one by one while the other keys go on.
-    fn broken(&mut self, line: &Line<'_>, error: anyhow::Error) -> Failure {
-        if !line.link.status().connected() {
-            return Failure::Link(error);
+    /// Settles a probe, and releases its key if the broker has taken it.
+    fn note_probe(&mut self, line: &Line<'_>, probe: Probe) {
+        let Probe { key, mut window, result } = probe;
+        if let Err(failure) = &result {
+            let error = failure.to_string();
+            self.held.hold(&key, &error);
+            if matches!(failure, Failure::Late) {
+                window.give_up(&Fate::Held(error));
+            } else if line.link.status().connected() && window.span.0 == window.span.1 {
+                // The broker closed the channel because of this event.
+                window.give_up(&Fate::Refused(error));
+            }
         }
-        self.width = 1;
-        if let [window] = self.windows.make_contiguous()
-            && window.len() == 1
-            && let Some((row, _)) = self.windows.pop_front().and_then(|window| window.into_rows().1.pop())
-        {
-            let told = format!("{error:#}");
-            self.held.hold(&row.key(), &told);
-            self.settled.push((row, Fate::Refused(told)));
+        self.returned.extend(window.returned.drain(..).map(|(id, _)| id));
+        let failures = self.judge(window.take_known());
+        let published = (failures == 0 && result.is_ok()).then_some(window.span.1);
+        if self.held.probed(&key, published, self.relay.settings.window) {
+            self.look_from_the_beginning();
         }
-        Failure::Channel(error)
+    }
+
+    /// Gives up the events in flight, to be read again, and opens another channel if the connection still works.
+    async fn recover(&mut self, line: &mut Line<'_>, failure: Failure) -> anyhow::Result<()> {
+        // What has been confirmed is settled: the second call settles what the first one has found.
+        self.settle();
+        self.settle();
+        let error = failure.to_string();
+        if matches!(failure, Failure::Late) && !line.is_blocked() {
+            // A queue that hangs blocks the whole connection once some tens of messages wait for it. So the connection
+            // is given up, and on the next one the keys of the events in flight wait, and are probed.
+            self.windows.iter_mut().for_each(|window| window.give_up(&Fate::Held(error.clone())));
+            self.settle();
+        }
+        if matches!(failure, Failure::Late) || !line.link.status().connected() {
+            return Err(failure.into());
+        }
+        tracing::warn!(error, "the broker closed the relay's channel because of one of the events in flight");
+        for row in self.windows.drain(..).flat_map(Window::into_rows) {
+            self.held.suspect(&row.key(), row.id, &error);
+        }
+        line.channel = self.open_channel(line.link).await?;
+        Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! The relay: publishes the events in the outbox, and deletes those that the broker has confirmed.
 //!
 //! One replica leads, the one that holds the lease; another takes over within seconds when it is stopped, dies or
-//! loses the broker. The leader reads by id, keeps several windows in flight and deletes them in order; the deletion
-//! of one window and the read of the next share a round trip. A routing key that the broker does not accept (no
-//! queue, a full queue, no permission) is held: it is probed with one event at intervals, while the events of other
-//! keys go on. An event may be published twice: consumers are idempotent by business identity.
+//! loses the broker. The leader reads by id and keeps several windows in flight on one channel; the deletion of
+//! confirmed events and the read of the next window share a round trip. A routing key that the broker does not accept
+//! (no queue, a queue that is full or hangs, no permission) is held: it is probed at intervals, on a channel of its
+//! own, while the events of other keys go on. An event may be published twice: consumers are idempotent by business
+//! identity.
 
 mod backlog;
 mod held;
@@ -24,7 +25,7 @@ use jaego_pg::{Pool, listen};
 use tokio_util::sync::CancellationToken;
 
 use self::backlog::Backlog;
-use self::leader::{Ended, Failure, Leader, Line};
+use self::leader::Leader;
 use crate::outbox::Outbox;
 use crate::settings::Outbox as OutboxSettings;
 
@@ -57,72 +58,65 @@ impl Relay {
     async fn relay(&self, stop: &CancellationToken) {
         let mut leader = Leader::new(self);
         let mut backoff = Backoff::default();
-        let mut failures = 0;
         while !stop.is_cancelled() {
-            if !leader.lease.take().await {
-                leader.step_down();
-                self.follow(&leader.lease, stop).await;
-                continue;
-            }
             let begun = tokio::time::Instant::now();
-            let led = async {
-                let link = connection::connect(&self.amqp, self.name, "relay").await?;
-                let ended = tokio::select! {
-                    ended = self.lead(&link, &mut leader, stop) => ended,
-                    () = self.hear_others() => Ok(()),
-                };
-                connection::close(link, &self.amqp).await;
-                ended
+            // A replica takes the lease only after it has reached the broker, and releases it before it tries to reach
+            // the broker again: another replica may have more luck.
+            let connected = tokio::select! {
+                link = connection::connect(&self.amqp, self.name, "relay") => link,
+                () = self.notify_leader(&leader.lease) => return,
+                () = stop.cancelled() => return,
             };
-            if let Err(error) = led.await {
+            let ended = match connected {
+                Ok(link) => {
+                    let ended = self.serve(&link, &mut leader, stop).await;
+                    leader.lease.release().await;
+                    if ended.is_ok() {
+                        connection::close(link, &self.amqp).await;
+                    }
+                    ended
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
                 self.broker.fail(CONNECTION, &format!("{error:#}"));
                 tracing::warn!(error = format!("{error:#}"), "relay lost the connection to the broker; reconnecting");
-                // Another replica may reach the broker.
-                leader.lease.release().await;
                 backoff.reset_if_steady(begun);
-                failures = if begun.elapsed() > lease::LOOK_EVERY * 2 { 1 } else { failures + 1 };
-                // .. so this one leaves it the time to notice that it may lead.
-                let pause = if failures > 1 { lease::LOOK_EVERY + Duration::from_secs(1) } else { Duration::ZERO };
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    _ = async { tokio::join!(backoff.wait(), tokio::time::sleep(pause)) } => {}
-                }
-            }
-        }
-        leader.lease.release().await;
-    }
-
-    /// Leads until the lease is lost, or until `stop`; fails when the connection is lost.
-    async fn lead(&self, link: &Link, leader: &mut Leader<'_>, stop: &CancellationToken) -> anyhow::Result<()> {
-        loop {
-            let line = Line { link, channel: connection::confirming_channel(link, &self.amqp).await? };
-            match leader.lead(&line, stop).await {
-                Ok(Ended::Stopped | Ended::LeaseLost) => return Ok(()),
-                Err(Failure::Link(error)) => return Err(error),
-                Err(Failure::Channel(error)) => {
-                    tracing::warn!(error = format!("{error:#}"), "the broker closed the relay's channel");
-                }
-                Err(Failure::Store(error)) => {
-                    tracing::warn!(%error, "relay cannot use the outbox");
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(self.poll()) => {}
-                    }
+                    () = backoff.wait() => {}
+                    () = self.notify_leader(&leader.lease) => {}
                 }
             }
         }
     }
 
-    /// Notifies the leading replica of events committed here, until it may be time to take over.
-    async fn follow(&self, lease: &lease::Lease<'_>, stop: &CancellationToken) {
-        let look_again = tokio::time::sleep(lease::LOOK_EVERY);
-        tokio::pin!(look_again);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = &mut look_again => return,
-                () = self.outbox.signalled() => lease.signal().await,
+    /// Leads whenever it can take the lease, until `stop`; fails when the connection is lost.
+    async fn serve(&self, link: &Link, leader: &mut Leader<'_>, stop: &CancellationToken) -> anyhow::Result<()> {
+        while !stop.is_cancelled() {
+            anyhow::ensure!(link.status().connected(), "the connection is closed");
+            if leader.lease.take().await {
+                tokio::select! {
+                    led = leader.lead(link, stop) => led?,
+                    () = self.hear_others() => {}
+                }
+            } else {
+                leader.step_down();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(lease::LOOK_EVERY) => {}
+                    () = self.notify_leader(&leader.lease) => {}
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Notifies the leading replica of events committed here; never returns.
+    async fn notify_leader(&self, lease: &lease::Lease<'_>) {
+        loop {
+            self.outbox.signalled().await;
+            lease.signal().await;
             tokio::time::sleep(Duration::from_millis(self.settings.pace_ms)).await;
         }
     }

@@ -1,98 +1,115 @@
 //! A window of events in flight, and the broker's response to each.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
+use jaego_amqp::connection;
+use jaego_amqp::settings::Broker;
+use jaego_pg::StoreError;
+use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::time::{Instant, timeout_at};
 
-use super::rows::Row;
+use super::rows::{Fate, Row};
 
-/// Result of one attempt to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The confirm has not arrived.
-    Waiting,
-    /// The broker has confirmed it. This includes a returned event, whose key is then among the complaints.
-    Confirmed,
-    /// The event cannot be sent as it is.
-    Refused(String),
-    /// The broker refused it, or did not confirm in time.
-    NotTaken,
+const LATE: &str = "the broker did not confirm in time";
+pub(super) const NO_QUEUE: &str = "no queue is bound for it";
+const NOT_TAKEN: &str = "the broker refused it: a queue is full or down";
+
+/// Reason why the relay cannot go on as it is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{LATE}")]
+    Late,
+    /// The channel is closed, or the connection is lost.
+    #[error("{0}")]
+    Broken(String),
 }
 
-/// Reason why a window is not confirmed.
-pub(super) enum Unconfirmed {
-    Late,
-    Broken(lapin::Error),
+impl From<lapin::Error> for Failure {
+    fn from(error: lapin::Error) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+enum State {
+    Unsent,
+    Sent(PublisherConfirm),
+    Known(Fate),
 }
 
 pub(super) struct Window {
-    rows: Vec<(Row, Outcome)>,
-    /// One entry per row; None when no confirm is outstanding.
-    confirms: Vec<Option<PublisherConfirm>>,
-    /// The held key that this window probes with a single event.
-    probed: Option<String>,
+    /// The first and the last id.
+    pub(super) span: (i64, i64),
+    /// In the order of their ids, without those whose fate was taken.
+    events: Vec<(Row, State)>,
+    /// Ids and keys of messages that the broker has returned on this window's channel; they may belong to another
+    /// window.
+    pub(super) returned: Vec<(String, String)>,
     deadline: Instant,
     limit: Duration,
-    /// Errors of the keys that the broker did not accept.
-    complaints: BTreeMap<String, String>,
 }
 
 impl Window {
-    /// `rows` must not be empty. Each wait for the broker lasts at most `limit`.
-    pub(super) fn new(rows: Vec<Row>, probed: Option<String>, limit: Duration) -> Self {
-        let confirms = rows.iter().map(|_| None).collect();
-        let rows = rows.into_iter().map(|row| (row, Outcome::Waiting)).collect();
-        Self { rows, confirms, probed, deadline: Instant::now() + limit, limit, complaints: BTreeMap::new() }
-    }
-
-    /// The first and the last id.
-    pub(super) fn span(&self) -> (i64, i64) {
-        let id = |row: Option<&(Row, Outcome)>| row.map_or(0, |(row, _)| row.id);
-        (id(self.rows.first()), id(self.rows.last()))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    /// Each wait for the next confirm lasts at most `limit`.
+    pub(super) fn new(rows: Vec<Row>, limit: Duration) -> Self {
+        let id = |row: Option<&Row>| row.map_or(0, |row| row.id);
+        let span = (id(rows.first()), id(rows.last()));
+        let events = rows.into_iter().map(|row| (row, State::Unsent)).collect();
+        Self { span, events, returned: Vec::new(), deadline: Instant::now() + limit, limit }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.confirms.iter().all(Option::is_none)
+        self.events.iter().all(|(_, state)| matches!(state, State::Known(_)))
     }
 
-    /// The probed key, and the rows with their outcomes.
-    pub(super) fn into_rows(self) -> (Option<String>, Vec<(Row, Outcome)>) {
-        (self.probed, self.rows)
+    /// True when all fates were taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
     }
 
-    pub(super) fn take_complaints(&mut self) -> BTreeMap<String, String> {
-        std::mem::take(&mut self.complaints)
+    /// Removes the events whose fate is known.
+    pub(super) fn take_known(&mut self) -> Vec<(Row, Fate)> {
+        let known = self.events.extract_if(.., |(_, state)| matches!(state, State::Known(_)));
+        known.filter_map(|(row, state)| if let State::Known(fate) = state { Some((row, fate)) } else { None }).collect()
+    }
+
+    /// Decides the fate of the other events.
+    pub(super) fn give_up(&mut self, fate: &Fate) {
+        for (_, state) in self.events.iter_mut().filter(|(_, state)| !matches!(state, State::Known(_))) {
+            *state = State::Known(fate.clone());
+        }
+    }
+
+    pub(super) fn into_rows(self) -> impl Iterator<Item = Row> {
+        self.events.into_iter().map(|(row, _)| row)
     }
 
     /// Writes all events to the channel in order; none waits for the previous one.
-    pub(super) async fn publish(&mut self, channel: &Channel) -> Result<(), Unconfirmed> {
-        let sends = join_all(self.rows.iter().map(|(row, _)| send(channel, row)));
-        let sent = timeout_at(self.deadline, sends).await.map_err(|_| Unconfirmed::Late)?;
-        for ((confirm, (_, outcome)), sent) in self.confirms.iter_mut().zip(&mut self.rows).zip(sent) {
-            match sent {
-                Ok(sent) => *confirm = Some(sent.map_err(Unconfirmed::Broken)?),
-                Err(error) => *outcome = Outcome::Refused(error),
-            }
+    pub(super) async fn publish(&mut self, channel: &Channel) -> Result<(), Failure> {
+        let sends = join_all(self.events.iter().map(|(row, _)| send(channel, row)));
+        let sent = timeout_at(self.deadline, sends).await.map_err(|_| Failure::Late)?;
+        for ((_, state), sent) in self.events.iter_mut().zip(sent) {
+            *state = match sent {
+                Ok(sent) => State::Sent(sent?),
+                Err(error) => State::Known(Fate::Refused(error)),
+            };
         }
         Ok(())
     }
 
     /// Waits until all confirms have arrived. If it is dropped midway, the next call resumes where it stopped.
-    pub(super) async fn confirmed(&mut self) -> Result<(), Unconfirmed> {
-        for place in 0..self.rows.len() {
-            if let Some(confirm) = &mut self.confirms[place] {
-                let confirmation = timeout_at(self.deadline, confirm).await.map_err(|_| Unconfirmed::Late)?;
-                self.note(place, confirmation.map_err(Unconfirmed::Broken)?);
+    pub(super) async fn confirmed(&mut self) -> Result<(), Failure> {
+        for place in 0..self.events.len() {
+            if let State::Sent(confirm) = &mut self.events[place].1 {
+                let confirmation = timeout_at(self.deadline, confirm).await.map_err(|_| Failure::Late)??;
+                self.note(place, confirmation);
+                self.wait_longer();
             }
         }
         Ok(())
@@ -100,48 +117,51 @@ impl Window {
 
     /// Records the confirms that have already arrived.
     pub(super) fn take_ready(&mut self) {
-        for place in 0..self.rows.len() {
-            let ready = self.confirms[place].as_mut().and_then(FutureExt::now_or_never);
-            if let Some(Ok(confirmation)) = ready {
+        for place in 0..self.events.len() {
+            if let State::Sent(confirm) = &mut self.events[place].1
+                && let Some(Ok(confirmation)) = confirm.now_or_never()
+            {
                 self.note(place, confirmation);
             }
         }
     }
 
     fn note(&mut self, place: usize, confirmation: Confirmation) {
-        self.confirms[place] = None;
-        let (row, outcome) = &mut self.rows[place];
-        *outcome = match confirmation {
-            Confirmation::Ack(returned) => {
-                if let Some(returned) = returned {
-                    // The returned message may belong to another row.
-                    let delivery = &returned.delivery;
-                    let key = Row::key_of(delivery.exchange.as_str(), delivery.routing_key.as_str());
-                    self.complaints.insert(key, "no queue is bound for it".to_owned());
-                }
-                Outcome::Confirmed
-            }
-            Confirmation::Nack(_) | Confirmation::NotRequested => {
-                self.complaints.insert(row.key(), "the broker refused it: a queue is full or down".to_owned());
-                Outcome::NotTaken
-            }
+        let (fate, returned) = match confirmation {
+            Confirmation::Ack(returned) => (Fate::Published, returned),
+            Confirmation::Nack(returned) => (Fate::Held(NOT_TAKEN.to_owned()), returned),
+            Confirmation::NotRequested => (Fate::Held(NOT_TAKEN.to_owned()), None),
         };
+        if let Some(BasicReturnMessage { delivery, .. }) = returned {
+            let id = delivery.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
+            self.returned.push((id, Row::key_of(delivery.exchange.as_str(), delivery.routing_key.as_str())));
+        }
+        self.events[place].1 = State::Known(fate);
     }
 
-    /// Extends the deadline, because the broker accepts nothing at all at present.
+    /// Extends the deadline, because the broker has just accepted something, or accepts nothing at all at present.
     pub(super) fn wait_longer(&mut self) {
         self.deadline = Instant::now() + self.limit;
     }
+}
 
-    /// Gives up on the outstanding confirms.
-    pub(super) fn give_up(&mut self) {
-        for ((row, outcome), confirm) in self.rows.iter_mut().zip(&mut self.confirms) {
-            if confirm.take().is_some() {
-                self.complaints.insert(row.key(), "the broker did not confirm in time".to_owned());
-                *outcome = Outcome::NotTaken;
-            }
-        }
-    }
+/// A held key's events, and the result of publishing them.
+pub(super) struct Probe {
+    pub(super) key: String,
+    pub(super) window: Window,
+    pub(super) result: Result<(), Failure>,
+}
+
+/// Publishes events of a held key on a channel of their own: whatever becomes of it, others are not affected. The
+/// channel is closed when this ends.
+pub(super) async fn probe(link: &Connection, amqp: Broker, key: String, mut window: Window) -> Probe {
+    let result = async {
+        let channel = connection::confirming_channel(link, &amqp).await.map_err(|_| Failure::Late)?;
+        window.publish(&channel).await?;
+        window.confirmed().await
+    };
+    let result = result.await;
+    Probe { key, window, result }
 }
 
 /// Writes an event to the channel; its confirm arrives later. The outer error means that this event cannot be sent.
