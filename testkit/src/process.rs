@@ -12,10 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{self, Signal},
-    unistd::Pid,
-};
+pub use nix::sys::signal::Signal;
+use nix::{sys::signal, unistd::Pid};
 use tokio::time::sleep;
 
 pub(crate) use self::record::kill_recorded_group;

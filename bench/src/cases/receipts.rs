@@ -167,7 +167,6 @@ impl Taker {
         let outcome = stage.generator.run(&load).await?;
         outcome.is_whole()?;
         ensure!(outcome.refused == 0, "{} refused {} callbacks", self.name, outcome.refused);
-        let sent: u64 = outcome.sent.iter().sum();
         let was_enough = outcome.sent.iter().all(|sent| *sent <= prepared / THREADS as u64);
         ensure!(was_enough || !stage.scale.is_full, "all {prepared} callbacks were sent: prepare more (scale.rs)");
         // Repetitions of the last callback are answered and create nothing.

@@ -324,14 +324,14 @@ async fn a_large_group_is_redriven_in_slices() {
                 FROM dead_letters, generate_series(1, 2500) AS number";
     shop.database.batch_execute(more).await.expect("a large group");
     // The last dead letter is locked, for example by a discard that waits for something.
-    let holder = crate::stalls::client(&shop).await;
+    let holder = shop.as_admin().await;
     let hold =
         "BEGIN; SELECT FROM dead_letters WHERE id = (SELECT id FROM dead_letters ORDER BY id DESC LIMIT 1) FOR UPDATE";
     holder.batch_execute(hold).await.expect("held");
     let body = json!({"group": letter["group"], "rate_per_s": 10_000});
     let ordered = shop.operate(Method::POST, REDRIVE, body).await;
     assert_eq!((ordered.status.as_u16(), &ordered.body["total"]), (202, &json!(2000)), "{ordered:?}");
-    wait_for_count(&shop, "SELECT count(*) FROM dead_letters WHERE status = 'processed'", 2000).await;
+    shop.wait_for_count("SELECT count(*) FROM dead_letters WHERE status = 'processed'", 2000).await;
     // The process ends before the job has all of its dead letters.
     shop.stop().await;
     assert_eq!(shop.count("SELECT count(*) FROM dead_letters WHERE status = 'waiting'").await, 501);

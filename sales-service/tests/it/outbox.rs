@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::{Value, json};
+use testkit::process::Signal;
 use testkit::wait_until;
 use tokio_postgres::{AsyncMessage, NoTls};
 
@@ -199,12 +200,9 @@ async fn a_queue_that_hangs_holds_only_its_own_events() {
 async fn a_replica_that_does_not_reach_the_broker_never_leads() {
     let mut shop = Shop::open().await;
     shop.stop().await;
-    let link = LinkCutter::start(format!("127.0.0.1:{}", shop.surroundings.lab.amqp_port())).await.expect("a link");
-    link.blackhole();
     let direct = shop.own.env.clone();
-    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__AMQP__URL") {
-        *value = link.url(value).expect("a URL");
-    }
+    let link = shop.link("AMQP__URL").await;
+    link.blackhole();
     shop.start().await;
     // The relay and the consumers try at the same time.
     wait_until("attempts to connect", SOON, || async {
@@ -215,7 +213,7 @@ async fn a_replica_that_does_not_reach_the_broker_never_leads() {
     assert_eq!(shop.count("SELECT count(*) FROM relay_lease WHERE until > now()").await, 0, "it does not lead");
     execute(&shop, &events("e", CLOSED, 1, 10)).await;
     shop.own.env = direct;
-    let _second = shop.replica();
+    let _second = shop.replica().await;
     wait_for_waiting(&shop, "true", 0).await;
 }
 
@@ -223,15 +221,12 @@ async fn a_replica_that_does_not_reach_the_broker_never_leads() {
 async fn a_leader_whose_link_to_the_broker_hangs_is_replaced() {
     let mut shop = Shop::open().await;
     shop.stop().await;
-    let link = LinkCutter::start(format!("127.0.0.1:{}", shop.surroundings.lab.amqp_port())).await.expect("a link");
     let direct = shop.own.env.clone();
-    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__AMQP__URL") {
-        *value = link.url(value).expect("a URL");
-    }
+    let link = shop.link("AMQP__URL").await;
     shop.start().await;
     wait_for_leader(&shop).await;
     shop.own.env = direct;
-    let _second = shop.replica();
+    let _second = shop.replica().await;
     link.blackhole();
     execute(&shop, &events("e", CLOSED, 1, 10)).await;
     wait_for_waiting(&shop, "true", 0).await;
@@ -248,12 +243,7 @@ async fn wait_for_leader(shop: &Shop) {
 async fn a_leader_whose_link_to_the_database_hung_goes_on() {
     let mut shop = Shop::open().await;
     shop.stop().await;
-    let direct = shop.own.database.url.clone();
-    let target = direct.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("host and port");
-    let link = LinkCutter::start(target).await.expect("a link");
-    for (_, value) in shop.own.env.iter_mut().filter(|(name, _)| name == "JAEGO_SALES__DATABASE__URL") {
-        *value = link.url(value).expect("a URL");
-    }
+    let link = shop.link("DATABASE__URL").await;
     shop.start().await;
     wait_for_leader(&shop).await;
     link.blackhole();
@@ -271,18 +261,16 @@ async fn a_leader_that_freezes_while_it_reads_is_replaced() {
     let mut shop = Shop::open_with(&NARROW).await;
     shop.stop().await;
     execute(&shop, &events("e", CLOSED, 0, 0)).await;
-    let frozen = shop.replica();
+    let frozen = shop.replica().await;
     wait_for_waiting(&shop, "true", 0).await;
     // Its next read, with which it renews the lease, waits for this lock.
-    let (mut locker, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("admin");
-    tokio::spawn(connection);
+    let mut locker = shop.as_admin().await;
     let lock = locker.transaction().await.expect("a transaction");
     lock.batch_execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.expect("locked");
     // A read of ten of these does not fit between the server and a process that reads nothing.
     let large = events("e", CLOSED, 1, 40).replace("'x'", "convert_to(repeat('x', 3000000), 'UTF8')");
     lock.batch_execute(&large).await.expect("written");
-    let (observer, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("database");
-    tokio::spawn(connection);
+    let observer = shop.as_admin().await;
     let reading = async |state: &str| {
         let reading = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {state} \
@@ -294,7 +282,7 @@ async fn a_leader_that_freezes_while_it_reads_is_replaced() {
         .await;
     };
     reading("wait_event = 'relation'").await;
-    frozen.signal("STOP");
+    frozen.process.signal(Signal::SIGSTOP);
     lock.commit().await.expect("unlocked");
     // Its transaction sends rows, or waits for its next message if the statement had to be prepared.
     reading("wait_event IN ('ClientWrite', 'ClientRead') AND state <> 'idle'").await;
@@ -303,7 +291,7 @@ async fn a_leader_that_freezes_while_it_reads_is_replaced() {
 
     shop.start().await;
     wait_for_waiting(&shop, "true", 0).await;
-    frozen.signal("CONT");
+    frozen.process.signal(Signal::SIGCONT);
     execute(&shop, &events("e", CLOSED, 41, 50)).await;
     wait_for_waiting(&shop, "true", 0).await;
     assert!(depth(&shop, CLOSED_QUEUE).await >= 51);
