@@ -60,17 +60,17 @@ impl Ceiling {
         if !status.is_some_and(|status| status.success()) {
             bail!("pgbench failed: {words}");
         }
-        let told = |name: &str| {
+        let printed = |name: &str| {
             words
                 .lines()
                 .find_map(|line| line.strip_prefix(name)?.split_whitespace().find_map(|word| word.parse().ok()))
         };
-        let per_second: f64 = told("tps =").with_context(|| format!("pgbench told no rate: {words}"))?;
-        let transactions: f64 = told("number of transactions actually processed:")
-            .with_context(|| format!("pgbench told no count: {words}"))?;
+        let per_second: f64 = printed("tps =").with_context(|| format!("pgbench printed no rate: {words}"))?;
+        let transactions: f64 = printed("number of transactions actually processed:")
+            .with_context(|| format!("pgbench printed no count: {words}"))?;
         let stored = database::number(&self.client, "SELECT count(*) FROM orders").await? - before;
         let expected = transactions * figure(BATCH);
-        ensure!((figure(stored) - expected).abs() < 0.5, "pgbench told of {expected} orders, {stored} are stored");
+        ensure!((figure(stored) - expected).abs() < 0.5, "pgbench reported {expected} orders, {stored} are stored");
         Ok(per_second * figure(BATCH))
     }
 }

@@ -154,7 +154,7 @@ impl Generator {
         let Some(status) = ended else { bail!("the load generator did not end: {words}") };
         ensure!(status.success(), "the load generator failed ({status}): {words}");
         let line = words.lines().rev().find(|line| line.starts_with('{'));
-        let line = line.with_context(|| format!("the load generator told no figures: {words}"))?;
+        let line = line.with_context(|| format!("the load generator printed no figures: {words}"))?;
         fs::remove_file(&log).ok();
         serde_json::from_str(line).with_context(|| format!("the load generator's figures: {line}"))
     }
@@ -164,11 +164,11 @@ impl Generator {
 mod tests {
     use super::*;
 
-    const TOLD: &str = r#"{"requests":20,"refused":5,"lost":0,"late":0,"us":2000000,"p50_us":1500,"p99_us":9000,"max_us":9900,"sent":[11,12]}"#;
+    const OUTPUT: &str = r#"{"requests":20,"refused":5,"lost":0,"late":0,"us":2000000,"p50_us":1500,"p99_us":9000,"max_us":9900,"sent":[11,12]}"#;
 
     #[test]
     fn figures_are_read_and_divided() {
-        let outcome: Outcome = serde_json::from_str(TOLD).unwrap();
+        let outcome: Outcome = serde_json::from_str(OUTPUT).unwrap();
         assert!(outcome.is_whole().is_ok());
         assert_eq!((outcome.good(), outcome.sent.len()), (15, 2));
         assert!((outcome.per_second(outcome.good()) - 7.5).abs() < 1e-9);
@@ -180,7 +180,7 @@ mod tests {
         for (from, to) in
             [("\"lost\":0", "\"lost\":1"), ("\"late\":0", "\"late\":1"), ("\"requests\":20", "\"requests\":0")]
         {
-            let outcome: Outcome = serde_json::from_str(&TOLD.replace(from, to)).unwrap();
+            let outcome: Outcome = serde_json::from_str(&OUTPUT.replace(from, to)).unwrap();
             assert!(outcome.is_whole().is_err(), "{to}");
         }
     }

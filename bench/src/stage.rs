@@ -197,7 +197,7 @@ impl Stage {
     }
 
     /// Prints what is being measured.
-    pub fn tell(&self, what: &str) {
+    pub fn report(&self, what: &str) {
         say(&format!("     {}: {what}", self.case.name()));
     }
 

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_makes_no_sense_and_says_why() {
+    fn nonsense_is_refused_with_a_reason() {
         for (json, part) in [
             ("{\"refuse_sttus\":503}", "refuse_sttus"),
             ("{\"refuse_status\":201}", "refuse_status must"),

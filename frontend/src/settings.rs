@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_lack_only_what_must_be_set() {
+    fn the_defaults_lack_only_required_settings() {
         let key = "5a".repeat(64);
         let settings = load_with(&[("SESSION__KEY", &key)]).expect("valid");
         assert_eq!((settings.basics.http.port, settings.basics.http.public_port), (8480, 8481));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_at_once() {
+    fn every_problem_is_reported_at_once() {
         let InvalidSettings(problems) = load_with(&[
             ("SERVICES__SALES_PUBLIC_URL", "sales:8081"),
             ("SERVICES__SALES_URL", "ftp://sales"),

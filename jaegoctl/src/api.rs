@@ -141,8 +141,7 @@ pub(crate) fn refusal(http: &Http, exchange: &Exchange) -> Failure {
         return Failure::new(exit, message).with_status(status.as_u16());
     };
     let mut message = format!("{}: {title} ({})", http.name, status.as_u16());
-    let parts =
-        [("", part("detail")), ("", what_to_do(status).map(ToOwned::to_owned)), ("trace id: ", part("trace_id"))];
+    let parts = [("", part("detail")), ("", remedy(status).map(ToOwned::to_owned)), ("trace id: ", part("trace_id"))];
     for (label, text) in parts {
         if let Some(text) = text {
             message.extend(["\n", label, &text]);
@@ -152,7 +151,7 @@ pub(crate) fn refusal(http: &Http, exchange: &Exchange) -> Failure {
 }
 
 /// Advice for an operator on a status, beyond the problem's own detail.
-fn what_to_do(status: StatusCode) -> Option<&'static str> {
+fn remedy(status: StatusCode) -> Option<&'static str> {
     match status {
         StatusCode::UNAUTHORIZED => {
             Some("The token (OPERATOR_TOKEN or --token-file) is not among the service's auth.tokens.")

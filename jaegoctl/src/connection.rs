@@ -105,7 +105,7 @@ mod tests {
     use crate::failure::Exit;
 
     #[test]
-    fn what_is_wrong_with_a_url_is_told_without_it() {
+    fn a_bad_url_is_reported_without_its_text() {
         for bad in
             ["", "127.0.0.1:8080", "ftp://u:secret@h", "http://", "http://u:secret@h/?x=1", "http://u:secret@h:x"]
         {

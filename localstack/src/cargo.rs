@@ -28,7 +28,7 @@ pub fn workspace_root() -> PathBuf {
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(tells_of_this_program) {
+        if name.to_str().is_some_and(describes_this_program) {
             command.env_remove(name);
         }
     }
@@ -40,15 +40,15 @@ pub fn cargo() -> Command {
 pub async fn built(build: &mut Command, progress: &Progress) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     build.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = build.spawn().context("cannot run cargo")?;
-    let mut told = String::new();
+    let mut output = String::new();
     let mut stdout = child.stdout.take().context("cargo has no output")?;
-    let (read, status) = tokio::join!(stdout.read_to_string(&mut told), end_of(&mut child, progress));
+    let (read, status) = tokio::join!(stdout.read_to_string(&mut output), end_of(&mut child, progress));
     if !status?.success() {
         progress.check()?;
         bail!("cargo could not build the programs: see above");
     }
     read.context("cannot read what cargo says")?;
-    Ok(told.lines().filter_map(executable).collect())
+    Ok(output.lines().filter_map(executable).collect())
 }
 
 /// Reads an executable's name and path from a line of cargo's JSON output.
@@ -75,7 +75,7 @@ pub async fn end_of(child: &mut Child, progress: &Progress) -> anyhow::Result<Ex
 
 /// Cargo sets variables about the package of a program that it runs. If they were passed on, build scripts (ring's,
 /// for example) would see a change, and half of the dependencies would be compiled again.
-fn tells_of_this_program(name: &str) -> bool {
+fn describes_this_program(name: &str) -> bool {
     ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR"]
         .into_iter()
         .any(|start| name.starts_with(start))

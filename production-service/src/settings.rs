@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_secret_or_unknowable_must_be_set() {
+    fn only_secrets_and_addresses_must_be_set() {
         let InvalidSettings(problems) = load_with(&[]).expect_err("four are missing");
         let keys: Vec<&str> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
         assert_eq!(keys, ["database.url", "amqp.url", "callback.base_url", "callback.signing_key"]);

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_lack_only_what_must_be_set() {
+    fn the_defaults_lack_only_required_settings() {
         let settings = load_with(&[("PUBLIC_KEYS", KEY)]).expect("valid");
         assert_eq!((settings.common.http.port, settings.common.http.public_port), (8280, 8281));
         assert_eq!(settings.common.http.admin_port, 9280);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_are_read_and_bad_values_are_told_together() {
+    fn two_keys_are_read_and_bad_values_are_reported_together() {
         let settings = load_with(&[("PUBLIC_KEYS", &format!("{KEY},{KEY}"))]).expect("valid");
         assert_eq!(settings.callback.public_keys.len(), 2);
         let path = std::env::temp_dir().join(format!("jaego-public-keys-{}.pem", std::process::id()));

@@ -123,16 +123,16 @@ impl Api {
                     Err(error) => return Ok(Err(format!("{:#}", anyhow::Error::from(error.without_url())))),
                 };
                 let body = || answer.body.to_string().chars().take(SHOWN_CHARS_MAX).collect::<String>();
-                let told = || format!("{} {}", answer.status, body());
+                let described = || format!("{} {}", answer.status, body());
                 match answer.status.as_u16() {
-                    429 | 502..=504 => Ok(Err(told())),
+                    429 | 502..=504 => Ok(Err(described())),
                     _ if answer.status.is_success() || also.contains(&answer.status) => Ok(Ok(answer)),
                     401 | 403 => Err(anyhow!(
                         "{} does not allow {request} with this token: give a token of role operator; it answered {}",
                         self.service,
-                        told()
+                        described()
                     )),
-                    _ => Err(anyhow!("{} refused {request}: {}", self.service, told())),
+                    _ => Err(anyhow!("{} refused {request}: {}", self.service, described())),
                 }
             })
             .await

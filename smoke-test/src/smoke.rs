@@ -105,7 +105,7 @@ impl SmokeTest {
         self.deadline = Deadline::after(CLEAN_UP_TIMEOUT);
         let tidied = self.clean_up().await;
         if let (Err(_), Err(error)) = (&outcome, &tidied) {
-            self.told(&format!("could not clean up: {error}"));
+            self.report(&format!("could not clean up: {error}"));
         }
         self.factory.stop().await;
         outcome.and(tidied)
@@ -122,14 +122,14 @@ impl SmokeTest {
         if order != StatusCode::CREATED {
             bail!("there is stock again, but an order was refused");
         }
-        self.told("ordered again: confirmed");
+        self.report("ordered again: confirmed");
         self.check_books().await
     }
 
     async fn wait_for_services(&self) -> Result<()> {
         for api in [&self.sales, &self.production, &self.restock] {
             api.get(self.deadline, "/api/v1/audit").await?;
-            self.told(&format!("{} answers", api.service()));
+            self.report(&format!("{} answers", api.service()));
         }
         Ok(())
     }
@@ -137,13 +137,13 @@ impl SmokeTest {
     async fn open_the_shop(&mut self) -> Result<()> {
         self.made.factory = true;
         self.put_factory(true).await?;
-        self.told(&format!("factory {} at {}", self.name, self.factory_url));
+        self.report(&format!("factory {} at {}", self.name, self.factory_url));
         self.made.product = true;
         self.put_product(true).await?;
         let path = format!("/api/v1/products/{}/adjustments", self.name);
         let body = json!({ "delta": OPENING_STOCK, "reason": "correction", "note": "smoke test" });
         self.sales.post(self.deadline, &path, &format!("{}-opening", self.name), &body, &[]).await?;
-        self.told(&format!("product {} with {OPENING_STOCK} on hand", self.name));
+        self.report(&format!("product {} with {OPENING_STOCK} on hand", self.name));
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl SmokeTest {
         if confirmed < OPENING_STOCK {
             bail!("{OPENING_STOCK} were on hand, but only {confirmed} could be ordered");
         }
-        self.told(&format!("{confirmed} orders confirmed, then one refused: sold out"));
+        self.report(&format!("{confirmed} orders confirmed, then one refused: sold out"));
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl SmokeTest {
             .await?;
         let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
         let quantity = body["MessageAttributeProductCnt"].as_str().unwrap_or("an unknown number").to_owned();
-        self.told(&format!("the factory was asked to produce {quantity}, and accepted"));
+        self.report(&format!("the factory was asked to produce {quantity}, and accepted"));
         Ok(asked.index)
     }
 
@@ -235,7 +235,7 @@ impl SmokeTest {
             Url::parse(&sent.url).map_or_else(|_| "no URL".to_owned(), |url| url.origin().ascii_serialization());
         match (sent.status, sent.error) {
             (Some(200), _) => {
-                self.told(&format!("the factory called back at {place}: received"));
+                self.report(&format!("the factory called back at {place}: received"));
                 Ok(())
             }
             (Some(status), _) => Err(anyhow!("the factory's callback at {place} was answered {status}")),
@@ -256,7 +256,7 @@ impl SmokeTest {
                 Ok(on_hand.ok_or_else(|| format!("stock {stock}")))
             })
             .await?;
-        self.told(&format!("{on_hand} on hand again"));
+        self.report(&format!("{on_hand} on hand again"));
         Ok(())
     }
 
@@ -280,7 +280,7 @@ impl SmokeTest {
                 Ok(if agree { Ok(received[0]) } else { Err(format!("received, by service: {received:?}")) })
             })
             .await?;
-        self.told(&format!("the audits pass: each service has received {received}"));
+        self.report(&format!("the audits pass: each service has received {received}"));
         Ok(())
     }
 
@@ -305,12 +305,12 @@ impl SmokeTest {
         }
         if self.made.factory {
             self.put_factory(false).await?;
-            self.told("cleaned up: the product is off sale, the factory is disabled");
+            self.report("cleaned up: the product is off sale, the factory is disabled");
         }
         Ok(())
     }
 
-    fn told(&self, what: &str) {
+    fn report(&self, what: &str) {
         (self.say)(&format!("{:>6.1} s  {what}", self.began.elapsed().as_secs_f64()));
     }
 }

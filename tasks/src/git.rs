@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn a_label_holds_no_secret() {
-        let told = public_address("https://me:token@git.example/shop/jaego.git");
-        assert_eq!(told.as_deref(), Some("https://git.example/shop/jaego"));
+        let address = public_address("https://me:token@git.example/shop/jaego.git");
+        assert_eq!(address.as_deref(), Some("https://git.example/shop/jaego"));
         for private in ["/srv/jaego", "git@git.example:shop/jaego.git", "http://git.example/jaego"] {
             assert_eq!(public_address(private), None, "{private}");
         }

@@ -264,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "not within 50ms: stock of ten; last seen: \"only 7\"")]
-    async fn tells_what_it_saw_last() {
+    async fn reports_the_last_state() {
         let probe = async || Err::<(), _>("only 7");
         wait_until("stock of ten", Duration::from_millis(50), probe).await;
     }

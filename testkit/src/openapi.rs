@@ -29,7 +29,7 @@ pub async fn complaints(api: &str, public: &str) -> Vec<String> {
     }
     let mut names = BTreeSet::new();
     for operation in &operations {
-        let name = operation.told["operationId"].as_str().unwrap_or_default();
+        let name = operation.described["operationId"].as_str().unwrap_or_default();
         if !names.insert(name) {
             complaints.push(format!("{operation}: its operationId {name:?} is another operation's, too"));
         }
@@ -61,7 +61,7 @@ struct Operation<'a> {
     document: &'a Value,
     path: &'a str,
     method: &'a str,
-    told: &'a Value,
+    described: &'a Value,
 }
 
 impl std::fmt::Display for Operation<'_> {
@@ -74,32 +74,34 @@ impl<'a> Operation<'a> {
     fn all(document: &'a Value) -> Vec<Self> {
         let items = members(&document["paths"]);
         items
-            .flat_map(|(path, item)| members(item).map(move |(method, told)| Self { document, path, method, told }))
+            .flat_map(|(path, item)| {
+                members(item).map(move |(method, described)| Self { document, path, method, described })
+            })
             .collect()
     }
 
     /// The missing parts of the operation's description.
     fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
-        let mut want = |told: bool, what: String| {
-            if !told {
+        let mut want = |is_met: bool, what: String| {
+            if !is_met {
                 gaps.push(what);
             }
         };
-        let name = self.told["operationId"].as_str().unwrap_or_default();
+        let name = self.described["operationId"].as_str().unwrap_or_default();
         want(is_verb_and_noun(name), format!("its operationId {name:?} is not like cancelOrder"));
-        want(is_told(&self.told["summary"]), "no summary".to_owned());
-        want(self.told["tags"].as_array().is_some_and(|tags| !tags.is_empty()), "no tag".to_owned());
+        want(is_present(&self.described["summary"]), "no summary".to_owned());
+        want(self.described["tags"].as_array().is_some_and(|tags| !tags.is_empty()), "no tag".to_owned());
         for parameter in self.parameters() {
             let name = &parameter["name"];
-            want(is_told(&parameter["description"]), format!("no description of parameter {name}"));
+            want(is_present(&parameter["description"]), format!("no description of parameter {name}"));
             want(!parameter["example"].is_null(), format!("no example of parameter {name}"));
         }
-        for (media_type, content) in members(&self.told["requestBody"]["content"]) {
+        for (media_type, content) in members(&self.described["requestBody"]["content"]) {
             want(has_example(content), format!("no example of a whole body of {media_type}"));
         }
         for (status, answer) in self.answers() {
-            want(is_told(&answer["description"]), format!("no description of answer {status}"));
+            want(is_present(&answer["description"]), format!("no description of answer {status}"));
             for (media_type, content) in members(&answer["content"]) {
                 want(has_example(content), format!("no example of a whole answer {status} of {media_type}"));
             }
@@ -111,18 +113,18 @@ impl<'a> Operation<'a> {
     }
 
     fn parameters(&self) -> impl Iterator<Item = &Value> {
-        self.told["parameters"].as_array().into_iter().flatten()
+        self.described["parameters"].as_array().into_iter().flatten()
     }
 
     fn answers(&self) -> impl Iterator<Item = (u16, &Value)> {
-        members(&self.told["responses"]).filter_map(|(status, answer)| {
+        members(&self.described["responses"]).filter_map(|(status, answer)| {
             let target = answer["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
             Some((status.parse().ok()?, target.map_or(Some(answer), |target| self.document.pointer(target))?))
         })
     }
 
     fn is_secured(&self) -> bool {
-        self.told["security"].is_array()
+        self.described["security"].is_array()
     }
 
     /// The path, with each parameter replaced by `given` or its example.
@@ -135,12 +137,12 @@ impl<'a> Operation<'a> {
     }
 
     fn has_body(&self) -> bool {
-        self.told["requestBody"].is_object()
+        self.described["requestBody"].is_object()
     }
 
     /// The body of the example.
     fn body(&self) -> String {
-        let content = &self.told["requestBody"]["content"][JSON];
+        let content = &self.described["requestBody"]["content"][JSON];
         let first = members(&content["examples"]).next().map(|(_, example)| &example["value"]);
         first.unwrap_or(&content["example"]).to_string()
     }
@@ -208,9 +210,9 @@ impl Asked<'_> {
 
         for (how, answer) in heard {
             let Answer { status, media_type, .. } = &answer;
-            match operation.answers().find(|(told, _)| told == status) {
+            match operation.answers().find(|(described, _)| described == status) {
                 None => lies.push(format!("{how} it answers {status}, which is not documented")),
-                Some((_, told)) if *status != 204 && told["content"][media_type].is_null() => {
+                Some((_, described)) if *status != 204 && described["content"][media_type].is_null() => {
                     lies.push(format!("{how} it answers {status} as {media_type}, which is not documented"));
                 }
                 Some(_) => {}
@@ -242,7 +244,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(name, member)| (name.as_str(), member))
 }
 
-fn is_told(text: &Value) -> bool {
+fn is_present(text: &Value) -> bool {
     text.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 

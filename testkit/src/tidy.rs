@@ -228,8 +228,8 @@ pub async fn schema_differences(admin_url: &str, schema: &str) -> Vec<String> {
         })
         .collect();
     let only = |place: &str, left: &BTreeSet<Column>, right: &BTreeSet<Column>| {
-        let tell = |(table, column, kind): &Column| format!("{table}.{column} {kind} is only in the {place}");
-        left.difference(right).map(tell).collect::<Vec<_>>()
+        let describe = |(table, column, kind): &Column| format!("{table}.{column} {kind} is only in the {place}");
+        left.difference(right).map(describe).collect::<Vec<_>>()
     };
     [only("code", &written, &there), only("database", &there, &written)].concat()
 }

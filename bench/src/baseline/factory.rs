@@ -42,7 +42,7 @@ struct Wanted {
 struct Factory {
     // Idempotency keys of all requests so far.
     keys: Mutex<HashSet<String>>,
-    tell: Option<mpsc::Sender<Arrival>>,
+    arrivals: Option<mpsc::Sender<Arrival>>,
 }
 
 pub(super) async fn serve(wanted: &Serve) -> anyhow::Result<()> {
@@ -51,10 +51,10 @@ pub(super) async fn serve(wanted: &Serve) -> anyhow::Result<()> {
 }
 
 /// Starts a factory in this process that reports each request; it stops with its handle.
-pub fn listen(tell: mpsc::Sender<Arrival>) -> anyhow::Result<(SocketAddr, Server)> {
+pub fn listen(arrivals: mpsc::Sender<Arrival>) -> anyhow::Result<(SocketAddr, Server)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    Ok((address, server(listener, Factory { tell: Some(tell), ..Factory::default() })?))
+    Ok((address, server(listener, Factory { arrivals: Some(arrivals), ..Factory::default() })?))
 }
 
 fn server(listener: TcpListener, factory: Factory) -> std::io::Result<Server> {
@@ -78,7 +78,7 @@ async fn post(factory: Data<Factory>, request: HttpRequest, body: Bytes) -> Http
     let Ok(wanted) = serde_json::from_slice::<Wanted>(&body) else { return HttpResponse::BadRequest().finish() };
     let key = request.headers().get("Idempotency-Key").and_then(|key| key.to_str().ok()).unwrap_or_default();
     factory.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
-    if let Some(tell) = &factory.tell {
+    if let Some(arrivals) = &factory.arrivals {
         let arrival = Arrival {
             at,
             sku: wanted.message_attribute_product_id,
@@ -86,7 +86,7 @@ async fn post(factory: Data<Factory>, request: HttpRequest, body: Bytes) -> Http
             callback_url: wanted.callback_url,
         };
         // If no one receives any more, the measurement is over.
-        tell.try_send(arrival).ok();
+        arrivals.try_send(arrival).ok();
     }
     HttpResponse::Created().content_type("application/json").body(ANSWER)
 }

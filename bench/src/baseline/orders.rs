@@ -165,8 +165,8 @@ async fn take(pool: &Pool, key: &str, body: &[u8]) -> anyhow::Result<Answer> {
         created_at: &at,
     })?;
     let summary = OrderLineSummary { sku: line.sku.clone(), quantity: units, filled: units };
-    let told = OrdersChanged { orders: vec![OrderSummary { id, lines: vec![summary] }] };
-    let event = OutgoingEvent::new(&CONFIRMED, "sales-service", &id.to_string(), trace, &told);
+    let data = OrdersChanged { orders: vec![OrderSummary { id, lines: vec![summary] }] };
+    let event = OutgoingEvent::new(&CONFIRMED, "sales-service", &id.to_string(), trace, &data);
     let (id, movement, trace, headers) =
         (id.to_string(), movement.to_string(), trace.to_string(), outbox::headers(&event).to_string());
     let order_values: [Value<'_>; 8] = [&id, &order.customer, &total, &trace, &at, &key, &digest, &answer];

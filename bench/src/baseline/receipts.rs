@@ -88,10 +88,10 @@ async fn post(pool: Data<Pool>, verifier: Data<CallbackVerifier>, token: Path<St
 /// Returns the answer; None unless the callback is the first and complete delivery, because nothing else is compared.
 async fn take(pool: &Pool, claims: &CallbackClaims, body: &[u8]) -> anyhow::Result<Option<String>> {
     let text = std::str::from_utf8(body)?;
-    let told: CallbackBody = serde_json::from_str(text)?;
+    let body: CallbackBody = serde_json::from_str(text)?;
     let (sku, factory) = (claims.sku.as_str(), claims.fid.as_str());
-    let count = Quantity::try_from(told.count.parse::<i64>()?)?;
-    if told.product != sku || told.factory != factory {
+    let count = Quantity::try_from(body.count.parse::<i64>()?)?;
+    if body.product != sku || body.factory != factory {
         return Ok(None);
     }
     let (request, units) = (claims.rid.to_string(), count.get());
@@ -124,7 +124,7 @@ async fn take(pool: &Pool, claims: &CallbackClaims, body: &[u8]) -> anyhow::Resu
         return Ok(None);
     }
     let (receipt, trace, now) = (ReceiptId::generate(), TraceContext::new_root(), chrono::Utc::now());
-    let told = StockReceived {
+    let data = StockReceived {
         receipt_id: receipt,
         request_id: claims.rid,
         sku: claims.sku.clone(),
@@ -132,7 +132,7 @@ async fn take(pool: &Pool, claims: &CallbackClaims, body: &[u8]) -> anyhow::Resu
         factory_id: claims.fid.clone(),
         received_at: now,
     };
-    let event = OutgoingEvent::new(&RECEIVED, "restock-service", &receipt.to_string(), trace, &told);
+    let event = OutgoingEvent::new(&RECEIVED, "restock-service", &receipt.to_string(), trace, &data);
     let (receipt, delivery, trace, at, headers) = (
         receipt.to_string(),
         uuid::Uuid::now_v7().to_string(),

@@ -17,7 +17,7 @@ use crate::{
 
 const UNIT: &str = "requests/s";
 /// Minimum requests per second.
-const WANTED: f64 = 2_000.0;
+const TARGET: f64 = 2_000.0;
 /// Maximum calls in flight to the single factory.
 const IN_FLIGHT: u32 = 64;
 /// No consumer reads this queue during the measurement.
@@ -35,7 +35,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut expected = 0;
     // The first round is a warm-up.
     for round in 0..=stage.scale.rounds {
-        stage.tell(&format!("{} requests, round {round}", stage.scale.requests));
+        stage.report(&format!("{} requests, round {round}", stage.scale.requests));
         stage.settle(&production).await?;
         ask(&production, stage.scale.requests).await?;
         let open = "SELECT count(*) FROM (SELECT FROM production_requests \
@@ -47,8 +47,8 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         expected += stage.scale.requests;
     }
     result.rows.push(Row {
-        target: format!(">= {WANTED} {UNIT}"),
-        met: Some(turns.rate().median >= WANTED),
+        target: format!(">= {TARGET} {UNIT}"),
+        met: Some(turns.rate().median >= TARGET),
         ..turns.row(&format!("{} requests to one factory, {IN_FLIGHT} in flight", stage.scale.requests), UNIT)
     });
     result.notes.push(

@@ -36,8 +36,8 @@ const SKU: &str = "ONE-";
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut stage = Stage::start(wanted, Case::EndToEnd, &[]).await?;
     let mut result = stage.result().await?;
-    let (tell, mut arrivals) = mpsc::channel(16);
-    let (address, server) = factory::listen(tell)?;
+    let (sender, mut arrivals) = mpsc::channel(16);
+    let (address, server) = factory::listen(sender)?;
     let handle = server.handle();
     let serving = tokio::spawn(server);
     stage.put_factory(demo::FACTORY, &format!("http://{address}"), 64).await?;
@@ -47,7 +47,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     shop::stock_up(&sales, SKU, stage.scale.samples + warm_up, 0).await?;
     let stock = sales.prepare("SELECT on_hand FROM stock WHERE sku = $1").await?;
 
-    stage.tell(&format!("{} samples, one at a time", stage.scale.samples));
+    stage.report(&format!("{} samples, one at a time", stage.scale.samples));
     let (mut asked, mut available) = (Vec::new(), Vec::new());
     for sample in 0..stage.scale.samples + warm_up {
         let sku = format!("{SKU}{sample:04}");

@@ -66,7 +66,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
 
 /// Compares the same load on the grown database and on a new one.
 async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseResult) -> anyhow::Result<()> {
-    stage.tell(&format!("{} orders stored", count(stored)));
+    stage.report(&format!("{} orders stored", count(stored)));
     grown.fill(stored.saturating_sub(grown.stored().await?)).await?;
     let mut fresh = Fresh::start(stage, &format!("bench_fresh_{stored}")).await?;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
@@ -92,7 +92,7 @@ async fn step(stage: &Stage, grown: &mut Shop, stored: u64, result: &mut CaseRes
 async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     let mut fresh = Fresh::start(stage, "bench_soak").await?;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
-    stage.tell(&format!("{} s at full load", stage.scale.soak.as_secs()));
+    stage.report(&format!("{} s at full load", stage.scale.soak.as_secs()));
     // Memory grows while connections and caches are created, which is not a leak.
     fresh.shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
     let watch = Watch::begin(fresh.process.pid());

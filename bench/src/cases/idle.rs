@@ -39,7 +39,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut percent: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut transactions: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for round in 1..=stage.scale.rounds {
-        stage.tell(&format!("round {round}: nothing happens for {:?}", stage.scale.idle));
+        stage.report(&format!("round {round}: nothing happens for {:?}", stage.scale.idle));
         let cpu = |pid| cpu_s(pid);
         let (begun, cpu_before) = (Instant::now(), watched.iter().map(|(_, pid)| cpu(*pid)).collect::<Vec<_>>());
         let committed_before = committed(&stage).await?;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_this_process_does_is_counted() {
+    fn the_process_counts_its_own_work() {
         let pid = std::process::id();
         let before = cpu_s(pid);
         let mut sum = 0_u64;

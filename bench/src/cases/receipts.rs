@@ -34,7 +34,7 @@ const UNITS: i64 = 10;
 const QUEUES: [&str; 2] = ["sales.stock-received", "production.stock-received"];
 
 /// A server under test, with its database and how many receipts that must have.
-struct Taker {
+struct Target {
     name: &'static str,
     url: String,
     database: Client,
@@ -53,7 +53,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     }
     let no_broker = [("AMQP__URL", "amqp://nobody:nothing@127.0.0.1:1/none".to_owned())];
     stage.stack.start_service(Service::Restock, &no_broker, Want::ReadyOrDegraded).await?;
-    let mut ours = Taker::new(
+    let mut ours = Target::new(
         "restock-service",
         stage.stack.urls(Service::Restock).public,
         &stage.stack.database_url(Service::Restock)?,
@@ -62,7 +62,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let url = database::make(&stage.stack, Service::Restock, "bench_receipts").await?;
     let (mut theirs, server) = tuned_baseline(&stage, &url, &mut result).await?;
     for connections in stage.scale.connections {
-        stage.tell(&format!("callbacks over {connections} connections"));
+        stage.report(&format!("callbacks over {connections} connections"));
         let (mut our_turns, mut their_turns) = (Turns::default(), Turns::default());
         for _ in 0..stage.scale.rounds {
             for (taker, turns) in [(&mut ours, &mut our_turns), (&mut theirs, &mut their_turns)] {
@@ -83,7 +83,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     stage.stack.start_service(Service::Restock, &[], Want::Ready).await?;
     ours.is_published = true;
     for connections in stage.scale.connections {
-        stage.tell(&format!("callbacks over {connections} connections, with their events published"));
+        stage.report(&format!("callbacks over {connections} connections, with their events published"));
         let mut turns = Turns::default();
         for _ in 0..stage.scale.rounds {
             let outcome = ours.turn(&stage, *connections).await?;
@@ -109,16 +109,16 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     Ok(result)
 }
 
-async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> anyhow::Result<(Taker, Beside)> {
-    let mut theirs = Taker::new(BASELINE, String::new(), url).await?;
-    let (mut told, mut best) = (Vec::new(), (0.0, 16));
+async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> anyhow::Result<(Target, Beside)> {
+    let mut theirs = Target::new(BASELINE, String::new(), url).await?;
+    let (mut rates, mut best) = (Vec::new(), (0.0, 16));
     for pool in stage.scale.pools.iter().copied() {
-        stage.tell(&format!("{BASELINE}, pool of {pool}"));
+        stage.report(&format!("{BASELINE}, pool of {pool}"));
         let server = stage.serve(Server::Receipts, url, pool).await?;
         theirs.url.clone_from(&server.url);
         let outcome = theirs.turn(stage, stage.scale.connections.first().copied().unwrap_or(1)).await?;
         let rate = outcome.per_second(outcome.good());
-        told.push(format!("{pool}: {}", crate::output::number(rate)));
+        rates.push(format!("{pool}: {}", crate::output::number(rate)));
         if rate > best.0 {
             best = (rate, pool);
         }
@@ -126,7 +126,7 @@ async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> an
     result.notes.push(format!(
         "Baseline: an actix server with the same checks, answers and rows; prepared statements, two round trips and \
          COMMIT. Callbacks/s by pool size: {}. Used: {}. Its events are not published.",
-        told.join(", "),
+        rates.join(", "),
         best.1
     ));
     let server = stage.serve(Server::Receipts, url, best.1).await?;
@@ -134,7 +134,7 @@ async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> an
     Ok((theirs, server))
 }
 
-impl Taker {
+impl Target {
     async fn new(name: &'static str, url: String, database: &str) -> anyhow::Result<Self> {
         let database = database::connect(database).await?;
         Ok(Self { name, url, database, is_published: false, least: 0, most: 0 })

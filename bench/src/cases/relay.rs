@@ -64,7 +64,8 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let (mut ours, mut theirs) = (Turns::default(), Turns::default());
     let mut published = Counted::default();
     for round in 1..=stage.scale.rounds {
-        stage.tell(&format!("round {round}: {} events, and {} one by one", stage.scale.burst, stage.scale.one_by_one));
+        stage
+            .report(&format!("round {round}: {} events, and {} one by one", stage.scale.burst, stage.scale.one_by_one));
         stage.settle(&sales).await?;
         let begun = burst(&sales, stage.scale.burst).await?;
         database::wait_until_none(&sales, "SELECT count(*) FROM (SELECT FROM outbox LIMIT 1) waiting", "events")
@@ -88,7 +89,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     });
     result.notes.push(format!(
         "Half of the events need a subscriber (`{NEEDED}`, a quorum queue that nobody reads meanwhile), half have none \
-         (`{FREE}`). Ours: from the commit of the burst, written beside the service, which is told of it, to the last row's \
+         (`{FREE}`). Ours: from the commit of the burst, written beside the service, which is notified of it, to the last row's \
          deletion. The baseline reads {WINDOW} rows, publishes each and waits for its confirm, \
          deletes the {WINDOW}; over {} events.",
         stage.scale.one_by_one

@@ -1,5 +1,5 @@
 -- Prepared requests, each once. Every thread has a file of its own, named <first argument><thread>, with lines
--- of a path, a tabulator and a body. When they are used up the last one is repeated, and `counter` tells that
+-- of a path, a tabulator and a body. When they are used up the last one is repeated, and `counter` shows that
 -- there were too few.
 local threads = {}
 

@@ -34,8 +34,8 @@ async function keepStock({ sales }: Clients): Promise<void> {
   });
   assert((await answered(200, table)).split("\n").length === 4, "a head, two entries, an end of line");
 
-  const shelves = await everything((query) => answered(200, sales.GET("/api/v1/stock", { params: { query } })), 2);
-  assert(shelves.some(({ sku, on_hand }) => sku === AUTO && on_hand === 2), "the shelf is in the list");
+  const stock = await everything((query) => answered(200, sales.GET("/api/v1/stock", { params: { query } })), 2);
+  assert(stock.some(({ sku, on_hand }) => sku === AUTO && on_hand === 2), "the product is in the list");
   const products = await everything((query) => answered(200, sales.GET("/api/v1/products", { params: { query } })), 2);
   assert(products.some(({ sku, status }) => sku === AUTO && status === "low"), "the product is in the list");
   assert((await answered(200, sales.GET("/api/v1/products/{sku}", { params: { path } }))).available === 2, "2 left");

@@ -24,7 +24,7 @@ async fn every_operation_answers_its_generated_client() {
     for script in ["generate", "build"] {
         package.run(&node, &world, script).await;
     }
-    publish_what_nobody_understands(&world).await;
+    publish_unreadable(&world).await;
     let said = package.run(&node, &world, "start").await;
     let answered = said.lines().filter_map(|line| line.strip_prefix("answered "));
     let answered: BTreeSet<String> = answered.map(|line| first_words(line, 3)).collect();
@@ -33,7 +33,7 @@ async fn every_operation_answers_its_generated_client() {
 }
 
 /// Produces dead letters with two causes for each service.
-async fn publish_what_nobody_understands(world: &World) {
+async fn publish_unreadable(world: &World) {
     let (broker, vhost) = world.stack.broker().unwrap();
     for queue in ["sales.factories", "production.replenishments-closed", "restock.factories"] {
         for (number, body) in ["no event", "no event at all", "{}", "{ }"].into_iter().enumerate() {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use e2e::{SOON, World, trace_id, traceparent};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sold_out_is_made_again_and_sold() {
+async fn a_sold_out_product_is_made_again_and_sold() {
     let world = World::private().await;
 
     // The factory of this test is fast: the goods must not arrive before all orders have been refused.

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use e2e::{World, programs_dir};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_passes_on_a_stack_that_works_and_says_what_does_not() {
+async fn it_passes_on_a_working_stack_and_names_faults_of_a_broken_one() {
     let mut world = World::shared(Vec::new()).await;
     let token = world.stack.operator_token().to_owned();
 

@@ -34,7 +34,7 @@ fn linked(package: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn nobody_is_linked_with_what_it_does_not_use() {
+fn programs_link_only_the_frameworks_that_they_use() {
     let service = linked("sales-service");
     assert!(service.contains("actix-web") && service.contains("diesel"), "{service:?}");
     assert!(!linked("jaegoctl").contains("actix-web"), "the command line serves nothing");
@@ -90,4 +90,17 @@ fn no_modules_import_each_other_in_a_circle() {
     for path in crates {
         assert_eq!(module_cycle(&path.join("src")), Vec::<String>::new(), "{}", path.display());
     }
+}
+
+#[test]
+fn architecture_names_files_that_exist() {
+    let listed = Command::new("git").current_dir(root()).arg("ls-files").output().unwrap();
+    let files: Vec<String> = String::from_utf8(listed.stdout).unwrap().lines().map(|path| format!("/{path}")).collect();
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let is_file = |name: &&str| [".rs", ".tpl", ".py", ".yaml", ".md", ".toml"].iter().any(|end| name.ends_with(end));
+    let named: BTreeSet<&str> = text.split('`').skip(1).step_by(2).filter(is_file).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let exists = |name: &&&str| files.iter().any(|path| path.ends_with(&format!("/{name}")));
+    let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -142,9 +142,9 @@ async fn assert_same_everywhere(world: &World) -> usize {
     assert_eq!(answered, requests, "every request was answered with goods");
     // Factories are published with a revision that increases by one with each change, so a service that has the
     // latest one has missed none that matters.
-    let told = Told { service: Service::Production, table: "factories", id: "id" };
-    told.is_known_to(world, Told { service: Service::Sales, table: "factories", id: "factory_id" }).await;
-    told.is_known_to(world, Told { service: Service::Restock, table: "factories", id: "id" }).await;
+    let published = Revisions { service: Service::Production, table: "factories", id: "id" };
+    published.is_known_to(world, Revisions { service: Service::Sales, table: "factories", id: "factory_id" }).await;
+    published.is_known_to(world, Revisions { service: Service::Restock, table: "factories", id: "id" }).await;
     let mut received = Vec::new();
     for service in Service::ALL {
         let audit = world.api(service).get("/api/v1/audit").await.unwrap().ok("audit the books").unwrap();
@@ -157,19 +157,20 @@ async fn assert_same_everywhere(world: &World) -> usize {
 
 /// Requests are published with a revision, too.
 async fn assert_outcomes_are_known(world: &World) {
-    let told = Told { service: Service::Production, table: "production_requests", id: "id" };
-    let outcomes = told.is_known_to(world, Told { service: Service::Sales, table: "replenishments", id: "id" }).await;
-    assert!(outcomes.values().all(|revision| *revision > 0), "of each request something was told: {outcomes:?}");
+    let published = Revisions { service: Service::Production, table: "production_requests", id: "id" };
+    let outcomes =
+        published.is_known_to(world, Revisions { service: Service::Sales, table: "replenishments", id: "id" }).await;
+    assert!(outcomes.values().all(|revision| *revision > 0), "an outcome of each request was published: {outcomes:?}");
 }
 
 /// A table whose changes are published.
-struct Told {
+struct Revisions {
     service: Service,
     table: &'static str,
     id: &'static str,
 }
 
-impl Told {
+impl Revisions {
     /// The latest revision by id.
     async fn revisions(&self, world: &World) -> BTreeMap<String, i64> {
         let Self { service, table, id } = self;
@@ -184,16 +185,16 @@ impl Told {
 
     /// Waits until the other table has the same ids with the same revisions: the last event may still be in flight,
     /// and lead times are published at intervals.
-    async fn is_known_to(&self, world: &World, other: Told) -> BTreeMap<String, i64> {
+    async fn is_known_to(&self, world: &World, other: Revisions) -> BTreeMap<String, i64> {
         let what = format!("{} to know the last change of each of {}'s {}", other.service, self.service, self.table);
         wait_until(&what, SOON, || async {
-            let (told, known) = (self.revisions(world).await, other.revisions(world).await);
-            if told == known {
-                return Ok(told);
+            let (published, known) = (self.revisions(world).await, other.revisions(world).await);
+            if published == known {
+                return Ok(published);
             }
-            let of = |id| format!("{id}: told {:?}, known {:?}", told.get(id), known.get(id));
-            let ids: BTreeSet<&String> = told.keys().chain(known.keys()).collect();
-            Err(ids.into_iter().filter(|id| told.get(*id) != known.get(*id)).map(of).collect::<Vec<String>>())
+            let of = |id| format!("{id}: published {:?}, known {:?}", published.get(id), known.get(id));
+            let ids: BTreeSet<&String> = published.keys().chain(known.keys()).collect();
+            Err(ids.into_iter().filter(|id| published.get(*id) != known.get(*id)).map(of).collect::<Vec<String>>())
         })
         .await
     }

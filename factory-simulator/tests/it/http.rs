@@ -141,7 +141,7 @@ async fn accepts_works_and_calls_back_once_with_the_very_bytes() {
 }
 
 #[tokio::test]
-async fn a_callback_to_nobody_is_recorded_and_not_retried() {
+async fn a_callback_without_a_listener_is_recorded_and_not_retried() {
     let factory = FactorySimulator::start_local(STAGE_MS).unwrap();
     order(&factory, request_body("http://127.0.0.1:1/nobody")).await.unwrap();
     wait_until("the failed callback", LONG, || async {
@@ -264,7 +264,7 @@ async fn counts_and_fields_as_other_factories_send_them() {
 }
 
 #[tokio::test]
-async fn lists_and_a_page_show_what_happened() {
+async fn lists_and_a_page_show_the_history() {
     let (factory, receiver) = (FactorySimulator::start_local(STAGE_MS).unwrap(), Receiver::start());
     let body = request_body(&receiver.url).replace("stock-arrival-group", "<b>");
     order(&factory, body.clone()).await.unwrap();
@@ -290,7 +290,7 @@ async fn lists_and_a_page_show_what_happened() {
 }
 
 #[tokio::test]
-async fn what_is_kept_in_a_file_is_gone_on_with_and_called_back_once() {
+async fn a_file_of_requests_is_resumed_and_each_is_called_back_once() {
     let (root, receiver) = (tempfile::tempdir().unwrap(), Receiver::start());
     let state = root.path().join("jobs.json");
     let start = |stage_ms| FactorySimulator::start_kept(([127, 0, 0, 1], 0), stage_ms, Some(&state)).unwrap();
@@ -318,7 +318,7 @@ async fn what_is_kept_in_a_file_is_gone_on_with_and_called_back_once() {
 }
 
 #[tokio::test]
-async fn parts_that_were_sent_are_not_sent_again_and_who_starts_late_is_waited_for() {
+async fn sent_parts_are_not_repeated_and_a_late_listener_is_waited_for() {
     let root = tempfile::tempdir().unwrap();
     let state = root.path().join("jobs.json");
     let start = || FactorySimulator::start_kept(([127, 0, 0, 1], 0), 400, Some(&state)).unwrap();

@@ -1,4 +1,4 @@
-//! The program: it tells its address, and stops when asked.
+//! The program: it prints its address, and stops when asked.
 
 use std::time::Duration;
 

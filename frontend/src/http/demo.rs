@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_for_playing_is_handed_on() {
+    fn only_demo_routes_are_forwarded() {
         assert_eq!(of_simulator(&Method::PUT, "faults").as_deref(), Some("/sim/faults"));
         assert_eq!(of_simulator(&Method::POST, "callbacks/3/repeat").as_deref(), Some("/sim/callbacks/3/repeat"));
         for (method, path) in [

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_say_who_asks() {
+    fn requests_of_other_origins_are_refused() {
         let asked = |headers: &[(&'static str, &str)]| {
             let request = headers.iter().fold(TestRequest::post(), |request, pair| request.insert_header(*pair));
             is_same_origin(&request.to_srv_request())

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_keep_up_is_told_once_what_it_lost() {
+    fn a_slow_browser_is_notified_once_of_its_loss() {
         let buffer = Buffer::default();
         for number in 0..EVENTS_MAX {
             assert!(!buffer.push(Bytes::from(number.to_string())));

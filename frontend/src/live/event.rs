@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn shoppers_are_told_no_figures() {
+    fn shoppers_receive_no_figures() {
         let event = event(&json!({ "sku": "CP-1", "on_hand": 5, "backordered": 3 }));
         assert_eq!(event.product("stock.changed"), Some(("CP-1", Duration::ZERO)));
         assert_eq!(event.product("production.accepted"), Some(("CP-1", HEARD_BY_SALES_AFTER)));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_nothing() {
+    fn a_body_that_is_no_event_is_ignored() {
         for body in ["", "{}", "[]", r#"{"specversion":"0.3","id":"1","type":"t","data":{}}"#] {
             assert!(Event::parse(body.as_bytes()).is_none(), "{body}");
         }

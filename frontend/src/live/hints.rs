@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_change_is_told_at_once_and_the_last_one_never_forgotten() {
+    fn the_first_change_is_sent_at_once_and_the_last_one_always() {
         let (mut hints, begun) = (Hints::default(), Instant::now());
         let at = |ms: u64| begun + Duration::from_millis(ms);
         let none = Duration::ZERO;
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_sees_only_later_is_told_later() {
+    fn a_hint_about_cached_data_is_delayed() {
         let (mut hints, begun) = (Hints::default(), Instant::now());
         let at = |ms: u64| begun + Duration::from_millis(ms);
         let delay = Duration::from_millis(700);

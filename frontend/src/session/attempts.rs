@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_fails_too_often_waits_for_the_rest_of_the_minute() {
+    fn too_many_failures_block_for_the_rest_of_the_minute() {
         let (attempts, begun) = (Attempts::new(2), Instant::now());
         let [own, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
         attempts.failed(own, begun);

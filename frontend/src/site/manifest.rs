@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_reaches_what_its_chunks_import_and_no_more() {
+    fn a_page_reaches_its_chunks_imports_and_no_more() {
         let manifest = Manifest::read(
             br#"{
                 "index.html": {"file": "assets/shop.js", "isEntry": true, "imports": ["_common.js"], "css": ["assets/shop.css"]},

@@ -71,7 +71,7 @@ async fn operators_routes_carry_the_sessions_token() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_table_is_nowhere() {
+async fn a_route_outside_the_table_is_not_found() {
     let upstream = Upstream::start();
     let front = Front::before(&upstream, &[]).await;
     let operator = front.operator().await;
@@ -117,7 +117,7 @@ async fn raw(url: &str, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn of_an_answer_only_what_pages_need_comes_back() {
+async fn only_the_headers_that_pages_need_are_passed_back() {
     let upstream = Upstream::start();
     let front = Front::before(&upstream, &[]).await;
     let answer = front.get("/sales/api/v1/products/CP-1").await;

@@ -40,7 +40,7 @@ async fn shoppers_hear_of_stock_without_figures_and_of_their_own_orders() {
 }
 
 #[tokio::test]
-async fn a_product_that_changes_all_the_time_is_told_of_once_a_second() {
+async fn a_product_that_changes_constantly_causes_one_hint_a_second() {
     let front = Front::open(&[]).await;
     front.is("ready").await;
     let (mut stream, mut all) = (follow(&front, "/live").await, follow_all(&front).await);
@@ -64,7 +64,7 @@ async fn a_product_that_changes_all_the_time_is_told_of_once_a_second() {
 }
 
 #[tokio::test]
-async fn who_has_signed_in_sees_every_event() {
+async fn a_signed_in_operator_receives_every_event() {
     let front = Front::open(&[]).await;
     front.is("ready").await;
     Answer::of(front.request(Method::GET, "/live/console").send().await.expect("an answer"))
@@ -87,7 +87,7 @@ async fn who_has_signed_in_sees_every_event() {
 }
 
 #[tokio::test]
-async fn a_browser_that_reads_nothing_is_told_what_it_lost_and_holds_up_nobody() {
+async fn a_browser_that_reads_nothing_is_notified_of_its_loss_and_delays_no_other() {
     let front = Front::open(&[]).await;
     front.is("ready").await;
     let (mut slow, mut quick) = (follow_all(&front).await, follow_all(&front).await);
@@ -117,7 +117,7 @@ async fn a_browser_that_reads_nothing_is_told_what_it_lost_and_holds_up_nobody()
             break;
         }
     }
-    assert!(lost >= 1 && read < count, "read {read}, told of a loss {lost} times");
+    assert!(lost >= 1 && read < count, "read {read}, notified of a loss {lost} times");
     front.stop().await;
 }
 

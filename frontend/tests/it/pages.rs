@@ -124,7 +124,7 @@ async fn the_shops_own_listener_knows_no_console() {
 }
 
 #[tokio::test]
-async fn without_pages_everything_else_works_and_says_what_to_do() {
+async fn without_pages_everything_else_works_and_the_answer_names_the_remedy() {
     let front = Front::open_with(Surroundings::new().await, Site::of([]), &[]).await;
     let problem = front.get("/").await.is_problem(503, "unavailable");
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("npm run build")), "{problem}");
@@ -158,5 +158,5 @@ async fn the_built_pages_need_nothing_that_the_policy_forbids() {
     assert_eq!(large.filter(is_plain).collect::<Vec<_>>(), [""; 0], "the build has not compressed these");
     let consoles: Vec<&str> = site.paths().filter(|path| path.starts_with("assets/console")).collect();
     let is_kept = |path: &&str| site.get(path).is_some_and(|file| file.is_console_only);
-    assert!(!consoles.is_empty() && consoles.iter().all(is_kept), "the build's manifest does not tell: {consoles:?}");
+    assert!(!consoles.is_empty() && consoles.iter().all(is_kept), "the build's manifest does not say: {consoles:?}");
 }

@@ -43,7 +43,7 @@ async fn serve(log: &Path, env: Vec<(String, String)>) -> (Process, Value) {
 }
 
 #[tokio::test]
-async fn the_program_serves_and_stops_when_it_is_told() {
+async fn the_program_serves_and_stops_on_a_signal() {
     let surroundings = Surroundings::new().await;
     let folder = tempfile::tempdir().expect("a folder");
     let env = environment(&surroundings).await;

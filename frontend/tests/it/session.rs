@@ -7,7 +7,7 @@ use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 use crate::harness::{Answer, Front};
 
 #[tokio::test]
-async fn who_has_a_token_signs_in_and_the_token_stays_out_of_reach() {
+async fn an_operator_signs_in_and_scripts_cannot_read_the_token() {
     let front = Front::open(&[]).await;
     let nobody = front.get("/session").await;
     assert_eq!((nobody.status, nobody.json()), (200, json!({ "operator": null })));
@@ -60,7 +60,7 @@ async fn wrong_tokens_are_refused_and_soon_not_even_looked_at() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_sign_in_is_told_why() {
+async fn a_malformed_sign_in_is_answered_with_the_reason() {
     let front = Front::open(&[]).await;
     let send = async |request: reqwest::RequestBuilder| Answer::of(request.send().await.expect("an answer")).await;
     let post = || front.request(Method::POST, "/session");

@@ -191,13 +191,13 @@ pub(crate) async fn each<T: ToString>(
     ids: &[T],
     output: Output,
     change: impl AsyncFn(&str) -> Result<Value>,
-    told: impl Fn(&Value) -> String,
+    describe: impl Fn(&Value) -> String,
 ) -> Exit {
     let (mut exit, mut results) = (Exit::Ok, Vec::new());
     for id in ids.iter().map(ToString::to_string) {
         match change(&id).await {
             Ok(item) => {
-                output.line(format!("{id}: {}", told(&item)));
+                output.line(format!("{id}: {}", describe(&item)));
                 results.push(json!({"id": id, "ok": true, "item": item}));
             }
             Err(failure) => {
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_shown_as_what_they_are() {
+    fn fields_are_shown_by_their_type() {
         let item = json!({
             "sku": "A", "quantity": 3, "overdue": false, "next_attempt_at": null, "created_at": "2026-11-22T21:13:58Z",
             "policy": {"mode": "auto"}, "ids": ["x", 1], "total": {"amount": 5, "currency": "KRW"}, "note": "2026-11-22T21:13:58Z",

@@ -47,8 +47,8 @@ async fn a_new_operator_finds_and_redrives_by_the_help_alone() {
     }
 
     let ran = shop.does(&["dlq", "groups"], 0).await;
-    for told in ["group-1", "500", "group-2", "group-3", "restock-service at http://", "3 groups"] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in ["group-1", "500", "group-2", "group-3", "restock-service at http://", "3 groups"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     assert!(ran.stdout.contains("\\u{1b}[2J") && !ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
     let ran = shop.does(&["dlq", "ls", "--group", "group-3"], 0).await;
@@ -91,7 +91,7 @@ async fn several_are_not_touched_without_a_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_again_or_is_not_there_is_told() {
+async fn repeated_failures_and_unknown_letters_are_reported() {
     let shop = Shop::open();
     shop.production.state().fail_again = 2;
     let ran = shop.does(&["dlq", "redrive", "--group", "group-2", "--yes"], 5).await;
@@ -131,10 +131,10 @@ async fn a_redrive_outlives_a_service_that_is_away_and_a_command_that_ends() {
     shop.production.state().stuck = true;
     let ran = shop.does(&["dlq", "redrive", "--group", "group-1", "--yes", "--wait", "0s"], 5).await;
     let job = id(JOBS, 1);
-    let told = format!(
+    let expected = format!(
         "250 of the messages are still pending; the redrive continues. Follow it: jaegoctl dlq follow {job} --service production"
     );
-    assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
     {
         let mut state = shop.production.state();
         state.stuck = false;

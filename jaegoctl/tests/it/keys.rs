@@ -83,12 +83,12 @@ async fn the_last_key_and_private_keys_are_guarded() {
     keys.does(&["ls"], 2).await;
     let pair = CallbackKeys::generate().unwrap();
     let file = keys.dir().join("file.pem");
-    for (text, told) in
+    for (text, expected) in
         [(pair.private_pem.as_str(), "private key"), ("nonsense", "no public key"), ("", "no public key")]
     {
         fs::write(&file, text).unwrap();
         let ran = keys.does(&["rotate", "--keep", file.to_str().unwrap()], 2).await;
-        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     }
     let document = keys.does(&["rotate", "--first"], 0).await.json();
     let kid = document["new"].as_str().unwrap();

@@ -186,14 +186,14 @@ async fn the_frontend_only_listens(surroundings: &Surroundings) {
 
 async fn refusals(surroundings: &mut Surroundings, server: &RabbitServer) {
     let kept = surroundings.env.clone();
-    for (url, told) in [
+    for (url, expected) in [
         (surroundings.url("shop", "sales-secret"), "the user of sales-service must be sales, not shop"),
         (surroundings.url("sales", "sales-secret").replace("/jaego", "/other"), "its virtual host is other"),
         ("amqp://localhost/jaego".to_owned(), "must look like amqp://"),
     ] {
         surroundings.set("SALES_AMQP_URL", &url);
         let ran = surroundings.apply(&["--make-users"]).await.ends_with(2);
-        assert!(ran.stderr.contains("SALES_AMQP_URL: ") && ran.stderr.contains(told), "{}", ran.stderr);
+        assert!(ran.stderr.contains("SALES_AMQP_URL: ") && ran.stderr.contains(expected), "{}", ran.stderr);
     }
     surroundings.env.retain(|(name, _)| !name.ends_with("AMQP_URL"));
     let ran = surroundings.apply(&["--make-users"]).await.ends_with(2);
@@ -222,9 +222,10 @@ async fn without_rights(surroundings: &mut Surroundings, server: &RabbitServer) 
     surroundings.set("RABBITMQ_ADMIN_USER", "topology");
     surroundings.set("RABBITMQ_ADMIN_PASSWORD", "topology-secret");
     let ran = surroundings.apply(&["--without-rights"]).await.ends_with(0);
-    for told in ["set: queue restock.factories", "set: binding of sales.factories.dlq to jaego.dead-letters", "Applied"]
+    for expected in
+        ["set: queue restock.factories", "set: binding of sales.factories.dlq to jaego.dead-letters", "Applied"]
     {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let ran = surroundings.apply(&["--without-rights"]).await.ends_with(0);
     assert!(ran.stdout.contains("Nothing to do"), "{}", ran.stdout);

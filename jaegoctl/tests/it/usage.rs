@@ -14,10 +14,10 @@ fn nowhere(url: &str) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn the_help_tells_exit_codes_and_variables_but_no_secret() {
+async fn the_help_shows_exit_codes_and_variables_but_no_secret() {
     let ran = run(&["--help"], &nowhere("http://u:a-secret-password@127.0.0.1:1")).await.ends_with(0);
-    for told in ["SALES_URL", "OPERATOR_TOKEN", "--token-file", "Exit codes:", "audit"] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in ["SALES_URL", "OPERATOR_TOKEN", "--token-file", "Exit codes:", "audit"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     assert!(!ran.stdout.contains("secret"), "{}", ran.stdout);
     let ran = run(&["audit", "--help"], &[]).await.ends_with(0);
@@ -25,7 +25,7 @@ async fn the_help_tells_exit_codes_and_variables_but_no_secret() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_settings_are_named() {
     run(&[], &[]).await.ends_with(2);
     run(&["audit", "--nonsense"], &[]).await.ends_with(2);
     run(&["audit", "--wait", "2 days"], &[]).await.ends_with(2);
@@ -54,15 +54,15 @@ async fn a_token_is_no_argument() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_named_without_its_password() {
+async fn an_unreachable_service_is_named_without_its_password() {
     // A port that was free a moment ago, and one that accepts connections and never answers.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut env = nowhere(&format!("http://u:a-secret-password@{free}"));
     env[2].1 = format!("http://{}", silent.local_addr().unwrap());
     let ran = run(&["audit", "--timeout", "300ms"], &env).await.ends_with(3);
-    for told in [&format!("sales-service does not answer at http://{free}"), "SALES_URL", "time ran out"] {
-        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    for expected in [&format!("sales-service does not answer at http://{free}"), "SALES_URL", "time ran out"] {
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
     }
     assert!(ran.stdout.contains("not compared"), "{}", ran.stdout);
     assert!(!format!("{ran:?}").contains("secret"), "{ran:?}");

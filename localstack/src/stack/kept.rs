@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_earlier_version_has_not_made_is_added_and_the_rest_stays() {
+    fn missing_files_of_an_older_version_are_added_and_the_rest_stays() {
         let root = tempfile::tempdir().unwrap();
         let first = Kept::load(root.path()).unwrap();
         let path = root.path().join(SECRETS);

@@ -35,6 +35,6 @@ pub async fn cancel_request(
             Ok::<_, CommandError<Rejection>>(requests::find(connection, id).await?)
         })
         .await?;
-    context.committed();
+    context.wake_after_commit();
     Ok(after)
 }

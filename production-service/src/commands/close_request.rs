@@ -22,6 +22,6 @@ pub async fn close_request(context: &Context, closed: ReplenishmentClosed) -> Re
             }
         })
         .await?;
-    context.committed();
+    context.wake_after_commit();
     Ok(())
 }

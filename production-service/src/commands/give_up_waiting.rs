@@ -43,7 +43,7 @@ pub async fn give_up_waiting(context: &Context, exhausted: &Exhausted) -> Result
         if count == 0 {
             return Ok(total);
         }
-        context.committed();
+        context.wake_after_commit();
         total += count;
     }
 }

@@ -60,7 +60,7 @@ pub async fn keep_requests(
             Ok::<_, StoreError>(handled)
         })
         .await?;
-    context.committed();
+    context.wake_after_commit();
     Ok(handled)
 }
 

@@ -53,7 +53,7 @@ pub async fn mark_overdue(context: &Context) -> Result<usize, StoreError> {
             })
             .await?;
         if flagged > 0 {
-            context.committed();
+            context.wake_after_commit();
         }
         total += flagged;
         if flagged == 0 || i64::try_from(found).is_ok_and(|found| found < BATCH) {

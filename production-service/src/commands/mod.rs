@@ -51,7 +51,7 @@ pub struct Context {
 
 impl Context {
     /// Wakes the outbox relay and the delivery loop. Call it after every commit.
-    fn committed(&self) {
+    fn wake_after_commit(&self) {
         self.outbox.wake();
         self.due.notify_one();
     }

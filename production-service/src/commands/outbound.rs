@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_called() {
+    fn allowed_addresses_are_called() {
         let outbound = outbound(&["127.0.0.0/8", "fd00::/8"]);
         for url in [
             "http://127.0.0.1",

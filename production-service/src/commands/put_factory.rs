@@ -58,6 +58,6 @@ pub async fn put_factory(
             Ok::<_, CommandError<Problem>>((factory, is_new))
         })
         .await?;
-    context.committed();
+    context.wake_after_commit();
     Ok(answer)
 }

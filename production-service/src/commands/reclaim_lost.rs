@@ -48,7 +48,7 @@ pub async fn reclaim_lost(context: &Context, held: &[(RequestId, i32)]) -> Resul
         })
         .await?;
     if count > 0 {
-        context.committed();
+        context.wake_after_commit();
     }
     Ok(count)
 }

@@ -154,7 +154,7 @@ impl Ended {
 /// Records the result of one call, waiting for the lock of its request if necessary.
 pub async fn record_apart(context: &Context, ended: &Ended) -> Result<(), StoreError> {
     record(context, &[ended], Locked::WaitedFor).await?;
-    context.committed();
+    context.wake_after_commit();
     Ok(())
 }
 

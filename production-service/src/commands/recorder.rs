@@ -89,7 +89,7 @@ impl RecorderWorker {
             replies.push((reply, result.map_err(|why| (ended, why))));
         }
         // Places are free now; the next look for work sees all of them.
-        self.context.committed();
+        self.context.wake_after_commit();
         for (reply, result) in replies {
             // The waiting task may have been stopped; the result stays recorded.
             drop(reply.send(result));

@@ -54,7 +54,7 @@ pub async fn retry_request(
             Ok::<_, CommandError<Rejection>>(requests::find(connection, id).await?)
         })
         .await?;
-    context.committed();
+    context.wake_after_commit();
     Ok(after)
 }
 

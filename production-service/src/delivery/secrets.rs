@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_read_and_what_is_wrong_is_told_without_its_value() {
+    fn a_header_is_read_and_errors_do_not_show_its_value() {
         let dir = std::env::temp_dir().join(format!("jaego-headers-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a folder");
         let path = dir.join("secret");

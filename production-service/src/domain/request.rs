@@ -77,7 +77,7 @@ pub struct RequestChange {
     pub schedule_begins: bool,
     /// The factory to ask from now on, if it changes.
     pub factory_id: Option<FactoryId>,
-    /// OutcomeKind to publish; increments the revision.
+    /// Outcome to publish; increments the revision.
     pub announcement: Option<Announcement>,
 }
 

@@ -147,7 +147,7 @@ fn a_lost_call_is_made_again_at_once_but_not_for_ever() {
 }
 
 #[test]
-fn waits_differ_between_requests_and_respect_what_the_factory_asks_for() {
+fn waits_differ_between_requests_and_respect_retry_after() {
     let waits: std::collections::BTreeSet<Duration> =
         (0..100).filter_map(|_| fail(&request(Status::Requested)).next_attempt_in).collect();
     assert!(waits.len() > 50 && waits.iter().all(|wait| is_about(Some(*wait), SCHEDULE[0])), "{waits:?}");
@@ -237,7 +237,7 @@ fn another_factory_is_asked_only_when_it_is_certain_that_none_has_taken_the_requ
 }
 
 #[test]
-fn an_operator_hands_to_the_fallback_only_what_certainly_no_factory_has() {
+fn an_operator_moves_to_the_fallback_only_requests_that_no_factory_has() {
     let id = fallback();
     let other = Some(Fallback { id: &id, enabled: true });
     let new = request(Status::Requested);
@@ -288,7 +288,7 @@ fn operators_get_a_reason_when_it_is_too_late() {
 }
 
 #[test]
-fn goods_end_all_attempts_and_what_was_cancelled_stays_so() {
+fn goods_end_all_attempts_and_a_cancelled_request_stays_cancelled() {
     for status in Status::ALL {
         let part = request(status).receive(quantity(4));
         let all = request(status).after(&part).receive(quantity(6));
@@ -303,7 +303,7 @@ fn goods_end_all_attempts_and_what_was_cancelled_stays_so() {
 }
 
 #[test]
-fn what_came_in_part_is_overdue_until_the_rest_came() {
+fn a_partly_received_request_is_overdue_until_the_rest_arrives() {
     for status in Status::ALL {
         let late = request(status).be_late(SCHEDULE[1]);
         assert_eq!(late.is_some(), matches!(status, Status::Accepted | Status::PartlyReceived), "{status}");

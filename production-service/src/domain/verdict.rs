@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_means_what_the_contract_says() {
+    fn every_row_matches_the_contract() {
         let rows: &[(&[u16], Verdict, Health)] = &[
             (&[200, 201, 202, 204, 250, 299], Verdict::Accepted, Health::Well),
             (&[408], Verdict::Retry, Health::Well),

@@ -51,7 +51,7 @@ async fn every_row_of_the_classification() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_never_sent_is_told_from_what_was_never_answered() {
+async fn unsent_calls_are_distinguished_from_unanswered_ones() {
     let world = World::new("0.05").await;
     let service = world.start().await;
     // A port without a listener, and a listener that does not speak TLS.
@@ -190,16 +190,16 @@ async fn the_fallback_is_asked_after_a_proven_no() {
     assert_eq!(shown["attempts"][1]["factory_id"], OTHER);
     let body: Value = serde_json::from_str(&other.requests()[0].body).unwrap();
     assert_eq!(body["MessageAttributeFactoryId"], OTHER);
-    let told = world.outcomes(1).await;
-    assert_eq!((told[0].0.as_str(), &told[0].1["factory_id"]), ("jaego.production.accepted.v1", &json!(OTHER)));
+    let events = world.outcomes(1).await;
+    assert_eq!((events[0].0.as_str(), &events[0].1["factory_id"]), ("jaego.production.accepted.v1", &json!(OTHER)));
 
     // `refused` is published once, after both factories have refused.
     other.set_faults(refuse(400, None)).unwrap();
     let id = world.request(FACTORY, 10).await;
     let shown = service.until(id, "refused").await;
     assert_eq!(outcomes(&shown), ["refused", "refused"]);
-    let told = world.outcomes(2).await;
-    assert_eq!((told[1].0.as_str(), &told[1].1["factory_id"]), ("jaego.production.refused.v1", &json!(OTHER)));
+    let events = world.outcomes(2).await;
+    assert_eq!((events[1].0.as_str(), &events[1].1["factory_id"]), ("jaego.production.refused.v1", &json!(OTHER)));
     world.finish(service).await;
 }
 
@@ -228,8 +228,8 @@ async fn the_fallback_is_never_asked_when_the_first_factory_may_have_taken_the_r
         assert_eq!((outcomes(&shown).last(), &shown["factory_id"]), (Some(&"refused"), &json!(FACTORY)));
     }
     assert!(other.requests().is_empty());
-    let told: Vec<String> = world.outcomes(4).await.into_iter().map(|(kind, _)| kind).collect();
+    let events: Vec<String> = world.outcomes(4).await.into_iter().map(|(kind, _)| kind).collect();
     let pair = ["jaego.production.dead_lettered.v1", "jaego.production.accepted.v1"];
-    assert_eq!(told, [pair, pair].concat());
+    assert_eq!(events, [pair, pair].concat());
     world.finish(service).await;
 }

@@ -57,12 +57,12 @@ async fn a_breaker_opens_probes_and_closes_and_waiting_costs_no_attempts() {
     for _ in 0..5 {
         others.push(world.request(FACTORY, 10).await);
     }
-    let told = wait_until("a waiting request", SOON, || async {
+    let events = wait_until("a waiting request", SOON, || async {
         let shown = service.production_request(others[4]).await.body;
         if shown["waiting_for"] == "breaker_open" { Ok(shown) } else { Err(shown) }
     })
     .await;
-    assert_eq!((&told["status"], &told["attempt_count"]), (&json!("requested"), &json!(0)));
+    assert_eq!((&events["status"], &events["attempt_count"]), (&json!("requested"), &json!(0)));
     let asked = world.factory.requests().len();
     wait_until("two more probes", SOON, async || (world.factory.requests().len() >= asked + 2).then_some(())).await;
     let probes = world.factory.requests().split_off(3);

@@ -9,7 +9,7 @@ use crate::harness::{FACTORY, World, parse_event};
 const PATH: &str = "/api/v1/factories/FF-500293";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_factory_is_added_changed_and_told_of() {
+async fn a_factory_is_added_changed_and_announced() {
     let world = World::new("1,5,30").await;
     let service = world.start().await;
     let added = service.put(PATH, json!({"name": "부산도너츠 공장", "base_url": "https://factory.example/"})).await;
@@ -46,11 +46,11 @@ async fn a_factory_is_added_changed_and_told_of() {
     expected["revision"] = json!(3);
     assert_eq!(back.body, expected);
 
-    let told: Vec<Value> = world.messages("sales.factories", 3).await.iter().map(|one| parse_event(one).1).collect();
-    let revisions: Vec<&Value> = told.iter().map(|data| &data["revision"]).collect();
+    let events: Vec<Value> = world.messages("sales.factories", 3).await.iter().map(|one| parse_event(one).1).collect();
+    let revisions: Vec<&Value> = events.iter().map(|data| &data["revision"]).collect();
     assert_eq!(revisions, [&json!(1), &json!(2), &json!(3)]);
-    assert_eq!(told[1]["callback_sources"], json!(["203.0.113.0/24", "::1/128"]));
-    assert_eq!((&told[1]["enabled"], &told[1]["lead_time_s"]), (&json!(false), &json!(40)));
+    assert_eq!(events[1]["callback_sources"], json!(["203.0.113.0/24", "::1/128"]));
+    assert_eq!((&events[1]["enabled"], &events[1]["lead_time_s"]), (&json!(false), &json!(40)));
     world.messages("restock.factories", 3).await;
     let audited =
         "SELECT count(*) FROM audit_log WHERE actor = 'kim' AND action = 'factory.put' AND subject = 'FF-500293'";
@@ -59,7 +59,7 @@ async fn a_factory_is_added_changed_and_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_do_what() {
+async fn roles_are_enforced() {
     let world = World::new("1").await;
     let service = world.start().await;
     let body = || Some(json!({"name": "x", "base_url": "http://factory.example"}));
@@ -83,7 +83,7 @@ async fn who_may_do_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_is_refused_by_name() {
+async fn bad_settings_of_a_factory_are_refused_by_name() {
     let world = World::new("1").await;
     let service = world.start().await;
     let with = |field: &str, value: Value| {
@@ -149,7 +149,7 @@ async fn factories_are_listed_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documents_examples_are_what_is_taken_and_shown() {
+async fn the_documents_examples_are_accepted_and_returned() {
     let world = World::new("1").await;
     let service = world.start().await;
     let document = service.get("/openapi.json").await.body;

@@ -69,12 +69,12 @@ async fn result(world: &World) -> Vec<String> {
             attempts_before_schedule, next_attempt_at <= now(), revision, outcome_reason, reason, traceparent, event_id, \
             encode(event, 'hex'), requested_at, received_at, has_died, outcome_unknown) \
         FROM production_requests ORDER BY id";
-    let told = "SELECT concat_ws(' ', routing_key, event -> 'data' ->> 'request_id', event -> 'data' ->> 'revision', \
+    let events = "SELECT concat_ws(' ', routing_key, event -> 'data' ->> 'request_id', event -> 'data' ->> 'revision', \
             event -> 'data' ->> 'reason', event ->> 'traceparent') \
-        FROM (SELECT id, routing_key, convert_from(body, 'UTF8')::json AS event FROM outbox) AS told \
+        FROM (SELECT id, routing_key, convert_from(body, 'UTF8')::json AS event FROM outbox) AS events \
         WHERE routing_key LIKE 'production.%' ORDER BY id";
     let mut all = Vec::new();
-    for query in [kept, told, "SELECT concat_ws(' ', request_id, reason) FROM early_closings"] {
+    for query in [kept, events, "SELECT concat_ws(' ', request_id, reason) FROM early_closings"] {
         all.extend(sql.query(query, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
     }
     all

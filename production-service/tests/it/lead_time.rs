@@ -58,7 +58,7 @@ fn figures(factory: &Value) -> [&Value; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
+async fn lead_times_are_measured_and_announced_and_do_not_conflict_with_operators() {
     let mut world = World::new("1").await;
     world.set("LEAD_TIME__MEASURE_EVERY_MS", "20");
     let service = world.start_with_factory().await;
@@ -82,11 +82,11 @@ async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
     let shown = service.measured(FACTORY, 50, 70).await;
     assert_eq!((&shown["revision"], &shown["lead_time_s"]), (&json!(2), &json!(60)));
     assert_eq!(figures(&service.get("/api/v1/factories").await.body["items"][0]), figures(&shown));
-    let told: Vec<Value> = world.messages("sales.factories", 2).await.iter().map(|one| parse_event(one).1).collect();
-    assert_eq!((figures(&told[0]), &told[0]["revision"]), ([&Value::Null; 2], &json!(1)));
-    assert_eq!((figures(&told[1]), &told[1]["revision"]), (figures(&shown), &json!(2)));
+    let events: Vec<Value> = world.messages("sales.factories", 2).await.iter().map(|one| parse_event(one).1).collect();
+    assert_eq!((figures(&events[0]), &events[0]["revision"]), ([&Value::Null; 2], &json!(1)));
+    assert_eq!((figures(&events[1]), &events[1]["revision"]), (figures(&shown), &json!(2)));
     for field in ["name", "enabled", "lead_time_s", "callback_sources"] {
-        assert_eq!(told[1][field], told[0][field], "{field}");
+        assert_eq!(events[1][field], events[0][field], "{field}");
     }
 
     // A change based on the version from before the measurement is still accepted.
@@ -96,8 +96,8 @@ async fn lead_times_are_measured_told_and_no_obstacle_to_an_operator() {
     assert_eq!((changed.status.as_u16(), changed.etag()), (200, Some("\"2\"")), "{}", changed.body);
     assert_eq!((figures(&changed.body), &changed.body["revision"]), (figures(&shown), &json!(3)));
     assert_eq!(put().await.status.as_u16(), 412);
-    let told = parse_event(&world.messages("sales.factories", 3).await[2]).1;
-    assert_eq!((figures(&told), &told["revision"]), (figures(&shown), &json!(3)));
+    let events = parse_event(&world.messages("sales.factories", 3).await[2]).1;
+    assert_eq!((figures(&events), &events["revision"]), (figures(&shown), &json!(3)));
     world.messages("restock.factories", 3).await;
     replica.stop().await;
     world.finish(service).await;

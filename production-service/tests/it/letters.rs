@@ -70,7 +70,7 @@ async fn a_request_is_given_up_together_with_its_letter_and_cured_together_with_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_are_told_apart_by_factory_and_answer_and_each_group_shows_its_newest() {
+async fn letters_are_grouped_by_factory_and_answer_and_each_group_shows_its_newest() {
     let mut world = World::new("0.05").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
     let service = world.start_with_factory().await;
@@ -125,7 +125,7 @@ async fn discards_and_cancellations_at_the_same_time_do_not_hinder_each_other() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_discarded_letter_of_a_request_that_was_never_kept_is_told_as_its_cancellation() {
+async fn discarding_the_letter_of_an_unknown_request_announces_its_cancellation() {
     let mut world = World::new("1").await;
     world.set("AMQP__RETRY_DELAYS_MS", "50");
     let service = world.start_with_factory().await;
@@ -149,9 +149,9 @@ async fn a_discarded_letter_of_a_request_that_was_never_kept_is_told_as_its_canc
         let answer = service.post(path, body.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.body["discarded"]), (200, &json!(discarded)), "{}", answer.body);
     }
-    let (kind, told) = world.outcomes(1).await.remove(0);
+    let (kind, events) = world.outcomes(1).await.remove(0);
     assert_eq!(kind, "jaego.production.cancelled.v1");
-    assert_eq!((&told["request_id"], &told["revision"]), (&json!(id), &json!(1)));
+    assert_eq!((&events["request_id"], &events["revision"]), (&json!(id), &json!(1)));
     world.messages("restock.production-cancelled", 1).await;
     // The message may be delivered again: no factory is called.
     world.publish(event).await;

@@ -44,7 +44,7 @@ pub(crate) fn received_at(id: RequestId, sku: &str, units: i64, received_at: Dat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_understood_becomes_a_dead_letter_at_once() {
+async fn an_unreadable_message_becomes_a_dead_letter_at_once() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
     let (_, good) = requested(FACTORY, 10);
@@ -139,7 +139,7 @@ async fn a_receipt_counts_once_and_ends_all_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing() {
+async fn goods_of_another_product_are_stored_under_their_own_product_and_end_no_request() {
     const OTHER: &str = "CP-502102";
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
@@ -176,7 +176,7 @@ async fn goods_of_another_product_are_kept_as_what_they_are_and_answer_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_of_the_release_before_is_of_what_was_asked_for() {
+async fn a_receipt_of_an_older_release_is_of_the_requested_product() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
     // Stored without a product, before its request arrived.
@@ -193,7 +193,7 @@ async fn a_receipt_of_the_release_before_is_of_what_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_again_is_told_how_the_request_stands_and_nothing_begins_anew() {
+async fn a_repeated_request_is_answered_with_its_state_and_restarts_nothing() {
     let mut world = World::new("0.05").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
     let service = world.start_with_factory().await;
@@ -202,10 +202,10 @@ async fn who_asks_again_is_told_how_the_request_stands_and_nothing_begins_anew()
     service.until(accepted, "accepted").await;
     world.outcomes(1).await;
     world.publish(event).await;
-    let told = world.outcomes(2).await;
-    assert_eq!(told[0].0, "jaego.production.accepted.v1");
+    let events = world.outcomes(2).await;
+    assert_eq!(events[0].0, "jaego.production.accepted.v1");
     for field in ["request_id", "revision", "reason"] {
-        assert_eq!(told[0].1[field], told[1].1[field], "{told:?}");
+        assert_eq!(events[0].1[field], events[1].1[field], "{events:?}");
     }
     assert_eq!(world.factory.requests().len(), 1, "the factory is not asked again");
 
@@ -217,8 +217,8 @@ async fn who_asks_again_is_told_how_the_request_stands_and_nothing_begins_anew()
     world.outcomes(3).await;
     let calls = world.factory.requests().len();
     world.publish(event).await;
-    let told = world.outcomes(4).await;
-    assert!(told.iter().filter(|(kind, _)| kind == "jaego.production.dead_lettered.v1").count() == 2, "{told:?}");
+    let events = world.outcomes(4).await;
+    assert!(events.iter().filter(|(kind, _)| kind == "jaego.production.dead_lettered.v1").count() == 2, "{events:?}");
     assert_eq!(service.production_request(dead).await.body["status"], "dead_lettered");
     assert_eq!(world.factory.requests().len(), calls);
     service.dead_letters(1).await;

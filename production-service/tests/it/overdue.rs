@@ -10,7 +10,7 @@ use crate::messages::received;
 const PATH: &str = "/api/v1/production-requests";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
+async fn an_overdue_request_is_flagged_announced_listed_and_requested_again() {
     let mut world = World::new("0.05").await;
     world.set("OVERDUE__CHECK_EVERY_MS", "50");
     let service = world.start().await;
@@ -33,9 +33,9 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
     };
     let shown = flagged().await;
     assert_eq!(shown["status"], "accepted");
-    let told = world.outcomes(2).await;
-    assert_eq!((told[1].0.as_str(), &told[1].1["revision"]), ("jaego.production.overdue.v1", &json!(2)));
-    assert_eq!(told[1].1["factory_id"], FACTORY);
+    let events = world.outcomes(2).await;
+    assert_eq!((events[1].0.as_str(), &events[1].1["revision"]), ("jaego.production.overdue.v1", &json!(2)));
+    assert_eq!(events[1].1["factory_id"], FACTORY);
     let listed = async |query: &str| {
         let page = service.get(&format!("{PATH}?{query}")).await.body;
         page["items"].as_array().unwrap().len()
@@ -63,7 +63,7 @@ async fn an_overdue_request_is_flagged_told_listed_and_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_in_part_is_overdue_until_the_rest_came() {
+async fn a_partly_received_request_is_overdue_until_the_rest_arrives() {
     let mut world = World::new("0.05").await;
     world.set("OVERDUE__CHECK_EVERY_MS", "50");
     let service = world.start().await;
@@ -82,9 +82,9 @@ async fn what_came_in_part_is_overdue_until_the_rest_came() {
     })
     .await;
     assert_eq!((&shown["status"], &shown["received"]), (&json!("partly_received"), &json!(4)));
-    let (kind, told) = world.outcomes(2).await.remove(1);
-    assert_eq!((kind.as_str(), &told["revision"]), ("jaego.production.overdue.v1", &json!(2)));
-    assert!(told["reason"].as_str().unwrap().starts_with("4 of 10 received within "), "{told}");
+    let (kind, events) = world.outcomes(2).await.remove(1);
+    assert_eq!((kind.as_str(), &events["revision"]), ("jaego.production.overdue.v1", &json!(2)));
+    assert!(events["reason"].as_str().unwrap().starts_with("4 of 10 received within "), "{events}");
     let listed = service.get(&format!("{PATH}?overdue=true&status=partly_received")).await.body;
     assert_eq!(listed["items"][0]["id"], json!(id));
 

@@ -44,7 +44,7 @@ async fn until_waiting(world: &World, statement: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_are() {
+async fn results_of_many_kinds_in_one_batch_are_recorded_each_by_its_kind() {
     let world = World::new("3600").await;
     let service = world.start_with_factory().await;
     let fields = json!({"base_url": world.factory.url(), "max_in_flight": CALLS});
@@ -86,26 +86,26 @@ async fn ends_of_many_kinds_that_wait_together_are_each_recorded_as_what_they_ar
         let job = asked.iter().find(|one| one.idempotency_key == Some(id.to_string())).unwrap().job_id.clone();
         assert_eq!(shown["factory_job_id"], json!(job), "{shown}");
         assert_eq!(shown["next_attempt_at"].is_null(), status != "retrying", "{shown}");
-        let told = format!("SELECT revision FROM production_requests WHERE id = '{id}'");
-        assert_eq!(world.count(&told).await, revision);
+        let events = format!("SELECT revision FROM production_requests WHERE id = '{id}'");
+        assert_eq!(world.count(&events).await, revision);
     }
     // Time and factory of the acceptance are stored for accepted requests, and for no others.
     let kept = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE p.accepted_by = a.factory_id AND p.accepted_at = a.started_at + a.duration_ms * interval '1 millisecond'";
     assert_eq!(world.count(kept).await, 4);
     assert_eq!(world.count("SELECT count(*) FROM production_requests WHERE accepted_at IS NOT NULL").await, 4);
-    let told: Vec<(String, Value)> = world.outcomes(6).await;
-    let told: HashSet<(String, String)> =
-        told.into_iter().map(|(kind, data)| (kind, data["request_id"].as_str().unwrap().to_owned())).collect();
-    assert_eq!(told.len(), 6);
+    let events: Vec<(String, Value)> = world.outcomes(6).await;
+    let events: HashSet<(String, String)> =
+        events.into_iter().map(|(kind, data)| (kind, data["request_id"].as_str().unwrap().to_owned())).collect();
+    assert_eq!(events.len(), 6);
     for (id, (status, ..)) in ids.iter().zip(expected).filter(|(_, (status, ..))| *status != "retrying") {
-        assert!(told.contains(&(format!("jaego.production.{status}.v1"), id.to_string())), "{id} {told:?}");
+        assert!(events.contains(&(format!("jaego.production.{status}.v1"), id.to_string())), "{id} {events:?}");
     }
     world.finish(service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ends_that_come_while_the_database_is_away_are_all_recorded_and_nobody_is_asked_twice() {
+async fn results_during_a_database_outage_are_all_recorded_and_no_factory_is_called_twice() {
     let world = World::new("1").await;
     let service = world.start().await;
     // No answer arrives before the outage: the relay could not record that it has published the outcome.

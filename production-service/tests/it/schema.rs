@@ -62,7 +62,7 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn goods_of_another_product_are_not_migrated_into_what_was_asked_for() {
+async fn goods_of_another_product_are_not_migrated_into_the_requested_one() {
     let world = World::new("1").await;
     let rows = "INSERT INTO production_requests \
                 (id, sku, factory_id, quantity, status, reason, traceparent, event_id, event, requested_at) \

@@ -12,24 +12,24 @@ use crate::messages::{received, received_as};
 const PATH: &str = "/api/v1/production-requests";
 
 /// A timeline from a response, with its order checked.
-struct Told {
+struct Timeline {
     items: Vec<Value>,
     next: Vec<Value>,
 }
 
-async fn told(service: &Service, ids: &[RequestId]) -> Told {
+async fn events(service: &Service, ids: &[RequestId]) -> Timeline {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let answer = service.get(&format!("/api/v1/timeline?request={}", ids.join(","))).await;
     assert_eq!((answer.status.as_u16(), &answer.body["truncated"]), (200, &json!(false)), "{}", answer.body);
     let list = |name: &str| answer.body[name].as_array().unwrap().clone();
-    let told = Told { items: list("items"), next: list("next") };
+    let timeline = Timeline { items: list("items"), next: list("next") };
     let at = |item: &Value| item["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
-    assert!(told.items.is_sorted_by_key(at), "{:?}", told.items);
-    assert!(told.items.iter().all(|item| item["service"] == "production-service"));
-    told
+    assert!(timeline.items.is_sorted_by_key(at), "{:?}", timeline.items);
+    assert!(timeline.items.iter().all(|item| item["service"] == "production-service"));
+    timeline
 }
 
-impl Told {
+impl Timeline {
     fn kinds(&self) -> Vec<&str> {
         self.items.iter().map(|item| item["kind"].as_str().unwrap()).collect()
     }
@@ -52,7 +52,7 @@ impl Told {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
+async fn a_timeline_shows_a_request_from_its_first_call_to_its_last_goods() {
     let world = World::new("0.05,3600").await;
     let service = world.start_with_factory().await;
     world.factory.set_faults(Faults { refuse_status: Some(429), for_next: Some(2), ..Faults::default() }).unwrap();
@@ -65,7 +65,7 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
     })
     .await;
     let shown = service.production_request(id).await.body;
-    let waiting = told(&service, &[id]).await;
+    let waiting = events(&service, &[id]).await;
     assert_eq!(waiting.kinds(), ["production.requested", "production.attempted", "production.attempted"]);
     let asked = waiting.step("production.requested");
     assert_eq!(asked["subject"], json!({"type": "production_request", "id": id}));
@@ -83,12 +83,12 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
     assert_eq!(waiting.next[0]["at"], shown["next_attempt_at"]);
     assert!(waiting.next[0]["detail"].get("waiting_for").is_none());
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "enabled": false})).await;
-    assert_eq!(told(&service, &[id]).await.next[0]["detail"]["waiting_for"], "factory_disabled");
+    assert_eq!(events(&service, &[id]).await.next[0]["detail"]["waiting_for"], "factory_disabled");
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "lead_time_s": 600})).await;
 
     assert_eq!(service.post(&format!("{PATH}/{id}/retry"), None).await.status, 200);
     service.until(id, "accepted").await;
-    let accepted = told(&service, &[id]).await;
+    let accepted = events(&service, &[id]).await;
     let acted = accepted.step("operator.acted");
     assert_eq!(acted["detail"], json!({"actor": "kim", "action": "production_request.retry"}));
     let step = accepted.step("production.accepted");
@@ -105,10 +105,10 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
     world.publish(received_as(id, "CP-OTHER", 7)).await;
     wait_until("other goods", SOON, async || (world.count("SELECT count(*) FROM receipts").await == 2).then_some(()))
         .await;
-    assert_eq!(told(&service, &[id]).await.next[0]["quantity"], 6);
+    assert_eq!(events(&service, &[id]).await.next[0]["quantity"], 6);
     world.publish(received(id, 6)).await;
     service.until(id, "received").await;
-    let all = told(&service, &[id]).await;
+    let all = events(&service, &[id]).await;
     let goods: Vec<_> = all.all("production.received").into_iter().map(|item| &item["quantity"]).collect();
     assert_eq!(goods, [4, 7, 6]);
     let counted: Vec<_> =
@@ -120,14 +120,14 @@ async fn a_request_is_told_from_its_first_call_to_its_last_goods() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_told_with_its_redrive_and_its_end() {
+async fn a_timeline_shows_a_dead_letter_with_its_redrive_and_its_end() {
     let world = World::new("").await;
     let service = world.start_with_factory().await;
     let fail = Faults { refuse_status: Some(503), for_next: Some(1), ..Faults::default() };
     world.factory.set_faults(fail).unwrap();
     let (id, other) = (world.request(FACTORY, 10).await, RequestId::generate());
     let letter = service.dead_letters(1).await.remove(0);
-    let dead = told(&service, &[id, other]).await;
+    let dead = events(&service, &[id, other]).await;
     assert_eq!(
         dead.kinds(),
         ["production.requested", "production.attempted", "production.dead_lettered", "dead_letter.kept"]
@@ -143,12 +143,12 @@ async fn a_dead_letter_is_told_with_its_redrive_and_its_end() {
     let job = service.redrive(json!({"ids": [letter["id"]]})).await;
     service.redriven(&job).await;
     service.until(id, "accepted").await;
-    let alive = told(&service, &[id]).await;
+    let alive = events(&service, &[id]).await;
     assert_eq!(alive.all("production.attempted").len(), 2);
     let redriven = alive.step("dead_letter.redriven");
     assert_eq!(redriven["detail"], json!({"actor": "kim", "outcome": "processed"}));
     assert_eq!(alive.step("dead_letter.settled")["detail"]["status"], "processed");
-    assert!(alive.all("production.dead_lettered").is_empty(), "the acceptance was told last");
+    assert!(alive.all("production.dead_lettered").is_empty(), "the acceptance was events last");
     assert_eq!(alive.step("dead_letter.kept")["detail"]["status"], "processed");
 
     // The dead letter of another request is discarded.
@@ -159,7 +159,7 @@ async fn a_dead_letter_is_told_with_its_redrive_and_its_end() {
     let path = "/api/v1/dead-letters/discard";
     let token = Some(testkit::service::OPERATOR_TOKEN);
     assert_eq!(service.send_as(token, reqwest::Method::POST, path, Some(body)).await.status, 200);
-    let ended = told(&service, &[given_up]).await;
+    let ended = events(&service, &[given_up]).await;
     let acted = json!({"actor": "kim", "action": "dead_letters.discard", "reason": "nobody wants it any more"});
     assert_eq!(ended.step("operator.acted")["detail"], acted);
     assert_eq!(ended.step("dead_letter.settled")["detail"]["status"], "discarded");
@@ -169,7 +169,7 @@ async fn a_dead_letter_is_told_with_its_redrive_and_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_late_refused_or_called_off_is_told() {
+async fn a_timeline_shows_overdue_refused_and_cancelled_requests() {
     let mut world = World::new("0.05").await;
     world.set("OVERDUE__CHECK_EVERY_MS", "50");
     let service = world.start().await;
@@ -181,22 +181,22 @@ async fn what_is_late_refused_or_called_off_is_told() {
         if shown["overdue"] == true { Ok(shown) } else { Err(shown) }
     })
     .await;
-    let overdue = told(&service, &[late]).await;
+    let overdue = events(&service, &[late]).await;
     let step = overdue.step("production.overdue");
     assert_eq!((&step["detail"]["reason"], &step["at"]), (&shown["outcome_reason"], &shown["updated_at"]));
     assert_eq!(overdue.next(), [("goods", "production_request"), ("decision", "production_request")]);
     assert_eq!(overdue.next[0]["at"], Value::Null);
     assert_eq!(service.post(&format!("{PATH}/{late}/cancel"), None).await.status, 200);
-    let cancelled = told(&service, &[late]).await;
+    let cancelled = events(&service, &[late]).await;
     assert_eq!(cancelled.step("production.cancelled")["detail"]["reason"], "cancelled by an operator");
     assert_eq!(cancelled.step("operator.acted")["detail"]["action"], "production_request.cancel");
 
     let unknown = world.request("FF-NOBODY", 10).await;
     service.until(unknown, "refused").await;
-    let refused = told(&service, &[unknown]).await;
+    let refused = events(&service, &[unknown]).await;
     assert_eq!(refused.kinds(), ["production.requested", "production.refused"]);
     assert_eq!(refused.step("production.refused")["detail"]["reason"], "unknown-factory");
-    assert_eq!(told(&service, &[late, unknown]).await.items.len(), cancelled.items.len() + 2);
+    assert_eq!(events(&service, &[late, unknown]).await.items.len(), cancelled.items.len() + 2);
     world.finish(service).await;
 }
 

@@ -53,13 +53,13 @@ async fn an_operator_withdraws_a_request_and_the_fallback_makes_it() {
     }
     assert_eq!((world.factory.requests().len(), other.requests().len()), (2, 2));
     service.dead_letters(0).await;
-    let told: Vec<Value> = world.outcomes(3).await.into_iter().map(|(_, data)| data["factory_id"].clone()).collect();
-    assert_eq!(told, [json!(FACTORY), json!(OTHER), json!(OTHER)]);
+    let events: Vec<Value> = world.outcomes(3).await.into_iter().map(|(_, data)| data["factory_id"].clone()).collect();
+    assert_eq!(events, [json!(FACTORY), json!(OTHER), json!(OTHER)]);
     world.finish(service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_behind_an_open_breaker_need_not_wait_there() {
+async fn requests_behind_an_open_breaker_can_be_withdrawn() {
     let mut world = World::new("600").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1");
     world.set("BREAKER__OPEN_MS", "600000");
@@ -85,15 +85,15 @@ async fn what_waits_behind_an_open_breaker_need_not_wait_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_factory_may_have_taken_is_not_handed_on() {
+async fn a_request_that_a_factory_may_have_is_not_moved() {
     let mut world = World::new("600").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1000");
     let other = FactorySimulator::start_local(3_600_000).unwrap();
     let service = world.start_with_factory().await;
     let conflict = async |id: RequestId, words: &str, status: &str| {
         let answer = hand_over(&service, id, json!({"fallback": true})).await;
-        let told = (answer.status.as_u16(), &answer.body["type"], &answer.body["status_now"]);
-        assert_eq!(told, (409, &json!("/problems/conflict"), &json!(status)), "{}", answer.body);
+        let events = (answer.status.as_u16(), &answer.body["type"], &answer.body["status_now"]);
+        assert_eq!(events, (409, &json!("/problems/conflict"), &json!(status)), "{}", answer.body);
         assert!(answer.body["detail"].as_str().unwrap().contains(words), "{words}: {}", answer.body);
     };
     let accepted = world.request(FACTORY, 10).await;
@@ -123,8 +123,8 @@ async fn what_a_factory_may_have_taken_is_not_handed_on() {
     let attempts = service.production_request(waiting).await.body["attempt_count"].clone();
     assert_eq!(attempts, 1, "nothing was done");
     let document = service.get("/openapi.json").await.body;
-    let told = &document["paths"]["/api/v1/production-requests/{id}/retry"]["post"]["requestBody"];
-    assert!(told["content"].is_object() && told["required"] != true, "it can be left out: {told}");
+    let events = &document["paths"]["/api/v1/production-requests/{id}/retry"]["post"]["requestBody"];
+    assert!(events["content"].is_object() && events["required"] != true, "it can be left out: {events}");
     // Without `fallback` it is a plain retry, as before.
     world.factory.clear_faults();
     assert_eq!(hand_over(&service, waiting, json!({"fallback": false})).await.status.as_u16(), 200);

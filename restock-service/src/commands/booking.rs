@@ -77,7 +77,7 @@ fn event(received: &StockReceived, source: &str, trace: TraceContext) -> Outgoin
 }
 
 /// The event of a receipt that was booked before, to be published again.
-pub(super) fn told(receipt: &ReceiptRow, source: &str) -> Result<OutgoingEvent, StoreError> {
+pub(super) fn receipt_event(receipt: &ReceiptRow, source: &str) -> Result<OutgoingEvent, StoreError> {
     let received = StockReceived {
         receipt_id: ReceiptId(receipt.id),
         request_id: RequestId(receipt.request_id),

@@ -17,7 +17,7 @@ const RECEIPTS_MAX: i64 = 1_000;
 pub(crate) async fn keep_request(context: &Context, news: RequestNews) -> Result<(), StoreError> {
     let mut connection = context.pool.get().await?;
     let source = context.source;
-    let told = connection
+    let published = connection
         .transaction(async move |connection| {
             let (id, asks) = (news.id, news.requested_at.is_some());
             store::requests::merge(connection, news).await?;
@@ -25,13 +25,15 @@ pub(crate) async fn keep_request(context: &Context, news: RequestNews) -> Result
                 return Ok(0);
             }
             let receipts = store::receipts::of_request(connection, id, RECEIPTS_MAX).await?;
-            let events =
-                receipts.iter().map(|receipt| booking::told(receipt, source)).collect::<Result<Vec<_>, _>>()?;
+            let events = receipts
+                .iter()
+                .map(|receipt| booking::receipt_event(receipt, source))
+                .collect::<Result<Vec<_>, _>>()?;
             outbox::append(connection, events).await?;
             Ok::<_, StoreError>(receipts.len())
         })
         .await?;
-    if told > 0 {
+    if published > 0 {
         context.outbox.wake();
     }
     Ok(())

@@ -64,7 +64,7 @@ pub(crate) struct Booked {
 
 /// A first delivery and its booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct KnownDelivery {
     pub(crate) first: First,
     /// None if the delivery was not booked.
     pub(crate) booked: Option<Booked>,
@@ -87,7 +87,7 @@ pub(crate) struct Entry {
 pub(crate) struct Known<'a> {
     /// A request that is missing here is new.
     pub(crate) requests: HashMap<RequestId, Progress>,
-    pub(crate) told: HashMap<Identity<'a>, Told>,
+    pub(crate) deliveries: HashMap<Identity<'a>, KnownDelivery>,
     /// Quarantine entries by token.
     pub(crate) entries: HashMap<&'a str, Vec<Entry>>,
 }
@@ -141,14 +141,14 @@ fn decide_next<'a>(
     policy: Policy,
     new_id: &mut dyn FnMut() -> ReceiptId,
 ) -> Outcome {
-    let told = known.told.get(&arrival.identity()).copied();
-    if let Some(Told { first, booked, .. }) = told.filter(|told| told.by == arrival.id) {
+    let earlier = known.deliveries.get(&arrival.identity()).copied();
+    if let Some(KnownDelivery { first, booked, .. }) = earlier.filter(|earlier| earlier.by == arrival.id) {
         return match first.outcome {
             FirstOutcome::Received { .. } => Outcome::Duplicate { booked, is_own: true },
             FirstOutcome::Quarantined(reason) => Outcome::QuarantinedBefore { reason, is_own: true },
         };
     }
-    let decision = decide(&known.state_of(arrival, told), arrival.delivery, policy);
+    let decision = decide(&known.state_of(arrival, earlier), arrival.delivery, policy);
     let progress = known.requests.entry(arrival.request_id).or_default();
     match decision {
         Decision::Receive { quantity, excess, completes } => {
@@ -160,13 +160,13 @@ fn decide_next<'a>(
             }
             Outcome::Received { booked, completes }
         }
-        Decision::Duplicate => Outcome::Duplicate { booked: told.and_then(|told| told.booked), is_own: false },
+        Decision::Duplicate => Outcome::Duplicate { booked: earlier.and_then(|earlier| earlier.booked), is_own: false },
         Decision::Quarantine(reason) => {
             known.keep(arrival, reason);
-            if told.is_none() {
+            if earlier.is_none() {
                 known.note(arrival, FirstOutcome::Quarantined(reason), None);
             }
-            Outcome::Quarantined { reason, is_first: told.is_none() }
+            Outcome::Quarantined { reason, is_first: earlier.is_none() }
         }
         Decision::AlreadyQuarantined(reason) => {
             let is_own = known.entries_of(arrival).iter().any(|entry| entry.by == Some(arrival.id));
@@ -177,7 +177,7 @@ fn decide_next<'a>(
 }
 
 impl<'a> Known<'a> {
-    fn state_of(&self, arrival: &Arrival<'a>, told: Option<Told>) -> RequestState {
+    fn state_of(&self, arrival: &Arrival<'a>, earlier: Option<KnownDelivery>) -> RequestState {
         let progress = self.requests.get(&arrival.request_id).copied().unwrap_or_default();
         let entries = self.entries_of(arrival);
         // Of an over-delivery only the excess is in the quarantine: the delivery itself was booked.
@@ -186,7 +186,7 @@ impl<'a> Known<'a> {
             quantity: arrival.quantity,
             received: progress.received,
             is_cancelled: progress.is_cancelled,
-            first: told.map(|told| told.first),
+            first: earlier.map(|earlier| earlier.first),
             quarantined: entries.iter().find(same).map(|entry| entry.reason),
             quarantine_entries: i64::try_from(entries.len()).unwrap_or(i64::MAX),
         }
@@ -199,7 +199,8 @@ impl<'a> Known<'a> {
     /// A faulty delivery may be repeated correctly, so it does not use up its identity.
     fn note(&mut self, arrival: &Arrival<'a>, outcome: FirstOutcome, booked: Option<Booked>) {
         if let Ok(count) = arrival.delivery.content {
-            self.told.insert(arrival.identity(), Told { first: First { count, outcome }, booked, by: arrival.id });
+            self.deliveries
+                .insert(arrival.identity(), KnownDelivery { first: First { count, outcome }, booked, by: arrival.id });
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jaego_contracts::ids::{CallbackId, ReceiptId, RequestId};
 use proptest::prelude::*;
 
-use super::batch::{Arrival, Booked, Entry, Known, Outcome, Progress, Told, decide_together};
+use super::batch::{Arrival, Booked, Entry, Known, KnownDelivery, Outcome, Progress, decide_together};
 use super::decision::{Decision, First, FirstOutcome, Reason};
 use super::delivery::{Delivery, Order};
 use super::policy::Policy;
@@ -15,7 +15,7 @@ use super::property_tests::{Callback, Identity, Ledger, Step, order, steps};
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Rows {
     requests: HashMap<RequestId, Progress>,
-    told: HashMap<(RequestId, Identity), Told>,
+    deliveries: HashMap<(RequestId, Identity), KnownDelivery>,
     entries: HashMap<String, Vec<Entry>>,
     receipts: Vec<(RequestId, Booked)>,
 }
@@ -70,8 +70,8 @@ impl Rows {
             if let Some(progress) = self.requests.get(&arrival.request_id) {
                 known.requests.insert(arrival.request_id, *progress);
             }
-            if let Some(told) = self.told.get(&(arrival.request_id, identity_of(arrival))) {
-                known.told.insert(arrival.identity(), *told);
+            if let Some(earlier) = self.deliveries.get(&(arrival.request_id, identity_of(arrival))) {
+                known.deliveries.insert(arrival.identity(), *earlier);
             }
             if let Some(entries) = self.entries.get(arrival.jti) {
                 known.entries.insert(arrival.jti, entries.clone());
@@ -106,9 +106,9 @@ impl Rows {
         }
         if let (Some((outcome, booked)), Ok(count)) = (first, arrival.delivery.content) {
             let identity = identity_of(arrival);
-            let before = self.told.insert(
+            let before = self.deliveries.insert(
                 (arrival.request_id, identity),
-                Told { first: First { count, outcome }, booked, by: arrival.id },
+                KnownDelivery { first: First { count, outcome }, booked, by: arrival.id },
             );
             assert_eq!(before, None, "an identity has one first delivery");
         }
@@ -122,8 +122,8 @@ impl Rows {
     }
 
     fn firsts(&self, request: RequestId) -> HashMap<Identity, First> {
-        let own = self.told.iter().filter(|((owner, _), _)| *owner == request);
-        own.map(|((_, identity), told)| (identity.clone(), told.first)).collect()
+        let own = self.deliveries.iter().filter(|((owner, _), _)| *owner == request);
+        own.map(|((_, identity), earlier)| (identity.clone(), earlier.first)).collect()
     }
 }
 

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_time_within_what_is_open_is_received() {
+    fn a_first_delivery_within_the_open_quantity_is_received() {
         assert_eq!(decide(&state(0), &nameless(100), STRICT), receive(100, 0, true));
         assert_eq!(decide(&state(0), &named(60), STRICT), receive(60, 0, false));
         assert_eq!(decide(&state(60), &named(40), STRICT), receive(40, 0, true));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_open_is_received_up_to_what_is_open() {
+    fn an_excess_is_received_up_to_the_open_quantity() {
         assert_eq!(decide(&state(0), &nameless(130), STRICT), receive(100, 30, true));
         assert_eq!(decide(&state(90), &named(11), STRICT), receive(10, 1, true));
     }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_never_guessed() {
+    fn ambiguous_deliveries_are_never_guessed() {
         let ambiguous = Decision::Quarantine(Reason::AmbiguousDelivery);
         assert_eq!(decide(&after(60, 60, false), &named(40), STRICT), ambiguous);
         assert_eq!(decide(&after(100, 100, true), &named(99), STRICT), ambiguous);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_delivery_waits_for_an_operator_unless_it_has_come_again_meanwhile() {
+    fn a_lost_delivery_waits_for_an_operator_unless_it_was_repeated() {
         let lost = Delivery { is_lost: true, ..named(60) };
         assert_eq!(decide(&state(0), &lost, STRICT), Decision::Quarantine(Reason::Lost));
         assert_eq!(decide(&after(60, 60, false), &lost, STRICT), Decision::Duplicate);

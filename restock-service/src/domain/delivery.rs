@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_is_taken_from_the_order_and_what_differs_is_a_fault() {
+    fn missing_fields_are_taken_from_the_token_and_differing_ones_are_faults() {
         let delivery = claim("5").against(&order(), false);
         assert_eq!(delivery.content.map(Quantity::get), Ok(5));
         let named = Claim { product: Some("CP-502101".into()), factory: Some("FF-500293".into()), ..claim("5") };

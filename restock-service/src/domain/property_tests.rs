@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn told_again_nothing_changes(steps in steps(), quantity in 1_i64..=100, tolerance in 0_i64..=100) {
+    fn a_repeated_delivery_changes_nothing(steps in steps(), quantity in 1_i64..=100, tolerance in 0_i64..=100) {
         let order = order(quantity);
         let policy = Policy { over_delivery_tolerance_percent: tolerance, quarantine_per_token_max: 1_000 };
         let mut ledger = Ledger::default();
@@ -161,7 +161,7 @@ proptest! {
             let first = ledger.take(&order, callback, policy);
             let once = ledger.clone();
             let second = ledger.take(&order, callback, policy);
-            prop_assert_eq!(&ledger.receipts, &once.receipts, "told again, it is not booked again");
+            prop_assert_eq!(&ledger.receipts, &once.receipts, "a repetition is not booked again");
             if callback.claim.delivery_id.is_some() {
                 // A name identifies it with certainty.
                 prop_assert_eq!(&ledger, &once);

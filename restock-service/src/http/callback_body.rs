@@ -324,8 +324,8 @@ mod tests {
             assert_eq!(read.claim.delivery_id.as_deref(), Some("K"));
         }
         assert_ne!(bytes(b"a").claim.unreadable, bytes(b"b").claim.unreadable);
-        let told = bytes(b"url=the-token&\xff");
-        assert_eq!(told.bytes.as_deref(), Some(b"url=<callback:J>&\xff".as_slice()));
+        let read_body = bytes(b"url=the-token&\xff");
+        assert_eq!(read_body.bytes.as_deref(), Some(b"url=<callback:J>&\xff".as_slice()));
         let between_nuls: Vec<u8> = "{the-token".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(bytes(&between_nuls).bytes, None);
     }

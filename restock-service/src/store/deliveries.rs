@@ -9,7 +9,7 @@ use jaego_pg::{Statement, StatementSql, StoreError};
 use uuid::Uuid;
 
 use super::{place_of, unreadable};
-use crate::domain::batch::{Booked, Identity, Told};
+use crate::domain::batch::{Booked, Identity, KnownDelivery};
 use crate::domain::decision::{First, FirstOutcome, Reason};
 
 const RECEIVED: &str = "received";
@@ -69,7 +69,7 @@ impl StatementSql for FindFirst {
 pub(crate) async fn find_first<'a>(
     connection: &AsyncPgConnection,
     identities: &[Identity<'a>],
-) -> Result<Vec<(Identity<'a>, Told)>, StoreError> {
+) -> Result<Vec<(Identity<'a>, KnownDelivery)>, StoreError> {
     fn parts_of<T>(identities: &[Identity<'_>], pick: impl Fn(&Identity<'_>) -> Option<T>) -> Vec<Option<T>> {
         identities.iter().map(pick).collect()
     }
@@ -92,7 +92,7 @@ pub(crate) async fn find_first<'a>(
 }
 
 impl Row {
-    fn read(self) -> Result<Told, StoreError> {
+    fn read(self) -> Result<KnownDelivery, StoreError> {
         let count = Quantity::try_from(self.count).map_err(unreadable)?;
         let outcome = if self.outcome == RECEIVED {
             FirstOutcome::Received { completed: self.completed }
@@ -105,7 +105,7 @@ impl Row {
             quantity: self.quantity_received,
             quarantined: self.quantity_quarantined,
         });
-        Ok(Told { first: First { count, outcome }, booked, by: CallbackId(self.id) })
+        Ok(KnownDelivery { first: First { count, outcome }, booked, by: CallbackId(self.id) })
     }
 }
 

@@ -175,12 +175,12 @@ impl StatementSql for CountAgain {
     const SQL: &'static str = "UPDATE quarantine SET times_received = times_received + again.times, \
         last_received_at = ?, last_callback_id = again.callback_id \
         FROM (SELECT id, count(*) AS times, (array_agg(callback_id ORDER BY place DESC))[1] AS callback_id \
-            FROM (SELECT known.id, told.callback_id, place, max(place) FILTER \
-                (WHERE told.callback_id = known.last_callback_id) OVER (PARTITION BY known.id) AS counted \
+            FROM (SELECT known.id, repeated.callback_id, place, max(place) FILTER \
+                (WHERE repeated.callback_id = known.last_callback_id) OVER (PARTITION BY known.id) AS counted \
                 FROM unnest(?, ?, ?, ?, ?) WITH ORDINALITY \
-                    AS told (request_id, jti, has_name, fingerprint, callback_id, place) CROSS JOIN LATERAL \
-                (SELECT q.id, q.last_callback_id FROM quarantine q WHERE q.request_id = told.request_id \
-                AND q.fingerprint = told.fingerprint AND (told.has_name OR q.jti = told.jti) \
+                    AS repeated (request_id, jti, has_name, fingerprint, callback_id, place) CROSS JOIN LATERAL \
+                (SELECT q.id, q.last_callback_id FROM quarantine q WHERE q.request_id = repeated.request_id \
+                AND q.fingerprint = repeated.fingerprint AND (repeated.has_name OR q.jti = repeated.jti) \
                 ORDER BY q.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS known) AS repeated \
             WHERE place > coalesce(counted, 0) GROUP BY id) AS again \
         WHERE quarantine.id = again.id";

@@ -55,10 +55,10 @@ impl World {
     }
 
     /// The event of every receipt is in `sales.stock-received` exactly once, and nothing else is there.
-    async fn each_receipt_was_told_once(&self) {
+    async fn each_receipt_was_published_once(&self) {
         let count = u32::try_from(self.count("SELECT count(*) FROM receipts").await).unwrap();
         self.wait_for_count("SELECT count(*) FROM outbox", 0).await;
-        let told: BTreeSet<(String, i64, String)> = events(self, count)
+        let published: BTreeSet<(String, i64, String)> = events(self, count)
             .await
             .into_iter()
             .map(|(event, _)| {
@@ -67,7 +67,7 @@ impl World {
             })
             .collect();
         let rows = self.database.query("SELECT id::text, quantity, sku FROM receipts", &[]).await.unwrap();
-        assert_eq!(told, rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect());
+        assert_eq!(published, rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect());
     }
 }
 
@@ -117,7 +117,7 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
     assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("kim", "delivery note 4711"));
     assert_eq!((row.get::<_, String>(2), row.get::<_, &str>(3)), (request_id.to_string(), "30"));
     assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE action = 'receipt.book'").await, 2);
-    world.each_receipt_was_told_once().await;
+    world.each_receipt_was_published_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
 
     // Someone deletes a receipt.
@@ -128,7 +128,7 @@ async fn goods_of_a_lost_callback_are_booked_by_hand_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_booked_by_hand_has_no_effect() {
+async fn a_refused_booking_by_hand_has_no_effect() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -168,7 +168,7 @@ async fn what_may_not_be_booked_by_hand_has_no_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_at_once_stay_within_what_is_open() {
+async fn concurrent_bookings_stay_within_the_open_quantity() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -221,7 +221,7 @@ async fn an_accepted_excess_counts_toward_its_request_once() {
     let full = json!({"request_id": request_id, "quantity": 1, "reason": "x"});
     assert_eq!(service.by_hand(None, &full).await.body["open"], 0);
     assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE action = 'quarantine.accept'").await, 1);
-    world.each_receipt_was_told_once().await;
+    world.each_receipt_was_published_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
 
     // Someone deletes the accepted entry's receipt, as only an administrator can.
@@ -258,7 +258,7 @@ async fn goods_of_cancelled_complete_and_expired_requests_can_be_accepted() {
     assert_eq!(
         (accepted.status.as_u16(), &accepted.body["quantity"]),
         (200, &json!(10)),
-        "the entry tells what was told"
+        "the entry shows the quantity of the callback"
     );
     assert_eq!(world.received(complete).await, 17);
 
@@ -268,7 +268,7 @@ async fn goods_of_cancelled_complete_and_expired_requests_can_be_accepted() {
     assert_eq!(service.call(&token, &echo("4", &token)).await.quarantined(), "expired");
     assert_eq!(service.judge(&service.newest_entry().await, "accept", &reason).await.status, 200);
     assert_eq!(world.received(expired).await, 4);
-    world.each_receipt_was_told_once().await;
+    world.each_receipt_was_published_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
     service.stop().await;
 }
@@ -299,7 +299,7 @@ async fn of_two_products_one_is_chosen_and_another_one_does_not_count() {
     let request = request_id.to_string();
     assert_eq!(world.number_of(booked, &[&OTHER_SKU, &request, &40_i64]).await, 1);
     assert_eq!(world.number_of(booked, &[&SKU, &request, &50_i64]).await, 1);
-    world.each_receipt_was_told_once().await;
+    world.each_receipt_was_published_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
 
     // Someone changes the product of a receipt: no entry names that product.
@@ -331,7 +331,7 @@ async fn without_a_usable_count_the_operator_says_how_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_discarded_is_never_booked() {
+async fn a_discarded_entry_is_never_booked() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -339,7 +339,7 @@ async fn what_is_discarded_is_never_booked() {
     service.call(&token, &part("a", 100)).await;
     service.call(&token, &part("b", 100)).await;
     let id = service.newest_entry().await;
-    let reason = json!({"reason": "told twice, one truck came"});
+    let reason = json!({"reason": "two callbacks, one truck came"});
     for verb in ["accept", "discard"] {
         let path = format!("/api/v1/quarantine/{id}/{verb}");
         let refused = service.send_as(Some(VIEWER_TOKEN), Method::POST, &path, Some(reason.clone())).await;
@@ -365,7 +365,7 @@ async fn what_is_discarded_is_never_booked() {
     let actions = log.body["items"].as_array().unwrap();
     assert_eq!((actions.len(), &actions[0]["action"]), (1, &json!("quarantine.discard")));
     assert_eq!((&actions[0]["subject"], &actions[0]["reason"]), (&json!(id), &reason["reason"]));
-    world.each_receipt_was_told_once().await;
+    world.each_receipt_was_published_once().await;
     assert_eq!(service.broken_rules().await, [""; 0]);
     service.stop().await;
 }

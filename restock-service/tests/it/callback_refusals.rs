@@ -11,7 +11,7 @@ use crate::consumers::factory_changed;
 use crate::harness::{NO_BROKER, SOON, Service, World, claims, part};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_callback_leaves_nothing() {
+async fn a_request_without_a_valid_token_leaves_nothing() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let token = world.token(100);
@@ -145,7 +145,7 @@ async fn twenty_entries_for_a_token_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_does_not_answer_is_told_with_retry_after() {
+async fn an_unresponsive_store_is_answered_503_with_retry_after() {
     let nowhere = ("DATABASE__URL", "postgres://nobody:x@127.0.0.1:1/x?sslmode=disable");
     let service = Service::start(&[nowhere, ("CALLBACK__HOLD_MS", "300")]).await;
     let answer = service.call(&service.world.token(1), &part("a", 1)).await;
@@ -155,7 +155,7 @@ async fn a_store_that_does_not_answer_is_told_with_retry_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beyond_the_outboxs_bound_callbacks_wait_and_are_then_told_so() {
+async fn beyond_the_outboxs_bound_callbacks_wait_and_are_then_answered_503() {
     let bounds = [NO_BROKER, ("OUTBOX__PENDING_MAX", "1"), ("CALLBACK__HOLD_MS", "8000")];
     let service = Service::start(&bounds).await;
     let world = &service.world;

@@ -88,7 +88,7 @@ async fn two_processes_that_hear_of_one_request_at_once_book_each_unit_once() {
         assert_eq!(booked, received, "round {round}");
         assert!(booked <= 100, "round {round}: {booked} of 100 were booked");
         let named = world.count(&of("SELECT count(*) FROM deliveries WHERE request_id = $1")).await;
-        assert_eq!(named, 4, "round {round}: each part is one delivery, whoever tells of it");
+        assert_eq!(named, 4, "round {round}: each part is one delivery, whoever reports it");
         let twice = "SELECT count(*) FROM (SELECT FROM receipts WHERE request_id = $1 AND delivery_id IS NOT NULL \
                      GROUP BY delivery_id HAVING count(*) > 1) AS twice";
         assert_eq!(world.count(&of(twice)).await, 0, "round {round}");

@@ -69,7 +69,7 @@ async fn a_request_that_comes_after_its_callback_changes_nothing_that_was_writte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_for_a_cancelled_request_waits_for_an_operator() {
+async fn a_delivery_for_a_cancelled_request_waits_for_an_operator() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let (asked, unheard) = (RequestId::generate(), RequestId::generate());
@@ -116,7 +116,7 @@ async fn a_factorys_older_revision_is_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
+async fn an_unreadable_message_is_dead_lettered_with_its_reason() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let event = |kind: &str, data: serde_json::Value| {
@@ -165,7 +165,7 @@ async fn what_cannot_be_understood_is_dead_lettered_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_again_is_told_what_was_booked() {
+async fn a_repeated_request_is_answered_with_its_receipts() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();

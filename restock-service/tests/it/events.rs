@@ -25,7 +25,7 @@ pub(crate) async fn events(world: &World, count: u32) -> Vec<(Value, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_event_tells_of_the_receipt_in_its_contracts_shape() {
+async fn the_event_has_the_shape_of_the_contract() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -41,7 +41,7 @@ async fn the_event_tells_of_the_receipt_in_its_contracts_shape() {
     let at: chrono::DateTime<chrono::Utc> = data["received_at"].as_str().unwrap().parse().unwrap();
     let row = world.database.query_one("SELECT received_at::text FROM receipts", &[]).await.unwrap();
     let kept: chrono::DateTime<chrono::Utc> = format!("{}:00", row.get::<_, &str>(0)).parse().unwrap();
-    assert_eq!(at, kept, "event and row tell the same time");
+    assert_eq!(at, kept, "event and row have the same time");
     service.stop().await;
 }
 

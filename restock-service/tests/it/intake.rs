@@ -187,7 +187,7 @@ async fn nothing_is_answered_before_it_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_holds_a_request_keeps_only_its_own_callbacks_waiting() {
+async fn a_held_request_delays_only_its_own_callbacks() {
     let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let held = world.token(100);
@@ -224,7 +224,7 @@ async fn goods_are_booked_though_their_sender_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_taken_in_time_is_answered_503_and_booked_all_the_same() {
+async fn a_callback_not_stored_in_time_is_answered_503_and_booked_later() {
     let few = [("INTAKE__QUEUE_MAX", "1"), ("INTAKE__BATCH_MAX", "1")];
     let service =
         Service::start(&[&[PATIENT, NO_LOCK_LIMIT, ("CALLBACK__HOLD_MS", "100")], few.as_slice()].concat()).await;

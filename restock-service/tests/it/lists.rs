@@ -37,7 +37,7 @@ async fn receipts_are_paged_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_quarantine_shows_what_came_without_its_token() {
+async fn the_quarantine_shows_deliveries_without_their_tokens() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let token = world.token(100);

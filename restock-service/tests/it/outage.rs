@@ -51,7 +51,7 @@ async fn callbacks_that_come_while_the_database_is_away_are_booked_when_it_is_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_whose_request_is_held_for_long_waits_until_it_is_free() {
+async fn a_callback_waits_until_its_request_is_unlocked() {
     let service = Service::start(&[("DATABASE__STATEMENT_TIMEOUT_MS", "200")]).await;
     let world = &service.world;
     let token = world.token(100);

@@ -38,7 +38,7 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_operators_did_is_not_migrated_away() {
+async fn migrations_keep_the_work_of_operators() {
     let world = World::new().await;
     let rows = "INSERT INTO production_requests (id, sku, factory_id, quantity, received) \
                 VALUES ('01938a3c-7d1e-7c4b-9a52-0f6d2a1b3c4d', 'S', 'F', 5, 5); \

@@ -12,7 +12,7 @@ use crate::consumers::requested;
 use crate::harness::{FACTORY, SKU, Service, claims, echo, part};
 
 /// Steps and what comes next, after checking their order.
-async fn told(service: &Service, question: &str) -> (Vec<Value>, Vec<Value>) {
+async fn timeline_of(service: &Service, question: &str) -> (Vec<Value>, Vec<Value>) {
     let answer = service.get(&format!("/api/v1/timeline?{question}")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
     let list = |name: &str| answer.body[name].as_array().unwrap().clone();
@@ -28,7 +28,7 @@ fn kinds(items: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
+async fn a_timeline_shows_deliveries_and_the_operators_who_booked_or_judged_them() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -37,7 +37,7 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
     world.publish(&production::REQUESTED, trace, &event).await;
     world.wait_for_count("SELECT count(*) FROM production_requests", 1).await;
     let question = format!("request={request_id}");
-    let (items, next) = told(&service, &question).await;
+    let (items, next) = timeline_of(&service, &question).await;
     assert_eq!(kinds(&items), ["restock.expected"]);
     assert_eq!(items[0]["subject"], json!({"type": "production_request", "id": request_id}));
     assert_eq!((&items[0]["quantity"], &items[0]["trace_id"]), (&json!(100), &json!(trace.trace_id())));
@@ -52,7 +52,7 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
     assert_eq!(by_hand.status.as_u16(), 201, "{by_hand:?}");
     // 30 are open; the rest is quarantined.
     assert_eq!(service.call(&token, &part("b", 50)).await.received(), ("received", 30));
-    let (items, next) = told(&service, &question).await;
+    let (items, next) = timeline_of(&service, &question).await;
     assert_eq!(
         kinds(&items),
         ["restock.expected", "receipt.booked", "receipt.booked", "receipt.booked", "quarantine.kept"]
@@ -74,7 +74,7 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
     let path = format!("/api/v1/quarantine/{id}/accept");
     let accepted = service.post(&path, reason.clone()).await;
     assert_eq!(accepted.status.as_u16(), 200, "{accepted:?}");
-    let (items, next) = told(&service, &question).await;
+    let (items, next) = timeline_of(&service, &question).await;
     let judged = items.iter().find(|item| item["kind"] == "quarantine.accepted").unwrap();
     assert_eq!(judged["at"], accepted.body["decided_at"]);
     let detail = json!({
@@ -87,7 +87,7 @@ async fn what_arrives_for_a_request_is_told_and_who_booked_or_judged_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_for_a_request_that_was_called_off_is_told() {
+async fn a_timeline_shows_deliveries_for_a_cancelled_request() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -95,7 +95,7 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
     let token = world.sign(&claims(request_id, 100));
     service.call(&token, &part("a", 60)).await;
     let question = format!("request={request_id}");
-    let (items, _) = told(&service, &question).await;
+    let (items, _) = timeline_of(&service, &question).await;
     let known = items.iter().find(|item| item["kind"] == "restock.expected").unwrap();
     assert_eq!((items.len(), &known["trace_id"]), (2, &Value::Null));
     let outcome = ProductionOutcome {
@@ -112,7 +112,7 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
     let mut other = echo("40", &token);
     other["MessageAttributeProductId"] = json!("CP-1");
     assert_eq!(service.call(&token, &other).await.problem(), "callback-mismatch");
-    let (items, next) = told(&service, &question).await;
+    let (items, next) = timeline_of(&service, &question).await;
     assert_eq!(kinds(&items)[2..], ["restock.called_off", "quarantine.kept"]);
     let kept = &items[3];
     assert_eq!((&kept["detail"]["claimed_sku"], &kept["sku"]), (&json!("CP-1"), &json!(SKU)));
@@ -123,7 +123,7 @@ async fn what_comes_for_a_request_that_was_called_off_is_told() {
     let path = format!("/api/v1/quarantine/{id}/discard");
     let reason = json!({"reason": "nothing came"});
     assert_eq!(service.post(&path, reason.clone()).await.status, 200);
-    let (items, next) = told(&service, &question).await;
+    let (items, next) = timeline_of(&service, &question).await;
     let judged = items.last().unwrap();
     assert_eq!((&judged["kind"], &judged["detail"]["reason"]), (&json!("quarantine.discarded"), &reason["reason"]));
     assert!(next.is_empty());
@@ -140,7 +140,7 @@ async fn a_question_is_about_one_order_or_some_requests() {
         assert_eq!(answer.refusal(), (422, "invalid-request"), "{question}");
     }
     for question in [format!("order={order}"), format!("request={request},{order}")] {
-        let (items, next) = told(&service, &question).await;
+        let (items, next) = timeline_of(&service, &question).await;
         assert!(items.is_empty() && next.is_empty());
     }
     let path = format!("{url}?order={order}");

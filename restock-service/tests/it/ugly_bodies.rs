@@ -39,7 +39,7 @@ async fn a_body_counts_whatever_its_encoding_and_media_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_kept_as_it_came() {
+async fn an_unreadable_body_is_kept_as_it_arrived() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     let token = world.token(100);

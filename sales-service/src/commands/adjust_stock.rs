@@ -63,7 +63,7 @@ pub async fn adjust_stock(
                 return Ok(asked.keep(connection, answer).await?);
             };
             let reference = format!("adjustment by {}", asked.actor);
-            change.look_who_waits(connection).await?;
+            change.find_waiting(connection).await?;
             change.take_in(&adjustment.sku, arrival, &reference, asked.trace);
             let limits = context.limits;
             let saved = change.save(connection, limits, asked.actor, adjustment.note.as_deref()).await?;

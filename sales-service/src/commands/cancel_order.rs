@@ -45,7 +45,7 @@ pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> R
                 *filled += line.filled;
                 *waiting += line.waiting;
             }
-            change.look_who_waits(connection).await?;
+            change.find_waiting(connection).await?;
             for (sku, (filled, waiting)) in &taken {
                 let arrival = Arrival { cause: Cause::Cancellation, units: *filled, given_up: *waiting };
                 change.take_in(sku, arrival, &id.to_string(), asked.trace);

@@ -64,7 +64,7 @@ async fn slice(context: &Context, connection: &mut AsyncPgConnection, sku: &Sku)
     let Some(row) = incoming::first(connection, sku).await? else { return Ok(false) };
     let cause = Cause::of_name(&row.cause).ok_or_else(|| corrupt("the cause of received units"))?;
     let trace = row.traceparent.parse().map_err(|_| corrupt("a trace"))?;
-    change.look_who_waits(connection).await?;
+    change.find_waiting(connection).await?;
     if let Some(state) = change.touch(sku, trace, true) {
         state.figures.release_on_order(row.units);
     }

@@ -48,7 +48,7 @@ pub async fn receive_goods(
             let rows = replenishments::lock_all(connection, &requests).await?;
             let mut rows: BTreeMap<Uuid, ReplenishmentRow> = rows.into_iter().map(|row| (row.id, row)).collect();
             let mut answered = BTreeSet::new();
-            change.look_who_waits(connection).await?;
+            change.find_waiting(connection).await?;
             for (receipt, trace) in fresh {
                 let (units, at) = (receipt.quantity.get(), change.at);
                 // An operator may accept goods for a product other than the one requested. They do not count for the

@@ -103,7 +103,7 @@ impl StockChange {
     }
 
     /// Loads the waiting lines of these products. Must be called before [`Self::take_in`].
-    pub(super) async fn look_who_waits(&mut self, connection: &AsyncPgConnection) -> Result<(), StoreError> {
+    pub(super) async fn find_waiting(&mut self, connection: &AsyncPgConnection) -> Result<(), StoreError> {
         for (sku, _) in self.states.iter().filter(|(_, state)| state.figures.backordered > 0) {
             self.waiting.insert(sku.clone(), orders::waiting_lines(connection, sku).await?);
         }

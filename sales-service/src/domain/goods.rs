@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_slice_of_the_queue_does_not_take_stays_on_order() {
+    fn units_that_a_slice_does_not_fill_stay_on_order() {
         let sku: Sku = "CP-1".parse().expect("sku");
         let mut figures = Figures { backordered: 15, ..Figures::default() };
         let lines: Vec<WaitingLine> = (1..=5).map(|id| line(id, 3)).collect();

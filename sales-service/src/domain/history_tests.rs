@@ -74,7 +74,7 @@ proptest! {
 
     /// Rules 1, 2, 5 and 6 over whole histories.
     #[test]
-    fn a_shop_does_what_its_model_says(
+    fn a_shop_behaves_as_its_model(
         rules in prop::collection::vec(rules(), PRODUCTS),
         steps in prop::collection::vec(step(), 1..60),
     ) {

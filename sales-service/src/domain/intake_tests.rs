@@ -104,7 +104,7 @@ proptest! {
             prop_assert_eq!(before[sku].figures.on_hand - sold, figures.on_hand);
             prop_assert_eq!(waiting, figures.backordered);
             let moved: i64 = decision.movements.iter().filter(|entry| &entry.sku == sku).map(|entry| entry.delta).sum();
-            prop_assert_eq!(moved, -sold, "the ledger tells the same");
+            prop_assert_eq!(moved, -sold, "the ledger agrees");
             let ordered: i64 = decision.replenishments.iter()
                 .filter(|caused| &caused.new.sku == sku && !caused.new.is_proposal)
                 .map(|caused| caused.new.need.quantity.get()).sum();
@@ -159,7 +159,7 @@ proptest! {
     /// One decision covers the whole shortage of a batch, and each waiting order is linked only to the requests that
     /// cover its own place in the queue. The number of links grows with orders plus requests, not with their product.
     #[test]
-    fn what_a_batch_is_short_of_is_asked_for_once(mut state in state(), count in 1_usize..200, units in 1_i64..20) {
+    fn a_batch_requests_its_shortage_once(mut state in state(), count in 1_usize..200, units in 1_i64..20) {
         state.policy = Policy::new(0, 10, 7, Mode::Auto, Shortage::Backorder, None).expect("valid");
         state.on_sale = true;
         state.pauses = Pauses::default();

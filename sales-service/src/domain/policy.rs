@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn lots_are_whole_and_what_is_on_order_counts() {
+    fn lots_are_whole_and_units_on_order_count() {
         let figures = |on_hand, on_order, backordered| Figures { on_hand, backordered, on_order };
         let ask = |figures: Figures, short| need(&figures, &policy(5, 20, 8), short).map(|need| need.quantity.get());
         assert_eq!(ask(figures(5, 0, 0), false), Some(16));

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn goods_that_are_due_first_are_promised_to_who_waits_longest() {
+    fn the_earliest_goods_are_promised_to_the_longest_waiting() {
         let mut state = state(Figures { backordered: 30, on_order: 35, ..Figures::default() }, Mode::Auto);
         let request = |number, units, due| OpenRequest { id: id(number), units, due };
         // The second was ordered later but is due earlier. The third is overdue, so its arrival is unknown.
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_says_what_holds_an_order_back() {
+    fn the_decision_names_the_reason_for_not_ordering() {
         let limits = Limits { open_max: 2, ..LIMITS };
         let low = Figures { on_hand: 2, ..Figures::default() };
         let words = |state: ProductState| {

@@ -75,7 +75,7 @@ pub struct Replenishment {
     pub is_automatic: bool,
 }
 
-/// OutcomeKind of the production request, other than goods.
+/// Outcome of the production request, other than goods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeKind {
     /// A factory accepted it, possibly late.

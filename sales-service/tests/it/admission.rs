@@ -58,7 +58,7 @@ impl Held {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_gone_has_not_ordered() {
+async fn an_order_of_a_disconnected_client_is_dropped() {
     let held = Held::open("600000").await;
     let first = held.order_in_hand().await;
 
@@ -88,7 +88,7 @@ async fn who_has_gone_has_not_ordered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waited_for_too_long_is_told_so_and_costs_no_row() {
+async fn an_order_that_waited_too_long_is_refused_and_costs_no_row() {
     let held = Held::open("1500").await;
     let first = held.order_in_hand().await;
     let (http, url) = (held.shop.http.clone(), format!("{}/api/v1/orders", held.shop.api));

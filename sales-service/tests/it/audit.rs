@@ -22,8 +22,8 @@ async fn wait_until_proven(shop: &Shop) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn increments_read_what_is_new_and_a_full_check_reads_everything() {
-    if !testkit::is_alone("audit::increments_read_what_is_new_and_a_full_check_reads_everything").await {
+async fn increments_read_new_entries_and_a_full_check_reads_everything() {
+    if !testkit::is_alone("audit::increments_read_new_entries_and_a_full_check_reads_everything").await {
         return;
     }
     let shop = Shop::open_with(&[EACH_SECOND]).await;
@@ -70,8 +70,8 @@ async fn one_replica_at_a_time_checks_the_books() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_a_full_check_finds_is_told_until_it_is_mended() {
-    if !testkit::is_alone("audit::what_only_a_full_check_finds_is_told_until_it_is_mended").await {
+async fn a_violation_that_only_a_full_check_finds_is_reported_until_it_is_corrected() {
+    if !testkit::is_alone("audit::a_violation_that_only_a_full_check_finds_is_reported_until_it_is_corrected").await {
         return;
     }
     let mut shop = Shop::open_with(&[EACH_SECOND]).await;

@@ -16,7 +16,7 @@ async fn raw(shop: &Shop, content_type: &str, body: impl Into<reqwest::Body>) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_orders_are_told_what_is_wrong_and_change_nothing() {
+async fn bad_orders_are_refused_with_reasons_and_change_nothing() {
     let shop = Shop::open().await;
     shop.product("CP-1", 5, policy()).await;
     for malformed in ["", "{", "not json", r#"{"lines":[]} x"#] {

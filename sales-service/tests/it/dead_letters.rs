@@ -45,7 +45,7 @@ pub async fn ended(shop: &Shop, ordered: &Response) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_decoded_or_handled_is_kept_with_its_reason_and_in_nobodys_way() {
+async fn failed_messages_are_kept_with_their_reasons_and_delay_no_other() {
     let shop = open().await;
     shop.product("CP-1", 0, policy()).await;
     publish(&shop, "stock.received", &[0xff, 0xfe, 0x00]).await;
@@ -78,7 +78,7 @@ async fn what_cannot_be_decoded_or_handled_is_kept_with_its_reason_and_in_nobody
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redriven_group_tells_what_became_of_each_letter() {
+async fn a_redriven_group_shows_the_result_of_each_letter() {
     let shop = open().await;
     for _ in 0..5 {
         publish_for_a_stranger(&shop).await;
@@ -190,7 +190,7 @@ async fn letters_under_way_are_in_sight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_been_redriven_keeps_the_properties_that_it_came_with() {
+async fn redriven_messages_keep_their_properties() {
     let shop = open().await;
     let vhost = &shop.surroundings.vhost;
     let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);

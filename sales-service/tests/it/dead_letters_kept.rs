@@ -27,7 +27,7 @@ async fn redeliver(shop: &mut Shop, exchange: &str, key: &str, queue: &str, prop
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_death_that_is_told_twice_is_one_death() {
+async fn a_death_that_is_reported_twice_is_one_death() {
     const QUEUE: &str = "sales.stock-received";
     let mut shop = open().await;
     let send = async |shop: &Shop, exchange: &str, key: &str, properties: &Value| {
@@ -83,19 +83,19 @@ async fn a_death_that_is_told_twice_is_one_death() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deaths_are_ordered_by_the_database_whatever_the_clock_of_who_tells_them_says() {
+async fn deaths_are_ordered_by_the_database_whatever_the_clocks_of_processes() {
     let shop = open().await;
     let vhost = &shop.surroundings.vhost;
     // A dead letter as published by a replica of the previous release whose clock is an hour fast.
     let fast = Utc::now() + TimeDelta::hours(1);
-    let told = json!({
+    let properties = json!({
         "delivery_mode": 2, "message_id": "m-1",
         "headers": {"x-jaego-reason": "handler-failed", "x-jaego-error": "no", "x-jaego-failed-at": fast.to_rfc3339()},
     });
     let body = received_of("NOT-HERE", ReceiptId::generate(), RequestId::generate(), 1);
     vhost
         .broker()
-        .publish(&vhost.name, "jaego.dead-letters", "sales.stock-received", &told, &body)
+        .publish(&vhost.name, "jaego.dead-letters", "sales.stock-received", &properties, &body)
         .await
         .expect("sent");
     let letter = letters(&shop, "", 1).await.remove(0);
@@ -121,7 +121,7 @@ async fn wait_for_gauge(shop: &Shop, name: &str, is_right: impl Fn(f64) -> bool)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_table_has_no_room_for_is_kept_where_it_is() {
+async fn letters_without_room_in_the_table_stay_in_the_queue() {
     let settings = [("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "50"), ("JAEGO_SALES__DEAD_LETTERS__WAITING_MAX", "2")];
     let shop = Shop::open_with(&settings).await;
     for _ in 0..2 {

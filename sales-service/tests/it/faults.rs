@@ -233,8 +233,12 @@ async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_bac
 
     delete_queue(&shop, "sales.stock-received.dlq").await;
     wait_until("the other queue to be missed, too", SOON, || async {
-        let told = ready(&shop).await.1["checks"]["broker-consumers"].clone();
-        if told.as_str().is_some_and(|text| text.contains("sales.stock-received.dlq")) { Ok(()) } else { Err(told) }
+        let problem = ready(&shop).await.1["checks"]["broker-consumers"].clone();
+        if problem.as_str().is_some_and(|text| text.contains("sales.stock-received.dlq")) {
+            Ok(())
+        } else {
+            Err(problem)
+        }
     })
     .await;
     // Messages that can be handled do not need the dead-letter queue.
@@ -255,7 +259,7 @@ async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_bac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_deleted_and_declared_anew_within_a_moment_is_consumed_again() {
+async fn a_queue_that_is_deleted_and_declared_again_at_once_is_consumed_again() {
     let shop = Shop::open_with(&[("JAEGO_SALES__AMQP__RENEW_IDLE_MS", "500")]).await;
     shop.product("CP-1", 0, policy()).await;
     wait_for(&shop, 200, "ready").await;

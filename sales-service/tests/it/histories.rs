@@ -122,7 +122,7 @@ impl Life<'_> {
                 let (product, request, units, id) = self.receipts[receipt % self.receipts.len()];
                 publish(self.shop, "stock.received", &received_of(&self.sku(product), id, request, units)).await;
             }
-            Step::ReceiveUnasked { product, units } => self.receive(*product, RequestId::generate(), *units).await,
+            Step::ReceiveUnrequested { product, units } => self.receive(*product, RequestId::generate(), *units).await,
             Step::Outcome { replenishment, outcome, revision } if before > 0 => {
                 self.outcome(replenishment % before, *outcome, *revision).await;
             }
@@ -242,7 +242,7 @@ impl Life<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_do_what_the_model_says() {
+async fn two_replicas_behave_as_the_model() {
     let limits = [
         ("JAEGO_SALES__REPLENISHMENT__OPEN_MAX", LIMITS.open_max.to_string()),
         ("JAEGO_SALES__REPLENISHMENT__AUTO_UNITS_MAX", LIMITS.auto_units_max.to_string()),

@@ -16,7 +16,7 @@ use testkit::wait_until;
 use crate::harness::{Response, SOON, Shop, one, order_at, policy, product_body, settings};
 use crate::messages::{publish, received_of};
 
-/// Number of batches by the state of their products, the label `state` of the metric.
+/// Number of batches whose products were in this state: the label `state` of the metric.
 async fn batches(shop: &Shop, state: &str) -> u64 {
     shop.metric("jaego_intake_batches_total", &format!("state=\"{state}\"")).await.unwrap_or(0)
 }
@@ -25,20 +25,20 @@ fn off() -> Value {
     json!({"reorder_point": 0, "order_up_to": 10, "lot_size": 10, "mode": "off", "shortage": "reject"})
 }
 
-/// Orders until a batch was decided on the cache; the batch before it has read the product.
+/// Places orders until a batch is decided on the cache; the batch before it read the product.
 async fn order_until_known(shop: &Shop, sku: &str) {
     let known = batches(shop, "known").await;
     let mut ordered = 0;
     while batches(shop, "known").await == known {
         shop.order(one(sku, 1)).await;
         ordered += 1;
-        assert!(ordered < 100, "nothing is ever known of {sku}");
+        assert!(ordered < 100, "{sku} is never in the cache");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_known_is_sold_without_a_look_and_the_books_agree() {
-    if !testkit::is_alone("known::what_is_known_is_sold_without_a_look_and_the_books_agree").await {
+async fn cached_products_are_sold_without_a_read_and_the_books_agree() {
+    if !testkit::is_alone("known::cached_products_are_sold_without_a_read_and_the_books_agree").await {
         return;
     }
     let shop = Shop::open().await;
@@ -49,7 +49,7 @@ async fn what_is_known_is_sold_without_a_look_and_the_books_agree() {
         sold += i64::from(order.await.status == 201);
     }
     assert_eq!((sold, shop.figures("CP-1").await), (10, (0, 0, 0)));
-    assert_eq!((batches(&shop, "read").await, batches(&shop, "known").await), (2, 10), "nobody else wrote meanwhile");
+    assert_eq!((batches(&shop, "read").await, batches(&shop, "known").await), (2, 10), "no other process wrote");
     assert_eq!(batches(&shop, "changed").await, 0);
     shop.assert_books_agree().await;
 }
@@ -61,7 +61,7 @@ async fn is_seen(shop: &Shop, sku: &str, change: impl AsyncFnOnce(), is_right: i
     change().await;
     let answer = shop.order(one(sku, 1)).await;
     assert!(is_right(&answer), "{sku}: {answer:?}");
-    assert_eq!(batches(shop, "changed").await, changed + 1, "{sku}: it was known, and was another by then");
+    assert_eq!(batches(shop, "changed").await, changed + 1, "{sku}: the cached product was stale");
     shop.assert_books_agree().await;
 }
 
@@ -129,13 +129,13 @@ async fn every_change_by_somebody_else_is_seen_by_the_next_order() {
     let cancel = async || assert_eq!(shop.operate(Method::POST, &path, json!({})).await.status, 200);
     is_seen(&shop, "CANCEL", cancel, |answer| answer.status == 201).await;
 
-    // Even a change made without the service is noticed.
+    // Even a change that bypasses the service is noticed.
     shop.product("BY-HAND", 1000, off()).await;
     let sql = "UPDATE stock SET on_hand = 3 WHERE sku = 'BY-HAND'";
     order_until_known(&shop, "BY-HAND").await;
     shop.database.batch_execute(sql).await.expect("written");
     assert_eq!(shop.order(one("BY-HAND", 1)).await.status, 201);
-    assert_eq!(shop.figures("BY-HAND").await.0, 2, "from what is there, not from what was known");
+    assert_eq!(shop.figures("BY-HAND").await.0, 2, "sold from the row, not from the cache");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +163,7 @@ async fn a_proposal_that_was_closed_is_made_again() {
     assert_eq!(batches(&shop, "changed").await, changed + 1);
     let again = proposals().await;
     assert_eq!(again.len(), 1, "{again:?}");
-    assert_ne!(again[0]["id"], json!(id), "another one");
+    assert_ne!(again[0]["id"], json!(id), "a new proposal");
     shop.assert_books_agree().await;
 }
 
@@ -203,7 +203,7 @@ async fn a_proposal_of_one_replica_is_seen_by_the_other() {
     shop.product("CP-1", 3, by_hand).await;
     let second = shop.replica().await;
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
-    // Nothing is sold there and no figure changes.
+    // The second replica sells nothing, and no figure changes.
     assert_eq!(order_at(&second, one("CP-1", 5)).await.status, 409);
     assert_eq!(shop.order(one("CP-1", 5)).await.status, 409);
     let proposed = shop.get("/api/v1/replenishments?sku=CP-1&status=proposed").await;
@@ -226,7 +226,7 @@ async fn two_replicas_that_remember_the_same_product_sell_each_unit_once() {
     }
     assert_eq!((sold, shop.figures("CP-1").await), (40, (0, 0, 0)));
     let changed = batches(&shop, "changed").await;
-    assert!(changed <= 1, "{changed} of 30 batches began again: it looks first while others write");
+    assert!(changed <= 1, "{changed} of 30 batches were decided twice: shared products are read first");
     shop.assert_books_agree().await;
 }
 
@@ -237,7 +237,7 @@ struct Read {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_product_is_locked_by_its_key_with_a_plan_made_while_the_tables_were_empty() {
+async fn one_product_is_locked_by_its_key_with_a_plan_made_while_the_tables_were_small() {
     let shop = Shop::open().await;
     shop.product("CP-1", 10, off()).await;
     let by_itself = "ALTER TABLE stock SET (autovacuum_enabled = off); \
@@ -266,5 +266,5 @@ async fn one_product_is_locked_by_its_key_with_a_plan_made_while_the_tables_were
         SELECT 'X-' || n, 'x', 1, 'F', true, 0, 1, 1, 'off', 'reject' FROM generate_series(1, 5000) AS n; \
         INSERT INTO stock (sku) SELECT sku FROM products ON CONFLICT DO NOTHING";
     shop.database.batch_execute(fill).await.expect("filled");
-    assert_eq!(held().await, 0, "rows that were read in search of one");
+    assert_eq!(held().await, 0, "rows read by sequential scans");
 }

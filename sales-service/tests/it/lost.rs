@@ -32,7 +32,7 @@ async fn replenishment(shop: &Shop) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_heard_of_is_asked_for_again_less_and_less_often() {
+async fn a_request_without_news_is_requested_again_with_growing_delays() {
     let every_second =
         [("JAEGO_SALES__REPLENISHMENT__SWEEP_EVERY_S", "1"), ("JAEGO_SALES__REPLENISHMENT__ASK_AGAIN_S", "1")];
     let shop = Shop::open_with(&every_second).await;
@@ -55,7 +55,7 @@ async fn what_is_not_heard_of_is_asked_for_again_less_and_less_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_have_heard_is_told_again() {
+async fn a_closing_without_effect_is_published_again() {
     let shop = Shop::open().await;
     let id = replenishment(&shop).await;
     let request: RequestId = id.parse().expect("an id");
@@ -74,8 +74,8 @@ async fn who_cannot_have_heard_is_told_again() {
     events(&shop, CLOSED, 1).await;
     // A factory accepts the request even though it was closed.
     publish(&shop, "production.accepted", &outcome(&closed, "accepted", 1)).await;
-    let told = events(&shop, CLOSED, 2).await;
-    assert!(told.iter().all(|event| event["request_id"] == closed), "{told:?}");
+    let closed_events = events(&shop, CLOSED, 2).await;
+    assert!(closed_events.iter().all(|event| event["request_id"] == closed), "{closed_events:?}");
     // The cancellation shows that production-service knows, so the closing is not announced again.
     publish(&shop, "production.cancelled", &outcome(&closed, "cancelled", 2)).await;
     shop.wait_for_count("SELECT count(*) FROM replenishments WHERE revision = 2 AND status = 'closed_short'", 1).await;

@@ -157,17 +157,17 @@ async fn goods_fill_backorders_oldest_first() {
         vec![(receipt, 10), (fill, -3)],
     ];
     assert_eq!(steps, expected.concat());
-    let told = || async {
+    let fulfilled = || async {
         let messages = vhost.broker().get_messages(&vhost.name, "observer", 10).await.expect("messages");
         let events = messages.iter().map(|message| serde_json::from_slice::<Value>(&message.bytes()).expect("json"));
         events.flat_map(|event| event["data"]["orders"].as_array().cloned().unwrap_or_default()).collect::<Vec<Value>>()
     };
-    let told = wait_until("five ends", SOON, || async {
-        let told = told().await;
-        if told.len() == 5 { Ok(told) } else { Err(told.len()) }
+    let fulfilled = wait_until("five ends", SOON, || async {
+        let fulfilled = fulfilled().await;
+        if fulfilled.len() == 5 { Ok(fulfilled) } else { Err(fulfilled.len()) }
     })
     .await;
-    assert_eq!(told.iter().map(|order| order["id"].as_str().expect("id")).collect::<Vec<_>>(), ids);
+    assert_eq!(fulfilled.iter().map(|order| order["id"].as_str().expect("id")).collect::<Vec<_>>(), ids);
     shop.assert_books_agree().await;
 }
 

@@ -20,7 +20,7 @@ fn migrate(url_file: &std::path::Path, wait_s: &str) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_waits_for_its_database_and_tells_so() {
+async fn it_waits_for_its_database_and_logs_it() {
     let lab = Lab::acquire().await;
     let name = format!("t_wait_{}", std::process::id());
     let url = url_of(lab.postgres_admin_url(), &name, Some((&name, "a-secret"))).expect("a URL");
@@ -30,13 +30,13 @@ async fn it_waits_for_its_database_and_tells_so() {
 
     let mut process = migrate(&url_file, "120").spawn().expect("started");
     let mut lines = BufReader::new(process.stdout.take().expect("its log")).lines().map_while(Result::ok);
-    let told = lines.next().expect("a line");
-    assert!(told.contains("waiting for the database") && told.contains("authentication failed"), "{told}");
+    let line = lines.next().expect("a line");
+    assert!(line.contains("waiting for the database") && line.contains("authentication failed"), "{line}");
     create_database(lab.postgres_admin_url(), &name, &name, "a-secret").await.expect("made");
     let log: Vec<String> = lines.collect();
     assert!(process.wait().expect("ended").success(), "{log:?}");
     assert!(log.last().is_some_and(|line| line.contains("schema is up to date")), "{log:?}");
-    assert!(!log.join("\n").contains("a-secret") && !told.contains("a-secret"));
+    assert!(!log.join("\n").contains("a-secret") && !line.contains("a-secret"));
     drop_database(lab.postgres_admin_url(), &name, &name).await.expect("dropped");
 }
 
@@ -55,7 +55,7 @@ fn it_ends_when_time_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_that_waits_for_a_table_does_not_stop_those_who_use_it() {
+async fn a_migration_that_waits_for_a_table_does_not_block_its_users() {
     let shop = Shop::open().await;
     shop.product("MIGRATED", 1_000, policy()).await;
     let folder = tempfile::tempdir().expect("a folder");

@@ -105,7 +105,7 @@ async fn a_proposal_waits_for_approval_and_can_be_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shoppers_see_what_is_on_sale_page_by_page() {
+async fn shoppers_see_products_on_sale_page_by_page() {
     let shop = Shop::open().await;
     for (index, on_hand) in [0, 2, 50].into_iter().enumerate() {
         shop.product(&format!("CP-{index}"), on_hand, policy()).await;
@@ -177,7 +177,7 @@ async fn a_refused_adjustment_stays_refused_under_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_who_add_one_product_at_once_do_not_disturb_each_other() {
+async fn concurrent_creations_of_one_product_do_not_disturb_each_other() {
     let shop = Shop::open().await;
     let put = |_| shop.operate(Method::PUT, "/api/v1/products/CP-1", product_body(&policy()));
     let mut statuses: Vec<u16> =

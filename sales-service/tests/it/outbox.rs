@@ -62,7 +62,7 @@ async fn windows_that_are_on_their_way_at_once_keep_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_longer_than_many_frames_goes_out_and_comes_in_whole() {
+async fn a_message_of_many_frames_arrives_whole() {
     let shop = Shop::open().await;
     let sql = "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \
         SELECT 'long', 'jaego.events', 'replenishment.closed', 'text/plain', '{}', \
@@ -298,7 +298,7 @@ async fn a_leader_that_freezes_while_it_reads_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_replica_relays_and_hears_of_what_the_others_commit() {
+async fn one_replica_relays_and_is_notified_of_the_commits_of_others() {
     let mut shop = Shop::open().await;
     shop.stop().await;
     let (other, connection) = tokio_postgres::connect(&shop.own.database.admin_url, NoTls).await.expect("connected");

@@ -144,7 +144,7 @@ async fn nothing_is_answered_before_it_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_whose_commit_hangs_is_answered_and_not_called_refused() {
+async fn an_order_whose_commit_hangs_is_answered_and_not_as_refused() {
     for is_known in [false, true] {
         let shop = Shop::open_with(&[WAIT_MAX]).await;
         shop.product("CP-1", 1000, policy()).await;
@@ -219,7 +219,7 @@ async fn an_order_is_answered_while_the_database_was_never_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_committed_is_answered_as_it_is_though_the_answer_of_the_database_was_lost() {
+async fn a_committed_order_is_answered_truly_after_the_databases_answer_was_lost() {
     let mut shop = Shop::open_with(&[("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "20000")]).await;
     shop.stop().await;
     let link = shop.link("DATABASE__URL").await;
@@ -309,7 +309,7 @@ async fn units_that_a_killed_process_left_are_handed_out_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_product_is_held_waits_apart() {
+async fn a_message_of_a_held_product_waits_separately() {
     let shop = Shop::open().await;
     for sku in ["HELD", "FREE"] {
         shop.product(sku, 0, policy()).await;
@@ -349,7 +349,7 @@ async fn backorders_make_few_requests_and_few_links() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_on_order_is_promised_first_to_who_waits_already() {
+async fn units_on_order_are_promised_first_to_orders_that_wait_already() {
     let shop = Shop::open().await;
     let factory =
         "INSERT INTO factories (factory_id, name, enabled, lead_time_s, revision) VALUES ('FF-1', 'F', true, 600, 1)";
@@ -378,7 +378,7 @@ async fn what_is_on_order_is_promised_first_to_who_waits_already() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_the_policy_allows_is_backordered() {
+async fn orders_are_backordered_only_as_the_policy_allows() {
     let shop = Shop::open().await;
     let ask = async |sku: &str, wish: Option<&str>| {
         let mut body = one(sku, 1);
@@ -438,7 +438,7 @@ async fn withdrawn_products_are_not_made_for_the_shelf() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_proposal_orders_only_what_is_still_missing() {
+async fn a_stale_proposal_orders_only_the_remaining_shortage() {
     let shop = Shop::open().await;
     let levels =
         json!({"reorder_point": 10, "order_up_to": 1000, "lot_size": 5, "mode": "manual", "shortage": "reject"});
@@ -519,7 +519,7 @@ async fn processes_that_prune_at_once_leave_no_orphans() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_survives_a_kill_under_load() {
+async fn answered_orders_survive_a_kill_under_load() {
     const CLIENTS: usize = 32;
     let shop = Shop::open().await;
     shop.product("CP-1", 100_000, policy()).await;
@@ -554,6 +554,6 @@ async fn what_was_answered_survives_a_kill_under_load() {
     let taken = taken.lock().expect("a list").clone();
     assert!(taken.is_subset(&stored), "{} answered orders are lost", taken.difference(&stored).count());
     let unanswered = stored.len() - taken.len();
-    assert!(unanswered <= CLIENTS, "{unanswered} orders were taken of which {CLIENTS} clients were not told");
+    assert!(unanswered <= CLIENTS, "{unanswered} orders were taken of which {CLIENTS} clients got no answer");
     shop.assert_books_agree().await;
 }

@@ -52,7 +52,7 @@ async fn a_cancelled_order_gives_its_units_back_once_and_to_the_oldest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_decision_is_told_in_words_and_a_snooze_holds_it_back() {
+async fn the_decision_is_explained_and_a_snooze_pauses_it() {
     let shop = Shop::open().await;
     let mut policy = with("reorder_point", json!(5));
     policy["order_up_to"] = json!(12);
@@ -77,7 +77,7 @@ async fn the_decision_is_told_in_words_and_a_snooze_holds_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sweep_orders_what_a_pause_held_back() {
+async fn the_sweep_orders_after_a_pause() {
     let shop = Shop::open_with(&[("JAEGO_SALES__REPLENISHMENT__SWEEP_EVERY_S", "1")]).await;
     shop.product("CP-1", 1, policy()).await;
     let body = json!({"until": "2100-01-01T00:00:00Z", "reason": "season is over"});

@@ -14,23 +14,23 @@ use crate::messages::{event, publish, received_of};
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// A timeline whose order has been checked.
-struct Told {
+struct Timeline {
     items: Vec<Value>,
     next: Vec<Value>,
 }
 
-async fn told(shop: &Shop, question: &str) -> Told {
+async fn timeline_of(shop: &Shop, question: &str) -> Timeline {
     let answer = shop.get(&format!("/api/v1/timeline?{question}")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
     let list = |name: &str| answer.body[name].as_array().expect("a list").clone();
-    let told = Told { items: list("items"), next: list("next") };
+    let timeline = Timeline { items: list("items"), next: list("next") };
     let at = |item: &Value| item["at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()).expect("a time");
-    assert!(told.items.is_sorted_by_key(at), "{:?}", told.items);
-    assert!(told.items.iter().all(|item| item["service"] == "sales-service"));
-    told
+    assert!(timeline.items.is_sorted_by_key(at), "{:?}", timeline.items);
+    assert!(timeline.items.iter().all(|item| item["service"] == "sales-service"));
+    timeline
 }
 
-impl Told {
+impl Timeline {
     fn kinds(&self) -> Vec<&str> {
         self.items.iter().map(|item| item["kind"].as_str().expect("a kind")).collect()
     }
@@ -103,21 +103,21 @@ async fn each_of_many_orders_has_its_own_entries() {
     let orders = (0..20).map(|_| shop.send(Method::POST, "/api/v1/orders", &trace, Some(body.clone())));
     let mut sold = 0;
     for order in futures::future::join_all(orders).await {
-        let told = told(&shop, &format!("order={}", id_of(&order))).await;
-        assert_eq!(told.kinds(), ["order.confirmed", "stock.moved", "stock.moved"]);
-        let taken = told.step("order.confirmed");
+        let timeline = timeline_of(&shop, &format!("order={}", id_of(&order))).await;
+        assert_eq!(timeline.kinds(), ["order.confirmed", "stock.moved", "stock.moved"]);
+        let taken = timeline.step("order.confirmed");
         assert_eq!((&taken["at"], &taken["trace_id"]), (&order.body["created_at"], &json!(TRACE_ID)));
         assert_eq!(taken["subject"], json!({"type": "order", "id": order.body["id"]}));
         assert_eq!(taken["detail"]["lines"][1], json!({"sku": "CP-2", "quantity": 2, "filled": 2}));
         assert_eq!((&taken["detail"]["status"], &taken["detail"]["request_ids"]), (&json!("confirmed"), &json!([])));
-        assert!(told.next.is_empty());
-        sold += told.entries().iter().map(|(_, units, ..)| units).sum::<i64>();
+        assert!(timeline.next.is_empty());
+        sold += timeline.entries().iter().map(|(_, units, ..)| units).sum::<i64>();
     }
     assert_eq!(sold, -60);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_waits_is_told_from_the_click_to_the_shelf() {
+async fn an_order_that_waits_is_published_from_the_click_to_the_shelf() {
     let shop = Shop::open().await;
     let mut waits = policy();
     waits["shortage"] = json!("backorder");
@@ -125,7 +125,7 @@ async fn an_order_that_waits_is_told_from_the_click_to_the_shelf() {
     let order = id_of(&shop.order(one("CP-1", 5)).await);
     let request = only_replenishment(&shop, "CP-1").await;
 
-    let first = told(&shop, &format!("order={order}")).await;
+    let first = timeline_of(&shop, &format!("order={order}")).await;
     assert_eq!(first.kinds(), ["order.backordered", "stock.moved", "replenishment.ordered"]);
     let taken = &first.step("order.backordered")["detail"];
     assert_eq!(taken["lines"], json!([{"sku": "CP-1", "quantity": 5, "filled": 2}]));
@@ -147,24 +147,24 @@ async fn an_order_that_waits_is_told_from_the_click_to_the_shelf() {
     let receipts = [ReceiptId::generate(), ReceiptId::generate()];
     publish(&shop, "stock.received", &received_of("CP-1", receipts[0], request, 1)).await;
     wait_until("a unit", SOON, async || (shop.figures("CP-1").await.1 == 2).then_some(())).await;
-    let between = told(&shop, &format!("order={order}")).await;
+    let between = timeline_of(&shop, &format!("order={order}")).await;
     assert!(!between.kinds().contains(&"order.fulfilled"), "{:?}", between.kinds());
     publish(&shop, "stock.received", &received_of("CP-1", receipts[1], request, 19)).await;
     until_status(&shop, request, "complete").await;
 
     let cancel = format!("/api/v1/orders/{order}/cancel");
-    for is_told in [true, false] {
-        let all = told(&shop, &format!("order={order}")).await;
+    for is_published in [true, false] {
+        let all = timeline_of(&shop, &format!("order={order}")).await;
         let mut fills = vec![entry("sale", -2, 2), entry("backorder_fill", -1, 1), entry("backorder_fill", -2, 19)];
         let taken = all.step("order.backordered");
         assert_eq!(taken["detail"]["lines"][0]["filled"], 2, "what was taken at once, whatever came later");
         assert!(all.next.is_empty(), "{:?}", all.next);
-        let place = |kind: &str| all.kinds().iter().position(|known| *known == kind).expect("told");
+        let place = |kind: &str| all.kinds().iter().position(|known| *known == kind).expect("an item");
         assert!(place("replenishment.accepted") < place("order.fulfilled"));
         assert_eq!(all.step("order.fulfilled")["at"], all.items[place("order.fulfilled") - 1]["at"]);
         assert_eq!(all.step("replenishment.complete")["detail"]["received"], 20);
         assert_eq!(all.kinds().iter().filter(|kind| **kind == "receipt.applied").count(), 2);
-        if is_told {
+        if is_published {
             assert_eq!(all.entries(), fills);
             assert_eq!(shop.operate(Method::POST, &cancel, json!({})).await.status, 200);
         } else {
@@ -176,27 +176,27 @@ async fn an_order_that_waits_is_told_from_the_click_to_the_shelf() {
         }
     }
 
-    let goods = told(&shop, &format!("request={request}")).await;
+    let goods = timeline_of(&shop, &format!("request={request}")).await;
     assert_eq!(goods.entries(), [entry("receipt", 1, 0), entry("receipt", 19, 0)]);
-    let applied = goods.items.iter().find(|item| item["subject"]["id"] == json!(receipts[1])).expect("told");
+    let applied = goods.items.iter().find(|item| item["subject"]["id"] == json!(receipts[1])).expect("an item");
     assert_eq!((&applied["kind"], &applied["quantity"]), (&json!("receipt.applied"), &json!(19)));
     assert_eq!(applied["detail"], json!({"request_id": request, "received_at": "2026-11-22T00:00:00Z"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_order_is_told_with_what_it_set_off() {
+async fn a_refused_order_is_published_with_what_it_set_off() {
     let shop = Shop::open().await;
     shop.product("CP-1", 1, policy()).await;
     let order = id_of(&shop.order(one("CP-1", 3)).await);
     let request = only_replenishment(&shop, "CP-1").await;
-    let refused = told(&shop, &format!("order={order}")).await;
+    let refused = timeline_of(&shop, &format!("order={order}")).await;
     assert_eq!(refused.kinds(), ["order.rejected", "replenishment.ordered"]);
     assert_eq!(refused.step("order.rejected")["detail"]["lines"][0]["filled"], 0);
     assert_eq!(refused.step("replenishment.ordered")["detail"]["order_ids"], json!([order]));
 
     outcome(&shop, "dead_lettered", request, 1).await;
     until_status(&shop, request, "stalled").await;
-    let stalled = told(&shop, &format!("request={request}")).await;
+    let stalled = timeline_of(&shop, &format!("request={request}")).await;
     assert_eq!(stalled.kinds(), ["replenishment.ordered", "replenishment.stalled"]);
     assert_eq!(stalled.next(), [("decision", "replenishment")]);
     let since = stalled.step("replenishment.stalled")["at"].clone();
@@ -207,17 +207,17 @@ async fn a_refused_order_is_told_with_what_it_set_off() {
     until_status(&shop, request, "open").await;
     outcome(&shop, "refused", request, 2).await;
     until_status(&shop, request, "refused").await;
-    let refused = told(&shop, &format!("request={request}")).await;
+    let refused = timeline_of(&shop, &format!("request={request}")).await;
     assert_ne!(refused.step("replenishment.refused")["at"], since);
     publish(&shop, "stock.received", &received_of("CP-1", ReceiptId::generate(), request, 3)).await;
     wait_until("more goods", SOON, async || (shop.figures("CP-1").await.0 == 6).then_some(())).await;
-    let later = told(&shop, &format!("request={request}")).await;
+    let later = timeline_of(&shop, &format!("request={request}")).await;
     assert_eq!(later.step("replenishment.refused")["at"], refused.step("replenishment.refused")["at"]);
     assert!(later.next.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_operators_decide_about_replenishments_is_told_with_their_reasons() {
+async fn what_operators_decide_about_replenishments_is_published_with_their_reasons() {
     let shop = Shop::open().await;
     let mut asks = policy();
     asks["mode"] = json!("manual");
@@ -225,7 +225,7 @@ async fn what_operators_decide_about_replenishments_is_told_with_their_reasons()
     assert_eq!(shop.order(one("CP-1", 1)).await.status, 201);
     let request = only_replenishment(&shop, "CP-1").await;
     let question = format!("request={request}");
-    let proposed = told(&shop, &question).await;
+    let proposed = timeline_of(&shop, &question).await;
     assert_eq!(
         (proposed.kinds(), proposed.next()),
         (vec!["replenishment.proposed"], vec![("decision", "replenishment")])
@@ -233,12 +233,12 @@ async fn what_operators_decide_about_replenishments_is_told_with_their_reasons()
 
     let path = format!("/api/v1/replenishments/{request}");
     assert_eq!(shop.operate(Method::POST, &format!("{path}/approve"), json!({})).await.status, 200);
-    let open = told(&shop, &question).await;
+    let open = timeline_of(&shop, &question).await;
     assert_eq!(open.kinds(), ["replenishment.proposed", "operator.acted", "replenishment.ordered"]);
     assert_eq!(open.next(), [("goods", "replenishment")]);
     let body = json!({"reason": "the season is over"});
     assert_eq!(shop.operate(Method::POST, &format!("{path}/close"), body).await.status, 200);
-    let closed = told(&shop, &question).await;
+    let closed = timeline_of(&shop, &question).await;
     let acted: Vec<&Value> = closed.items.iter().filter(|item| item["kind"] == "operator.acted").collect();
     assert_eq!(acted[0]["detail"], json!({"actor": "kim", "action": "replenishment.approve"}));
     assert_eq!(
@@ -250,7 +250,7 @@ async fn what_operators_decide_about_replenishments_is_told_with_their_reasons()
 
     // Two requests in one query, one of them ordered by hand.
     let by_hand = shop.operate(Method::POST, "/api/v1/replenishments", json!({"sku": "CP-1", "quantity": 4})).await;
-    let both = told(&shop, &format!("request={request},{}", id_of(&by_hand))).await;
+    let both = timeline_of(&shop, &format!("request={request},{}", id_of(&by_hand))).await;
     let of_it: Vec<&Value> = both.items.iter().filter(|item| item["subject"]["id"] == by_hand.body["id"]).collect();
     assert_eq!(of_it[0]["detail"]["action"], "replenishment.request");
     assert_eq!((&of_it[1]["kind"], &of_it[1]["detail"]["reason"]), (&json!("replenishment.ordered"), &json!("manual")));

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_published_and_read_is_told_and_every_reference_leads_somewhere() {
+    fn all_messages_and_queues_are_documented_and_every_reference_resolves() {
         let document = document();
         let published: BTreeSet<&str> = User::ALL.iter().flat_map(|user| user.publishes()).collect();
         let documented: BTreeSet<&str> = messages().iter().map(|message| message.kind.routing_key).collect();

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_specification_forbids_is_refused() {
+    fn headers_that_the_specification_forbids_are_refused() {
         for bad in [
             "",
             "00",

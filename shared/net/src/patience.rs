@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_waits_for_what_passes_and_tells_it_once() {
+    async fn it_waits_for_transient_errors_and_reports_each_once() {
         let hour = Duration::from_secs(3600);
         let (ended, tries, reported) = tried(hour, &["away", "away", "starting"]).await;
         assert_eq!((ended, tries), (Ok(()), 4));

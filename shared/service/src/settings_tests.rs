@@ -45,7 +45,7 @@ fn the_environment_overrides_and_lists_are_split() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_and_no_value_is_shown() {
+fn every_problem_is_reported_at_once_and_no_value_is_shown() {
     let mut env = URLS.to_vec();
     env.extend([
         ("JAEGO_TEST__HTTP__PROT", "1"),
@@ -60,14 +60,14 @@ fn every_problem_is_told_at_once_and_no_value_is_shown() {
 }
 
 #[test]
-fn values_that_cannot_work_are_told_together() {
+fn bad_values_are_reported_together() {
     let InvalidSettings(problems) =
         load_with(&[("JAEGO_TEST__HTTP__WORKERS", "0"), ("JAEGO_TEST__OUTBOX__WINDOW", "0")]).expect_err("bad");
     assert_eq!(problems.len(), 4, "{problems:?}");
 }
 
 #[test]
-fn problems_of_every_kind_are_told_together_each_with_its_key() {
+fn problems_of_every_kind_are_reported_together_each_with_its_key() {
     let mut env = URLS.to_vec();
     env.extend([
         ("JAEGO_TEST__HTTP__PORT", "70000"),
@@ -142,7 +142,7 @@ fn values_come_from_files_without_their_last_newline_and_lists_are_split() {
 }
 
 #[test]
-fn a_file_that_does_not_do_is_told_with_its_variable_and_path_and_never_with_its_content() {
+fn a_bad_file_is_reported_with_its_variable_and_path_and_never_with_its_content() {
     let large = [b"very-secret".as_slice(), &b"x".repeat(64 * 1024)].concat();
     let files = Files::new("problems", &[("large", &large), ("binary", b"very-secret\xff"), ("word", b"very-secret")]);
     let with = |env: &[(&str, &str)]| {

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn somebody_who_asks_to_stop_is_not_kept_by_the_stages_that_are_left() {
+    async fn a_stop_request_skips_the_remaining_stages() {
         let stop = CancellationToken::new();
         stop.cancel();
         let mut stages = silent(Progress::new(stop));

@@ -37,7 +37,7 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(&str, Str
     for (program, image, _) in images {
         let step = progress.begin(format!("Running {image}"))?;
         let container = tool.container(image).await?;
-        let outcome = tells_its_version(&container, program).await;
+        let outcome = prints_its_version(&container, program).await;
         container.remove().await?;
         step.done(format!("{} runs as {USER}", outcome?));
     }
@@ -67,7 +67,7 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(&str, Str
     Ok(())
 }
 
-async fn tells_its_version(container: &Container<'_>, program: &str) -> anyhow::Result<String> {
+async fn prints_its_version(container: &Container<'_>, program: &str) -> anyhow::Result<String> {
     ensure!(container.config.user == USER, "its user is {:?}, not {USER}", container.config.user);
     let version = timeout(VERSION_TIMEOUT, said(command(&container.run(&[], &["--version"])))).await;
     let version = version.context("it did not end")??;
@@ -118,8 +118,8 @@ async fn serves(container: &Container<'_>, service: &str, env: &[(String, String
         process.signal(Signal::SIGTERM);
     }
     let status = process.wait_exit(SERVICE_STOP_TIMEOUT).await;
-    let told = format!("was asked to stop; after {SERVICE_STOP_TIMEOUT:?} at most its status was {status:?}");
-    ensure!(status.is_some_and(|status| status.success()), process.not_ready(told));
+    let problem = format!("was asked to stop; after {SERVICE_STOP_TIMEOUT:?} at most its status was {status:?}");
+    ensure!(status.is_some_and(|status| status.success()), process.not_ready(problem));
     Ok(())
 }
 

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_runs_below_is_found() {
+    fn only_descendants_are_found() {
         let process = |pid, parent, program: &str| Seen { pid, parent, user: 7, program: program.to_owned() };
         let processes = [
             process(1, 0, "init"),

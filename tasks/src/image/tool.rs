@@ -123,11 +123,11 @@ impl Tool {
 
     /// Size of the image in bytes.
     pub(super) async fn size(&self, image: &str) -> anyhow::Result<u64> {
-        let told = match self.name {
+        let output = match self.name {
             ToolName::Docker => said(self.command(&["image", "inspect", "--format", "{{.Size}}", image])).await?,
             ToolName::Buildah => said(self.command(&["images", "--format", "{{.Size}}", image])).await?,
         };
-        bytes(&told).with_context(|| format!("{} reported an invalid size of {image}: {told:?}", self.words[0]))
+        bytes(&output).with_context(|| format!("{} reported an invalid size of {image}: {output:?}", self.words[0]))
     }
 
     pub(super) async fn config(&self, image: &str) -> anyhow::Result<Config> {
@@ -135,8 +135,8 @@ impl Tool {
             ToolName::Docker => (self.command(&["image", "inspect", image]), "/0/Config"),
             ToolName::Buildah => (self.command(&["inspect", "--type", "image", image]), "/OCIv1/config"),
         };
-        let told: Value = serde_json::from_str(&said(command).await?)?;
-        let config = told.pointer(place).with_context(|| format!("{image} has no configuration"))?;
+        let output: Value = serde_json::from_str(&said(command).await?)?;
+        let config = output.pointer(place).with_context(|| format!("{image} has no configuration"))?;
         let words = |name: &str| {
             let words = config[name].as_array().into_iter().flatten();
             words.filter_map(|word| word.as_str().map(ToOwned::to_owned)).collect()
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_tools_tell_them() {
+    fn sizes_are_read_as_tools_print_them() {
         assert_eq!(bytes("24310221\n"), Some(24_310_221));
         assert_eq!(bytes("24.3 MB"), Some(24_300_000));
         assert_eq!(bytes("769 KB"), Some(769_000));

@@ -30,13 +30,13 @@ async fn every_case_runs_and_its_audit_is_clean() {
     bench.args(["bench", "--quick"]).arg("--programs").arg(programs_dir()).arg("--dir").arg(folder.path());
     let run = bench.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(END, run).await.expect("it ends").expect("xtask runs");
-    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{told}");
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{printed}");
     for case in CASES {
-        assert!(told.contains(&format!("\n{case}")), "{case}: {told}");
+        assert!(printed.contains(&format!("\n{case}")), "{case}: {printed}");
     }
-    let audits = told.matches("audit: `GET /api/v1/audit` of sales-service: ").count();
-    assert_eq!(audits, CASES.len(), "{told}");
+    let audits = printed.matches("audit: `GET /api/v1/audit` of sales-service: ").count();
+    assert_eq!(audits, CASES.len(), "{printed}");
 }
 
 /// A test run of the whole workspace has just built it; a run of these tests alone has not.

@@ -53,8 +53,8 @@ async fn a_stack_goes_up_and_down_and_keeps_its_data() {
     }
     let env = again;
     assert_eq!(on_hand(&env).await, 2);
-    let (_, told) = detached.text.split_once("Jaego is up.").expect("it is up");
-    let first = told.lines().find(|line| line.contains("http://")).expect("an address");
+    let (_, printed) = detached.text.split_once("Jaego is up.").expect("it is up");
+    let first = printed.lines().find(|line| line.contains("http://")).expect("an address");
     assert!(
         first.ends_with(&env["FRONTEND_URL"]) || first.contains(&format!("{}   (without", env["FRONTEND_URL"])),
         "{first}"

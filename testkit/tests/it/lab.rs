@@ -61,7 +61,7 @@ async fn all_processes_of_a_checkout_share_the_servers() {
     let root = tempfile::tempdir().unwrap();
     let answer = root.path().join("answer");
     let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "lab::tells_its_servers_to_another_process", "--ignored"])
+        .args(["--exact", "lab::servers_are_shared_with_another_process", "--ignored"])
         .env(ANSWER_FILE, &answer)
         .output()
         .unwrap();
@@ -71,7 +71,7 @@ async fn all_processes_of_a_checkout_share_the_servers() {
 
 #[tokio::test]
 #[ignore = "the second process of all_processes_of_a_checkout_share_the_servers"]
-async fn tells_its_servers_to_another_process() {
+async fn servers_are_shared_with_another_process() {
     if let Some(answer) = env::var_os(ANSWER_FILE) {
         fs::write(answer, describe(&Lab::acquire().await)).unwrap();
     }
@@ -82,7 +82,7 @@ fn describe(lab: &Lab) -> String {
 }
 
 #[tokio::test]
-async fn nothing_is_left_when_nobody_uses_the_servers() {
+async fn servers_without_users_leave_nothing_behind() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("lab");
     let pause = Duration::from_millis(300);

@@ -42,11 +42,11 @@ async fn says(stream: &mut TcpStream, word: &[u8]) {
 
 async fn is_silent(stream: &mut TcpStream) {
     stream.write_all(b"anybody?").await.unwrap();
-    assert!(timeout(SILENCE, stream.read_u8()).await.is_err(), "nothing arrives, and nobody is told");
+    assert!(timeout(SILENCE, stream.read_u8()).await.is_err(), "nothing arrives, and neither side notices");
 }
 
 async fn is_closed(stream: &mut TcpStream) {
-    let read = timeout(SOON, stream.read_u8()).await.expect("it is told");
+    let read = timeout(SOON, stream.read_u8()).await.expect("it notices");
     assert!(read.is_err(), "{read:?}");
 }
 
@@ -83,7 +83,7 @@ async fn a_cut_link_closes_both_sides_until_it_passes_again() {
 }
 
 #[tokio::test]
-async fn a_blackhole_tells_nobody_and_never_gives_back_what_it_swallowed() {
+async fn a_blackhole_is_silent_and_never_delivers_swallowed_bytes() {
     let link = LinkCutter::start(echo().await).await.unwrap();
     let (mut before, mut quiet) = (connect(&link).await, connect(&link).await);
     says(&mut before, b"hello").await;

@@ -25,7 +25,7 @@ async fn a_crash_is_a_crash() {
 }
 
 #[tokio::test]
-async fn a_program_that_fails_at_once_tells_why() {
+async fn a_program_that_fails_at_once_reports_the_reason() {
     let root = tempfile::tempdir().unwrap();
     let sh = Spec::new("sh", find_on_path("sh").unwrap(), root.path().join("sh.log"));
     let mut process = sh.args(["-c", "echo no --nonsense >&2; exit 2"]).spawn().unwrap();
@@ -53,7 +53,7 @@ async fn a_stubborn_program_is_killed_with_its_children() {
 }
 
 #[tokio::test]
-async fn a_detached_program_is_found_by_its_record_and_nobody_else_is() {
+async fn only_the_detached_program_is_found_by_its_record() {
     let root = tempfile::tempdir().unwrap();
     let record = root.path().join("sleep.pid");
     let process = sleeper(root.path()).record(&record, "sleep 98765").spawn().unwrap();

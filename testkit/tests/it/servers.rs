@@ -20,7 +20,7 @@ async fn connect(url: &str) -> Result<Client, String> {
     Ok(client)
 }
 
-fn nobody_listens(port: u16) -> bool {
+fn no_listener(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_err()
 }
 
@@ -55,7 +55,7 @@ async fn postgres_keeps_its_data_over_stop_and_crash() {
     assert!(client.batch_execute("CREATE DATABASE mine").await.is_err());
     assert!(connect(&admin.replace("jaego_admin:", "jaego_admin:x")).await.is_err(), "passwords must be asked for");
     server.stop().await.unwrap();
-    assert!(nobody_listens(port));
+    assert!(no_listener(port));
     assert_eq!(processes_of(&dir), Vec::<String>::new());
 
     let mut server = PostgresServer::start(&binaries, &dir, &options).await.unwrap();
@@ -113,7 +113,7 @@ async fn rabbitmq_keeps_its_messages_over_stop_and_crash() {
     let admin_in_vhost = amqp_url(port, server.admin().0, server.admin().1, "jaego");
     wait_for_depth(&admin_in_vhost, 1).await;
     server.stop().await.unwrap();
-    assert!(nobody_listens(port));
+    assert!(no_listener(port));
     assert_eq!(processes_of(&dir), Vec::<String>::new());
     assert!(!dir.join("epmd.pid").exists() && !dir.join("server.pid").exists());
 
@@ -133,7 +133,7 @@ async fn rabbitmq_keeps_its_messages_over_stop_and_crash() {
     assert!(refused.contains("no_such_command"), "{refused}");
     assert!(server.start_node().await.is_err(), "it runs already");
     server.process().kill9().unwrap();
-    assert!(nobody_listens(port));
+    assert!(no_listener(port));
     server.start_node().await.unwrap();
     server.ctl(&["set_vm_memory_high_watermark", "0.5"]).await.unwrap();
     wait_for_depth(&admin_in_vhost, 1).await;

@@ -92,9 +92,9 @@ async fn postgres_is_verified_by_its_authority_and_name() {
         let pool = jaego_pg::pool(&settings, "test").unwrap();
         assert!(is_encrypted(&mut pool.get().await.unwrap()).await);
         // The other authority has the same name.
-        for (ca_file, told) in [("", "UnknownIssuer"), (&other, "BadSignature")] {
+        for (ca_file, reason_part) in [("", "UnknownIssuer"), (&other, "BadSignature")] {
             let reason = refused(&url, ca_file).await;
-            assert!(reason.contains(told), "{reason}");
+            assert!(reason.contains(reason_part), "{reason}");
             assert!(jaego_pg::pool(&database(&url, ca_file), "test").unwrap().get().await.is_err());
         }
     }
@@ -140,13 +140,13 @@ async fn rabbitmq_is_verified_by_its_authority_and_name() {
     let by_name = by_address.replace("127.0.0.1", HOST);
 
     amqp(&by_name, &right).await.unwrap().create_channel().await.unwrap();
-    for (url, ca_file, told) in [
+    for (url, ca_file, reason_part) in [
         (&by_name, "", "UnknownIssuer"),
         (&by_name, &other, "BadSignature"),
         (&by_address, &right, "not valid for name"),
     ] {
         let error = amqp(url, ca_file).await.map(drop).unwrap_err();
-        assert!(format!("{error:#}").contains(told), "{error:#}");
+        assert!(format!("{error:#}").contains(reason_part), "{error:#}");
     }
     let absent = root.path().join("absent.pem").display().to_string();
     assert!(amqp(&by_name, &absent).await.map(drop).unwrap_err().to_string().contains(&absent));

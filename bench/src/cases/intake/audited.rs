@@ -26,7 +26,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let stored = stage.scale.stored.last().copied().unwrap_or_default();
     let orders = number(figure(stored));
-    stage.tell(&format!("audits in progress, {orders} orders stored"));
+    stage.report(&format!("audits in progress, {orders} orders stored"));
     let mut fresh = Fresh::start(stage, "bench_audited").await?;
     fresh.shop.fill(stored).await?;
     // The tables have grown so much that autovacuum would otherwise run in the middle of a turn.

@@ -19,7 +19,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     for stored in stage.scale.growing.iter().copied() {
         let there = fresh.shop.stored().await?;
         let before = number(figure(stored.max(there)));
-        stage.tell(&format!("every key twice: {before} orders stored before"));
+        stage.report(&format!("every key twice: {before} orders stored before"));
         fresh.shop.fill(stored.saturating_sub(there)).await?;
         let mut plain = Turns::default();
         let mut doubled = [Turns::default(), Turns::default()];

@@ -24,7 +24,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let (stage, shop) = (&compared.stage, &mut compared.ours);
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let products = stage.scale.products;
-    stage.tell(&format!("{products} products, {connections} connections, another product's row free or held"));
+    stage.report(&format!("{products} products, {connections} connections, another product's row free or held"));
     let turn = Turn { sku: MANY, products, ..Turn::hot(connections, stage.turn()) };
     let holder = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
     let (mut free, mut held, mut waited) = (Turns::default(), Turns::default(), [0, 0]);

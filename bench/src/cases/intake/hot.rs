@@ -27,7 +27,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     drop(empty);
     for connections in compared.stage.scale.connections {
         many_products(compared, *connections).await?;
-        empty_shelf(compared, *connections).await?;
+        without_stock(compared, *connections).await?;
     }
     Ok(())
 }
@@ -43,12 +43,12 @@ async fn one_product(
     let (mut empty, mut written) = (Turns::default(), Turns::default());
     for round in 1..=compared.stage.scale.rounds {
         let stage = &compared.stage;
-        stage.tell(&format!("hot product, {connections} connections, round {round}: sales-service"));
+        stage.report(&format!("hot product, {connections} connections, round {round}: sales-service"));
         for (shop, turns) in [&mut compared.ours, &mut compared.theirs].into_iter().zip(&mut shops) {
             let outcome = shop.turn(stage, turn).await?;
             turns.add(outcome.per_second(outcome.good()), &outcome);
         }
-        stage.tell("the empty server, and PostgreSQL's own load generator");
+        stage.report("the empty server, and PostgreSQL's own load generator");
         let outcome = plain_load(stage, empty_url, connections).await?;
         empty.add(outcome.per_second(outcome.good()), &outcome);
         written.rates.push(ceiling.turn(stage).await?);
@@ -88,7 +88,7 @@ async fn plain_load(stage: &Stage, url: &str, connections: usize) -> anyhow::Res
 
 async fn many_products(compared: &mut Comparison, connections: usize) -> anyhow::Result<()> {
     let products = compared.stage.scale.products;
-    compared.stage.tell(&format!("{products} products, {connections} connections: sales-service and {BASELINE}"));
+    compared.stage.report(&format!("{products} products, {connections} connections: sales-service and {BASELINE}"));
     let turn = Turn { sku: MANY, products, ..Turn::hot(connections, compared.stage.turn()) };
     let turns = in_turns(compared, turn).await?;
     let (_, times) = MANY_PRODUCTS.iter().find(|(of, _)| *of == connections).copied().unwrap_or(MANY_PRODUCTS[0]);
@@ -98,8 +98,8 @@ async fn many_products(compared: &mut Comparison, connections: usize) -> anyhow:
 }
 
 /// Every order is rejected and stored; the shortfall is requested once.
-async fn empty_shelf(compared: &mut Comparison, connections: usize) -> anyhow::Result<()> {
-    compared.stage.tell(&format!("product without stock, and hot product, {connections} connections"));
+async fn without_stock(compared: &mut Comparison, connections: usize) -> anyhow::Result<()> {
+    compared.stage.report(&format!("product without stock, and hot product, {connections} connections"));
     let hot = Turn::hot(connections, compared.stage.turn());
     let empty = Turn { sku: crate::shop::EMPTY, expect: Expect::Refused, ..hot };
     let (mut refused, mut confirmed) = (Turns::default(), Turns::default());

@@ -65,17 +65,17 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
 /// The baseline with its fastest pool size.
 async fn tuned_baseline(stage: &Stage, url: String, result: &mut CaseResult) -> anyhow::Result<(Shop, Beside)> {
     let mut best: Option<(f64, usize)> = None;
-    let mut told = Vec::new();
+    let mut rates = Vec::new();
     let first = stage.serve(Server::Empty, "", 1).await?;
     let mut shop = Shop::of_baseline(stage, first.url.clone(), url.clone()).await?;
     for pool in stage.scale.pools.iter().copied() {
         let server = stage.serve(Server::Orders, &url, pool).await?;
         shop.move_to(server.url.clone());
         let connections = stage.scale.connections.first().copied().unwrap_or(1);
-        stage.tell(&format!("{BASELINE}, pool of {pool}"));
+        stage.report(&format!("{BASELINE}, pool of {pool}"));
         let outcome = shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
         let rate = outcome.per_second(outcome.good());
-        told.push(format!("{pool}: {}", crate::output::number(rate)));
+        rates.push(format!("{pool}: {}", crate::output::number(rate)));
         if best.is_none_or(|(fastest, _)| rate > fastest) {
             best = Some((rate, pool));
         }
@@ -85,7 +85,7 @@ async fn tuned_baseline(stage: &Stage, url: String, result: &mut CaseResult) -> 
         "Baseline: an actix server with the same requests, answers and rows; prepared statements, two round trips and \
          COMMIT, the hot row locked last. Orders/s on the hot product by size of its pool: {}. Used: {pool}. Nobody \
          publishes its events; ours are published while it is measured.",
-        told.join(", ")
+        rates.join(", ")
     ));
     let server = stage.serve(Server::Orders, &url, pool).await?;
     shop.move_to(server.url.clone());
@@ -104,7 +104,7 @@ async fn in_turns(compared: &mut Comparison, turn: Turn) -> anyhow::Result<[Turn
     Ok(turns)
 }
 
-/// A row whose target is a multiple of the baseline, and a latency if one is given.
+/// A row whose target is a multiple of the baseline, and a latency if one is rates.
 fn compared_row(what: &str, [ours, theirs]: &[Turns; 2], times: f64, p99_max_ms: Option<f64>) -> Row {
     let baseline = theirs.as_baseline_of(ours, BASELINE);
     let latency = p99_max_ms.map_or_else(String::new, |ms| format!(", p99 below {ms:.0} ms"));

@@ -25,7 +25,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
 
     let stage = &compared.stage;
     let pid = stage.stack.process(Service::Sales)?.pid();
-    stage.tell(&format!("{} and {connections} connections, a queue of {queue_max}", connections * TIMES));
+    stage.report(&format!("{} and {connections} connections, a queue of {queue_max}", connections * TIMES));
     let peak_load = Turn::hot(connections, stage.turn());
     let too_much = Turn { connections: connections * TIMES, expect: Expect::Shed, ..peak_load };
     let (mut peak, mut shed, mut memory, mut refused) = (Turns::default(), Turns::default(), Vec::new(), Vec::new());

@@ -34,7 +34,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     // The surge's orders are waiting, too.
     let already = left(shop).await?;
     let lines = stage.scale.waiting.max(already);
-    stage.tell(&format!("a receipt that fills {} lines", number(figure(lines))));
+    stage.report(&format!("a receipt that fills {} lines", number(figure(lines))));
     shop.fill_waiting(lines - already).await?;
     let request = order_by_hand(stage, &sku, lines).await?;
 

@@ -18,7 +18,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let mut second = stage.sales_beside("sales-service-2", &[]).await?;
     let urls = [stage.stack.urls(Service::Sales).public, second.public.clone()];
     for connections in stage.scale.connections.iter().copied() {
-        stage.tell(&format!("two replicas with {} connections each, and one with {connections}", connections / 2));
+        stage.report(&format!("two replicas with {} connections each, and one with {connections}", connections / 2));
         let row = measure_at(stage, &mut compared.ours, connections, &urls).await?;
         compared.result.rows.push(row);
     }

@@ -26,7 +26,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let (stage, shop) = (&compared.stage, &mut compared.ours);
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
     let steps = stage.scale.surge;
-    stage.tell(&format!("a surge of backorders for {steps} s, {connections} connections"));
+    stage.report(&format!("a surge of backorders for {steps} s, {connections} connections"));
     // The cost of opening connections and planning statements must not count as a cost of the queue.
     shop.turn(stage, Turn::hot(connections, stage.turn())).await?;
     let turn = Turn { sku: WAITED_FOR, expect: Expect::Backordered, ..Turn::hot(connections, STEP) };

@@ -118,6 +118,6 @@ fn a_line_is_split_into_commands_and_words() {
     assert_eq!(words("A=1 B=\"x y\" p [one|other] [--q]"), ["p·one·--q", "p·other·--q"]);
     let shown =
         lines("d", "a `p q` and `p --r`\n```sh\np a \\\n  b\n```\n```text\nno\n```\n```console\n$ p c\nanswer\n```\n");
-    let told = shown.iter().map(|line| format!("{} {} {}", line.place, line.text, line.is_name)).collect::<Vec<_>>();
-    assert_eq!(told, ["d:1 p q true", "d:1 p --r false", "d:4 p a b false", "d:10 p c false"]);
+    let printed = shown.iter().map(|line| format!("{} {} {}", line.place, line.text, line.is_name)).collect::<Vec<_>>();
+    assert_eq!(printed, ["d:1 p q true", "d:1 p --r false", "d:4 p a b false", "d:10 p c false"]);
 }

@@ -195,7 +195,7 @@ impl Installed<'_> {
     }
 
     /// Checks that the frontend works with the rights that the Jobs granted, and the chart's addresses and key.
-    async fn the_frontend_serves(&self) {
+    async fn assert_frontend_works(&self) {
         wait_until("the frontend receives events from the broker", SOON, async || {
             let (code, body) = self.readiness("frontend").await;
             if code == 200 && body["checks"]["broker-live"] == "ok" { Ok(()) } else { Err((code, body)) }
@@ -263,12 +263,12 @@ async fn the_smoke_test_passes_on_what_the_chart_alone_installs() {
         .await;
     }
 
-    installed.the_frontend_serves().await;
+    installed.assert_frontend_works().await;
 
     // An order, a rejected order, a production request, the callback, new stock.
     installed.run("Pod").await;
 
-    assert_walls(&release, &places).await;
+    assert_databases_are_isolated(&release, &places).await;
 
     // An upgrade repeats the Jobs before anything else, while the pods run.
     engine.cluster(release.all());
@@ -288,7 +288,7 @@ async fn the_smoke_test_passes_on_what_the_chart_alone_installs() {
 }
 
 /// Asserts that a service's Secret gives access to that service's database, and to no other.
-async fn assert_walls(release: &Rendered, places: &Places) {
+async fn assert_databases_are_isolated(release: &Rendered, places: &Places) {
     for service in SERVICES {
         for other in SERVICES {
             let url = &decoded(release.get("Secret", service))["database-url"];

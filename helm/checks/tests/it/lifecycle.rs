@@ -155,7 +155,7 @@ fn pods_have_time_to_stop() {
 }
 
 #[test]
-fn probes_ask_where_nobody_else_can() {
+fn probes_use_the_admin_port() {
     let rendered = Engine::start().render(&evaluation());
     for (service, admin) in SERVICES.into_iter().zip([9080, 9180, 9280, 9480]) {
         let container = &rendered.get("Deployment", service)["spec"]["template"]["spec"]["containers"][0];

@@ -166,7 +166,7 @@ fn production_has_these_edges_and_no_other() {
 }
 
 #[test]
-fn what_is_switched_on_gets_its_edges() {
+fn enabled_parts_get_their_network_rules() {
     let mut engine = Engine::start();
     let pods = |label: &str| json!([{ "podSelector": { "matchLabels": { "app": label } } }]);
     let plain = Edges::of(&engine.render(&evaluation()));

@@ -148,7 +148,7 @@ fn passwords(value: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_environment_tells_files_only() {
+fn the_environment_holds_only_paths_of_secrets() {
     for rendered in modes(&mut Engine::start()) {
         for component in ["sales", "production", "restock", "frontend"] {
             let deployment = rendered.get("Deployment", component);

@@ -181,7 +181,7 @@ fn numbers_that_contradict_each_other() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let mut engine = Engine::start();
     let values = json!({
         "postgresql": { "bundled": false },

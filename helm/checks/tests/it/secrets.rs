@@ -51,7 +51,7 @@ fn secrets_stay_across_upgrades() {
 }
 
 #[test]
-fn what_outlived_a_release_is_taken_over() {
+fn leftovers_of_a_release_are_adopted() {
     let mut engine = Engine::start();
     let first = engine.render(&evaluation());
     engine.cluster(first.all());

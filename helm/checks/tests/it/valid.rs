@@ -110,7 +110,7 @@ fn a_mistake_is_found() {
 }
 
 #[test]
-fn what_the_cluster_brings_is_valid() {
+fn resources_of_the_cluster_are_valid() {
     let mut engine = Engine::start();
     let files = [
         "k8s/namespace.yaml",

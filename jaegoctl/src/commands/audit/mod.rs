@@ -67,11 +67,11 @@ struct Check {
 }
 
 /// One service's result of one round.
-type Answer = Result<(Report, Told)>;
+type ServiceAudit = Result<(Report, Totals)>;
 
 /// The part of a report that is compared with the other services.
 #[derive(Debug, Clone)]
-struct Told {
+struct Totals {
     received: received::Received,
     open: open::Open,
 }
@@ -84,10 +84,10 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn observe(&mut self, answers: &BTreeMap<Service, Answer>) -> Option<()> {
+    fn observe(&mut self, answers: &BTreeMap<Service, ServiceAudit>) -> Option<()> {
         let of = |service| Some(&answers.get(&service)?.as_ref().ok()?.1);
         let (sales, production, restock) = (of(Service::Sales)?, of(Service::Production)?, of(Service::Restock)?);
-        let received = |told: &Told| told.received.clone();
+        let received = |totals: &Totals| totals.received.clone();
         self.received.observe(Books {
             restock: received(restock),
             sales: received(sales),
@@ -122,7 +122,7 @@ impl Audit {
 
     /// Queries all services, repeatedly while their books differ. The comparison is `None` when a service did
     /// not answer.
-    async fn ask_until_quiet(&self, apis: &[Api]) -> (BTreeMap<Service, Answer>, Option<Comparison>) {
+    async fn ask_until_quiet(&self, apis: &[Api]) -> (BTreeMap<Service, ServiceAudit>, Option<Comparison>) {
         let mut spinner = Spinner::new("Each service checks its books");
         let (mut comparison, mut pause) = (Comparison::default(), PAUSE);
         let begun = Instant::now();
@@ -149,7 +149,7 @@ impl Audit {
 
 /// Queries restock-service last. A receipt that the others have is then in its books, so the others never
 /// seem to have too many only because they were queried later.
-async fn ask(apis: &[Api]) -> BTreeMap<Service, Answer> {
+async fn ask(apis: &[Api]) -> BTreeMap<Service, ServiceAudit> {
     let (last, first): (Vec<&Api>, Vec<&Api>) = apis.iter().partition(|api| api.service() == Service::Restock);
     let mut answers = BTreeMap::new();
     for group in [first, last] {
@@ -159,16 +159,16 @@ async fn ask(apis: &[Api]) -> BTreeMap<Service, Answer> {
     answers
 }
 
-async fn ask_one(api: &Api) -> Answer {
+async fn ask_one(api: &Api) -> ServiceAudit {
     let body = api.get("/api/v1/audit", &[]).await?;
-    let told = || Ok::<_, String>(Told { received: received(&body)?, open: open(&body)? });
-    let told = told().map_err(|what| Failure::not_understood(api.service(), what))?;
+    let totals = || Ok::<_, String>(Totals { received: received(&body)?, open: open(&body)? });
+    let totals = totals().map_err(|what| Failure::not_understood(api.service(), what))?;
     let report = Report::deserialize(body).map_err(|error| Failure::not_understood(api.service(), error))?;
-    Ok((report, told))
+    Ok((report, totals))
 }
 
 /// Books that are known to be wrong take precedence over services that could not be checked.
-fn exit_of(answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>) -> Exit {
+fn exit_of(answers: &BTreeMap<Service, ServiceAudit>, comparison: Option<&Comparison>) -> Exit {
     let broken = answers.values().flatten().any(|(report, _)| !report.ok);
     if broken || comparison.is_some_and(|comparison| !comparison.agrees()) {
         return Exit::NotWell;
@@ -176,7 +176,12 @@ fn exit_of(answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>)
     answers.values().find_map(|answer| answer.as_ref().err()).map_or(Exit::Ok, |failure| failure.exit)
 }
 
-fn document(apis: &[Api], answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>, exit: Exit) -> Value {
+fn document(
+    apis: &[Api],
+    answers: &BTreeMap<Service, ServiceAudit>,
+    comparison: Option<&Comparison>,
+    exit: Exit,
+) -> Value {
     let services: Vec<Value> = apis
         .iter()
         .filter_map(|api| Some((api, answers.get(&api.service())?)))
@@ -196,7 +201,7 @@ fn document(apis: &[Api], answers: &BTreeMap<Service, Answer>, comparison: Optio
     })
 }
 
-fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, Answer>, comparison: Option<&Comparison>) {
+fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, ServiceAudit>, comparison: Option<&Comparison>) {
     let mut table = Rows::new(["SERVICE", "BOOKS", "AS OF", "SOURCE"]);
     let mut broken = Vec::new();
     let mut failures = Vec::new();
@@ -206,11 +211,11 @@ fn show(output: Output, apis: &[Api], answers: &BTreeMap<Service, Answer>, compa
             Some(Ok((report, _))) => {
                 let off: Vec<&Check> = report.checks.iter().filter(|check| !check.ok).collect();
                 let rules = report.checks.len();
-                let told = match off.len() {
+                let verdict = match off.len() {
                     0 => format!("all {rules} rules hold"),
                     count => format!("{count} of {rules} rules broken"),
                 };
-                table.row([service.name(), &told, &local(report.as_of), &source]);
+                table.row([service.name(), &verdict, &local(report.as_of), &source]);
                 broken.extend(off.into_iter().map(|check| (service, check)));
             }
             Some(Err(failure)) => {
@@ -241,18 +246,18 @@ fn show_comparison(output: Output, comparison: Option<&Comparison>) {
         output.line(format!("The services agree on what was received: {units} units of {products} products."));
     } else {
         output.line(format!("The services do not agree on {} of {products} products:", differences.len()));
-        tell(output, &differences);
+        print_each(output, &differences);
     }
     if comparison.astray().is_empty() {
         output.line("The services agree on what is on order.");
     } else {
         output.line(format!("{} requests are not open in every service:", comparison.astray().len()));
-        tell(output, comparison.astray());
+        print_each(output, comparison.astray());
         output.line("Lost messages are requested again within minutes; differences that remain need an operator.");
     }
 }
 
-fn tell(output: Output, all: &[impl ToString]) {
+fn print_each(output: Output, all: &[impl ToString]) {
     for one in all.iter().take(TOLD_MAX) {
         output.line(one.to_string());
     }

@@ -53,12 +53,12 @@ pub(super) struct Astray {
 impl fmt::Display for Astray {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, sku, quantity, missing_in } = self;
-        let told = match missing_in {
+        let shown = match missing_in {
             MissingIn::Production => "on order in sales-service, not in progress in production-service",
             MissingIn::Restock => "on order in sales-service, not expected by restock-service",
             MissingIn::Sales => "in progress in production-service, not on order in sales-service",
         };
-        write!(formatter, "request {id} ({quantity} of {sku}): {told}")
+        write!(formatter, "request {id} ({quantity} of {sku}): {shown}")
     }
 }
 
@@ -121,19 +121,19 @@ mod tests {
         assert_eq!(faults(&all, &one, &all), [("2".to_owned(), MissingIn::Production)]);
         assert_eq!(faults(&all, &all, &one), [("2".to_owned(), MissingIn::Restock)]);
         assert_eq!(faults(&one, &all, &all), [("2".to_owned(), MissingIn::Sales)]);
-        let told = astray(&all, &one, &all)[0].to_string();
-        assert_eq!(told, "request 2 (10 of CP-1): on order in sales-service, not in progress in production-service");
+        let shown = astray(&all, &one, &all)[0].to_string();
+        assert_eq!(shown, "request 2 (10 of CP-1): on order in sales-service, not in progress in production-service");
     }
 
     #[test]
-    fn what_one_of_them_does_not_tell_is_not_compared() {
+    fn only_requests_that_all_services_report_are_compared() {
         let (all, cut) = (of(&["1", "2", "3"], false), of(&["3"], true));
         assert_eq!(faults(&all, &cut, &all), []);
         assert_eq!(faults(&all, &of(&["2"], true), &all), [("3".to_owned(), MissingIn::Production)]);
     }
 
     #[test]
-    fn what_was_under_way_is_no_fault() {
+    fn a_request_in_transit_is_no_violation() {
         let (all, one) = (of(&["1", "2"], false), of(&["1"], false));
         let first = astray(&all, &one, &all);
         assert_eq!(still(None, first.clone()), first);

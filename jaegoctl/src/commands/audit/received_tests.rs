@@ -19,7 +19,7 @@ fn after(rounds: &[(i64, i64, i64)]) -> Vec<String> {
 }
 
 #[test]
-fn a_difference_names_who_and_by_how_much() {
+fn a_difference_names_the_services_and_the_quantity() {
     let cases = [
         ((30, 20, 30), "CP-502101: restock booked 30, sales applied 20 (10 missing), production saw 30"),
         ((30, 30, 31), "CP-502101: restock booked 30, sales applied 30, production saw 31 (1 too many)"),
@@ -27,16 +27,16 @@ fn a_difference_names_who_and_by_how_much() {
         ((0, 0, 7), "CP-502101: restock booked 0, sales applied 0, production saw 7 (7 too many)"),
         ((7, 0, 0), "CP-502101: restock booked 7, sales applied 0 (7 missing), production saw 0 (7 missing)"),
     ];
-    for (round, told) in cases {
-        assert_eq!(after(&[round]), [told]);
-        assert_eq!(after(&[round, round, round]), [told]);
+    for (round, reported) in cases {
+        assert_eq!(after(&[round]), [reported]);
+        assert_eq!(after(&[round, round, round]), [reported]);
     }
     assert!(after(&[(30, 30, 30)]).is_empty());
     assert!(after(&[(0, 0, 0)]).is_empty());
 }
 
 #[test]
-fn what_was_under_way_is_no_difference() {
+fn units_in_transit_are_no_difference() {
     assert!(after(&[(30, 20, 20), (30, 30, 20), (30, 30, 30)]).is_empty());
     // Each agreed once, and more came in between.
     assert!(after(&[(30, 20, 30), (40, 40, 30)]).is_empty());
@@ -76,11 +76,11 @@ fn some_books() -> impl Strategy<Value = Received> {
 proptest! {
     /// Reports exactly the products whose figures are not all equal; an absent figure counts as 0.
     #[test]
-    fn one_round_tells_exactly_what_differs(restock in some_books(), sales in some_books(), production in some_books()) {
+    fn one_round_reports_exactly_the_differences(restock in some_books(), sales in some_books(), production in some_books()) {
         let books = Books { restock, sales, production };
         let mut watch = Watch::default();
         watch.observe(books.clone());
-        let told: Vec<String> = watch.differences().into_iter().map(|difference| difference.sku).collect();
+        let reported: Vec<String> = watch.differences().into_iter().map(|difference| difference.sku).collect();
         let of = |books: &Received, sku: &str| books.get(sku).copied().unwrap_or_default();
         let expected: Vec<&str> = ["A", "B"]
             .into_iter()
@@ -89,13 +89,13 @@ proptest! {
                 of(&books.sales, sku) != booked || of(&books.production, sku) != booked
             })
             .collect();
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(reported, expected);
     }
 
     /// In whatever order receipts arrive and messages are delayed: when all have arrived nothing is reported,
     /// and a deleted row is reported with its units.
     #[test]
-    fn only_what_is_really_gone_is_told(
+    fn only_real_losses_are_reported(
         receipts in vec((1_i64..5, 0_usize..4, 0_usize..4), 1..20),
         lost in prop::option::of(1_i64..100),
     ) {
@@ -110,9 +110,9 @@ proptest! {
             let taken = missing * 100;
             watch.observe(books(heard(|_| 0), heard(|receipt| receipt.1) - taken, heard(|receipt| receipt.2)));
         }
-        let told: Vec<(i64, bool)> = watch.differences().iter()
+        let reported: Vec<(i64, bool)> = watch.differences().iter()
             .map(|difference| (difference.figures.excess(Hearer::Sales), difference.figures.excess(Hearer::Production) == 0))
             .collect();
-        prop_assert_eq!(told, lost.map(|units| (-100 * units, true)).into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(reported, lost.map(|units| (-100 * units, true)).into_iter().collect::<Vec<_>>());
     }
 }

@@ -162,7 +162,7 @@ impl Ls {
                     items.extend(listed.items.into_iter().map(|item| find::of_service(&api, item)));
                     sources.push(api.source_document());
                 }
-                Err(failure) => exit = told(exit, &failure),
+                Err(failure) => exit = report(exit, &failure),
             }
         }
         more |= items.len() > self.limit.limit;
@@ -185,7 +185,7 @@ async fn groups(place: &Place, connection: &Connection, output: Output) -> Resul
                 items.extend(groups.into_iter().filter(wanted).map(|group| find::of_service(&api, group)));
                 sources.push(api.source_document());
             }
-            Err(failure) => exit = told(exit, &failure),
+            Err(failure) => exit = report(exit, &failure),
         }
     }
     show(output, GROUPS, &items, ("group of dead letters", "groups of dead letters"), &sources);
@@ -198,7 +198,7 @@ async fn groups(place: &Place, connection: &Connection, output: Output) -> Resul
 
 /// Reports a failed service, so that the others can still be shown. The exit code of the first failure
 /// counts.
-fn told(exit: Exit, failure: &crate::failure::Failure) -> Exit {
+fn report(exit: Exit, failure: &crate::failure::Failure) -> Exit {
     say(&format!("error: {failure}"));
     if exit == Exit::Ok { failure.exit } else { exit }
 }

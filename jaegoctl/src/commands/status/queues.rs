@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_unread_is_off() {
+    fn missing_or_unread_queues_are_violations() {
         let found = json!([
             {"name": "a", "messages": 2, "consumers": 1, "messages_unacknowledged": 1},
             {"name": "a.dlq", "messages": 0, "consumers": 0}

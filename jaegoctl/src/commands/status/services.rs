@@ -140,9 +140,9 @@ impl State {
     fn note_books(&mut self, report: &Value) {
         let checks = report["checks"].as_array().map_or(&[][..], Vec::as_slice);
         let broken = checks.iter().filter(|check| check["ok"] == false);
-        let told = |check: &Value| format!("{}: {}", text(check, "name"), text(check, "detail"));
+        let described = |check: &Value| format!("{}: {}", text(check, "name"), text(check, "detail"));
         self.rules = checks.len();
-        self.broken_rules = Some(broken.map(told).collect());
+        self.broken_rules = Some(broken.map(described).collect());
     }
 
     fn note_dead_letters(&mut self, groups: &[Value]) {

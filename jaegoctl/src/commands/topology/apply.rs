@@ -11,7 +11,7 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::{Names, Scope, Seen, compare::Difference, look, make, tell};
+use super::{Names, Scope, Seen, compare::Difference, look, make, print_differences};
 use crate::{
     args::Wait,
     ask::confirm,
@@ -217,7 +217,7 @@ fn report(output: Output, broker: &Broker, before: &[Difference], after: &[Diffe
     } else {
         "Applied: everything is as in the topology"
     };
-    let exit = tell(output, broker, after, well);
+    let exit = print_differences(output, broker, after, well);
     if after.iter().any(Difference::is_other) {
         say("Objects that differ cannot be changed in place: empty them, delete them by hand, and apply again.");
     }

@@ -199,7 +199,7 @@ mod tests {
         actual
     }
 
-    fn told(change: impl FnOnce(&mut Actual)) -> Vec<String> {
+    fn differences_after(change: impl FnOnce(&mut Actual)) -> Vec<String> {
         let wanted = with_rights("jaego", "");
         let mut actual = applied(&wanted);
         change(&mut actual);
@@ -207,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_applied_does_not_differ_whatever_others_have() {
-        assert!(told(|_| {}).is_empty());
-        let others = told(|actual| {
+    fn an_applied_topology_does_not_differ_whatever_else_exists() {
+        assert!(differences_after(|_| {}).is_empty());
+        let others = differences_after(|actual| {
             actual.queues.push(json!({"name": "somebody.else", "durable": true}));
             let bound = json!({"source": "jaego.events", "destination": "somebody.else", "destination_type": "queue", "routing_key": "order.*"});
             actual.bindings.push(bound);
@@ -218,18 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_differs_is_told() {
-        let count = told(|actual| *actual = Actual::default()).len();
+    fn every_difference_is_reported() {
+        let count = differences_after(|actual| *actual = Actual::default()).len();
         let wanted = with_rights("jaego", "");
         let all: usize =
             wanted.as_object().expect("an object").values().filter_map(Value::as_array).map(Vec::len).sum();
         assert_eq!(count, all, "of an empty broker everything is missing");
 
         assert_eq!(
-            told(|actual| actual.queues.retain(|queue| queue["name"] != "restock.factories")),
+            differences_after(|actual| actual.queues.retain(|queue| queue["name"] != "restock.factories")),
             ["missing: queue restock.factories"]
         );
-        let changed = told(|actual| {
+        let changed = differences_after(|actual| {
             actual.queues[0]["arguments"]["x-delivery-limit"] = json!(5);
         });
         let queue = wanted["queues"][0]["name"].as_str().expect("a name");
@@ -239,19 +239,19 @@ mod tests {
                 "different: queue {queue}: arguments is {{\"x-delivery-limit\":5}}, should be {{\"x-delivery-limit\":20}}"
             )]
         );
-        let stray = told(|actual| {
+        let stray = differences_after(|actual| {
             actual.bindings.push(
                 json!({"source": "amq.topic", "destination": queue, "destination_type": "queue", "routing_key": "#"}),
             );
         });
         assert_eq!(stray, [format!("not in the topology: binding of {queue} to amq.topic with #")]);
-        let wider = told(|actual| actual.permissions[0]["configure"] = json!(".*"));
+        let wider = differences_after(|actual| actual.permissions[0]["configure"] = json!(".*"));
         assert_eq!(wider, ["different: rights of sales: configure is \".*\", should be \"^$\""]);
-        let unbound = told(|actual| {
+        let unbound = differences_after(|actual| {
             actual.topic_permissions.remove(0);
         });
         assert_eq!(unbound, ["missing: rights of sales on jaego.events"]);
-        let more = told(|actual| {
+        let more = differences_after(|actual| {
             actual
                 .topic_permissions
                 .push(json!({"user": "sales", "exchange": "amq.topic", "write": ".*", "read": ".*"}));

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_missing_is_made_and_bindings_last() {
+    fn only_missing_parts_are_created_and_bindings_last() {
         let wanted = definitions();
         let count = |name: &str| wanted[name].as_array().map_or(0, Vec::len);
         let all = missing(&wanted, &Actual::default(), "a/b");

@@ -83,7 +83,7 @@ impl Topology {
             Self::Diff(Diff { names, broker }) => {
                 let broker = broker.broker(connection)?;
                 let found = look(&broker, &names, Scope::All).await?.differences;
-                Ok(tell(output, &broker, &found, "As in the topology"))
+                Ok(print_differences(output, &broker, &found, "As in the topology"))
             }
             Self::Apply(apply) => apply.run(connection, output).await,
         }
@@ -138,7 +138,7 @@ async fn list(broker: &Broker, what: &str) -> Result<Vec<Value>> {
     }
 }
 
-fn tell(output: Output, broker: &Broker, found: &[Difference], well: &str) -> Exit {
+fn print_differences(output: Output, broker: &Broker, found: &[Difference], well: &str) -> Exit {
     for difference in found {
         output.line(difference.to_string());
     }

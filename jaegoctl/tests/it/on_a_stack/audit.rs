@@ -17,7 +17,7 @@ async fn by_hand(world: &World, service: Service, statements: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_changed_by_hand_is_named() {
+async fn changes_by_hand_are_named() {
     let world = World::shared(Vec::new()).await;
     let env = environment(&world);
     world.sell_out().await;
@@ -25,8 +25,8 @@ async fn what_was_changed_by_hand_is_named() {
 
     // The receipt may still be on its way to production-service, which the command waits for.
     let ran = run(&["audit", "--wait", "60s"], &env).await.ends_with(0);
-    for told in ["sales-service", "production-service", "restock-service", "rules hold", "10 units of"] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in ["sales-service", "production-service", "restock-service", "rules hold", "10 units of"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let ran = run(&["--json", "audit"], &env).await.ends_with(0);
     assert_eq!(ran.json()["ok"], true, "{}", ran.stdout);
@@ -90,8 +90,8 @@ async fn a_receipt_under_way_is_waited_for_and_a_service_that_is_gone_is_named()
     world.sell_out().await;
     let url = world.stack.database_url(Service::Sales).unwrap();
     let mut client = connect(&url).await;
-    let shelf = client.transaction().await.unwrap();
-    shelf.execute("SELECT FROM stock WHERE sku = $1 FOR UPDATE", &[&FIRST_SKU]).await.unwrap();
+    let row = client.transaction().await.unwrap();
+    row.execute("SELECT FROM stock WHERE sku = $1 FOR UPDATE", &[&FIRST_SKU]).await.unwrap();
     world.stack.process(Service::Production).unwrap().signal(Signal::SIGCONT);
     wait_until("a receipt in restock's and production's books", SOON, || async {
         let ran = run(&["--json", "audit", "--wait", "0s"], &env).await;
@@ -104,7 +104,7 @@ async fn a_receipt_under_way_is_waited_for_and_a_service_that_is_gone_is_named()
     let mut audit = Running::start(&["audit", "--wait", "60s"], &env);
     let said = audit.said().await;
     assert!(said.contains("differ in 1 products") && said.contains("checking again"), "{said}");
-    shelf.rollback().await.unwrap();
+    row.rollback().await.unwrap();
     let ran = audit.end().await.ends_with(0);
     assert!(ran.stdout.contains("agree on what was received: 10 units"), "{}", ran.stdout);
 

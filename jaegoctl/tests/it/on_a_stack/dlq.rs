@@ -51,8 +51,8 @@ async fn five_hundred_dead_letters_are_found_and_redriven() {
     let group = wait_for_group(&env, 502).await;
 
     let ran = does(&["dlq", "groups"], 0).await;
-    for told in ["sales.stock-received", "handler-failed", "502"] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in ["sales.stock-received", "handler-failed", "502"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let ran = does(&["--json", "dlq", "ls", "--group", &group, "--limit", "300"], 0).await;
     let letters = ran.json()["items"].as_array().unwrap().clone();

@@ -21,7 +21,7 @@ fn header_of(url: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_factory_delivers_with_an_old_token_is_taken_after_a_rotation() {
+async fn deliveries_with_an_old_token_are_accepted_after_a_rotation() {
     let mut world = World::shared(Vec::new()).await;
     world.sell_out().await;
     world.wait_on_hand(10).await;

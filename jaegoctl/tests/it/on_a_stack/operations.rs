@@ -40,8 +40,8 @@ async fn an_operator_sees_everything_and_changes_it_by_verbs() {
 
     // Commands that only read.
     let ran = operator.does(&["requests", "ls", "--sku", FIRST_SKU, "--status", "received"], 0).await;
-    for told in [id, FACTORY, "10 of 10", "received", "1 production request, from production-service at http://"] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in [id, FACTORY, "10 of 10", "received", "1 production request, from production-service at http://"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let ran = operator.does(&["requests", "show", id], 0).await;
     assert!(ran.stdout.contains("OUTCOME") && ran.stdout.contains("accepted"), "{}", ran.stdout);

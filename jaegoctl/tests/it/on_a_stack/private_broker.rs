@@ -61,8 +61,8 @@ async fn status(world: &mut World, shell: &Shell) {
         if ran.code == 0 { Ok(ran) } else { Err(ran) }
     })
     .await;
-    for told in ["sales-service", "ready", "rules hold", "empty", "production.requests", "9 queues", "is well."] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in ["sales-service", "ready", "rules hold", "empty", "production.requests", "9 queues", "is well."] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
 
     // A queue and its dead letters have no consumer, and a message waits in both.
@@ -83,8 +83,8 @@ async fn status(world: &mut World, shell: &Shell) {
     .await;
     assert_eq!(document["services"][2]["state"], Value::Null, "{document}");
     let ran = shell.does(&["status"]).await.ends_with(5);
-    for told in ["no answer", "restock.factories has no consumer", "Dead letters wait", "Not all is well."] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in ["no answer", "restock.factories has no consumer", "Dead letters wait", "Not all is well."] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     assert_eq!(ran.stderr.matches("restock-service does not answer").count(), 2, "api and admin: {}", ran.stderr);
     for queue in ["restock.factories", "restock.factories.dlq"] {
@@ -125,13 +125,13 @@ async fn topology(shell: &Shell) {
     broker.set_permissions("elsewhere", "sales", ".*", ".*", ".*").await.unwrap();
     broker.delete_user("restock").await.unwrap();
     let ran = does(&["topology", "diff"]).await.ends_with(5);
-    for told in [
+    for expected in [
         "missing: queue sales.factories",
         "different: queue production.requests: arguments is {\"x-delivery-limit\":3}, should be {\"x-delivery-limit\":20}",
         "different: rights of sales: configure is \".*\", should be \"^$\"",
         "missing: rights of restock",
     ] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let ran = does(&["topology", "apply"]).await.ends_with(6);
     assert!(ran.stderr.contains("--yes") && ran.stderr.contains("missing: queue sales.factories"), "{}", ran.stderr);

@@ -78,8 +78,8 @@ async fn five_hundred_requests_outlive_a_factory_that_is_gone_for_longer_than_th
     assert_eq!(group["reason"], "factory-unreachable", "{group}");
     let name = group["group"].as_str().unwrap();
     let ran = does(&["dlq", "groups"], 0).await;
-    for told in [name, "factory-unreachable", "production.requests", "500"] {
-        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    for expected in [name, "factory-unreachable", "production.requests", "500"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {}", ran.stdout);
     }
     let letters = does(&["--json", "dlq", "ls", "--group", name, "--limit", "1000"], 0).await.json();
     let letters = letters["items"].as_array().unwrap().clone();

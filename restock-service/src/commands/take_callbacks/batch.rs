@@ -194,16 +194,16 @@ impl<'a> Loaded<'a> {
         let jtis: Vec<&'a str> = jtis.into_iter().collect();
         let identities: Vec<Identity<'a>> = identities.into_iter().collect();
         // The connection runs these in order, the locks first: whatever is read after them can no longer change.
-        let (held, sources, entries, told) = join!(
+        let (held, sources, entries, earlier) = join!(
             requests::hold(connection, &ids, if_held),
             store::factories::callback_sources(connection, &factories),
             store::quarantine::of_tokens(connection, &jtis),
             store::deliveries::find_first(connection, &identities),
         );
-        let ((held, held_elsewhere), sources, entries, told) = (held?, sources?, entries?, told?);
+        let ((held, held_elsewhere), sources, entries, earlier) = (held?, sources?, entries?, earlier?);
         let mut known = Known {
             requests: held.iter().map(|(id, held)| (*id, held.progress)).collect(),
-            told: told.into_iter().collect(),
+            deliveries: earlier.into_iter().collect(),
             entries: HashMap::new(),
         };
         for (jti, entry) in entries {

@@ -40,7 +40,7 @@ impl Keeper {
     /// Keeps a callback that found no room in the queue.
     pub(super) fn keep(&self, callback: &Callback) {
         if self.push(callback.trimmed()) {
-            metrics::tell_of_kept(callback);
+            metrics::log_kept(callback);
         } else {
             self.metrics.lost(callback);
         }

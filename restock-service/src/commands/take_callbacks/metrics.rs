@@ -61,7 +61,7 @@ impl CallbackMetrics {
     /// Reports a callback that will not be booked; the log line may be the only record of it.
     pub(super) fn lost(&self, callback: &Callback) {
         self.count(outcome::LOST);
-        tell(callback, "a callback is lost: book its goods by hand");
+        log_for_a_person(callback, "a callback is lost: book its goods by hand");
     }
 
     /// Counts a callback by its answer, and logs one line if a person may have to look at it.
@@ -71,23 +71,26 @@ impl CallbackMetrics {
             Err(problem) => outcome::of_problem(problem),
         });
         if let Ok(answer) = answer {
-            log(callback, answer);
+            log_answer(callback, answer);
         }
     }
 }
 
 /// Logs a callback whose sender has received 503 while it is still retried.
-pub(super) fn tell_of_unanswered(callback: &Callback) {
-    tell(callback, "the database does not store a callback: its sender was answered 503, and it is kept in memory");
+pub(super) fn log_unanswered(callback: &Callback) {
+    log_for_a_person(
+        callback,
+        "the database does not store a callback: its sender was answered 503, and it is kept in memory",
+    );
 }
 
 /// Logs a callback that found no room in the queue.
-pub(super) fn tell_of_kept(callback: &Callback) {
-    tell(callback, "there is no room for a callback in the queue: it is kept in memory");
+pub(super) fn log_kept(callback: &Callback) {
+    log_for_a_person(callback, "there is no room for a callback in the queue: it is kept in memory");
 }
 
 /// Logs all that a person needs to book the goods by hand.
-fn tell(callback: &Callback, what: &str) {
+fn log_for_a_person(callback: &Callback, what: &str) {
     let message = &callback.message;
     let quantity = message.claim.count.read().ok().map(Quantity::get);
     tracing::error!(
@@ -100,7 +103,7 @@ fn tell(callback: &Callback, what: &str) {
     );
 }
 
-fn log(callback: &Callback, answer: &Answer) {
+fn log_answer(callback: &Callback, answer: &Answer) {
     let (jti, request_id) = (&callback.message.jti, callback.message.request_id);
     match answer {
         Answer::Received { booked, again: false } => tracing::info!(

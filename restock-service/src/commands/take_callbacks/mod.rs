@@ -104,7 +104,7 @@ impl Intake {
         if let Ok(answered) = timeout_at(until, answer).await {
             return answered.map_err(|_| stopped())?;
         }
-        metrics::tell_of_unanswered(callback);
+        metrics::log_unanswered(callback);
         Err(kept_in_memory())
     }
 }

@@ -141,7 +141,7 @@ impl Model {
             Step::ReceiveAgain { receipt } if !self.receipts.is_empty() => {
                 self.receive(receipt % self.receipts.len(), &mut wanted);
             }
-            Step::ReceiveUnasked { product, units } => {
+            Step::ReceiveUnrequested { product, units } => {
                 self.receipts.push((*product, None, *units));
                 self.receive(self.receipts.len() - 1, &mut wanted);
             }

@@ -111,7 +111,7 @@ impl Shop {
                 self.receive(self.receipts.len() - 1);
             }
             Step::ReceiveAgain { receipt } if !self.receipts.is_empty() => self.receive(receipt % self.receipts.len()),
-            Step::ReceiveUnasked { product, units } => {
+            Step::ReceiveUnrequested { product, units } => {
                 self.receipts.push((*product, None, *units));
                 self.receive(self.receipts.len() - 1);
             }

@@ -17,7 +17,7 @@ pub(crate) enum Step {
     Adjust { product: usize, cause: Cause, delta: i64 },
     Receive { replenishment: usize, units: i64 },
     ReceiveAgain { receipt: usize },
-    ReceiveUnasked { product: usize, units: i64 },
+    ReceiveUnrequested { product: usize, units: i64 },
     Outcome { replenishment: usize, outcome: OutcomeKind, revision: i64 },
     Close { replenishment: usize },
     Approve { replenishment: usize },
@@ -49,7 +49,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(product, cause, delta)| Step::Adjust { product, cause, delta }),
         5 => (any.clone(), 1_i64..20).prop_map(|(replenishment, units)| Step::Receive { replenishment, units }),
         2 => any.clone().prop_map(|receipt| Step::ReceiveAgain { receipt }),
-        1 => (product.clone(), 1_i64..6).prop_map(|(product, units)| Step::ReceiveUnasked { product, units }),
+        1 => (product.clone(), 1_i64..6).prop_map(|(product, units)| Step::ReceiveUnrequested { product, units }),
         4 => (any.clone(), outcome, 0_i64..6)
             .prop_map(|(replenishment, outcome, revision)| Step::Outcome { replenishment, outcome, revision }),
         1 => any.clone().prop_map(|replenishment| Step::Close { replenishment }),

@@ -113,7 +113,7 @@ fn identity(queue: &Queue, message: &Message) -> Vec<u8> {
 pub(super) struct Retries<'a> {
     pub(super) pool: &'a Pool,
     pub(super) dead_letters: &'a DeadLetters,
-    /// Delay before each attempt but the first.
+    /// Delay before each attempt but the first (`amqp.retry_delays_ms`); a message is given up after the last.
     pub(super) delays: Vec<Duration>,
 }
 

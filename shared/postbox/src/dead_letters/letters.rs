@@ -50,7 +50,7 @@ struct Changed {
 /// Records the outcome of these dead letters in every redrive job; a letter that is still queued is not sent any
 /// more. This must be a statement of its own, after the one that changed the dead letters and in the same
 /// transaction: it then sees the jobs that were ordered while that statement waited for a row lock.
-async fn tell_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outcome: &str) -> Result<(), StoreError> {
+async fn update_jobs(connection: &mut AsyncPgConnection, changed: &[Changed], outcome: &str) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = changed.iter().map(|letter| letter.id).collect();
     sql_query(
         "UPDATE redrive_letters SET outcome = $2 WHERE dead_letter_id = ANY($1) AND outcome IN ('queued', 'sent')",
@@ -113,7 +113,7 @@ pub async fn keep(
     .bind::<Bool, _>(is_redriven)
     .load(connection)
     .await?;
-    tell_jobs(connection, &kept, "failed_again").await
+    update_jobs(connection, &kept, "failed_again").await
 }
 
 fn without_tokens(value: Value) -> Value {
@@ -136,7 +136,7 @@ pub(crate) async fn processed(connection: &mut AsyncPgConnection, ids: Vec<Uuid>
     .bind::<Array<SqlUuid>, _>(ids)
     .load(connection)
     .await?;
-    tell_jobs(connection, &changed, "processed").await
+    update_jobs(connection, &changed, "processed").await
 }
 
 /// Final state of a dead letter that is settled without being handled as a message.
@@ -174,7 +174,7 @@ pub async fn resolve(
     .bind::<Text, _>(end.as_status())
     .load(connection)
     .await?;
-    tell_jobs(connection, &changed, end.as_status()).await
+    update_jobs(connection, &changed, end.as_status()).await
 }
 
 /// Marks a waiting dead letter as discarded; false when it is not waiting.

@@ -32,7 +32,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Events are held by this key, which `Read` also builds in SQL.
+    /// Key by which events are held. `Read` builds the same key in SQL.
     pub(super) fn key(&self) -> String {
         Self::key_of(&self.exchange, &self.routing_key)
     }
@@ -42,7 +42,7 @@ impl Row {
     }
 }
 
-/// Result to write for an event that was published or tried.
+/// What to record for an event that the broker confirmed or did not accept.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
     /// The event is deleted.
@@ -64,7 +64,7 @@ impl StatementSql for Prepare {
         set_config('synchronous_commit', 'off', true)";
 }
 
-/// Due events after an id, without those in flight and those of held keys; or due events of one held key alone. A row
+/// Due events after an id, except those in flight and those of held keys; or only the due events of one held key. A row
 /// that was committed late, with an id inside a window in flight, is read after that window has been settled.
 struct Read;
 impl StatementSql for Read {
@@ -77,7 +77,7 @@ impl StatementSql for Read {
         ORDER BY id LIMIT ?";
 }
 
-/// Deletes published events. Records an error for the others, and a retry time for those that are refused one by one.
+/// Deletes published events. Records an error for the others, and a retry time for those refused individually.
 struct Settle;
 impl StatementSql for Settle {
     const SQL: &'static str = "WITH forgotten AS (DELETE FROM outbox WHERE id = ANY(?)) \
@@ -118,7 +118,7 @@ impl Wanted {
 /// Result of one round trip.
 pub(super) struct Turn {
     pub(super) rows: Vec<Row>,
-    /// None when the lease was not to be renewed.
+    /// None if no renewal was requested.
     pub(super) lease_is_ours: Option<bool>,
 }
 

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_completed() {
+    fn given_examples_are_completed() {
         let mut document = json!({
             "components": {"schemas": {"Order": {
                 "required": ["status", "sku", "detail"], "example": {"detail": {}},

@@ -34,7 +34,7 @@ pub fn document(title: &str, description: &str) -> OpenApi {
 /// from an operation's inputs, their schema, and examples of whole bodies are added here.
 pub fn complete(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
-    name_what_is_written_out(&mut document);
+    replace_inline_schemas(&mut document);
     document_replays(&mut document);
     problems::add(&mut document);
     examples::add(&mut document);
@@ -60,7 +60,7 @@ fn document_replays(document: &mut Value) {
 
 /// The items of a generic page are inlined. A reference to the same schema replaces them, so that generated clients
 /// get a named type.
-fn name_what_is_written_out(document: &mut Value) {
+fn replace_inline_schemas(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
     let named: Vec<(String, Value)> = schemas
         .iter()
