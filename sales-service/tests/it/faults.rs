@@ -219,6 +219,31 @@ async fn a_slow_link_that_breaks_again_and_again_gives_up_on_no_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_opens_too_late_keeps_no_messages() {
+    let extra = [("JAEGO_SALES__AMQP__TIMEOUT_MS", "1000"), ("JAEGO_SALES__AMQP__RENEW_IDLE_MS", "100")];
+    let (shop, link) = behind_a_link(&extra).await;
+    shop.product("CP-1", 0, policy()).await;
+    // To close a channel takes one round trip, to consume on another one takes three.
+    link.delay_ms(0, 450);
+    wait_until("a consumer that is given up", SOON, || async {
+        let checks = shop.readiness().await.body["checks"].to_string();
+        if checks.contains("sales.stock-received: sales.stock-received: the broker did not answer in time") {
+            Ok(())
+        } else {
+            Err(checks)
+        }
+    })
+    .await;
+    link.delay_ms(0, 0);
+    wait_for(&shop, 200, "ready").await;
+    for _ in 0..40 {
+        receive(&shop, 1).await;
+    }
+    wait_for_on_hand(&shop, 40).await;
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_deleted_hinders_no_other_and_is_consumed_when_it_is_back() {
     let shop = Shop::open().await;
     shop.product("CP-1", 0, policy()).await;

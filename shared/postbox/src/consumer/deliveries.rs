@@ -148,17 +148,22 @@ impl<'a> Deliveries<'a> {
 }
 
 async fn consume(link: &Connection, tag: &str, queue: &str, settings: &Amqp) -> anyhow::Result<(Channel, Consumer)> {
-    let opening = async {
-        let channel = link.create_channel().await?;
+    let late = || format!("{queue}: the broker did not answer in time");
+    let channel = timeout(limit(settings), link.create_channel()).await.with_context(late)??;
+    let consuming = async {
         channel.basic_qos(settings.prefetch, BasicQosOptions::default()).await?;
-        let options = BasicConsumeOptions::default();
-        let consumer = channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default()).await?;
-        Ok::<_, lapin::Error>((channel, consumer))
+        channel.basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default()).await
     };
-    timeout(limit(settings), opening)
-        .await
-        .with_context(|| format!("{queue}: the broker did not answer in time"))?
-        .with_context(|| format!("{queue}: cannot consume"))
+    let consumer = match timeout(limit(settings), consuming).await.with_context(late) {
+        Ok(consumer) => consumer.with_context(|| format!("{queue}: cannot consume"))?,
+        Err(error) => {
+            // If the answer still comes, the client keeps the consumer and its channel open, and the broker goes on
+            // sending it messages that no one handles.
+            timeout(limit(settings), channel.close(200, "given up".into())).await.ok();
+            return Err(error);
+        }
+    };
+    Ok((channel, consumer))
 }
 
 fn limit(settings: &Amqp) -> Duration {
