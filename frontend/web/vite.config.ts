@@ -36,7 +36,8 @@ function shopBudget(): Plugin {
       const entry = Object.values(bundle).find(
         (file) => file.type === "chunk" && file.isEntry && file.name === "shop",
       );
-      if (entry?.type !== "chunk") return this.error("the build has no entry chunk named "shop": see `build.rolldownOptions.input`");
+      if (entry?.type !== "chunk")
+        return this.error('the build has no entry chunk named "shop": see build.rolldownOptions.input');
       const files = new Set<string>();
       const visit = (name: string) => {
         const file = bundle[name];
@@ -58,7 +59,10 @@ function shopBudget(): Plugin {
       }
       const kib = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`;
       this.info(`shop: ${files.size} files, ${kib(sizes.brotli)} with Brotli, ${kib(sizes.gzip)} with gzip`);
-      if (sizes.gzip > SHOP_BYTES_MAX) this.error(`the shop's first load exceeds ${kib(SHOP_BYTES_MAX)} with gzip: remove a dependency, or import it lazily`);
+      if (sizes.gzip > SHOP_BYTES_MAX)
+        this.error(
+          `the shop's first load exceeds ${kib(SHOP_BYTES_MAX)} with gzip: remove a dependency, or import it lazily`,
+        );
     },
   };
 }
