@@ -14,6 +14,7 @@ use std::time::Duration;
 use jaego_amqp::connection::Backoff;
 use jaego_contracts::ids::FactoryId;
 use jaego_contracts::trace::TraceContext;
+use jaego_pg::StoreError;
 use jaego_telemetry::EnterSpan as _;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
@@ -290,8 +291,8 @@ impl Worker {
         .await;
     }
 
-    /// Records a result, in a batch or separately. A store that is unavailable for a moment must not make the factory
-    /// receive the request twice.
+    /// Records a result, in a batch or separately. A store that is unavailable for a moment, or a request that is locked
+    /// for as long as a statement may wait, must not make the factory receive the request twice.
     async fn record(&self, ended: Ended, recorder: &Recorder) -> Result<(), Lost> {
         let give_up_at = Instant::now() + RECORD_FOR;
         let mut backoff = Backoff::default();
@@ -305,7 +306,7 @@ impl Worker {
             let why = match why {
                 Unrecorded::Unavailable(why) => why,
                 Unrecorded::Apart => match record_apart(&self.context, &back).await {
-                    Err(error) if error.is_unavailable() => error.to_string(),
+                    Err(error @ (StoreError::Unavailable(_) | StoreError::Busy(_))) => error.to_string(),
                     recorded => {
                         drop(back);
                         // The place is free only now that `back` is dropped.

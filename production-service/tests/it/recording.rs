@@ -166,10 +166,10 @@ async fn a_request_that_somebody_else_has_locked_keeps_no_other_one_waiting() {
     let held = holder.transaction().await.unwrap();
     let lock = format!("SELECT FROM production_requests WHERE id = '{}' FOR UPDATE", ids[0]);
     held.batch_execute(&lock).await.unwrap();
+    until_waiting(&world, "SELECT \"production_requests\"%").await;
     for id in &ids[1..] {
         service.until(*id, "accepted").await;
     }
-    until_waiting(&world, "SELECT \"production_requests\"%").await;
     let shown = service.production_request(ids[0]).await.body;
     assert_eq!(shown["status"], "sending", "{shown}");
     held.commit().await.unwrap();
@@ -177,6 +177,29 @@ async fn a_request_that_somebody_else_has_locked_keeps_no_other_one_waiting() {
     assert_eq!(outcomes(&shown), [&json!("accepted")]);
     assert_eq!(world.factory.requests().len(), CALLS);
     world.outcomes(u32::try_from(CALLS).unwrap()).await;
+    world.finish(service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_whose_request_is_locked_for_longer_than_a_statement_may_wait_is_recorded() {
+    let mut world = World::new("1").await;
+    world.set("DATABASE__LOCK_TIMEOUT_MS", "2000");
+    let service = world.start().await;
+    let ids = calls_under_way(&world, &service, 1_000).await;
+    let mut holder = world.as_admin().await;
+    let held = holder.transaction().await.unwrap();
+    let lock = format!("SELECT FROM production_requests WHERE id = '{}' FOR UPDATE", ids[0]);
+    held.batch_execute(&lock).await.unwrap();
+    let admin = world.as_admin().await;
+    let waiting = "SELECT max(extract(epoch FROM query_start)::float8) FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT \"production_requests\"%'";
+    let began = async || admin.query_one(waiting, &[]).await.unwrap().get::<_, Option<f64>>(0);
+    let first = wait_until("an attempt to record it", SOON, began).await;
+    wait_until("another attempt", SOON, async || began().await.filter(|next| *next > first)).await;
+    held.commit().await.unwrap();
+    let shown = service.until(ids[0], "accepted").await;
+    assert_eq!(outcomes(&shown), [&json!("accepted")]);
+    assert_eq!(world.factory.requests().len(), CALLS, "no factory is called again");
     world.finish(service).await;
 }
 
