@@ -97,7 +97,7 @@ mod tests {
     use crate::{results::Baseline, statistics::Spread};
 
     #[test]
-    fn a_chart_has_a_bar_for_each_side_and_no_raw_signs() {
+    fn a_chart_has_a_bar_for_each_side_and_escapes_its_text() {
         let spread = Spread::of(&[1.0, 2.0, 3.0]);
         let row = Row {
             what: "64 < 256 & more".to_owned(),

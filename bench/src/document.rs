@@ -22,7 +22,7 @@ corrected for coordinated omission), which shares the cores with everything that
 A case and its baselines take turns (A B A B ..) within one run. Figures are medians of the turns, with the lowest and \
 the highest; a ratio is of neighbouring turns. Before each turn the outbox is empty, PostgreSQL has made a checkpoint \
 and vacuums nothing; the first two seconds under load do not count. Each case ends with the audit: what was answered is \
-what is in the database. A latency is the median of the turns' own.
+what is in the database. A latency is the median of those of the turns.
 ";
 
 /// The results of the browser tests: a section written by hand, in this file of the charts' folder.

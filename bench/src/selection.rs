@@ -46,7 +46,7 @@ pub struct Selection {
     /// little and are not written down.
     #[arg(long)]
     pub quick: bool,
-    /// Use tables of at most one million orders instead of ten, and soak for two minutes instead of ten. Takes half
+    /// Use tables of at most 1 million orders, not 10 million, and soak for 2 minutes instead of 10. Takes half
     /// an hour instead of two hours.
     #[arg(long, conflicts_with = "quick")]
     pub short: bool,

@@ -22,12 +22,12 @@ impl Spread {
         Self { median, min: at(0), max: at(sorted.len().saturating_sub(1)) }
     }
 
-    /// Summarizes the ratios, turn by turn: adjacent turns ran denominators the same conditions.
+    /// Summarizes the ratios, turn by turn: adjacent turns ran under the same conditions.
     pub fn of_ratios(numerators: &[f64], denominators: &[f64]) -> Self {
         let ratios: Vec<f64> = numerators
             .iter()
             .zip(denominators)
-            .filter(|(_, denominators)| **denominators > 0.0)
+            .filter(|(_, denominator)| **denominator > 0.0)
             .map(|(a, b)| a / b)
             .collect();
         Self::of(&ratios)

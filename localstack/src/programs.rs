@@ -14,7 +14,7 @@ use crate::{
     progress::Progress,
 };
 
-/// The programs, each of the package of the same name. The stack starts all but two: tests and people use those.
+/// The programs, each from the package of the same name. The stack starts all but two: tests and people use those.
 const PROGRAMS: [&str; 7] = [
     "sales-service",
     "production-service",
@@ -70,7 +70,7 @@ impl Programs {
 
     fn complete(self) -> anyhow::Result<Self> {
         match PROGRAMS.iter().find(|program| !self.paths.contains_key(**program)) {
-            Some(program) => bail!("there is no program {program}; cargo package {program} makes it"),
+            Some(program) => bail!("the program {program} is missing; cargo package {program} builds it"),
             None => Ok(self),
         }
     }

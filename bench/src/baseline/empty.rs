@@ -1,4 +1,4 @@
-//! An HTTP server that reads a body, answers with as many bytes as an order has, and does nothing else.
+//! An HTTP server that reads a body, answers with as many bytes as an order's answer has, and does nothing else.
 
 use actix_web::{
     App, HttpResponse, HttpServer,

@@ -12,7 +12,7 @@ use crate::{
 
 /// Sampling interval.
 const EVERY: Duration = Duration::from_secs(1);
-/// Memory that grows to at most this share counts as flat.
+/// Memory that grows by at most this factor counts as flat.
 const FLAT: f64 = 1.1;
 
 /// Samples a process's memory once a second until it is ended.

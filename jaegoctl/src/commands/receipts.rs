@@ -52,7 +52,7 @@ pub(crate) struct Book {
     once: Once,
 }
 
-/// For changes that add up: the same key again does nothing again.
+/// For changes that would add up if repeated: a repeat under the same key changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Once {
     /// Key of an earlier attempt that got no answer, so that the change is made only once

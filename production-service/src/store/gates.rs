@@ -69,7 +69,7 @@ pub async fn breakers(
     rows.into_iter().map(read).collect()
 }
 
-/// Limits of a factory that has due requests, and how far they are used.
+/// Limits of a factory, its due requests, and how much of each limit is in use.
 #[derive(Debug, QueryableByName)]
 pub struct Limits {
     #[diesel(sql_type = Text)]
@@ -94,8 +94,8 @@ pub struct Limits {
 
 struct OfFactories;
 impl StatementSql for OfFactories {
-    // A rate of 2.5 per second is enforced as 3 calls in any period of 1.2 s. The earliest request is one step into
-    // the index, whatever the planner estimates; for EXISTS it may read the whole table.
+    // A rate of 2.5 per second is enforced as 3 calls in any period of 1.2 s. The minimum takes one step into
+    // the index, whatever the planner estimates; an EXISTS might read the whole table.
     const SQL: &'static str = "\
         SELECT id AS factory_id, enabled, max_in_flight::bigint AS max_in_flight, statement_timestamp() AS now, \
             (SELECT count(*) FROM (SELECT FROM production_requests \
@@ -122,7 +122,7 @@ pub async fn limits(
     Ok(statement.load(connection).await?)
 }
 
-/// The existing ones among these factories, with their stored breakers.
+/// Those of these factories that exist, with their stored breakers.
 pub async fn of(
     connection: &mut AsyncPgConnection,
     factories: &[&str],
@@ -187,7 +187,7 @@ impl StatementSql for LeaveAlone {
         AS wanted WHERE factories.id = wanted.id";
 }
 
-/// Stores the delays that factories asked for: no replica calls them until then.
+/// Stores the delays that factories asked for: no replica calls a factory before its delay is over.
 pub async fn leave_alone(
     connection: &mut AsyncPgConnection,
     waits: &[(&FactoryId, Duration)],

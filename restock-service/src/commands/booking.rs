@@ -89,7 +89,7 @@ pub(super) fn receipt_event(receipt: &ReceiptRow, source: &str) -> Result<Outgoi
     Ok(event(&received, source, TraceContext::continue_from(Some(&receipt.traceparent))))
 }
 
-/// Books an operator's goods. The caller wakes the outbox after the commit.
+/// Books goods for an operator. The caller wakes the outbox after the commit.
 pub(super) async fn book(
     connection: &mut AsyncPgConnection,
     goods: &Goods<'_>,

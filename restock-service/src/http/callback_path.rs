@@ -12,8 +12,8 @@ const LENGTH_MAX: usize = 4096;
 /// Maximum times that a path is decoded.
 const DECODINGS_MAX: usize = 2;
 
-/// Returns the usual path of a callback whose path has another form: encoded characters, more slashes, blanks or
-/// punctuation around the token, a prefix, a suffix. None for a path that is usual already, or no callback's.
+/// Returns the usual path of a callback whose path has another form: encoded characters, extra slashes, blanks or
+/// punctuation around the token, a prefix, a suffix. None for a path that is usual already or is not a callback's.
 pub(super) fn usual(path: &str) -> Option<String> {
     if path.len() > LENGTH_MAX {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn usual(path: &str) -> Option<String> {
         let (token, prefix) = words.split_last()?;
         prefix.iter().zip(wanted()).all(|(word, wanted)| word.eq_ignore_ascii_case(wanted)).then_some(token)
     })?;
-    // The dot is of the sentence or the pattern around a token: none begins or ends with one.
+    // A dot at either end belongs to the text around the token: no token begins or ends with one.
     let usual = format!("{CALLBACK_PATH}{}", found.trim_matches('.'));
     (usual != path).then_some(usual)
 }

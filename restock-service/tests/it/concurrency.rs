@@ -33,7 +33,7 @@ async fn many_identical_callbacks_make_one_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parts_by_several_tokens_never_exceed_the_request() {
+async fn parts_under_several_tokens_never_exceed_the_request() {
     let service = Service::start(PATIENT).await;
     let world = &service.world;
     let request_id = RequestId::generate();
@@ -62,8 +62,8 @@ async fn two_processes_that_hear_of_one_request_at_once_book_each_unit_once() {
     let both: [&testkit::harness::Service; 2] = [&service, &second];
     for round in 0..12_usize {
         let request_id = RequestId::generate();
-        // Two attempts, with each part reported by both, on both listeners. The event that makes the request, an
-        // operator, and in some rounds the end of the request come in between.
+        // Two attempts, with each part reported by both, to both processes. The event that announces the request,
+        // an operator's booking and, in some rounds, the request's cancellation come in between.
         let tokens = [0, 1].map(|_| world.sign(&claims(request_id, 100)));
         let calls = (0..16_usize).map(|index| {
             let (door, token) = (both[(index / 4) % 2], &tokens[index / 8]);

@@ -60,7 +60,7 @@ async fn the_quarantine_shows_deliveries_without_their_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_endpoints_want_a_token_and_are_not_public() {
+async fn operator_endpoints_require_a_token_and_are_not_public() {
     let service = Service::start(&[]).await;
     let world = &service.world;
     for path in ["/api/v1/receipts", "/api/v1/quarantine"] {

@@ -18,7 +18,7 @@ use crate::store::orders::{self, OrderView};
 use crate::store::{StoreError, corrupt};
 
 /// Cancels a confirmed or backordered order. An order that is already cancelled is returned unchanged; 409 for a
-/// refused one.
+/// rejected one.
 pub async fn cancel_order(context: &Context, id: OrderId, asked: Asked<'_>) -> Result<OrderView, Problem> {
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
     let view = connection

@@ -12,7 +12,7 @@ use super::policy::{Mode, Policy, Shortage};
 use super::product_state::{Limits, Pauses, ProductState, ProductStates};
 use super::stock::Figures;
 
-/// High enough not to interfere; their effect is tested where they are defined.
+/// High enough not to interfere, except the limit per order, which some random orders exceed.
 const LIMITS: Limits =
     Limits { open_max: 1_000, auto_units_max: 1_000_000, max_backordered: 1_000_000, max_per_order: 10 };
 
@@ -88,7 +88,7 @@ fn ids() -> impl FnMut() -> RequestId {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Rules 1, 2, 5 and 6 for orders.
+    /// Stock, ledger, orders and replenishments of a batch agree, and nothing is oversold.
     #[test]
     fn stock_is_conserved_and_never_below_zero(before in states(), orders in orders()) {
         let mut after = before.clone();
@@ -123,7 +123,7 @@ proptest! {
         }
         let mut on_hand: BTreeMap<&Sku, i64> = before.iter().map(|(sku, state)| (sku, state.figures.on_hand)).collect();
         for entry in &decision.movements {
-            prop_assert_eq!(on_hand.get(&entry.sku), Some(&entry.before), "entries chain");
+            prop_assert_eq!(on_hand.get(&entry.sku), Some(&entry.before), "each entry continues the last");
             on_hand.insert(&entry.sku, entry.after());
         }
     }
@@ -188,7 +188,7 @@ proptest! {
         prop_assert!(links <= count + requests, "{} links of {} orders to {} requests", links, count, requests);
     }
 
-    /// Rule 5: refused orders for a product without stock cause at most one request among them.
+    /// Refused orders for a product without stock cause at most one request among them.
     #[test]
     fn a_thousand_refusals_make_one_request(mut state in state(), count in 1_usize..1000) {
         state.figures.on_hand = 0;

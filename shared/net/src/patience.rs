@@ -20,8 +20,8 @@ impl Backoff {
         self.tries = 0;
     }
 
-    /// Call after a session on the broker that began at `begun`. A session that broke soon is no success: the broker
-    /// counts a delivery of every message that was handed out, and gives up on it in the end.
+    /// Call after a session on the broker that began at `begun`. A session that broke early is no success: the broker
+    /// counts a delivery of every message that was handed out, and eventually gives up on the message.
     pub fn reset_if_steady(&mut self, begun: Instant) {
         if begun.elapsed() >= STEADY {
             self.reset();
@@ -59,7 +59,7 @@ pub async fn try_for<T, E: Display>(
             reported = text;
         }
         let left = limit.saturating_sub(begun.elapsed());
-        // One last try is made when time is up, instead of none for the rest of a long wait.
+        // The wait is cut short when time is up, so that one last try is made then.
         drop(tokio::time::timeout(left, backoff.wait()).await);
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_waits_for_transient_errors_and_reports_each_once() {
+    async fn it_waits_out_transient_errors_and_reports_each_once() {
         let hour = Duration::from_secs(3600);
         let (ended, tries, reported) = tried(hour, &["away", "away", "starting"]).await;
         assert_eq!((ended, tries), (Ok(()), 4));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_ends_when_time_is_up_and_does_not_wait_unasked() {
+    async fn it_ends_when_time_is_up_and_a_limit_of_zero_means_one_try() {
         let (ended, tries, reported) = tried(Duration::ZERO, &["away"]).await;
         assert_eq!((ended, tries, reported.len()), (Err("away".to_owned()), 1, 0));
         let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! Creates the roles and databases of services on a server, as its administrator. Everything here may be repeated: a
-//! changed password is set.
+//! Creates the roles and databases of services on a server, as its administrator. All of it may be repeated, also
+//! to set a changed password.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::types::ToSql;
@@ -54,7 +54,7 @@ impl Owned {
     pub fn new(database: &str, role: &str, password: SecretString) -> Result<Self, ProvisionError> {
         for (kind, name) in [("database", database), ("role", role)] {
             if !is_identifier(name) {
-                let message = format!("not a name for a {kind}: {name:?} (wanted [a-z][a-z0-9_]{{0,62}})");
+                let message = format!("not a valid {kind} name: {name:?} (wanted [a-z][a-z0-9_]{{0,62}})");
                 return Err(ProvisionError::Invalid(message));
             }
         }
@@ -92,7 +92,7 @@ impl Owned {
 
 /// Creates roles and databases as the administrator of `admin`, and returns what is new, in the order of `all`.
 /// Afterwards only a database's own role and administrators may connect to it. Everything is checked before anything
-/// is created: no administrator's role and no other owner's database is taken over.
+/// is created: no administrator's role and no other service's database is taken over.
 pub async fn provision(admin: &Database, all: &[Owned]) -> Result<Vec<Made>, ProvisionError> {
     for (index, one) in all.iter().enumerate() {
         if all[..index].iter().any(|other| other.role == one.role || other.database == one.database) {
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_harmless_names_that_are_free_pass() {
+    fn only_harmless_names_that_are_not_reserved_pass() {
         assert!(Owned::new("t_1_sales", "sales", "x".into()).is_ok());
         for bad in ["", "1a", "_a", "a-b", "A", "a\"; DROP", "a'b", "é", &"a".repeat(64)] {
             assert!(Owned::new(bad, "sales", "x".into()).is_err(), "{bad}");

@@ -32,7 +32,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     for _ in 0..stage.scale.rounds {
         let outcome = compared.ours.turn(stage, peak_load).await?;
         peak.add(outcome.per_second(outcome.good()), &outcome);
-        // The process serves as many connections once before its memory is watched.
+        // The process serves that many connections once before its memory is watched.
         compared.ours.turn(stage, Turn { time: std::time::Duration::from_secs(1), ..too_much }).await?;
         let watch = Watch::begin(pid);
         let url = stage.stack.urls(Service::Sales).public;
@@ -55,8 +55,8 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     compared.result.rows.push(memory::row("memory of sales-service meanwhile", &memory));
     compared.result.lines.push(memory::line("Memory of sales-service at four times the connections", memory));
     compared.result.notes.push(format!(
-        "Overload: {} requests/s were answered 503 at once beside those that were served, so that {offered:.1} times the peak \
-         was offered, which is as much as one generator makes here; the latency is of both.",
+        "Overload: {} requests/s were answered 503 at once, besides those served, so that {offered:.1} times the peak \
+         was offered, the most that one load generator produces here; latencies include both.",
         crate::output::number(refused)
     ));
     Ok(())

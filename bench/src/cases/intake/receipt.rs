@@ -63,7 +63,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     });
-    ended.await.with_context(|| format!("a receipt was not handed out after {END:?}"))??;
+    ended.await.with_context(|| format!("the units of a receipt were not all handed out within {END:?}"))??;
     let took = begun.elapsed().as_secs_f64();
 
     let ratio = meanwhile.p99_ms() / without.p99_ms();
@@ -74,7 +74,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
             number(figure(lines))
         ),
         unit: "ms".to_owned(),
-        target: format!("<= {TIMES}x of without"),
+        target: format!("<= {TIMES}x that before the receipt"),
         ours: p99(&meanwhile),
         baseline: Some(Baseline {
             name: "before the receipt".to_owned(),
@@ -91,7 +91,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         ..meanwhile.row(&format!("orders of {products} products meanwhile"), UNIT)
     });
     compared.result.notes.push(format!(
-        "The receipt: all {} lines were filled {took:.0} s after it was booked; the latest answer to another product's order \
+        "Receipt: all {} lines were filled {took:.0} s after booking; the slowest answer to another product's order \
          came after {longest:.0} ms.",
         number(figure(lines))
     ));
@@ -105,7 +105,7 @@ async fn order_by_hand(stage: &Stage, sku: &str, quantity: u64) -> anyhow::Resul
     let answer = stage.send(request.json(&json!({"sku": sku, "quantity": quantity}))).await?;
     let (status, body) = (answer.status(), answer.json::<Value>().await?);
     ensure!(status == StatusCode::CREATED, "a replenishment by hand was answered {status}: {body}");
-    let id = body["id"].as_str().context("a replenishment without id")?.to_owned();
+    let id = body["id"].as_str().context("a replenishment without an id")?.to_owned();
     let restock = crate::database::connect(&stage.stack.database_url(Service::Restock)?).await?;
     let unknown = format!("SELECT 1 - count(*) FROM production_requests WHERE id = '{id}'");
     crate::database::wait_until_none(&restock, &unknown, "requests that restock-service does not know").await?;

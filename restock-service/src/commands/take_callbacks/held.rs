@@ -1,5 +1,5 @@
 //! Callbacks whose request is held by another transaction: an operator's, another replica's, or one that hangs. They
-//! are taken one at a time, outside the batches, so that no other callback waits.
+//! are each taken on their own, a few at a time, outside the batches, so that no other callback waits.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use super::Waiter;
 use super::batch::{self, Taken, Taker};
 use crate::store::requests::IfHeld;
 
-/// Maximum tried concurrently: each uses a connection of the pool, which others need, too.
+/// Maximum number tried at once: each uses a connection of the pool, which others need too.
 const AT_ONCE_MAX: usize = 4;
-/// Maximum that are retried here; more wait in the channel.
+/// Maximum number retried here; any more wait in the channel.
 const WAITING_MAX: usize = 1_000;
 
 /// Takes held callbacks until the channel is closed and all of them are done.

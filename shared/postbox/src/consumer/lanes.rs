@@ -1,5 +1,5 @@
 //! Messages of one queue that are being handled. Whatever one message is about may be locked for a long time, and only
-//! messages about the same thing may have to wait for it.
+//! messages about the same thing should have to wait for it.
 //!
 //! Messages that arrive together are handled together, except those about something that is locked. These, and the
 //! messages that must be handled one by one, go to lanes: a lane handles the messages about one subject, in order, and
@@ -39,13 +39,13 @@ pub(super) trait Incoming: Send + Sync {
     }
 }
 
-/// A message and the result of its attempt; None if it was given up without one.
+/// A message and the result of its attempt; None if it was handed back without one.
 pub(super) type Attempted<M> = (M, Option<Result<Handled, Failure>>);
 
 pub(super) struct Lanes<'a, M> {
     subscription: &'a Subscription,
     stop: &'a CancellationToken,
-    /// Maximum messages that the caller adds before it gets some back.
+    /// Maximum number of messages held at a time.
     room: usize,
     running: FuturesUnordered<BoxFuture<'a, (String, Vec<Attempted<M>>)>>,
     /// Subjects of the lanes.
@@ -120,8 +120,8 @@ impl<'a, M: Incoming + 'a> Lanes<'a, M> {
         self.subjects.contains(subject) || self.waiting.iter().any(|(waiting, _)| waiting == subject)
     }
 
-    /// The messages of the next lane that ends, or those that wait for lanes that stand still while others have no room
-    /// or no lane.
+    /// The messages of the next lane that ends, or all that wait for a lane, if the room or the lanes are used up and
+    /// no lane has moved for `PATIENCE`.
     pub(super) async fn next(&mut self) -> Vec<Attempted<M>> {
         let is_full = self.free() == 0 || self.running.len() == self.lanes_max();
         tokio::select! {
@@ -137,12 +137,12 @@ impl<'a, M: Incoming + 'a> Lanes<'a, M> {
         }
     }
 
-    /// Gives up the messages that wait for a lane.
+    /// Hands back the messages that wait for a lane, without an attempt.
     pub(super) fn take_waiting(&mut self) -> Vec<Attempted<M>> {
         std::mem::take(&mut self.waiting).into_iter().map(|(_, message)| (message, None)).collect()
     }
 
-    /// The lanes together occupy half of the room.
+    /// The lanes together occupy at most half of the room.
     fn lanes_max(&self) -> usize {
         LANES_MAX.min(self.room / 2).max(1)
     }
@@ -168,8 +168,8 @@ impl<'a, M: Incoming + 'a> Lanes<'a, M> {
     }
 }
 
-/// Attempts messages about one subject: together, or one by one if that fails. The first that finds its subject locked
-/// for too long has tried it for all that follow.
+/// Attempts messages about one subject: together, or one by one if that fails. Once one finds the subject locked for
+/// too long, those that follow fail with the same error, untried.
 async fn attempt<M: Incoming>(
     subscription: &Subscription,
     messages: Vec<M>,

@@ -14,12 +14,12 @@ const products = () => ok(sales.GET("/api/v1/products"));
 afterEach(() => vi.unstubAllGlobals());
 
 describe("a client", () => {
-  it("answers the body of a success", async () => {
+  it("returns the body of a success", async () => {
     answer(200, { items: [], next_cursor: null }, { "Content-Type": "application/json" });
     expect(await products()).toEqual({ items: [], next_cursor: null });
   });
 
-  it("throws the problem that was answered, with its time to wait", async () => {
+  it("throws the problem in the answer, with its Retry-After", async () => {
     const problem = { type: "/problems/overloaded", title: "Overloaded", status: 503, trace_id: "t" };
     answer(503, problem, { "Retry-After": "3", "Content-Type": "application/problem+json" });
     const error = await products().catch((thrown: unknown) => thrown);
@@ -27,12 +27,12 @@ describe("a client", () => {
     expect(error).toMatchObject({ slug: "overloaded", status: 503, retryAfterS: 3 });
   });
 
-  it("makes a problem of a page that is none", async () => {
+  it("turns an error page that is not a problem into one", async () => {
     vi.stubGlobal("fetch", async () => new Response("<html>", { status: 502, statusText: "Bad Gateway" }));
     await expect(products()).rejects.toMatchObject({ status: 502, problem: { title: "Bad Gateway" } });
   });
 
-  it("says when no answer came", async () => {
+  it("throws NoAnswerError when no answer comes", async () => {
     vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
     await expect(products()).rejects.toBeInstanceOf(NoAnswerError);
   });
@@ -49,9 +49,9 @@ describe("a client", () => {
   it.each([
     ["breaks off", brokenOff(200)],
     ["breaks off in a problem", brokenOff(409)],
-    ["is a page of something on the way", () => new Response("<html>Sign in</html>")],
-    ["is half of one", () => new Response('{"items":[', { headers: { "Content-Length": "10" } })],
-  ])("takes an answer that %s for none", async (_, make) => {
+    ["is a page of a proxy or portal", () => new Response("<html>Sign in</html>")],
+    ["is cut in half", () => new Response('{"items":[', { headers: { "Content-Length": "10" } })],
+  ])("treats an answer that %s as no answer", async (_, make) => {
     vi.stubGlobal("fetch", async () => make());
     const calls = [products, () => answered(sales.GET("/api/v1/products")), () => requestJson("/session")];
     for (const call of calls) {
@@ -61,7 +61,7 @@ describe("a client", () => {
     }
   });
 
-  it("shows no error to who has cancelled, in the body neither", async () => {
+  it("throws no NoAnswerError once the caller has cancelled, even in mid-body", async () => {
     const cancel = new AbortController();
     vi.stubGlobal("fetch", async () => {
       cancel.abort();
@@ -72,17 +72,17 @@ describe("a client", () => {
     expect(error).not.toBeInstanceOf(NoAnswerError);
   });
 
-  it("hands on a success without a body", async () => {
+  it("accepts a success without a body", async () => {
     vi.stubGlobal("fetch", async () => new Response(null, { status: 204 }));
     expect(await requestJson("/session", "DELETE")).toBeUndefined();
   });
 });
 
-describe("asking again", () => {
+describe("a retry", () => {
   const problem = (status: number, retryAfterS?: number) =>
     new ProblemError({ type: "/problems/x", title: "x", status }, retryAfterS);
 
-  it("helps only where the request was not at fault", () => {
+  it("is made only if the request was not at fault", () => {
     expect([500, 502, 503, 408, 429].every((status) => isTemporary(problem(status)))).toBe(true);
     expect([400, 401, 403, 404, 409, 422].some((status) => shouldRetry(0, problem(status)))).toBe(false);
     const foreign = new ProblemError({ type: "about:blank", title: "Not Found", status: 404 }, undefined);
@@ -92,7 +92,7 @@ describe("asking again", () => {
     expect(shouldRetry(0, new TypeError("a bug"))).toBe(false);
   });
 
-  it("waits as long as was asked for, within reason", () => {
+  it("waits as long as Retry-After asks, up to a limit", () => {
     expect(retryDelay(0, problem(503, 4))).toBe(4_000);
     expect(retryDelay(0, problem(503, 4_000))).toBe(30_000);
     expect(retryDelay(0, problem(503))).toBe(500);
