@@ -319,6 +319,8 @@ async fn hopeless_requests_are_given_up_by_one_connection_however_often_they_are
     // No request exhausts its schedule before the breaker gives it up.
     let mut world = World::new("0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2").await;
     world.set("BREAKER__FAILURES_IN_A_ROW", "1");
+    // The insert that is held waits for as long as the test does.
+    world.set("DATABASE__STATEMENT_TIMEOUT_MS", "600000");
     let service = world.start_with_factory().await;
     let other = FactorySimulator::start_local(3_600_000).unwrap();
     service.put_factory("FF-other", json!({"base_url": other.url()})).await;

@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use jaego_contracts::callback::CALLBACK_PATH;
 use percent_encoding::percent_decode_str;
 
-/// Longest path that is searched, in bytes: a token with each character encoded twice fits.
+/// Longest path and query that are searched, in bytes: a token with each character encoded twice fits.
 const LENGTH_MAX: usize = 4096;
 /// Maximum times that a path is decoded.
-const DECODINGS_MAX: usize = 2;
+const DECODINGS_MAX: usize = 4;
 
-/// Returns the usual path of a callback whose path has another form: encoded characters, extra slashes, blanks or
-/// punctuation around the token, a prefix, a suffix. None for a path that is usual already or is not a callback's.
+/// Returns the usual path of a callback whose path and query have another form: encoded characters, extra slashes, dots,
+/// blanks or punctuation around the token, a prefix, a suffix. None for a path that is usual already or is not a
+/// callback's.
 pub(super) fn usual(path: &str) -> Option<String> {
     if path.len() > LENGTH_MAX {
         return None;
@@ -24,15 +25,21 @@ pub(super) fn usual(path: &str) -> Option<String> {
             decoded = Cow::Owned(percent_decode_str(&decoded).decode_utf8_lossy().into_owned());
         }
     }
-    let words: Vec<&str> = decoded.split(|c| !is_of_token(c)).filter(|word| !word.is_empty()).collect();
-    let wanted = || CALLBACK_PATH.split('/').filter(|word| !word.is_empty());
-    let found = words.windows(wanted().count() + 1).find_map(|words| {
-        let (token, prefix) = words.split_last()?;
-        prefix.iter().zip(wanted()).all(|(word, wanted)| word.eq_ignore_ascii_case(wanted)).then_some(token)
-    })?;
     // A dot at either end belongs to the text around the token: no token begins or ends with one.
-    let usual = format!("{CALLBACK_PATH}{}", found.trim_matches('.'));
+    let words = decoded.split(|c| !is_of_token(c)).map(|word| word.trim_matches('.'));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let wanted: Vec<&str> = CALLBACK_PATH.split('/').filter(|word| !word.is_empty()).collect();
+    let is_wanted = |words: &[&str]| words.iter().zip(&wanted).all(|(word, wanted)| word.eq_ignore_ascii_case(wanted));
+    let place = words.windows(wanted.len()).position(is_wanted)?;
+    let rest = words.get(place + wanted.len()..)?;
+    let found = rest.iter().rev().find(|word| has_form_of_token(word)).or(rest.first())?;
+    let usual = format!("{CALLBACK_PATH}{found}");
     (usual != path).then_some(usual)
+}
+
+/// A token has three parts, the first of which is a JSON object in base64.
+fn has_form_of_token(word: &str) -> bool {
+    word.starts_with("eyJ") && word.split('.').count() == 3
 }
 
 fn is_of_token(character: char) -> bool {
@@ -52,6 +59,19 @@ mod tests {
         ];
         for path in found {
             assert_eq!(usual(path).as_deref(), Some("/callbacks/v1/restocks/a.b-c_d"), "{path}");
+        }
+        let tokens = [
+            "/callbacks/v1/restocks/./eyJa.b.c",
+            "/callbacks/v1/./restocks/eyJa.b.c?",
+            "/callbacks/v1/restocks?token=eyJa.b.c",
+            "/callbacks/v1/restocks/?token=eyJa.b.c&n=1",
+            "/callbacks/v1/restocks/token=eyJa.b.c",
+            "/callbacks/v1/restocks/callbacks/v1/restocks/eyJa.b.c",
+            "/callbacks/v1/restocks/https%3A%2F%2Fx%2Fcallbacks/v1/restocks/eyJa.b.c",
+            "/callbacks/v1/restocks%25252FeyJa.b.c",
+        ];
+        for path in tokens {
+            assert_eq!(usual(path).as_deref().unwrap_or(path), "/callbacks/v1/restocks/eyJa.b.c", "{path}");
         }
         let others = [
             "/callbacks/v1/restocks/a.b-c_d",

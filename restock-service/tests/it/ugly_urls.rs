@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{Service, echo};
 
 /// Paths with the token in place of TOKEN, or with its characters percent-encoded in place of ENCODED.
-pub(crate) const FORMS: [&str; 23] = [
+pub(crate) const FORMS: [&str; 30] = [
     "/callbacks/v1/restocks/TOKEN",
     "/callbacks/v1/restocks/TOKEN/",
     "/callbacks/v1/restocks/TOKEN///",
@@ -30,6 +30,13 @@ pub(crate) const FORMS: [&str; 23] = [
     "/callbacks/v1/restocks/TOKEN%EC%9E%AC%FF",
     "/factory/callbacks/v1/restocks/TOKEN/done",
     "/Callbacks/V1/Restocks/TOKEN",
+    "/callbacks/v1/restocks/%2E/TOKEN",
+    "/callbacks/v1/restocks?token=TOKEN",
+    "/callbacks/v1/restocks/?token=TOKEN",
+    "/callbacks/v1/restocks/token=TOKEN",
+    "/callbacks/v1/restocks/callbacks/v1/restocks/TOKEN",
+    "/callbacks/v1/restocks/https%3A%2F%2Frestock.example%2Fcallbacks/v1/restocks/TOKEN",
+    "/callbacks/v1/restocks%25252FTOKEN",
 ];
 
 pub(crate) fn write(form: &str, token: &str) -> String {

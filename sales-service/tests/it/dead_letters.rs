@@ -341,3 +341,34 @@ async fn a_large_group_is_redriven_in_slices() {
     assert_eq!((&job["total"], &job["processed"]), (&json!(2501), &json!(2501)), "{job}");
     assert_eq!(shop.figures("NOT-HERE").await.0, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_cannot_grow_delays_no_other() {
+    let shop = open().await;
+    publish_for_a_stranger(&shop).await;
+    let letter = letters(&shop, "", 1).await.remove(0);
+    shop.product("NOT-HERE", 0, policy()).await;
+    for group in ["a", "b"] {
+        let more = format!(
+            "INSERT INTO dead_letters (id, queue, message_id, body_digest, status, reason, error, \"group\", cause, \
+             attempts, content_type, headers, body, first_failed_at, last_failed_at) \
+             SELECT gen_random_uuid(), queue, '{group}-' || number, body_digest, status, reason, error, '{group}', cause, \
+             attempts, content_type, headers, body, first_failed_at, last_failed_at \
+             FROM dead_letters, generate_series(1, 2500) AS number WHERE id = '{}'",
+            letter["id"].as_str().expect("an id")
+        );
+        shop.database.batch_execute(&more).await.expect("a large group");
+    }
+    let holder = shop.as_admin().await;
+    let hold = "BEGIN; SELECT FROM dead_letters WHERE id = \
+        (SELECT id FROM dead_letters WHERE \"group\" = 'a' ORDER BY id DESC LIMIT 1) FOR UPDATE";
+    holder.batch_execute(hold).await.expect("held");
+    let mut jobs = Vec::new();
+    for group in ["a", "b"] {
+        let body = json!({"group": group, "rate_per_s": 10_000});
+        jobs.push(shop.operate(Method::POST, REDRIVE, body).await);
+    }
+    assert_eq!(ended(&shop, &jobs[1]).await["processed"], 2500);
+    holder.batch_execute("ROLLBACK").await.expect("released");
+    assert_eq!(ended(&shop, &jobs[0]).await["processed"], 2500);
+}

@@ -8,6 +8,7 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
 use testkit::wait_until;
 
+use crate::dead_letters::lock_waits;
 use crate::harness::{SOON, Shop, policy};
 use crate::messages::{event, publish, received_of};
 use crate::stalls::hold;
@@ -17,6 +18,9 @@ const MANY: i64 = 150;
 /// Nothing that waits for a held row gives up during a test.
 const PATIENT: [(&str, &str); 2] =
     [("JAEGO_SALES__DATABASE__LOCK_TIMEOUT_MS", "600000"), ("JAEGO_SALES__DATABASE__STATEMENT_TIMEOUT_MS", "600000")];
+
+/// A message that is parked is not retried during the test.
+const NO_RETRY: (&str, &str) = ("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "3600000");
 
 async fn receive(shop: &Shop, sku: &str) {
     publish(shop, "stock.received", &received_of(sku, ReceiptId::generate(), RequestId::generate(), 1)).await;
@@ -106,8 +110,7 @@ async fn outcomes_of_a_held_product_delay_no_other_outcome() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_of_a_product_whose_row_is_always_busy_are_applied() {
-    // A message that is parked is not retried during the test.
-    let shop = Shop::open_with(&[PATIENT[0], PATIENT[1], ("JAEGO_SALES__AMQP__RETRY_DELAYS_MS", "3600000")]).await;
+    let shop = Shop::open_with(&[PATIENT[0], PATIENT[1], NO_RETRY]).await;
     shop.product("BUSY", 0, policy()).await;
     // Short transactions, several at a time, so that the row is never free for one that does not wait for it.
     let is_over = Arc::new(AtomicBool::new(false));
@@ -130,4 +133,40 @@ async fn receipts_of_a_product_whose_row_is_always_busy_are_applied() {
         one.await.expect("ended");
     }
     shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_message_does_not_wait_for_lanes_of_held_products() {
+    let shop = Shop::open_with(&[PATIENT[0], PATIENT[1], NO_RETRY]).await;
+    shop.product("FREE", 0, policy()).await;
+    let mut holders = Vec::new();
+    for sku in ["HELD-1", "HELD-2", "HELD-3", "HELD-4"] {
+        shop.product(sku, 0, policy()).await;
+        holders.push(hold(&shop, sku).await);
+        receive(&shop, sku).await;
+    }
+    shop.wait_for_count(&lock_waits(&shop), 4).await;
+    receive(&shop, "FREE").await;
+    wait_for_on_hand(&shop, "FREE", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_held_product_are_parked_when_the_consumer_must_be_renewed() {
+    let renewing = ("JAEGO_SALES__AMQP__RENEW_IDLE_MS", "100");
+    let shop = Shop::open_with(&[PATIENT[0], PATIENT[1], NO_RETRY, renewing]).await;
+    for sku in ["HELD", "FREE"] {
+        shop.product(sku, 0, policy()).await;
+    }
+    let holder = hold(&shop, "HELD").await;
+    for _ in 0..40 {
+        receive(&shop, "HELD").await;
+    }
+    shop.wait_for_count(&lock_waits(&shop), 1).await;
+    let parked = "SELECT count(*) FROM message_retries WHERE convert_from(body, 'UTF8') LIKE '%HELD%'";
+    wait_until("messages that are parked", SOON, || async {
+        receive(&shop, "FREE").await;
+        (shop.count(parked).await > 0).then_some(())
+    })
+    .await;
+    holder.batch_execute("ROLLBACK").await.expect("released");
 }

@@ -36,7 +36,7 @@ pub struct Routes {
     /// is sent only once, such as a delivery of goods: it is processed even if the client does not wait for the
     /// response.
     pub drop_abandoned: bool,
-    /// The path that a request is served as, if it is not its own.
+    /// The path that a request is served as, by its path and query, if it is not its own.
     pub serve_as: fn(&str) -> Option<String>,
     /// Title and description of the OpenAPI document.
     pub document: OpenApi,
@@ -91,7 +91,8 @@ pub fn listen(
             let known = Data::new(KnownPaths::of(&document));
             let app = app.app_data(known).default_service(web::to(nowhere)).wrap(from_fn(observe));
             let app = app.wrap_fn(move |mut request, next| {
-                if let Some(path) = (routes.serve_as)(request.path()) {
+                let asked = request.uri().path_and_query().map_or("", |asked| asked.as_str());
+                if let Some(path) = (routes.serve_as)(asked) {
                     serve_as(&mut request, &path);
                 }
                 next.call(request)

@@ -16,7 +16,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jaego_contracts::ids::{OrderId, Sku};
+use jaego_contracts::ids::Sku;
 use jaego_contracts::trace::TraceContext;
 use jaego_service::idempotency::{KeptAnswer, KeyUse};
 use jaego_web::problem::{Problem, ProblemKind};
@@ -106,14 +106,14 @@ impl Intake {
     pub async fn take(&self, request: OrderRequest) -> Result<Answered, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| overloaded())?;
         let (request, (reply, answer)) = (Arc::new(request), oneshot::channel());
-        let (id, progress, deadline) = (request.order.id, Progress::default(), Instant::now() + self.wait_max);
+        let (progress, deadline) = (Progress::default(), Instant::now() + self.wait_max);
         let waiter = Waiter { request: request.clone(), reply, progress: progress.clone(), deadline, _place: place };
         self.desk.push(waiter)?;
         match tokio::time::timeout_at(deadline + ANSWERED_WITHIN, answer).await {
             Ok(Ok(reply)) => reply.map(|taken| self.desk.render(&request, taken)),
             Err(_) if progress.give_up() => Err(overloaded()),
             Ok(Err(_)) if progress.give_up() => Err(stopped()),
-            Ok(Err(_)) | Err(_) => Err(outcome_unknown(id)),
+            Ok(Err(_)) | Err(_) => Err(outcome_unknown(&request)),
         }
     }
 
@@ -132,8 +132,19 @@ fn stopped() -> Problem {
     Problem::new(ProblemKind::Unavailable, "The service is stopping; send the same request again.")
 }
 
-fn outcome_unknown(id: OrderId) -> Problem {
-    let detail = "The database did not confirm in time whether the order was taken. Send the same request again with the \
-                  same Idempotency-Key, or look the order up by its id; without a key, look it up before you order again.";
-    Problem::new(ProblemKind::OutcomeUnknown, detail).with("order_id", id)
+/// An order with a key may be stored under the id of an earlier request with the same key, so its absence under its own
+/// id proves nothing.
+fn outcome_unknown(request: &OrderRequest) -> Problem {
+    let detail = match request.key {
+        Some(_) => {
+            "The database did not confirm in time whether the order was taken. Send the same request again with the same \
+             Idempotency-Key: only its answer shows that. If an earlier request with this key was taken, the order has \
+             the id of that request."
+        }
+        None => {
+            "The database did not confirm in time whether the order was taken. Look the order up by its id before you \
+             order again."
+        }
+    };
+    Problem::new(ProblemKind::OutcomeUnknown, detail).with("order_id", request.order.id)
 }

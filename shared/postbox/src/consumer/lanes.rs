@@ -95,7 +95,8 @@ impl<'a, M: Incoming + 'a> Lanes<'a, M> {
             }
         }
         let mut results = Vec::new().into_iter();
-        if events.len() > 1 {
+        // A single event needs no batch, unless it would have to wait for a lane.
+        if events.len() > 1 || (!events.is_empty() && self.running.len() == self.lanes_max()) {
             match self.subscription.handle(events, IfHeld::LeaveOut).await {
                 Ok(handled) => results = handled.into_iter(),
                 Err(error) => {

@@ -159,6 +159,10 @@ impl Consumers {
         let queue = subscription.queue;
         let mut lanes = Lanes::new(subscription, self.amqp.prefetch.into(), stop);
         loop {
+            if deliveries.must_renew() {
+                // Nothing is taken until all is settled, so messages that wait for a lane are stored instead.
+                self.settle(queue, &deliveries, lanes.take_waiting(), stop).await?;
+            }
             let all_settled = lanes.is_empty();
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -180,8 +180,9 @@ impl Retries<'_> {
                         None => self.bury(queue, row, failure).await?,
                     }
                 }
+                // It was not attempted, so it does not wait longer each time.
                 None => {
-                    let delay = delay.or_else(longest).copied().unwrap_or_default();
+                    let delay = self.delays.iter().copied().next().unwrap_or_default();
                     next.push(Next { error: None, delay, row });
                 }
             }

@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub const LETTERS_MAX: i64 = 100_000;
 /// Maximum dead letters that are added to a job in one transaction.
 const SLICE: i64 = 2_000;
+/// Maximum wait for a locked dead letter, milliseconds; the job tries again after all others that grow.
+const LOCK_WAIT_MS: u32 = 100;
 /// Longest wait before due jobs are looked up again; ordering one notifies the sender at once.
 const IDLE: Duration = Duration::from_secs(30);
 /// Maximum dead letters sent together. A batch is a tenth of a second's worth at the job's rate, up to this.
@@ -131,11 +133,22 @@ async fn add(connection: &mut AsyncPgConnection, id: Uuid) -> Result<usize, Stor
     Ok(added)
 }
 
-/// Adds the next slice to a job that does not have all of its group yet; false when there is no such job.
-pub async fn add_some(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
-    let growing = "SELECT id FROM redrives WHERE to_add > 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED";
-    let growing: Option<Growing> = sql_query(growing).get_result(connection).await.optional()?;
-    match growing {
+/// A job that does not have all of its group yet: the first after `last`, or the first of all.
+pub async fn growing(connection: &mut AsyncPgConnection, last: Uuid) -> Result<Option<Uuid>, StoreError> {
+    let growing: Option<Growing> = sql_query("SELECT id FROM redrives WHERE to_add > 0 ORDER BY id <= $1, id LIMIT 1")
+        .bind::<SqlUuid, _>(last)
+        .get_result(connection)
+        .await
+        .optional()?;
+    Ok(growing.map(|job| job.id))
+}
+
+/// Adds the next slice to a job; false if another replica does so now.
+pub async fn add_some(connection: &mut AsyncPgConnection, id: Uuid) -> Result<bool, StoreError> {
+    sql_query(format!("SET LOCAL lock_timeout = {LOCK_WAIT_MS}")).execute(connection).await?;
+    let free = "SELECT id FROM redrives WHERE id = $1 AND to_add > 0 FOR UPDATE SKIP LOCKED";
+    let free: Option<Growing> = sql_query(free).bind::<SqlUuid, _>(id).get_result(connection).await.optional()?;
+    match free {
         Some(job) => add(connection, job.id).await.map(|_| true),
         None => Ok(false),
     }

@@ -9,6 +9,7 @@ use jaego_pg::StoreError;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Gauge;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::redrives::Sending;
 use super::{DeadLetters, letters, redrives};
@@ -47,17 +48,18 @@ impl DeadLetters {
         };
         let now = Instant::now();
         let (mut count_at, mut prune_at, mut send_at) = (now, now, now);
+        let mut last_grown = Uuid::nil();
         while !stop.is_cancelled() {
             if Instant::now() >= count_at {
-                self.told("count", self.count(&queues, &metrics).await);
+                self.logged("count", self.count(&queues, &metrics).await);
                 count_at = Instant::now() + COUNT_EVERY;
             }
             if Instant::now() >= prune_at {
-                self.told("prune", self.prune().await);
+                self.logged("prune", self.prune().await);
                 prune_at = Instant::now() + PRUNE_EVERY;
             }
             if Instant::now() >= send_at {
-                let wait = match self.told("redrive", self.send_due().await) {
+                let wait = match self.logged("redrive", self.send_due(&mut last_grown).await) {
                     Some(Sending::Sent) => continue,
                     Some(Sending::Wait(wait)) => wait,
                     None => AFTER_ERROR,
@@ -74,17 +76,23 @@ impl DeadLetters {
     }
 
     #[expect(clippy::unused_self, reason = "reads as what it is: the letters' own work")]
-    fn told<T>(&self, work: &'static str, result: Result<T, StoreError>) -> Option<T> {
+    fn logged<T>(&self, work: &'static str, result: Result<T, StoreError>) -> Option<T> {
         result
             .inspect_err(|error| tracing::warn!(%error, work, "background work on dead letters failed; retrying"))
             .ok()
     }
 
-    async fn send_due(&self) -> Result<Sending, StoreError> {
+    async fn send_due(&self, last_grown: &mut Uuid) -> Result<Sending, StoreError> {
         let mut connection = self.pool.get().await?;
-        // A job that cannot grow now, because a dead letter is locked, delays no other.
-        let has_grown = connection.transaction(async |connection| redrives::add_some(connection).await).await;
-        let has_grown = self.told("add to a redrive", has_grown);
+        // Jobs grow in turns: one that cannot grow now, because a dead letter is locked, delays no other.
+        let has_grown = match redrives::growing(&mut connection, *last_grown).await? {
+            Some(job) => {
+                *last_grown = job;
+                let grown = connection.transaction(async |connection| redrives::add_some(connection, job).await).await;
+                self.logged("add to a redrive", grown)
+            }
+            None => Some(false),
+        };
         let sent = connection.transaction(async |connection| redrives::send_some(connection).await).await?;
         if matches!(sent, Sending::Sent) {
             self.notify_retries();
