@@ -34,6 +34,7 @@ test("a wrong token is refused, and the right one leads to the page that was ask
   assert.ok(!kept.includes("jaego-session"), "the session is for the server alone");
   await page.reload();
   await page.getByRole("heading", { level: 1, name: "Orders" }).waitFor();
+  await loaded(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Operator token").waitFor();
   await page.reload();
