@@ -32,7 +32,7 @@ pub(super) fn usual(path: &str) -> Option<String> {
     let is_wanted = |words: &[&str]| words.iter().zip(&wanted).all(|(word, wanted)| word.eq_ignore_ascii_case(wanted));
     let place = words.windows(wanted.len()).position(is_wanted)?;
     let rest = words.get(place + wanted.len()..)?;
-    let found = rest.iter().rev().find(|word| has_form_of_token(word)).or(rest.first())?;
+    let found = rest.iter().find(|word| has_form_of_token(word)).or(rest.first())?;
     let usual = format!("{CALLBACK_PATH}{found}");
     (usual != path).then_some(usual)
 }
@@ -69,6 +69,7 @@ mod tests {
             "/callbacks/v1/restocks/callbacks/v1/restocks/eyJa.b.c",
             "/callbacks/v1/restocks/https%3A%2F%2Fx%2Fcallbacks/v1/restocks/eyJa.b.c",
             "/callbacks/v1/restocks%25252FeyJa.b.c",
+            "/callbacks/v1/restocks/eyJa.b.c?access_token=eyJd.e.f",
         ];
         for path in tokens {
             assert_eq!(usual(path).as_deref().unwrap_or(path), "/callbacks/v1/restocks/eyJa.b.c", "{path}");
