@@ -36,7 +36,7 @@ pub const fn title(case: Case) -> &'static str {
         Case::Receipts => "Receipts of goods",
         Case::Delivery => "Delivery to a factory",
         Case::EndToEnd => "End to end, idle",
-        Case::Idle => "A stack that nobody uses",
+        Case::Idle => "An idle stack",
         Case::Growth => "Growth",
     }
 }

@@ -16,7 +16,7 @@ pub enum Case {
     Delivery,
     /// From a refused order to the factory, and from its callback to stock.
     EndToEnd,
-    /// A stack that nobody uses.
+    /// An idle stack.
     Idle,
     /// With millions of orders stored, and over a longer time.
     Growth,

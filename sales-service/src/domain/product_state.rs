@@ -279,7 +279,7 @@ mod tests {
         let now = 100;
         assert_eq!(state.covering(0, 10, now), [id(2)]);
         assert_eq!(state.covering(5, 10, now), [id(2), id(1)]);
-        assert_eq!(state.covering(20, 30, now), [id(3)], "what nobody has asked for covers nothing");
+        assert_eq!(state.covering(20, 30, now), [id(3)], "units without a request are covered by none");
         assert_eq!(state.covering(35, 5, now), []);
         let dates: Vec<_> = [0, 9, 10, 19, 20].map(|ahead| state.promised_at(ahead, 1, now)).into();
         assert_eq!(dates, [Some(200), Some(200), Some(300), Some(300), None]);

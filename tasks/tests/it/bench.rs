@@ -15,7 +15,7 @@ const CASES: [&str; 7] = [
     "Receipts of goods",
     "Delivery to a factory",
     "End to end, idle",
-    "A stack that nobody uses",
+    "An idle stack",
     "Growth",
 ];
 

@@ -120,7 +120,7 @@ impl Service {
         self.send_as(Some(OPERATOR_TOKEN), Method::PUT, path, Some(body)).await
     }
 
-    /// As the operator, on condition that nobody has changed it since.
+    /// As the operator, on condition that it has not changed since.
     pub async fn put_if_match(&self, path: &str, tag: &str, body: Value) -> Response {
         let headers = [("Authorization", &*bearer(OPERATOR_TOKEN)), ("If-Match", tag)];
         self.send(Method::PUT, path, &headers, Some(body)).await

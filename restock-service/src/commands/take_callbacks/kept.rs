@@ -108,7 +108,7 @@ impl KeptWorker {
         for (callback, taken) in callbacks.into_iter().zip(taken) {
             match taken {
                 Taken::Held | Taken::NotNow => left.push(callback),
-                // What becomes of a lost one was logged and counted when it was lost.
+                // A lost one was logged and counted when it was lost.
                 _ if callback.delivery.is_lost => self.metrics.waiting(-1),
                 Taken::Answered(answer) => {
                     self.metrics.note(&callback, &Ok(answer));

@@ -128,7 +128,7 @@ impl Subscription {
         Self { queue, subject, takes_batches: true, handler: Arc::new(handler) }
     }
 
-    /// What a message is about. All that cannot be read counts as one subject.
+    /// The subject of a message. All unreadable messages share one subject.
     pub(super) fn subject(&self, event: &Result<ReceivedEvent, DecodeError>) -> String {
         let subject = event.as_ref().ok().and_then(|event| event.data.get(self.subject)?.as_str());
         subject.unwrap_or_default().to_owned()

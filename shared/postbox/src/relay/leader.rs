@@ -329,7 +329,7 @@ impl<'a> Leader<'a> {
 
     /// Gives up the events in flight, to be read again, and opens another channel if the connection still works.
     async fn recover(&mut self, line: &mut Line<'_>, failure: Failure) -> anyhow::Result<()> {
-        // What has been confirmed is settled: the second call settles what the first one has found.
+        // Confirmed events are settled first: the first call finds the confirms, the second settles their events.
         self.settle();
         self.settle();
         let error = failure.to_string();

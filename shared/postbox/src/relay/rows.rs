@@ -42,7 +42,7 @@ impl Row {
     }
 }
 
-/// What to record for an event that the broker confirmed or did not accept.
+/// The record to write for an event that the broker confirmed or did not accept.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
     /// The event is deleted.
