@@ -12,4 +12,5 @@ mod main_job;
 mod poison;
 mod smoke;
 mod structure;
+mod threat_model;
 mod traffic;

@@ -67,6 +67,7 @@ fn crates_are_linked_twice_only_as_deny_toml_says() {
     assert!(versions.is_empty(), "linked twice without a reason: {versions:?}");
 }
 
+// Control: no-banned-crate.
 #[test]
 fn no_program_is_linked_with_a_banned_crate() {
     let deny = deny_toml();

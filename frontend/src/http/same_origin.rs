@@ -46,6 +46,7 @@ mod tests {
 
     use super::*;
 
+    // Control: same-origin.
     #[test]
     fn requests_of_other_origins_are_refused() {
         let asked = |headers: &[(&'static str, &str)]| {

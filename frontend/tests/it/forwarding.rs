@@ -10,6 +10,7 @@ use testkit::wait_until;
 use crate::harness::{Answer, Front, NOWHERE, SOON};
 use crate::upstream::Upstream;
 
+// Control: no-token-for-shoppers.
 #[tokio::test]
 async fn shoppers_reach_the_public_port_without_any_token() {
     let upstream = Upstream::start();
@@ -70,6 +71,7 @@ async fn operators_routes_carry_the_sessions_token() {
     front.stop().await;
 }
 
+// Control: listed-routes.
 #[tokio::test]
 async fn a_route_outside_the_table_is_not_found() {
     let upstream = Upstream::start();

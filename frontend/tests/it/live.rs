@@ -121,6 +121,7 @@ async fn a_browser_that_reads_nothing_is_notified_of_its_loss_and_delays_no_othe
     front.stop().await;
 }
 
+// Control: bounded-live-events.
 #[tokio::test]
 async fn places_are_bounded_and_given_back() {
     let front = Front::open(&[("LIVE__CLIENTS_MAX", "2")]).await;

@@ -6,6 +6,7 @@ use testkit::service::Surroundings;
 
 use crate::harness::{Answer, CONSOLE_PAGE, Front, SHOP_PAGE};
 
+// Control: strict-pages.
 #[tokio::test]
 async fn each_path_has_its_page_and_every_answer_the_strict_headers() {
     let front = Front::open(&[]).await;

@@ -6,6 +6,7 @@ use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
 use crate::harness::{Answer, Front};
 
+// Control: unreadable-cookie.
 #[tokio::test]
 async fn an_operator_signs_in_and_scripts_cannot_read_the_token() {
     let front = Front::open(&[]).await;

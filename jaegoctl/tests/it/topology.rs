@@ -45,6 +45,7 @@ impl Surroundings {
     }
 }
 
+// Control: own-queues.
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_made_with_no_more_rights_than_their_own() {
     let root = tempfile::tempdir().unwrap();

@@ -47,6 +47,7 @@ async fn missing_settings_are_named() {
     assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
 }
 
+// Control: token-not-an-argument.
 #[tokio::test]
 async fn a_token_is_no_argument() {
     let ran = run(&["audit", "--token", "a-secret-token"], &[]).await.ends_with(2);

@@ -118,6 +118,7 @@ mod tests {
         Outbound::new(allowed.iter().map(|network| network.parse().expect("network")).collect())
     }
 
+    // Control: inner-addresses.
     #[test]
     fn inner_addresses_are_not_called_however_they_are_written() {
         let outbound = outbound(&[]);

@@ -250,6 +250,7 @@ mod tests {
         }
     }
 
+    // Control: redacted-answers.
     #[test]
     fn an_answer_is_redacted_before_it_is_cut() {
         let url = format!("https://restock.example/callbacks/v1/restocks/eyJhbGciOi.{}", "x".repeat(300));

@@ -40,6 +40,7 @@ mod tests {
         Outbound::new(allowed.iter().map(|network| network.parse().expect("network")).collect())
     }
 
+    // Control: resolved-address.
     #[tokio::test]
     async fn the_address_behind_a_name_counts() {
         let resolve = async |outbound: Outbound| {

@@ -58,6 +58,7 @@ async fn a_factory_is_added_changed_and_announced() {
     world.finish(service).await;
 }
 
+// Control: roles.
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_are_enforced() {
     let world = World::new("1").await;

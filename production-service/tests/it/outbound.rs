@@ -52,6 +52,7 @@ async fn an_inner_address_is_no_factorys_unless_allowed() {
     world.finish(service).await;
 }
 
+// Control: own-header-only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_factorys_header_comes_from_a_file_and_goes_to_that_factory_alone() {
     let mut world = World::new("0.05").await;

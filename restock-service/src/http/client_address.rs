@@ -45,6 +45,7 @@ mod tests {
         follow(peer.parse().expect("address"), forwarded, &proxies).map(|address| address.to_string())
     }
 
+    // Control: forwarded-address.
     #[test]
     fn only_trusted_proxies_are_believed() {
         let proxies = ["10.0.0.0/8"];

@@ -10,6 +10,7 @@ use testkit::wait_until;
 use crate::consumers::factory_changed;
 use crate::harness::{NO_BROKER, SOON, Service, World, claims, part};
 
+// Control: no-valid-token-no-trace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_without_a_valid_token_leaves_nothing() {
     let service = Service::start(&[]).await;
@@ -43,6 +44,7 @@ async fn a_request_without_a_valid_token_leaves_nothing() {
     service.stop().await;
 }
 
+// Control: key-rotation.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_an_old_and_a_new_key_are_taken() {
     let world = World::new().await;
@@ -86,6 +88,7 @@ async fn a_source_that_is_not_on_the_list_is_refused() {
     service.stop().await;
 }
 
+// Control: callback-sources.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
     let service = Service::start(&[
@@ -121,6 +124,7 @@ async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
     service.stop().await;
 }
 
+// Control: bounded-quarantine.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_entries_for_a_token_and_no_more() {
     let service = Service::start(&[]).await;

@@ -32,6 +32,7 @@ async fn many_identical_callbacks_make_one_receipt() {
     service.stop().await;
 }
 
+// Control: booked-once.
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_under_several_tokens_never_exceed_the_request() {
     let service = Service::start(PATIENT).await;

@@ -59,6 +59,7 @@ async fn the_quarantine_shows_deliveries_without_their_tokens() {
     service.stop().await;
 }
 
+// Control: operators-not-public.
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_endpoints_require_a_token_and_are_not_public() {
     let service = Service::start(&[]).await;

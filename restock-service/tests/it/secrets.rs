@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::harness::{NO_BROKER, World, claims, echo, part};
 use crate::ugly_urls;
 
+// Control: no-token-kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_kept_nowhere() {
     let world = World::new().await;

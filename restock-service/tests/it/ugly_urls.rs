@@ -74,6 +74,7 @@ async fn an_authentic_callback_counts_whatever_the_form_of_its_url() {
     service.stop().await;
 }
 
+// Control: url-forms.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_stays_wrong_in_every_form() {
     let service = Service::start(&[]).await;

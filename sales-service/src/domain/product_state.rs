@@ -286,6 +286,7 @@ mod tests {
         assert_eq!(state.promised_at(5, 10, now), Some(300), "the last unit's date is the line's");
     }
 
+    // Control: bounded-production.
     #[test]
     fn automatic_requests_are_bounded_in_number_and_units() {
         let short = Figures { backordered: 100, ..Figures::default() };

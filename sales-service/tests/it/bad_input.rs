@@ -51,6 +51,7 @@ async fn bad_orders_are_refused_with_reasons_and_change_nothing() {
     assert_eq!(shop.figures("CP-1").await, (5, 0, 0));
 }
 
+// Control: hostile-text.
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_methods_and_tokens() {
     let shop = Shop::open().await;

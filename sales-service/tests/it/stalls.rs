@@ -397,6 +397,7 @@ async fn orders_are_backordered_only_as_the_policy_allows() {
     }
 }
 
+// Control: order-bounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn shoppers_order_within_bounds() {
     let shop = Shop::open().await;

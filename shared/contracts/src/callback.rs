@@ -262,6 +262,7 @@ mod tests {
         assert_eq!(verifier.verify(&impostor.sign(&claims(9)).expect("signed")), Err(InvalidToken::Forged));
     }
 
+    // Control: signed-token.
     #[test]
     fn another_algorithm_or_a_changed_claim_is_forged() {
         let (signer, public) = pair();

@@ -44,6 +44,7 @@ fn the_environment_overrides_and_lists_are_split() {
     assert_eq!(settings.common.auth.tokens.len(), 2);
 }
 
+// Control: no-secret-in-errors.
 #[test]
 fn every_problem_is_reported_at_once_and_no_value_is_shown() {
     let mut env = URLS.to_vec();

@@ -144,6 +144,7 @@ impl FromRequest for Operator {
 mod tests {
     use super::*;
 
+    // Control: token-digests.
     #[test]
     fn only_the_token_itself_is_found() {
         let digest = hex::encode(Sha256::digest(b"right"));

@@ -135,6 +135,7 @@ fn evaluation_has_these_edges_and_no_other() {
     assert_eq!(edges.into, &between | &into);
 }
 
+// Control: network-rules.
 #[test]
 fn production_has_these_edges_and_no_other() {
     let mut engine = Engine::start();

@@ -55,6 +55,7 @@ pub(super) fn breaks_restricted(pod: &Pod<'_>) -> Vec<String> {
     found
 }
 
+// Control: restricted-pods.
 #[test]
 fn every_pod_is_restricted() {
     for rendered in modes(&mut Engine::start()) {
@@ -116,6 +117,7 @@ fn no_pod_gets_a_token() {
     }
 }
 
+// Control: secrets-in-secrets.
 #[test]
 fn secrets_are_in_secrets_only() {
     for rendered in modes(&mut Engine::start()) {

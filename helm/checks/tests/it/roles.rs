@@ -65,6 +65,7 @@ fn pg_hba(cluster: &Value, administrator: &str) -> String {
     lines.join("\n") + "\n"
 }
 
+// Control: own-database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
     let folder = Folder::new();
