@@ -1,4 +1,4 @@
-//! The commands: `run` measures; `serve` is a baseline server, which `run` starts next to the services.
+//! The commands: `run` measures; `serve` runs a baseline server, which `run` starts next to the services.
 
 use std::process::ExitCode;
 

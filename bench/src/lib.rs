@@ -1,5 +1,5 @@
-//! Benchmarks of Jaego. A case with a baseline alternates turns with it in one run. All run on private servers
-//! with durable settings. Each case ends with an audit: the database has everything that was answered.
+//! Benchmarks of Jaego. A case and its baseline take turns within one run. All run on private servers with durable
+//! settings. Each case ends with an audit: everything that was answered is in the database.
 
 pub mod baseline;
 pub mod bounds;

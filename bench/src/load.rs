@@ -66,7 +66,7 @@ pub struct Outcome {
     pub requests: u64,
     /// Answers with a status of 400 or above.
     pub refused: u64,
-    /// Failed connections.
+    /// Errors while connecting, reading or writing.
     lost: u64,
     /// Requests that were not answered in time.
     late: u64,
@@ -104,7 +104,7 @@ impl Outcome {
         figure(self.max_us) / 1e3
     }
 
-    /// Returns an error unless every request was answered over its connection.
+    /// Returns an error if a connection failed, a request was not answered in time, or nothing was answered.
     pub fn is_whole(&self) -> anyhow::Result<()> {
         ensure!(
             self.lost == 0 && self.late == 0,

@@ -43,7 +43,7 @@ impl Machine {
 }
 
 async fn show(admin: &Client, name: &str) -> anyhow::Result<String> {
-    let row = admin.query_one("SELECT current_setting($1)", &[&name]).await.context("cannot ask for a setting")?;
+    let row = admin.query_one("SELECT current_setting($1)", &[&name]).await.context("cannot read a setting")?;
     Ok(row.get(0))
 }
 

@@ -13,7 +13,7 @@ pub struct Run {
     /// Folder of Jaego's own programs.
     #[arg(long, value_name = "FOLDER")]
     pub programs: PathBuf,
-    /// Folder for the servers' data; it is deleted before and after the run.
+    /// Folder for the servers' data. Each case deletes its own part of it before and after it runs.
     #[arg(long, value_name = "FOLDER")]
     pub dir: PathBuf,
     /// Folder for the document and its charts.

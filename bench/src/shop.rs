@@ -19,9 +19,9 @@ use crate::{
 
 /// The stack's own sales-service.
 const OURS: &str = "sales-service";
-/// The one product that all orders are for.
+/// SKU prefix of the hot product.
 pub const HOT: &str = "HOT-";
-/// Prefix of many products; each order picks one at random.
+/// SKU prefix of many products; each order picks one at random.
 pub const MANY: &str = "MANY-";
 /// A product without stock.
 pub const EMPTY: &str = "EMPTY-";
@@ -112,7 +112,7 @@ impl Shop {
 
     /// Another process of sales-service, with a database of its own.
     pub async fn of_other_service(stage: &Stage, url: String, database_url: String) -> anyhow::Result<Self> {
-        Self::open(stage, "sales-service beside", url, database_url, true).await
+        Self::open(stage, "second sales-service", url, database_url, true).await
     }
 
     async fn open(
@@ -190,7 +190,7 @@ impl Shop {
             Expect::Confirmed | Expect::Backordered => {
                 ensure!(outcome.refused == 0, "{name} did not take {} orders", outcome.refused);
             }
-            Expect::Refused => ensure!(outcome.good() == 0, "{name} confirmed {} orders of nothing", outcome.good()),
+            Expect::Refused => ensure!(outcome.good() == 0, "{name} confirmed {} orders without stock", outcome.good()),
             Expect::Shed => {}
         }
         let (least, most) = match (turn.expect, turn.again_after) {
@@ -211,7 +211,7 @@ impl Shop {
         self.most += most;
     }
 
-    /// Sends answered keys again: each gets the first answer, and its order is in the database.
+    /// Sends answered keys again, and checks that each gets its first answer and that its order is in the database.
     async fn send_again(
         &mut self,
         stage: &Stage,
@@ -229,7 +229,7 @@ impl Shop {
             let is_replayed = answer.headers().get("Idempotency-Replayed").is_some_and(|value| value == "true");
             let (status, order) = (answer.status(), answer.json::<Value>().await?);
             if status != kept || !is_replayed {
-                bail!("{}: key {prefix}{thread}-{key} was answered {status} anew: {order}", self.name);
+                bail!("{}: key {prefix}{thread}-{key} was answered {status}, not as a repetition: {order}", self.name);
             }
             orders.push(order["id"].as_str().unwrap_or_default().to_owned());
         }
@@ -250,7 +250,7 @@ impl Shop {
         database::number(&self.database, "SELECT count(*) FROM orders").await
     }
 
-    /// Stores this many further orders of the hot product with all their rows, set-wise.
+    /// Stores this many further orders of the hot product with all their rows, in bulk.
     pub async fn fill(&mut self, orders: u64) -> anyhow::Result<()> {
         self.database.batch_execute("CREATE SEQUENCE IF NOT EXISTS bench_ids").await?;
         let mut left = orders;
@@ -264,7 +264,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Stores this many further orders, each waiting for one unit of [`WAITED_FOR`], set-wise.
+    /// Stores this many further orders, each waiting for one unit of [`WAITED_FOR`], in bulk.
     pub async fn fill_waiting(&mut self, orders: u64) -> anyhow::Result<()> {
         let sku = format!("{WAITED_FOR}0000");
         let write = format!(
@@ -301,7 +301,7 @@ impl Shop {
             let mut compare = stage.stack.beside(Service::Sales, "rebuild-figures", "rebuild-figures", &settings)?;
             let status = compare.wait_exit(bounds::REQUEST).await;
             let is_right = status.is_some_and(|status| status.success());
-            ensure!(is_right, compare.not_ready(format!("found that figures of {} are off", self.name)));
+            ensure!(is_right, compare.not_ready(format!("found wrong figures of {}", self.name)));
         }
         result.audit.push(format!(
             "{}: {orders} orders stored, between {} answered and {} with those in flight at the end of a turn; {} keys sent \

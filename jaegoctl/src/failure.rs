@@ -6,13 +6,13 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done, and what was checked is well.
+    /// Success; every check passed.
     Ok = 0,
     /// Failed for another reason.
     Failed = 1,
-    /// The command line or the environment is not usable.
+    /// The command line or the environment is invalid.
     Usage = 2,
-    /// A service, the broker or a database does not answer, or reports that it cannot do so now.
+    /// A service, the broker or a database does not answer, or is temporarily unavailable.
     NoAnswer = 3,
     /// A service refused: unknown, not allowed, or not possible in its state.
     Refused = 4,
@@ -62,7 +62,7 @@ impl Failure {
         Self { status: Some(status), ..self }
     }
 
-    /// The command line or the environment is not usable.
+    /// The command line or the environment is invalid.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }

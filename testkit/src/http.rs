@@ -1,5 +1,5 @@
-//! The one way to make an HTTP client: no proxy from the environment, bounded in time, and with the crypto
-//! provider that reqwest demands even for plain http.
+//! HTTP clients without a proxy from the environment, with a timeout, and with the crypto provider that reqwest needs
+//! even for plain http.
 
 use std::{error::Error as _, time::Duration};
 
@@ -24,7 +24,7 @@ pub fn client_of_fresh_connections(timeout: Duration) -> reqwest::Client {
     build(builder(timeout).pool_max_idle_per_host(0))
 }
 
-#[expect(clippy::expect_used, reason = "test support: without a client nothing can be said to anybody")]
+#[expect(clippy::expect_used, reason = "test support: no test can run without a client")]
 fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
     builder.build().expect("reqwest builds a client: is the package ca-certificates installed?")
 }

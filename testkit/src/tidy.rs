@@ -1,4 +1,4 @@
-//! Rules of absence that a test of every service checks: the import rule and hand-written tables.
+//! Finds forbidden imports, cyclic modules, and `table!` definitions that differ from the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 /// Layers that are not edges.
 const INNER: [&str; 3] = ["commands", "store", "domain"];
 
-/// Returns a sentence for each import that the shape of a service forbids:
+/// Returns a sentence for each import that the layers of a service forbid:
 /// `edges -> commands -> {domain, store}`, where the edges are all other folders (http, amqp, ..);
 /// `store -> domain`; `domain -> std, jaego_contracts::ids`.
 ///
@@ -22,7 +22,7 @@ pub fn forbidden_imports(source: &Path) -> Vec<String> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let edges: Vec<&str> = folders.iter().map(String::as_str).filter(|name| !INNER.contains(name)).collect();
-    assert!(INNER.iter().all(|name| folders.iter().any(|folder| folder == name)), "{folders:?} is no service");
+    assert!(INNER.iter().all(|name| folders.iter().any(|folder| folder == name)), "{folders:?} is not a service");
     let mut found = Vec::new();
     for layer in &folders {
         let others = edges.iter().filter(|edge| *edge != layer);
@@ -53,8 +53,8 @@ pub fn forbidden_imports(source: &Path) -> Vec<String> {
     found
 }
 
-/// Modules of a crate that import each other in a cycle, by the folders and files of `source`, without test
-/// modules. Empty when there are none.
+/// Modules of a crate that are in an import cycle or between two of them, by the folders and files of `source`,
+/// without test modules.
 ///
 /// # Panics
 /// When the sources cannot be read.
@@ -83,7 +83,7 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
             }
         }
     }
-    // A module that imports no other, or that no other imports, is not in a cycle.
+    // A module that imports no other, or that no other imports, is not in a cycle. Removing it may free others.
     loop {
         let imported: BTreeSet<&str> = imports.values().flatten().copied().collect();
         let before = imports.len();
@@ -98,7 +98,7 @@ pub fn module_cycle(source: &Path) -> Vec<String> {
     }
 }
 
-/// The text of a file in which a module of the first level names its parent `crate`.
+/// The text of a file. In a module of the first level, `use super::` is replaced by `use crate::`.
 #[expect(clippy::expect_used, reason = "test support")]
 fn text_in_crate(file: &Path, source: &Path) -> String {
     let text = format!("\n{}", fs::read_to_string(file).expect("a readable source"));
@@ -132,7 +132,7 @@ fn without_test_modules(text: &str) -> Vec<String> {
         skipping |= line.trim() == "#[cfg(test)]";
         let is_last = line == "}" || (line.ends_with(';') && !line.starts_with(' '));
         let spread = |line: &str| line.replace(", ", ", crate::");
-        // What is indented further belongs to a module that is named above.
+        // A line that is indented further belongs to a module named above it.
         let is_of_group = in_group && line.starts_with("    ") && !line.starts_with("     ") && line != "    },";
         in_group = (in_group || line.starts_with("use crate::{")) && !is_last;
         lines.push(match line {

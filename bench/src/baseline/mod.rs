@@ -18,7 +18,7 @@ const WORKERS: usize = 2;
 /// A baseline server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Server {
-    /// Does nothing but answer: the upper bound of everything over HTTP on this machine.
+    /// Only answers: the upper bound of everything over HTTP on this machine.
     Empty,
     /// One transaction for each order.
     Orders,
@@ -62,7 +62,7 @@ pub struct Serve {
 
 /// Serves until it is terminated, which happens at the latest when its parent process ends.
 pub async fn serve(wanted: &Serve) -> anyhow::Result<()> {
-    set_pdeathsig(Signal::SIGTERM).context("cannot ask to end with the process before")?;
+    set_pdeathsig(Signal::SIGTERM).context("cannot ask the kernel to end this process with its parent")?;
     match wanted.server {
         Server::Empty => empty::serve(wanted).await,
         Server::Orders => orders::serve(wanted).await,

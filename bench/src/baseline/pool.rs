@@ -38,7 +38,7 @@ impl<const N: usize> Pool<N> {
             for sql in sql {
                 statements.push(client.prepare(sql).await.with_context(|| format!("cannot prepare {sql}"))?);
             }
-            let statements = statements.try_into().ok().context("as many statements as texts")?;
+            let statements = statements.try_into().ok().context("the number of prepared statements is wrong")?;
             idle.push(Connection { client, statements });
         }
         Ok(Self { idle: Mutex::new(idle), permits: Semaphore::new(size) })

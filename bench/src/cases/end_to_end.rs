@@ -30,7 +30,7 @@ const EFFECT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_micros(500);
 /// Pause between samples, so that the system is idle.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Products without stock.
+/// SKU prefix of the products, which have no stock.
 const SKU: &str = "ONE-";
 
 pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
@@ -86,7 +86,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         .audit
         .push(format!("{samples} orders refused: as many requests with the factory, receipts, and products in stock"));
     result.notes.push(
-        "From the answer (409, or the callback's 200) to the effect. Stock is looked at every half millisecond."
+        "Times run from the answer (409, or the callback's 200) to the effect. Stock is read every half millisecond."
             .to_owned(),
     );
     stage.audit_services(&mut result).await?;
@@ -105,7 +105,7 @@ async fn refuse(stage: &Stage, sku: &str) -> anyhow::Result<Instant> {
         .send(stage.http().post(url).header("Idempotency-Key", format!("first-order-of-{sku}")).json(&body))
         .await?;
     let at = Instant::now();
-    ensure!(answer.status() == StatusCode::CONFLICT, "an order of nothing was answered {}", answer.status());
+    ensure!(answer.status() == StatusCode::CONFLICT, "an order without stock was answered {}", answer.status());
     Ok(at)
 }
 

@@ -1,4 +1,4 @@
-//! The cost of a stack without any use.
+//! The cost of an idle stack.
 
 use std::{collections::BTreeMap, fs, time::Instant};
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// Limit for each service, percent of a core.
 const SERVICE_PERCENT: f64 = 0.5;
-/// Limit for each database.
+/// Limit for each database, committed and rolled back.
 const TRANSACTIONS_PER_S: f64 = 1.0;
 /// A tick of the kernel's clock for processes, seconds (`getconf CLK_TCK`: 100 on Linux).
 const TICK_S: f64 = 0.01;
@@ -64,8 +64,8 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         result.rows.push(row_of(&format!("database {name}"), "transactions/s", of, Some(TRANSACTIONS_PER_S)));
     }
     result.notes.push(format!(
-        "A stack of one replica each, a while after its start, over {:?} at a time: the time that the kernel counts for \
-         the processes and their children, and what PostgreSQL counts as committed.",
+        "A stack of one replica each, a while after its start, over {:?} at a time: the CPU time of the processes \
+         and their children, and the transactions that PostgreSQL counts as committed or rolled back.",
         stage.scale.idle
     ));
     stage.audit_services(&mut result).await?;
@@ -86,7 +86,7 @@ fn row_of(what: &str, unit: &str, ours: Spread, most: Option<f64>) -> Row {
     }
 }
 
-/// Committed transactions of each service's database so far.
+/// Transactions of each service's database so far, committed or rolled back.
 async fn committed(stage: &Stage) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut committed = BTreeMap::new();
     for service in Service::ALL {

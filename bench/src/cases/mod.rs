@@ -33,7 +33,7 @@ async fn measure(case: Case, wanted: &Run) -> anyhow::Result<CaseResult> {
     }
 }
 
-/// Runs the wanted cases, prints their results, and writes them.
+/// Runs the selected cases, prints their results, and writes them.
 pub async fn run(wanted: &Run) -> anyhow::Result<()> {
     let Selection { cases, quick, write, .. } = &wanted.selection;
     let cases = if cases.is_empty() { Case::value_variants() } else { cases };

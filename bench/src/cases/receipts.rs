@@ -33,7 +33,7 @@ const UNITS: i64 = 10;
 /// Queues that receive restock-service's events.
 const QUEUES: [&str; 2] = ["sales.stock-received", "production.stock-received"];
 
-/// A server under test, with its database and how many receipts that must have.
+/// A server under test, with its database and the bounds of the number of receipts in it.
 struct Target {
     name: &'static str,
     url: String,

@@ -78,7 +78,7 @@ key, and that holds it: in the DER form of a SubjectPublicKeyInfo, 12 fixed byte
 {{- printf "-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----" (b64enc (print $head (substr 0 32 $tail))) -}}
 {{- end -}}
 
-{{/* Changes with what a service reads from Secrets, so that its pods are made anew. */}}
+{{/* Changes with what a service reads from Secrets, so that its pods are replaced. */}}
 {{- define "jaego.secretsChecksum" -}}
 {{- include "jaego.generate" .root -}}
 {{- $made := .root.Values.global.generated -}}

@@ -15,7 +15,7 @@ fn compare(name: &str, wanted: &str) {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == wanted,
-        "{name} is not what the program says; {WRITE}=1 cargo nextest run -p jaegoctl docs writes it anew"
+        "{name} differs from what the program says; {WRITE}=1 cargo nextest run -p jaegoctl docs updates it"
     );
 }
 

@@ -1,5 +1,5 @@
-//! `jaegoctl topology apply` makes users with passwords, on a TLS broker of its own; tests what those users
-//! can and cannot do.
+//! `jaegoctl topology apply` creates users with passwords on a private broker with TLS; these users can do what they
+//! need, and nothing else.
 
 use std::{fs, time::Duration};
 

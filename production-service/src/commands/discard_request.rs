@@ -16,14 +16,13 @@ pub async fn lock_for_letter(connection: &mut AsyncPgConnection, id: RequestId) 
     requests::lock(connection, id).await.map(drop)
 }
 
-/// Cancels the request, if its dead letter still decides about it, in the caller's transaction, which holds the
-/// request's lock. A request that was never stored, because its message failed first, is stored as cancelled: the
-/// sender is waiting for an outcome.
+/// Cancels a dead-lettered request in the caller's transaction, which holds the request's lock. It is cancelled even if
+/// it has been sent again by hand since, unless a factory has accepted it. A request that was never stored, because its
+/// message failed first, is stored as cancelled: the sender is waiting for an outcome.
 pub async fn discard_request(connection: &mut AsyncPgConnection, message: Message) -> Result<(), StoreError> {
     let Some(stored) = requests::lock(connection, message.requested.request_id).await? else {
         return keep_new(connection, vec![message], Some(DISCARDED)).await;
     };
-    // A request that was sent again by hand since is cancelled as well, unless a factory has accepted it.
     if !stored.state.has_died || !stored.state.status.is_before_acceptance() {
         return Ok(());
     }

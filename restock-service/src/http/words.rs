@@ -1,4 +1,4 @@
-//! Texts with a fixed set of values.
+//! Strings with a fixed set of values.
 
 jaego_web::words! {
     /// `received`: booked by this callback; `duplicate`: booked by an earlier one.

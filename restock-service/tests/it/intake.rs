@@ -8,13 +8,13 @@ use tokio_postgres::Client;
 
 use crate::harness::{Answer, FACTORY, SOON, Service, claims, part};
 
-/// A long timeout for a busy machine: giving up early is not what is tested.
+/// So long that a busy machine does not reach it.
 pub(crate) const PATIENT: (&str, &str) = ("DATABASE__STATEMENT_TIMEOUT_MS", "60000");
 pub(crate) const NO_LOCK_LIMIT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT_MS", "0");
 
-/// Locks the table: the worker stays busy with its batch while others gather.
+/// Locks the table, so that the worker stays busy with one batch while further callbacks gather.
 pub(crate) async fn hold_table(service: &Service) -> Client {
-    // The audit at the start would wait for the table, too.
+    // The audit at the start would wait for the lock, too.
     wait_until("the first audit", SOON, async || {
         (service.metric("jaego_audit_completed_timestamp_seconds").await > 0.0).then_some(())
     })
@@ -31,7 +31,7 @@ pub(crate) async fn wait_for_blocked(service: &Service, number: i64) {
     service.world.wait_for_count(blocked, number).await;
 }
 
-/// Waits until this many callbacks wait behind the one in the worker's hands.
+/// Waits until this many callbacks wait behind the one that the worker is handling.
 pub(crate) async fn wait_for_waiting(service: &Service, number: u32) {
     wait_until("callbacks waiting", SOON, async || {
         let seen = service.metric("jaego_callbacks_waiting").await;
@@ -170,7 +170,7 @@ async fn nothing_is_answered_before_it_is_durable() {
     let call = service.begin_call(&token, &part("a", 5));
     wait_for_blocked(&service, 1).await;
     assert_eq!(world.rows().await, [0, 0, 0]);
-    assert!(!call.is_finished(), "all is written and not yet committed: nobody may hear of it");
+    assert!(!call.is_finished(), "everything is written but not committed, so there must be no answer yet");
     holder.batch_execute("SELECT pg_advisory_unlock(4711)").await.unwrap();
     assert_eq!(call.await.unwrap().received(), ("received", 5));
     assert_eq!(world.rows().await, [1, 1, 0]);

@@ -1,4 +1,4 @@
-//! The recorded history of production requests, in time order.
+//! The recorded history of production requests, in chronological order.
 
 use chrono::{DateTime, Utc};
 use jaego_contracts::ids::{OrderId, Quantity, RequestId};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::consumers::requested;
 use crate::harness::{FACTORY, SKU, Service, claims, echo, part};
 
-/// Steps and what comes next, after checking their order.
+/// Returns the steps, which must be in order, and what comes next.
 async fn timeline_of(service: &Service, question: &str) -> (Vec<Value>, Vec<Value>) {
     let answer = service.get(&format!("/api/v1/timeline?{question}")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["truncated"]), (200, &json!(false)), "{answer:?}");
@@ -116,7 +116,7 @@ async fn a_timeline_shows_deliveries_for_a_cancelled_request() {
     assert_eq!(kinds(&items)[2..], ["restock.called_off", "quarantine.kept"]);
     let kept = &items[3];
     assert_eq!((&kept["detail"]["claimed_sku"], &kept["sku"]), (&json!("CP-1"), &json!(SKU)));
-    assert!(!json!(items).to_string().contains(&token), "no token");
+    assert!(!json!(items).to_string().contains(&token), "a token is shown");
     assert_eq!((next.len(), &next[0]["what"]), (1, &json!("decision")));
 
     let id = kept["subject"]["id"].as_str().unwrap();

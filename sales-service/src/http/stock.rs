@@ -50,7 +50,7 @@ pub struct Stock {
     /// Units sold that wait for stock.
     #[schema(example = 0)]
     backordered: i64,
-    /// Units requested from a factory and not received yet.
+    /// Units requested from a factory and not yet added to stock or assigned to waiting orders.
     #[schema(example = 10)]
     on_order: i64,
     /// On hand + on order - backordered.
@@ -137,7 +137,7 @@ pub struct AdjustmentBody {
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AdjustmentReason {
-    /// A count gave another number.
+    /// A count found a different number of units.
     CycleCount,
     /// Broken or lost.
     Damage,
@@ -265,7 +265,7 @@ async fn as_csv(state: Data<State>, sku: Sku) -> Result<HttpResponse, Problem> {
         .streaming(pieces))
 }
 
-/// A text that spreadsheets do not interpret as a formula.
+/// Prefixes a text that spreadsheets would take for a formula with an apostrophe.
 /// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
 fn harmless(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }

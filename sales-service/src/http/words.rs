@@ -1,4 +1,4 @@
-//! Texts that are one of a few words.
+//! Strings with a fixed set of values.
 
 jaego_web::words! {
     /// Status of an order.

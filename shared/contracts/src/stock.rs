@@ -40,7 +40,7 @@ pub struct StockChanged {
     pub on_hand: i64,
     /// Units sold that wait for stock.
     pub backordered: i64,
-    /// Units requested from a factory and not received yet.
+    /// Units requested from a factory and not yet added to stock or assigned to waiting orders.
     pub on_order: i64,
     /// On hand + on order - backordered.
     pub position: i64,

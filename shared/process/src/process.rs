@@ -32,7 +32,7 @@ impl Process {
         Ok(Self { readiness, tasks, closing: CancellationToken::new() })
     }
 
-    /// Token that is cancelled just before the listeners close: responses without an end of their own must end then.
+    /// Token that is cancelled just before the listeners close: responses that never end by themselves must end then.
     pub fn closing(&self) -> CancellationToken {
         self.closing.clone()
     }
@@ -106,9 +106,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops in order: reports not ready, closes the listeners and answers requests in flight, then ends each group
-    /// of loops after they have finished their work (in a service consumers and loops, then the relay, which
-    /// publishes the rest). Each step is bounded.
+    /// Stops in order: reports not ready, closes the listeners and answers requests in flight, then stops one group of
+    /// loops after the other, each of which finishes its work (in a service first the consumers and other loops, then
+    /// the relay, which publishes the rest). Each step is bounded.
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.process.fail("stopping");

@@ -175,7 +175,7 @@ impl Auditor {
             .build();
         let completed = opentelemetry::global::meter("jaego")
             .u64_gauge("jaego_audit_completed_timestamp_seconds")
-            .with_description("Time of the last full check of the books; alert when it becomes old")
+            .with_description("Time of this replica's last audit of the books; take the maximum")
             .build();
         Self { pool, books: Arc::new(books), broken, completed }
     }

@@ -1,4 +1,4 @@
-//! Texts that are one of a few words: an enumeration in the OpenAPI document, and a check for filters.
+//! Strings with a fixed set of values: an enumeration in the OpenAPI document, and a check for filters.
 
 use crate::problem::{Problem, ProblemKind};
 

@@ -1,4 +1,4 @@
-//! Detects examples in the documentation that cargo would run. This is cheaper than building nothing for every crate.
+//! Detects examples in the documentation that cargo would run. This is cheaper than starting rustdoc for every crate.
 
 use std::{fs, path::Path};
 

@@ -75,7 +75,7 @@ impl Stages {
                     match (count.failed, kind) {
                         (0, _) => {}
                         (_, Kind::Check) => self.fail(1, name),
-                        (failed, Kind::Tests) => self.fail(failed, &format!("{name}: {failed} of them")),
+                        (failed, Kind::Tests) => self.fail(failed, &format!("{name}: {failed} failed")),
                     }
                 }
                 Err(error) => self.fail(1, &format!("{name}: {error:#}")),

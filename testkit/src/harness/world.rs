@@ -23,12 +23,12 @@ type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub struct World {
     pub surroundings: Surroundings,
     pub own: ServiceSurroundings,
-    /// The service's database, as the administrator: also while the service's role cannot log in.
+    /// The administrator's connection to the service's database. It works even while the service's role cannot log in.
     pub database: Client,
 }
 
 impl World {
-    /// The database is empty, without the schema.
+    /// Creates the surroundings. The database has no schema yet.
     pub async fn new(user: User) -> Self {
         let surroundings = Surroundings::new().await;
         let own = surroundings.service(user).await;
@@ -144,7 +144,7 @@ impl World {
     }
 }
 
-/// A database that refuses its service.
+/// While it lasts, the database refuses its service.
 pub struct Outage {
     admin: Client,
     role: String,

@@ -45,8 +45,9 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     }
     fresh.end(&compared.stage, &mut compared.result).await?;
     compared.result.notes.push(
-        "Keys sent twice: a second process of sales-service, whose database was empty when it began; figures are requests/s, half of them repetitions. Between the steps the table is filled \
-         set-wise in SQL with all the rows that orders have; only PostgreSQL's autovacuum analyses it."
+        "Keys sent twice: a second process of sales-service, whose database was empty at first. Figures are requests/s, \
+         half of them repetitions. Between the steps, SQL adds orders with all their rows in bulk; only autovacuum \
+         analyses the tables."
             .to_owned(),
     );
     Ok(())

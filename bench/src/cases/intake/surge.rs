@@ -1,4 +1,4 @@
-//! A surge of orders that all wait, for a product without stock: the work per order does not grow with the queue.
+//! A surge of backorders of one product: the work per order must not grow with the number of waiting orders.
 
 use std::time::Duration;
 

@@ -78,10 +78,7 @@ fn every_value_is_described() {
     if std::env::var_os(WRITE).is_some() {
         fs::write(&readme, &wanted).unwrap();
     } else {
-        assert!(
-            kept == wanted,
-            "the table in helm/jaego/README.md is not what values.yaml says; {WRITE}=1 writes it anew"
-        );
+        assert!(kept == wanted, "the table in helm/jaego/README.md differs from values.yaml; {WRITE}=1 updates it");
     }
 }
 
@@ -181,7 +178,7 @@ fn the_schema_knows_the_services_settings() {
         } else {
             assert!(
                 kept == wanted,
-                "$defs.{name} of values.schema.json is not what {} has; {WRITE}=1 writes it anew",
+                "$defs.{name} of values.schema.json differs from {}; {WRITE}=1 updates it",
                 default_toml(service)
             );
         }

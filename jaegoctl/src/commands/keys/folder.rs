@@ -110,7 +110,7 @@ impl Folder {
             self.add_public(&public)?;
             return Ok(public);
         }
-        Err(Failure::new(Exit::Failed, "no key with an id of its own was found; try again"))
+        Err(Failure::new(Exit::Failed, "every generated key had an id that is already in use; try again"))
     }
 
     /// Replaces the set of public keys by a rename.

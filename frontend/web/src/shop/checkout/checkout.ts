@@ -21,7 +21,7 @@ type Send = (attempt: Attempt) => Promise<Order>;
 /** The stored attempt, written before the first request is sent. */
 export const keptAttempt = new Kept<Attempt | null>("jaego.shop.attempt", parseAttempt);
 
-/** Sends the order, with the same key and body on every attempt. */
+/** Sends the order, with the same key and body on every retry. */
 const send: Send = async ({ key, body }) => {
   const params = { header: { "Idempotency-Key": key } };
   const order = await ok(sales.POST("/api/v1/orders", { body, params }));
@@ -37,7 +37,10 @@ export class Checkout {
 
   constructor(private readonly ask: Send = send) {}
 
-  /** Resumes an attempt that an earlier page did not finish. Call it once. */
+  /**
+   * Resumes an attempt that an earlier page did not finish, and sends a waiting one when the browser is back online.
+   * Returns a function that stops this.
+   */
   start(): () => void {
     const onOnline = () => this.apply({ type: "due" });
     addEventListener("online", onOnline);
@@ -103,7 +106,7 @@ export class Checkout {
     }
   }
 
-  /** On an answer, clears the stored attempt and removes the ordered units from the cart. */
+  /** Clears the stored attempt after an answer, and removes the units of a placed order from the cart. */
   private settle(state: Submission): void {
     if (state.name === "idle") return;
     // If another tab has already cleared the attempt, it has also updated the cart.
