@@ -28,7 +28,7 @@ impl Ceiling {
         let client = database::connect(&url).await?;
         shop::stock_up(&client, shop::HOT, 1, 1_000_000_000_000).await?;
         client.batch_execute("CREATE SEQUENCE bench_ids CACHE 100").await?;
-        let [lock, write] = shop::set_wise(BATCH);
+        let [lock, write] = shop::bulk_orders(BATCH);
         // Roughly the length of the event of a whole batch. pgbench would take `:word` for a variable.
         let event = format!(
             "INSERT INTO outbox (message_id, exchange, routing_key, content_type, headers, body, subscriber_required) \

@@ -256,7 +256,7 @@ impl Shop {
         let mut left = orders;
         while left > 0 {
             let chunk = left.min(FILL_CHUNK);
-            let [lock, write] = set_wise(chunk);
+            let [lock, write] = bulk_orders(chunk);
             self.database.batch_execute(&format!("BEGIN; {lock}; {write}; COMMIT")).await?;
             left -= chunk;
         }
@@ -337,7 +337,7 @@ pub async fn stock_up(client: &Client, prefix: &str, products: usize, units: i64
 
 /// Two statements of one transaction that store this many orders of the hot product with all their rows except the
 /// event. The first one locks, so that the second one sees what the previous holder of the lock has written.
-pub fn set_wise(orders: u64) -> [String; 2] {
+pub fn bulk_orders(orders: u64) -> [String; 2] {
     let lock = format!("SELECT on_hand FROM stock WHERE sku = '{HOT}0000' FOR UPDATE");
     let write = format!(
         "WITH new AS MATERIALIZED (SELECT n, CAST(lpad(to_hex(nextval('bench_ids')), 32, '0') AS uuid) AS id, sku, on_hand \

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_circle_of_modules_is_named_and_those_that_lead_to_it_are_not() {
+    fn a_module_cycle_is_reported_without_the_modules_that_lead_to_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
         write("lib.rs", "mod a;\nmod b;\nmod c;\nmod d;\npub use c::Thing;\n");

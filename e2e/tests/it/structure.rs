@@ -81,7 +81,7 @@ fn no_program_is_linked_with_a_banned_crate() {
 }
 
 #[test]
-fn no_modules_import_each_other_in_a_circle() {
+fn no_modules_import_each_other_in_a_cycle() {
     let shared = std::fs::read_dir(root().join("shared")).unwrap().flatten().map(|entry| entry.path());
     let services = ["sales-service", "production-service", "restock-service", "frontend"].map(|name| root().join(name));
     let tools = ["factory-simulator", "smoke-test", "testkit", "localstack", "jaegoctl", "tasks", "bench"];

@@ -31,7 +31,7 @@ async fn the_asyncapi_document_is_the_programs() {
 }
 
 #[tokio::test]
-async fn the_cluster_s_users_have_the_topologys_rights() {
+async fn kubernetes_users_have_the_rights_of_the_topology() {
     let ran = run(&["topology", "print", "--kubernetes"], &[]).await.ends_with(0);
     compare("k8s/rabbitmq/users.yaml", &ran.stdout);
 }

@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use crate::program::{Ran, Running, run};
 
 /// A broker with its administrator, and the services' URLs.
-struct Surroundings {
+struct TestBroker {
     env: Vec<(&'static str, String)>,
     amqp_port: u16,
 }
 
-impl Surroundings {
+impl TestBroker {
     fn set(&mut self, name: &'static str, value: &str) {
         self.env.retain(|(known, _)| *known != name);
         self.env.push((name, value.to_owned()));
@@ -55,7 +55,7 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     let options = RabbitOptions { tls: Some(certificates), ..RabbitOptions::default() };
     let mut server = RabbitServer::start(&find_rabbitmq().unwrap(), &dir, &options).await.unwrap();
     let (admin, password) = server.admin();
-    let mut surroundings = Surroundings {
+    let mut surroundings = TestBroker {
         env: vec![
             ("RABBITMQ_MANAGEMENT_URL", format!("https://localhost:{}", server.management_tls_port())),
             ("RABBITMQ_ADMIN_USER", admin.to_owned()),
@@ -95,7 +95,7 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     assert!(!format!("{ran:?}").contains("-secret"), "{ran:?}");
     surroundings.apply(&[]).await.ends_with(0);
 
-    oversteps_nothing(&surroundings).await;
+    has_only_its_own_rights(&surroundings).await;
     the_frontend_only_listens(&surroundings).await;
 
     // Applied again with another password.
@@ -110,14 +110,14 @@ async fn users_are_made_with_no_more_rights_than_their_own() {
     server.ctl(&["add_vhost", "elsewhere"]).await.unwrap();
     surroundings.apply(&["--vhost", "elsewhere"]).await.ends_with(0);
 
-    refusals(&mut surroundings, &server).await;
-    without_rights(&mut surroundings, &server).await;
+    refuses_unusable_urls_and_users(&mut surroundings, &server).await;
+    applies_without_administrator_rights(&mut surroundings, &server).await;
     server.stop().await.unwrap();
     wipe(&dir).unwrap();
 }
 
 /// A service has its own rights and none of the others'. A refusal closes a channel.
-async fn oversteps_nothing(surroundings: &Surroundings) {
+async fn has_only_its_own_rights(surroundings: &TestBroker) {
     let connection = surroundings.connect("sales", "sales-secret").await.unwrap();
     let consume = async |queue: &str| {
         let channel = connection.create_channel().await.unwrap();
@@ -146,7 +146,7 @@ async fn oversteps_nothing(surroundings: &Surroundings) {
 }
 
 /// The frontend makes its own queues and binds them to events; it can neither read other queues nor publish.
-async fn the_frontend_only_listens(surroundings: &Surroundings) {
+async fn the_frontend_only_listens(surroundings: &TestBroker) {
     let connection = surroundings.connect("frontend", "frontend-secret").await.unwrap();
     let refused = |error: lapin::Error| assert!(error.to_string().contains("ACCESS_REFUSED"), "{error}");
     let declare = async |queue: &str| {
@@ -185,7 +185,7 @@ async fn the_frontend_only_listens(surroundings: &Surroundings) {
     }
 }
 
-async fn refusals(surroundings: &mut Surroundings, server: &RabbitServer) {
+async fn refuses_unusable_urls_and_users(surroundings: &mut TestBroker, server: &RabbitServer) {
     let kept = surroundings.env.clone();
     for (url, expected) in [
         (surroundings.url("shop", "sales-secret"), "the user of sales-service must be sales, not shop"),
@@ -211,7 +211,7 @@ async fn refusals(surroundings: &mut Surroundings, server: &RabbitServer) {
 }
 
 /// A user without administrator rights makes what is missing, and leaves rights as they are.
-async fn without_rights(surroundings: &mut Surroundings, server: &RabbitServer) {
+async fn applies_without_administrator_rights(surroundings: &mut TestBroker, server: &RabbitServer) {
     let broker = server.broker();
     server.ctl(&["add_user", "topology", "topology-secret"]).await.unwrap();
     server.ctl(&["set_user_tags", "topology", "management"]).await.unwrap();

@@ -126,7 +126,7 @@ async fn beyond_the_queue_callbacks_wait_for_a_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_that_the_store_cannot_take_does_not_hurt_its_batch() {
+async fn a_callback_that_the_store_cannot_take_does_not_fail_its_batch() {
     let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let holder = hold_table(&service).await;
@@ -209,7 +209,7 @@ async fn a_held_request_delays_only_its_own_callbacks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn goods_are_booked_though_their_sender_has_gone() {
+async fn goods_are_booked_after_the_sender_has_disconnected() {
     let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let holder = hold_table(&service).await;
     let busy = busy_worker(&service).await;

@@ -193,7 +193,7 @@ impl KeptOrder {
 pub async fn kept(connection: &AsyncPgConnection, hashes: Vec<Vec<u8>>) -> Result<Vec<KeptOrder>, StoreError> {
     // A plan cached while the table was empty would read the whole table.
     let find = Statement::<FindKept>::new().bind::<Array<Binary>, _>(hashes);
-    Ok(find.load_planned_anew(connection).await?)
+    Ok(find.load_replanned(connection).await?)
 }
 
 struct FindAny;

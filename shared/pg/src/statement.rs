@@ -98,7 +98,7 @@ impl<S: StatementSql> Statement<S> {
     /// Like [`Self::load`], for a table whose size varies widely: each execution is planned for its own parameters,
     /// though the statement stays prepared. Needs a transaction; takes one round trip, including the settings sent
     /// before and after.
-    pub async fn load_planned_anew<R>(self, connection: &AsyncPgConnection) -> QueryResult<Vec<R>>
+    pub async fn load_replanned<R>(self, connection: &AsyncPgConnection) -> QueryResult<Vec<R>>
     where
         R: QueryableByName<Pg> + Send + 'static,
     {

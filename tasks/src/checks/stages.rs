@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_failed_is_no_failure() {
+    async fn no_failures_are_reported_when_all_stages_pass() {
         let mut stages = silent(Progress::silent());
         let tests = Ok(sh("echo 'test result: ok. 3 passed; 0 failed; 1 ignored'"));
         stages.run(vec![Stage::check("formatting", Ok(sh("exit 0"))), Stage::tests("tests", tests)]).await;

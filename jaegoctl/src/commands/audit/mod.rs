@@ -31,7 +31,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Maximum differences listed in the text output.
-const TOLD_MAX: usize = 50;
+const SHOWN_MAX: usize = 50;
 
 /// Check the books of every service, and that they agree with each other.
 ///
@@ -258,10 +258,10 @@ fn show_comparison(output: Output, comparison: Option<&Comparison>) {
 }
 
 fn print_each(output: Output, all: &[impl ToString]) {
-    for one in all.iter().take(TOLD_MAX) {
+    for one in all.iter().take(SHOWN_MAX) {
         output.line(one.to_string());
     }
-    if all.len() > TOLD_MAX {
-        output.line(format!("and {} more (--json shows all)", all.len() - TOLD_MAX));
+    if all.len() > SHOWN_MAX {
+        output.line(format!("and {} more (--json shows all)", all.len() - SHOWN_MAX));
     }
 }
