@@ -159,11 +159,16 @@ impl World {
         Api::new(&self.stack.factory_url())
     }
 
-    /// Orders one unit as a shopper.
+    /// Orders one unit as a shopper, who repeats the order under the same key as long as the answer asks for that.
     pub async fn order_one(&self, traceparent: &str) -> Answer {
         let body = json!({ "lines": [{ "sku": FIRST_SKU, "quantity": 1 }] });
         let shopper = Api::new(&self.stack.urls(Service::Sales).public);
-        shopper.post("/api/v1/orders", &[("traceparent", traceparent)], &body).await.expect("an answer to an order")
+        let headers = [("traceparent", traceparent), ("idempotency-key", traceparent)];
+        wait_until("an order that is decided", SOON, async || {
+            let answer = shopper.post("/api/v1/orders", &headers, &body).await.expect("an answer to an order");
+            if answer.status == 503 { Err(answer.body) } else { Ok(answer) }
+        })
+        .await
     }
 
     /// Sells all three units on hand.

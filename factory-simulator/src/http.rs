@@ -51,6 +51,7 @@ async fn manufacture(simulator: Data<Simulator>, request: HttpRequest, body: Byt
         authorization: text("authorization"),
     };
     let (received, plan) = simulator.receive(headers, &body);
+    simulator.gate().pass().await;
     sleep(Duration::from_millis(plan.delay_ms)).await;
     if let Err(error) = simulator.into_inner().begin(received, &plan.answer, plan.job) {
         return HttpResponse::InternalServerError().json(json!({ "message": error.to_string() }));

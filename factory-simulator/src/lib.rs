@@ -3,6 +3,7 @@
 //! real factory would not.
 
 mod faults;
+mod gate;
 mod history;
 mod http;
 mod page;
@@ -100,6 +101,16 @@ impl FactorySimulator {
     /// Restores the known factory's behaviour.
     pub fn clear_faults(&self) {
         self.simulator.clear_faults();
+    }
+
+    /// Holds the answers of the next `count` requests until [`Self::release`].
+    pub fn hold(&self, count: usize) {
+        self.simulator.gate().hold(count);
+    }
+
+    /// Sends the held answers, and holds no more.
+    pub fn release(&self) {
+        self.simulator.gate().release();
     }
 
     /// Received requests, oldest first.

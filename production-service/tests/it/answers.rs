@@ -63,11 +63,6 @@ async fn unsent_calls_are_distinguished_from_unanswered_ones() {
         assert_eq!(outcomes(&shown), ["retry", "retry"], "{url}");
         assert!(shown["attempts"][0]["error"].as_str().unwrap().contains(words), "{shown}");
     }
-    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 1_000})).await;
-    world.factory.set_faults(Faults { delay_ms: 5_000, for_next: Some(1), ..Faults::default() }).unwrap();
-    let id = world.request(FACTORY, 10).await;
-    let shown = service.until(id, "accepted").await;
-    assert_eq!(outcomes(&shown), ["unknown", "accepted"]);
     world.finish(service).await;
 }
 

@@ -36,7 +36,7 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     let world = World::new("1").await;
     let service = world.start().await;
     service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 60_000})).await;
-    world.factory.set_faults(Faults { delay_ms: 20_000, for_next: Some(1), ..Faults::default() }).unwrap();
+    world.factory.hold(1);
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
     // A lease outlasts its call, but here it is ended early, together with the lease of a call that no process makes.
@@ -59,6 +59,7 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     let replica = world.start().await;
     let shown = service.until(id, "accepted").await;
     assert_eq!((&shown["attempts"][0]["outcome"], &shown["attempt_count"]), (&json!("unknown"), &json!(2)));
+    world.factory.release();
     wait_until("the first call's answer", SOON, || async {
         let shown = service.production_request(id).await.body;
         (shown["attempts"][0]["outcome"] == "accepted").then_some(()).ok_or(shown)

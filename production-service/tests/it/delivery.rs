@@ -103,15 +103,19 @@ async fn a_busy_factory_is_asked_again_on_schedule() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_without_an_answer_is_not_a_refusal() {
-    let world = World::new("0.05").await;
+    let world = World::new("3600").await;
     let service = world.start_with_factory().await;
-    service.put_factory(FACTORY, json!({"base_url": world.factory.url(), "timeout_ms": 300})).await;
-    for faults in [
-        Faults { delay_ms: 2_000, for_next: Some(1), ..Faults::default() },
-        Faults { drop_connection: Some(DropConnection::BeforeAccepting), for_next: Some(1), ..Faults::default() },
-    ] {
+    let time_out = |ms: u32| json!({"base_url": world.factory.url(), "timeout_ms": ms});
+    let cut = Faults { drop_connection: Some(DropConnection::BeforeAccepting), for_next: Some(1), ..Faults::default() };
+    for (faults, held, timeout_ms) in [(Faults::default(), 1, 300), (cut, 0, 30_000)] {
         world.factory.set_faults(faults).unwrap();
+        world.factory.hold(held);
+        service.put_factory(FACTORY, time_out(timeout_ms)).await;
         let id = world.request(FACTORY, 10).await;
+        service.until(id, "retrying").await;
+        service.put_factory(FACTORY, time_out(30_000)).await;
+        let answer = service.post(&format!("/api/v1/production-requests/{id}/retry"), None).await;
+        assert!(answer.status.is_success(), "{}", answer.body);
         let shown = service.until(id, "accepted").await;
         let first = &shown["attempts"][0];
         assert_eq!((&first["status"], &first["outcome"]), (&Value::Null, &json!("unknown")));
@@ -209,7 +213,8 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     service.until(ids[0], "cancelled").await;
 
     // The job is not done before the factory has answered.
-    world.factory.set_faults(Faults { delay_ms: 4_000, ..Faults::default() }).unwrap();
+    world.factory.clear_faults();
+    world.factory.hold(3);
     let redrive = service.redrive(json!({"group": group["group"], "rate_per_s": 1000})).await;
     let sent = wait_until("calls under way", SOON, || async {
         let job = service.get(&format!("/api/v1/dead-letters/redrives/{redrive}")).await.body;
@@ -226,6 +231,7 @@ async fn a_redrive_is_processed_when_the_factory_has_answered_and_a_discard_canc
     assert_eq!(refused.status, 409, "{}", refused.body);
     let cancelled = service.post(&format!("/api/v1/production-requests/{}/cancel", ids[1]), None).await;
     assert_eq!(cancelled.body["status"], "cancelled");
+    world.factory.release();
     let ended = service.redriven(&redrive).await;
     assert_eq!(
         (&ended["total"], &ended["processed"], &ended["discarded"]),
@@ -298,10 +304,10 @@ async fn a_factory_never_gets_more_concurrent_calls_than_its_limit() {
 async fn a_graceful_stop_waits_for_the_call_under_way() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
-    world.factory.set_faults(Faults { delay_ms: 500, ..Faults::default() }).unwrap();
+    world.factory.hold(1);
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (!world.factory.requests().is_empty()).then_some(())).await;
-    service.stop().await;
+    tokio::join!(service.stop(), async { world.factory.release() });
     let status: String = {
         let sql = world.sql().await;
         let row = sql.query_one("SELECT status FROM production_requests WHERE id::text = $1", &[&id.to_string()]).await;

@@ -155,7 +155,7 @@ async fn the_newest_requests_count_and_figures_change_no_more_often_than_set() {
 async fn goods_that_are_quicker_than_the_acceptance_are_measured_too() {
     let world = World::new("1").await;
     let service = world.start_with_factory().await;
-    world.factory.set_faults(Faults { delay_ms: 2_000, for_next: Some(1), ..Faults::default() }).unwrap();
+    world.factory.hold(1);
     let id = world.request(FACTORY, 10).await;
     wait_until("a call", SOON, async || (world.factory.requests().len() == 1).then_some(())).await;
     world.receive(id, SKU, 10, Utc::now()).await;
@@ -163,6 +163,7 @@ async fn goods_that_are_quicker_than_the_acceptance_are_measured_too() {
     assert_eq!(shown["attempts"][0]["outcome"], Value::Null, "its answer is still to come");
     let both = "SELECT count(*) FROM production_requests \
         WHERE accepted_at > received_at AND accepted_by = 'FF-500293' AND received_at IS NOT NULL";
+    world.factory.release();
     wait_until("the acceptance", SOON, async || (world.count(both).await == 1).then_some(())).await;
     world.finish(service).await;
 }

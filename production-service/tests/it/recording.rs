@@ -15,11 +15,11 @@ use crate::harness::{FACTORY, SOON, Service, World};
 
 const CALLS: usize = 12;
 
-/// Starts `CALLS` calls that are answered after `delay_ms`.
-async fn calls_under_way(world: &World, service: &Service, delay_ms: u64) -> Vec<RequestId> {
+/// Starts `CALLS` calls, whose answers the factory holds.
+async fn calls_under_way(world: &World, service: &Service) -> Vec<RequestId> {
     let fields = json!({"base_url": world.factory.url(), "max_in_flight": CALLS, "timeout_ms": 30_000});
     service.put_factory(FACTORY, fields).await;
-    world.factory.set_faults(Faults { delay_ms, ..Faults::default() }).unwrap();
+    world.factory.hold(CALLS);
     let mut ids = Vec::new();
     for _ in 0..CALLS {
         ids.push(world.request(FACTORY, 10).await);
@@ -109,13 +109,11 @@ async fn results_during_a_database_outage_are_all_recorded_and_no_factory_is_cal
     let world = World::new("1").await;
     let service = world.start().await;
     // No answer arrives before the outage: the relay could not record that it has published the outcome.
-    let ids = calls_under_way(&world, &service, 4_000).await;
+    let ids = calls_under_way(&world, &service).await;
     let outage = world.begin_outage().await;
-    // All answers are in memory by now, and none can be recorded.
-    let admin = world.as_admin().await;
-    let answered = "SELECT clock_timestamp() > max(started_at) + interval '4500 milliseconds' FROM production_attempts";
+    world.factory.release();
     wait_until("all answers", SOON, async || {
-        admin.query_one(answered, &[]).await.unwrap().get::<_, bool>(0).then_some(())
+        world.factory.requests().iter().all(|request| request.answer_status.is_some()).then_some(())
     })
     .await;
     outage.end().await;
@@ -132,13 +130,14 @@ async fn results_during_a_database_outage_are_all_recorded_and_no_factory_is_cal
 async fn an_end_that_cannot_be_recorded_does_not_hold_back_those_that_wait_with_it() {
     let world = World::new("1").await;
     let service = world.start().await;
-    let ids = calls_under_way(&world, &service, 1_500).await;
+    let ids = calls_under_way(&world, &service).await;
     let poisoned = ids[CALLS / 2];
     // No result of this request can be stored.
     let poison = format!(
         "ALTER TABLE production_attempts ADD CONSTRAINT poison CHECK (request_id <> '{poisoned}' OR outcome IS NULL)"
     );
     world.as_admin().await.batch_execute(&poison).await.unwrap();
+    world.factory.release();
     for id in ids.iter().filter(|id| **id != poisoned) {
         service.until(*id, "accepted").await;
     }
@@ -147,7 +146,6 @@ async fn an_end_that_cannot_be_recorded_does_not_hold_back_those_that_wait_with_
     assert_eq!(world.factory.requests().len(), CALLS);
 
     // No process has its call in flight any more: it counts as lost when its lease has expired, and is made again.
-    world.factory.clear_faults();
     let cured = "ALTER TABLE production_attempts DROP CONSTRAINT poison; UPDATE production_requests \
         SET lease_until = now() WHERE status = 'sending'";
     world.as_admin().await.batch_execute(cured).await.unwrap();
@@ -161,11 +159,12 @@ async fn an_end_that_cannot_be_recorded_does_not_hold_back_those_that_wait_with_
 async fn a_request_that_somebody_else_has_locked_keeps_no_other_one_waiting() {
     let world = World::new("1").await;
     let service = world.start().await;
-    let ids = calls_under_way(&world, &service, 1_000).await;
+    let ids = calls_under_way(&world, &service).await;
     let mut holder = world.as_admin().await;
     let held = holder.transaction().await.unwrap();
     let lock = format!("SELECT FROM production_requests WHERE id = '{}' FOR UPDATE", ids[0]);
     held.batch_execute(&lock).await.unwrap();
+    world.factory.release();
     until_waiting(&world, "SELECT \"production_requests\"%").await;
     for id in &ids[1..] {
         service.until(*id, "accepted").await;
@@ -185,11 +184,12 @@ async fn a_result_whose_request_is_locked_for_longer_than_a_statement_may_wait_i
     let mut world = World::new("1").await;
     world.set("DATABASE__LOCK_TIMEOUT_MS", "2000");
     let service = world.start().await;
-    let ids = calls_under_way(&world, &service, 1_000).await;
+    let ids = calls_under_way(&world, &service).await;
     let mut holder = world.as_admin().await;
     let held = holder.transaction().await.unwrap();
     let lock = format!("SELECT FROM production_requests WHERE id = '{}' FOR UPDATE", ids[0]);
     held.batch_execute(&lock).await.unwrap();
+    world.factory.release();
     let admin = world.as_admin().await;
     let waiting = "SELECT max(extract(epoch FROM query_start)::float8) FROM pg_stat_activity \
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT \"production_requests\"%'";
@@ -207,8 +207,8 @@ async fn a_result_whose_request_is_locked_for_longer_than_a_statement_may_wait_i
 async fn a_stop_records_every_end_of_the_calls_that_are_under_way() {
     let world = World::new("1").await;
     let service = world.start().await;
-    let ids = calls_under_way(&world, &service, 1_000).await;
-    service.stop().await;
+    let ids = calls_under_way(&world, &service).await;
+    tokio::join!(service.stop(), async { world.factory.release() });
     let accepted = "SELECT count(*) FROM production_requests p JOIN production_attempts a ON a.request_id = p.id \
         WHERE p.status = 'accepted' AND a.outcome = 'accepted' AND a.number = 1";
     assert_eq!(world.count(accepted).await, i64::try_from(ids.len()).unwrap());

@@ -38,6 +38,14 @@ impl DerefMut for Shop {
     }
 }
 
+/// For tests of answers that a slow machine must not turn into 503.
+pub const PATIENT: [(&str, &str); 4] = [
+    ("JAEGO_SALES__DATABASE__LOCK_TIMEOUT_MS", "60000"),
+    ("JAEGO_SALES__DATABASE__STATEMENT_TIMEOUT_MS", "60000"),
+    ("JAEGO_SALES__DATABASE__WAIT_TIMEOUT_MS", "60000"),
+    ("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "60000"),
+];
+
 impl Shop {
     pub async fn open() -> Self {
         Self::open_with(&[]).await

@@ -13,7 +13,7 @@ use sales_service::store::product_states;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::harness::{Response, SOON, Shop, one, order_at, policy, product_body, settings};
+use crate::harness::{PATIENT, Response, SOON, Shop, one, order_at, policy, product_body, settings};
 use crate::messages::{publish, received_of};
 
 /// Number of batches whose products were in this state: the label `state` of the metric.
@@ -215,7 +215,7 @@ async fn two_replicas_that_remember_the_same_product_sell_each_unit_once() {
     if !testkit::is_alone("known::two_replicas_that_remember_the_same_product_sell_each_unit_once").await {
         return;
     }
-    let shop = Shop::open().await;
+    let shop = Shop::open_with(&PATIENT).await;
     shop.product("CP-1", 40, off()).await;
     let second = shop.replica().await;
     let order_there = async || order_at(&second, one("CP-1", 1)).await.status;

@@ -8,7 +8,7 @@ use jaego_contracts::ids::{ReceiptId, RequestId};
 use serde_json::json;
 use testkit::wait_until;
 
-use crate::harness::{Response, SOON, Shop, one, policy};
+use crate::harness::{PATIENT, Response, SOON, Shop, one, policy};
 
 /// Pseudo-random numbers, the same in each run.
 struct Dice(u64);
@@ -26,14 +26,8 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_clients_of_two_replicas_leave_clean_books() {
-    // 64 clients compete for three rows on a slow machine. Waiting for a turn must not count as a locked row.
-    let patient = [
-        ("JAEGO_SALES__DATABASE__LOCK_TIMEOUT_MS", "60000"),
-        ("JAEGO_SALES__DATABASE__STATEMENT_TIMEOUT_MS", "60000"),
-        ("JAEGO_SALES__DATABASE__WAIT_TIMEOUT_MS", "60000"),
-        ("JAEGO_SALES__INTAKE__WAIT_MAX_MS", "60000"),
-    ];
-    let shop = Shop::open_with(&patient).await;
+    // 64 clients compete for three rows. Waiting for a turn must not count as a locked row.
+    let shop = Shop::open_with(&PATIENT).await;
     let second = shop.replica().await;
     let replicas = [shop.api.clone(), second.api.clone()];
     for sku in ["CP-1", "CP-2", "CP-3"] {

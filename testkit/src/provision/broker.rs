@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
+/// Maximum repetitions of an import that fails by a fault of the broker.
+const IMPORT_REPEATS_MAX: u32 = 3;
+
 /// The management API of one RabbitMQ, as one user.
 #[derive(Clone)]
 pub struct Broker {
@@ -119,7 +122,19 @@ impl Broker {
 
     /// Creates exchanges, queues and bindings in a vhost.
     pub async fn import_definitions(&self, vhost: &str, definitions: &Value) -> Result<()> {
-        self.send(Method::POST, &format!("/api/definitions/{}", segment(vhost)), Some(definitions)).await
+        let path = format!("/api/definitions/{}", segment(vhost));
+        let mut result = self.send(Method::POST, &path, Some(definitions)).await;
+        // RabbitMQ 3.10 fails when the first statistics of a new queue are due while it is declared. What was
+        // imported stays, and importing it again changes nothing.
+        for _ in 0..IMPORT_REPEATS_MAX {
+            match &result {
+                Err(error) if error.to_string().contains("rabbit_quorum_queue,handle_tick") => {
+                    result = self.send(Method::POST, &path, Some(definitions)).await;
+                }
+                _ => break,
+            }
+        }
+        result
     }
 
     /// Creates a service's user with its rights in a vhost, or changes its password and rights.

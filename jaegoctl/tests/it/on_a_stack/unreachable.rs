@@ -27,6 +27,8 @@ fn impatient() -> Vec<(Service, &'static str, String)> {
         set(Service::Production, "BREAKER__WINDOW_CALLS_MIN", "1000000"),
         // All requests are for one product: on a busy machine the last one waits long for its row lock.
         set(Service::Sales, "DATABASE__LOCK_TIMEOUT_MS", "0"),
+        set(Service::Sales, "DATABASE__STATEMENT_TIMEOUT_MS", "60000"),
+        set(Service::Sales, "DATABASE__WAIT_TIMEOUT_MS", "60000"),
     ]
 }
 
