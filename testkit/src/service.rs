@@ -15,6 +15,9 @@ pub const OPERATOR_TOKEN: &str = "operator-token-of-the-tests";
 /// Bearer token with role viewer, of the viewer `lee`.
 pub const VIEWER_TOKEN: &str = "viewer-token-of-the-tests";
 
+/// Credential by which access-service knows the other programs.
+pub const PROGRAM_CREDENTIAL: &str = "credential-of-programs-in-the-tests";
+
 /// Resources that the services of one test share.
 pub struct Surroundings {
     pub lab: Lab,
@@ -88,27 +91,30 @@ impl Surroundings {
     /// When the broker refuses.
     #[expect(clippy::panic, reason = "test support: a broken lab must stop the test with a sentence")]
     pub async fn frontend(&self) -> Vec<(String, String)> {
-        let mut env =
-            self.env(User::Frontend).await.unwrap_or_else(|error| panic!("no surroundings for the frontend: {error}"));
-        env.push(("JAEGO_FRONTEND__SESSION__KEY".to_owned(), "5a".repeat(64)));
-        env
+        self.env(User::Frontend).await.unwrap_or_else(|error| panic!("no surroundings for the frontend: {error}"))
     }
 
-    /// Settings that every program needs.
+    /// Creates a database for access-service.
+    pub async fn access(&self) -> ServiceSurroundings {
+        let database = self.lab.database("access").await;
+        let prefix = "JAEGO_ACCESS".to_owned();
+        let mut env = basic_env(&prefix);
+        let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
+        set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
+        set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
+        set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
+        set("PROGRAMS__CREDENTIALS", PROGRAM_CREDENTIAL.to_owned());
+        ServiceSurroundings { database, env, prefix }
+    }
+
+    /// Settings that every program with messages needs.
     async fn env(&self, user: User) -> Result<Vec<(String, String)>> {
         let amqp_url = self.vhost.user(user.name(), &user.permissions()).await?;
         let prefix = prefix_of(user);
-        let mut env = Vec::new();
+        let mut env = basic_env(&prefix);
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
-        set("HTTP__HOST", "127.0.0.1".to_owned());
-        for port in ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"] {
-            set(port, "0".to_owned());
-        }
         set("AMQP__URL", amqp_url);
-        set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
-        set("TELEMETRY__LOG", std::env::var("JAEGO_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()));
-        set("TELEMETRY__LOG_FORMAT", "text".to_owned());
-        set("SHUTDOWN__DRAIN_MS", "10000".to_owned());
+        set("ACCESS__CREDENTIAL", PROGRAM_CREDENTIAL.to_owned());
         Ok(env)
     }
 
@@ -117,6 +123,7 @@ impl Surroundings {
         let prefix = prefix_of(user);
         let mut env = self.env(user).await?;
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
+        set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
         set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
         // A machine that also compiles may take long to open a connection, which is not what the tests check.
         set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
@@ -133,6 +140,20 @@ impl Surroundings {
         }
         Ok(ServiceSurroundings { database, env, prefix })
     }
+}
+
+/// Settings that every program needs.
+fn basic_env(prefix: &str) -> Vec<(String, String)> {
+    let mut env = Vec::new();
+    let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
+    set("HTTP__HOST", "127.0.0.1".to_owned());
+    for port in ["HTTP__PORT", "HTTP__PUBLIC_PORT", "HTTP__ADMIN_PORT"] {
+        set(port, "0".to_owned());
+    }
+    set("TELEMETRY__LOG", std::env::var("JAEGO_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+    set("TELEMETRY__LOG_FORMAT", "text".to_owned());
+    set("SHUTDOWN__DRAIN_MS", "10000".to_owned());
+    env
 }
 
 fn prefix_of(user: User) -> String {

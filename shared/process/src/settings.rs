@@ -3,7 +3,7 @@
 use jaego_amqp::settings::Broker;
 use jaego_settings::{Sections, section};
 use jaego_telemetry::settings::Telemetry;
-use jaego_web::settings::{Auth, Http};
+use jaego_web::settings::Http;
 use serde::Deserialize;
 
 /// Access to the settings of logs and traces, which every program has.
@@ -16,7 +16,6 @@ pub trait HasTelemetry {
 pub struct Basics {
     pub http: Http,
     pub amqp: Broker,
-    pub auth: Auth,
     pub telemetry: Telemetry,
     pub shutdown: Shutdown,
 }
@@ -34,17 +33,15 @@ impl Sections for Basics {
     fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
         let http = section(merged, "http", problems);
         let amqp = section(merged, "amqp", problems);
-        let auth = section(merged, "auth", problems);
         let telemetry = section(merged, "telemetry", problems);
         let shutdown = section(merged, "shutdown", problems);
-        Some(Self { http: http?, amqp: amqp?, auth: auth?, telemetry: telemetry?, shutdown: shutdown? })
+        Some(Self { http: http?, amqp: amqp?, telemetry: telemetry?, shutdown: shutdown? })
     }
 
     fn check(&self, problems: &mut Vec<String>) {
         self.telemetry.check(problems);
         self.http.check(problems);
         self.amqp.check(problems);
-        self.auth.check(problems);
     }
 }
 

@@ -64,6 +64,11 @@ pub struct Books {
     pub increments: Option<Increments>,
 }
 
+impl Books {
+    /// The books of a service that has nothing to compare.
+    pub const NONE: Self = Self { rules: &[], totals: "", open: "", increments: None };
+}
+
 /// Rules whose cost does not grow with history.
 #[derive(Debug, Clone, Copy)]
 pub struct Increments {

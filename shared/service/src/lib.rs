@@ -8,6 +8,7 @@ pub mod idempotency;
 mod installation;
 pub mod operation;
 mod program;
+mod quiet;
 pub mod rebuild;
 mod refused;
 mod server;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use diesel_async::RunQueryDsl;
+use jaego_access::Known;
 use jaego_amqp::health::BrokerHealth;
 use jaego_contracts::topology::Queue;
 use jaego_pg::{Migrations, Pool};
@@ -28,10 +30,11 @@ use jaego_postbox::outbox::Outbox;
 use jaego_postbox::relay::Relay;
 use jaego_process::{Loops, Process, Program, Running};
 use jaego_telemetry::readiness::{Check, Need, Readiness};
-use jaego_web::auth::OperatorTokens;
+use jaego_web::auth::{Authenticator, OperatorTokens};
 use tokio_util::sync::CancellationToken;
 
 pub use program::{arguments, run};
+pub use quiet::Quiet;
 pub use refused::{Refused, outbox_full};
 pub use server::{Operations, Routes, listen};
 
@@ -163,10 +166,12 @@ impl Builder {
         let topology = self.readiness.register("topology", Need::Required);
         let auditor = Auditor::new(self.pool.clone(), self.identity.books);
         let operations = Operations {
-            tokens: OperatorTokens::from_settings(&self.common.auth.tokens),
-            auditor: auditor.clone(),
+            authenticator: Authenticator::new(
+                OperatorTokens::from_settings(&self.common.auth.tokens),
+                Known::of(&self.common.access).context("no HTTP client for access-service")?,
+            ),
             pool: self.pool.clone(),
-            dead_letters: dead_letters.clone(),
+            messaging: Some((auditor.clone(), dead_letters.clone())),
         };
         let loops = self.loops;
         let stop = || loops.stop();

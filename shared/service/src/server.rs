@@ -11,7 +11,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use jaego_pg::Pool;
 use jaego_postbox::dead_letters::DeadLetters;
 use jaego_telemetry::readiness::Readiness;
-use jaego_web::auth::OperatorTokens;
+use jaego_web::auth::Authenticator;
 use jaego_web::settings::Http;
 use jaego_web::{
     HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, nowhere, observe, serve_as,
@@ -45,13 +45,11 @@ pub struct Routes {
 /// The operator endpoints that every service has, and the operators' tokens.
 #[derive(Clone)]
 pub struct Operations {
-    pub tokens: OperatorTokens,
-    /// For `GET /api/v1/audit`.
-    pub auditor: Auditor,
+    pub authenticator: Authenticator,
     /// For `GET /api/v1/audit-log`.
     pub pool: Pool,
-    /// For `/api/v1/dead-letters`.
-    pub dead_letters: DeadLetters,
+    /// For `GET /api/v1/audit` and `/api/v1/dead-letters`; None for a service that exchanges no messages.
+    pub messaging: Option<(Auditor, DeadLetters)>,
 }
 
 /// Opens the listeners; port 0 takes a free one.
@@ -66,16 +64,15 @@ pub fn listen(
     let bind = |port: u16, with_operator: bool| {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
         let server = HttpServer::new(move || {
+            let operations = operations.clone();
             let public = routes.public.clone();
             let operator = routes.operator.clone();
             let (app, document) = App::new()
                 .into_utoipa_app()
                 .openapi(routes.document.clone())
                 .app_data(if with_operator { Listener::Api } else { Listener::Public })
-                .app_data(Data::new(operations.tokens.clone()))
-                .app_data(Data::new(operations.auditor.clone()))
+                .app_data(Data::new(operations.authenticator.clone()))
                 .app_data(Data::new(operations.pool.clone()))
-                .app_data(Data::new(operations.dead_letters.clone()))
                 .app_data(Data::new(metrics.clone()))
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
@@ -83,8 +80,12 @@ pub fn listen(
                 .configure(|config| {
                     if with_operator {
                         operator(config);
-                        config.service(get_audit).service(list_audit_log);
-                        dead_letters::routes(config);
+                        config.service(list_audit_log);
+                        if let Some((auditor, dead_letters)) = operations.messaging {
+                            config.app_data(Data::new(auditor)).app_data(Data::new(dead_letters));
+                            config.service(get_audit);
+                            dead_letters::routes(config);
+                        }
                     }
                 })
                 .split_for_parts();

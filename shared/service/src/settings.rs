@@ -1,5 +1,6 @@
 //! Settings that every service has.
 
+use jaego_access::settings::Access;
 use jaego_pg::settings::Database;
 use jaego_postbox::settings::{Amqp, DeadLetters, Outbox};
 use jaego_process::settings::{HasTelemetry, Shutdown};
@@ -17,6 +18,7 @@ pub struct Common {
     pub amqp: Amqp,
     pub outbox: Outbox,
     pub auth: Auth,
+    pub access: Access,
     pub telemetry: Telemetry,
     pub audit: Audit,
     pub dead_letters: DeadLetters,
@@ -39,6 +41,7 @@ impl Sections for Common {
         let amqp = section(merged, "amqp", problems);
         let outbox = section(merged, "outbox", problems);
         let auth = section(merged, "auth", problems);
+        let access = section(merged, "access", problems);
         let telemetry = section(merged, "telemetry", problems);
         let audit = section(merged, "audit", problems);
         let dead_letters = section(merged, "dead_letters", problems);
@@ -49,6 +52,7 @@ impl Sections for Common {
             amqp: amqp?,
             outbox: outbox?,
             auth: auth?,
+            access: access?,
             telemetry: telemetry?,
             audit: audit?,
             dead_letters: dead_letters?,
@@ -64,6 +68,7 @@ impl Sections for Common {
         self.outbox.check(problems);
         self.dead_letters.check(problems);
         self.auth.check(problems);
+        self.access.check(problems);
         let mut require = |good, problem| require(good, problem, problems);
         require((1..=86_400).contains(&self.audit.every_s), "audit.every_s: must be 1 to 86400");
         require(
@@ -74,6 +79,41 @@ impl Sections for Common {
 }
 
 impl HasTelemetry for Common {
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}
+
+/// The sections of a service that exchanges no messages.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Quiet {
+    pub http: Http,
+    /// The service's own PostgreSQL database.
+    pub database: Database,
+    pub auth: Auth,
+    pub telemetry: Telemetry,
+    pub shutdown: Shutdown,
+}
+
+impl Sections for Quiet {
+    fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
+        let http = section(merged, "http", problems);
+        let database = section(merged, "database", problems);
+        let auth = section(merged, "auth", problems);
+        let telemetry = section(merged, "telemetry", problems);
+        let shutdown = section(merged, "shutdown", problems);
+        Some(Self { http: http?, database: database?, auth: auth?, telemetry: telemetry?, shutdown: shutdown? })
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        self.database.check(problems);
+        self.telemetry.check(problems);
+        self.http.check(problems);
+        self.auth.check(problems);
+    }
+}
+
+impl HasTelemetry for Quiet {
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }

@@ -5,6 +5,7 @@ mod body;
 mod conditional;
 mod document;
 mod idempotency_key;
+pub mod issued;
 mod listener;
 mod middleware;
 mod page;

@@ -32,6 +32,17 @@ impl World {
     pub async fn new(user: User) -> Self {
         let surroundings = Surroundings::new().await;
         let own = surroundings.service(user).await;
+        Self::of(surroundings, own).await
+    }
+
+    /// Like [`Self::new`], for access-service, which has no broker user.
+    pub async fn access() -> Self {
+        let surroundings = Surroundings::new().await;
+        let own = surroundings.access().await;
+        Self::of(surroundings, own).await
+    }
+
+    async fn of(surroundings: Surroundings, own: ServiceSurroundings) -> Self {
         let database = connect(&own.database.admin_url).await;
         Self { surroundings, own, database }
     }
