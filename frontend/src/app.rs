@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use jaego_amqp::health::BrokerHealth;
 use jaego_process::{Process, Program, Running};
 use jaego_telemetry::readiness::Need;
-use jaego_web::auth::OperatorTokens;
 
 use crate::forward::{self, Service, Upstream};
 use crate::http::{self, Factory, State};
@@ -64,8 +63,7 @@ fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
     let client = forward::client().context("no HTTP client")?;
     let upstream = |name: String| Upstream::new(client.clone(), name, wait, services.in_flight_max);
     let sessions = if settings.console.enabled {
-        let tokens = OperatorTokens::from_settings(&settings.basics.auth.tokens);
-        Some(Sessions::new(&settings.session, tokens).context("session.key")?)
+        Some(Sessions::new(&settings.access, settings.session.secure).context("no HTTP client for access-service")?)
     } else {
         None
     };
@@ -81,6 +79,7 @@ fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
         sessions,
         attempts: Attempts::new(settings.session.attempts_per_minute_max),
         services: settings.services.clone(),
+        access: settings.access.clone(),
         upstreams: Service::ALL.map(|service| upstream(service.to_string())),
         factory,
     })

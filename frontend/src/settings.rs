@@ -1,20 +1,16 @@
 //! The settings; `config/default.toml` names and explains every key.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use jaego_access::settings::Access;
 use jaego_process::settings::Basics;
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
-
-/// Minimum bytes of `session.key`.
-const KEY_BYTES_MIN: usize = 64;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
     #[serde(flatten)]
     pub basics: Basics,
     pub services: Services,
+    pub access: Access,
     pub console: Console,
     pub session: Session,
     pub live: Live,
@@ -44,10 +40,6 @@ pub struct Console {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Session {
-    /// Key that seals the cookies.
-    pub key: SecretString,
-    /// Lifetime of a session, seconds.
-    pub ttl_s: u32,
     /// Restricts the cookie to https.
     pub secure: bool,
     /// Maximum wrong tokens per address and minute.
@@ -65,16 +57,6 @@ pub struct Live {
 pub struct Demo {
     /// URL of the factory simulator; empty: none.
     pub factory_url: String,
-}
-
-impl Session {
-    /// The key as bytes; None if it is not a valid key.
-    pub(crate) fn key_bytes(&self) -> Option<Vec<u8>> {
-        let text = self.key.expose_secret().trim();
-        // Hexadecimal digits are also valid base64; a text of them is meant as hexadecimal.
-        let bytes = hex::decode(text).or_else(|_| STANDARD.decode(text)).or_else(|_| URL_SAFE.decode(text));
-        bytes.ok().filter(|bytes| bytes.len() >= KEY_BYTES_MIN)
-    }
 }
 
 impl jaego_settings::Settings for Settings {
@@ -102,15 +84,14 @@ impl jaego_settings::Settings for Settings {
                 let problem = format!("services.{key}: must be an http(s) URL without a query");
                 require(is_address(url), &problem);
             }
-            let problem = "session.key: must be at least 64 bytes in hexadecimal or base64 (openssl rand -hex 64)";
-            require(self.session.key_bytes().is_some(), problem);
+            require(!self.access.url.is_empty(), "access.url: must be set, because access-service keeps the sessions");
         }
-        require((60..=604_800).contains(&self.session.ttl_s), "session.ttl_s: must be 60 to 604800");
         let attempts = self.session.attempts_per_minute_max;
         require((1..=10_000).contains(&attempts), "session.attempts_per_minute_max: must be 1 to 10000");
         require((1..=100_000).contains(&self.live.clients_max), "live.clients_max: must be 1 to 100000");
         let factory = &self.demo.factory_url;
         require(factory.is_empty() || is_address(factory), "demo.factory_url: must be empty or an http(s) URL");
+        self.access.check(problems);
     }
 }
 
@@ -143,28 +124,20 @@ mod tests {
 
     #[test]
     fn the_defaults_lack_only_required_settings() {
-        let key = "5a".repeat(64);
-        let settings = load_with(&[("SESSION__KEY", &key)]).expect("valid");
+        let credential = "5a".repeat(32);
+        let access = [("ACCESS__URL", "http://access:8380"), ("ACCESS__CREDENTIAL", credential.as_str())];
+        let settings = load_with(&access).expect("valid");
         assert_eq!((settings.basics.http.port, settings.basics.http.public_port), (8480, 8481));
         assert!(settings.session.secure && settings.console.enabled && settings.demo.factory_url.is_empty());
-        assert_eq!(settings.session.key_bytes().map(|bytes| bytes.len()), Some(64));
-        assert!(!format!("{settings:?}").contains(&key));
-        let InvalidSettings(problems) = load_with(&[]).expect_err("no key");
-        assert!(problems.len() == 1 && problems[0].starts_with("session.key: "), "{problems:?}");
+        assert!(!format!("{settings:?}").contains(&credential));
+        let InvalidSettings(problems) = load_with(&[]).expect_err("no address");
+        assert!(problems.len() == 1 && problems[0].starts_with("access.url: "), "{problems:?}");
+        let InvalidSettings(problems) = load_with(&access[..1]).expect_err("no credential");
+        assert!(problems.len() == 1 && problems[0].starts_with("access.credential: "), "{problems:?}");
     }
 
     #[test]
-    fn a_key_is_taken_in_either_form_and_never_too_short() {
-        let base64 = STANDARD.encode([7_u8; 64]);
-        assert!(load_with(&[("SESSION__KEY", &base64)]).is_ok());
-        for short in ["5a".repeat(63), STANDARD.encode([7_u8; 32]), "no key at all".to_owned()] {
-            let InvalidSettings(problems) = load_with(&[("SESSION__KEY", &short)]).expect_err("too short");
-            assert!(problems.len() == 1 && !problems[0].contains(&short), "{problems:?}");
-        }
-    }
-
-    #[test]
-    fn a_shop_without_a_console_needs_no_key_and_no_operators_addresses() {
+    fn a_shop_without_a_console_needs_no_sessions_and_no_operators_addresses() {
         let without = [
             ("CONSOLE__ENABLED", "false"),
             ("SERVICES__SALES_URL", ""),
@@ -182,7 +155,7 @@ mod tests {
             ("SERVICES__PRODUCTION_URL", "http://production/?x=1"),
             ("SERVICES__TIMEOUT_MS", "1"),
             ("SERVICES__IN_FLIGHT_MAX", "0"),
-            ("SESSION__TTL_S", "1"),
+            ("ACCESS__TIMEOUT_MS", "1"),
             ("SESSION__ATTEMPTS_PER_MINUTE_MAX", "0"),
             ("LIVE__CLIENTS_MAX", "0"),
             ("DEMO__FACTORY_URL", "here"),

@@ -13,10 +13,11 @@ pub enum Service {
     Sales,
     Production,
     Restock,
+    Access,
 }
 
 impl Service {
-    pub const ALL: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
+    pub const ALL: [Self; 4] = [Self::Sales, Self::Production, Self::Restock, Self::Access];
 
     /// First segment of the paths that are forwarded to it.
     pub const fn prefix(self) -> &'static str {
@@ -24,6 +25,7 @@ impl Service {
             Self::Sales => "sales",
             Self::Production => "production",
             Self::Restock => "restock",
+            Self::Access => "access",
         }
     }
 }

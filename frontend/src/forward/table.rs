@@ -33,7 +33,7 @@ const fn route(service: Service, method: Method, pattern: &'static str, who: Who
     Route { service, method, pattern, who }
 }
 
-/// Routes that every service has.
+/// Routes that every service with messages has.
 macro_rules! of_each {
     ($service:expr) => {
         [
@@ -86,6 +86,15 @@ pub const ROUTES: &[&[Route]] = &[
         route(Service::Restock, Method::GET, "quarantine", Who::Viewer),
         route(Service::Restock, Method::POST, "quarantine/{}/accept", Who::Operator),
         route(Service::Restock, Method::POST, "quarantine/{}/discard", Who::Operator),
+    ],
+    &[
+        route(Service::Access, Method::GET, "audit-log", Who::Viewer),
+        route(Service::Access, Method::GET, "tokens", Who::Viewer),
+        route(Service::Access, Method::POST, "tokens", Who::Operator),
+        route(Service::Access, Method::POST, "tokens/{}/revoke", Who::Operator),
+        route(Service::Access, Method::GET, "sessions", Who::Viewer),
+        route(Service::Access, Method::POST, "sessions/{}/end", Who::Operator),
+        route(Service::Access, Method::POST, "sessions/end", Who::Operator),
     ],
     &of_each!(Service::Sales),
     &of_each!(Service::Production),

@@ -61,6 +61,8 @@ pub struct Target<'a> {
     pub path: &'a str,
     /// The operator's token, if the destination requires one.
     pub token: Option<&'a str>,
+    /// Further headers.
+    pub further: &'a [(&'static str, &'a str)],
 }
 
 impl Upstream {
@@ -115,6 +117,9 @@ impl Upstream {
             }
         }
         sent = sent.header("traceparent", trace_of(request).to_string());
+        for (name, value) in to.further {
+            sent = sent.header(*name, *value);
+        }
         if let Some(token) = to.token {
             sent = sent.bearer_auth(token);
         }

@@ -19,8 +19,8 @@ pub(super) async fn forward(
 ) -> Result<HttpResponse, Problem> {
     let factory = state.factory.as_ref().ok_or_else(not_found)?;
     let path = of_simulator(request.method(), &path).ok_or_else(not_found)?;
-    state.need(**face, &request, Role::Operator)?;
-    let target = Target { base_url: &factory.url, path: &path, token: None };
+    state.need(**face, &request, Role::Operator).await?;
+    let target = Target { base_url: &factory.url, path: &path, token: None, further: &[] };
     factory.upstream.send(&request, body_of(&request, body), target).await
 }
 

@@ -4,7 +4,9 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_web::auth::Role;
 use jaego_web::problem::Problem;
+use secrecy::ExposeSecret as _;
 
+use super::session::address_of;
 use super::{Face, State, body_of, not_found};
 use crate::forward::{Service, Target, Who, table};
 
@@ -28,15 +30,24 @@ pub(super) async fn forward(
         Who::Viewer => Some(Role::Viewer),
         Who::Operator => Some(Role::Operator),
     };
-    let session = role.map(|role| state.need(**face, &request, role)).transpose()?;
+    let session = match role {
+        Some(role) => Some(state.need(**face, &request, role).await?),
+        None => None,
+    };
     let services = &state.services;
     let base_url = match (service, &session) {
         (Service::Sales, None) => &services.sales_public_url,
         (Service::Sales, Some(_)) => &services.sales_url,
         (Service::Production, _) => &services.production_url,
         (Service::Restock, _) => &services.restock_url,
+        (Service::Access, _) => &state.access.url,
     };
-    let target = Target { base_url, path: &path, token: session.as_ref().map(|session| session.token.as_str()) };
+    let source = address_of(&request).to_string();
+    // access-service records where its requests come from, and believes only our own programs.
+    let proof = [("jaego-source", source.as_str()), ("jaego-program", state.access.credential.expose_secret())];
+    let further: &[_] = if service == Service::Access { &proof } else { &[] };
+    let token = session.as_ref().map(|session| session.token.as_str());
+    let target = Target { base_url, path: &path, token, further };
     let upstream = &state.upstreams[service as usize];
     upstream.send(&request, body_of(&request, body), target).await
 }

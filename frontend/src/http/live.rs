@@ -1,18 +1,18 @@
 //! Live events as server-sent events.
 
-use std::time::Duration;
+use std::convert::Infallible;
 
 use actix_web::http::header;
-use actix_web::web::{Data, Query};
+use actix_web::web::{Bytes, Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use futures::{Stream, StreamExt as _};
 use jaego_web::auth::Role;
 use jaego_web::problem::{Problem, ProblemKind};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Face, State};
-use crate::live::{EventStream, Full};
-use crate::session;
+use super::{Face, State, not_found};
+use crate::live::Full;
 
 /// Maximum orders that one page follows.
 const ORDERS_MAX: usize = 20;
@@ -42,12 +42,15 @@ pub(super) async fn console(
     state: Data<State>,
     face: Data<Face>,
 ) -> Result<HttpResponse, Problem> {
-    let session = state.need(**face, &request, Role::Viewer)?;
-    let remaining = Duration::from_secs(session.ends_at.saturating_sub(session::now()));
-    answer(state.hub.follow_all(remaining))
+    let session = state.need(**face, &request, Role::Viewer).await?;
+    let sessions = state.sessions(**face).ok_or_else(not_found)?;
+    let end = Box::pin(sessions.end_of(&session));
+    answer(state.hub.follow_all().map(|stream| stream.take_until(end)))
 }
 
-fn answer(stream: Result<EventStream, Full>) -> Result<HttpResponse, Problem> {
+fn answer(
+    stream: Result<impl Stream<Item = Result<Bytes, Infallible>> + Unpin + 'static, Full>,
+) -> Result<HttpResponse, Problem> {
     let stream = stream.map_err(|Full| {
         Problem::new(ProblemKind::Overloaded, "Too many browsers follow live events now; poll instead.")
             .retry_after(RETRY_AFTER_S)

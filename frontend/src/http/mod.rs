@@ -14,6 +14,7 @@ use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use jaego_access::settings::Access;
 use jaego_process::settings::Basics;
 use jaego_telemetry::readiness::Readiness;
 use jaego_web::auth::Role;
@@ -35,8 +36,9 @@ pub(crate) struct State {
     pub(crate) sessions: Option<Sessions>,
     pub(crate) attempts: Attempts,
     pub(crate) services: Services,
+    pub(crate) access: Access,
     /// In the order of [`crate::forward::Service::ALL`].
-    pub(crate) upstreams: [Upstream; 3],
+    pub(crate) upstreams: [Upstream; 4],
     /// None if there is no simulator.
     pub(crate) factory: Option<Factory>,
 }
@@ -57,8 +59,11 @@ pub(crate) enum Face {
 
 impl State {
     /// The session of a request, unless the listener has no sessions.
-    fn session(&self, face: Face, request: &HttpRequest) -> Option<Session> {
-        self.sessions(face)?.of(request)
+    async fn session(&self, face: Face, request: &HttpRequest) -> Result<Option<Session>, Problem> {
+        match self.sessions(face) {
+            Some(sessions) => sessions.of(request).await,
+            None => Ok(None),
+        }
     }
 
     fn sessions(&self, face: Face) -> Option<&Sessions> {
@@ -66,8 +71,8 @@ impl State {
     }
 
     /// The session of a request that requires one with this role.
-    fn need(&self, face: Face, request: &HttpRequest, role: Role) -> Result<Session, Problem> {
-        let session = self.session(face, request).ok_or_else(|| {
+    async fn need(&self, face: Face, request: &HttpRequest, role: Role) -> Result<Session, Problem> {
+        let session = self.session(face, request).await?.ok_or_else(|| {
             Problem::new(ProblemKind::Unauthorized, "Sign in first: POST /session with an operator's token.")
         })?;
         if session.role >= role {
@@ -109,9 +114,9 @@ fn routes(config: &mut ServiceConfig, face: Face) {
     config
         .service(resource("/settings.json").route(web::get().to(pages::settings)))
         .service(resource("/live").route(web::get().to(live::shop)))
-        .service(web::resource("/{service:sales|production|restock}/{path:.*}").to(forwarding::forward))
+        .service(web::resource("/{service:sales|production|restock|access}/{path:.*}").to(forwarding::forward))
         // These paths are not pages.
-        .service(web::resource("/{service:sales|production|restock}").to(nothing));
+        .service(web::resource("/{service:sales|production|restock|access}").to(nothing));
     if face == Face::Both {
         config
             .service(

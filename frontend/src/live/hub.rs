@@ -42,7 +42,7 @@ struct Inner {
 struct State {
     last_id: u64,
     shoppers: HashMap<u64, Shopper>,
-    consoles: HashMap<u64, Console>,
+    consoles: HashMap<u64, Arc<Buffer>>,
     /// Ids of the shoppers who follow an order.
     followers: HashMap<Uuid, Vec<u64>>,
     hints: Hints,
@@ -53,11 +53,6 @@ struct State {
 struct Shopper {
     buffer: Arc<Buffer>,
     orders: Vec<Uuid>,
-}
-
-struct Console {
-    buffer: Arc<Buffer>,
-    ends_at: Instant,
 }
 
 impl Hub {
@@ -95,13 +90,12 @@ impl Hub {
         )
     }
 
-    /// Adds a signed-in user, who receives all events for the given time.
-    pub fn follow_all(&self, remaining: Duration) -> Result<EventStream, Full> {
-        let ends_at = Instant::now() + remaining;
+    /// Adds a signed-in user, who receives all events.
+    pub fn follow_all(&self) -> Result<EventStream, Full> {
         self.follow(
             |state| state.consoles.len(),
             |state, id, buffer| {
-                state.consoles.insert(id, Console { buffer, ends_at });
+                state.consoles.insert(id, buffer);
             },
         )
     }
@@ -160,7 +154,7 @@ impl Hub {
         let now = Instant::now();
         let mut state = self.lock();
         for console in state.consoles.values() {
-            self.push(&console.buffer, for_console.clone());
+            self.push(console, for_console.clone());
         }
         if !state.followers.is_empty() {
             for order in event.orders() {
@@ -186,12 +180,12 @@ impl Hub {
             let event = event::broker(is_online);
             self.send_to_shoppers(&state, &event);
             for console in state.consoles.values() {
-                self.push(&console.buffer, event.clone());
+                self.push(console, event.clone());
             }
         }
     }
 
-    /// Sends keep-alives and ends expired streams until `closing`; then ends all of them and accepts no more.
+    /// Sends keep-alives until `closing`; then ends all streams and accepts no more.
     pub async fn run(self, closing: CancellationToken) {
         let (mut ticks, mut pings) = (interval(TICK), interval(PING_EVERY));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -213,9 +207,6 @@ impl Hub {
         let now = Instant::now();
         for sku in state.hints.due(now) {
             self.send_to_shoppers(&state, &event::look_again(&sku));
-        }
-        for console in state.consoles.values().filter(|console| console.ends_at <= now) {
-            console.buffer.close();
         }
     }
 
@@ -253,6 +244,6 @@ impl State {
 
     fn buffers(&self) -> impl Iterator<Item = &Buffer> {
         let shoppers = self.shoppers.values().map(|shopper| &*shopper.buffer);
-        shoppers.chain(self.consoles.values().map(|console| &*console.buffer))
+        shoppers.chain(self.consoles.values().map(|console| &**console))
     }
 }

@@ -11,7 +11,7 @@ use jaego_settings::{Sources, load};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use testkit::service::{OPERATOR_TOKEN, Surroundings, VIEWER_TOKEN};
+use testkit::service::{OPERATOR_TOKEN, ServiceSurroundings, Surroundings, VIEWER_TOKEN};
 use testkit::wait_until;
 
 use crate::upstream::Upstream;
@@ -33,6 +33,14 @@ pub struct Front {
     pub client: Client,
     pub surroundings: Surroundings,
     running: Option<Running>,
+    access: Access,
+}
+
+/// An access-service in this process.
+pub struct Access {
+    pub url: String,
+    running: Option<Running>,
+    _own: ServiceSurroundings,
 }
 
 #[derive(Debug)]
@@ -95,16 +103,42 @@ pub fn site() -> Site {
 }
 
 /// Settings by the names of their variables, without the prefix.
-fn settings(mut env: Vec<(String, String)>, changed: &[(&str, &str)]) -> Settings {
+fn settings(mut env: Vec<(String, String)>, access: &str, changed: &[(&str, &str)]) -> Settings {
     let name = |key: &str| format!("{}__{key}", PROGRAM.env_prefix);
     for key in ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"] {
         env.push((name(&format!("SERVICES__{key}")), NOWHERE.to_owned()));
     }
     env.push((name("SESSION__SECURE"), "false".to_owned()));
+    env.push((name("ACCESS__URL"), access.to_owned()));
     env.retain(|(key, _)| !changed.iter().any(|(changed, _)| *key == name(changed)));
     env.extend(changed.iter().map(|(key, value)| (name(key), (*value).to_owned())));
     let (defaults, env_prefix) = (PROGRAM.defaults, PROGRAM.env_prefix);
     load(Sources { defaults, file: None, env_prefix, env }).expect("valid settings")
+}
+
+impl Access {
+    pub async fn start(surroundings: &Surroundings) -> Self {
+        let own = surroundings.access().await;
+        let identity = access_service::app::IDENTITY;
+        let sources =
+            Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env: own.env.clone() };
+        let settings: access_service::settings::Settings = load(sources).expect("valid settings");
+        let database = settings.common.database.clone();
+        // Migrations block a thread.
+        let migrating = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(jaego_pg::migrate(&database, (identity.migrations)())).expect("migrated");
+        });
+        migrating.await.expect("migrated");
+        let running = access_service::app::start(settings).await.expect("started");
+        Self { url: format!("http://{}", running.listeners.api), running: Some(running), _own: own }
+    }
+
+    async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
 }
 
 impl Front {
@@ -138,7 +172,19 @@ impl Front {
         site: Site,
         changed: &[(&str, &str)],
     ) -> Self {
-        let settings = settings(env, changed);
+        let access = Access::start(&surroundings).await;
+        Self::open_knowing(surroundings, access, env, site, changed).await
+    }
+
+    /// Starts a frontend whose access-service runs already.
+    pub async fn open_knowing(
+        surroundings: Surroundings,
+        access: Access,
+        env: Vec<(String, String)>,
+        site: Site,
+        changed: &[(&str, &str)],
+    ) -> Self {
+        let settings = settings(env, &access.url, changed);
         let running = start_with(settings, site).await.expect("started");
         let address = |address| format!("http://{address}");
         let listeners = &running.listeners;
@@ -149,13 +195,20 @@ impl Front {
             client: testkit::http::client(Duration::from_secs(60)),
             surroundings,
             running: Some(running),
+            access,
         }
+    }
+
+    /// Stops access-service.
+    pub async fn stop_access(&mut self) {
+        self.access.stop().await;
     }
 
     pub async fn stop(mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
+        self.stop_access().await;
     }
 
     /// A request as a page of this origin sends it.

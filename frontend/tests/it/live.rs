@@ -173,8 +173,8 @@ async fn pages_hear_when_the_broker_is_away_and_back() {
 }
 
 #[tokio::test]
-async fn streams_end_with_their_session_and_with_the_process() {
-    let front = Front::open(&[("SESSION__TTL_S", "60")]).await;
+async fn streams_end_with_the_process() {
+    let front = Front::open(&[]).await;
     front.is("ready").await;
     let (mut shop, mut console) = (follow(&front, "/live").await, follow_all(&front).await);
     let begun = Instant::now();

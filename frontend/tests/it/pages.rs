@@ -115,7 +115,7 @@ async fn the_shops_own_listener_knows_no_console() {
     front.stop().await;
 
     // A shop without a console serves the same on both listeners.
-    let front = Front::open(&[("CONSOLE__ENABLED", "false"), ("SESSION__KEY", "")]).await;
+    let front = Front::open(&[("CONSOLE__ENABLED", "false"), ("ACCESS__URL", "")]).await;
     assert_eq!(front.get("/settings.json").await.json()["console"], false);
     for path in ["/console", "/session", "/assets/console-1.js", "/sales/api/v1/stock"] {
         front.get(path).await.is_problem(404, "not-found");

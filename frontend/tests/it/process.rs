@@ -26,6 +26,7 @@ async fn environment(surroundings: &Surroundings) -> Vec<(String, String)> {
     for key in ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"] {
         env.push((format!("{}__SERVICES__{key}", PROGRAM.env_prefix), NOWHERE.to_owned()));
     }
+    env.push((format!("{}__ACCESS__URL", PROGRAM.env_prefix), NOWHERE.to_owned()));
     env.retain(|(key, _)| !key.contains("TELEMETRY"));
     env
 }
@@ -51,12 +52,12 @@ async fn the_program_serves_and_stops_on_a_signal() {
     let mut checked =
         program(&folder.path().join("check.log"), "check-config").envs(env.clone()).spawn().expect("runs");
     assert!(checked.wait_exit(SOON).await.is_some_and(|status| status.success()));
-    let without_key: Vec<_> = env.iter().filter(|(key, _)| !key.contains("SESSION__KEY")).cloned().collect();
+    let without: Vec<_> = env.iter().filter(|(key, _)| !key.contains("ACCESS__CREDENTIAL")).cloned().collect();
     let log = folder.path().join("refused.log");
-    let mut refused = program(&log, "serve").envs(without_key).spawn().expect("runs");
+    let mut refused = program(&log, "serve").envs(without).spawn().expect("runs");
     assert!(refused.wait_exit(SOON).await.is_some_and(|status| !status.success()));
     let said = std::fs::read_to_string(&log).expect("a log");
-    assert!(said.contains("session.key: must be"), "{said}");
+    assert!(said.contains("access.credential: must"), "{said}");
 
     let (mut process, line) = serve(&folder.path().join("serve.log"), env).await;
     let api = format!("http://{}", line["api"].as_str().expect("an address"));

@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::service::Surroundings;
 use testkit::wait_until;
 
-use crate::harness::{Answer, Front, SOON, Stream, site};
+use crate::harness::{Access, Answer, Front, SOON, Stream, site};
 
 // Migrations block a thread.
 #[tokio::test(flavor = "multi_thread")]
@@ -15,14 +15,16 @@ async fn an_order_is_placed_and_its_page_hears_of_it() {
     let surroundings = Surroundings::new().await;
     let own = surroundings.service(User::Sales).await;
     let identity = sales_service::app::IDENTITY;
-    let sources =
-        Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env: own.env.clone() };
+    let access = Access::start(&surroundings).await;
+    let env = own.with(&[("ACCESS__URL", &access.url)]);
+    let sources = Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env };
     let settings: sales_service::settings::Settings = load(sources).expect("valid");
     jaego_pg::migrate(&settings.common().database, (identity.migrations)()).await.expect("migrated");
     let sales = sales_service::app::start(settings).await.expect("started");
     let (api, public) = (format!("http://{}", sales.listeners.api), format!("http://{}", sales.listeners.public));
     let changed = [("SERVICES__SALES_URL", api.as_str()), ("SERVICES__SALES_PUBLIC_URL", public.as_str())];
-    let front = Front::open_with(surroundings, site(), &changed).await;
+    let env = surroundings.frontend().await;
+    let front = Front::open_knowing(surroundings, access, env, site(), &changed).await;
     front.is("ready").await;
 
     let operator = front.operator().await;

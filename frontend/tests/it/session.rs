@@ -4,7 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
-use crate::harness::{Answer, Front};
+use testkit::wait_until;
+
+use crate::harness::{Answer, Front, SOON, Stream};
 
 // Control: unreadable-cookie.
 #[tokio::test]
@@ -18,7 +20,7 @@ async fn an_operator_signs_in_and_scripts_cannot_read_the_token() {
     assert_eq!((answer.status, answer.json()), (200, json!({ "operator": { "name": "kim", "role": "operator" } })));
     let cookie = answer.header("set-cookie").to_owned();
     assert!(!cookie.contains(OPERATOR_TOKEN) && !answer.text().contains(OPERATOR_TOKEN));
-    for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=28800"] {
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=28800", "jaego-session=jaego_ses_"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     let pair = cookie.split(';').next().unwrap_or_default();
@@ -31,17 +33,64 @@ async fn an_operator_signs_in_and_scripts_cannot_read_the_token() {
     assert_eq!(out.status, 204);
     assert!(out.header("set-cookie").contains("Max-Age=0"), "{:?}", out.headers);
 
+    // The cookie itself is worth nothing any more, not only gone from the browser.
+    assert_eq!(front.get_as(pair, "/session").await.json()["operator"], Value::Null);
+    front.get_as(pair, "/access/api/v1/sessions").await.is_problem(401, "unauthorized");
     let garbled = format!("{}x", &pair[..pair.len() - 1]);
     assert_eq!(front.get_as(&garbled, "/session").await.json()["operator"], Value::Null);
     front.stop().await;
 }
 
+// Control: server-ended-sessions.
+#[tokio::test]
+async fn a_session_that_is_ended_from_the_server_ends_everywhere_with_its_live_events() {
+    let front = Front::open(&[]).await;
+    let (own, other) = (front.operator().await, front.operator().await);
+    let mut stream = Stream::open(front.request(Method::GET, "/live/console").header("cookie", &other)).await;
+    let sessions = front.get_as(&own, "/access/api/v1/sessions").await.json();
+    let newest = &sessions["items"][0];
+    assert_eq!((&newest["person"], &newest["source"]), (&json!("kim"), &json!("127.0.0.1")));
+    let path = format!("/access/api/v1/sessions/{}/end", newest["id"].as_str().expect("an id"));
+    let request = front.request(Method::POST, &path).header("cookie", &own).json(&json!({ "reason": "left open" }));
+    assert_eq!(Answer::of(request.send().await.expect("an answer")).await.status, 200);
+    wait_until("the session is refused", SOON, async || {
+        let operator = front.get_as(&other, "/session").await.json()["operator"].clone();
+        if operator == Value::Null { Ok(()) } else { Err(operator) }
+    })
+    .await;
+    // Its stream of events ends, too.
+    while stream.next().await.is_some() {}
+    assert_eq!(front.get_as(&own, "/session").await.json()["operator"]["name"], "kim");
+    front.stop().await;
+}
+
+// Control: true-sign-out.
+#[tokio::test]
+async fn without_access_service_sign_in_and_sign_out_do_not_claim_success() {
+    let mut front = Front::open(&[]).await;
+    let cookie = front.operator().await;
+    front.stop_access().await;
+    front.sign_in(OPERATOR_TOKEN).await.is_problem(503, "unavailable");
+    let out = front.request(Method::DELETE, "/session").header("cookie", &cookie);
+    let out = Answer::of(out.send().await.expect("an answer")).await;
+    out.is_problem(503, "unavailable");
+    assert_eq!(out.header("set-cookie"), "", "the browser keeps the cookie, to try again");
+    wait_until("the session cannot be checked", SOON, async || {
+        let answer = front.get_as(&cookie, "/session").await;
+        if answer.status == 503 { Ok(()) } else { Err(answer.status) }
+    })
+    .await;
+    // The shop does not need it.
+    assert_eq!(front.get("/settings.json").await.status, 200);
+    front.stop().await;
+}
+
 #[tokio::test]
 async fn a_secure_cookie_is_bound_to_its_host() {
-    let front = Front::open(&[("SESSION__SECURE", "true"), ("SESSION__TTL_S", "60")]).await;
+    let front = Front::open(&[("SESSION__SECURE", "true")]).await;
     let cookie = front.sign_in(VIEWER_TOKEN).await.header("set-cookie").to_owned();
     assert!(cookie.starts_with("__Host-jaego-session=") && cookie.contains("; Secure"), "{cookie}");
-    assert!(cookie.contains("Max-Age=60") && !cookie.contains("Domain"), "{cookie}");
+    assert!(!cookie.contains("Domain"), "{cookie}");
     front.stop().await;
 }
 
