@@ -12,7 +12,16 @@ const SHOP_BYTES_MAX = 180 * 1024;
 /** Temporary manifest of the console's build, until it is merged into the shop's. */
 const CONSOLE_MANIFEST = ".vite/manifest-console.json";
 
-const FORWARDED = ["/sales", "/production", "/restock", "/live", "/session", "/settings.json", "/demo"];
+const FORWARDED = [
+  "/sales",
+  "/production",
+  "/restock",
+  "/access",
+  "/live",
+  "/session",
+  "/settings.json",
+  "/demo",
+];
 
 /** react-aria ships its strings in 34 languages. The pages use two, so the others are left out of the build. */
 function onlyOurLanguages(): Plugin {

@@ -1,8 +1,8 @@
-// Makes the types of the three services' APIs from their OpenAPI documents.
+// Makes the types of the services' APIs from their OpenAPI documents.
 //
 //   node scripts/generate.js           writes generated/*.d.ts from openapi/*.json, after replacing these documents by
-//                                      those of the running services, when SALES_URL, PRODUCTION_URL and RESTOCK_URL
-//                                      say where they are (`source target/dev/env`)
+//                                      those of the running services, when SALES_URL, PRODUCTION_URL, RESTOCK_URL and
+//                                      ACCESS_URL say where they are (`source target/dev/env`)
 //   node scripts/generate.js --check   fails when a running service's document is not the one in openapi/
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -13,7 +13,7 @@ const check = process.argv.includes("--check");
 const stale = [];
 await mkdir(`${root}generated`, { recursive: true });
 
-for (const service of ["sales", "production", "restock"]) {
+for (const service of ["sales", "production", "restock", "access"]) {
   const kept = `openapi/${service}.json`;
   const before = await readFile(root + kept, "utf8").catch(() => "");
   const document = (await fromService(service)) ?? before;

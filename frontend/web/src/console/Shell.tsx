@@ -51,6 +51,13 @@ const NAVIGATION = [
       ["/audit-log", "auditLog"],
     ],
   ],
+  [
+    "access",
+    [
+      ["/tokens", "tokens"],
+      ["/sessions", "sessions"],
+    ],
+  ],
 ] as const satisfies readonly (readonly [string, readonly (readonly [ConsolePath, string])[]])[];
 
 /** Frame of every page, with the navigation and the signed-in operator; without a session, the sign-in form. */

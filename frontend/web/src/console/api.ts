@@ -2,6 +2,8 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import {
+  type AccessComponents,
+  access,
   ok,
   type ProductionComponents,
   production,
@@ -26,14 +28,20 @@ export type ProductionStatus = ProductionComponents["schemas"]["ProductionStatus
 export type Factory = ProductionComponents["schemas"]["FactoryBody"];
 export type Receipt = RestockComponents["schemas"]["Receipt"];
 export type QuarantineEntry = RestockComponents["schemas"]["QuarantineEntry"];
+export type AccessToken = AccessComponents["schemas"]["AccessToken"];
+export type AccessSession = AccessComponents["schemas"]["Session"];
 export type DeadLetter = SalesComponents["schemas"]["DeadLetter"];
 export type DeadLetterGroup = SalesComponents["schemas"]["DeadLetterGroup"];
 export type AuditReport = SalesComponents["schemas"]["AuditReport"];
 export type AuditLogEntry = SalesComponents["schemas"]["AuditLogEntry"];
 
-/** The three services share the routes for dead letters, audit and timeline. */
+/** The services that exchange messages share the routes for dead letters, audit and timeline. */
 export const SERVICES = ["sales", "production", "restock"] as const;
 export type Service = (typeof SERVICES)[number];
+
+/** Every service has an audit log. */
+export const LOGGING = [...SERVICES, "access"] as const;
+export type Logging = (typeof LOGGING)[number];
 
 /** Page size of the console's lists. */
 export const PAGE = 50;
@@ -44,12 +52,16 @@ export function isService(text: string | undefined): text is Service {
   return SERVICES.some((service) => service === text);
 }
 
+export function isLogging(text: string | undefined): text is Logging {
+  return LOGGING.some((service) => service === text);
+}
+
 /**
- * The client of a service, for the routes that all three have. They are defined once, in a shared module of the
- * services; a union of three clients could not express that.
+ * The client of a service, for the routes that several have. They are defined once, in a shared module of the
+ * services; a union of clients could not express that.
  */
-export function sharedClient(service: Service): typeof sales {
-  return { sales, production, restock }[service] as unknown as typeof sales;
+export function sharedClient(service: Logging): typeof sales {
+  return { sales, production, restock, access }[service] as unknown as typeof sales;
 }
 
 /** A page of a product's ledger. With another `Accept` header the same route returns the whole ledger as CSV. */

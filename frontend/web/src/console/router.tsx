@@ -51,6 +51,8 @@ const pages = [
   page("/audit-log", () => import("./pages/AuditLog"), "AuditLog"),
   page("/audit", () => import("./pages/Audit"), "Audit"),
   page("/timeline", () => import("./pages/timeline/Timeline"), "Timeline"),
+  page("/tokens", () => import("./pages/Tokens"), "Tokens"),
+  page("/sessions", () => import("./pages/Sessions"), "Sessions"),
   page("/demo", () => import("./pages/demo/Demo"), "Demo"),
 ];
 

@@ -1,15 +1,17 @@
 /**
- * Clients of the three services. Paths, parameters and responses are typed from the services' OpenAPI documents, so
+ * Clients of the services. Paths, parameters and responses are typed from the services' OpenAPI documents, so
  * that a call to a removed route does not compile. Error responses are thrown:
  *
  *     const { items } = await ok(sales.GET("/api/v1/products", { params: { query: { limit: 200 } } }));
  */
 import createClient from "openapi-fetch";
+import type { paths as AccessPaths } from "../../../generated/access";
 import type { paths as ProductionPaths } from "../../../generated/production";
 import type { paths as RestockPaths } from "../../../generated/restock";
 import type { components as SalesComponents, paths as SalesPaths } from "../../../generated/sales";
 import { request, understood } from "./http";
 
+export type { components as AccessComponents } from "../../../generated/access";
 export type { components as ProductionComponents } from "../../../generated/production";
 export type { components as RestockComponents } from "../../../generated/restock";
 export type { components as SalesComponents } from "../../../generated/sales";
@@ -23,6 +25,7 @@ const options = (baseUrl: string) => ({ baseUrl, fetch: (input: Request) => requ
 export const sales = createClient<SalesPaths>(options("/sales"));
 export const production = createClient<ProductionPaths>(options("/production"));
 export const restock = createClient<RestockPaths>(options("/restock"));
+export const access = createClient<AccessPaths>(options("/access"));
 
 /** Returns the body of a success; errors have been thrown before. */
 export async function ok<T>(call: Promise<{ data?: T; response: Response }>): Promise<T> {

@@ -15,6 +15,8 @@ export const KEYS = {
   timeline: ["timeline"],
   auditLog: ["audit-log"],
   audit: ["audit"],
+  tokens: ["tokens"],
+  sessions: ["sessions"],
 } as const satisfies Record<string, QueryKey>;
 
 /** Counters of the flow diagram. */

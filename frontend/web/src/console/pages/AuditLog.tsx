@@ -2,7 +2,7 @@ import { useTranslation } from "react-i18next";
 import { ok } from "../../common/api";
 import type { Column } from "../../common/ui/Table";
 import { Time } from "../../common/ui/Time";
-import { type AuditLogEntry, isService, PAGE, SERVICES, sharedClient } from "../api";
+import { type AuditLogEntry, isLogging, LOGGING, PAGE, sharedClient } from "../api";
 import { KEYS } from "../logic/events";
 import { useDocumentTitle } from "../title";
 import { PagedTable } from "../ui/PagedTable";
@@ -16,7 +16,7 @@ export function AuditLog() {
   const words = useWords();
   const { search, set } = useFilters();
   useDocumentTitle(t("nav.auditLog"));
-  const service = isService(search.service) ? search.service : "sales";
+  const service = isLogging(search.service) ? search.service : "sales";
   const columns: Column<AuditLogEntry>[] = [
     { id: "at", title: t("field.at"), cell: (entry) => <Time at={entry.at} withSeconds /> },
     { id: "actor", title: t("field.actor"), cell: (entry) => entry.actor },
@@ -48,7 +48,7 @@ export function AuditLog() {
           label={t("field.service")}
           group="service"
           value={service === "sales" ? undefined : service}
-          options={SERVICES.filter((each) => each !== "sales")}
+          options={LOGGING.filter((each) => each !== "sales")}
           all={t("service.sales")}
           onChange={(value) => set({ service: value })}
         />

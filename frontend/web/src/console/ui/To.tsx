@@ -18,6 +18,8 @@ export type ConsolePath =
   | "/audit-log"
   | "/audit"
   | "/timeline"
+  | "/tokens"
+  | "/sessions"
   | "/demo";
 
 /** Search parameters, all strings. */
