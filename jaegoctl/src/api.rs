@@ -153,9 +153,10 @@ pub(crate) fn refusal(http: &Http, exchange: &Exchange) -> Failure {
 /// Advice for an operator on a status, beyond the problem's own detail.
 fn remedy(status: StatusCode) -> Option<&'static str> {
     match status {
-        StatusCode::UNAUTHORIZED => {
-            Some("The token (OPERATOR_TOKEN or --token-file) is not among the service's auth.tokens.")
-        }
+        StatusCode::UNAUTHORIZED => Some(
+            "The token (OPERATOR_TOKEN or --token-file) is not among the service's auth.tokens; a personal access token may be \
+             revoked or expired.",
+        ),
         StatusCode::FORBIDDEN => Some("This needs a token with role operator; a viewer's cannot change anything."),
         _ => None,
     }

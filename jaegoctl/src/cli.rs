@@ -18,8 +18,10 @@ use crate::{
         receipts::Receipts,
         replenishments::Replenishments,
         requests::Requests,
+        sessions::Sessions,
         status::Status,
         stock::Stock,
+        tokens::Tokens,
         topology::Topology,
     },
     connection::Connection,
@@ -30,8 +32,8 @@ use crate::{
 /// The operators' command line of Jaego: shows the state of the services, and changes it only with an
 /// explicit verb.
 ///
-/// SALES_URL, PRODUCTION_URL and RESTOCK_URL are the URLs of the services' `api` ports, and OPERATOR_TOKEN is
-/// the bearer token. For a local stack: source target/dev/env
+/// SALES_URL, PRODUCTION_URL, RESTOCK_URL and ACCESS_URL are the URLs of the services' `api` ports, and
+/// OPERATOR_TOKEN is the bearer token. For a local stack: source target/dev/env
 #[derive(Debug, Parser)]
 #[command(name = "jaegoctl", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
@@ -64,6 +66,10 @@ enum Command {
     Orders(Orders),
     #[command(subcommand)]
     Replenishments(Replenishments),
+    #[command(subcommand)]
+    Tokens(Tokens),
+    #[command(subcommand)]
+    Sessions(Sessions),
     #[command(subcommand)]
     Topology(Topology),
     #[command(subcommand)]
@@ -107,6 +113,8 @@ impl Cli {
             Command::Stock(stock) => stock.run(&connection, output).await,
             Command::Orders(orders) => orders.run(&connection, output).await,
             Command::Replenishments(replenishments) => replenishments.run(&connection, output).await,
+            Command::Tokens(tokens) => tokens.run(&connection, output).await,
+            Command::Sessions(sessions) => sessions.run(&connection, output).await,
             Command::Topology(topology) => topology.run(&connection, output).await,
             Command::Keys(keys) => keys.run(output),
             Command::Database(database) => database.run(output).await,

@@ -33,6 +33,9 @@ pub(crate) struct Connection {
     /// The API of restock-service
     #[arg(long, global = true, value_name = "URL", env = "RESTOCK_URL", hide_env_values = true)]
     restock_url: Option<String>,
+    /// The API of access-service
+    #[arg(long, global = true, value_name = "URL", env = "ACCESS_URL", hide_env_values = true)]
+    access_url: Option<String>,
     /// A file with the bearer token; default: the environment variable OPERATOR_TOKEN. A viewer's token is enough
     /// for commands that change nothing
     #[arg(long, global = true, value_name = "FILE", env = "OPERATOR_TOKEN_FILE", hide_env_values = true)]
@@ -48,6 +51,7 @@ impl Connection {
             Service::Sales => &self.sales_url,
             Service::Production => &self.production_url,
             Service::Restock => &self.restock_url,
+            Service::Access => &self.access_url,
         };
         let (variable, flag) = (service.url_variable(), service.url_flag());
         let url = url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {

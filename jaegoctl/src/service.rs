@@ -1,8 +1,9 @@
-//! The three services, as an operator names them.
+//! The services, as an operator names them.
 
 use std::fmt;
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// One of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -13,25 +14,31 @@ pub(crate) enum Service {
     Production,
     /// restock-service.
     Restock,
+    /// access-service.
+    Access,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
+    pub(crate) const ALL: [Self; 4] = [Self::Sales, Self::Production, Self::Restock, Self::Access];
+    /// Those that exchange messages.
+    pub(crate) const MESSAGING: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sales => "sales-service",
             Self::Production => "production-service",
             Self::Restock => "restock-service",
+            Self::Access => "access-service",
         }
     }
 
-    /// Short name, as in its broker user: `sales`.
+    /// Short name: `sales`.
     pub(crate) const fn user_name(self) -> &'static str {
         match self {
             Self::Sales => "sales",
             Self::Production => "production",
             Self::Restock => "restock",
+            Self::Access => "access",
         }
     }
 
@@ -41,6 +48,7 @@ impl Service {
             Self::Sales => "SALES_URL",
             Self::Production => "PRODUCTION_URL",
             Self::Restock => "RESTOCK_URL",
+            Self::Access => "ACCESS_URL",
         }
     }
 
@@ -50,6 +58,7 @@ impl Service {
             Self::Sales => "SALES_DATABASE_URL",
             Self::Production => "PRODUCTION_DATABASE_URL",
             Self::Restock => "RESTOCK_DATABASE_URL",
+            Self::Access => "ACCESS_DATABASE_URL",
         }
     }
 
@@ -59,6 +68,8 @@ impl Service {
             Self::Sales => "SALES_AMQP_URL",
             Self::Production => "PRODUCTION_AMQP_URL",
             Self::Restock => "RESTOCK_AMQP_URL",
+            // It has no broker user.
+            Self::Access => "",
         }
     }
 
@@ -68,8 +79,15 @@ impl Service {
             Self::Sales => "--sales-url",
             Self::Production => "--production-url",
             Self::Restock => "--restock-url",
+            Self::Access => "--access-url",
         }
     }
+}
+
+/// Parses the name of a service that exchanges messages.
+pub(crate) fn messaging() -> impl TypedValueParser<Value = Service> {
+    PossibleValuesParser::new(Service::MESSAGING.map(Service::user_name))
+        .try_map(|name| Service::from_str(&name, false))
 }
 
 impl fmt::Display for Service {

@@ -25,6 +25,9 @@ pub(crate) struct ServiceUrls {
     /// A file with the URL of restock-service
     #[arg(long, value_name = "FILE")]
     restock_url_file: Option<PathBuf>,
+    /// A file with the URL of access-service
+    #[arg(long, value_name = "FILE")]
+    access_url_file: Option<PathBuf>,
 }
 
 pub(crate) struct ServiceUrl {
@@ -36,11 +39,11 @@ pub(crate) struct ServiceUrl {
 }
 
 impl ServiceUrls {
-    /// Reads the URLs that are given by file or in the variable that `variable` names. Fails when there is
-    /// none.
-    pub(crate) fn read(&self, variable: fn(Service) -> &'static str) -> Result<Vec<ServiceUrl>> {
+    /// Reads the URLs of `services` that are given by file or in the variable that `variable` names. Fails when there
+    /// is none.
+    pub(crate) fn read(&self, services: &[Service], variable: fn(Service) -> &'static str) -> Result<Vec<ServiceUrl>> {
         let mut given = Vec::new();
-        for service in Service::ALL {
+        for service in services.iter().copied() {
             let (url, source) = match self.file(service) {
                 Some(path) => (secret_of_file(path)?, path.display().to_string()),
                 None => (std::env::var(variable(service)).unwrap_or_default(), variable(service).to_owned()),
@@ -53,10 +56,12 @@ impl ServiceUrls {
             }
         }
         if given.is_empty() {
-            let variables: Vec<&str> = Service::ALL.into_iter().map(variable).collect();
+            let list = |of: fn(Service) -> String| services.iter().copied().map(of).collect::<Vec<_>>().join(", ");
+            let variables: Vec<&str> = services.iter().copied().map(variable).collect();
             let message = format!(
-                "no service is selected: set at least one of {} or give --sales-url-file, --production-url-file or --restock-url-file",
-                variables.join(", ")
+                "no service is selected: set at least one of {} or give one of {}",
+                variables.join(", "),
+                list(|service| format!("{}-file", service.url_flag()))
             );
             return Err(Failure::usage(message));
         }
@@ -68,6 +73,7 @@ impl ServiceUrls {
             Service::Sales => self.sales_url_file.as_ref(),
             Service::Production => self.production_url_file.as_ref(),
             Service::Restock => self.restock_url_file.as_ref(),
+            Service::Access => self.access_url_file.as_ref(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Database {
 /// Create the services' roles and databases on a server, and deny access to everybody else
 ///
 /// Role, password and database are those of a service's own URL, which is read from SALES_DATABASE_URL,
-/// PRODUCTION_DATABASE_URL and RESTOCK_DATABASE_URL or from files; only those that are given are created.
+/// PRODUCTION_DATABASE_URL, RESTOCK_DATABASE_URL and ACCESS_DATABASE_URL or from files; only those that are given are created.
 /// The administrator's URL names the server and the role that creates them. The command can be repeated: it
 /// sets passwords that have changed, and never deletes anything. `migrate` creates the tables in a database.
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ impl Database {
 
 impl Apply {
     async fn run(self, output: Output) -> Result<Exit> {
-        let given = self.urls.read(Service::database_variable)?;
+        let given = self.urls.read(&Service::ALL, Service::database_variable)?;
         let owned = given.iter().map(owned).collect::<Result<Vec<Owned>>>()?;
         let admin = self.admin()?;
         let server = place(admin.url.expose_secret())?;

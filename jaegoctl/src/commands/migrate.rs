@@ -23,14 +23,15 @@ use crate::{
 const SALES: Migrations = embed_migrations!("../sales-service/migrations");
 const PRODUCTION: Migrations = embed_migrations!("../production-service/migrations");
 const RESTOCK: Migrations = embed_migrations!("../restock-service/migrations");
+const ACCESS: Migrations = embed_migrations!("../access-service/migrations");
 
 /// Timeout of a statement before the migrations themselves, milliseconds.
 const STATEMENT_TIMEOUT_MS: u64 = 10_000;
 
 /// Migrate a service's database to the newest schema, as the service's own `migrate` does
 ///
-/// The database's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL or RESTOCK_DATABASE_URL,
-/// or from a file: it contains a password, and arguments are visible to others. Programs of the previous
+/// The database's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL, RESTOCK_DATABASE_URL or
+/// ACCESS_DATABASE_URL, or from a file: it contains a password, and arguments are visible to others. Programs of the previous
 /// release keep working during and after the migration. Running it again changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
@@ -70,6 +71,7 @@ impl Migrate {
             Service::Sales => SALES,
             Service::Production => PRODUCTION,
             Service::Restock => RESTOCK,
+            Service::Access => ACCESS,
         };
         let applied = jaego_pg::migrate(&settings, own).await;
         drop(spinner);

@@ -66,6 +66,7 @@ pub(crate) fn environment(world: &World) -> Vec<(&'static str, String)> {
         ("PRODUCTION_URL", world.stack.urls(Service::Production).api),
         ("RESTOCK_URL", world.stack.urls(Service::Restock).api),
         ("OPERATOR_TOKEN", world.stack.operator_token().to_owned()),
+        ("ACCESS_URL", world.stack.urls(Service::Access).api),
     ]
 }
 

@@ -110,7 +110,7 @@ impl Comparison {
 impl Audit {
     pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
         let mut apis = Vec::new();
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             apis.push(connection.api(service)?);
         }
         let (answers, comparison) = self.ask_until_quiet(&apis).await;

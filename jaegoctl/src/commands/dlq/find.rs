@@ -10,14 +10,14 @@ use crate::{
     api::Api,
     connection::Connection,
     failure::{Exit, Failure, Result},
-    service::Service,
+    service::{Service, messaging},
 };
 
 /// The services and queues to search.
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// Only dead letters of this service
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = messaging())]
     service: Option<Service>,
     /// Only dead letters of this queue, such as production.requests
     #[arg(long, value_parser = queue_name)]
@@ -41,7 +41,7 @@ impl Place {
         let wanted = |service: &Service| {
             self.service.is_none_or(|own| own == *service) && reader.is_none_or(|own| own == *service)
         };
-        let services: Vec<Service> = Service::ALL.into_iter().filter(wanted).collect();
+        let services: Vec<Service> = Service::MESSAGING.into_iter().filter(wanted).collect();
         if services.is_empty() {
             return Err(Failure::usage("--queue: another service than --service reads it"));
         }

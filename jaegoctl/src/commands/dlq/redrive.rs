@@ -19,7 +19,7 @@ use crate::{
     connection::Connection,
     failure::{Exit, Failure, Result},
     output::{Bar, Output, say},
-    service::Service,
+    service::{Service, messaging},
 };
 
 /// Maximum ids per request: bodies are at most 64 KiB.
@@ -58,7 +58,7 @@ pub(super) struct Follow {
     /// The redrive, as `jaegoctl dlq redrive` named it
     id: Uuid,
     /// The service that runs it
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = messaging())]
     service: Service,
     /// Maximum time to follow it
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]

@@ -38,7 +38,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<Exit> {
         let mut apis = Vec::new();
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             apis.push(connection.api(service)?);
         }
         let broker = if self.broker.is_unknown() { None } else { Some(self.broker.broker(connection)?) };

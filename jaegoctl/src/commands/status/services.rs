@@ -76,6 +76,7 @@ impl AdminUrls {
             Service::Sales => (&self.sales, "SALES_ADMIN_URL"),
             Service::Production => (&self.production, "PRODUCTION_ADMIN_URL"),
             Service::Restock => (&self.restock, "RESTOCK_ADMIN_URL"),
+            Service::Access => return Ok(None),
         };
         let Some(url) = url.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
         let hint = format!("Is it running, and is this its `admin` port? Its URL is set by {variable}.");

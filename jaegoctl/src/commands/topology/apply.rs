@@ -130,7 +130,7 @@ impl Apply {
 
     /// The users to be made; each must have the name that the topology gives it.
     fn logins(&self, broker: &Broker) -> Result<Vec<Login>> {
-        let given = self.urls.read(Service::broker_variable)?;
+        let given = self.urls.read(&Service::MESSAGING, Service::broker_variable)?;
         let mut logins = given
             .iter()
             .map(|ServiceUrl { service, source, url }| {

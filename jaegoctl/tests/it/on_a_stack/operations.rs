@@ -67,6 +67,7 @@ async fn an_operator_sees_everything_and_changes_it_by_verbs() {
     cancelling(&operator, &world).await;
     goods(&operator, &world, id).await;
     factories(&operator).await;
+    access(&operator).await;
     let ran = operator.does(&["audit"], 0).await;
     assert!(ran.stdout.contains("agree"), "{}", ran.stdout);
     world.stop().await;
@@ -190,4 +191,25 @@ async fn factories(operator: &Operator) {
     assert_eq!((&shown["fallback_factory_id"], &shown["callback_sources"]), (&Value::Null, &json!([])), "{shown}");
     operator.does(&["factories", "set", "FF-2", "--timeout-ms", "1"], 4).await;
     assert_eq!(operator.list(&["factories", "ls"]).await.len(), 2);
+}
+
+async fn access(operator: &Operator) {
+    let made = operator.asks(&["tokens", "create", "--name", "script", "--role", "operator", "--days", "1"]).await;
+    let (token, id) = (made["item"]["token"].as_str().unwrap(), made["item"]["id"].as_str().unwrap());
+    let mut script = Operator { env: operator.env.clone() };
+    script.env.retain(|(name, _)| *name != "OPERATOR_TOKEN");
+    script.env.push(("OPERATOR_TOKEN", token.to_owned()));
+    script.does(&["stock", "ls"], 0).await;
+    let ran = script.does(&["tokens", "create", "--name", "another"], 4).await;
+    assert!(ran.stderr.contains("cannot make another one"), "{}", ran.stderr);
+    assert_eq!(operator.list(&["tokens", "ls"]).await.len(), 1);
+    operator.does(&["tokens", "revoke", id, "--reason", "done"], 0).await;
+    assert!(operator.list(&["tokens", "ls"]).await.is_empty());
+    assert_eq!(operator.list(&["tokens", "ls", "--all"]).await.len(), 1);
+    // Asked without a pause, access-service itself refuses it at once.
+    let ran = script.does(&["sessions", "ls"], 4).await;
+    assert!(ran.stderr.contains("revoked or expired"), "{}", ran.stderr);
+    let ran = operator.does(&["sessions", "end", "--person", "local-operator", "--reason", "none"], 0).await;
+    assert!(ran.stdout.contains("0 sessions of local-operator ended"), "{}", ran.stdout);
+    operator.does(&["sessions", "end", "--reason", "whose?"], 2).await;
 }
