@@ -33,6 +33,13 @@ COPY restock-service /usr/local/bin/restock-service
 ENTRYPOINT ["/usr/local/bin/restock-service"]
 CMD ["serve"]
 
+FROM base AS access-service
+LABEL org.opencontainers.image.title="jaego-access-service" \
+      org.opencontainers.image.description="Jaego: operators' tokens and sessions"
+COPY access-service /usr/local/bin/access-service
+ENTRYPOINT ["/usr/local/bin/access-service"]
+CMD ["serve"]
+
 FROM base AS frontend
 LABEL org.opencontainers.image.title="jaego-frontend" \
       org.opencontainers.image.description="Jaego: the shop and the console"

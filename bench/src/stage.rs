@@ -71,7 +71,7 @@ impl Stage {
         })?;
         let pgbench = servers.postgres.postgres.with_file_name("pgbench");
         let mut settings = settings.to_vec();
-        settings.extend(Service::ALL.map(|service| (service, "AUDIT__EVERY_S", AUDIT_EVERY_S.to_string())));
+        settings.extend(Service::MESSAGING.map(|service| (service, "AUDIT__EVERY_S", AUDIT_EVERY_S.to_string())));
         let mut stack = Stack::new(Options {
             dir: dir.clone(),
             programs: Programs::in_folder(&wanted.programs)?,
@@ -174,7 +174,7 @@ impl Stage {
 
     /// Every service audits its own books.
     pub async fn audit_services(&mut self, result: &mut CaseResult) -> anyhow::Result<()> {
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             let report = self.operator_get(service, "/api/v1/audit").await?;
             if report["ok"] != Value::Bool(true) {
                 bail!("the books of {service} do not agree: {}", report["checks"]);

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 
 await mkdir("generated", { recursive: true });
-for (const service of ["sales", "production", "restock"]) {
+for (const service of ["sales", "production", "restock", "access"]) {
   const variable = `${service.toUpperCase()}_URL`;
   const url = process.env[variable];
   if (!url) {

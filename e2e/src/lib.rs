@@ -257,7 +257,7 @@ impl World {
 
     /// Waits until no event is in an outbox and no message in a queue. Asserts that there are no dead letters.
     pub async fn wait_queues_empty(&self) {
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             let query = "SELECT count(*) FROM outbox";
             wait_until(&format!("an empty outbox of {service}"), SOON, || async {
                 let waiting: i64 = self.sql(service, query).await;
@@ -276,7 +276,7 @@ impl World {
             let on_their_way = self.stack.depth(&queue.dead_letter_queue()).await.unwrap();
             assert_eq!(on_their_way, 0, "dead letters of {}", queue.name);
         }
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             let dead_letters: i64 = self.sql(service, "SELECT count(*) FROM dead_letters").await;
             assert_eq!(dead_letters, 0, "dead letters of {service:?}");
         }
@@ -311,7 +311,7 @@ impl World {
             if open == 0 { Ok(()) } else { Err(open) }
         })
         .await;
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             wait_until(&format!("no message of {service} to wait for a retry"), SOON, || async {
                 let retries: i64 = self.sql(service, "SELECT count(*) FROM message_retries").await;
                 if retries == 0 { Ok(()) } else { Err(retries) }
@@ -342,7 +342,7 @@ impl World {
     /// Waits until all services are ready and report `status`. Returns how long it took.
     pub async fn all_say(&self, status: &str) -> Duration {
         let begun = Instant::now();
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             wait_until(&format!("{service} to be {status}"), SOON, || async {
                 let (code, body) = self.readiness(service).await;
                 assert_eq!(code, 200, "without a broker, too, {service} is ready: {body}");

@@ -15,10 +15,11 @@ use crate::{
 };
 
 /// The programs, each from the package of the same name. The stack starts all but two: tests and people use those.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 8] = [
     "sales-service",
     "production-service",
     "restock-service",
+    "access-service",
     "frontend",
     "factory-simulator",
     "smoke-test",

@@ -10,11 +10,12 @@ use std::process::{Command, ExitCode};
 
 /// Everything that `up` starts and `test` uses, in one build. In separate builds, the shared dependencies would be
 /// compiled again with other features.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "tasks",
     "sales-service",
     "production-service",
     "restock-service",
+    "access-service",
     "frontend",
     "factory-simulator",
     "smoke-test",

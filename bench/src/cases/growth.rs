@@ -117,7 +117,7 @@ async fn soak(stage: &Stage, result: &mut CaseResult) -> anyhow::Result<()> {
 async fn idle(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> {
     let wait = if stage.scale.is_full { IDLE } else { Duration::ZERO };
     tokio::time::sleep(wait).await;
-    for service in Service::ALL {
+    for service in Service::MESSAGING {
         let seen = memory_mb(stage.stack.process(service)?.pid())?;
         result.rows.push(Row {
             target: format!("below {IDLE_MB} MB"),
@@ -130,7 +130,7 @@ async fn idle(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> 
 
 /// Measures the time from the start of each service's process until it is ready.
 async fn start(stage: &mut Stage, result: &mut CaseResult) -> anyhow::Result<()> {
-    for service in Service::ALL {
+    for service in Service::MESSAGING {
         stage.stack.stop_service(service).await?;
         let mut turns = Turns::default();
         for _ in 0..stage.scale.rounds {

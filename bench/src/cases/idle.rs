@@ -25,7 +25,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut stage = Stage::start(wanted, Case::Idle, &[]).await?;
     let mut result = stage.result().await?;
     let mut watched = Vec::new();
-    for service in Service::ALL {
+    for service in Service::MESSAGING {
         watched.push((service.to_string(), stage.stack.process(service)?.pid()));
     }
     let row = stage.admin.query_one("SELECT pg_backend_pid()", &[]).await?;
@@ -55,7 +55,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
         }
     }
     for (name, _) in &watched {
-        let is_ours = Service::ALL.iter().any(|service| service.to_string() == *name);
+        let is_ours = Service::MESSAGING.iter().any(|service| service.to_string() == *name);
         let of = Spread::of(&percent[name.as_str()]);
         result.rows.push(row_of(name, "% of a core", of, is_ours.then_some(SERVICE_PERCENT)));
     }
@@ -89,7 +89,7 @@ fn row_of(what: &str, unit: &str, ours: Spread, most: Option<f64>) -> Row {
 /// Transactions of each service's database so far, committed or rolled back.
 async fn committed(stage: &Stage) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut committed = BTreeMap::new();
-    for service in Service::ALL {
+    for service in Service::MESSAGING {
         let name = service.database();
         let sql = format!("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{name}'");
         committed.insert(name, database::number(&stage.admin, &sql).await?);

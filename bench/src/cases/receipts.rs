@@ -48,7 +48,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let mut result = stage.result().await?;
     // Only restock-service is measured, not the consumers of its events. The comparison runs without the broker,
     // because the baseline's events are not published either.
-    for service in Service::ALL {
+    for service in Service::MESSAGING {
         stage.stack.stop_service(service).await?;
     }
     let no_broker = [("AMQP__URL", "amqp://nobody:nothing@127.0.0.1:1/none".to_owned())];

@@ -1,5 +1,6 @@
 // Typed clients, as a frontend would create them, that record every response.
 import createClient, { type Client, type Middleware } from "openapi-fetch";
+import type { paths as Access } from "../generated/access.js";
 import type { paths as Production } from "../generated/production.js";
 import type { paths as Restock } from "../generated/restock.js";
 import type { paths as Sales } from "../generated/sales.js";
@@ -9,6 +10,7 @@ export interface Clients {
   sales: Client<Sales>;
   production: Client<Production>;
   restock: Client<Restock>;
+  access: Client<Access>;
 }
 
 export class Api {
@@ -26,6 +28,7 @@ export class Api {
       sales: createClient<Sales>(options("sales")),
       production: createClient<Production>(options("production")),
       restock: createClient<Restock>(options("restock")),
+      access: createClient<Access>(options("access")),
     };
     for (const [service, client] of Object.entries(clients)) {
       const document = new Document(service);

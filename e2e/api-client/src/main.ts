@@ -1,5 +1,6 @@
 // Calls every operation of every service through its generated client. Exits with 0 when each
 // documented success response was received and matched its document.
+import { grantAndEnd } from "./access.js";
 import { Api, answered, type Clients } from "./client.js";
 import { sortAndGiveUp } from "./dead-letters.js";
 import { behaveAsEver } from "./factory.js";
@@ -9,7 +10,7 @@ import { replenishments, sellAndKeepStock } from "./sales.js";
 import { open } from "./shop.js";
 import { assert, everything } from "./wait.js";
 
-async function books({ sales, production, restock }: Clients): Promise<void> {
+async function books({ sales, production, restock, access }: Clients): Promise<void> {
   for (const call of [sales.GET("/api/v1/audit"), production.GET("/api/v1/audit"), restock.GET("/api/v1/audit")]) {
     const { ok, checks } = await answered(200, call);
     assert(ok, `the books do not agree: ${JSON.stringify(checks)}`);
@@ -18,6 +19,7 @@ async function books({ sales, production, restock }: Clients): Promise<void> {
     await everything((query) => answered(200, sales.GET("/api/v1/audit-log", { params: { query } }))),
     await everything((query) => answered(200, production.GET("/api/v1/audit-log", { params: { query } }))),
     await everything((query) => answered(200, restock.GET("/api/v1/audit-log", { params: { query } }))),
+    await everything((query) => answered(200, access.GET("/api/v1/audit-log", { params: { query } }))),
   ]) {
     assert(logs.every(({ actor }) => actor !== ""), "every action has its operator");
   }
@@ -32,6 +34,7 @@ try {
   await quarantine(api.clients);
   await replenishments(api.clients, ids);
   await sortAndGiveUp(api.clients);
+  await grantAndEnd(api.clients);
   await books(api.clients);
 } finally {
   await behaveAsEver();

@@ -1,4 +1,4 @@
-//! Clients generated from the three documents, as for a frontend, call every operation.
+//! Clients generated from the services' documents, as for a frontend, call every operation.
 
 use std::{collections::BTreeSet, fs};
 
@@ -10,8 +10,12 @@ use testkit::wait_until;
 
 use e2e::{SOON, World};
 
-const SERVICES: [(&str, Service); 3] =
-    [("sales", Service::Sales), ("production", Service::Production), ("restock", Service::Restock)];
+const SERVICES: [(&str, Service); 4] = [
+    ("sales", Service::Sales),
+    ("production", Service::Production),
+    ("restock", Service::Restock),
+    ("access", Service::Access),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_answers_its_generated_client() {
@@ -25,6 +29,7 @@ async fn every_operation_answers_its_generated_client() {
         package.run(&node, &world, script).await;
     }
     publish_unreadable(&world).await;
+    begin_sessions(&world).await;
     let said = package.run(&node, &world, "start").await;
     let answered = said.lines().filter_map(|line| line.strip_prefix("answered "));
     let answered: BTreeSet<String> = answered.map(|line| first_words(line, 3)).collect();
@@ -48,6 +53,16 @@ async fn publish_unreadable(world: &World) {
             if count == 4 { Ok(()) } else { Err(count) }
         })
         .await;
+    }
+}
+
+/// Begins two sessions, as the frontend does when an operator signs in.
+async fn begin_sessions(world: &World) {
+    let url = format!("{}/internal/sessions", world.stack.urls(Service::Access).api);
+    let sign_in = json!({ "token": world.stack.operator_token(), "source": "192.0.2.7" });
+    for _ in 0..2 {
+        let request = testkit::http::client(SOON).post(&url).bearer_auth(world.stack.program_credential());
+        assert_eq!(request.json(&sign_in).send().await.unwrap().status(), 200);
     }
 }
 

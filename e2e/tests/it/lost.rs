@@ -27,7 +27,7 @@ pub(crate) fn impatient() -> Vec<(Service, &'static str, String)> {
 async fn jaegoctl(world: &mut World, args: &[&str]) -> (bool, String) {
     let mut command = Command::new(programs_dir().join("jaegoctl"));
     command.args(args).env_clear().env("OPERATOR_TOKEN", world.stack.operator_token());
-    for service in Service::ALL {
+    for service in Service::MESSAGING {
         let name = service.name().to_uppercase();
         command.env(format!("{name}_URL"), world.stack.urls(service).api);
         command.env(format!("{name}_AMQP_URL"), world.stack.broker_url(service).unwrap());

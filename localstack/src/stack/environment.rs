@@ -27,6 +27,9 @@ impl Stack {
         set("DATABASE__URL", self.running_servers()?.database_url(service));
         match service {
             Service::Sales => {}
+            Service::Access => {
+                set("PROGRAMS__CREDENTIALS", self.kept.secrets.program_credential.clone());
+            }
             Service::Production => {
                 set("CALLBACK__BASE_URL", self.urls(Service::Restock).public);
                 set("CALLBACK__SIGNING_KEY", self.kept.keys.private_pem.clone());
@@ -53,10 +56,9 @@ impl Stack {
         let (prefix, mut env) = self.common_environment(FRONTEND)?;
         let mut set = |key: &str, value: String| env.insert(format!("{prefix}{key}"), value);
         set("SERVICES__SALES_PUBLIC_URL", self.urls(Service::Sales).public);
-        for service in Service::ALL {
+        for service in Service::MESSAGING {
             set(&format!("SERVICES__{}_URL", service.upper()), self.urls(service).api);
         }
-        set("SESSION__KEY", self.kept.secrets.session_key.clone());
         set("SESSION__SECURE", "false".to_owned());
         set("DEMO__FACTORY_URL", self.factory_url());
         Ok(env)
@@ -82,8 +84,14 @@ impl Stack {
         for (key, port) in listeners.into_iter().zip(self.ports.of(name)) {
             set(key, port.to_string());
         }
-        set("AMQP__URL", self.running_servers()?.broker_url(name));
-        set("AUTH__TOKENS", self.token_entries());
+        if name != FRONTEND {
+            set("AUTH__TOKENS", self.token_entries());
+        }
+        if name != Service::Access.name() {
+            set("AMQP__URL", self.running_servers()?.broker_url(name));
+            set("ACCESS__URL", self.urls(Service::Access).api);
+            set("ACCESS__CREDENTIAL", self.kept.secrets.program_credential.clone());
+        }
         Ok((prefix, env))
     }
 

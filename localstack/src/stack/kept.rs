@@ -30,9 +30,9 @@ impl std::fmt::Debug for Kept {
 pub(super) struct Secrets {
     pub(super) operator_token: String,
     pub(super) viewer_token: String,
-    /// Key with which the frontend seals sessions.
+    /// Credential by which access-service knows the other programs.
     #[serde(default)]
-    pub(super) session_key: String,
+    pub(super) program_credential: String,
     database_passwords: BTreeMap<String, String>,
     broker_passwords: BTreeMap<String, String>,
 }
@@ -42,7 +42,7 @@ impl Secrets {
         let mut secrets = Self {
             operator_token: format!("operator-{}", random_secret()),
             viewer_token: format!("viewer-{}", random_secret()),
-            session_key: String::new(),
+            program_credential: String::new(),
             database_passwords: BTreeMap::new(),
             broker_passwords: BTreeMap::new(),
         };
@@ -61,11 +61,13 @@ impl Secrets {
         };
         for service in Service::ALL {
             put(&mut self.database_passwords, service.name());
+        }
+        for service in Service::MESSAGING {
             put(&mut self.broker_passwords, service.name());
         }
         put(&mut self.broker_passwords, FRONTEND);
-        if self.session_key.is_empty() {
-            self.session_key = random_key();
+        if self.program_credential.is_empty() {
+            self.program_credential = random_secret();
             is_changed = true;
         }
         is_changed
@@ -79,11 +81,6 @@ impl Secrets {
     pub(super) fn broker_password(&self, user: &str) -> &str {
         self.broker_passwords.get(user).map_or("", String::as_str)
     }
-}
-
-/// 64 random bytes in hexadecimal.
-fn random_key() -> String {
-    std::iter::repeat_with(random_secret).take(4).collect()
 }
 
 impl Kept {
@@ -133,17 +130,17 @@ mod tests {
         let first = Kept::load(root.path()).unwrap();
         let path = root.path().join(SECRETS);
         let mut kept: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        kept.as_object_mut().unwrap().remove("session_key");
+        kept.as_object_mut().unwrap().remove("program_credential");
         kept["broker_passwords"].as_object_mut().unwrap().remove(FRONTEND);
         fs::write(&path, kept.to_string()).unwrap();
         let second = Kept::load(root.path()).unwrap();
         assert_eq!(first.secrets.operator_token, second.secrets.operator_token);
         assert_eq!(first.secrets.broker_password("sales"), second.secrets.broker_password("sales"));
         assert_eq!(
-            (second.secrets.session_key.len(), second.secrets.broker_password(FRONTEND).is_empty()),
-            (128, false)
+            (second.secrets.program_credential.len(), second.secrets.broker_password(FRONTEND).is_empty()),
+            (32, false)
         );
-        assert_eq!(Kept::load(root.path()).unwrap().secrets.session_key, second.secrets.session_key);
+        assert_eq!(Kept::load(root.path()).unwrap().secrets.program_credential, second.secrets.program_credential);
     }
 
     #[test]
@@ -153,7 +150,7 @@ mod tests {
         let second = Kept::load(root.path()).unwrap();
         assert_eq!(first.secrets.operator_token, second.secrets.operator_token);
         assert_eq!(first.secrets.broker_password("frontend"), second.secrets.broker_password(FRONTEND));
-        assert_eq!(first.secrets.session_key, second.secrets.session_key);
+        assert_eq!(first.secrets.program_credential, second.secrets.program_credential);
         assert_eq!(first.keys.private_pem, second.keys.private_pem);
         for name in [SECRETS, "keys/callback-private.pem"] {
             assert_eq!(fs::metadata(root.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");

@@ -1,4 +1,4 @@
-//! The local stack: servers, factory simulator, the three services and optionally the frontend, in a folder of its
+//! The local stack: servers, factory simulator, the services and optionally the frontend, in a folder of its
 //! own. `up` and the end-to-end tests start it with the same code.
 
 pub mod environment;
@@ -105,7 +105,7 @@ impl Stack {
 
         let step = progress.begin("Preparing databases, roles, broker users, queues")?;
         servers.provision(&self.kept.secrets).await?;
-        step.done("3 databases with a role each, 4 broker users with their own rights, all queues");
+        step.done("4 databases with a role each, 4 broker users with their own rights, all queues");
 
         let step = progress.begin("Bringing the databases to the newest schema")?;
         self.ports = Ports::choose(&self.options.dir)?;
@@ -118,14 +118,14 @@ impl Stack {
         self.start_simulator().await?;
         step.done(format!("Factory simulator on {}", self.factory_url()));
 
-        let step = progress.begin("Starting sales-service, production-service, restock-service")?;
+        let step = progress.begin("Starting access-service, sales-service, production-service, restock-service")?;
         for service in Service::ALL {
             self.spawn(service, &[])?;
         }
         for service in Service::ALL {
             self.wait(service, Want::Ready, progress).await?;
         }
-        step.done("sales-service, production-service, restock-service are ready");
+        step.done("access-service, sales-service, production-service, restock-service are ready");
         Ok(())
     }
 
@@ -240,6 +240,11 @@ impl Stack {
 
     pub fn viewer_token(&self) -> &str {
         &self.kept.secrets.viewer_token
+    }
+
+    /// Credential by which access-service knows the other programs.
+    pub fn program_credential(&self) -> &str {
+        &self.kept.secrets.program_credential
     }
 
     /// URL of a service's database, with the service's own role.

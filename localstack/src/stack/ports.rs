@@ -15,8 +15,8 @@ const COUNT: usize = 1 + 3 * LISTENING.len();
 
 /// Programs with three listeners each.
 const LISTENING: [&str; Service::ALL.len() + 1] = {
-    let [sales, production, restock] = Service::ALL;
-    [sales.name(), production.name(), restock.name(), FRONTEND]
+    let [access, sales, production, restock] = Service::ALL;
+    [access.name(), sales.name(), production.name(), restock.name(), FRONTEND]
 };
 
 /// Ports by name: `factory`, `sales.api`, `sales.public`, `sales.admin`, ..

@@ -1,4 +1,4 @@
-//! The three services as seen from outside.
+//! The services as seen from outside.
 
 use std::fmt;
 
@@ -10,10 +10,14 @@ pub enum Service {
     Sales,
     Production,
     Restock,
+    Access,
 }
 
 impl Service {
-    pub const ALL: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
+    /// access-service comes first: the others ask it.
+    pub const ALL: [Self; 4] = [Self::Access, Self::Sales, Self::Production, Self::Restock];
+    /// Those that exchange messages.
+    pub const MESSAGING: [Self; 3] = [Self::Sales, Self::Production, Self::Restock];
 
     /// Name of the service's program and package, also used in messages.
     pub const fn program(self) -> &'static str {
@@ -21,21 +25,26 @@ impl Service {
             Self::Sales => "sales-service",
             Self::Production => "production-service",
             Self::Restock => "restock-service",
+            Self::Access => "access-service",
         }
     }
 
-    /// The service's broker user.
-    pub const fn user(self) -> User {
+    /// The service's broker user, if it exchanges messages.
+    pub const fn user(self) -> Option<User> {
         match self {
-            Self::Sales => User::Sales,
-            Self::Production => User::Production,
-            Self::Restock => User::Restock,
+            Self::Sales => Some(User::Sales),
+            Self::Production => Some(User::Production),
+            Self::Restock => Some(User::Restock),
+            Self::Access => None,
         }
     }
 
     /// Short name, such as `sales`.
     pub const fn name(self) -> &'static str {
-        self.user().name()
+        match self.user() {
+            Some(user) => user.name(),
+            None => "access",
+        }
     }
 
     /// Short name in upper case, such as `SALES`.

@@ -25,8 +25,8 @@ use localstack::cargo::{built, cargo, workspace_root};
 use localstack::progress::Progress;
 
 /// The programs that are released, each of the package of the same name.
-pub(crate) const SHIPPED: [&str; 6] =
-    ["sales-service", "production-service", "restock-service", "frontend", "jaegoctl", "smoke-test"];
+pub(crate) const SHIPPED: [&str; 7] =
+    ["sales-service", "production-service", "restock-service", "access-service", "frontend", "jaegoctl", "smoke-test"];
 
 /// Maximum size of a program and of an image, in bytes.
 pub(crate) const BYTES_MAX: u64 = 30_000_000;

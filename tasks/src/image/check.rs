@@ -28,6 +28,7 @@ const USER: &str = "65532:65532";
 const USER_ID: u32 = 65532;
 const SERVICES: [(&str, User); 3] =
     [("sales-service", User::Sales), ("production-service", User::Production), ("restock-service", User::Restock)];
+const ACCESS: &str = "access-service";
 const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,12 +53,20 @@ pub(super) async fn check(progress: &Progress, tool: &Tool, images: &[(&str, Str
         outcome?;
         step.done(format!("{service} from its image became ready, and stopped in order when asked to"));
     }
+    let (_, image, _) = images.iter().find(|(program, ..)| *program == ACCESS).context("no image to start")?;
+    let step = progress.begin(format!("Starting {ACCESS} from its image, on a private server"))?;
+    let container = tool.container(image).await?;
+    let outcome = becomes_ready(&container, ACCESS, &surroundings.access().await).await;
+    container.remove().await?;
+    outcome?;
+    step.done(format!("{ACCESS} from its image became ready, and stopped in order when asked to"));
     let (_, image, _) = images.iter().find(|(program, ..)| *program == FRONTEND).context("no image to start")?;
     let step = progress.begin(format!("Starting {FRONTEND} from its image, on a private broker"))?;
     let container = tool.container(image).await?;
     let mut env = surroundings.frontend().await;
     let addresses = ["SALES_PUBLIC_URL", "SALES_URL", "PRODUCTION_URL", "RESTOCK_URL"];
     env.extend(addresses.map(|key| (format!("JAEGO_FRONTEND__SERVICES__{key}"), "http://localhost:1".to_owned())));
+    env.push(("JAEGO_FRONTEND__ACCESS__URL".to_owned(), "http://localhost:1".to_owned()));
     let outcome = serves(&container, FRONTEND, &env).await;
     container.remove().await?;
     outcome?;
