@@ -33,7 +33,7 @@
 {{- if and $entrances.console.enabled (or (and $entrances.shop.enabled (eq $entrances.console.host $entrances.shop.host)) (and $entrances.factory.enabled (eq $entrances.console.host $entrances.factory.host))) -}}
 {{- $problems = append $problems "entrances.console.host must differ from entrances.shop.host and entrances.factory.host: operators have an entrance of their own." -}}
 {{- end -}}
-{{- range $component := (ternary (list "sales" "production" "restock" "frontend") (list "sales" "production" "restock") .Values.frontend.enabled) -}}
+{{- range $component := (ternary (list "sales" "production" "restock" "access" "frontend") (list "sales" "production" "restock" "access") .Values.frontend.enabled) -}}
 {{- $of := index $.Values $component -}}
 {{- $scale := $of.autoscaling -}}
 {{- $least := $of.replicas | int -}}
@@ -50,9 +50,9 @@
 {{- $problems = append $problems (printf "%s.podDisruptionBudget.minAvailable must be 0 with one replica: otherwise its node could never be drained. Or run 2." $component) -}}
 {{- end -}}
 {{- if not $of.existingSecret -}}
-{{- range $server := (ternary (list "rabbitmq") (list "postgresql" "rabbitmq") (eq $component "frontend")) -}}
+{{- range $server := (index (dict "frontend" (list "rabbitmq") "access" (list "postgresql")) $component | default (list "postgresql" "rabbitmq")) -}}
 {{- if not (index $.Values $server).bundled -}}
-{{- $whose := ternary "the frontend's URL and key" (printf "%s-service's URLs" $component) (eq $component "frontend") -}}
+{{- $whose := ternary "the frontend's URL" (printf "%s-service's URLs" $component) (eq $component "frontend") -}}
 {{- $problems = append $problems (printf "%s.bundled is false: put %s into a Secret and name it in %s.existingSecret (keys: %s)." $server $whose $component (join ", " (include "jaego.facts" (dict "component" $component) | fromYaml).secretKeys)) -}}
 {{- end -}}
 {{- end -}}

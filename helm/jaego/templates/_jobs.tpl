@@ -55,7 +55,7 @@ spec:
   projected:
     defaultMode: 0440
     sources:
-      {{- range (ternary (list "sales" "production" "restock" "frontend") (list "sales" "production" "restock") (eq $key "amqp-url")) }}
+      {{- range (list "sales" "production" "restock" (ternary "frontend" "access" (eq $key "amqp-url"))) }}
       - secret:
           name: {{ include "jaego.secretName" (dict "root" $root "component" .) | quote }}
           items: [{key: {{ $key }}, path: {{ . }}}]

@@ -25,6 +25,7 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- $edges = append $edges (dict "from" "frontend" "to" "sales" "ports" (list 8080 8081)) -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "production" "ports" (list 8180)) -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "restock" "ports" (list 8280)) -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "access" "ports" (list 8380)) -}}
 {{- if $values.rabbitmq.bundled -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "rabbitmq" "ports" (list 5672)) -}}
 {{- else -}}
@@ -37,7 +38,7 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- if $values.entrances.factory.enabled -}}
 {{- $edges = append $edges (dict "fromPeers" $peers.factoryEntrance "to" "restock" "ports" (list 8281)) -}}
 {{- end -}}
-{{- range $component, $ports := dict "sales" (list 8080 9080) "production" (list 8180 9180) "restock" (list 8280 9280) -}}
+{{- range $component, $ports := dict "sales" (list 8080 9080) "production" (list 8180 9180) "restock" (list 8280 9280) "access" (list 8380 9380) -}}
 {{- if $values.entrances.operations.enabled -}}
 {{- $edges = append $edges (dict "fromPeers" $peers.operationsEntrance "to" $component "ports" (list (index $ports 0))) -}}
 {{- end -}}
@@ -52,10 +53,13 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- else -}}
 {{- $edges = append $edges (dict "from" $component "toPeers" $peers.postgresql "ports" (list (int $values.postgresql.port))) -}}
 {{- end -}}
+{{- if ne $component "access" -}}
+{{- $edges = append $edges (dict "from" $component "to" "access" "ports" (list 8380)) -}}
 {{- if $values.rabbitmq.bundled -}}
 {{- $edges = append $edges (dict "from" $component "to" "rabbitmq" "ports" (list 5672)) -}}
 {{- else -}}
 {{- $edges = append $edges (dict "from" $component "toPeers" $peers.rabbitmq "ports" (list (int $values.rabbitmq.port))) -}}
+{{- end -}}
 {{- end -}}
 {{- if $values.telemetry.otlpEndpoint -}}
 {{- $edges = append $edges (dict "from" $component "toPeers" $peers.telemetry "ports" (list (include "jaego.urlPort" $values.telemetry.otlpEndpoint | int))) -}}
@@ -66,7 +70,7 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- else -}}
 {{- $edges = append $edges (dict "from" $job "toPeers" $peers.postgresql "ports" (list (int $values.postgresql.port))) -}}
 {{- end -}}
-{{- if $values.tests.enabled -}}
+{{- if and $values.tests.enabled (ne $component "access") -}}
 {{- $edges = append $edges (dict "from" "test" "to" $component "ports" (list (index $ports 0))) -}}
 {{- end -}}
 {{- end -}}
@@ -112,7 +116,7 @@ ports:
 
 {{/* All components that have pods. */}}
 {{- define "jaego.components" -}}
-{{- $all := list "sales" "production" "restock" "migrate-sales" "migrate-production" "migrate-restock" -}}
+{{- $all := list "sales" "production" "restock" "access" "migrate-sales" "migrate-production" "migrate-restock" "migrate-access" -}}
 {{- if .Values.frontend.enabled -}}{{- $all = append $all "frontend" -}}{{- end -}}
 {{- if .Values.postgresql.bundled -}}{{- $all = concat $all (list "postgresql" "database") -}}{{- end -}}
 {{- if .Values.rabbitmq.bundled -}}{{- $all = append $all "rabbitmq" -}}{{- end -}}

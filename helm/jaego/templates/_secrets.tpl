@@ -20,16 +20,20 @@ there is random. All Secrets of the release are worked out together and remember
       "amqp-url" (printf "amqp://%s:%s@%s-rabbitmq:5672/%s" $component $amqp $full $.Values.rabbitmq.vhost)) -}}
 {{- end -}}
 {{- end -}}
+{{- if not .Values.access.existingSecret -}}
+{{- $old := dict "root" $ "name" (printf "%s-access" $full) -}}
+{{- $database := include "jaego.kept" (merge (dict "key" "database-password") $old) | default (randAlphaNum 32) -}}
+{{- $_ := set $made "access" (dict
+      "database-password" $database
+      "database-url" (printf "postgres://jaego_access:%s@%s-postgresql:5432/jaego_access?sslmode=disable" $database $full)) -}}
+{{- end -}}
 {{- /* Also when it is not installed yet: its user is made with the others'. */ -}}
 {{- if not .Values.frontend.existingSecret -}}
 {{- $old := dict "root" $ "name" (printf "%s-frontend" $full) -}}
 {{- $amqp := include "jaego.kept" (merge (dict "key" "amqp-password") $old) | default (randAlphaNum 32) -}}
-{{- /* 86 letters and digits are more than 64 bytes of base64 need. */ -}}
-{{- $key := include "jaego.kept" (merge (dict "key" "session-key") $old) | default (randAlphaNum 88) -}}
 {{- $_ := set $made "frontend" (dict
       "amqp-password" $amqp
-      "amqp-url" (printf "amqp://frontend:%s@%s-rabbitmq:5672/%s" $amqp $full $.Values.rabbitmq.vhost)
-      "session-key" $key) -}}
+      "amqp-url" (printf "amqp://frontend:%s@%s-rabbitmq:5672/%s" $amqp $full $.Values.rabbitmq.vhost)) -}}
 {{- end -}}
 {{- with $made.production -}}
 {{- $key := include "jaego.kept" (dict "root" $ "name" (printf "%s-production" $full) "key" "callback-signing-key") | default (genPrivateKey "ed25519") | trim -}}
@@ -43,7 +47,10 @@ there is random. All Secrets of the release are worked out together and remember
 {{- $token := include "jaego.kept" (dict "root" . "name" (printf "%s-operator-token" $full) "key" "token") | default (randAlphaNum 40) -}}
 {{- $_ := set $made "operator-token" (dict "token" $token) -}}
 {{- $tokens := include "jaego.kept" (dict "root" . "name" (printf "%s-auth" $full) "key" "tokens") | default (printf "operator:operator:%s" (sha256sum $token)) -}}
-{{- $_ := set $made "auth" (dict "tokens" $tokens) -}}
+{{- $auth := dict "root" . "name" (printf "%s-auth" $full) -}}
+{{- $credential := include "jaego.kept" (merge (dict "key" "program-credential") $auth) | default (randAlphaNum 48) -}}
+{{- $credentials := include "jaego.kept" (merge (dict "key" "program-credentials") $auth) | default $credential -}}
+{{- $_ := set $made "auth" (dict "tokens" $tokens "program-credential" $credential "program-credentials" $credentials) -}}
 {{- end -}}
 {{- if .Values.postgresql.bundled -}}
 {{- $password := include "jaego.kept" (dict "root" . "name" (printf "%s-postgresql" $full) "key" "password") | default (randAlphaNum 32) -}}

@@ -14,7 +14,11 @@ secretKeys: [database-url, amqp-url, callback-signing-key]
 {{- else if eq .component "frontend" }}
 prefix: JAEGO_FRONTEND
 ports: {api: 8480, public: 8481, admin: 9480}
-secretKeys: [amqp-url, session-key]
+secretKeys: [amqp-url]
+{{- else if eq .component "access" }}
+prefix: JAEGO_ACCESS
+ports: {api: 8380, public: 8381, admin: 9380}
+secretKeys: [database-url]
 {{- else }}
 prefix: JAEGO_RESTOCK
 ports: {api: 8280, public: 8281, admin: 9280}
@@ -31,7 +35,12 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- if ne .component "frontend" -}}
 {{- $_ := set $known "database" (dict "ca_file" "/etc/jaego/ca/ca.crt") -}}
 {{- end -}}
+{{- if ne .component "access" -}}
 {{- $_ := set $known "amqp" (dict "ca_file" "/etc/jaego/ca/ca.crt") -}}
+{{- end -}}
+{{- end -}}
+{{- if ne .component "access" -}}
+{{- $_ := set $known "access" (dict "url" (printf "http://%s-access:8380" (include "jaego.fullname" .root))) -}}
 {{- end -}}
 {{- with .root.Values.telemetry.otlpEndpoint -}}
 {{- $_ := set $known "telemetry" (dict "otlp_endpoint" .) -}}
@@ -172,16 +181,20 @@ spec:
 {{- if ne .component "frontend" }}
 - {name: {{ $facts.prefix }}__DATABASE__URL_FILE, value: /etc/jaego/secrets/database-url}
 {{- end }}
+{{- if ne .component "access" }}
 - {name: {{ $facts.prefix }}__AMQP__URL_FILE, value: /etc/jaego/secrets/amqp-url}
+- {name: {{ $facts.prefix }}__ACCESS__CREDENTIAL_FILE, value: /etc/jaego/auth/program-credential}
+{{- else }}
+- {name: {{ $facts.prefix }}__PROGRAMS__CREDENTIALS_FILE, value: /etc/jaego/auth/program-credentials}
+{{- end }}
+{{- if ne .component "frontend" }}
 - {name: {{ $facts.prefix }}__AUTH__TOKENS_FILE, value: /etc/jaego/auth/tokens}
+{{- end }}
 {{- if eq .component "production" }}
 - {name: {{ $facts.prefix }}__CALLBACK__SIGNING_KEY_FILE, value: /etc/jaego/secrets/callback-signing-key}
 {{- end }}
 {{- if eq .component "restock" }}
 - {name: {{ $facts.prefix }}__CALLBACK__PUBLIC_KEYS_FILE, value: /etc/jaego/secrets/callback-public-keys}
-{{- end }}
-{{- if eq .component "frontend" }}
-- {name: {{ $facts.prefix }}__SESSION__KEY_FILE, value: /etc/jaego/secrets/session-key}
 {{- end }}
 {{- end -}}
 
@@ -209,7 +222,12 @@ spec:
   secret:
     secretName: {{ include "jaego.authSecretName" .root | quote }}
     defaultMode: 0440
-    items: [{key: tokens, path: tokens}]
+    items:
+      {{- if ne .component "frontend" }}
+      - {key: tokens, path: tokens}
+      {{- end }}
+      {{- $credential := ternary "program-credentials" "program-credential" (eq .component "access") }}
+      - {key: {{ $credential }}, path: {{ $credential }}}
 {{ include "jaego.caVolume" .root | trim }}
 {{- end -}}
 

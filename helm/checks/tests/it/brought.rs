@@ -78,7 +78,7 @@ fn postgresql_has_room_for_every_pod() {
     let objects = brought(&mut engine);
     let (values, rendered) = production(&mut engine);
     let mut needed = OTHERS;
-    for service in ["sales", "production", "restock"] {
+    for service in ["sales", "production", "restock", "access"] {
         let own = &values[service];
         let default = engine.read_one(&format!("{service}-service/config/default.toml"));
         let pool = look(own, "settings.database.pool_size").as_i64();
@@ -167,7 +167,7 @@ async fn the_readme_makes_every_secret_that_is_read_and_no_other() {
     assert_eq!(read.difference(&made).collect::<Vec<_>>(), Vec::<&_>::new(), "read, but not created by the README");
     assert_eq!(made.difference(&read).collect::<Vec<_>>(), Vec::<&_>::new(), "created by the README, but never read");
     // CloudNativePG accepts a role's password only from this type of Secret.
-    for role in ["sales", "production", "restock", "scaler"] {
+    for role in ["sales", "production", "restock", "access", "scaler"] {
         assert_eq!(world.secret(&format!("jaego-{role}-database"), ".type"), "kubernetes.io/basic-auth");
     }
     assert_eq!(world.selector, "cnpg.io/cluster=jaego-postgresql,cnpg.io/instanceRole=primary");
@@ -212,7 +212,11 @@ fn the_addresses_are_right(engine: &mut Engine, world: &World) {
     let url = world.secret("jaego-frontend-connections", "amqp-url");
     check(url, "amqps", rabbit, port("rabbitmq.port"), vhost, "jaego-frontend-broker");
     assert_eq!(world.secret("jaego-frontend-broker", "username"), "frontend");
-    assert!(world.secret("jaego-frontend-connections", "session-key").len() >= 128, "hexadecimal");
+    let url = world.secret("jaego-access-connections", "database-url");
+    let url = check(url, "postgres", postgres, port("postgresql.port"), "jaego_access", "jaego-access-database");
+    assert_eq!(the(&objects, "Database", "jaego-access")["spec"]["owner"], url.username());
+    let credential = world.secret("jaego-operators", "program-credential");
+    assert!(credential.len() == 64 && world.secret("jaego-operators", "program-credentials") == credential);
     let management = port("rabbitmq.managementPort");
     let url = Url::parse(world.secret("jaego-topology", "management-url")).unwrap();
     assert_eq!((url.scheme(), url.host_str(), url.port()), ("https", Some(rabbit), Some(management)));

@@ -169,7 +169,7 @@ fn settings_schema(engine: &mut Engine, service: &str) -> Value {
 #[test]
 fn the_schema_knows_the_services_settings() {
     let mut engine = Engine::start();
-    for service in ["sales", "production", "restock", "frontend"] {
+    for service in ["sales", "production", "restock", "access", "frontend"] {
         let wanted = settings_schema(&mut engine, service);
         let name = format!("{service}Settings");
         let kept = engine.read_one("helm/jaego/values.schema.json")["$defs"][&name].clone();

@@ -156,6 +156,7 @@ fn operators_have_an_entrance_only_when_they_want_one() {
                 "sales.jaego.local / -> sales api 8080",
                 "production.jaego.local / -> production api 8180",
                 "restock.jaego.local / -> restock api 8280",
+                "access.jaego.local / -> access api 8380",
             ])
         );
     }

@@ -28,7 +28,7 @@ use super::{
 use e2e::{Folder, programs, programs_dir};
 
 const SOON: Duration = Duration::from_secs(90);
-const SERVICES: [&str; 3] = ["sales", "production", "restock"];
+const SERVICES: [&str; 4] = ["sales", "production", "restock", "access"];
 
 /// The servers that the chart includes, started as their images start them: with the administrators in its Secrets.
 struct Servers {
@@ -86,7 +86,7 @@ impl Places {
                 places.addresses.insert(format!("{name}:{number}"), format!("127.0.0.1:{here}"));
             }
         }
-        for admin in [9080, 9180, 9280, 9480] {
+        for admin in [9080, 9180, 9280, 9380, 9480] {
             places.ports.insert(admin.to_string(), free_port());
         }
         places
@@ -211,7 +211,12 @@ impl Installed<'_> {
         let signed_in = signing_in.json(&json!({ "token": token })).send().await.unwrap();
         assert_eq!(signed_in.status(), 200);
         let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-        for path in ["/sales/api/v1/stock", "/production/api/v1/factories", "/restock/api/v1/receipts"] {
+        for path in [
+            "/sales/api/v1/stock",
+            "/production/api/v1/factories",
+            "/restock/api/v1/receipts",
+            "/access/api/v1/sessions",
+        ] {
             let answer = client.get(format!("{api}{path}")).header("cookie", &cookie).send().await.unwrap();
             assert_eq!(answer.status(), 200, "{path}");
         }
@@ -222,6 +227,7 @@ impl Installed<'_> {
             "sales" => "9080",
             "production" => "9180",
             "restock" => "9280",
+            "access" => "9380",
             _ => "9480",
         };
         let url = format!("http://127.0.0.1:{}/readyz", self.places.ports[admin]);

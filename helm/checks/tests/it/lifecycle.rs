@@ -10,13 +10,13 @@ use super::{
     values::{at, default_toml, evaluation, merged},
 };
 
-const SERVICES: [&str; 4] = ["sales", "production", "restock", "frontend"];
+const SERVICES: [&str; 5] = ["sales", "production", "restock", "access", "frontend"];
 
 #[test]
 fn jobs_are_plain_on_install_and_come_first_on_upgrade() {
     let mut engine = Engine::start();
     let production = engine.values("values-production.yaml");
-    let migrations = ["migrate-production", "migrate-restock", "migrate-sales"];
+    let migrations = ["migrate-access", "migrate-production", "migrate-restock", "migrate-sales"];
     for (values, jobs) in [
         (evaluation(), [&["database"], &migrations[..], &["topology"]].concat()),
         (production, [&migrations[..], &["topology"]].concat()),
@@ -111,6 +111,7 @@ fn a_changed_setting_renews_the_pods_that_read_it_and_no_other() {
         (at("sales.settings.database.pool_size", json!(7)), &["sales"][..]),
         (at("production.settings.telemetry.log", json!("debug")), &["production"]),
         (at("restock.settings.amqp.prefetch", json!(8)), &["restock"]),
+        (at("access.settings.sessions.ttl_s", json!(600)), &["access"]),
         (at("frontend.settings.live.clients_max", json!(7)), &["frontend"]),
         (at("production.callbackBaseUrl", json!("https://f.example.com")), &["production"]),
         (at("entrances.factory.allowedSources", json!(["192.0.2.0/24"])), &["restock"]),
@@ -136,7 +137,7 @@ fn pods_have_time_to_stop() {
     let mut engine = Engine::start();
     let production = engine.values("values-production.yaml");
     let slow = json!({ "shutdown": { "pre_stop_ms": 7000, "drain_ms": 61_500 } });
-    let all = |settings: &Value| json!({ "sales": { "settings": settings }, "production": { "settings": settings }, "restock": { "settings": settings }, "frontend": { "settings": settings } });
+    let all = |settings: &Value| json!({ "sales": { "settings": settings }, "production": { "settings": settings }, "restock": { "settings": settings }, "access": { "settings": settings }, "frontend": { "settings": settings } });
     let by_default = json!({ "shutdown": null });
     for values in [evaluation(), production.clone(), all(&slow), merged(&production, &all(&slow)), all(&by_default)] {
         let rendered = engine.render(&values);
@@ -157,7 +158,7 @@ fn pods_have_time_to_stop() {
 #[test]
 fn probes_use_the_admin_port() {
     let rendered = Engine::start().render(&evaluation());
-    for (service, admin) in SERVICES.into_iter().zip([9080, 9180, 9280, 9480]) {
+    for (service, admin) in SERVICES.into_iter().zip([9080, 9180, 9280, 9380, 9480]) {
         let container = &rendered.get("Deployment", service)["spec"]["template"]["spec"]["containers"][0];
         for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
             assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "admin" }), "{service} {probe}");
@@ -204,7 +205,7 @@ fn every_image_has_its_own_place_and_one_registry_can_replace_all() {
         of_pods.map(|image| image.as_str().unwrap().to_owned()).collect()
     };
     let plain = images(&engine.render(&evaluation()));
-    assert_eq!(plain.len(), 8, "{plain:?}");
+    assert_eq!(plain.len(), 9, "{plain:?}");
     let version = env!("CARGO_PKG_VERSION");
     assert!(plain.contains(&format!("ghcr.io/jaego/jaego-sales-service:{version}")), "{plain:?}");
     let mirrored = images(&engine.render(&at("global.imageRegistry", json!("mirror.example.com:5000"))));
@@ -212,7 +213,8 @@ fn every_image_has_its_own_place_and_one_registry_can_replace_all() {
         plain.iter().map(|image| format!("mirror.example.com:5000/{}", image.split_once('/').unwrap().1)).collect();
     assert_eq!(mirrored, moved);
     let digest = format!("sha256:{}", "a".repeat(64));
-    for component in ["sales", "production", "restock", "frontend", "postgresql", "rabbitmq", "jobs", "tests"] {
+    for component in ["sales", "production", "restock", "access", "frontend", "postgresql", "rabbitmq", "jobs", "tests"]
+    {
         let image = json!({ "registry": "r.example.com", "repository": "x/y", "tag": "9", "digest": digest, "pullPolicy": "Always", "pullSecrets": ["key"] });
         let rendered = engine.render(&at(&format!("{component}.image"), image));
         let own = format!("r.example.com/x/y@{digest}");

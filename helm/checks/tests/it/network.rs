@@ -103,19 +103,20 @@ fn inside(rendered: &Rendered, edges: &BTreeSet<String>) -> BTreeSet<String> {
     edges.iter().filter(is_inside).cloned().collect()
 }
 
-const EVERYBODY_IN_EVALUATION: &str = "sales, production, restock, frontend, migrate-sales, migrate-production, migrate-restock, database, topology, test";
+const EVERYBODY_IN_EVALUATION: &str = "sales, production, restock, access, frontend, migrate-sales, migrate-production, migrate-restock, migrate-access, database, topology, test";
 
 #[test]
 fn evaluation_has_these_edges_and_no_other() {
     let rendered = Engine::start().render(&evaluation());
     let edges = Edges::of(&rendered);
     let between = table(
-        "sales, production, restock -> postgresql tcp/5432
+        "sales, production, restock, access -> postgresql tcp/5432
+         sales, production, restock, frontend -> access tcp/8380
          sales, production, restock, frontend -> rabbitmq tcp/5672
          frontend -> sales tcp/8080 tcp/8081
          frontend -> production tcp/8180
          frontend -> restock tcp/8280
-         migrate-sales, migrate-production, migrate-restock, database -> postgresql tcp/5432
+         migrate-sales, migrate-production, migrate-restock, migrate-access, database -> postgresql tcp/5432
          topology -> rabbitmq tcp/15672
          test -> sales tcp/8080
          test -> production tcp/8180
@@ -144,11 +145,12 @@ fn production_has_these_edges_and_no_other() {
     let between = table(
         "frontend -> sales tcp/8080 tcp/8081
          frontend -> production tcp/8180
-         frontend -> restock tcp/8280",
+         frontend -> restock tcp/8280
+         sales, production, restock, frontend -> access tcp/8380",
     );
     let out = table(
-        "sales, production, restock, frontend, migrate-sales, migrate-production, migrate-restock, topology -> [kube-system kube-dns] udp/53 tcp/53
-         sales, production, restock, migrate-sales, migrate-production, migrate-restock -> [jaego-postgresql] tcp/5432
+        "sales, production, restock, access, frontend, migrate-sales, migrate-production, migrate-restock, migrate-access, topology -> [kube-system kube-dns] udp/53 tcp/53
+         sales, production, restock, access, migrate-sales, migrate-production, migrate-restock, migrate-access -> [jaego-postgresql] tcp/5432
          sales, production, restock, frontend -> [jaego-rabbitmq] tcp/5671
          topology -> [jaego-rabbitmq] tcp/15671
          production -> [0.0.0.0/0 but 5] tcp/443",
@@ -160,6 +162,7 @@ fn production_has_these_edges_and_no_other() {
          [monitoring] -> sales tcp/9080
          [monitoring] -> production tcp/9180
          [monitoring] -> restock tcp/9280
+         [monitoring] -> access tcp/9380
          [monitoring] -> frontend tcp/9480",
     );
     assert_eq!(edges.out, &between | &out);
@@ -174,13 +177,13 @@ fn enabled_parts_get_their_network_rules() {
     for (values, out, into) in [
         (
             json!({ "telemetry": { "otlpEndpoint": "http://collector:4318" } }),
-            "sales, production, restock, frontend -> anyone tcp/4318",
+            "sales, production, restock, access, frontend -> anyone tcp/4318",
             "",
         ),
         (
             json!({ "telemetry": { "otlpEndpoint": "https://collector.example.com/otlp" } }),
             // This port is open to production-service already, because factories listen on it.
-            "sales, restock, frontend -> anyone tcp/443",
+            "sales, restock, access, frontend -> anyone tcp/443",
             "",
         ),
         (
@@ -188,7 +191,8 @@ fn enabled_parts_get_their_network_rules() {
             "",
             "[gate] -> sales tcp/8080
              [gate] -> production tcp/8180
-             [gate] -> restock tcp/8280",
+             [gate] -> restock tcp/8280
+             [gate] -> access tcp/8380",
         ),
         (
             at("networkPolicy.peers.operators", pods("console")),
@@ -196,6 +200,7 @@ fn enabled_parts_get_their_network_rules() {
             "[console] -> sales tcp/8080
              [console] -> production tcp/8180
              [console] -> restock tcp/8280
+             [console] -> access tcp/8380
              [console] -> frontend tcp/8480",
         ),
         (

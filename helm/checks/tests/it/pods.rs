@@ -152,7 +152,7 @@ fn passwords(value: &str) -> Vec<String> {
 #[test]
 fn the_environment_holds_only_paths_of_secrets() {
     for rendered in modes(&mut Engine::start()) {
-        for component in ["sales", "production", "restock", "frontend"] {
+        for component in ["sales", "production", "restock", "access", "frontend"] {
             let deployment = rendered.get("Deployment", component);
             let container = &deployment["spec"]["template"]["spec"]["containers"][0];
             let mounts: Vec<&str> =
@@ -163,8 +163,15 @@ fn the_environment_holds_only_paths_of_secrets() {
                 assert!(mounts.iter().any(|mount| place.starts_with(&format!("{mount}/"))), "{variable}");
                 names.insert(variable["name"].as_str().unwrap().split_once("__").unwrap().1.to_owned());
             }
-            let mut wanted = BTreeSet::from(["AMQP__URL_FILE", "AUTH__TOKENS_FILE"]);
-            wanted.insert(if component == "frontend" { "SESSION__KEY_FILE" } else { "DATABASE__URL_FILE" });
+            let mut wanted = BTreeSet::new();
+            if component != "frontend" {
+                wanted.extend(["DATABASE__URL_FILE", "AUTH__TOKENS_FILE"]);
+            }
+            if component == "access" {
+                wanted.insert("PROGRAMS__CREDENTIALS_FILE");
+            } else {
+                wanted.extend(["AMQP__URL_FILE", "ACCESS__CREDENTIAL_FILE"]);
+            }
             wanted.extend((component == "production").then_some("CALLBACK__SIGNING_KEY_FILE"));
             wanted.extend((component == "restock").then_some("CALLBACK__PUBLIC_KEYS_FILE"));
             assert_eq!(names.iter().map(String::as_str).collect::<BTreeSet<_>>(), wanted);

@@ -101,6 +101,14 @@ fn settings(with_more: bool) -> impl Strategy<Value = Value> {
     })
 }
 
+fn access() -> impl Strategy<Value = Value> {
+    service(&["none", "HPA"]).prop_map(|mut values| {
+        // It has no broker, so fewer settings than the others.
+        values["settings"] = json!({ "telemetry": values["settings"]["telemetry"] });
+        values
+    })
+}
+
 fn frontend() -> impl Strategy<Value = Value> {
     (service(&["none", "HPA"]), any::<bool>(), 1..100_i64).prop_map(|(mut values, enabled, clients)| {
         let log = values["settings"]["telemetry"].clone();
@@ -148,7 +156,7 @@ fn entrance(name: &'static str) -> impl Strategy<Value = Value> {
     (kind, tls, any::<bool>(), "[a-z0-9]{1,9}\\.[a-z]{2,5}").prop_map(move |(kind, tls, enabled, host)| {
         let mut values = merged(&kind, &json!({ "tls": tls, "enabled": enabled }));
         match name {
-            "operations" => values["hosts"] = json!({ "sales": format!("s.{host}"), "production": format!("p.{host}"), "restock": format!("r.{host}") }),
+            "operations" => values["hosts"] = json!({ "sales": format!("s.{host}"), "production": format!("p.{host}"), "restock": format!("r.{host}"), "access": format!("a.{host}") }),
             name => values["host"] = json!(format!("{name}.{host}")),
         }
         values
@@ -156,8 +164,13 @@ fn entrance(name: &'static str) -> impl Strategy<Value = Value> {
 }
 
 fn values() -> impl Strategy<Value = Value> {
-    let services =
-        (service(&["none", "HPA", "KEDA"]), service(&["none", "HPA", "KEDA"]), service(&["none", "HPA"]), frontend());
+    let services = (
+        service(&["none", "HPA", "KEDA"]),
+        service(&["none", "HPA", "KEDA"]),
+        service(&["none", "HPA"]),
+        frontend(),
+        access(),
+    );
     let entrances = (
         entrance("shop"),
         entrance("factory"),
@@ -190,7 +203,7 @@ fn values() -> impl Strategy<Value = Value> {
         let [bundled_db, bundled_mq, secrets, operators, topology, tests, ca, telemetry, monitors] = switches;
         let (full, suffix, common, collector, placement) = texts;
         let mut values = json!({
-            "sales": services.0, "production": services.1, "restock": services.2, "frontend": services.3,
+            "sales": services.0, "production": services.1, "restock": services.2, "frontend": services.3, "access": services.4,
             "entrances": { "shop": entrances.0, "factory": entrances.1, "operations": entrances.2, "console": entrances.5, "trustedProxies": entrances.3 },
             "postgresql": merged(&placement, &json!({ "bundled": bundled_db, "port": networks.2[0] })),
             "rabbitmq": merged(&placement, &json!({ "bundled": bundled_mq, "topology": { "enabled": topology } })),
@@ -208,7 +221,7 @@ fn values() -> impl Strategy<Value = Value> {
         }
         // Values that some choices require.
         if secrets || !bundled_db || !bundled_mq {
-            for service in ["sales", "production", "restock", "frontend"] {
+            for service in ["sales", "production", "restock", "access", "frontend"] {
                 values[service]["existingSecret"] = json!(format!("{service}-urls"));
             }
         }
@@ -242,7 +255,7 @@ fn random_values_render_and_are_valid() {
         prop_assert_eq!(engine.problems(rendered.all()), Vec::<String>::new());
         prop_assert_eq!(not_in_one_policy(&rendered), vec![]);
         prop_assert_eq!(one_sided(&rendered), BTreeSet::new());
-        for service in ["sales", "production", "restock", "frontend"] {
+        for service in ["sales", "production", "restock", "access", "frontend"] {
             if values[service]["enabled"] == false {
                 continue;
             }

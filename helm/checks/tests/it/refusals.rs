@@ -86,7 +86,7 @@ fn missing_secrets() {
         &[
             "rabbitmq.topology.existingSecret",
             "sales.existingSecret",
-            "put the frontend's URL and key into a Secret and name it in frontend.existingSecret (keys: amqp-url, session-key)",
+            "put the frontend's URL into a Secret and name it in frontend.existingSecret (keys: amqp-url)",
         ],
     );
     let production = engine.values("values-production.yaml");
@@ -94,7 +94,8 @@ fn missing_secrets() {
         ("sales.existingSecret", ["put sales-service's URLs into a Secret", "sales.existingSecret"]),
         ("production.existingSecret", ["production.existingSecret", "callback-signing-key"]),
         ("restock.existingSecret", ["restock.existingSecret", "callback-public-keys"]),
-        ("frontend.existingSecret", ["frontend.existingSecret", "amqp-url, session-key"]),
+        ("access.existingSecret", ["access.existingSecret", "keys: database-url)"]),
+        ("frontend.existingSecret", ["frontend.existingSecret", "keys: amqp-url)"]),
         (
             "rabbitmq.topology.existingSecret",
             ["rabbitmq.topology.existingSecret", "management-url, username, password"],
@@ -165,7 +166,7 @@ fn entrances_that_lead_nowhere() {
 #[test]
 fn numbers_that_contradict_each_other() {
     let mut engine = Engine::start();
-    for service in ["sales", "production", "restock", "frontend"] {
+    for service in ["sales", "production", "restock", "access", "frontend"] {
         let of = |values: Value| at(service, values);
         let budget = format!("{service}.podDisruptionBudget.minAvailable must be below the number of replicas (3)");
         refused(&mut engine, &of(json!({ "replicas": 3, "podDisruptionBudget": { "minAvailable": 3 } })), &[&budget]);
@@ -189,6 +190,6 @@ fn all_problems_are_reported_at_once() {
         "sales": { "podDisruptionBudget": { "minAvailable": 1 } },
     });
     let refusal = engine.try_render(&values, &INSTALL).err().unwrap();
-    assert_eq!(refusal.matches("\n  - ").count(), 6, "{refusal}");
+    assert_eq!(refusal.matches("\n  - ").count(), 7, "{refusal}");
     assert!(engine.try_render(&evaluation(), &INSTALL).is_ok());
 }

@@ -104,10 +104,10 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
     assert_eq!((first.as_str(), last.as_str()), ("postgres", "jaego_production"));
     query(&admin, closing);
 
-    let services = ["sales", "production", "restock"];
+    let services = ["sales", "production", "restock", "access"];
     for service in services {
         let own = psql.here(world.secret(&format!("jaego-{service}-connections"), "database-url"));
-        for database in ["jaego_sales", "jaego_production", "jaego_restock", "postgres", "template1"] {
+        for database in ["jaego_sales", "jaego_production", "jaego_restock", "jaego_access", "postgres", "template1"] {
             let reached = psql.to(&own, database);
             if database == format!("jaego_{service}") {
                 assert_eq!(reached.as_deref(), Ok(database), "{service}");
@@ -164,7 +164,7 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
         let refusal = psql.ask(scaler.as_str(), beyond).unwrap_err();
         assert!(refusal.contains("permission denied"), "{beyond}: {refusal}");
     }
-    for database in ["jaego_sales", "jaego_restock", "postgres"] {
+    for database in ["jaego_sales", "jaego_restock", "jaego_access", "postgres"] {
         let refusal = psql.to(&scaler, database).unwrap_err();
         assert!(refusal.contains("rejects connection"), "{database}: {refusal}");
     }

@@ -37,7 +37,7 @@ fn secrets_stay_across_upgrades() {
     let kept = secrets(&installed);
     assert_eq!(
         kept.keys().map(String::as_str).collect::<Vec<_>>(),
-        ["auth", "frontend", "operator-token", "postgresql", "production", "rabbitmq", "restock", "sales"]
+        ["access", "auth", "frontend", "operator-token", "postgresql", "production", "rabbitmq", "restock", "sales"]
             .map(|name| format!("jaego-{name}"))
     );
     engine.cluster(installed.all());
@@ -110,8 +110,11 @@ fn an_address_and_its_parts_agree() {
     let amqp = Url::parse(&frontend["amqp-url"]).unwrap();
     assert_eq!((amqp.username(), amqp.path()), ("frontend", "/other"));
     assert_eq!(amqp.password(), Some(frontend["amqp-password"].as_str()));
-    let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &frontend["session-key"]).unwrap();
-    assert!(key.len() >= 64, "{}", key.len());
+    let access = Url::parse(&secrets["jaego-access"]["database-url"]).unwrap();
+    assert_eq!((access.username(), access.path()), ("jaego_access", "/jaego_access"));
+    let auth = &secrets["jaego-auth"];
+    assert!(auth["program-credential"].len() >= 32);
+    assert_eq!(auth["program-credential"], auth["program-credentials"]);
     let token = &secrets["jaego-operator-token"]["token"];
     let digest = <sha2::Sha256 as sha2::Digest>::digest(token.as_bytes());
     assert_eq!(secrets["jaego-auth"]["tokens"], format!("operator:operator:{}", hex::encode(digest)));
@@ -147,12 +150,15 @@ fn a_secret_that_exists_is_not_made() {
     });
     let names = |rendered: &Rendered| secrets(rendered).into_keys().collect::<Vec<_>>();
     let rendered = engine.render(&given);
-    let made =
-        ["auth", "frontend", "operator-token", "postgresql", "rabbitmq", "sales"].map(|name| format!("jaego-{name}"));
+    let made = ["access", "auth", "frontend", "operator-token", "postgresql", "rabbitmq", "sales"]
+        .map(|name| format!("jaego-{name}"));
     assert_eq!(names(&rendered), made);
     let volumes = &rendered.get("Deployment", "production")["spec"]["template"]["spec"]["volumes"];
     assert_eq!(volumes[1]["secret"]["secretName"], "mine-production");
     let operators = json!({ "auth": { "existingSecret": "mine", "operatorTokenSecret": "token" } });
     let rendered = engine.render(&merged(&given, &operators));
-    assert_eq!(names(&rendered), ["frontend", "postgresql", "rabbitmq", "sales"].map(|name| format!("jaego-{name}")));
+    assert_eq!(
+        names(&rendered),
+        ["access", "frontend", "postgresql", "rabbitmq", "sales"].map(|name| format!("jaego-{name}"))
+    );
 }

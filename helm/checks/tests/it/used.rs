@@ -32,8 +32,11 @@ fn secrets_of_production() -> BTreeMap<String, BTreeMap<String, String>> {
         );
     }
     let amqp = ("amqp-url", "amqps://frontend:p@rabbitmq.example.com:5671/jaego");
-    secrets.insert("jaego-frontend-connections".to_owned(), map(&[amqp, ("session-key", "-")]));
-    secrets.insert("jaego-operators".to_owned(), map(&[("tokens", "-"), ("token", "-")]));
+    secrets.insert("jaego-frontend-connections".to_owned(), map(&[amqp]));
+    let database = "postgres://jaego_access:p@postgresql.example.com:5432/jaego_access?sslmode=require";
+    secrets.insert("jaego-access-connections".to_owned(), map(&[("database-url", database)]));
+    let operators = [("tokens", "-"), ("token", "-"), ("program-credential", "-"), ("program-credentials", "-")];
+    secrets.insert("jaego-operators".to_owned(), map(&operators));
     secrets.insert("jaego-ca".to_owned(), map(&[("ca.crt", "-")]));
     let management = ("management-url", "https://rabbitmq.example.com:15671");
     secrets.insert("jaego-topology".to_owned(), map(&[management, ("username", "-"), ("password", "-")]));

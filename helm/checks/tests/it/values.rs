@@ -75,6 +75,7 @@ fn needs(path: &str, value: &Value) -> Value {
             "sales": { "existingSecret": "sales-urls" },
             "production": { "existingSecret": "production-urls" },
             "restock": { "existingSecret": "restock-urls" },
+            "access": { "existingSecret": "access-urls" },
             "frontend": { "existingSecret": "frontend-urls" },
         })
     };
