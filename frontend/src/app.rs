@@ -80,6 +80,7 @@ fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
         attempts: Attempts::new(settings.session.attempts_per_minute_max),
         services: settings.services.clone(),
         access: settings.access.clone(),
+        shop: upstream(Service::Sales.to_string()),
         upstreams: Service::ALL.map(|service| upstream(service.to_string())),
         factory,
     })

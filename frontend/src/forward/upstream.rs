@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
-use futures::stream;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures::{StreamExt as _, stream};
 use jaego_web::problem::{Problem, ProblemKind};
 use jaego_web::trace_of;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Shorter than the timeout of an answer, so that an unreachable service is reported soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_MAX: Duration = Duration::from_secs(3);
 /// `Retry-After` of the answer when a service is unreachable, seconds.
 const RETRY_AFTER_S: u32 = 2;
+/// Maximum size of an answer that is kept in memory until it has been read. A page of a list is far smaller.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Maximum length of a query.
 const QUERY_BYTES_MAX: usize = 2048;
 
@@ -75,28 +77,40 @@ impl Upstream {
         Self { client, timeout: wait, in_flight: Arc::new(Semaphore::new(in_flight_max)), name, failures }
     }
 
-    /// Sends the request and streams the body of the answer.
+    /// Sends the request, and reads the answer within the same time. The answer's own reader may be slow without
+    /// keeping others from the service.
     pub async fn send(&self, request: &HttpRequest, body: Bytes, to: Target<'_>) -> Result<HttpResponse, Problem> {
         let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| {
             self.failed("overloaded");
             let detail = format!("Too many requests to {} are in flight; try again in a moment.", self.name);
             Problem::new(ProblemKind::Overloaded, detail).with("service", &self.name)
         })?;
+        let may_stream = to.token.is_some();
         let sending = self.request(request, body, to)?.send();
-        let answer = match timeout(self.timeout, sending).await {
+        let deadline = Instant::now() + self.timeout;
+        let mut answer = match timeout_at(deadline, sending).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
+            Ok(Err(error)) if error.is_connect() => {
                 tracing::warn!(service = self.name, error = cause(error), "a service cannot be reached");
                 return Err(self.away("unreachable", "cannot be reached now"));
             }
-            Err(_) => {
-                tracing::warn!(service = self.name, "a service did not answer in time");
-                return Err(
-                    self.away("timeout", "did not answer in time; it is not known whether the request was carried out")
-                );
-            }
+            Ok(Err(error)) => return Err(self.cut_off(error)),
+            Err(_) => return Err(self.late()),
         };
-        Ok(self.answer(answer, permit))
+        let body = match timeout_at(deadline, read(&mut answer)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return Err(self.cut_off(error)),
+            Err(_) => return Err(self.late()),
+        };
+        match body {
+            Body::Whole(bytes) if bytes.is_empty() => Ok(head(&answer).finish()),
+            Body::Whole(bytes) => Ok(head(&answer).body(bytes)),
+            Body::Begun(begun) if may_stream => Ok(self.stream(answer, begun, permit)),
+            Body::Begun(_) => {
+                tracing::warn!(service = self.name, "a service's response to a shopper is too large");
+                Err(self.away("too-large", "gave an answer that is too large"))
+            }
+        }
     }
 
     fn request(&self, request: &HttpRequest, body: Bytes, to: Target<'_>) -> Result<reqwest::RequestBuilder, Problem> {
@@ -126,30 +140,12 @@ impl Upstream {
         Ok(if body.is_empty() { sent } else { sent.body(body) })
     }
 
-    fn answer(&self, answer: reqwest::Response, permit: OwnedSemaphorePermit) -> HttpResponse {
-        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-        let mut response = HttpResponse::build(status);
-        let mut headers = HeaderMap::new();
-        for name in ANSWER_HEADERS {
-            let value = answer.headers().get(name).map(reqwest::header::HeaderValue::as_bytes);
-            let value = value.and_then(|bytes| header::HeaderValue::from_bytes(bytes).ok());
-            if let Some(value) = value {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
-        // Answers hold operator data or current stock, which no cache may keep.
-        if !headers.contains_key(header::CACHE_CONTROL) {
-            headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-        }
-        for pair in headers {
-            response.insert_header(pair);
-        }
-        if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            return response.finish();
-        }
+    /// Operators may ask for long lists. The permit lives as long as such an answer, which the listener ends when its
+    /// reader is too slow.
+    fn stream(&self, answer: reqwest::Response, begun: Bytes, permit: OwnedSemaphorePermit) -> HttpResponse {
+        let mut response = head(&answer);
         let (service, wait) = (self.name.clone(), self.timeout);
-        // The permit lives as long as the answer: one that is read slowly is still in flight.
-        let body = stream::try_unfold((answer, permit), move |(mut answer, permit)| {
+        let rest = stream::try_unfold((answer, permit), move |(mut answer, permit)| {
             let service = service.clone();
             async move {
                 match timeout(wait, answer.chunk()).await {
@@ -165,7 +161,18 @@ impl Upstream {
                 }
             }
         });
-        response.streaming(Box::pin(body))
+        let begun = stream::once(std::future::ready(Ok::<_, std::io::Error>(begun)));
+        response.streaming(Box::pin(begun.chain(rest)))
+    }
+
+    fn cut_off(&self, error: reqwest::Error) -> Problem {
+        tracing::warn!(service = self.name, error = cause(error), "a service's response was cut off");
+        self.away("cut-off", "broke off its answer; the request may have been carried out")
+    }
+
+    fn late(&self) -> Problem {
+        tracing::warn!(service = self.name, "a service did not answer in time");
+        self.away("timeout", "did not answer in time; it is not known whether the request was carried out")
     }
 
     fn away(&self, reason: &'static str, what: &str) -> Problem {
@@ -177,6 +184,40 @@ impl Upstream {
     fn failed(&self, reason: &'static str) {
         self.failures.add(1, &[KeyValue::new("service", self.name.clone()), KeyValue::new("reason", reason)]);
     }
+}
+
+/// The body of an answer.
+enum Body {
+    Whole(Bytes),
+    /// There is more of it.
+    Begun(Bytes),
+}
+
+/// Reads the body up to [`ANSWER_BYTES_MAX`].
+async fn read(answer: &mut reqwest::Response) -> reqwest::Result<Body> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return Ok(Body::Begun(body.freeze()));
+        }
+    }
+    Ok(Body::Whole(body.freeze()))
+}
+
+/// Status and headers of an answer.
+fn head(answer: &reqwest::Response) -> HttpResponseBuilder {
+    let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = HttpResponse::build(status);
+    // Answers hold operator data or current stock, which no cache may keep, unless they say otherwise.
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    for name in ANSWER_HEADERS {
+        let value = answer.headers().get(name).map(reqwest::header::HeaderValue::as_bytes);
+        if let Some(value) = value.and_then(|bytes| header::HeaderValue::from_bytes(bytes).ok()) {
+            response.insert_header((name, value));
+        }
+    }
+    response
 }
 
 /// The error with all its causes, without the URL.

@@ -48,6 +48,6 @@ pub(super) async fn forward(
     let further: &[_] = if service == Service::Access { &proof } else { &[] };
     let token = session.as_ref().map(|session| session.token.as_str());
     let target = Target { base_url, path: &path, token, further };
-    let upstream = &state.upstreams[service as usize];
+    let upstream = if session.is_some() { &state.upstreams[service as usize] } else { &state.shop };
     upstream.send(&request, body_of(&request, body), target).await
 }

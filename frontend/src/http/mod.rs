@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use actix_web::{App, HttpRequest, HttpResponse, Resource, web};
 use jaego_access::settings::Access;
 use jaego_process::settings::Basics;
 use jaego_telemetry::readiness::Readiness;
@@ -37,7 +37,9 @@ pub(crate) struct State {
     pub(crate) attempts: Attempts,
     pub(crate) services: Services,
     pub(crate) access: Access,
-    /// In the order of [`crate::forward::Service::ALL`].
+    /// Sales-service for shoppers, who must not keep operators from it.
+    pub(crate) shop: Upstream,
+    /// For operators, in the order of [`crate::forward::Service::ALL`].
     pub(crate) upstreams: [Upstream; 4],
     /// None if there is no simulator.
     pub(crate) factory: Option<Factory>,
@@ -88,7 +90,7 @@ pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std
     let drain = Duration::from_millis(basics.shutdown.drain_ms);
     let bind = |port: u16, face: Face| {
         let (state, metrics) = (state.clone(), metrics.clone());
-        let server = HttpServer::new(move || {
+        let application = move || {
             let face = if state.sessions.is_some() { face } else { Face::Shop };
             App::new()
                 .app_data(state.clone())
@@ -103,8 +105,8 @@ pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std
                 .wrap(from_fn(same_origin::check))
                 .wrap(from_fn(observe))
                 .wrap(from_fn(headers::add))
-        });
-        bind_listener(server, &basics.http, port, true, drain)
+        };
+        bind_listener(application, &basics.http, port, true, drain)
     };
     let (api, public) = (bind(basics.http.port, Face::Both)?, bind(basics.http.public_port, Face::Shop)?);
     Listeners::new(api, public, &basics.http, readiness)

@@ -3,6 +3,7 @@
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use jaego_web::SharedBody;
 use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::json;
 
@@ -79,7 +80,9 @@ fn answer(file: &File, request: &HttpRequest) -> HttpResponse {
     if let Some(name) = encoding.name() {
         response.insert_header((header::CONTENT_ENCODING, name));
     }
-    response.content_type(file.media_type).body(body)
+    let mut response = response.content_type(file.media_type).body(body);
+    response.extensions_mut().insert(SharedBody);
+    response
 }
 
 #[cfg(test)]

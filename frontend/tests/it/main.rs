@@ -7,6 +7,7 @@ mod harness;
 mod live;
 mod pages;
 mod process;
+mod rude;
 mod sales;
 mod session;
 mod upstream;

@@ -9,6 +9,11 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+/// Size of a large answer: more than a page of products, less than the frontend refuses.
+pub const LARGE_BYTES: usize = 640 * 1024;
+
+static SPACES: [u8; 4 * LARGE_BYTES] = [b' '; 4 * LARGE_BYTES];
+
 /// A recorded request.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -94,10 +99,14 @@ async fn answer(request: HttpRequest, state: Data<State>, body: Bytes) -> HttpRe
             state.go_on.notified().await;
             HttpResponse::Ok().json(json!({}))
         }
+        "large" => HttpResponse::Ok().body(&SPACES[..LARGE_BYTES]),
+        _ if request.path().contains("/huge") => HttpResponse::Ok().body(SPACES.as_slice()),
         // One part at once, the rest (or an aborted connection) on the test's notification.
-        end @ ("parts" | "broken") => {
-            let is_broken = end == "broken";
-            let first = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"first,")) });
+        end @ ("parts" | "broken" | "large-broken") => {
+            let is_broken = end != "parts";
+            let part =
+                if end == "large-broken" { Bytes::from_static(&SPACES[..2 * LARGE_BYTES]) } else { "first,".into() };
+            let first = futures::stream::once(async { Ok::<_, std::io::Error>(part) });
             let state = state.clone();
             let second = futures::stream::once(async move {
                 state.go_on.notified().await;

@@ -7,7 +7,7 @@ use actix_web::dev::Service as _;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, PathConfig, QueryConfig};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, web};
 use jaego_pg::Pool;
 use jaego_postbox::dead_letters::DeadLetters;
 use jaego_telemetry::readiness::Readiness;
@@ -63,7 +63,7 @@ pub fn listen(
     let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
     let bind = |port: u16, with_operator: bool| {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
-        let server = HttpServer::new(move || {
+        let application = move || {
             let operations = operations.clone();
             let public = routes.public.clone();
             let operator = routes.operator.clone();
@@ -117,8 +117,8 @@ pub fn listen(
                     );
                 }
             })
-        });
-        bind_listener(server, settings, port, drop_abandoned, drain)
+        };
+        bind_listener(application, settings, port, drop_abandoned, drain)
     };
     Listeners::new(bind(settings.port, true)?, bind(settings.public_port, false)?, settings, readiness)
 }

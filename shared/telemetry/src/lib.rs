@@ -64,8 +64,10 @@ pub fn init(service: &'static str, settings: &Telemetry) -> anyhow::Result<()> {
         drop(TRACES.set(provider));
     }
     // The code that uses a connection logs its failures. lapin would log each of them again, and the whole body of
-    // every event that has no subscriber. A filter in the settings that names lapin takes precedence.
-    let filter: EnvFilter = format!("lapin=off,{}", settings.log).parse().context("telemetry.log")?;
+    // every event that has no subscriber. The HTTP dispatcher logs as an error whatever a client sends that is not HTTP.
+    // A filter in the settings that names one of them takes precedence.
+    let filter: EnvFilter =
+        format!("lapin=off,actix_http::h1::dispatcher=off,{}", settings.log).parse().context("telemetry.log")?;
     let lines = tracing_subscriber::fmt::layer();
     let lines = if settings.log_format == "json" {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -17,8 +16,6 @@ use crate::problem::{Problem, ProblemKind};
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// A larger body is read and discarded up to this size, so that its sender receives the response.
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Maximum time for a body to arrive.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A body of `application/json` up to [`BODY_BYTES_MAX`], not yet parsed.
 #[derive(Debug, Clone)]
@@ -45,7 +42,7 @@ impl FromRequest for RawJson {
         let is_json = is_json(request);
         let payload = payload.take();
         Box::pin(async move {
-            let body = read_in_time(payload).await?;
+            let body = read(payload).await?;
             if is_json { Ok(Self(body)) } else { Err(other_media_type()) }
         })
     }
@@ -57,7 +54,7 @@ impl FromRequest for AnyBody {
 
     fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let payload = payload.take();
-        Box::pin(async move { Ok(Self(read_in_time(payload).await)) })
+        Box::pin(async move { Ok(Self(read(payload).await)) })
     }
 }
 
@@ -69,7 +66,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
         let is_json = is_json(request);
         let payload = payload.take();
         Box::pin(async move {
-            let body = read_in_time(payload).await?;
+            let body = read(payload).await?;
             match (body.is_empty(), is_json) {
                 (true, _) => Ok(Self(None)),
                 (false, true) => parse_strict(&body).map(Self),
@@ -97,13 +94,6 @@ fn is_json(request: &HttpRequest) -> bool {
 
 fn other_media_type() -> Problem {
     Problem::new(ProblemKind::UnsupportedMediaType, "Send the body as `Content-Type: application/json`.")
-}
-
-async fn read_in_time(payload: Payload) -> Result<Vec<u8>, Problem> {
-    let read = tokio::time::timeout(READ_TIMEOUT, read(payload)).await;
-    read.map_err(|_| {
-        Problem::new(ProblemKind::MalformedRequest, "The body did not arrive within 15 seconds; send it again.")
-    })?
 }
 
 async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {

@@ -3,6 +3,7 @@
 pub mod auth;
 mod body;
 mod conditional;
+mod connections;
 mod document;
 mod idempotency_key;
 pub mod issued;
@@ -22,6 +23,7 @@ use jaego_contracts::trace::TraceContext;
 
 pub use body::{AnyBody, BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
 pub use conditional::{IfMatch, etag};
+pub use connections::SharedBody;
 pub use document::{complete, document};
 pub use idempotency_key::IdempotencyKey;
 pub use listener::Listener;

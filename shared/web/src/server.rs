@@ -1,21 +1,39 @@
 //! The three listeners: `api` (everything), `public` (what is not for operators), `admin` (probes).
 
-use std::net::SocketAddr;
+use std::future::ready;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use actix_http::{Request, Response};
-use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_server::Server;
+use actix_service::{
+    IntoServiceFactory, Service as _, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::body::MessageBody;
-use actix_web::dev::{AppConfig, Server, ServerHandle};
+use actix_web::dev::{AppConfig, ServerHandle};
 use actix_web::http::{Method, header};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use jaego_telemetry::readiness::Readiness;
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use utoipa::openapi::OpenApi;
 
+use crate::connections::{Connections, MAKING_WAY_MAX, Watched, answer_with, receive};
 use crate::problem::{Problem, ProblemKind};
 use crate::settings::Http;
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+/// Bytes of an answer that are collected before they are written.
+const WRITE_BUFFER_BYTES: usize = 8 * 1024;
+/// Size of the kernel's buffers of a connection, which Linux doubles for its own use.
+const SEND_BUFFER_BYTES: u32 = 16 * 1024;
+const RECEIVE_BUFFER_BYTES: u32 = 32 * 1024;
+/// Maximum time to close a connection that the client does not close.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The listeners of a running service.
 pub struct Listeners {
@@ -48,7 +66,8 @@ impl Listeners {
         .workers(1)
         .disable_signals()
         .bind((settings.host.as_str(), settings.admin_port))?;
-        let (admin, admin_server) = (first(&admin.addrs())?, admin.run());
+        let no_address = || std::io::Error::other("no address was bound");
+        let (admin, admin_server) = (admin.addrs().first().copied().ok_or_else(no_address)?, admin.run());
         Ok(Self {
             api: api.address,
             public: public.address,
@@ -84,7 +103,7 @@ pub struct BoundListener {
 /// Opens a listener with the limits that all have in common; port 0 takes a free one. `drop_abandoned`: see `Routes`
 /// in `jaego_service`.
 pub fn bind_listener<F, I, S, B>(
-    server: HttpServer<F, I, S, B>,
+    application: F,
     settings: &Http,
     port: u16,
     drop_abandoned: bool,
@@ -99,19 +118,66 @@ where
     S::Response: Into<Response<B>>,
     B: MessageBody + 'static,
 {
-    let server = server
+    let listener = open_socket(&settings.host, port)?;
+    let address = listener.local_addr()?;
+    let connections = Connections::new(settings.connections_max);
+    let server = Server::build()
         .workers(settings.workers)
-        .h1_allow_half_closed(!drop_abandoned)
-        .max_connections(settings.connections_max)
-        .client_request_timeout(Duration::from_secs(10))
+        // Beyond this, connections would wait. The limit that counts is that of all workers together.
+        .max_concurrent_connections(settings.connections_max.saturating_add(2 * MAKING_WAY_MAX))
         .shutdown_timeout(drain.as_secs().max(1))
-        .disable_signals()
-        .bind((settings.host.as_str(), port))?;
-    Ok(BoundListener { address: first(&server.addrs())?, server: server.run() })
+        .disable_signals();
+    let stopping = server.graceful_shutdown_signal();
+    let server = server.listen(address.to_string(), listener, move || {
+        let application = apply_fn_factory(application(), |mut request: Request, application: &S::Service| {
+            let handle = receive(&mut request);
+            let answer = application.call(request);
+            async move {
+                Ok(match answer.await {
+                    Ok(answer) => answer_with(answer.into(), handle),
+                    Err(error) => answer_with(error.into().error_response().into(), handle),
+                })
+            }
+        });
+        let application = application.map_err(|error: S::Error| error.into().error_response());
+        let application = map_config(application, |()| AppConfig::default());
+        let stopping = stopping.clone();
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            // This deadline would apply to the first request only.
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .h1_allow_half_closed(!drop_abandoned)
+            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+            .local_addr(address)
+            .on_connect_ext(|io: &Watched, data| {
+                data.insert(io.handle());
+            })
+            .finish(application);
+        let connections = connections.clone();
+        fn_service(move |io: TcpStream| {
+            let peer = io.peer_addr().ok();
+            // The send buffer is small, so small segments must not wait for each other.
+            let watched = io.set_nodelay(true).ok().and_then(|()| Watched::new(io, &connections));
+            ready(watched.map(|io| (io, Protocol::Http1, peer)).ok_or(DispatchError::DisconnectTimeout))
+        })
+        .and_then(http)
+    })?;
+    Ok(BoundListener { address, server: server.run() })
 }
 
-fn first(addresses: &[SocketAddr]) -> std::io::Result<SocketAddr> {
-    addresses.first().copied().ok_or_else(|| std::io::Error::other("no address was bound"))
+/// Connections inherit the sizes of their buffers. The kernel's memory counts as the program's, too.
+fn open_socket(host: &str, port: u16) -> std::io::Result<std::net::TcpListener> {
+    let host: IpAddr = host.parse().map_err(std::io::Error::other)?;
+    let socket = if host.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    socket.bind((host, port).into())?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// The problem for a path or query that cannot be parsed.

@@ -18,7 +18,7 @@ pub struct Http {
     pub admin_port: u16,
     /// Worker threads per listener.
     pub workers: usize,
-    /// Maximum connections per worker; further ones wait in the kernel's queue.
+    /// Maximum connections per listener; beyond it, those that have waited longest for their client are closed.
     pub connections_max: usize,
 }
 
