@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::selection::Selection;
+
 #[derive(Debug, Clone)]
 pub struct Scale {
-    /// The command line option that selects it.
-    pub option: &'static str,
+    /// The command line options that select it.
+    pub options: String,
     /// True if the figures are meaningful.
     pub is_full: bool,
     /// Number of turns for each side.
@@ -38,6 +40,8 @@ pub struct Scale {
     pub idle: Duration,
     /// Orders stored at each step of growth.
     pub stored: &'static [u64],
+    /// Orders stored while audits run.
+    pub audited: u64,
     /// Lines that one receipt fills.
     pub waiting: u64,
     /// Duration of the surge, seconds.
@@ -47,10 +51,23 @@ pub struct Scale {
 }
 
 impl Scale {
+    pub fn of(selection: &Selection) -> Self {
+        let mut scale = match (selection.quick, selection.short) {
+            (true, _) => Self::quick(),
+            (_, true) => Self::short(),
+            _ => Self::full(),
+        };
+        if let Some(orders) = selection.orders {
+            scale.audited = orders;
+            scale.options.push_str(&format!(" --orders {orders}"));
+        }
+        scale
+    }
+
     /// Full size.
-    pub fn full() -> Self {
+    fn full() -> Self {
         Self {
-            option: "",
+            options: String::new(),
             is_full: true,
             rounds: 3,
             measure: Duration::from_secs(6),
@@ -67,6 +84,7 @@ impl Scale {
             samples: 200,
             idle: Duration::from_secs(20),
             stored: &[0, 1_000_000, 10_000_000],
+            audited: 10_000_000,
             waiting: 1_000_000,
             surge: 15,
             soak: Duration::from_secs(600),
@@ -74,20 +92,21 @@ impl Scale {
     }
 
     /// Full figures within half an hour: without the tables of many millions and the long soak.
-    pub fn short() -> Self {
+    fn short() -> Self {
         Self {
-            option: " --short",
+            options: " --short".to_owned(),
             growing: &[0, 1_000_000],
             stored: &[0, 1_000_000],
+            audited: 1_000_000,
             soak: Duration::from_secs(120),
             ..Self::full()
         }
     }
 
     /// Only to check that everything runs.
-    pub fn quick() -> Self {
+    fn quick() -> Self {
         Self {
-            option: " --quick",
+            options: " --quick".to_owned(),
             is_full: false,
             rounds: 1,
             measure: Duration::from_secs(1),
@@ -104,6 +123,7 @@ impl Scale {
             samples: 5,
             idle: Duration::from_secs(2),
             stored: &[2_000],
+            audited: 2_000,
             waiting: 5_000,
             surge: 3,
             soak: Duration::from_secs(2),

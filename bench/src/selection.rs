@@ -50,6 +50,9 @@ pub struct Selection {
     /// an hour instead of two hours.
     #[arg(long, conflicts_with = "quick")]
     pub short: bool,
+    /// Store this many orders before audits are measured, instead of as many as the largest table has.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub orders: Option<u64>,
     /// Write down the results of a quick run as well.
     #[arg(long)]
     pub write: bool,

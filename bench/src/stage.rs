@@ -82,17 +82,13 @@ impl Stage {
         stack.start(&Progress::silent()).await?;
         let admin = database::connect(&stack.postgres_admin_url()?).await?;
         let generator = Generator::prepare(&dir.join("load"))?;
-        let scale = match (wanted.selection.quick, wanted.selection.short) {
-            (true, _) => Scale::quick(),
-            (_, true) => Scale::short(),
-            _ => Scale::full(),
-        };
+        let scale = Scale::of(&wanted.selection);
         let http = testkit::http::client_of_fresh_connections(bounds::REQUEST);
         Ok(Self { stack, scale, generator, admin, pgbench, case, dir, http, run_dir })
     }
 
     pub async fn result(&self) -> anyhow::Result<CaseResult> {
-        let command = format!("cargo xtask bench {}{}", self.case.name(), self.scale.option);
+        let command = format!("cargo xtask bench {}{}", self.case.name(), self.scale.options);
         Ok(CaseResult::new(Machine::look(&self.stack, &self.admin).await?, command))
     }
 

@@ -62,10 +62,13 @@ async fn build(progress: &Progress) -> anyhow::Result<PathBuf> {
 fn command(program: &Path, wanted: &Wanted) -> Command {
     let mut command = Command::new(program);
     command.arg("run").arg("--dir").arg(&wanted.dir).arg("--docs").arg(workspace_root().join("docs"));
-    let Selection { cases, quick, short, write } = &wanted.selection;
+    let Selection { cases, quick, short, orders, write } = &wanted.selection;
     command.args(cases.iter().map(|case| case.name()));
     let options = [(quick, "--quick"), (short, "--short"), (write, "--write")];
     command.args(options.into_iter().filter_map(|(&asked, option)| asked.then_some(option)));
+    if let Some(orders) = orders {
+        command.arg("--orders").arg(orders.to_string());
+    }
     command.kill_on_drop(true);
     command
 }

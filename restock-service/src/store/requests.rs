@@ -46,14 +46,6 @@ pub(crate) struct Held {
     pub(crate) traceparent: Option<String>,
 }
 
-/// Behaviour for a request that another transaction holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IfHeld {
-    Wait,
-    /// Leave the request out of the result.
-    Skip,
-}
-
 /// A known request; the figures are missing if another transaction holds it.
 #[derive(QueryableByName)]
 struct HeldRow {
@@ -69,15 +61,8 @@ struct HeldRow {
 
 // One primary key lookup per request, in the order of the list: a subquery that locks rows cannot be merged into
 // another plan.
-struct HoldOrWait;
-impl StatementSql for HoldOrWait {
-    const SQL: &'static str = "SELECT known.* FROM unnest(?) AS wanted (id) CROSS JOIN LATERAL \
-        (SELECT id, received, cancelled_at IS NOT NULL AS is_cancelled, traceparent FROM production_requests p \
-        WHERE p.id = wanted.id FOR UPDATE) AS known";
-}
-
-struct HoldOrSkip;
-impl StatementSql for HoldOrSkip {
+struct Hold;
+impl StatementSql for Hold {
     const SQL: &'static str = "SELECT wanted.id, received, is_cancelled, traceparent FROM unnest(?) AS wanted (id) \
         CROSS JOIN LATERAL (SELECT FROM production_requests p WHERE p.id = wanted.id OFFSET 0) AS present \
         LEFT JOIN LATERAL (SELECT received, cancelled_at IS NOT NULL AS is_cancelled, traceparent \
@@ -89,13 +74,9 @@ impl StatementSql for HoldOrSkip {
 pub(crate) async fn hold(
     connection: &AsyncPgConnection,
     ids: &[RequestId],
-    if_held: IfHeld,
 ) -> Result<(HashMap<RequestId, Held>, HashSet<RequestId>), StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<HeldRow> = match if_held {
-        IfHeld::Wait => Statement::<HoldOrWait>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
-        IfHeld::Skip => Statement::<HoldOrSkip>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?,
-    };
+    let rows: Vec<HeldRow> = Statement::<Hold>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
     let (mut held, mut elsewhere) = (HashMap::new(), HashSet::new());
     for HeldRow { id, received, is_cancelled, traceparent } in rows {
         if let (Some(received), Some(is_cancelled)) = (received, is_cancelled) {

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 
 use crate::consumers::requested;
 use crate::harness::{FACTORY, SKU, SOON, Service, claims, part};
+use crate::outage::wait_for_waiting;
 
 async fn hold(service: &Service, request: RequestId) -> Client {
     let holder = service.world.sql().await;
@@ -61,7 +62,7 @@ async fn many_callbacks_of_a_held_request_do_not_hold_those_of_another_one_that_
     }
     let long = hold(&service, first).await;
     let stuck: Vec<_> = (0..10).map(|n| service.begin_call(&first_token, &part(&format!("p{n}"), 1))).collect();
-    blocked(&service).await;
+    wait_for_waiting(&service, 10).await;
     let short = hold(&service, second).await;
     let other = service.begin_call(&second_token, &part("b", 10));
     assert_eq!(service.call(&world.token(10), &part("a", 10)).await.received(), ("received", 10));
@@ -72,6 +73,46 @@ async fn many_callbacks_of_a_held_request_do_not_hold_those_of_another_one_that_
     for call in stuck {
         assert_eq!(call.await.unwrap().received(), ("received", 1));
     }
+    service.stop().await;
+}
+
+/// More than the worker, the queues and the held callbacks had room for together when they were bounded by 1,000.
+const MANY: usize = 1_100;
+/// A small queue, and senders that wait longer than a busy machine needs.
+const SMALL: [(&str, &str); 2] = [("INTAKE__QUEUE_MAX", "20"), ("CALLBACK__HOLD_MS", "120000")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_request_with_more_callbacks_than_fit_holds_only_its_own() {
+    let service = Service::start(&SMALL).await;
+    let world = &service.world;
+    let (held, brief) = (RequestId::generate(), RequestId::generate());
+    let (held_token, brief_token) = (world.sign(&claims(held, 10_000)), world.sign(&claims(brief, 100)));
+    for token in [&held_token, &brief_token] {
+        assert_eq!(service.call(token, &part("a", 10)).await.received(), ("received", 10));
+    }
+    let (long, short) = (hold(&service, held).await, hold(&service, brief).await);
+    let mut stuck = Vec::new();
+    while stuck.len() < MANY {
+        // If all came at once, a busy machine would not read some of the requests before their time is over (408).
+        let more = stuck.len()..stuck.len() + 50;
+        stuck.extend(more.map(|n| service.begin_call(&held_token, &part(&format!("p{n}"), 1))));
+        wait_for_waiting(&service, stuck.len()).await;
+    }
+    assert_eq!(service.call(&world.token(10), &part("a", 10)).await.received(), ("received", 10));
+    let other = service.begin_call(&brief_token, &part("b", 10));
+    short.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(other.await.unwrap().received(), ("received", 10));
+
+    long.batch_execute("ROLLBACK").await.unwrap();
+    for answer in join_all(stuck).await {
+        assert_eq!(answer.unwrap().received(), ("received", 1));
+    }
+    let received = i64::try_from(MANY).unwrap() + 10;
+    let booked = format!("SELECT received FROM production_requests WHERE id = '{held}'");
+    assert_eq!(world.count(&booked).await, received);
+    assert_eq!(world.count("SELECT sum(quantity)::int8 FROM receipts").await, received + 10 + 20);
+    assert_eq!((service.outcomes("received").await, service.outcomes("lost").await), (MANY as u64 + 4, 0));
+    assert!(service.metric("jaego_callbacks_waiting").await < 0.5, "none is left");
     service.stop().await;
 }
 

@@ -195,7 +195,7 @@ async fn a_held_request_delays_only_its_own_callbacks() {
     let holder = world.sql().await;
     holder.batch_execute("BEGIN; SELECT * FROM production_requests FOR UPDATE").await.unwrap();
     let calls = [service.begin_call(&held, &part("b", 10)), service.begin_call(&held, &part("c", 10))];
-    wait_for_blocked(&service, 2).await;
+    wait_for_waiting(&service, 1).await;
     for index in 0..3 {
         assert_eq!(service.call(&world.token(5), &part("a", 5)).await.received(), ("received", 5), "{index}");
     }

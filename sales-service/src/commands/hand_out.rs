@@ -40,7 +40,7 @@ pub async fn hand_out(context: &Context, stop: &CancellationToken) -> Result<usi
     let skus: BTreeSet<Sku> = incoming::skus(&mut connection).await?.into_iter().collect();
     // Locked products are skipped instead of waited for.
     let held = product_states::held(&connection, &skus).await?;
-    for sku in skus.difference(&held) {
+    for sku in skus.iter().filter(|sku| !held.contains_key(*sku)) {
         if stop.is_cancelled() {
             break;
         }

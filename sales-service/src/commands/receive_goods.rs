@@ -21,7 +21,7 @@ pub type TracedReceipt = (StockReceived, TraceContext);
 
 /// Applies receipts in order, all or none of them, whatever the status of their replenishments. If too many orders
 /// are waiting, [`super::hand_out`] hands out the remaining units. With [`IfHeld::LeaveOut`], receipts of products that
-/// are locked or unknown are left out.
+/// are locked or unknown, or whose replenishments are locked, are left out.
 pub async fn receive_goods(
     context: &Context,
     receipts: Vec<TracedReceipt>,
@@ -40,7 +40,17 @@ pub async fn receive_goods(
             if let Some(missing) = missing.filter(|_| if_held == IfHeld::Wait) {
                 return Err(HandleError::Failed(format!("there is no product {missing}")));
             }
-            let is_taken = |(receipt, _): &TracedReceipt| change.state(&receipt.sku).is_some();
+            // A wait for a replenishment would hold all products of the batch.
+            let held = match if_held {
+                IfHeld::Wait => BTreeSet::new(),
+                IfHeld::LeaveOut => {
+                    let requests = receipts.iter().map(|(receipt, _)| receipt.request_id).collect();
+                    replenishments::lock_free(connection, &requests).await?
+                }
+            };
+            let is_taken = |(receipt, _): &TracedReceipt| {
+                change.state(&receipt.sku).is_some() && !held.contains(&receipt.request_id)
+            };
             let results = receipts.iter().map(|receipt| is_taken(receipt).then_some(Handled::Done)).collect();
             let taken = receipts.iter().filter(|receipt| is_taken(receipt)).collect();
             let fresh = note(connection, taken).await?;

@@ -42,7 +42,7 @@ pub async fn sweep(context: &Context) -> Result<usize, StoreError> {
     let low: BTreeSet<Sku> = low.into_iter().collect();
     // Locked products are skipped instead of waited for; the next sweep evaluates them.
     let held = product_states::held(&connection, &low).await?;
-    for sku in low.difference(&held) {
+    for sku in low.iter().filter(|sku| !held.contains_key(*sku)) {
         let evaluated = connection.transaction(async |connection| evaluate(context, connection, sku).await).await;
         match evaluated {
             Ok(()) => context.outbox.wake(),

@@ -181,43 +181,38 @@ pub fn is_stale(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _))
 }
 
-struct Free;
-impl StatementSql for Free {
-    const SQL: &'static str = "SELECT stock.sku FROM stock WHERE stock.sku = ANY(?) FOR UPDATE SKIP LOCKED";
+/// The version of a product's stock, which another transaction has locked. None if something else of the product is
+/// held.
+pub type HeldVersion = Option<i64>;
+
+struct Held;
+impl StatementSql for Held {
+    // A new replenishment refers to its product, which needs a lock on that row, too.
+    const SQL: &'static str = "SELECT wanted.sku, CASE WHEN stock_lock IS NULL THEN stock.version END AS version \
+        FROM unnest(?) AS wanted (sku) \
+        CROSS JOIN LATERAL (SELECT version FROM stock WHERE sku = wanted.sku OFFSET 0) AS stock \
+        LEFT JOIN LATERAL (SELECT true AS is_free FROM stock WHERE sku = wanted.sku FOR UPDATE SKIP LOCKED) \
+            AS stock_lock ON true \
+        LEFT JOIN LATERAL (SELECT true AS is_free FROM products WHERE sku = wanted.sku FOR KEY SHARE SKIP LOCKED) \
+            AS product_lock ON true \
+        WHERE stock_lock IS NULL OR product_lock IS NULL";
 }
 
 #[derive(QueryableByName)]
-struct SkuRow {
+struct HeldRow {
     #[diesel(sql_type = Text)]
     sku: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    version: HeldVersion,
 }
 
-/// Those of the given products whose rows are locked by another transaction. Runs as its own statement, so it keeps
-/// no locks.
-pub async fn held(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
+/// Those of the given products that another transaction holds. Runs as its own statement, so it keeps no locks, and
+/// waits for none.
+pub async fn held(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<BTreeMap<Sku, HeldVersion>, StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
-    let free: Vec<SkuRow> = Statement::<Free>::new().bind::<Array<Text>, _>(keys.clone()).load(connection).await?;
-    let exists: Vec<SkuRow> = Statement::<Exist>::new().bind::<Array<Text>, _>(keys).load(connection).await?;
-    let free: BTreeSet<String> = free.into_iter().map(|row| row.sku).collect();
-    let held = exists.into_iter().filter(|row| !free.contains(&row.sku));
-    held.map(|row| row.sku.parse().map_err(|_| corrupt("a SKU"))).collect()
-}
-
-struct Exist;
-impl StatementSql for Exist {
-    const SQL: &'static str = "SELECT stock.sku FROM stock WHERE stock.sku = ANY(?)";
-}
-
-struct Wait;
-impl StatementSql for Wait {
-    const SQL: &'static str = "SELECT stock.sku FROM stock WHERE stock.sku = ? FOR UPDATE";
-}
-
-/// Waits until this product's row is unlocked, at most for the connection's lock timeout. Runs as its own statement,
-/// so it keeps no lock.
-pub async fn wait_until_free(connection: &AsyncPgConnection, sku: &Sku) -> Result<(), StoreError> {
-    Statement::<Wait>::new().bind::<Text, _>(sku.to_string()).load::<SkuRow>(connection).await?;
-    Ok(())
+    let rows: Vec<HeldRow> = Statement::<Held>::new().bind::<Array<Text>, _>(keys).load(connection).await?;
+    let held = rows.into_iter().map(|row| Ok((row.sku.parse().map_err(|_| corrupt("a SKU"))?, row.version)));
+    held.collect()
 }
 
 struct Raise;

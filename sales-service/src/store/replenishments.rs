@@ -128,6 +128,32 @@ pub async fn lock(connection: &mut AsyncPgConnection, id: RequestId) -> Result<O
     Ok(query.first(connection).await.optional()?)
 }
 
+struct LockFree;
+impl StatementSql for LockFree {
+    const SQL: &'static str = "SELECT wanted.id FROM unnest(?) AS wanted (id) \
+        CROSS JOIN LATERAL (SELECT FROM replenishments WHERE id = wanted.id OFFSET 0) AS known \
+        LEFT JOIN LATERAL (SELECT true AS is_free FROM replenishments WHERE id = wanted.id FOR UPDATE SKIP LOCKED) \
+            AS lock ON true \
+        WHERE lock IS NULL";
+}
+
+#[derive(QueryableByName)]
+struct HeldRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Locks those of these replenishments that no other transaction holds, and returns the others. The caller has locked
+/// their products' figures.
+pub async fn lock_free(
+    connection: &AsyncPgConnection,
+    ids: &BTreeSet<RequestId>,
+) -> Result<BTreeSet<RequestId>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let held: Vec<HeldRow> = Statement::<LockFree>::new().bind::<Array<SqlUuid>, _>(ids).load(connection).await?;
+    Ok(held.into_iter().map(|row| RequestId(row.id)).collect())
+}
+
 /// Locks several replenishments in id order. The caller has locked their products' figures.
 pub async fn lock_all(
     connection: &mut AsyncPgConnection,

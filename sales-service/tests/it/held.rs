@@ -9,7 +9,7 @@ use serde_json::json;
 use testkit::wait_until;
 
 use crate::dead_letters::lock_waits;
-use crate::harness::{SOON, Shop, policy};
+use crate::harness::{SOON, Shop, one, policy};
 use crate::messages::{event, publish, received_of};
 use crate::stalls::hold;
 
@@ -63,6 +63,35 @@ async fn messages_of_a_held_product_delay_no_other_message() {
     holder.batch_execute("ROLLBACK").await.expect("released");
     wait_for_on_hand(&shop, "HELD", MANY).await;
     assert_eq!(shop.count("SELECT count(*) FROM receipts_applied").await, MANY + 2);
+    shop.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_a_held_replenishment_delays_no_order_of_another_product() {
+    let mut shop = Shop::open_with(&PATIENT).await;
+    for sku in ["HELD", "FREE"] {
+        shop.product(sku, 0, policy()).await;
+    }
+    let body = json!({"sku": "HELD", "quantity": 10});
+    let ordered = shop.operate(reqwest::Method::POST, "/api/v1/replenishments", body).await;
+    assert_eq!(ordered.status, 201, "{ordered:?}");
+    let request: RequestId = ordered.body["id"].as_str().expect("an id").parse().expect("an id");
+    shop.stop().await;
+    let holder = shop.as_admin().await;
+    holder.batch_execute("BEGIN; SELECT FROM replenishments FOR UPDATE").await.expect("held");
+    // They arrive together.
+    publish(&shop, "stock.received", &received_of("HELD", ReceiptId::generate(), request, 10)).await;
+    for _ in 0..3 {
+        receive(&shop, "FREE").await;
+    }
+    shop.start().await;
+    wait_for_on_hand(&shop, "FREE", 3).await;
+    let order = shop.order(one("FREE", 1)).await;
+    assert_eq!(order.status, 201, "{order:?}");
+    assert_eq!(shop.figures("HELD").await, (0, 0, 10), "it is still held");
+    holder.batch_execute("ROLLBACK").await.expect("released");
+    wait_for_on_hand(&shop, "HELD", 10).await;
+    assert_eq!(shop.figures("HELD").await, (10, 0, 0));
     shop.assert_books_agree().await;
 }
 

@@ -16,6 +16,7 @@ mod imports;
 mod intake;
 mod keys;
 mod known;
+mod lanes;
 mod lost;
 mod messages;
 mod migrate;

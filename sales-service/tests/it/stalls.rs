@@ -48,7 +48,7 @@ async fn open_gate(shop: &Shop) {
 }
 
 /// Sends an order without waiting for its answer.
-fn begin_order(shop: &Shop, body: Value) -> tokio::task::JoinHandle<Response> {
+pub fn begin_order(shop: &Shop, body: Value) -> tokio::task::JoinHandle<Response> {
     let request = shop.http.post(format!("{}/api/v1/orders", shop.api)).json(&body);
     tokio::spawn(async move {
         let answer = Response::to(request);

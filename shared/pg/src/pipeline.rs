@@ -58,7 +58,7 @@ impl Pipeline {
 
     /// Runs a statement that is a transaction of its own. If it is dropped before the answer, the connection does not
     /// return to the pool.
-    pub async fn single<T>(&self, statement: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+    pub async fn single<T, E>(&self, statement: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         self.open.fetch_add(1, Ordering::Relaxed);
         let answer = statement.await;
         self.open.fetch_sub(1, Ordering::Relaxed);

@@ -24,7 +24,7 @@ const EVERY_S: u64 = 1;
 pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let stage = &compared.stage;
     let connections = stage.scale.connections.first().copied().unwrap_or(1);
-    let stored = stage.scale.stored.last().copied().unwrap_or_default();
+    let stored = stage.scale.audited;
     let orders = number(figure(stored));
     stage.report(&format!("audits in progress, {orders} orders stored"));
     let mut fresh = Fresh::start(stage, "bench_audited").await?;

@@ -1,4 +1,7 @@
 //! The row of one product is held by another transaction: its orders wait, while those of all other products continue.
+//!
+//! While any transaction is open, PostgreSQL keeps all row versions that are younger than it. The share of this in the
+//! difference is measured by a control: a transaction that has written something and holds no row of the shop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,10 +30,17 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     stage.report(&format!("{products} products, {connections} connections, another product's row free or held"));
     let turn = Turn { sku: MANY, products, ..Turn::hot(connections, stage.turn()) };
     let holder = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
-    let (mut free, mut held, mut waited) = (Turns::default(), Turns::default(), [0, 0]);
+    holder.batch_execute("CREATE TABLE IF NOT EXISTS bench_scratch (number integer)").await?;
+    let (mut free, mut control, mut held) = (Turns::default(), Turns::default(), Turns::default());
+    let mut waited = [0, 0];
     for _ in 0..stage.scale.rounds {
         let outcome = shop.turn(stage, turn).await?;
         free.add(outcome.per_second(outcome.good()), &outcome);
+
+        holder.batch_execute("BEGIN; INSERT INTO bench_scratch VALUES (1)").await?;
+        let outcome = shop.turn(stage, turn).await?;
+        holder.batch_execute("ROLLBACK").await?;
+        control.add(outcome.per_second(outcome.good()), &outcome);
 
         holder.batch_execute(&format!("BEGIN; SELECT version FROM stock WHERE sku = '{HELD}0000' FOR UPDATE")).await?;
         let (prefix, is_over) = (shop.next_prefix(), AtomicBool::new(false));
@@ -47,13 +57,26 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
         waited = [waited[0] + taken, waited[1] + answers.iter().map(|[_, shed]| shed).sum::<u64>()];
         shop.expect_stored(taken, taken);
     }
+    holder.batch_execute("DROP TABLE bench_scratch").await?;
+    let what = format!("{products} other products while one row is held, {connections} connections");
     let baseline = free.as_baseline_of(&held, "no row held");
     compared.result.rows.push(Row {
         target: format!(">= {SHARE}x, no error"),
         met: Some(baseline.ratio.median >= SHARE),
         baseline: Some(baseline),
-        ..held.row(&format!("{products} other products while one row is held, {connections} connections"), UNIT)
+        ..held.row(&what, UNIT)
     });
+    let open = "a transaction open that holds no row of the shop";
+    for (what, turns, baseline) in [
+        (what.as_str(), &held, control.as_baseline_of(&held, open)),
+        (
+            &format!("{products} products, {open}, {connections} connections"),
+            &control,
+            free.as_baseline_of(&control, "none open"),
+        ),
+    ] {
+        compared.result.rows.push(Row { baseline: Some(baseline), ..turns.row(what, UNIT) });
+    }
     compared.result.notes.push(format!(
         "A held row: {CLIENTS} more clients ordered the held product; {} of their orders were answered 201 once \
          the row was free, and {} were answered 503 before that. Every order for the other products was confirmed.",

@@ -11,12 +11,12 @@ use jaego_pg::{Pipeline, StoreError, within};
 use jaego_web::problem::Problem;
 
 use super::writes::Writes;
-use super::{Answer, Callback};
+use super::{Answer, Callback, CallbackMetrics};
 use crate::commands::check_source::Sources;
 use crate::commands::{Context, now};
 use crate::domain::batch::{Arrival, Identity, Known, Outcome, decide_together};
 use crate::domain::policy::Policy;
-use crate::store::requests::{Held, IfHeld};
+use crate::store::requests::Held;
 use crate::store::{self, requests};
 
 /// Maximum attempts of a batch when another transaction inserts a request that the batch took for new.
@@ -30,6 +30,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 pub(super) struct Taker {
     pub(super) context: Context,
     pub(super) policy: Policy,
+    pub(super) metrics: CallbackMetrics,
 }
 
 /// Result of a callback in a batch.
@@ -47,18 +48,18 @@ pub(super) enum Taken {
 
 /// Takes all callbacks and returns one result for each, in their order. A callback that the store cannot take does
 /// not affect the others: a batch that fails is halved until the failing callback is alone.
-pub(super) async fn take(taker: &Taker, callbacks: &[&Callback], if_held: IfHeld) -> Vec<Taken> {
+pub(super) async fn take(taker: &Taker, callbacks: &[&Callback]) -> Vec<Taken> {
     let mut results = Vec::with_capacity(callbacks.len());
     let mut parts = vec![callbacks];
     let mut splits_left = BUSY_SPLITS_MAX;
     while let Some(part) = parts.pop() {
-        match taker.take_together(part, if_held).await {
+        match taker.take_together(part).await {
             Ok(taken) => results.extend(taken),
             // Perhaps another transaction is about to insert the request of only one of them.
             Err(StoreError::Busy(_)) if splits_left > 0 => {
                 splits_left -= 1;
-                if part.len() == 1 {
-                    results.push(Taken::Held);
+                if part.iter().all(|callback| callback.message.request_id == part[0].message.request_id) {
+                    results.extend(part.iter().map(|_| Taken::Held));
                 } else {
                     let (first, rest) = part.split_at(part.len() / 2);
                     parts.extend([rest, first]);
@@ -87,9 +88,9 @@ impl Taker {
         }
     }
 
-    async fn take_together(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
+    async fn take_together(&self, callbacks: &[&Callback]) -> Result<Vec<Taken>, StoreError> {
         for _ in 0..TRIES_MAX {
-            let deciding = self.decide_and_write(callbacks, if_held);
+            let deciding = self.decide_and_write(callbacks);
             match within(LIMIT, &self.context.pool, deciding).await {
                 Err(error) if error.violates(requests::PRIMARY_KEY) => {}
                 Ok(taken) => {
@@ -107,9 +108,9 @@ impl Taker {
     }
 
     /// One transaction in two round trips: the first loads everything, the second writes everything.
-    async fn decide_and_write(&self, callbacks: &[&Callback], if_held: IfHeld) -> Result<Vec<Taken>, StoreError> {
+    async fn decide_and_write(&self, callbacks: &[&Callback]) -> Result<Vec<Taken>, StoreError> {
         let transaction = Pipeline::new(self.context.pool.get().await?);
-        let (begun, loaded) = join!(transaction.begin(), Loaded::read(transaction.connection(), callbacks, if_held));
+        let (begun, loaded) = join!(transaction.begin(), Loaded::read(transaction.connection(), callbacks));
         begun?;
         let Loaded { held, held_elsewhere, sources, mut known } = loaded?;
         // Callbacks that are not decided at all are sorted out first, so that they have no effect.
@@ -177,11 +178,7 @@ struct Loaded<'a> {
 }
 
 impl<'a> Loaded<'a> {
-    async fn read(
-        connection: &AsyncPgConnection,
-        callbacks: &[&'a Callback],
-        if_held: IfHeld,
-    ) -> Result<Self, StoreError> {
+    async fn read(connection: &AsyncPgConnection, callbacks: &[&'a Callback]) -> Result<Self, StoreError> {
         let ids: BTreeSet<RequestId> = callbacks.iter().map(|callback| callback.message.request_id).collect();
         let ids: Vec<RequestId> = ids.into_iter().collect();
         let factories: BTreeSet<&FactoryId> =
@@ -195,7 +192,7 @@ impl<'a> Loaded<'a> {
         let identities: Vec<Identity<'a>> = identities.into_iter().collect();
         // The connection runs these in order, the locks first: whatever is read after them can no longer change.
         let (held, sources, entries, earlier) = join!(
-            requests::hold(connection, &ids, if_held),
+            requests::hold(connection, &ids),
             store::factories::callback_sources(connection, &factories),
             store::quarantine::of_tokens(connection, &jtis),
             store::deliveries::find_first(connection, &identities),

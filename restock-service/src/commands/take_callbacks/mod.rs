@@ -30,13 +30,14 @@ pub(crate) use crate::domain::decision::Reason;
 pub(crate) use crate::domain::delivery::{Claim, ClaimedCount, CountFault, Fault, Order};
 use crate::domain::policy::Policy;
 use crate::settings::Intake as IntakeSettings;
-use crate::store::requests::IfHeld;
+
+type Reply = oneshot::Sender<Result<Answer, Problem>>;
 
 /// A callback and the channel for its answer. The callback of a waiter that is dropped without an answer is kept outside
 /// the queue.
 struct Waiter {
     callback: Arc<Callback>,
-    reply: Option<oneshot::Sender<Result<Answer, Problem>>>,
+    reply: Option<Reply>,
     metrics: CallbackMetrics,
     keeper: Keeper,
 }
@@ -52,11 +53,10 @@ pub(crate) struct Intake {
 
 /// The worker behind the queue; there is one per process.
 pub(crate) struct IntakeWorker {
-    taker: Arc<Taker>,
+    taker: Taker,
     queue: mpsc::Receiver<Waiter>,
     queue_max: usize,
     batch_max: usize,
-    metrics: CallbackMetrics,
     kept: KeptWorker,
 }
 
@@ -72,11 +72,10 @@ impl Intake {
         let (sender, receiver) = mpsc::channel(settings.queue_max);
         let (keeper, kept) = Keeper::new(metrics);
         let worker = IntakeWorker {
-            taker: Arc::new(Taker { context, policy }),
+            taker: Taker { context, policy, metrics: metrics.clone() },
             queue: receiver,
             queue_max: settings.queue_max,
             batch_max: settings.batch_max,
-            metrics: metrics.clone(),
             kept,
         };
         (Self { queue: sender, hold, metrics: metrics.clone(), keeper }, worker)
@@ -129,10 +128,11 @@ fn kept_in_memory() -> Problem {
 impl IntakeWorker {
     /// Takes batches until `stop`, then whatever is still queued.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { taker, mut queue, queue_max, batch_max, metrics, kept } = self;
+        let Self { taker, mut queue, queue_max, batch_max, kept } = self;
+        let taker = &taker;
         let (blocked, held) = mpsc::channel(queue_max);
-        let taking_held = held::run(taker.clone(), held);
-        let taking_kept = kept.run(taker.clone(), batch_max, stop.clone());
+        let taking_held = held::run(taker, batch_max, queue_max, held);
+        let taking_kept = kept.run(taker, batch_max, stop.clone());
         let taking = async move {
             let mut waiters = Vec::with_capacity(batch_max);
             loop {
@@ -147,7 +147,7 @@ impl IntakeWorker {
                     // The queue is closed and empty, but the task must not end before `stop`.
                     return stop.cancelled().await;
                 }
-                answer(&taker, &metrics, std::mem::take(&mut waiters), &blocked).await;
+                answer(taker, std::mem::take(&mut waiters), &blocked).await;
             }
         };
         tokio::join!(taking, taking_held, taking_kept);
@@ -155,36 +155,51 @@ impl IntakeWorker {
 }
 
 /// Retries until each callback has its answer or was moved to the held ones.
-async fn answer(taker: &Taker, metrics: &CallbackMetrics, mut waiters: Vec<Waiter>, blocked: &mpsc::Sender<Waiter>) {
+async fn answer(taker: &Taker, mut waiters: Vec<Waiter>, blocked: &mpsc::Sender<Waiter>) {
     let mut backoff = Backoff::default();
-    while !waiters.is_empty() {
-        taker.wait_for_room().await;
-        let begun = Instant::now();
-        let callbacks: Vec<&Callback> = waiters.iter().map(|waiter| waiter.callback.as_ref()).collect();
-        let taken = batch::take(taker, &callbacks, IfHeld::Skip).await;
-        metrics.batch_taken(waiters.len(), begun.elapsed());
-        let mut again = Vec::new();
-        for (waiter, taken) in waiters.into_iter().zip(taken) {
-            match taken {
-                Taken::Answered(answer) => waiter.reply(Ok(answer)),
-                Taken::Failed(problem) => waiter.reply(Err(problem)),
-                Taken::Held => {
-                    // If there is no room, it waits here: its request may be free by then.
-                    if let Err(error) = blocked.try_send(waiter) {
-                        again.push(error.into_inner());
-                    }
-                }
-                Taken::NotNow => again.push(waiter),
+    loop {
+        let (held, later) = attempt(taker, waiters).await;
+        for waiter in held {
+            // It must not wait here: the callbacks of one held request would then delay all others.
+            if let Err(error) = blocked.try_send(waiter) {
+                error.into_inner().keep();
             }
         }
-        waiters = again;
-        if !waiters.is_empty() {
-            backoff.wait().await;
+        waiters = later;
+        if waiters.is_empty() {
+            return;
         }
+        backoff.wait().await;
     }
 }
 
+/// Answers what the store takes. Returns the callbacks whose requests are held, and those that it does not take now.
+async fn attempt(taker: &Taker, waiters: Vec<Waiter>) -> (Vec<Waiter>, Vec<Waiter>) {
+    taker.wait_for_room().await;
+    let begun = Instant::now();
+    let callbacks: Vec<&Callback> = waiters.iter().map(|waiter| waiter.callback.as_ref()).collect();
+    let taken = batch::take(taker, &callbacks).await;
+    taker.metrics.batch_taken(waiters.len(), begun.elapsed());
+    let (mut held, mut later) = (Vec::new(), Vec::new());
+    for (waiter, taken) in waiters.into_iter().zip(taken) {
+        match taken {
+            Taken::Answered(answer) => waiter.reply(Ok(answer)),
+            Taken::Failed(problem) => waiter.reply(Err(problem)),
+            Taken::Held => held.push(waiter),
+            Taken::NotNow => later.push(waiter),
+        }
+    }
+    (held, later)
+}
+
 impl Waiter {
+    /// Leaves the callback to the keeper, while its sender still waits.
+    fn keep(mut self) {
+        if let Some(reply) = self.reply.take() {
+            self.keeper.keep(&self.callback, Some(reply));
+        }
+    }
+
     fn reply(mut self, answer: Result<Answer, Problem>) {
         let Some(reply) = self.reply.take() else { return };
         if answer.is_err() {
@@ -200,7 +215,7 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            self.keeper.keep(&self.callback);
+            self.keeper.keep(&self.callback, None);
         }
         self.metrics.waiting(-1);
     }

@@ -1,7 +1,8 @@
-//! Queues of waiting orders. There is one main queue, and a separate lane for each product whose row is locked by
-//! another transaction, so that no other order waits for it.
+//! Queues of waiting orders. There is one main queue, and a separate lane for each product that another transaction
+//! holds, so that no other order waits for it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use super::{OrderRequest, overloaded};
 use crate::commands::Answered;
 use crate::domain::intake::DecidedOrder;
+use crate::store::product_states::HeldVersion;
 
 pub(super) type Reply = Result<Taken, Problem>;
 
@@ -115,13 +117,23 @@ impl Waiter {
     }
 }
 
-/// The queue of an order: None for the main queue, or the locked product of a lane.
+/// The queue of an order: None for the main queue, or the held product of a lane.
 pub(super) type Lane<'a> = Option<&'a Sku>;
+
+/// The orders of a product that another transaction holds.
+#[derive(Default)]
+struct HeldProduct {
+    orders: VecDeque<Waiter>,
+    /// At the last look.
+    version: HeldVersion,
+    /// True once a look found the product free, until a batch finds it held again.
+    is_free: bool,
+}
 
 /// All queues of a process.
 pub(super) struct Queues {
     main: VecDeque<Waiter>,
-    lanes: BTreeMap<Sku, VecDeque<Waiter>>,
+    lanes: BTreeMap<Sku, HeldProduct>,
     lane_max: usize,
     is_closed: bool,
 }
@@ -140,12 +152,20 @@ impl Queues {
         self.is_closed
     }
 
+    /// The lane of an order. An order of several products waits for one that is held: in the lane of a free one it
+    /// would delay the others.
+    fn lane_of(&mut self, waiter: &Waiter) -> Option<&mut HeldProduct> {
+        let find = |is_free| waiter.skus().find(|sku| self.lanes.get(*sku).is_some_and(|lane| lane.is_free == is_free));
+        let sku = find(false).or_else(|| find(true))?;
+        self.lanes.get_mut(sku)
+    }
+
     /// Appends an order to its queue; if that is a full lane, answers it at once.
     pub(super) fn push(&mut self, waiter: Waiter) {
-        let held = waiter.skus().find(|sku| self.lanes.contains_key(*sku)).cloned();
-        match held.and_then(|sku| self.lanes.get_mut(&sku)) {
+        let lane_max = self.lane_max;
+        match self.lane_of(&waiter) {
             None => self.main.push_back(waiter),
-            Some(lane) if lane.len() < self.lane_max => lane.push_back(waiter),
+            Some(lane) if lane.orders.len() < lane_max => lane.orders.push_back(waiter),
             Some(_) => waiter.answer(Err(overloaded())),
         }
     }
@@ -153,8 +173,10 @@ impl Queues {
     /// Puts orders back at the front of their queues.
     pub(super) fn push_back_first(&mut self, waiters: Vec<Waiter>) {
         for waiter in waiters.into_iter().rev() {
-            let held = waiter.skus().find(|sku| self.lanes.contains_key(*sku)).cloned();
-            held.and_then(|sku| self.lanes.get_mut(&sku)).unwrap_or(&mut self.main).push_front(waiter);
+            match self.lane_of(&waiter) {
+                None => self.main.push_front(waiter),
+                Some(lane) => lane.orders.push_front(waiter),
+            }
         }
     }
 
@@ -175,43 +197,88 @@ impl Queues {
     fn queue(&mut self, lane: Lane<'_>) -> Option<&mut VecDeque<Waiter>> {
         match lane {
             None => Some(&mut self.main),
-            Some(sku) => self.lanes.get_mut(sku),
+            Some(sku) => self.lanes.get_mut(sku).map(|lane| &mut lane.orders),
         }
     }
 
-    /// Opens lanes for these products and moves their orders there from the main queue. Returns the products whose
-    /// lanes are new.
-    pub(super) fn open(&mut self, held: BTreeSet<Sku>) -> Vec<Sku> {
-        let new: Vec<Sku> = held.into_iter().filter(|sku| !self.lanes.contains_key(sku)).collect();
-        self.lanes.extend(new.iter().map(|sku| (sku.clone(), VecDeque::new())));
+    /// Opens lanes for these products, which are held, and moves their orders there from the main queue.
+    pub(super) fn open(&mut self, held: BTreeMap<Sku, HeldVersion>) {
+        for (sku, version) in held {
+            let lane = self.lanes.entry(sku).or_default();
+            (lane.version, lane.is_free) = (version, false);
+        }
         for waiter in std::mem::take(&mut self.main) {
             self.push(waiter);
         }
-        new
     }
 
-    /// Answers the expired orders of a lane, which frees their places in the queue. Returns their number.
-    pub(super) fn drop_late(&mut self, sku: &Sku) -> u64 {
-        let Some(lane) = self.lanes.get_mut(sku) else { return 0 };
-        let (late, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(lane).into_iter().partition(Waiter::is_late);
-        *lane = waiting;
-        let count = late.len() as u64;
-        for waiter in late {
-            waiter.answer(Err(overloaded()));
+    /// The next `most` held products after this one.
+    pub(super) fn held_after(&self, after: Lane<'_>, most: usize) -> BTreeSet<Sku> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let held = self.lanes.range::<Sku, _>((start, Bound::Unbounded)).filter(|(_, lane)| !lane.is_free);
+        held.take(most).map(|(sku, _)| sku.clone()).collect()
+    }
+
+    /// Applies a look at these products, which found `held` among them. Returns those whose orders can be taken; a lane
+    /// without orders is closed when its product is free.
+    ///
+    /// A product that many short transactions lock one after the other is never found free, but whoever waits for it
+    /// gets it. Its version has changed since the last look, so it counts as free.
+    pub(super) fn apply_look(&mut self, looked: BTreeSet<Sku>, held: &BTreeMap<Sku, HeldVersion>) -> Vec<Sku> {
+        let mut waiters = VecDeque::new();
+        let mut free = Vec::new();
+        for sku in looked {
+            let Some(lane) = self.lanes.get_mut(&sku) else { continue };
+            lane.is_free = held.get(&sku).is_none_or(|version| {
+                let before = std::mem::replace(&mut lane.version, *version);
+                before.zip(*version).is_some_and(|(before, now)| before != now) && !lane.orders.is_empty()
+            });
+            if lane.is_free {
+                waiters.append(&mut lane.orders);
+                free.push(sku);
+            }
         }
-        count
+        // Those that also need a product that is still held go to its lane.
+        for waiter in waiters {
+            self.push(waiter);
+        }
+        free.retain(|sku| !self.close_if_empty(sku));
+        free
+    }
+
+    /// Returns true while orders of this lane can be taken.
+    pub(super) fn is_free(&self, sku: &Sku) -> bool {
+        self.lanes.get(sku).is_some_and(|lane| lane.is_free)
     }
 
     /// Closes a lane if it is empty. Returns whether it was.
-    pub(super) fn close_lane(&mut self, sku: &Sku) -> bool {
-        let is_empty = self.lanes.get(sku).is_none_or(VecDeque::is_empty);
+    pub(super) fn close_if_empty(&mut self, sku: &Sku) -> bool {
+        let is_empty = self.lanes.get(sku).is_none_or(|lane| lane.orders.is_empty());
         if is_empty {
             self.lanes.remove(sku);
         }
         is_empty
     }
 
-    /// Number of locked products.
+    /// Answers the expired orders of all lanes, which frees their places in the queue. Returns their number.
+    pub(super) fn drop_late(&mut self) -> u64 {
+        let mut count = 0;
+        for lane in self.lanes.values_mut() {
+            let (late, waiting): (VecDeque<_>, _) =
+                std::mem::take(&mut lane.orders).into_iter().partition(Waiter::is_late);
+            lane.orders = waiting;
+            count += late.len() as u64;
+            for waiter in late {
+                waiter.answer(Err(overloaded()));
+            }
+        }
+        if self.is_closed {
+            self.lanes.retain(|_, lane| !lane.orders.is_empty());
+        }
+        count
+    }
+
+    /// Number of lanes.
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
     }

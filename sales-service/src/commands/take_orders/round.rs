@@ -78,7 +78,7 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
                 memory.repeats_expected = REPEATS_EXPECTED;
                 (waiting, look) = (round.into_waiters(), true);
             }
-            Err(Failure::Busy(error)) => match held(desk, &round.skus()).await {
+            Err(Failure::Busy(error)) => match desk.held(&round.skus()).await {
                 Ok(held) if !held.is_empty() => {
                     desk.open_lanes(held);
                     return desk.push_back_first(round.into_waiters());
@@ -101,12 +101,6 @@ pub(super) async fn run(desk: &Arc<Desk>, lane: Lane<'_>, waiters: Vec<Waiter>, 
 
 fn busy() -> Problem {
     Problem::new(ProblemKind::Unavailable, "The same products are being changed constantly; send the request again.")
-}
-
-/// Those of the given products whose rows are locked by another transaction.
-async fn held(desk: &Desk, skus: &BTreeSet<Sku>) -> Result<BTreeSet<Sku>, StoreError> {
-    let connection = desk.pool.get().await?;
-    product_states::held(&connection, skus).await
 }
 
 /// Answers a batch once its result is known; orders that were not written are queued again. If the result cannot be

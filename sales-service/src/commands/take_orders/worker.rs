@@ -1,12 +1,12 @@
-//! The worker behind the queues takes waiting orders batch by batch. Each locked product has a lane with its own
-//! task.
+//! The worker behind the queues takes waiting orders batch by batch. The lanes of held products have tasks of their own
+//! once these are free.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jaego_contracts::ids::Sku;
-use jaego_pg::Pool;
+use jaego_pg::{Pipeline, Pool, within};
 use jaego_web::problem::Problem;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
@@ -19,12 +19,18 @@ use super::round::{self, Memory};
 use super::{Decided, OrderRequest, Render, overloaded, stopped};
 use crate::commands::{Answered, Context};
 use crate::settings::Intake as IntakeSettings;
-use crate::store::{StoreError, product_states};
+use crate::store::StoreError;
+use crate::store::product_states::{self, HeldVersion};
 
 /// Maximum lanes that use the database at once; further lanes take turns.
 const LANES_AT_WORK_MAX: usize = 4;
-/// Connections of the intake: one for the main queue, one to settle lost batches, and one for each active lane.
-pub const CONNECTIONS: usize = 2 + LANES_AT_WORK_MAX;
+/// Connections of the intake: one for the main queue, one to settle lost batches, one to look at the lanes, and one for
+/// each active lane.
+pub const CONNECTIONS: usize = 3 + LANES_AT_WORK_MAX;
+/// Interval between two looks at the lanes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Maximum lanes that one look covers; further lanes take turns.
+const LOOK_MAX: usize = 1_000;
 
 /// The queues and everything a batch needs.
 pub(super) struct Desk {
@@ -36,6 +42,7 @@ pub(super) struct Desk {
     pub(super) metrics: Metrics,
     queues: Mutex<Queues>,
     arrived: Notify,
+    lanes_opened: Notify,
     /// Tasks of lanes, and of batches whose database answer was lost.
     pub(super) tasks: TaskTracker,
     lanes_at_work: Semaphore,
@@ -80,7 +87,7 @@ impl Metrics {
                 .build(),
             lanes: meter
                 .u64_gauge("jaego_intake_lanes")
-                .with_description("Products whose orders wait separately, because another transaction has locked their rows")
+                .with_description("Products whose orders wait separately, because another transaction holds their rows")
                 .build(),
         }
     }
@@ -97,6 +104,7 @@ impl Desk {
             metrics: Metrics::new(),
             queues: Mutex::new(Queues::new(settings.lane_max)),
             arrived: Notify::new(),
+            lanes_opened: Notify::new(),
             tasks: TaskTracker::new(),
             lanes_at_work: Semaphore::new(LANES_AT_WORK_MAX),
         }
@@ -166,59 +174,72 @@ impl Desk {
         waiting
     }
 
-    /// Moves the orders of these products, whose rows are locked by another transaction, to lanes of their own.
-    pub(super) fn open_lanes(self: &Arc<Self>, held: BTreeSet<Sku>) {
-        let new = self.queues().open(held);
-        for sku in new {
-            tracing::info!(%sku, "another transaction has locked the row of a product; its orders wait separately");
-            let desk = self.clone();
-            self.tasks.spawn(async move { desk.run_lane(sku).await });
-        }
-        self.count_lanes();
-    }
-
-    fn count_lanes(&self) {
-        self.metrics.lanes.record(self.queues().lanes() as u64, &[]);
-    }
-
-    /// Runs until the row is unlocked and the lane is empty. If the lane were closed while the row is still locked,
-    /// the product's next order would block all others until the lock is detected again.
-    async fn run_lane(self: Arc<Self>, sku: Sku) {
-        loop {
-            let Ok(turn) = self.lanes_at_work.acquire().await else { return };
-            let is_free = self.wait_until_free(&sku).await;
-            let is_held = matches!(is_free, Err(StoreError::Busy(_))) && !self.queues().is_closed();
-            match is_free {
-                Ok(()) => {
-                    let waiters = self.take(Some(&sku));
-                    round::run(&self, Some(&sku), waiters, &mut Memory::default()).await;
-                }
-                Err(StoreError::Busy(_)) => {
-                    let late = self.queues().drop_late(&sku);
-                    self.metrics.dropped.add(late, &[KeyValue::new("reason", "late")]);
-                }
-                Err(error) => {
-                    let problem = Problem::from(error);
-                    for waiter in self.take(Some(&sku)) {
-                        waiter.answer(Reply::Err(problem.clone()));
-                    }
-                }
-            }
-            drop(turn);
-            if !is_held && self.queues().close_lane(&sku) {
-                return self.count_lanes();
-            }
-        }
-    }
-
-    /// Waits for this product only, so that an order of several products locks none of the others during the wait.
-    async fn wait_until_free(&self, sku: &Sku) -> Result<(), StoreError> {
-        let waiting = async {
-            let connection = self.pool.get().await?;
-            product_states::wait_until_free(&connection, sku).await
+    /// Those of the given products that another transaction holds.
+    pub(super) async fn held(&self, skus: &BTreeSet<Sku>) -> Result<BTreeMap<Sku, HeldVersion>, StoreError> {
+        let look = async {
+            let transaction = Pipeline::new(self.pool.get().await?);
+            transaction.single(product_states::held(transaction.connection(), skus)).await
         };
-        let away = |_| StoreError::Unavailable("no answer in time".to_owned());
-        tokio::time::timeout(self.wait_max, waiting).await.unwrap_or_else(|elapsed| Err(away(elapsed)))
+        within(self.wait_max, &self.pool, look).await
+    }
+
+    /// Moves the orders of these products, which another transaction holds, to lanes of their own.
+    pub(super) fn open_lanes(&self, held: BTreeMap<Sku, HeldVersion>) {
+        tracing::info!(skus = ?held.keys(), "another transaction holds these products; their orders wait separately");
+        self.queues().open(held);
+        self.lanes_opened.notify_one();
+    }
+
+    /// Takes the orders of each lane when its product is free. One look covers all lanes: a wait for each would delay
+    /// those that are free by those that are not.
+    async fn watch_lanes(self: &Arc<Self>) {
+        let mut last = None;
+        loop {
+            let late = self.queues().drop_late();
+            self.metrics.dropped.add(late, &[KeyValue::new("reason", "late")]);
+            let lanes = self.queues().lanes();
+            self.metrics.lanes.record(lanes as u64, &[]);
+            if lanes == 0 {
+                self.lanes_opened.notified().await;
+            }
+            let looked = self.queues().held_after(last.as_ref(), LOOK_MAX);
+            last = looked.last().filter(|_| looked.len() == LOOK_MAX).cloned();
+            if !looked.is_empty() {
+                self.look(looked).await;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn look(self: &Arc<Self>, looked: BTreeSet<Sku>) {
+        match self.held(&looked).await {
+            Ok(held) => {
+                for sku in self.queues().apply_look(looked, &held) {
+                    let desk = self.clone();
+                    self.tasks.spawn(async move { desk.run_lane(sku).await });
+                }
+            }
+            // The whole table is locked.
+            Err(StoreError::Busy(_)) => {}
+            Err(error) => {
+                let problem = Problem::from(error);
+                for waiter in looked.iter().flat_map(|sku| self.take(Some(sku))) {
+                    waiter.answer(Reply::Err(problem.clone()));
+                }
+            }
+        }
+    }
+
+    /// Runs until the lane is empty or its product is held again. If it were closed while the product is held, the
+    /// next order would block all others until that is detected again.
+    async fn run_lane(self: Arc<Self>, sku: Sku) {
+        let Ok(_turn) = self.lanes_at_work.acquire().await else { return };
+        let mut memory = Memory::default();
+        while self.queues().is_free(&sku) {
+            let waiters = self.take(Some(&sku));
+            round::run(&self, Some(&sku), waiters, &mut memory).await;
+            self.queues().close_if_empty(&sku);
+        }
     }
 }
 
@@ -231,18 +252,25 @@ impl IntakeWorker {
         Self { desk }
     }
 
-    /// Takes batches until `stop`, then the orders that are still queued.
+    /// Takes orders until `stop`, then those that are still queued.
     pub async fn run(self, stop: CancellationToken) {
-        let desk = self.desk;
+        tokio::select! {
+            () = self.take_batches(stop) => {}
+            () = self.desk.watch_lanes() => {}
+        }
+    }
+
+    async fn take_batches(&self, stop: CancellationToken) {
+        let desk = &self.desk;
         let mut memory = Memory::default();
         loop {
             let waiters = desk.take(None);
             if !waiters.is_empty() {
                 let begun = Instant::now();
                 desk.metrics.batch_size.record(waiters.len() as u64, &[]);
-                round::run(&desk, None, waiters, &mut memory).await;
+                round::run(desk, None, waiters, &mut memory).await;
                 desk.metrics.batch_duration.record(begun.elapsed().as_secs_f64(), &[]);
-            } else if desk.queues().is_closed() && desk.tasks.is_empty() {
+            } else if desk.queues().is_closed() && desk.queues().lanes() == 0 && desk.tasks.is_empty() {
                 return stop.cancelled().await;
             } else {
                 tokio::select! {
