@@ -56,6 +56,10 @@ pub enum Error {
         answer: String,
     },
 
+    /// RabbitMQ reported that it imported definitions, but a queue is missing.
+    #[error("RabbitMQ imported the definitions without the queue {queue} in {vhost}")]
+    NotImported { vhost: String, queue: String },
+
     /// An HTTP request got no answer.
     #[error("no answer to {request}: {source}")]
     Http {

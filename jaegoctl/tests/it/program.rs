@@ -13,7 +13,7 @@ use tokio::{
 use e2e::World;
 
 /// Longer than any command of a test takes.
-const END: Duration = Duration::from_secs(90);
+const END: Duration = Duration::from_secs(300);
 
 /// Output and exit code of a command.
 #[derive(Debug)]

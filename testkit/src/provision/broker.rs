@@ -1,6 +1,10 @@
 //! Client of RabbitMQ's management API.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jaego_amqp::provision;
@@ -12,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-/// Maximum repetitions of an import that fails by a fault of the broker.
+/// Maximum repetitions of an import that is incomplete by a fault of the broker.
 const IMPORT_REPEATS_MAX: u32 = 3;
 
 /// The management API of one RabbitMQ, as one user.
@@ -121,20 +125,32 @@ impl Broker {
     }
 
     /// Creates exchanges, queues and bindings in a vhost.
+    ///
+    /// RabbitMQ 3.10 fails when the first statistics of a new queue are due while it is declared, and under load it
+    /// reports a success although a queue could not be declared in time. Importing again adds what is missing.
     pub async fn import_definitions(&self, vhost: &str, definitions: &Value) -> Result<()> {
         let path = format!("/api/definitions/{}", segment(vhost));
-        let mut result = self.send(Method::POST, &path, Some(definitions)).await;
-        // RabbitMQ 3.10 fails when the first statistics of a new queue are due while it is declared. What was
-        // imported stays, and importing it again changes nothing.
-        for _ in 0..IMPORT_REPEATS_MAX {
-            match &result {
-                Err(error) if error.to_string().contains("rabbit_quorum_queue,handle_tick") => {
-                    result = self.send(Method::POST, &path, Some(definitions)).await;
-                }
-                _ => break,
+        let mut repeats = 0;
+        loop {
+            let imported = match self.send(Method::POST, &path, Some(definitions)).await {
+                Ok(()) => self.expect_queues(vhost, definitions).await,
+                Err(error) if error.to_string().contains("rabbit_quorum_queue,handle_tick") => Err(error),
+                Err(error) => return Err(error),
+            };
+            if imported.is_ok() || repeats == IMPORT_REPEATS_MAX {
+                return imported;
             }
+            repeats += 1;
         }
-        result
+    }
+
+    async fn expect_queues(&self, vhost: &str, definitions: &Value) -> Result<()> {
+        let found: BTreeSet<String> = self.queues(vhost).await?.into_iter().map(|queue| queue.name).collect();
+        let declared = definitions["queues"].as_array().into_iter().flatten();
+        match declared.filter_map(|queue| queue["name"].as_str()).find(|name| !found.contains(*name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::NotImported { vhost: vhost.to_owned(), queue: name.to_owned() }),
+        }
     }
 
     /// Creates a service's user with its rights in a vhost, or changes its password and rights.
