@@ -208,7 +208,10 @@ struct HeldRow {
 
 /// Those of the given products that another transaction holds. Runs as its own statement, so it keeps no locks, and
 /// waits for none.
-pub async fn held(connection: &AsyncPgConnection, skus: &BTreeSet<Sku>) -> Result<BTreeMap<Sku, HeldVersion>, StoreError> {
+pub async fn held(
+    connection: &AsyncPgConnection,
+    skus: &BTreeSet<Sku>,
+) -> Result<BTreeMap<Sku, HeldVersion>, StoreError> {
     let keys: Vec<String> = skus.iter().map(Sku::to_string).collect();
     let rows: Vec<HeldRow> = Statement::<Held>::new().bind::<Array<Text>, _>(keys).load(connection).await?;
     let held = rows.into_iter().map(|row| Ok((row.sku.parse().map_err(|_| corrupt("a SKU"))?, row.version)));

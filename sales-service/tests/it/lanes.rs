@@ -91,7 +91,8 @@ async fn orders_in_a_lane_are_taken_though_their_row_is_locked_whenever_it_is_lo
     for _ in 0..8 {
         let (client, is_over) = (shop.as_admin().await, is_over.clone());
         load.push(tokio::spawn(async move {
-            let busy = "BEGIN; UPDATE stock SET version = version + 1 WHERE sku = 'BUSY'; SELECT pg_sleep(0.05); COMMIT";
+            let busy =
+                "BEGIN; UPDATE stock SET version = version + 1 WHERE sku = 'BUSY'; SELECT pg_sleep(0.05); COMMIT";
             while !is_over.load(Ordering::Relaxed) {
                 client.batch_execute(busy).await.expect("held for a moment");
             }
