@@ -59,7 +59,7 @@ impl Scale {
         };
         if let Some(orders) = selection.orders {
             scale.audited = orders;
-            scale.options.push_str(&format!(" --orders {orders}"));
+            scale.options = format!("{} --orders {orders}", scale.options);
         }
         scale
     }

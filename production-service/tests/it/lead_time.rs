@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
-use factory_simulator::Faults;
 use jaego_contracts::ids::RequestId;
 use jaego_postbox::outbox::Outbox;
 use production_service::commands::Context;
