@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context as _, bail, ensure};
 use localstack::stack::Service;
 use testkit::process::{Spec, tail};
+use testkit::provision::beside;
 use tokio_postgres::Client;
 
 use crate::{database, shop, stage::Stage, statistics::figure};
@@ -25,6 +26,7 @@ impl Ceiling {
     /// Creates the database with the products of a shop.
     pub async fn prepare(stage: &Stage) -> anyhow::Result<Self> {
         let url = database::make(&stage.stack, Service::Sales, "bench_ceiling").await?;
+        let url = beside(&stage.stack.postgres_admin_url()?, &url)?;
         let client = database::connect(&url).await?;
         shop::stock_up(&client, shop::HOT, 1, 1_000_000_000_000).await?;
         client.batch_execute("CREATE SEQUENCE bench_ids CACHE 100").await?;

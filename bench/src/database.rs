@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use localstack::stack::{Service, Stack};
-use testkit::{provision::create_database, servers::random_secret};
+use testkit::{
+    provision::{beside, create_database, without_tls},
+    servers::random_secret,
+};
 use tokio_postgres::{Client, NoTls};
 
 use crate::bounds;
@@ -21,11 +24,18 @@ pub async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
+/// Opens a connection to the database of `url` as the administrator, who may also empty and tidy up its tables.
+pub async fn connect_as_admin(stack: &Stack, url: &str) -> anyhow::Result<Client> {
+    connect(&beside(&stack.postgres_admin_url()?, url)?).await
+}
+
 /// Creates a database with a service's tables, for a baseline; returns its URL.
 pub async fn make(stack: &Stack, service: Service, name: &str) -> anyhow::Result<String> {
-    let url = create_database(&stack.postgres_admin_url()?, name, name, &random_secret()).await?;
-    let log = format!("{name}-migrate");
-    let mut migration = stack.beside(service, "migrate", &log, &[("DATABASE__URL", url.clone())])?;
+    let admin_url = stack.postgres_admin_url()?;
+    let urls = create_database(&admin_url, name, name, &random_secret(), &random_secret()).await?;
+    let (url, log) = (urls.url, format!("{name}-migrate"));
+    let logins = [("DATABASE__URL", without_tls(&url)), ("DATABASE__OWNER_URL", without_tls(&urls.owner_url))];
+    let mut migration = stack.beside(service, "migrate", &log, &logins)?;
     let status = migration.wait_exit(MIGRATE).await;
     ensure!(status.is_some_and(|status| status.success()), migration.not_ready("failed".to_owned()));
     Ok(url)

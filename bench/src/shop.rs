@@ -42,9 +42,9 @@ const MARGIN: usize = 4;
 pub struct Shop {
     name: &'static str,
     url: String,
-    /// URL of its database, with the owner's password.
+    /// URL of its database, with the service's role.
     pub database_url: String,
-    /// Connection to its database as the owner.
+    /// Connection to its database as the administrator.
     pub database: Client,
     is_service: bool,
     // Bounds of the number of orders that its database must hold.
@@ -122,7 +122,7 @@ impl Shop {
         database_url: String,
         is_service: bool,
     ) -> anyhow::Result<Self> {
-        let database = database::connect(&database_url).await?;
+        let database = database::connect_as_admin(&stage.stack, &database_url).await?;
         stock_up(&database, HOT, 1, PLENTY).await?;
         stock_up(&database, MANY, stage.scale.products, PLENTY).await?;
         stock_up(&database, HELD, 1, PLENTY).await?;

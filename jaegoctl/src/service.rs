@@ -62,6 +62,16 @@ impl Service {
         }
     }
 
+    /// Variable with the URL of its database, with the role that owns it.
+    pub(crate) const fn database_owner_variable(self) -> &'static str {
+        match self {
+            Self::Sales => "SALES_DATABASE_OWNER_URL",
+            Self::Production => "PRODUCTION_DATABASE_OWNER_URL",
+            Self::Restock => "RESTOCK_DATABASE_OWNER_URL",
+            Self::Access => "ACCESS_DATABASE_OWNER_URL",
+        }
+    }
+
     /// Variable with the URL of its own broker user.
     pub(crate) const fn broker_variable(self) -> &'static str {
         match self {

@@ -38,22 +38,28 @@ pub(crate) struct ServiceUrl {
     pub(crate) url: SecretString,
 }
 
+impl ServiceUrl {
+    /// Reads a URL from a file, otherwise from a variable, which may be absent.
+    pub(crate) fn read(service: Service, file: Option<&PathBuf>, variable: &str) -> Result<Option<Self>> {
+        let (url, source) = match file {
+            Some(path) => (secret_of_file(path)?, path.display().to_string()),
+            None => (std::env::var(variable).unwrap_or_default(), variable.to_owned()),
+        };
+        match (url.trim(), file) {
+            ("", Some(_)) => Err(Failure::usage(format!("{source}: contains no URL"))),
+            ("", None) => Ok(None),
+            (url, _) => Ok(Some(Self { service, source, url: SecretString::from(url.to_owned()) })),
+        }
+    }
+}
+
 impl ServiceUrls {
     /// Reads the URLs of `services` that are given by file or in the variable that `variable` names. Fails when there
     /// is none.
     pub(crate) fn read(&self, services: &[Service], variable: fn(Service) -> &'static str) -> Result<Vec<ServiceUrl>> {
         let mut given = Vec::new();
         for service in services.iter().copied() {
-            let (url, source) = match self.file(service) {
-                Some(path) => (secret_of_file(path)?, path.display().to_string()),
-                None => (std::env::var(variable(service)).unwrap_or_default(), variable(service).to_owned()),
-            };
-            let url = url.trim();
-            if !url.is_empty() {
-                given.push(ServiceUrl { service, source, url: SecretString::from(url.to_owned()) });
-            } else if self.file(service).is_some() {
-                return Err(Failure::usage(format!("{source}: contains no URL")));
-            }
+            given.extend(ServiceUrl::read(service, self.file(service), variable(service))?);
         }
         if given.is_empty() {
             let list = |of: fn(Service) -> String| services.iter().copied().map(of).collect::<Vec<_>>().join(", ");

@@ -26,7 +26,7 @@ pub const IDENTITY: Identity = Identity {
     books: store::books::BOOKS,
 };
 
-const MIGRATIONS: Migrations = diesel_migrations::embed_migrations!("migrations");
+const MIGRATIONS: Migrations = jaego_pg::migrations!("migrations");
 
 #[expect(clippy::unused_async, reason = "`jaego_service::run` starts every service with an await")]
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use jaego_pg::Migrations;
 use jaego_process::Running;
 use jaego_service::{Builder, Identity};
 
@@ -14,7 +14,7 @@ use crate::http::{self, State};
 use crate::settings::Settings;
 use crate::store::books::BOOKS;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+const MIGRATIONS: Migrations = jaego_pg::migrations!("migrations");
 
 pub const IDENTITY: Identity = Identity {
     name: "sales-service",

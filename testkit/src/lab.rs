@@ -3,6 +3,7 @@
 use std::{
     fmt::Debug,
     future::Future,
+    ops::Deref,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     error::Result,
-    provision::{self, Broker},
+    provision::{self, Broker, DatabaseUrls},
     servers::{random_secret, shared::Lab},
 };
 
@@ -21,10 +22,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// A database for one test, dropped with this value.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// Name of the database and of its role.
+    /// Name of the database and of the service's role.
     pub name: String,
-    /// Connects as the role that owns the database.
-    pub url: String,
+    urls: DatabaseUrls,
     /// Connects to this database as the administrator.
     pub admin_url: String,
 }
@@ -40,7 +40,7 @@ pub struct TestVhost {
 }
 
 impl Lab {
-    /// Creates an empty database with a role of its own.
+    /// Creates an empty database with roles of its own.
     ///
     /// # Panics
     /// When PostgreSQL refuses.
@@ -51,9 +51,10 @@ impl Lab {
 
     async fn try_database(&self, service: &str) -> Result<TestDatabase> {
         let name = format!("t_{}_{service}", &random_secret()[..12]);
-        let url = provision::create_database(self.postgres_admin_url(), &name, &name, &random_secret()).await?;
-        let admin_url = provision::url_of(self.postgres_admin_url(), &name, None)?;
-        Ok(TestDatabase { name, url, admin_url })
+        let (admin_url, passwords) = (self.postgres_admin_url(), [random_secret(), random_secret()]);
+        let urls = provision::create_database(admin_url, &name, &name, &passwords[0], &passwords[1]).await?;
+        let admin_url = provision::url_of(admin_url, &name, None)?;
+        Ok(TestDatabase { name, urls, admin_url })
     }
 
     /// Creates an empty vhost.
@@ -139,6 +140,14 @@ impl TestVhost {
 /// Name of the Erlang process that suspends a queue.
 fn suspender(vhost: &str, queue: &str) -> String {
     format!("testkit suspends {vhost} {queue}")
+}
+
+impl Deref for TestDatabase {
+    type Target = DatabaseUrls;
+
+    fn deref(&self) -> &DatabaseUrls {
+        &self.urls
+    }
 }
 
 impl Drop for TestDatabase {

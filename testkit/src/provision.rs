@@ -7,8 +7,9 @@ mod broker;
 use std::time::Duration;
 
 use jaego_amqp::provision::segment;
-use jaego_pg::provision::{Owned, ProvisionError, provision};
-use jaego_pg::settings::Database;
+use jaego_pg::Migrator;
+use jaego_pg::provision::{Login, Owned, ProvisionError, provision};
+use jaego_pg::settings::{Database, SchemaOwner};
 use tokio::time::timeout;
 use tokio_postgres::{Config, NoTls};
 use url::Url;
@@ -21,27 +22,70 @@ use crate::error::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Creates `role` and a database that belongs to it, and returns the role's URL for it. Only the role and the
-/// administrator may connect.
-pub async fn create_database(admin_url: &str, name: &str, role: &str, password: &str) -> Result<String> {
-    let url = url_of(admin_url, name, Some((role, password)))?;
-    let admin = Database {
-        url: admin_url.to_owned().into(),
+/// Addresses of a database on a server without TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseUrls {
+    /// Connects as the service's role.
+    pub url: String,
+    /// Connects as the role that owns the database.
+    pub owner_url: String,
+}
+
+impl DatabaseUrls {
+    /// The login for `jaego_pg::migrate`.
+    ///
+    /// # Panics
+    /// When the URLs do not belong together.
+    #[expect(clippy::panic, reason = "test support: `create_database` returns what belongs together")]
+    pub fn migrator(&self) -> Migrator {
+        let owner = SchemaOwner { owner_url: without_tls(&self.owner_url).into() };
+        Migrator::new(database(&without_tls(&self.url)), owner).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// Our programs want it stated that a server has no TLS.
+pub fn without_tls(url: &str) -> String {
+    format!("{url}?sslmode=disable")
+}
+
+fn database(url: &str) -> Database {
+    Database {
+        url: url.to_owned().into(),
         ca_file: String::new(),
         pool_size: 1,
         wait_timeout_ms: 0,
         statement_timeout_ms: 0,
         lock_timeout_ms: 0,
-    };
-    let invalid = |error: ProvisionError| Error::Invalid(format!("PostgreSQL: {error}"));
-    let owned = Owned::new(name, role, password.into()).map_err(invalid)?;
-    provision(&admin, &[owned]).await.map_err(invalid)?;
-    Ok(url)
+    }
 }
 
-/// Drops a database, even while clients are connected, and its role.
+/// Creates a database for the service's role, and a role that owns it. Only these and the administrator may connect.
+pub async fn create_database(
+    admin_url: &str,
+    name: &str,
+    role: &str,
+    password: &str,
+    owner_password: &str,
+) -> Result<DatabaseUrls> {
+    let owner = owner_of(role);
+    let invalid = |error: ProvisionError| Error::Invalid(format!("PostgreSQL: {error}"));
+    let login = |role: &str, password: &str| Login::new(role, password.into()).map_err(invalid);
+    let owned = Owned::new(name, login(role, password)?, login(&owner, owner_password)?).map_err(invalid)?;
+    provision(&database(admin_url), &[owned]).await.map_err(invalid)?;
+    Ok(DatabaseUrls {
+        url: url_of(admin_url, name, Some((role, password)))?,
+        owner_url: url_of(admin_url, name, Some((&owner, owner_password)))?,
+    })
+}
+
+/// Name of the role that owns the database of a service's role.
+fn owner_of(role: &str) -> String {
+    format!("{role}_owner")
+}
+
+/// Drops a database, even while clients are connected, and its roles.
 pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()> {
-    let (name_sql, role_sql) = (identifier(name)?, identifier(role)?);
+    let (name_sql, role_sql, owner_sql) = (identifier(name)?, identifier(role)?, identifier(&owner_of(role))?);
     let doing = || "connect as the administrator".to_owned();
     let mut config: Config = admin_url.parse().map_err(|source| postgres(doing(), source))?;
     config.connect_timeout(CONNECT_TIMEOUT);
@@ -53,7 +97,7 @@ pub async fn drop_database(admin_url: &str, name: &str, role: &str) -> Result<()
     tokio::spawn(connection);
     for (what, statement) in [
         (format!("drop the database {name}"), format!("DROP DATABASE IF EXISTS {name_sql} WITH (FORCE)")),
-        (format!("drop the role {role}"), format!("DROP ROLE IF EXISTS {role_sql}")),
+        (format!("drop the roles of {role}"), format!("DROP ROLE IF EXISTS {role_sql}, {owner_sql}")),
     ] {
         client.batch_execute(&statement).await.map_err(|source| postgres(what, source))?;
     }
@@ -71,6 +115,12 @@ pub fn url_of(admin_url: &str, database: &str, login: Option<(&str, &str)>) -> R
         url.set_password(Some(password)).map_err(|()| bad())?;
     }
     Ok(url.into())
+}
+
+/// The administrator's URL of the database that another URL names.
+pub fn beside(admin_url: &str, url: &str) -> Result<String> {
+    let url = Url::parse(url).map_err(|error| Error::Invalid(format!("the URL of a database: {error}")))?;
+    url_of(admin_url, url.path(), None)
 }
 
 /// AMQP URL of a broker on this machine.

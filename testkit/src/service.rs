@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::keys::CallbackKeys;
 use crate::lab::{TestDatabase, TestVhost};
+use crate::provision::without_tls;
 use crate::servers::shared::Lab;
 
 /// Bearer token with role operator, of the operator `kim`.
@@ -39,6 +40,11 @@ impl ServiceSurroundings {
     /// Prefix of the service's variables, such as `JAEGO_SALES`.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The environment of `migrate`, which alone gets the login of the schema's owner.
+    pub fn migrate_env(&self) -> Vec<(String, String)> {
+        self.with(&[("DATABASE__OWNER_URL", &without_tls(&self.database.owner_url))])
     }
 
     /// The value of a setting by its name without the prefix.
@@ -101,7 +107,7 @@ impl Surroundings {
         let mut env = basic_env(&prefix);
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
         set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
-        set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
+        set("DATABASE__URL", without_tls(&database.url));
         set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
         set("PROGRAMS__CREDENTIALS", PROGRAM_CREDENTIAL.to_owned());
         ServiceSurroundings { database, env, prefix }
@@ -124,7 +130,7 @@ impl Surroundings {
         let mut env = self.env(user).await?;
         let mut set = |key: &str, value: String| env.push((format!("{prefix}__{key}"), value));
         set("AUTH__TOKENS", token_entries(OPERATOR_TOKEN, VIEWER_TOKEN));
-        set("DATABASE__URL", format!("{}?sslmode=disable", database.url));
+        set("DATABASE__URL", without_tls(&database.url));
         // A machine that also compiles may take long to open a connection, which is not what the tests check.
         set("DATABASE__WAIT_TIMEOUT_MS", "15000".to_owned());
         set("OUTBOX__POLL_MS", "50".to_owned());

@@ -7,12 +7,11 @@ pub(crate) mod tokens;
 use diesel::sql_query;
 use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use diesel_migrations::embed_migrations;
 use jaego_pg::{Migrations, StoreError};
 
 /// The service's own migrations; the shared tables come before them.
 pub(crate) fn migrations() -> Migrations {
-    const OWN: Migrations = embed_migrations!("migrations");
+    const OWN: Migrations = jaego_pg::migrations!("migrations");
     OWN
 }
 

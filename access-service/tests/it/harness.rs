@@ -5,7 +5,6 @@ use std::ops::Deref;
 use access_service::app;
 use access_service::settings::Settings;
 use jaego_contracts::topology::User;
-use jaego_settings::Settings as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::harness::Replica;
@@ -43,7 +42,7 @@ impl World {
     /// Creates an empty, migrated database.
     pub(crate) async fn new() -> Self {
         let world = Self(testkit::harness::World::access().await);
-        jaego_pg::migrate(&world.settings(&[]).common().database, (app::IDENTITY.migrations)()).await.unwrap();
+        jaego_pg::migrate(&world.own.database.migrator(), (app::IDENTITY.migrations)()).await.unwrap();
         world
     }
 
@@ -135,7 +134,7 @@ impl Asking {
         let world = testkit::harness::World::new(User::Restock).await;
         let settings: restock_service::settings::Settings =
             world.settings(app::IDENTITY.defaults, &[("ACCESS__URL", access_url)]);
-        jaego_pg::migrate(&settings.common.database, (app::IDENTITY.migrations)()).await.unwrap();
+        jaego_pg::migrate(&world.own.database.migrator(), (app::IDENTITY.migrations)()).await.unwrap();
         let running = app::start(settings).await.unwrap();
         let listeners = [running.listeners.api, running.listeners.public, running.listeners.admin];
         let service = testkit::harness::Service::in_process(listeners, running.stop());

@@ -10,6 +10,12 @@ async fn differences(world: &World) -> Vec<String> {
     testkit::tidy::schema_differences(&world.own.database.admin_url, SCHEMA).await
 }
 
+// Control: least-rights-access.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_was_taken_over_changes_neither_its_schema_nor_its_books() {
+    World::new().await.may_only_do_its_work(&["audit_log"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     let world = World::new().await;

@@ -54,6 +54,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
     let no_broker = [("AMQP__URL", "amqp://nobody:nothing@127.0.0.1:1/none".to_owned())];
     stage.stack.start_service(Service::Restock, &no_broker, Want::ReadyOrDegraded).await?;
     let mut ours = Target::new(
+        &stage,
         "restock-service",
         stage.stack.urls(Service::Restock).public,
         &stage.stack.database_url(Service::Restock)?,
@@ -110,7 +111,7 @@ pub(super) async fn measure(wanted: &Run) -> anyhow::Result<CaseResult> {
 }
 
 async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> anyhow::Result<(Target, Beside)> {
-    let mut theirs = Target::new(BASELINE, String::new(), url).await?;
+    let mut theirs = Target::new(stage, BASELINE, String::new(), url).await?;
     let (mut rates, mut best) = (Vec::new(), (0.0, 16));
     for pool in stage.scale.pools.iter().copied() {
         stage.report(&format!("{BASELINE}, pool of {pool}"));
@@ -135,8 +136,8 @@ async fn tuned_baseline(stage: &Stage, url: &str, result: &mut CaseResult) -> an
 }
 
 impl Target {
-    async fn new(name: &'static str, url: String, database: &str) -> anyhow::Result<Self> {
-        let database = database::connect(database).await?;
+    async fn new(stage: &Stage, name: &'static str, url: String, database: &str) -> anyhow::Result<Self> {
+        let database = database::connect_as_admin(&stage.stack, database).await?;
         Ok(Self { name, url, database, is_published: false, least: 0, most: 0 })
     }
 

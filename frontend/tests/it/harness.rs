@@ -123,11 +123,11 @@ impl Access {
         let sources =
             Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env: own.env.clone() };
         let settings: access_service::settings::Settings = load(sources).expect("valid settings");
-        let database = settings.common.database.clone();
+        let migrator = own.database.migrator();
         // Migrations block a thread.
         let migrating = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-            runtime.block_on(jaego_pg::migrate(&database, (identity.migrations)())).expect("migrated");
+            runtime.block_on(jaego_pg::migrate(&migrator, (identity.migrations)())).expect("migrated");
         });
         migrating.await.expect("migrated");
         let running = access_service::app::start(settings).await.expect("started");

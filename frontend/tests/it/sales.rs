@@ -1,7 +1,7 @@
 //! In front of the real sales-service: an order as a page places it, and the events that the page then receives.
 
 use jaego_contracts::topology::User;
-use jaego_settings::{Settings as _, Sources, load};
+use jaego_settings::{Sources, load};
 use reqwest::Method;
 use serde_json::json;
 use testkit::service::Surroundings;
@@ -19,7 +19,7 @@ async fn an_order_is_placed_and_its_page_hears_of_it() {
     let env = own.with(&[("ACCESS__URL", &access.url)]);
     let sources = Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env };
     let settings: sales_service::settings::Settings = load(sources).expect("valid");
-    jaego_pg::migrate(&settings.common().database, (identity.migrations)()).await.expect("migrated");
+    jaego_pg::migrate(&own.database.migrator(), (identity.migrations)()).await.expect("migrated");
     let sales = sales_service::app::start(settings).await.expect("started");
     let (api, public) = (format!("http://{}", sales.listeners.api), format!("http://{}", sales.listeners.public));
     let changed = [("SERVICES__SALES_URL", api.as_str()), ("SERVICES__SALES_PUBLIC_URL", public.as_str())];

@@ -49,6 +49,12 @@
 {{- if and (eq $least 1) (gt ($of.podDisruptionBudget.minAvailable | int) 0) -}}
 {{- $problems = append $problems (printf "%s.podDisruptionBudget.minAvailable must be 0 with one replica: otherwise its node could never be drained. Or run 2." $component) -}}
 {{- end -}}
+{{- if and $of.existingSecret (ne $component "frontend") (or $.Values.postgresql.bundled $.Values.jobs.schemaOwner) -}}
+{{- $secret := lookup "v1" "Secret" $.Release.Namespace $of.existingSecret -}}
+{{- if and $secret (not (hasKey (default dict $secret.data) "database-owner-url")) -}}
+{{- $problems = append $problems (printf "%s.existingSecret: the Secret %s has no key database-owner-url, the login of the role that owns the database, which only the migrations use (`jaegoctl database apply` makes it). Add it, or set jobs.schemaOwner to false where %s-service's own role owns everything." $component $of.existingSecret $component) -}}
+{{- end -}}
+{{- end -}}
 {{- if not $of.existingSecret -}}
 {{- range $server := (index (dict "frontend" (list "rabbitmq") "access" (list "postgresql")) $component | default (list "postgresql" "rabbitmq")) -}}
 {{- if not (index $.Values $server).bundled -}}

@@ -47,6 +47,15 @@ spec:
       volumes: {{- .volumes | nindent 8 }}
 {{- end -}}
 
+{{/* The Secret and its key with the login of the role that owns a database: (dict "root" $ "component" "sales"). */}}
+{{- define "jaego.ownerUrl" -}}
+{{- with (index .root.Values .component).existingSecret -}}
+{name: {{ . | quote }}, key: database-owner-url}
+{{- else -}}
+{name: {{ include "jaego.fullname" .root }}-owners, key: {{ .component }}-url}
+{{- end -}}
+{{- end -}}
+
 {{/* One URL of each Secret that has it, as files: (dict "root" $ "key" "amqp-url"). */}}
 {{- define "jaego.urlVolume" -}}
 {{- $root := .root -}}
@@ -59,5 +68,11 @@ spec:
       - secret:
           name: {{ include "jaego.secretName" (dict "root" $root "component" .) | quote }}
           items: [{key: {{ $key }}, path: {{ . }}}]
+      {{- if eq $key "database-url" }}
+      {{- $owner := include "jaego.ownerUrl" (dict "root" $root "component" .) | fromYaml }}
+      - secret:
+          name: {{ $owner.name | quote }}
+          items: [{key: {{ $owner.key }}, path: {{ . }}-owner}]
+      {{- end }}
       {{- end }}
 {{- end -}}

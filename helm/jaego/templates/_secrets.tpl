@@ -8,6 +8,7 @@ there is random. All Secrets of the release are worked out together and remember
 {{- $made := dict -}}
 {{- $full := include "jaego.fullname" . -}}
 {{- $_ := set .Values.global "generated" $made -}}
+{{- $owners := dict -}}
 {{- range $component := list "sales" "production" "restock" -}}
 {{- if not (index $.Values $component).existingSecret -}}
 {{- $old := dict "root" $ "name" (printf "%s-%s" $full $component) -}}
@@ -26,6 +27,17 @@ there is random. All Secrets of the release are worked out together and remember
 {{- $_ := set $made "access" (dict
       "database-password" $database
       "database-url" (printf "postgres://jaego_access:%s@%s-postgresql:5432/jaego_access?sslmode=disable" $database $full)) -}}
+{{- end -}}
+{{- range $component := list "sales" "production" "restock" "access" -}}
+{{- if not (index $.Values $component).existingSecret -}}
+{{- $key := printf "%s-password" $component -}}
+{{- $owner := include "jaego.kept" (dict "root" $ "name" (printf "%s-owners" $full) "key" $key) | default (randAlphaNum 32) -}}
+{{- $_ := set $owners $key $owner -}}
+{{- $_ := set $owners (printf "%s-url" $component) (printf "postgres://jaego_%s_owner:%s@%s-postgresql:5432/jaego_%s?sslmode=disable" $component $owner $full $component) -}}
+{{- end -}}
+{{- end -}}
+{{- with $owners -}}
+{{- $_ := set $made "owners" . -}}
 {{- end -}}
 {{- /* Also when it is not installed yet: its user is made with the others'. */ -}}
 {{- if not .Values.frontend.existingSecret -}}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jaego_net::patience::try_for;
 use jaego_pg::ConnectError;
-use jaego_pg::provision::{Owned, ProvisionError, provision};
+use jaego_pg::provision::{Login, Owned, ProvisionError, provision};
 use jaego_pg::settings::Database as Settings;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -30,10 +30,13 @@ pub(crate) enum Database {
 
 /// Create the services' roles and databases on a server, and deny access to everybody else
 ///
-/// Role, password and database are those of a service's own URL, which is read from SALES_DATABASE_URL,
-/// PRODUCTION_DATABASE_URL, RESTOCK_DATABASE_URL and ACCESS_DATABASE_URL or from files; only those that are given are created.
-/// The administrator's URL names the server and the role that creates them. The command can be repeated: it
-/// sets passwords that have changed, and never deletes anything. `migrate` creates the tables in a database.
+/// Each service gets a database, a role that works with it, and a role that owns it, which only `migrate` uses.
+/// Roles, passwords and database are those of the service's two URLs, which are read from SALES_DATABASE_URL
+/// and SALES_DATABASE_OWNER_URL, PRODUCTION_.., RESTOCK_.. and ACCESS_.. or from files; only those services that
+/// are given are prepared. The administrator's URL names the server and the role that creates them. The command can be
+/// repeated: it sets passwords that have changed, and never deletes anything. Where a service's role has owned
+/// its tables so far, they get the new owner while the service goes on working. `migrate` creates the tables in
+/// a database, and gives the service's role the rights that it needs.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// A file with the administrator's URL; default: the environment variable POSTGRES_ADMIN_URL
@@ -46,6 +49,42 @@ pub(crate) struct Apply {
     wait: Wait,
     #[command(flatten)]
     urls: ServiceUrls,
+    #[command(flatten)]
+    owner_urls: OwnerUrls,
+}
+
+/// Files with the URLs of the roles that own the databases.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "URLs of the databases' owners")]
+#[expect(clippy::struct_field_names, reason = "they are called like their flags")]
+struct OwnerUrls {
+    /// A file with the URL of the owner of sales-service's database
+    #[arg(long, value_name = "FILE")]
+    sales_owner_url_file: Option<PathBuf>,
+    /// A file with the URL of the owner of production-service's database
+    #[arg(long, value_name = "FILE")]
+    production_owner_url_file: Option<PathBuf>,
+    /// A file with the URL of the owner of restock-service's database
+    #[arg(long, value_name = "FILE")]
+    restock_owner_url_file: Option<PathBuf>,
+    /// A file with the URL of the owner of access-service's database
+    #[arg(long, value_name = "FILE")]
+    access_owner_url_file: Option<PathBuf>,
+}
+
+impl OwnerUrls {
+    fn read(&self, service: Service) -> Result<ServiceUrl> {
+        let (file, flag) = match service {
+            Service::Sales => (&self.sales_owner_url_file, "--sales-owner-url-file"),
+            Service::Production => (&self.production_owner_url_file, "--production-owner-url-file"),
+            Service::Restock => (&self.restock_owner_url_file, "--restock-owner-url-file"),
+            Service::Access => (&self.access_owner_url_file, "--access-owner-url-file"),
+        };
+        let variable = service.database_owner_variable();
+        ServiceUrl::read(service, file.as_ref(), variable)?.ok_or_else(|| {
+            Failure::usage(format!("the owner of {service}'s database is not known: set {variable} or give {flag}"))
+        })
+    }
 }
 
 impl Database {
@@ -58,6 +97,7 @@ impl Database {
 impl Apply {
     async fn run(self, output: Output) -> Result<Exit> {
         let given = self.urls.read(&Service::ALL, Service::database_variable)?;
+        let owned = |given: &ServiceUrl| owned(given, &self.owner_urls.read(given.service)?);
         let owned = given.iter().map(owned).collect::<Result<Vec<Owned>>>()?;
         let admin = self.admin()?;
         let server = place(admin.url.expose_secret())?;
@@ -71,15 +111,15 @@ impl Apply {
         let made = made.map_err(|error| failure(&server, &error))?;
         let mut databases: Vec<Value> = Vec::new();
         for ((given, owned), made) in given.iter().zip(&owned).zip(made) {
-            let (role, database, service) = (owned.role(), owned.database(), given.service);
+            let (role, owner, database, service) = (owned.role(), owned.owner(), owned.database(), given.service);
             output.line(format!(
-                "{service}: role {role} {}, database {database} {}",
+                "{service}: role {role} {}, database {database} {}, its owner is {owner}",
                 if made.is_new_role { "created" } else { "already existed, its password is set" },
                 if made.is_new_database { "created" } else { "already existed" },
             ));
             databases.push(json!({
                 "service": service.name(), "role": role, "is_new_role": made.is_new_role,
-                "database": database, "is_new_database": made.is_new_database,
+                "owner": owner, "database": database, "is_new_database": made.is_new_database,
             }));
         }
         output.line(format!("Only these roles and administrators of {server} may connect to them."));
@@ -110,9 +150,15 @@ impl Apply {
     }
 }
 
-fn owned(given: &ServiceUrl) -> Result<Owned> {
-    let owned = Owned::of_url(given.url.expose_secret());
-    owned.map_err(|error| Failure::usage(format!("{}: {error}", given.source)))
+fn owned(given: &ServiceUrl, owner: &ServiceUrl) -> Result<Owned> {
+    let usage = |source: &str, error: &ProvisionError| Failure::usage(format!("{source}: {error}"));
+    let read = |url: &ServiceUrl| Login::of_url(url.url.expose_secret()).map_err(|error| usage(&url.source, &error));
+    let ((service, database), (login, of_owner)) = (read(given)?, read(owner)?);
+    if database != of_owner {
+        let message = format!("{}: must name the database {database}, as {} does", owner.source, given.source);
+        return Err(Failure::usage(message));
+    }
+    Owned::new(&database, service, login).map_err(|error| usage(&given.source, &error))
 }
 
 fn failure(server: &str, error: &ProvisionError) -> Failure {

@@ -7,32 +7,33 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use diesel_migrations::embed_migrations;
-use jaego_pg::Migrations;
-use jaego_pg::settings::Database;
+use jaego_pg::settings::{Database, SchemaOwner};
+use jaego_pg::{Migrations, Migrator, migrations};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::{
-    connection::secret_of_file,
     failure::{Exit, Failure, Result},
     output::{Output, Spinner},
     service::Service,
+    service_urls::ServiceUrl,
 };
 
-const SALES: Migrations = embed_migrations!("../sales-service/migrations");
-const PRODUCTION: Migrations = embed_migrations!("../production-service/migrations");
-const RESTOCK: Migrations = embed_migrations!("../restock-service/migrations");
-const ACCESS: Migrations = embed_migrations!("../access-service/migrations");
+const SALES: Migrations = migrations!("../sales-service/migrations");
+const PRODUCTION: Migrations = migrations!("../production-service/migrations");
+const RESTOCK: Migrations = migrations!("../restock-service/migrations");
+const ACCESS: Migrations = migrations!("../access-service/migrations");
 
 /// Timeout of a statement before the migrations themselves, milliseconds.
 const STATEMENT_TIMEOUT_MS: u64 = 10_000;
 
 /// Migrate a service's database to the newest schema, as the service's own `migrate` does
 ///
-/// The database's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL, RESTOCK_DATABASE_URL or
-/// ACCESS_DATABASE_URL, or from a file: it contains a password, and arguments are visible to others. Programs of the previous
-/// release keep working during and after the migration. Running it again changes nothing.
+/// The service's URL is read from SALES_DATABASE_URL, PRODUCTION_DATABASE_URL, RESTOCK_DATABASE_URL or
+/// ACCESS_DATABASE_URL, and the owner's from SALES_DATABASE_OWNER_URL and so on, or both from files: they contain
+/// passwords, and arguments are visible to others. The owner migrates, and gives the service's role the rights that it needs; without an
+/// owner's URL the service's role migrates, and may change and delete everything afterwards. Programs of the
+/// previous release keep working during and after the migration. Running it again changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
     /// The service whose database is migrated
@@ -41,6 +42,9 @@ pub(crate) struct Migrate {
     /// A file with the database's URL
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<PathBuf>,
+    /// A file with the URL of the database's owner
+    #[arg(long, value_name = "FILE")]
+    owner_url_file: Option<PathBuf>,
     /// A PEM file with certificate authorities to trust, in addition to those of the system
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -49,8 +53,9 @@ pub(crate) struct Migrate {
 impl Migrate {
     pub(crate) async fn run(self, output: Output) -> Result<Exit> {
         let service = self.service;
+        let (url, owner_url) = self.urls()?;
         let settings = Database {
-            url: self.url()?,
+            url,
             ca_file: self.ca_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
             pool_size: 1,
             wait_timeout_ms: 5000,
@@ -58,12 +63,17 @@ impl Migrate {
             lock_timeout_ms: 0,
         };
         let place = place(settings.url.expose_secret())?;
+        let has_owner = owner_url.is_some();
+        let owner = SchemaOwner { owner_url: owner_url.unwrap_or_default() };
+        let migrator = Migrator::new(settings, owner).map_err(Failure::usage)?;
         // A failed connection is reported separately from a failed migration.
-        jaego_pg::connect(&settings, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
-            let message = format!(
-                "cannot connect to the database of {service} at {place}: {error}\nIts URL is set by {} or --database-url-file.",
-                service.database_variable()
-            );
+        jaego_pg::connect(&migrator.login, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
+            let set_by = match has_owner {
+                true => format!("{} or --owner-url-file", service.database_owner_variable()),
+                false => format!("{} or --database-url-file", service.database_variable()),
+            };
+            let message =
+                format!("cannot connect to the database of {service} at {place}: {error}\nThe URL is set by {set_by}.");
             Failure::new(Exit::NoAnswer, message)
         })?;
         let spinner = Spinner::new(&format!("Migrating the database of {service}"));
@@ -73,7 +83,7 @@ impl Migrate {
             Service::Restock => RESTOCK,
             Service::Access => ACCESS,
         };
-        let applied = jaego_pg::migrate(&settings, own).await;
+        let applied = jaego_pg::migrate(&migrator, own).await;
         drop(spinner);
         let applied = applied
             .map_err(|error| Failure::new(Exit::Failed, format!("the database of {service} at {place}: {error}")))?;
@@ -90,20 +100,18 @@ impl Migrate {
         Ok(Exit::Ok)
     }
 
-    fn url(&self) -> Result<SecretString> {
-        let variable = self.service.database_variable();
-        let url = match &self.database_url_file {
-            Some(path) => secret_of_file(path)?,
-            None => std::env::var(variable).unwrap_or_default(),
-        };
-        if url.trim().is_empty() {
-            return Err(Failure::usage(format!(
-                "the URL of the database of {} is not known: set {variable} or give --database-url-file (for a local \
-                 stack: source target/dev/env)",
-                self.service
-            )));
-        }
-        Ok(SecretString::from(url.trim().to_owned()))
+    /// URLs with the service's role, and with the owner of the database if one is given.
+    fn urls(&self) -> Result<(SecretString, Option<SecretString>)> {
+        let (service, variable) = (self.service, self.service.database_variable());
+        let given = ServiceUrl::read(service, self.database_url_file.as_ref(), variable)?;
+        let given = given.ok_or_else(|| {
+            Failure::usage(format!(
+                "the URL of the database of {service} is not known: set {variable} or give --database-url-file (for a \
+                 local stack: source target/dev/env)"
+            ))
+        })?;
+        let owner = ServiceUrl::read(service, self.owner_url_file.as_ref(), service.database_owner_variable())?;
+        Ok((given.url, owner.map(|owner| owner.url)))
     }
 }
 

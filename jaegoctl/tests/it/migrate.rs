@@ -4,20 +4,26 @@ use std::path::Path;
 
 use testkit::Lab;
 use testkit::harness::connect;
+use testkit::provision::without_tls;
 
 use crate::program::run;
 
 fn migrations(folder: &str) -> usize {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("migrations").read_dir().unwrap().count()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("migrations");
+    folder.read_dir().unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_database_gets_to_the_newest_schema_once() {
     let lab = Lab::try_acquire().await.unwrap();
-    for service in ["sales", "production", "restock"] {
+    for service in ["sales", "production", "restock", "access"] {
         let database = lab.database(service).await;
-        let variable = format!("{}_DATABASE_URL", service.to_uppercase());
-        let env = [(variable.as_str(), format!("{}?sslmode=disable", database.url))];
+        let [variable, owner] = ["URL", "OWNER_URL"].map(|kind| format!("{}_DATABASE_{kind}", service.to_uppercase()));
+        let env = [(&*variable, without_tls(&database.url)), (&*owner, without_tls(&database.owner_url))];
+        let refused = run(&["migrate", "--service", service], &env[..1]).await.ends_with(1);
+        let sentence =
+            format!("{0} may not change the schema, because the database belongs to {0}_owner", database.name);
+        assert!(refused.stderr.contains(&sentence), "{}", refused.stderr);
         let expected = migrations("shared") + migrations(&format!("{service}-service"));
         let ran = run(&["--json", "migrate", "--service", service], &env).await.ends_with(0);
         assert_eq!(ran.json()["applied"].as_array().map(Vec::len), Some(expected), "{}", ran.stdout);

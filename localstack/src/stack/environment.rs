@@ -130,6 +130,7 @@ impl Stack {
         }
         for service in Service::ALL {
             export(&format!("{}_DATABASE_URL", service.upper()), &servers.database_url(service));
+            export(&format!("{}_DATABASE_OWNER_URL", service.upper()), &servers.database_owner_url(service));
         }
         export("FACTORY_URL", &self.factory_url());
         export("OPERATOR_TOKEN", self.operator_token());

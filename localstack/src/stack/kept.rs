@@ -34,6 +34,8 @@ pub(super) struct Secrets {
     #[serde(default)]
     pub(super) program_credential: String,
     database_passwords: BTreeMap<String, String>,
+    #[serde(default)]
+    database_owner_passwords: BTreeMap<String, String>,
     broker_passwords: BTreeMap<String, String>,
 }
 
@@ -44,6 +46,7 @@ impl Secrets {
             viewer_token: format!("viewer-{}", random_secret()),
             program_credential: String::new(),
             database_passwords: BTreeMap::new(),
+            database_owner_passwords: BTreeMap::new(),
             broker_passwords: BTreeMap::new(),
         };
         secrets.complete();
@@ -61,6 +64,7 @@ impl Secrets {
         };
         for service in Service::ALL {
             put(&mut self.database_passwords, service.name());
+            put(&mut self.database_owner_passwords, service.name());
         }
         for service in Service::MESSAGING {
             put(&mut self.broker_passwords, service.name());
@@ -73,8 +77,10 @@ impl Secrets {
         is_changed
     }
 
-    pub(super) fn database_password(&self, service: Service) -> &str {
-        self.database_passwords.get(service.name()).map_or("", String::as_str)
+    /// Passwords of the service's role, and of the role that owns its database.
+    pub(super) fn database_passwords(&self, service: Service) -> [&str; 2] {
+        [&self.database_passwords, &self.database_owner_passwords]
+            .map(|passwords| passwords.get(service.name()).map_or("", String::as_str))
     }
 
     /// Returns an empty string for an unknown user.
@@ -131,10 +137,14 @@ mod tests {
         let path = root.path().join(SECRETS);
         let mut kept: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         kept.as_object_mut().unwrap().remove("program_credential");
+        kept.as_object_mut().unwrap().remove("database_owner_passwords");
         kept["broker_passwords"].as_object_mut().unwrap().remove(FRONTEND);
         fs::write(&path, kept.to_string()).unwrap();
         let second = Kept::load(root.path()).unwrap();
         assert_eq!(first.secrets.operator_token, second.secrets.operator_token);
+        let (passwords, before) =
+            (second.secrets.database_passwords(Service::Sales), first.secrets.database_passwords(Service::Sales));
+        assert!(passwords[0] == before[0] && !passwords[1].is_empty() && passwords[1] != before[1]);
         assert_eq!(first.secrets.broker_password("sales"), second.secrets.broker_password("sales"));
         assert_eq!(
             (second.secrets.program_credential.len(), second.secrets.broker_password(FRONTEND).is_empty()),

@@ -105,7 +105,9 @@ impl Stack {
 
         let step = progress.begin("Preparing databases, roles, broker users, queues")?;
         servers.provision(&self.kept.secrets).await?;
-        step.done("4 databases with a role each, 4 broker users with their own rights, all queues");
+        step.done(
+            "4 databases with an owner and a service's role each, 4 broker users with their own rights, all queues",
+        );
 
         let step = progress.begin("Bringing the databases to the newest schema")?;
         self.ports = Ports::choose(&self.options.dir)?;
@@ -252,6 +254,12 @@ impl Stack {
         Ok(self.running_servers()?.database_url(service))
     }
 
+    /// URL of a service's database, with the administrator, who alone may change everything by hand.
+    pub fn database_admin_url(&self, service: Service) -> anyhow::Result<String> {
+        let urls = (self.postgres_admin_url()?, self.database_url(service)?);
+        Ok(testkit::provision::beside(&urls.0, &urls.1)?)
+    }
+
     /// Broker URL with a service's own user.
     pub fn broker_url(&self, service: Service) -> anyhow::Result<String> {
         Ok(self.running_servers()?.broker_url(service.name()))
@@ -318,10 +326,11 @@ impl Stack {
 
     async fn migrate(&self, service: Service) -> anyhow::Result<()> {
         let program = self.options.programs.path(service.program());
+        let owner = ("DATABASE__OWNER_URL", self.running_servers()?.database_owner_url(service));
         let mut migration = Spec::new(format!("{service} migrate"), program, self.log(service.program()))
             .arg("migrate")
             .clear_env()
-            .envs(self.environment(service, &[])?)
+            .envs(self.environment(service, &[owner])?)
             .spawn()?;
         match migration.wait_exit(MIGRATE_TIMEOUT).await {
             Some(status) if status.success() => Ok(()),

@@ -6,7 +6,7 @@ use jaego_contracts::topology;
 use jaego_contracts::topology::User;
 use testkit::{
     Lab, TestDatabase, TestVhost,
-    provision::{Broker, amqp_url, create_database, url_of},
+    provision::{Broker, DatabaseUrls, amqp_url, create_database, url_of, without_tls},
     servers::{PostgresOptions, PostgresServer, RabbitOptions, RabbitServer},
 };
 
@@ -18,7 +18,7 @@ const VHOST: &str = "jaego";
 #[derive(Debug)]
 pub(super) struct Servers {
     kind: Kind,
-    databases: BTreeMap<Service, String>,
+    databases: BTreeMap<Service, DatabaseUrls>,
     /// URLs by user name.
     brokers: BTreeMap<&'static str, String>,
 }
@@ -74,8 +74,9 @@ impl Servers {
                 let admin_url = private.postgres.admin_url();
                 for service in Service::ALL {
                     let name = service.database();
-                    let url = create_database(&admin_url, &name, &name, secrets.database_password(service)).await?;
-                    self.databases.insert(service, url);
+                    let [password, owner_password] = secrets.database_passwords(service);
+                    let urls = create_database(&admin_url, &name, &name, password, owner_password).await?;
+                    self.databases.insert(service, urls);
                 }
                 let (broker, (admin, _)) = (private.rabbit.broker(), private.rabbit.admin());
                 broker.create_vhost(VHOST).await?;
@@ -95,7 +96,7 @@ impl Servers {
                 }
                 for service in Service::ALL {
                     let database = shared.lab.database(service.name()).await;
-                    self.databases.insert(service, database.url.clone());
+                    self.databases.insert(service, DatabaseUrls::clone(&database));
                     shared.databases.insert(service, database);
                 }
             }
@@ -116,10 +117,14 @@ impl Servers {
         }
     }
 
-    /// URL of a service's database. These servers have no TLS, which our programs want stated explicitly.
+    /// URL of a service's database.
     pub(super) fn database_url(&self, service: Service) -> String {
-        let url = self.databases.get(&service).map_or("", String::as_str);
-        format!("{url}?sslmode=disable")
+        without_tls(self.databases.get(&service).map_or("", |urls| urls.url.as_str()))
+    }
+
+    /// The same as the role that owns it.
+    pub(super) fn database_owner_url(&self, service: Service) -> String {
+        without_tls(self.databases.get(&service).map_or("", |urls| urls.owner_url.as_str()))
     }
 
     /// Broker URL with the user of that name.
@@ -133,7 +138,7 @@ impl Servers {
             Kind::Private(private) => private.postgres.admin_url(),
             Kind::Shared(shared) => shared.lab.postgres_admin_url().to_owned(),
         };
-        Ok(format!("{}?sslmode=disable", url_of(&url, "postgres", None)?))
+        Ok(without_tls(&url_of(&url, "postgres", None)?))
     }
 
     /// RabbitMQ URL with the administrator and the services' vhost.

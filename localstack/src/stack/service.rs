@@ -52,7 +52,7 @@ impl Service {
         self.name().to_uppercase()
     }
 
-    /// Name of the service's private database and of its role.
+    /// Name of the service's private database and of the service's role.
     pub fn database(self) -> String {
         format!("jaego_{}", self.name())
     }

@@ -25,7 +25,7 @@ async fn breaker(service: &Service, factory: &str) -> Value {
 
 /// Waits until `count` requests are in `status`.
 async fn until_all(world: &World, status: &str, count: usize) {
-    let sql = world.sql().await;
+    let sql = world.as_admin().await;
     let query = "SELECT coalesce(string_agg(status || ' ' || count, ', '), '') FROM \
         (SELECT status, count(*) FROM production_requests GROUP BY status ORDER BY status) AS counted";
     let expected = format!("{status} {count}");

@@ -45,7 +45,7 @@ async fn a_call_in_hand_is_lost_to_other_replicas_only_and_its_answer_is_still_w
     let lose = format!(
         "UPDATE production_requests SET status = 'sending', lease_until = now() WHERE id IN ('{id}', '{other}')"
     );
-    assert_eq!(world.sql().await.execute(&lose, &[]).await.unwrap(), 2);
+    assert_eq!(world.as_admin().await.execute(&lose, &[]).await.unwrap(), 2);
     // A check for lost calls finds both. Once the other call has been made again, this process has checked and has
     // left alone the call that it has in flight.
     wait_until("the lost call to be made again", SOON, || async {
@@ -113,7 +113,7 @@ async fn a_lease_is_never_shorter_than_the_factorys_time() {
         let id = world.request(FACTORY, 10).await;
         let lease = "SELECT round(extract(epoch FROM lease_until - updated_at) * 1000)::bigint \
             FROM production_requests WHERE status = 'sending'";
-        let sql = world.sql().await;
+        let sql = world.as_admin().await;
         let row = wait_until("a call", SOON, async || sql.query_opt(lease, &[]).await.unwrap()).await;
         let begun_within = row.get::<_, i64>(0) - expected_ms;
         assert!((0..900).contains(&begun_within), "{lease_ms}: {begun_within} ms too long");

@@ -309,7 +309,7 @@ async fn a_graceful_stop_waits_for_the_call_under_way() {
     wait_until("a call", SOON, async || (!world.factory.requests().is_empty()).then_some(())).await;
     tokio::join!(service.stop(), async { world.factory.release() });
     let status: String = {
-        let sql = world.sql().await;
+        let sql = world.as_admin().await;
         let row = sql.query_one("SELECT status FROM production_requests WHERE id::text = $1", &[&id.to_string()]).await;
         row.unwrap().get(0)
     };

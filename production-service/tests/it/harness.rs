@@ -11,7 +11,6 @@ use jaego_contracts::production::ProductionRequested;
 use jaego_contracts::topology::User;
 use jaego_contracts::trace::TraceContext;
 use jaego_contracts::{EventKind, OutgoingEvent};
-use jaego_settings::Settings as _;
 use production_service::app;
 use production_service::settings::Settings;
 use serde_json::{Value, json};
@@ -58,8 +57,7 @@ impl World {
         // A message that the broker confirms late is published twice, and events are counted here.
         world.set("AMQP__TIMEOUT_MS", "60000");
         world.set("DELIVERY__RETRY_SCHEDULE_S", schedule);
-        let database = world.settings().common().database.clone();
-        jaego_pg::migrate(&database, (app::IDENTITY.migrations)()).await.expect("migrated");
+        jaego_pg::migrate(&world.own.database.migrator(), (app::IDENTITY.migrations)()).await.expect("migrated");
         world
     }
 

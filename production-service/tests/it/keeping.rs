@@ -64,7 +64,7 @@ fn message(asked: &Asked) -> Message {
 
 /// Stored rows and published events, without the parts that differ between runs.
 async fn result(world: &World) -> Vec<String> {
-    let sql = world.sql().await;
+    let sql = world.as_admin().await;
     let kept = "SELECT concat_ws(' ', id, sku, factory_id, quantity, received, status, overdue, attempt_count, \
             attempts_before_schedule, next_attempt_at <= now(), revision, outcome_reason, reason, traceparent, event_id, \
             encode(event, 'hex'), requested_at, received_at, has_died, outcome_unknown) \
@@ -99,7 +99,7 @@ async fn messages_that_are_kept_together_come_to_the_same_as_one_by_one() {
             receipt(id(&other), 10, "CP-other"),
             "UPDATE production_requests SET status = 'dead_lettered', next_attempt_at = NULL, has_died = true;".into(),
         ];
-        world.sql().await.batch_execute(&before.concat()).await.unwrap();
+        world.as_admin().await.batch_execute(&before.concat()).await.unwrap();
         let mut all = [&usual, &dead, &unknown, &usual, &closed, &part, &whole, &dead, &other].map(message);
         (all[1].is_redriven, all[7].is_redriven) = (true, true);
         let handled = if together {

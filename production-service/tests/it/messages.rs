@@ -184,7 +184,7 @@ async fn a_receipt_of_an_older_release_is_of_the_requested_product() {
     let keep = format!(
         "INSERT INTO receipts (id, request_id, quantity, received_at) VALUES (gen_random_uuid(), '{id}', 3, now())"
     );
-    world.sql().await.batch_execute(&keep).await.unwrap();
+    world.as_admin().await.batch_execute(&keep).await.unwrap();
     world.publish(request).await;
     assert_eq!(service.until(id, "partly_received").await["received"], 3);
     let audit = service.get("/api/v1/audit").await.body;

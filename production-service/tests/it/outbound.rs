@@ -12,7 +12,7 @@ async fn inner_addresses_are_not_called_unless_allowed() {
     service.put_factory(FACTORY, json!({"base_url": "https://factory.example"})).await;
     // An address, and a name that resolves to it, set when they were still allowed.
     for url in [world.factory.url().to_owned(), world.factory.url().replace("127.0.0.1", "localhost")] {
-        world.sql().await.execute("UPDATE factories SET base_url = $1", &[&url]).await.unwrap();
+        world.as_admin().await.execute("UPDATE factories SET base_url = $1", &[&url]).await.unwrap();
         let id = world.request(FACTORY, 10).await;
         let shown = service.until(id, "dead_lettered").await;
         let error = shown["attempts"][0]["error"].as_str().unwrap();

@@ -75,7 +75,7 @@ async fn a_partly_received_request_is_overdue_until_the_rest_arrives() {
     let shown = service.until(id, "partly_received").await;
     assert_eq!(shown["overdue"], false);
     let ago = "UPDATE production_requests SET last_accepted_at = now() - interval '1 day'";
-    world.sql().await.execute(ago, &[]).await.unwrap();
+    world.as_admin().await.execute(ago, &[]).await.unwrap();
     let shown = wait_until("an overdue request", SOON, || async {
         let shown = service.production_request(id).await.body;
         if shown["overdue"] == true { Ok(shown) } else { Err(shown) }

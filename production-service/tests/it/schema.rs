@@ -44,7 +44,7 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     let world = World::new("1").await;
     assert!(differences(&world).await.is_empty(), "{:#?}", differences(&world).await);
     let columns = SCHEMA.matches(" -> ").count();
-    let sql = world.sql().await;
+    let sql = world.as_admin().await;
     // Step by step: reverting the newest leaves exactly what the previous one created.
     let mut gone = 0;
     for migration in LATER.iter().rev() {
@@ -61,6 +61,12 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     assert!(differences(&world).await.is_empty());
 }
 
+// Control: least-rights-production.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_was_taken_over_changes_neither_its_schema_nor_its_books() {
+    World::new("1").await.may_only_do_its_work(&["audit_log", "receipts"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn goods_of_another_product_are_not_migrated_into_the_requested_one() {
     let world = World::new("1").await;
@@ -69,7 +75,7 @@ async fn goods_of_another_product_are_not_migrated_into_the_requested_one() {
                 VALUES (gen_random_uuid(), 'S', 'F', 5, 'accepted', '', '', '', '', now()); \
                 INSERT INTO receipts (id, request_id, sku, quantity, received_at) \
                 SELECT id, id, 'T', quantity, now() FROM production_requests";
-    let sql = world.sql().await;
+    let sql = world.as_admin().await;
     sql.batch_execute(rows).await.unwrap();
     let refused = sql.batch_execute(RECEIPT_SKU.down).await.unwrap_err();
     assert!(refused.as_db_error().unwrap().message().starts_with("goods of another product"), "{refused:?}");
@@ -90,7 +96,7 @@ async fn lead_times_of_the_release_before_are_found_again() {
                 SELECT gen_random_uuid(), id, came.sku, units, came.at::timestamptz FROM production_requests, \
                 (VALUES ('S', 2, '2026-01-01T10:00:47Z'), (NULL, 3, '2026-01-01T10:00:37Z'), ('T', 9, '2026-01-02')) \
                 AS came (sku, units, at)";
-    let sql = world.sql().await;
+    let sql = world.as_admin().await;
     sql.batch_execute(rows).await.unwrap();
     sql.batch_execute(&[LEAD_TIME.down, LEAD_TIME.up].concat()).await.unwrap();
     let seconds = "SELECT accepted_by, extract(epoch FROM received_at - accepted_at)::bigint \

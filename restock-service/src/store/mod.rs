@@ -9,12 +9,11 @@ pub(crate) mod requests;
 mod schema;
 pub(crate) mod timeline;
 
-use diesel_migrations::embed_migrations;
 use jaego_pg::{Migrations, StoreError};
 
 /// The service's own migrations; the shared tables come before them.
 pub(crate) fn migrations() -> Migrations {
-    const OWN: Migrations = embed_migrations!("migrations");
+    const OWN: Migrations = jaego_pg::migrations!("migrations");
     OWN
 }
 

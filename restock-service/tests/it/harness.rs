@@ -7,7 +7,6 @@ use jaego_contracts::ids::{Quantity, RequestId};
 use jaego_contracts::topology::User;
 use jaego_contracts::trace::TraceContext;
 use jaego_contracts::{EventKind, OutgoingEvent};
-use jaego_settings::Settings as _;
 use reqwest::{Method, RequestBuilder};
 use restock_service::app;
 use restock_service::settings::Settings;
@@ -71,7 +70,7 @@ impl World {
         let world = testkit::harness::World::new(User::Restock).await;
         let signer = CallbackSigner::from_pem(&world.surroundings.keys.private_pem).unwrap();
         let world = Self { world, signer };
-        jaego_pg::migrate(&world.settings(&[]).common().database, (app::IDENTITY.migrations)()).await.unwrap();
+        jaego_pg::migrate(&world.own.database.migrator(), (app::IDENTITY.migrations)()).await.unwrap();
         world
     }
 

@@ -14,7 +14,7 @@ use crate::harness::{FACTORY, SKU, SOON, Service, claims, part};
 use crate::outage::wait_for_waiting;
 
 async fn hold(service: &Service, request: RequestId) -> Client {
-    let holder = service.world.sql().await;
+    let holder = service.world.as_admin().await;
     let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{request}' FOR UPDATE");
     holder.batch_execute(&lock).await.unwrap();
     holder
@@ -35,7 +35,7 @@ async fn a_request_that_another_process_is_about_to_insert_holds_only_its_own_ca
     let service = Service::start(&[]).await;
     let world = &service.world;
     let held = RequestId::generate();
-    let holder = world.sql().await;
+    let holder = world.as_admin().await;
     let insert = format!(
         "BEGIN; INSERT INTO production_requests (id, sku, factory_id, quantity) VALUES ('{held}', '{SKU}', '{FACTORY}', 10)"
     );
@@ -120,7 +120,7 @@ async fn a_held_request_with_more_callbacks_than_fit_holds_only_its_own() {
 async fn a_connection_that_hangs_holds_callbacks_only_until_it_is_given_up() {
     let service = Service::start(&[]).await;
     let world = &service.world;
-    let gate = world.sql().await;
+    let gate = world.as_admin().await;
     gate.batch_execute("BEGIN; LOCK TABLE receipts IN EXCLUSIVE MODE").await.unwrap();
     let first = service.begin_call(&world.token(10), &part("a", 10));
     let hanging = Pid::from_raw(blocked(&service).await);

@@ -19,7 +19,7 @@ pub(crate) async fn hold_table(service: &Service) -> Client {
         (service.metric("jaego_audit_completed_timestamp_seconds").await > 0.0).then_some(())
     })
     .await;
-    let holder = service.world.sql().await;
+    let holder = service.world.as_admin().await;
     holder.batch_execute("BEGIN; LOCK TABLE production_requests IN ACCESS EXCLUSIVE MODE").await.unwrap();
     holder
 }
@@ -158,7 +158,7 @@ async fn a_callback_that_the_store_cannot_take_does_not_fail_its_batch() {
 async fn nothing_is_answered_before_it_is_durable() {
     let service = Service::start(&[PATIENT, NO_LOCK_LIMIT]).await;
     let world = &service.world;
-    let holder = world.sql().await;
+    let holder = world.as_admin().await;
     // The commit waits for the holder of the lock; later it fails.
     let slow = "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS \
                 $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$; \
@@ -192,7 +192,7 @@ async fn a_held_request_delays_only_its_own_callbacks() {
     let world = &service.world;
     let held = world.token(100);
     assert_eq!(service.call(&held, &part("a", 40)).await.received(), ("received", 40));
-    let holder = world.sql().await;
+    let holder = world.as_admin().await;
     holder.batch_execute("BEGIN; SELECT * FROM production_requests FOR UPDATE").await.unwrap();
     let calls = [service.begin_call(&held, &part("b", 10)), service.begin_call(&held, &part("c", 10))];
     wait_for_waiting(&service, 1).await;

@@ -18,7 +18,7 @@ struct Lossy {
 impl Lossy {
     async fn start() -> Self {
         let world = World::new().await;
-        let gate = world.sql().await;
+        let gate = world.as_admin().await;
         // A commit that changes one of these tables waits for the lock.
         let slow = "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS \
                     $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$; \

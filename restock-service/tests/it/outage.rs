@@ -5,10 +5,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use jaego_contracts::ids::RequestId;
 use jaego_pg::migrate;
-use jaego_settings::Settings as _;
 use restock_service::app::IDENTITY;
 use serde_json::{Value, json};
-use testkit::provision::create_database;
+use testkit::provision::{create_database, without_tls};
 use testkit::servers::{PostgresOptions, PostgresServer, find_postgres};
 use testkit::wait_until;
 use tokio_postgres::Client;
@@ -56,7 +55,7 @@ async fn a_callback_waits_until_its_request_is_unlocked() {
     let world = &service.world;
     let token = world.token(100);
     assert_eq!(service.call(&token, &part("a", 40)).await.received(), ("received", 40));
-    let holder = world.sql().await;
+    let holder = world.as_admin().await;
     holder.batch_execute("BEGIN; SELECT * FROM production_requests FOR UPDATE").await.unwrap();
     let begun = service.begin_call(&token, &part("b", 60));
     // It has been tried and given up more than once.
@@ -198,7 +197,7 @@ async fn a_callback_that_found_no_room_and_whose_request_is_held_keeps_no_other_
         "INSERT INTO production_requests (id, sku, factory_id, quantity) VALUES ('{known}', '{SKU}', '{FACTORY}', 100)"
     );
     world.database.batch_execute(&request).await.unwrap();
-    let holder = world.sql().await;
+    let holder = world.as_admin().await;
     let lock = format!("BEGIN; SELECT FROM production_requests WHERE id = '{known}' FOR UPDATE");
     holder.batch_execute(&lock).await.unwrap();
     let (admin, role) = (world.as_admin().await, world.own.database.name.clone());
@@ -229,10 +228,10 @@ async fn no_goods_are_lost_when_postgresql_is_stopped_and_started_under_load() {
         (tempfile::tempdir().unwrap(), find_postgres().unwrap(), PostgresOptions::default());
     let mut server = Some(PostgresServer::start(&binaries, folder.path(), &options).await.unwrap());
     let admin_url = server.as_ref().unwrap().admin_url();
-    let url = create_database(&admin_url, "restock", "restock", "a-secret").await.unwrap();
-    let (world, plain_url) = (World::new().await, format!("{url}?sslmode=disable"));
+    let urls = create_database(&admin_url, "restock", "restock", "a-secret", "another").await.unwrap();
+    let (world, plain_url) = (World::new().await, without_tls(&urls.url));
     let changed = [("DATABASE__URL", plain_url.as_str())];
-    migrate(&world.settings(&changed).common().database, (IDENTITY.migrations)()).await.unwrap();
+    migrate(&urls.migrator(), (IDENTITY.migrations)()).await.unwrap();
     let service = world.start(&changed).await;
     let world = &service.world;
     assert_eq!(service.call(&world.token(10), &part("first", 10)).await.received(), ("received", 10));
@@ -260,7 +259,7 @@ async fn no_goods_are_lost_when_postgresql_is_stopped_and_started_under_load() {
         let answer = call.unwrap();
         assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
     }
-    let sql = testkit::harness::connect(&url).await;
+    let sql = testkit::harness::connect(&urls.url).await;
     let expected = 10 + 10 * i64::try_from(CALLS).unwrap();
     wait_until("all goods to be booked", SOON, async || {
         let row = sql.query_one("SELECT sum(quantity)::int8 FROM receipts", &[]).await.unwrap();

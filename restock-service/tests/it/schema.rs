@@ -37,6 +37,12 @@ async fn the_schema_in_code_is_the_databases_and_down_undoes_up() {
     assert!(differences(&world).await.is_empty());
 }
 
+// Control: least-rights-restock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_was_taken_over_changes_neither_its_schema_nor_its_books() {
+    World::new().await.may_only_do_its_work(&["audit_log", "deliveries", "receipts"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_keep_the_work_of_operators() {
     let world = World::new().await;

@@ -107,7 +107,7 @@ async fn nameless_parts_of_one_size_are_counted_though_only_one_is_booked() {
     assert_eq!(world.rows().await, [1, 1, 1]);
     assert_eq!(world.count("SELECT times_received FROM quarantine").await, 9);
     // An operator who takes long to judge it blocks no callback.
-    let operator = world.sql().await;
+    let operator = world.as_admin().await;
     operator.batch_execute("BEGIN; SELECT FROM quarantine FOR UPDATE").await.unwrap();
     let answer = service.call(&token, &json!({"OrderStockCnt": 10})).await;
     assert_eq!(answer.quarantined(), "ambiguous-delivery");

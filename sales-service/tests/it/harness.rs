@@ -4,7 +4,6 @@ use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 
 use jaego_contracts::topology::User;
-use jaego_settings::Settings as _;
 use reqwest::{Client, Method};
 use sales_service::app;
 use sales_service::settings::Settings;
@@ -55,8 +54,7 @@ impl Shop {
     pub async fn open_with(extra: &[(&str, &str)]) -> Self {
         let mut world = World::new(User::Sales).await;
         world.own.env.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let database = settings(&world).common().database.clone();
-        jaego_pg::migrate(&database, (app::IDENTITY.migrations)()).await.expect("migrated");
+        jaego_pg::migrate(&world.own.database.migrator(), (app::IDENTITY.migrations)()).await.expect("migrated");
         let service = start(&world).await;
         let (api, public, admin) = (service.api.clone(), service.public.clone(), service.admin.clone());
         Self { api, public, admin, http: service.http.clone(), service, world }

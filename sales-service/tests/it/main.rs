@@ -25,6 +25,7 @@ mod outbox;
 mod pipeline;
 mod replicas;
 mod retries;
+mod rights;
 mod schema;
 mod stalls;
 mod stock_keeping;

@@ -54,14 +54,19 @@ pub async fn connect(
     language::settle(connection).await.map_err(unreachable)
 }
 
-/// Like [`connect`], but without diesel, for administrative statements. The task that drives the connection ends with
-/// the client.
+/// Like [`connect`], but without diesel, for administrative statements, and possibly to another database of the same
+/// server. The task that drives the connection ends with the client.
 pub(super) async fn client(
     settings: &Database,
+    database: Option<&str>,
     application: &str,
     statement_timeout_ms: u64,
 ) -> Result<Client, ConnectError> {
-    let (client, driver) = open(settings, application, statement_timeout_ms).await?;
+    let mut config = config(settings)?;
+    if let Some(database) = database {
+        config.dbname(database);
+    }
+    let (client, driver) = open_as(config, settings, application, statement_timeout_ms).await?;
     // The client's calls return its errors as well.
     tokio::spawn(driver);
     Ok(client)
@@ -73,8 +78,19 @@ pub(super) async fn open(
     application: &str,
     statement_timeout_ms: u64,
 ) -> Result<(Client, Driver), ConnectError> {
-    let unusable = |error: tokio_postgres::Error| ConnectError::Unusable(reason(&error));
-    let mut config: Config = settings.url.expose_secret().parse().map_err(unusable)?;
+    open_as(config(settings)?, settings, application, statement_timeout_ms).await
+}
+
+fn config(settings: &Database) -> Result<Config, ConnectError> {
+    settings.url.expose_secret().parse().map_err(|error| ConnectError::Unusable(reason(&error)))
+}
+
+async fn open_as(
+    mut config: Config,
+    settings: &Database,
+    application: &str,
+    statement_timeout_ms: u64,
+) -> Result<(Client, Driver), ConnectError> {
     config
         .application_name(application)
         .options(format!(

@@ -8,6 +8,7 @@ mod listen;
 mod migrations;
 mod pipeline;
 pub mod provision;
+mod rights;
 pub mod settings;
 mod statement;
 
@@ -24,7 +25,7 @@ use secrecy::ExposeSecret;
 
 pub use connect::{ConnectError, connect};
 pub use listen::listen;
-pub use migrations::{MigrationError, Migrations, migrate, missing_migrations};
+pub use migrations::{MigrationError, Migrations, Migrator, migrate, missing_migrations};
 pub use pipeline::{Pipeline, within};
 pub use statement::{Statement, StatementSql, Together};
 

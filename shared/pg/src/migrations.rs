@@ -6,39 +6,93 @@ use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+use secrecy::ExposeSecret as _;
+use tokio_postgres::Config;
 
-use super::{Connection, StoreError, connect, is_lock_timeout};
-use crate::settings::Database;
+use super::{Connection, StoreError, connect, is_lock_timeout, rights};
+use crate::settings::{Database, SchemaOwner};
 
 /// Outbox, retries, idempotency keys and audit log, which are the same in every service's database.
-const SHARED: EmbeddedMigrations = embed_migrations!("../migrations");
-/// Key of the advisory lock: any number, but the same in every process that migrates.
-const LOCK: i64 = 0x6a61_6567_6f00;
+const SHARED: Migrations = crate::migrations!("../migrations");
+/// Key of the advisory lock: any number, but the same in every process that changes the schema or its owner.
+pub(super) const LOCK: i64 = 0x6a61_6567_6f00;
 /// Longest time for one statement of a migration, milliseconds.
 const STATEMENT_TIMEOUT_MS: u64 = 600_000;
 /// While a migration waits for a table lock, every other statement on that table waits behind it, so the migration
 /// waits at most a second.
-const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
+pub(super) const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
 /// Pause before the next try, in which the statements that waited behind the migration run.
-const LOCK_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_secs(2);
 /// Time after which a table that is still locked needs an operator's attention.
-const LOCK_TRIED_MAX: Duration = Duration::from_secs(300);
+pub(super) const LOCK_TRIED_MAX: Duration = Duration::from_secs(300);
 
 /// A service's own migrations.
-pub type Migrations = EmbeddedMigrations;
+pub struct Migrations<S = EmbeddedMigrations> {
+    /// The migrations themselves.
+    pub steps: S,
+    /// Tables among theirs whose rows the service adds and never changes: one name a line, after comments with `#`.
+    pub append_only: &'static str,
+}
+
+impl Migrations {
+    /// For a program that has the shared tables only.
+    pub const NONE: Self = Self { steps: EmbeddedMigrations::new(&[]), append_only: "" };
+}
+
+/// Embeds a folder of migrations and its file `append_only`. The calling crate needs `diesel_migrations`.
+#[macro_export]
+macro_rules! migrations {
+    ($folder:literal) => {
+        $crate::Migrations {
+            steps: ::diesel_migrations::embed_migrations!($folder),
+            append_only: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder, "/append_only")),
+        }
+    };
+}
+
+/// The login that migrates.
+#[derive(Debug, Clone)]
+pub struct Migrator {
+    /// A role that owns the schema.
+    pub login: Database,
+    /// The service's role, which gets its rights from the owner; none if it is the owner itself.
+    service: Option<String>,
+}
+
+impl Migrator {
+    /// Migrates as the owner of the schema if there is one besides the service's role. Fails with the problems of
+    /// these settings.
+    pub fn new(database: Database, owner: SchemaOwner) -> Result<Self, String> {
+        let mut problems = Vec::new();
+        owner.check(&database, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
+        }
+        if owner.owner_url.expose_secret().is_empty() {
+            return Ok(Self { login: database, service: None });
+        }
+        let config: Result<Config, _> = database.url.expose_secret().parse();
+        let role = config.ok().and_then(|config| config.get_user().map(ToOwned::to_owned));
+        let service = role.ok_or("database.url: must name the service's role")?;
+        Ok(Self { login: Database { url: owner.owner_url, ..database }, service: Some(service) })
+    }
+}
 
 /// A migration failed; none of its changes remain.
 #[derive(Debug, thiserror::Error)]
 #[error("migration failed: {0}")]
-pub struct MigrationError(String);
+pub struct MigrationError(pub(super) String);
 
-/// Applies the missing migrations and returns their names; processes that start together take turns. Needs the
-/// multi-thread runtime.
-pub async fn migrate(settings: &Database, own: impl MigrationSource<Pg>) -> Result<Vec<String>, MigrationError> {
+/// Applies the missing migrations and returns their names; processes that start together take turns. Then the service's
+/// role gets exactly the rights that it needs. Needs the multi-thread runtime.
+pub async fn migrate(
+    migrator: &Migrator,
+    own: Migrations<impl MigrationSource<Pg>>,
+) -> Result<Vec<String>, MigrationError> {
     let failed = |error: &dyn std::fmt::Display| MigrationError(error.to_string());
     let mut connection =
-        connect(settings, "jaego-migrate", STATEMENT_TIMEOUT_MS).await.map_err(|error| failed(&error))?;
+        connect(&migrator.login, "jaego-migrate", STATEMENT_TIMEOUT_MS).await.map_err(|error| failed(&error))?;
     // The advisory lock needs no timeout: only other migrating processes wait for it, and it is released with the
     // connection.
     connection.batch_execute("SET lock_timeout = 0").await.map_err(|error| failed(&error))?;
@@ -48,17 +102,45 @@ pub async fn migrate(settings: &Database, own: impl MigrationSource<Pg>) -> Resu
         .await
         .map_err(|error| failed(&error))?;
     connection.batch_execute(LOCK_TIMEOUT).await.map_err(|error| failed(&error))?;
-    let mut harness = AsyncMigrationHarness::new(connection);
-    let mut applied = Vec::new();
-    let pending = harness.pending_migrations(SHARED).map_err(|error| failed(&error))?;
-    for migration in pending {
-        applied.push(apply(&mut harness, &*migration).await?);
+    rights::check_owner(&mut connection).await?;
+    if let Some(service) = &migrator.service {
+        rights::prepare(&mut connection, service).await.map_err(|error| failed(&error))?;
     }
-    let pending = harness.pending_migrations(own).map_err(|error| failed(&error))?;
-    for migration in pending {
-        applied.push(apply(&mut harness, &*migration).await?);
+    let mut harness = AsyncMigrationHarness::new(connection);
+    let append_only: Vec<&str> = names(SHARED.append_only).chain(names(own.append_only)).collect();
+    let applied = apply_all(&mut harness, own.steps).await;
+    // Also after a migration that failed: the tables of those before it are in use.
+    if let Some(service) = &migrator.service {
+        let excess = rights::narrow(&mut harness.into_inner(), service, &append_only).await;
+        let excess = excess.map_err(|error| failed(&error))?;
+        if applied.is_ok() && !excess.is_empty() {
+            return Err(MigrationError(format!(
+                "the schema is the newest, but {service} has more rights than a service needs: {excess}. Where it owns \
+                 tables, `jaegoctl database apply` gives them to the owner; otherwise revoke its roles"
+            )));
+        }
+    }
+    applied
+}
+
+async fn apply_all(
+    harness: &mut AsyncMigrationHarness<AsyncPgConnection>,
+    own: impl MigrationSource<Pg>,
+) -> Result<Vec<String>, MigrationError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| MigrationError(error.to_string());
+    let mut applied = Vec::new();
+    for migration in harness.pending_migrations(SHARED.steps).map_err(failed)? {
+        applied.push(apply(harness, &*migration).await?);
+    }
+    for migration in harness.pending_migrations(own).map_err(failed)? {
+        applied.push(apply(harness, &*migration).await?);
     }
     Ok(applied)
+}
+
+/// Names in a file `append_only`.
+fn names(file: &str) -> impl Iterator<Item = &str> {
+    file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// Retries until no table that the migration needs is locked by another transaction.
@@ -98,7 +180,7 @@ pub async fn missing_migrations(connection: &mut Connection, own: &Migrations) -
     let applied: Vec<Applied> =
         diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(connection).await?;
     let mut missing = Vec::new();
-    for source in [&SHARED, own] {
+    for source in [&SHARED.steps, &own.steps] {
         let needed: Vec<Box<dyn Migration<Pg>>> = MigrationSource::<Pg>::migrations(source).unwrap_or_default();
         for migration in needed {
             let version = migration.name().version().to_string();

@@ -23,6 +23,41 @@ pub struct Database {
     pub lock_timeout_ms: u64,
 }
 
+/// Login of the role that owns the schema, in the same section. Only `migrate` uses it: a running service may not change
+/// its schema.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SchemaOwner {
+    /// Like `url`, with the owner's role; empty if the service's role owns the schema.
+    pub owner_url: SecretString,
+}
+
+impl SchemaOwner {
+    /// Adds a message for each invalid value.
+    pub fn check(&self, database: &Database, problems: &mut Vec<String>) {
+        let mut require = |good, problem| require(good, problem, problems);
+        let (own, owner) = (parsed(&database.url), parsed(&self.owner_url));
+        let is_absent = self.owner_url.expose_secret().is_empty();
+        require(
+            is_absent || owner.is_some(),
+            "database.owner_url: must be empty, or look like postgres://role:password@host:port/name",
+        );
+        let (Some(own), Some(owner), false) = (own, owner, is_absent) else { return };
+        require(
+            own.get_user() != owner.get_user(),
+            "database.owner_url: must name another role than database.url, because the owner of the schema may change \
+             everything in it, and the service may not",
+        );
+        require(
+            own.get_dbname() == owner.get_dbname(),
+            "database.owner_url: must name the same database as database.url",
+        );
+    }
+}
+
+fn parsed(url: &SecretString) -> Option<tokio_postgres::Config> {
+    url.expose_secret().parse().ok()
+}
+
 impl Database {
     /// Adds a message for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
@@ -33,7 +68,7 @@ impl Database {
         let url = self.url.expose_secret();
         require(!url.is_empty(), "database.url: must be set");
         require(
-            url.is_empty() || url.parse::<tokio_postgres::Config>().is_ok(),
+            url.is_empty() || parsed(&self.url).is_some(),
             "database.url: must look like postgres://role:password@host:port/name (?sslmode= takes disable, prefer and require, which verifies)",
         );
         require((1..=1000).contains(&self.pool_size), "database.pool_size: must be 1 to 1000");

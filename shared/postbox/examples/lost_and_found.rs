@@ -46,7 +46,7 @@ async fn service(surroundings: &Surroundings, user: User) -> anyhow::Result<(Ser
         "url": value("DATABASE__URL").context("a URL")?, "ca_file": "", "pool_size": 8, "wait_timeout_ms": 5000,
         "statement_timeout_ms": 5000, "lock_timeout_ms": 0,
     }))?;
-    jaego_pg::migrate(&database, Migrations::new(&[])).await?;
+    jaego_pg::migrate(&service.database.migrator(), Migrations::NONE).await?;
     let amqp = settings(json!({
         "url": value("AMQP__URL").context("a URL")?, "ca_file": "", "prefetch": 16, "timeout_ms": 5000,
         "renew_idle_ms": 30000, "retry_delays_ms": ["100", "200"],

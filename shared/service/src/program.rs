@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use jaego_net::patience::try_for;
-use jaego_pg::settings::Database;
-use jaego_pg::{ConnectError, connect, migrate};
+use jaego_pg::settings::{Database, SchemaOwner};
+use jaego_pg::{ConnectError, Migrator, connect, migrate};
 use jaego_process::settings::HasTelemetry;
 use jaego_process::{Running, arguments_with, check_config, run_command, runtime, serve};
 use jaego_settings::Settings;
@@ -26,7 +26,7 @@ const FIGURES_OFF: u8 = 3;
 enum Command {
     /// Run the service until SIGTERM or SIGINT.
     Serve,
-    /// Migrate the service's database to the newest schema, and exit.
+    /// Migrate the service's database to the newest schema, as its owner if `database.owner_url` is set, and exit.
     Migrate {
         /// Maximum wait, in seconds, for a database that cannot be reached yet or lacks this service's role.
         #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
@@ -62,9 +62,9 @@ where
             Command::Migrate { wait_s } => DatabaseWork::Migrate { wait_s },
             Command::RebuildFigures { write } => DatabaseWork::RebuildFigures { write },
         };
-        let (database, telemetry) = load_for_database(sources)?;
+        let (database, owner, telemetry) = load_for_database(sources)?;
         jaego_telemetry::init(program.name, &telemetry)?;
-        runtime()?.block_on(work.run(&identity, &database))
+        runtime()?.block_on(work.run(&identity, database, owner))
     })
 }
 
@@ -75,20 +75,21 @@ enum DatabaseWork {
 }
 
 impl DatabaseWork {
-    async fn run(self, identity: &Identity, database: &Database) -> anyhow::Result<ExitCode> {
+    async fn run(self, identity: &Identity, database: Database, owner: SchemaOwner) -> anyhow::Result<ExitCode> {
         match self {
             Self::Migrate { wait_s } => {
-                wait_for_database(database, identity.name, Duration::from_secs(wait_s)).await?;
-                let applied = migrate(database, (identity.migrations)()).await?;
+                let migrator = Migrator::new(database, owner).map_err(anyhow::Error::msg)?;
+                wait_for_database(&migrator.login, identity.name, Duration::from_secs(wait_s)).await?;
+                let applied = migrate(&migrator, (identity.migrations)()).await?;
                 tracing::info!(count = applied.len(), versions = applied.join(" "), "schema is up to date");
                 Ok(ExitCode::SUCCESS)
             }
-            Self::RebuildFigures { write } => Ok(print(&rebuild_figures(database, &identity.books, write).await?)),
+            Self::RebuildFigures { write } => Ok(print(&rebuild_figures(&database, &identity.books, write).await?)),
         }
     }
 }
 
-/// Waits, at most `limit`, until the service can connect. During an installation its role and its database are
+/// Waits, at most `limit`, until this login can connect. During an installation its role and its database are
 /// created by another process.
 async fn wait_for_database(database: &Database, name: &str, limit: Duration) -> Result<(), ConnectError> {
     try_for(

@@ -1,7 +1,7 @@
 //! Settings that every service has.
 
 use jaego_access::settings::Access;
-use jaego_pg::settings::Database;
+use jaego_pg::settings::{Database, SchemaOwner};
 use jaego_postbox::settings::{Amqp, DeadLetters, Outbox};
 use jaego_process::settings::{HasTelemetry, Shutdown};
 use jaego_settings::{InvalidSettings, Sections, Sources, load_part, require, section};
@@ -37,7 +37,7 @@ pub struct Audit {
 impl Sections for Common {
     fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
         let http = section(merged, "http", problems);
-        let database = section(merged, "database", problems);
+        let database = read_database(merged, problems);
         let amqp = section(merged, "amqp", problems);
         let outbox = section(merged, "outbox", problems);
         let auth = section(merged, "auth", problems);
@@ -98,7 +98,7 @@ pub struct Quiet {
 impl Sections for Quiet {
     fn read(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Self> {
         let http = section(merged, "http", problems);
-        let database = section(merged, "database", problems);
+        let database = read_database(merged, problems);
         let auth = section(merged, "auth", problems);
         let telemetry = section(merged, "telemetry", problems);
         let shutdown = section(merged, "shutdown", problems);
@@ -119,18 +119,31 @@ impl HasTelemetry for Quiet {
     }
 }
 
+/// The owner's login is checked and dropped: a running service has no use for it.
+fn read_database(merged: &serde_json::Value, problems: &mut Vec<String>) -> Option<Database> {
+    let database = section(merged, "database", problems);
+    if let (Some(database), Some(owner)) = (&database, section::<SchemaOwner>(merged, "database", problems)) {
+        owner.check(database, problems);
+    }
+    database
+}
+
 /// Loads only the settings for work on the database, so that a job that does it need not have the other secrets.
-pub(crate) fn load_for_database(sources: Sources<'_>) -> Result<(Database, Telemetry), InvalidSettings> {
+pub(crate) fn load_for_database(sources: Sources<'_>) -> Result<(Database, SchemaOwner, Telemetry), InvalidSettings> {
     load_part(sources, |merged, problems| {
         let database: Option<Database> = section(merged, "database", problems);
+        let owner: Option<SchemaOwner> = section(merged, "database", problems);
         let telemetry: Option<Telemetry> = section(merged, "telemetry", problems);
         if let Some(database) = &database {
             database.check(problems);
+            if let Some(owner) = &owner {
+                owner.check(database, problems);
+            }
         }
         if let Some(telemetry) = &telemetry {
             telemetry.check(problems);
         }
-        database.zip(telemetry)
+        Some((database?, owner?, telemetry?))
     })
 }
 

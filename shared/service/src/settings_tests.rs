@@ -189,3 +189,22 @@ fn secrets_do_not_show_in_debug_output() {
     let settings = load_with(&URLS).expect("valid");
     assert!(!format!("{settings:?}").contains("very-secret"));
 }
+
+#[test]
+fn the_owner_of_the_schema_is_another_role_in_the_same_database() {
+    let with = |owner: &str| {
+        let problems = load_with(&[URLS[0], URLS[1], ("JAEGO_TEST__DATABASE__OWNER_URL", owner)]);
+        problems.map(|_| ()).map_err(|InvalidSettings(problems)| problems.join("\n"))
+    };
+    assert_eq!(with("postgres://owner:very-secret@localhost/x"), Ok(()));
+    assert_eq!(with(""), Ok(()));
+    for (owner, sentence) in [
+        ("postgres://role:very-secret@localhost/x", "must name another role than database.url"),
+        ("postgres://owner:very-secret@localhost/y", "must name the same database as database.url"),
+        ("very-secret", "must be empty, or look like"),
+    ] {
+        let problem = with(owner).expect_err(owner);
+        assert!(problem.starts_with("database.owner_url: ") && problem.contains(sentence), "{problem}");
+        assert!(!problem.contains("very-secret"), "{problem}");
+    }
+}

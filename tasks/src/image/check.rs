@@ -90,13 +90,14 @@ async fn becomes_ready(container: &Container<'_>, service: &str, own: &ServiceSu
     if service == "production-service" {
         env.push(("JAEGO_PRODUCTION__CALLBACK__BASE_URL".to_owned(), "http://localhost:1".to_owned()));
     }
-    let migrated = timeout(MIGRATE_TIMEOUT, said(command(&container.run(&env, &["migrate"])))).await;
+    let of_owner: Vec<(String, String)> = own.migrate_env().iter().map(by_name).collect();
+    let migrated = timeout(MIGRATE_TIMEOUT, said(command(&container.run(&of_owner, &["migrate"])))).await;
     migrated.context("the migration did not end")??;
     serves(container, service, &env).await
 }
 
 fn by_name((key, value): &(String, String)) -> (String, String) {
-    let value = if key.ends_with("__URL") { value.replace("@127.0.0.1:", "@localhost:") } else { value.clone() };
+    let value = if key.ends_with("_URL") { value.replace("@127.0.0.1:", "@localhost:") } else { value.clone() };
     (key.clone(), value)
 }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "test support: a broken surrounding must stop the test")]
 
 mod response;
+mod rights;
 mod service;
 mod world;
 

@@ -77,11 +77,6 @@ impl World {
         Replica::start(program, env).await
     }
 
-    /// A connection to the database as the service's role.
-    pub async fn sql(&self) -> Client {
-        connect(&self.own.database.url).await
-    }
-
     /// Another connection to the database as the administrator.
     pub async fn as_admin(&self) -> Client {
         connect(&self.own.database.admin_url).await

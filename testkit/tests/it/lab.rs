@@ -14,7 +14,7 @@ async fn every_test_has_its_own_database_and_vhost() {
     let lab = Lab::acquire().await;
     let (one, two) = (lab.database("sales").await, lab.database("sales").await);
     assert_ne!(one.name, two.name);
-    let client = connect(&one.url).await;
+    let client = connect(&one.owner_url).await;
     client.batch_execute("CREATE TABLE mine (v INT)").await.unwrap();
 
     let vhost = lab.vhost().await;

@@ -46,11 +46,13 @@ async fn postgres_keeps_its_data_over_stop_and_crash() {
     let (admin, port) = (server.admin_url(), server.port());
     assert!(port < 32_768);
     assert!(is_running(&dir));
-    let url = create_database(&admin, "sales", "sales_service", "se'cret\\").await.unwrap();
-    assert_eq!(create_database(&admin, "sales", "sales_service", "se'cret\\").await.unwrap(), url);
-    create_database(&admin, "other", "other_service", "other").await.unwrap();
+    let urls = create_database(&admin, "sales", "sales_service", "se'cret\\", "other'\\").await.unwrap();
+    assert_eq!(create_database(&admin, "sales", "sales_service", "se'cret\\", "other'\\").await.unwrap(), urls);
+    create_database(&admin, "other", "other_service", "other", "another").await.unwrap();
+    let url = urls.owner_url;
     let client = connect(&url).await.unwrap();
     client.batch_execute("CREATE TABLE t (v INT); INSERT INTO t VALUES (1)").await.unwrap();
+    assert!(connect(&urls.url).await.unwrap().batch_execute("CREATE TABLE mine (v INT)").await.is_err());
     assert!(connect(&url.replace("/sales", "/other")).await.is_err(), "another database's door must be shut");
     assert!(client.batch_execute("CREATE DATABASE mine").await.is_err());
     assert!(connect(&admin.replace("jaego_admin:", "jaego_admin:x")).await.is_err(), "passwords must be asked for");

@@ -167,9 +167,9 @@ async fn the_readme_makes_every_secret_that_is_read_and_no_other() {
     assert_eq!(read.difference(&made).collect::<Vec<_>>(), Vec::<&_>::new(), "read, but not created by the README");
     assert_eq!(made.difference(&read).collect::<Vec<_>>(), Vec::<&_>::new(), "created by the README, but never read");
     // CloudNativePG accepts a role's password only from this type of Secret.
-    for role in ["sales", "production", "restock", "access", "scaler"] {
-        assert_eq!(world.secret(&format!("jaego-{role}-database"), ".type"), "kubernetes.io/basic-auth");
-    }
+    let logins: Vec<_> = world.secrets.iter().filter(|((_, name), _)| name.contains("-database")).collect();
+    assert_eq!(logins.len(), 9, "each service's and its database's owner's, and the scaler's");
+    assert!(logins.iter().all(|(_, data)| data[".type"] == "kubernetes.io/basic-auth"));
     assert_eq!(world.selector, "cnpg.io/cluster=jaego-postgresql,cnpg.io/instanceRole=primary");
     for (deployment, place) in
         [("messaging-topology-operator", "/etc/ssl/certs/"), ("keda-operator", "/custom/ca/jaego-ca.crt")]
@@ -197,14 +197,20 @@ fn the_addresses_are_right(engine: &mut Engine, world: &World) {
         assert_eq!(url.password(), Some(world.secret(of, "password")), "{of}");
         url
     };
-    for service in ["sales", "production", "restock"] {
+    for service in ["sales", "production", "restock", "access"] {
         let connections = format!("jaego-{service}-connections");
         let database = format!("jaego_{service}");
         let role = format!("jaego-{service}-database");
         let url = world.secret(&connections, "database-url");
         let url = check(url, "postgres", postgres, port("postgresql.port"), &database, &role);
         assert_eq!(url.query(), Some("sslmode=require"));
-        assert_eq!(the(&objects, "Database", &format!("jaego-{service}"))["spec"]["owner"], url.username());
+        let owner = world.secret(&connections, "database-owner-url");
+        let owner = check(owner, "postgres", postgres, port("postgresql.port"), &database, &format!("{role}-owner"));
+        assert_eq!(owner.query(), url.query());
+        assert_eq!(the(&objects, "Database", &format!("jaego-{service}"))["spec"]["owner"], owner.username());
+        if service == "access" {
+            continue;
+        }
         let user = format!("jaego-{service}-broker");
         check(world.secret(&connections, "amqp-url"), "amqps", rabbit, port("rabbitmq.port"), vhost, &user);
         assert_eq!(world.secret(&user, "username"), service);
@@ -212,9 +218,6 @@ fn the_addresses_are_right(engine: &mut Engine, world: &World) {
     let url = world.secret("jaego-frontend-connections", "amqp-url");
     check(url, "amqps", rabbit, port("rabbitmq.port"), vhost, "jaego-frontend-broker");
     assert_eq!(world.secret("jaego-frontend-broker", "username"), "frontend");
-    let url = world.secret("jaego-access-connections", "database-url");
-    let url = check(url, "postgres", postgres, port("postgresql.port"), "jaego_access", "jaego-access-database");
-    assert_eq!(the(&objects, "Database", "jaego-access")["spec"]["owner"], url.username());
     let credential = world.secret("jaego-operators", "program-credential");
     assert!(credential.len() == 64 && world.secret("jaego-operators", "program-credentials") == credential);
     let management = port("rabbitmq.managementPort");

@@ -126,8 +126,10 @@ fn set_by_the_release(engine: &mut Engine, service: &str) -> BTreeSet<String> {
     let config = engine.toml(rendered.get("ConfigMap", service)["data"]["config.toml"].as_str().unwrap());
     let mut own = BTreeSet::new();
     leaves(&config, "", &mut own);
-    let container = &rendered.get("Deployment", service)["spec"]["template"]["spec"]["containers"][0];
-    for variable in list(&container["env"]) {
+    let (programs, pods) =
+        ([format!("Deployment jaego-{service}"), format!("Job jaego-migrate-{service}-1")], rendered.pods());
+    let containers = pods.iter().filter(|pod| programs.contains(&pod.owner)).map(|pod| pod.containers()[0]);
+    for variable in containers.flat_map(|container| list(&container["env"])) {
         let name = variable["name"].as_str().unwrap().to_lowercase();
         let name = name.split_once("__").unwrap().1.replace("__", ".");
         own.insert(name.strip_suffix("_file").unwrap().to_owned());

@@ -57,6 +57,11 @@ fn a_hook_reads_nothing_that_the_upgrade_would_bring() {
         let upgraded = engine.try_render(&values, &Release { revision: 2, upgrade: true, ..INSTALL }).unwrap();
         for job in upgraded.of_kind("Job") {
             let volumes = list(&job["spec"]["template"]["spec"]["volumes"]);
+            let owners = upgraded.of_kind("Secret").into_iter().find(|one| one["metadata"]["name"] == "jaego-owners");
+            let first =
+                owners.map_or("-99", |one| one["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().unwrap());
+            let own = job["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().unwrap();
+            assert!(first.parse::<i64>().unwrap() < own.parse().unwrap(), "{}", name(job));
             assert!(volumes.iter().all(|volume| volume["configMap"].is_null()), "{}", name(job));
         }
     }
@@ -84,6 +89,8 @@ fn nothing_else_is_a_hook() {
         let hook = one["metadata"]["annotations"]["helm.sh/hook"].as_str();
         let wanted = match (one["kind"].as_str().unwrap(), one["metadata"]["name"].as_str().unwrap()) {
             ("Job", _) => Some("pre-upgrade"),
+            // The Jobs read it, also in the upgrade that brings it.
+            ("Secret", "jaego-owners") => Some("pre-install,pre-upgrade"),
             (_, "jaego-test") if one["kind"] == "Pod" || one["kind"] == "Service" => Some("test"),
             _ => None,
         };

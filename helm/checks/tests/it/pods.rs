@@ -149,6 +149,18 @@ fn passwords(value: &str) -> Vec<String> {
     of_url.into_iter().chain(of_file).collect()
 }
 
+// Control: owner-login-in-jobs.
+#[test]
+fn only_the_migrations_and_who_makes_the_databases_read_the_owners_logins() {
+    for rendered in modes(&mut Engine::start()) {
+        for pod in rendered.pods() {
+            let (pod, text) = (&pod.owner, pod.spec.to_string());
+            let may = pod.starts_with("Job jaego-migrate-") || pod.starts_with("Job jaego-database-");
+            assert_eq!(text.contains("-owners\"") || text.contains("database-owner-url"), may, "{pod}: {text}");
+        }
+    }
+}
+
 #[test]
 fn the_environment_holds_only_paths_of_secrets() {
     for rendered in modes(&mut Engine::start()) {

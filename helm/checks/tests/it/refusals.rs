@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    engine::{Engine, INSTALL},
+    engine::{Engine, INSTALL, NAMESPACE, Release},
     values::{at, evaluation, merged},
 };
 
@@ -66,6 +66,24 @@ fn unknown_keys() {
     ] {
         refused(&mut engine, &at(path, json!(1)), &["additional properties", &format!("'{key}' not allowed")]);
     }
+}
+
+#[test]
+fn a_secret_without_the_owner_of_the_database() {
+    let mut engine = Engine::start();
+    let production = engine.values("values-production.yaml");
+    let metadata = json!({ "name": "jaego-sales-connections", "namespace": NAMESPACE });
+    let secret =
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": { "database-url": "eA==" } });
+    engine.cluster(&[secret]);
+    let upgrade = Release { revision: 2, upgrade: true, in_cluster: true, ..INSTALL };
+    let refused = engine.try_render(&production, &upgrade).err().unwrap();
+    assert!(refused.contains("the Secret jaego-sales-connections has no key database-owner-url"), "{refused}");
+    assert!(!refused.contains("production.existingSecret"), "a Secret that is not there yet is no problem: {refused}");
+    let without = merged(&production, &at("jobs.schemaOwner", json!(false)));
+    let rendered = engine.try_render(&without, &upgrade).unwrap();
+    let job = rendered.get("Job", "migrate-sales-upgrade").to_string();
+    assert!(job.contains("DATABASE__URL_FILE") && !job.contains("owner"), "{job}");
 }
 
 #[test]

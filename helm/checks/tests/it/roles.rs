@@ -105,8 +105,11 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
     query(&admin, closing);
 
     let services = ["sales", "production", "restock", "access"];
-    for service in services {
-        let own = psql.here(world.secret(&format!("jaego-{service}-connections"), "database-url"));
+    let logins = services.into_iter().flat_map(|service| [(service, "database-url"), (service, "database-owner-url")]);
+    for (service, login) in logins {
+        let own = psql.here(world.secret(&format!("jaego-{service}-connections"), login));
+        let created = psql.ask(own.as_str(), "CREATE TABLE mine (id integer); DROP TABLE mine");
+        assert_eq!(created.is_ok(), login == "database-owner-url", "{service}: {created:?}");
         for database in ["jaego_sales", "jaego_production", "jaego_restock", "jaego_access", "postgres", "template1"] {
             let reached = psql.to(&own, database);
             if database == format!("jaego_{service}") {
@@ -116,7 +119,7 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
                 assert!(refusal.contains("pg_hba.conf rejects connection"), "{service} to {database}: {refusal}");
             }
             // The database would stay closed even with another pg_hba.conf.
-            let may = format!("SELECT has_database_privilege('jaego_{service}', '{database}', 'CONNECT')");
+            let may = format!("SELECT has_database_privilege('{}', '{database}', 'CONNECT')", own.username());
             let is_own = database == format!("jaego_{service}");
             if database.starts_with("jaego_") {
                 assert_eq!(query(&admin, &may), if is_own { "t" } else { "f" }, "{service} to {database}");
@@ -133,10 +136,11 @@ async fn a_role_reaches_its_own_database_only_and_over_tls_only() {
     }
 
     // KEDA's role, with the query of the chart's ScaledObject.
-    let production = psql.here(world.secret("jaego-production-connections", "database-url"));
+    let production = psql.here(world.secret("jaego-production-connections", "database-owner-url"));
     let mut migrations: Vec<PathBuf> = fs::read_dir(package_dir("production-service/migrations"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
         .collect();
     migrations.sort();
     for migration in migrations {

@@ -37,8 +37,19 @@ fn secrets_stay_across_upgrades() {
     let kept = secrets(&installed);
     assert_eq!(
         kept.keys().map(String::as_str).collect::<Vec<_>>(),
-        ["access", "auth", "frontend", "operator-token", "postgresql", "production", "rabbitmq", "restock", "sales"]
-            .map(|name| format!("jaego-{name}"))
+        [
+            "access",
+            "auth",
+            "frontend",
+            "operator-token",
+            "owners",
+            "postgresql",
+            "production",
+            "rabbitmq",
+            "restock",
+            "sales",
+        ]
+        .map(|name| format!("jaego-{name}"))
     );
     engine.cluster(installed.all());
     for changes in [json!({}), at("sales.replicas", json!(3)), at("tests.enabled", json!(false))] {
@@ -105,6 +116,10 @@ fn an_address_and_its_parts_agree() {
         assert_eq!((amqp.username(), amqp.path()), (service, "/other"));
         let passwords = [database.password().unwrap(), amqp.password().unwrap()];
         assert!(passwords.iter().all(|password| password.len() >= 32) && passwords[0] != passwords[1]);
+        let owner = Url::parse(&secrets["jaego-owners"][&format!("{service}-url")]).unwrap();
+        assert_eq!(owner.username(), format!("jaego_{service}_owner"));
+        assert_eq!((owner.host(), owner.path()), (database.host(), database.path()));
+        assert!(owner.password().unwrap().len() >= 32 && !passwords.contains(&owner.password().unwrap()));
     }
     let frontend = &secrets["jaego-frontend"];
     let amqp = Url::parse(&frontend["amqp-url"]).unwrap();
@@ -112,6 +127,9 @@ fn an_address_and_its_parts_agree() {
     assert_eq!(amqp.password(), Some(frontend["amqp-password"].as_str()));
     let access = Url::parse(&secrets["jaego-access"]["database-url"]).unwrap();
     assert_eq!((access.username(), access.path()), ("jaego_access", "/jaego_access"));
+    let owner = Url::parse(&secrets["jaego-owners"]["access-url"]).unwrap();
+    assert_eq!((owner.username(), owner.path()), ("jaego_access_owner", "/jaego_access"));
+    assert!(owner.password() != access.password());
     let auth = &secrets["jaego-auth"];
     assert!(auth["program-credential"].len() >= 32);
     assert_eq!(auth["program-credential"], auth["program-credentials"]);
@@ -128,7 +146,10 @@ fn a_secret_that_somebody_else_changes_renews_the_pods() {
     let production = engine.values("values-production.yaml");
     let secret = |name: &str, data: Value| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": super::engine::NAMESPACE }, "data": data });
     let with = |engine: &mut Engine, url: &str| {
-        engine.cluster(&[secret("jaego-sales-connections", json!({ "database-url": url }))]);
+        engine.cluster(&[secret(
+            "jaego-sales-connections",
+            json!({ "database-url": url, "database-owner-url": "eA==" }),
+        )]);
         let rendered = engine.try_render(&production, &UPGRADE).unwrap();
         let of = |service: &str| {
             let deployment = rendered.get("Deployment", service);
@@ -150,15 +171,17 @@ fn a_secret_that_exists_is_not_made() {
     });
     let names = |rendered: &Rendered| secrets(rendered).into_keys().collect::<Vec<_>>();
     let rendered = engine.render(&given);
-    let made = ["access", "auth", "frontend", "operator-token", "postgresql", "rabbitmq", "sales"]
+    let made = ["access", "auth", "frontend", "operator-token", "owners", "postgresql", "rabbitmq", "sales"]
         .map(|name| format!("jaego-{name}"));
     assert_eq!(names(&rendered), made);
+    let owners = secrets(&rendered)["jaego-owners"].keys().cloned().collect::<Vec<_>>();
+    assert_eq!(owners, ["access-password", "access-url", "sales-password", "sales-url"]);
     let volumes = &rendered.get("Deployment", "production")["spec"]["template"]["spec"]["volumes"];
     assert_eq!(volumes[1]["secret"]["secretName"], "mine-production");
     let operators = json!({ "auth": { "existingSecret": "mine", "operatorTokenSecret": "token" } });
     let rendered = engine.render(&merged(&given, &operators));
     assert_eq!(
         names(&rendered),
-        ["access", "frontend", "postgresql", "rabbitmq", "sales"].map(|name| format!("jaego-{name}"))
+        ["access", "frontend", "owners", "postgresql", "rabbitmq", "sales"].map(|name| format!("jaego-{name}"))
     );
 }

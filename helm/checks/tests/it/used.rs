@@ -25,6 +25,7 @@ fn secrets_of_production() -> BTreeMap<String, BTreeMap<String, String>> {
             format!("jaego-{service}-connections"),
             map(&[
                 ("database-url", database.as_str()),
+                ("database-owner-url", database.as_str()),
                 ("amqp-url", amqp.as_str()),
                 ("callback-signing-key", "-"),
                 ("callback-public-keys", "-"),
@@ -34,7 +35,10 @@ fn secrets_of_production() -> BTreeMap<String, BTreeMap<String, String>> {
     let amqp = ("amqp-url", "amqps://frontend:p@rabbitmq.example.com:5671/jaego");
     secrets.insert("jaego-frontend-connections".to_owned(), map(&[amqp]));
     let database = "postgres://jaego_access:p@postgresql.example.com:5432/jaego_access?sslmode=require";
-    secrets.insert("jaego-access-connections".to_owned(), map(&[("database-url", database)]));
+    secrets.insert(
+        "jaego-access-connections".to_owned(),
+        map(&[("database-url", database), ("database-owner-url", database)]),
+    );
     let operators = [("tokens", "-"), ("token", "-"), ("program-credential", "-"), ("program-credentials", "-")];
     secrets.insert("jaego-operators".to_owned(), map(&operators));
     secrets.insert("jaego-ca".to_owned(), map(&[("ca.crt", "-")]));

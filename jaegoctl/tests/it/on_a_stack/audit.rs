@@ -11,7 +11,7 @@ use e2e::{SOON, World};
 
 /// Changes a service's database, as someone with `psql` could.
 async fn by_hand(world: &World, service: Service, statements: &str) {
-    let url = world.stack.database_url(service).unwrap();
+    let url = world.stack.database_admin_url(service).unwrap();
     let client = connect(&url).await;
     client.batch_execute(statements).await.unwrap();
 }
