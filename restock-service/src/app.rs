@@ -41,7 +41,6 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         intake,
         context,
         verifier: settings.callback.verifier().context("callback.public_keys")?,
-        proxies: settings.callback.proxies(),
         allowed_sources: settings.callback.sources(),
         metrics,
     };

@@ -8,6 +8,5 @@ pub mod app;
 mod commands;
 mod domain;
 mod http;
-mod networks;
 pub mod settings;
 mod store;

@@ -2,11 +2,12 @@
 
 use ipnet::IpNet;
 use jaego_contracts::callback::{CallbackVerifier, InvalidKey};
+use jaego_net::proxies::{Proxies, overlap};
 use jaego_service::settings::Common;
+use jaego_web::settings::{check_networks, parse_networks};
 use serde::Deserialize;
 
 use crate::domain::policy::Policy;
-use crate::networks;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
@@ -34,8 +35,6 @@ pub struct Callback {
     pub quarantine_per_token_max: i64,
     /// Maximum wait for a callback's answer, milliseconds.
     pub hold_ms: u64,
-    /// Networks of proxies whose `X-Forwarded-For` is trusted.
-    pub trusted_proxies: Vec<String>,
     /// Networks that callbacks of any factory may come from; empty: all.
     pub allowed_sources: Vec<String>,
 }
@@ -52,14 +51,9 @@ impl Callback {
         }
     }
 
-    /// Parsed networks of proxies. Unreadable entries were rejected at startup.
-    pub(crate) fn proxies(&self) -> Vec<IpNet> {
-        self.trusted_proxies.iter().filter_map(|text| networks::parse(text)).collect()
-    }
-
     /// Parsed networks of sources. Unreadable entries were rejected at startup.
     pub(crate) fn sources(&self) -> Vec<IpNet> {
-        self.allowed_sources.iter().filter_map(|text| networks::parse(text)).collect()
+        parse_networks(&self.allowed_sources)
     }
 }
 
@@ -96,13 +90,14 @@ impl jaego_settings::Settings for Settings {
         if !(1..=10_000).contains(&intake.batch_max) {
             problems.push("intake.batch_max: must be 1 to 10000".to_owned());
         }
-        for (key, list) in
-            [("trusted_proxies", &callback.trusted_proxies), ("allowed_sources", &callback.allowed_sources)]
+        check_networks("callback.allowed_sources", &callback.allowed_sources, problems);
+        if let Proxies::Networks(proxies) = self.common.http.proxies()
+            && callback.sources().iter().any(|source| proxies.iter().any(|proxy| overlap(source, proxy)))
         {
-            for index in (0..list.len()).filter(|index| networks::parse(&list[*index]).is_none()) {
-                let entry = index + 1;
-                problems.push(format!("callback.{key}: entry {entry} must be a network such as 10.0.0.0/8"));
-            }
+            problems.push(
+                "callback.allowed_sources: must not overlap http.trusted_proxies, whose addresses are no client's"
+                    .to_owned(),
+            );
         }
     }
 }
@@ -118,13 +113,16 @@ mod tests {
     const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----";
 
     fn load_with(callback: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
+        let callback: Vec<_> = callback.iter().map(|(key, value)| (format!("CALLBACK__{key}"), *value)).collect();
+        load_any(&callback.iter().map(|(key, value)| (key.as_str(), *value)).collect::<Vec<_>>())
+    }
+
+    fn load_any(changed: &[(&str, &str)]) -> Result<Settings, InvalidSettings> {
         let mut env = vec![
             ("JAEGO_RESTOCK__DATABASE__URL".to_owned(), "postgres://role:secret@localhost/restock".to_owned()),
             ("JAEGO_RESTOCK__AMQP__URL".to_owned(), "amqp://restock:secret@localhost/jaego".to_owned()),
         ];
-        env.extend(
-            callback.iter().map(|(key, value)| (format!("JAEGO_RESTOCK__CALLBACK__{key}"), (*value).to_owned())),
-        );
+        env.extend(changed.iter().map(|(key, value)| (format!("JAEGO_RESTOCK__{key}"), (*value).to_owned())));
         let identity = crate::app::IDENTITY;
         load(Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env })
     }
@@ -136,7 +134,7 @@ mod tests {
         assert_eq!(settings.common.http.admin_port, 9280);
         assert_eq!(settings.callback.quarantine_per_token_max, 20);
         assert_eq!(settings.callback.over_delivery_tolerance_percent, 0);
-        assert!(settings.callback.proxies().is_empty() && settings.callback.verifier().is_ok());
+        assert!(settings.callback.sources().is_empty() && settings.callback.verifier().is_ok());
         let InvalidSettings(problems) = load_with(&[]).expect_err("no key");
         assert_eq!(problems, ["callback.public_keys: must contain at least one Ed25519 public key"]);
     }
@@ -154,12 +152,20 @@ mod tests {
             ("PUBLIC_KEYS", "nonsense"),
             ("OVER_DELIVERY_TOLERANCE_PERCENT", "101"),
             ("QUARANTINE_PER_TOKEN_MAX", "0"),
-            ("TRUSTED_PROXIES", "10.0.0.0/8, ten"),
             ("ALLOWED_SOURCES", "192.0.2.0/24, 2001:db8::/32, somewhere"),
         ])
-        .expect_err("five problems");
-        assert_eq!(problems.len(), 5, "{problems:?}");
-        assert!(problems[3].contains("trusted_proxies: entry 2"), "{problems:?}");
-        assert!(problems[4].contains("allowed_sources: entry 3"), "{problems:?}");
+        .expect_err("four problems");
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[3].contains("allowed_sources: entry 3"), "{problems:?}");
+    }
+    #[test]
+    fn a_source_is_no_proxy() {
+        let with = |proxies: (&str, &str)| {
+            let sources = ("CALLBACK__ALLOWED_SOURCES", "10.2.0.0/16");
+            load_any(&[("CALLBACK__PUBLIC_KEYS", KEY), sources, (proxies.0, proxies.1)])
+        };
+        assert!(with(("HTTP__TRUSTED_HOPS", "1")).is_ok() && with(("HTTP__TRUSTED_PROXIES", "10.1.0.0/24")).is_ok());
+        let InvalidSettings(problems) = with(("HTTP__TRUSTED_PROXIES", "10.0.0.0/8")).expect_err("an overlap");
+        assert!(problems.len() == 1 && problems[0].starts_with("callback.allowed_sources: "), "{problems:?}");
     }
 }

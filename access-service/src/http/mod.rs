@@ -12,7 +12,7 @@ use jaego_contracts::trace::TraceContext;
 use jaego_service::Routes;
 use jaego_web::auth::{Operator, Role, Viewer};
 use jaego_web::problem::{Problem, ProblemKind};
-use jaego_web::{document, trace_of};
+use jaego_web::{client_address, document, trace_of};
 
 use crate::commands::{Asked, Context};
 use crate::programs::Programs;
@@ -68,7 +68,7 @@ impl State {
     fn source(&self, request: &HttpRequest) -> String {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let from_program = header(PROGRAM).filter(|credential| self.programs.know(credential)).and(header(SOURCE));
-        from_program.map_or_else(|| request.peer_addr().map_or_else(unknown, |peer| peer.ip().to_string()), address)
+        from_program.map_or_else(|| client_address(request).map_or_else(unknown, |client| client.to_string()), address)
     }
 }
 

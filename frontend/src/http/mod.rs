@@ -87,14 +87,16 @@ impl State {
 
 pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std::io::Result<Listeners> {
     let (state, metrics) = (Data::new(state), HttpMetrics::new());
+    let proxies = Data::new(basics.http.proxies());
     let drain = Duration::from_millis(basics.shutdown.drain_ms);
     let bind = |port: u16, face: Face| {
-        let (state, metrics) = (state.clone(), metrics.clone());
+        let (state, metrics, proxies) = (state.clone(), metrics.clone(), proxies.clone());
         let application = move || {
             let face = if state.sessions.is_some() { face } else { Face::Shop };
             App::new()
                 .app_data(state.clone())
                 .app_data(Data::new(metrics.clone()))
+                .app_data(proxies.clone())
                 .app_data(Data::new(face))
                 .app_data(PayloadConfig::new(BODY_BYTES_MAX))
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))

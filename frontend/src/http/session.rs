@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_web::auth::Role;
 use jaego_web::problem::{Problem, ProblemKind};
-use jaego_web::{StrictJson, trace_of};
+use jaego_web::{StrictJson, client_address, trace_of};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,9 +22,9 @@ pub(super) struct SignIn {
     token: String,
 }
 
-/// The address of the browser, or of the proxy in front.
+/// The address of the browser, as far as it is known.
 pub(super) fn address_of(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
+    client_address(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// The current session; having none is not an error.

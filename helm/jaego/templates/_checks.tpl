@@ -21,6 +21,9 @@
 {{- $problems = append $problems (printf "entrances.%s.tls.enabled is true: name the certificate's Secret in entrances.%s.tls.secretName, or set entrances.%s.tls.endsBefore when a load balancer in front has it." $name $name $name) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $entrances.factory.enabled $entrances.factory.allowedSources (eq (int $entrances.trustedHops) 0) (empty $entrances.trustedProxies) -}}
+{{- $problems = append $problems "entrances.factory.allowedSources is set, but entrances.trustedHops is 0 and entrances.trustedProxies is empty: every callback would count as the entrance's own and be refused. Set the number of proxies in entrances.trustedHops." -}}
+{{- end -}}
 {{- if and $entrances.shop.enabled $entrances.factory.enabled (eq $entrances.shop.host $entrances.factory.host) -}}
 {{- $problems = append $problems "entrances.factory.host must differ from entrances.shop.host: the Factory has an entrance of its own." -}}
 {{- end -}}

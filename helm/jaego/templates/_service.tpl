@@ -31,6 +31,9 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- $facts := include "jaego.facts" . | fromYaml -}}
 {{- $of := index .root.Values .component -}}
 {{- $known := dict "http" (dict "host" "0.0.0.0" "port" $facts.ports.api "public_port" $facts.ports.public "admin_port" $facts.ports.admin) -}}
+{{- $proxies := .root.Values.entrances.trustedProxies -}}
+{{- $_ := set $known.http "trusted_proxies" $proxies -}}
+{{- $_ := set $known.http "trusted_hops" (ternary .root.Values.entrances.trustedHops 0 (empty $proxies)) -}}
 {{- if .root.Values.tls.caSecret.name -}}
 {{- if ne .component "frontend" -}}
 {{- $_ := set $known "database" (dict "ca_file" "/etc/jaego/ca/ca.crt") -}}
@@ -53,7 +56,7 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- end -}}
 {{- if eq .component "restock" -}}
 {{- $entrances := .root.Values.entrances -}}
-{{- $_ := set $known "callback" (dict "trusted_proxies" $entrances.trustedProxies "allowed_sources" $entrances.factory.allowedSources) -}}
+{{- $_ := set $known "callback" (dict "allowed_sources" $entrances.factory.allowedSources) -}}
 {{- end -}}
 {{- if eq .component "frontend" -}}
 {{- $full := include "jaego.fullname" .root -}}

@@ -9,12 +9,12 @@ use jaego_contracts::production::{ProductionOutcome, ProductionRequested};
 use jaego_contracts::topology;
 use jaego_contracts::trace::TraceContext;
 use jaego_contracts::{DecodeError, ReceivedEvent};
+use jaego_net::networks;
 use jaego_postbox::consumer::{HandleError, Subscription};
 
 use crate::commands::Context;
 use crate::commands::apply_factory::{FactoryNews, apply_factory};
 use crate::commands::keep_request::{Order, RequestNews, keep_request};
-use crate::networks;
 
 /// Every queue of the service with its handler.
 pub(crate) fn subscriptions(context: &Context) -> [Subscription; 3] {

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-
-use crate::networks;
+use jaego_net::networks;
 
 /// Networks that a factory's callbacks may come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,12 +10,11 @@ use jaego_contracts::callback::{CallbackClaims, InvalidToken};
 use jaego_contracts::ids::{ReceiptId, Sku};
 use jaego_contracts::trace::TraceContext;
 use jaego_web::problem::{Problem, ProblemKind};
-use jaego_web::{AnyBody, KnownPaths, nowhere, trace_of};
+use jaego_web::{AnyBody, KnownPaths, client_address, nowhere, trace_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::callback_body::{CallbackBody, CallbackDocument, FACTORY, OTHER_COUNT, PRODUCT};
-use super::client_address::client_address;
 use super::{State, words};
 use crate::commands::check_source::is_allowed;
 use crate::commands::take_callbacks::{Answer, Callback, CountFault, Fault, Message, Order, Reason, outcome};
@@ -115,7 +114,7 @@ async fn take(
     state: &State,
 ) -> Result<HttpResponse, Problem> {
     let order = Order { sku: claims.sku.clone(), factory_id: claims.fid.clone(), quantity: claims.qty };
-    let address = client_address(request, &state.proxies);
+    let address = client_address(request);
     let key = request.headers().get("idempotency-key").map(HeaderValue::as_bytes);
     let (bytes, broken) = match body {
         Ok(bytes) => (bytes, None),

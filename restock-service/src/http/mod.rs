@@ -3,7 +3,6 @@
 mod callback_body;
 mod callback_path;
 mod callbacks;
-mod client_address;
 mod quarantine;
 mod receipts;
 mod timeline;
@@ -30,7 +29,6 @@ pub(crate) struct State {
     pub(crate) context: Context,
     pub(crate) intake: Intake,
     pub(crate) verifier: CallbackVerifier,
-    pub(crate) proxies: Vec<IpNet>,
     /// Networks that callbacks of any factory may come from; empty: all.
     pub(crate) allowed_sources: Vec<IpNet>,
     pub(crate) metrics: CallbackMetrics,

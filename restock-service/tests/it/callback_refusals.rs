@@ -61,7 +61,7 @@ async fn tokens_of_an_old_and_a_new_key_are_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_not_on_the_list_is_refused() {
-    let service = Service::start(&[("CALLBACK__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let service = Service::start(&[("HTTP__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let world = &service.world;
     let token = world.token(100);
     world.publish(&factory::CHANGED, TraceContext::new_root(), &factory_changed(1, &["192.0.2.0/24", "::1"])).await;
@@ -92,7 +92,7 @@ async fn a_source_that_is_not_on_the_list_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_must_be_allowed_by_the_installation_and_by_its_factory() {
     let service = Service::start(&[
-        ("CALLBACK__TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("HTTP__TRUSTED_PROXIES", "127.0.0.0/8"),
         ("CALLBACK__ALLOWED_SOURCES", "192.0.2.0/24,2001:db8::/32"),
     ])
     .await;

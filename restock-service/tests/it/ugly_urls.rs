@@ -109,7 +109,7 @@ async fn a_wrong_token_stays_wrong_in_every_form() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_method_is_refused_and_with_an_authentic_token_an_operator_hears_of_it() {
-    let service = Service::start(&[("CALLBACK__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let service = Service::start(&[("HTTP__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let world = &service.world;
     let token = world.token(100);
     let methods = [Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];

@@ -61,8 +61,10 @@ pub fn listen(
     drain: Duration,
 ) -> std::io::Result<Listeners> {
     let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
+    let proxies = Data::new(settings.proxies());
     let bind = |port: u16, with_operator: bool| {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
+        let proxies = proxies.clone();
         let application = move || {
             let operations = operations.clone();
             let public = routes.public.clone();
@@ -74,6 +76,7 @@ pub fn listen(
                 .app_data(Data::new(operations.authenticator.clone()))
                 .app_data(Data::new(operations.pool.clone()))
                 .app_data(Data::new(metrics.clone()))
+                .app_data(proxies.clone())
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .configure(|config| public(config))

@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod body;
+mod client_address;
 mod conditional;
 mod connections;
 mod document;
@@ -22,6 +23,7 @@ use jaego_contracts::callback::{CALLBACK_PATH, redact};
 use jaego_contracts::trace::TraceContext;
 
 pub use body::{AnyBody, BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
+pub use client_address::client_address;
 pub use conditional::{IfMatch, etag};
 pub use connections::SharedBody;
 pub use document::{complete, document};

@@ -1,5 +1,8 @@
 //! Settings of HTTP.
 
+use ipnet::IpNet;
+use jaego_net::networks;
+use jaego_net::proxies::{HOPS_MAX, Proxies, may_be_trusted};
 use jaego_settings::require;
 use serde::Deserialize;
 
@@ -20,6 +23,10 @@ pub struct Http {
     pub workers: usize,
     /// Maximum connections per listener; beyond it, those that have waited longest for their client are closed.
     pub connections_max: usize,
+    /// Number of proxies in front, whose `X-Forwarded-For` is believed.
+    pub trusted_hops: usize,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// Access to operator endpoints.
@@ -39,7 +46,41 @@ impl Http {
         let ports = [self.port, self.public_port, self.admin_port];
         let twice = (0..3).any(|index| ports[index] != 0 && ports[..index].contains(&ports[index]));
         require(!twice, "http.port, http.public_port, http.admin_port: must differ");
+        require(self.trusted_hops <= HOPS_MAX, "http.trusted_hops: must be 0 to 10");
+        require(
+            self.trusted_hops == 0 || self.trusted_proxies.is_empty(),
+            "http.trusted_hops, http.trusted_proxies: set one of them only",
+        );
+        check_networks("http.trusted_proxies", &self.trusted_proxies, problems);
+        for (index, network) in self.trusted_proxies.iter().enumerate() {
+            if networks::parse(network).is_some_and(|network| !may_be_trusted(&network)) {
+                let entry = index + 1;
+                problems.push(format!(
+                    "http.trusted_proxies: entry {entry} contains more than proxies; the prefix must be at least 8, or 16 for IPv6"
+                ));
+            }
+        }
     }
+
+    /// The proxies in front. Unreadable entries were rejected at startup.
+    pub fn proxies(&self) -> Proxies {
+        if self.trusted_proxies.is_empty() {
+            return Proxies::Hops(self.trusted_hops);
+        }
+        Proxies::Networks(parse_networks(&self.trusted_proxies))
+    }
+}
+
+/// Adds a sentence for each entry that is not a network.
+pub fn check_networks(key: &str, list: &[String], problems: &mut Vec<String>) {
+    for index in (0..list.len()).filter(|index| networks::parse(&list[*index]).is_none()) {
+        problems.push(format!("{key}: entry {} must be a network such as 10.0.0.0/8", index + 1));
+    }
+}
+
+/// The readable entries of a list of networks.
+pub fn parse_networks(list: &[String]) -> Vec<IpNet> {
+    list.iter().filter_map(|text| networks::parse(text)).collect()
 }
 
 impl Auth {

@@ -177,3 +177,22 @@ fn certificates_and_gateways_are_those_of_the_values() {
     let route = engine.render(&production).get("HTTPRoute", "factory").clone();
     assert_eq!(route["spec"]["parentRefs"], production["entrances"]["factory"]["httpRoute"]["parentRefs"]);
 }
+
+#[test]
+fn programs_know_the_proxies_in_front() {
+    let mut engine = Engine::start();
+    let production = engine.values("values-production.yaml");
+    for (values, hops, networks) in [
+        (evaluation(), 1, json!([])),
+        (production, 1, json!([])),
+        (at("entrances.trustedHops", json!(2)), 2, json!([])),
+        (at("entrances.trustedProxies", json!(["10.1.2.0/24"])), 0, json!(["10.1.2.0/24"])),
+    ] {
+        let rendered = engine.render(&values);
+        for component in ["sales", "production", "restock", "access", "frontend"] {
+            let config = rendered.get("ConfigMap", component)["data"]["config.toml"].as_str().unwrap();
+            let http = &engine.toml(config)["http"];
+            assert_eq!((&http["trusted_hops"], &http["trusted_proxies"]), (&json!(hops), &networks), "{component}");
+        }
+    }
+}

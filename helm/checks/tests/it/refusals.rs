@@ -31,6 +31,7 @@ fn wrong_types_and_nonsense() {
             json!(["10.0.0.1"]),
             ["/entrances/factory/allowedSources/0", "does not match"],
         ),
+        ("entrances.trustedHops", json!(11), ["/entrances/trustedHops", "maximum"]),
         ("entrances.trustedProxies", json!("10.0.0.0/8"), ["/entrances/trustedProxies", "want array"]),
         ("sales.image.digest", json!("latest"), ["/sales/image/digest", "does not match"]),
         ("sales.image.pullPolicy", json!("Sometimes"), ["/sales/image/pullPolicy", "'Always'"]),
@@ -148,6 +149,11 @@ fn entrances_that_lead_nowhere() {
         &mut engine,
         &json!({ "entrances": { "shop": { "enabled": false }, "factory": { "enabled": false } } }),
         &["entrances.shop.enabled and entrances.factory.enabled are both false", "Enable at least one"],
+    );
+    refused(
+        &mut engine,
+        &json!({ "entrances": { "trustedHops": 0, "factory": { "allowedSources": ["192.0.2.0/24"] } } }),
+        &["entrances.factory.allowedSources is set, but entrances.trustedHops is 0", "Set the number of proxies"],
     );
     refused(
         &mut engine,

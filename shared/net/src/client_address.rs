@@ -1,32 +1,20 @@
-//! Determines the source address of a request.
+//! The address of a client behind proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::HttpRequest;
 use ipnet::IpNet;
 
 use crate::networks;
 
-/// The peer's address. If the peer is a trusted proxy, the address that it names in `X-Forwarded-For`, and so on from
-/// the right. None if a trusted proxy names no readable address.
-pub(super) fn client_address(request: &HttpRequest, proxies: &[IpNet]) -> Option<IpAddr> {
-    let forwarded: Vec<&str> = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .map(|value| value.to_str().unwrap_or("unreadable"))
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .collect();
-    follow(request.peer_addr()?.ip(), &forwarded, proxies)
-}
-
-fn follow(peer: IpAddr, forwarded: &[&str], proxies: &[IpNet]) -> Option<IpAddr> {
+/// Returns the peer's address. If the peer is a trusted proxy, returns the address that it has added to `forwarded` (the
+/// elements of `X-Forwarded-For`), and so on from the right. None if a trusted proxy names no readable address.
+pub fn follow(peer: IpAddr, forwarded: &[&str], proxies: &[IpNet]) -> Option<IpAddr> {
     let mut address = peer.to_canonical();
     for hop in forwarded.iter().rev() {
         if !networks::contain(proxies, address) {
             break;
         }
-        address = read(hop)?.to_canonical();
+        address = read(hop.trim())?.to_canonical();
     }
     Some(address)
 }

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 /// Parses `10.0.0.0/8`, `2001:db8::/32`, or a single address.
-pub(crate) fn parse(text: &str) -> Option<IpNet> {
+pub fn parse(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// True if one of the networks contains the address. An IPv4-mapped IPv6 address counts as an IPv4 address.
-pub(crate) fn contain(networks: &[IpNet], address: IpAddr) -> bool {
+pub fn contain(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
