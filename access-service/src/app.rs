@@ -6,6 +6,7 @@ use jaego_process::Running;
 use jaego_service::audit::Books;
 use jaego_service::{Identity, Quiet};
 use jaego_web::auth::{Authenticator, OperatorTokens};
+use jaego_web::wrong_tokens::WrongTokens;
 
 use crate::commands::{self, Introspector, prune};
 use crate::http::{self, State};
@@ -35,7 +36,8 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     };
     let pruned = (context.clone(), settings.history.kept_days);
     service.spawn(|stop| prune::run(pruned.0, pruned.1, stop));
-    let authenticator = Authenticator::new(configured, Some(Arc::new(Introspector(context.clone()))));
+    let wrong = WrongTokens::new(settings.common.auth.wrong_per_minute_max);
+    let authenticator = Authenticator::new(configured, Some(Arc::new(Introspector(context.clone()))), wrong);
     let programs = Programs::of(&settings.programs.credentials);
     service.start(&http::routes(State { context, programs }), authenticator)
 }

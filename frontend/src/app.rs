@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use jaego_amqp::health::BrokerHealth;
 use jaego_process::{Process, Program, Running};
 use jaego_telemetry::readiness::Need;
+use jaego_web::clients::Attempts;
 
 use crate::forward::{self, Service, Upstream};
 use crate::http::{self, Factory, State};
 use crate::live::Hub;
 use crate::live::listener::Listener;
 use crate::session::Sessions;
-use crate::session::attempts::Attempts;
 use crate::settings::Settings;
 use crate::site::{NOT_BUILT, Site};
 
@@ -38,7 +38,7 @@ pub async fn start_with(settings: Settings, site: Site) -> anyhow::Result<Runnin
     }
 
     let loops = process.loops("live events");
-    let hub = Hub::new(settings.live.clients_max);
+    let hub = Hub::new(settings.live.clients_max, settings.live.per_client_max);
     loops.spawn("live events", {
         // Streams do not end by themselves, and the listeners would wait for them.
         let (run, stop) = (hub.clone().run(process.closing()), loops.stop());

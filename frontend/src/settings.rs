@@ -50,6 +50,8 @@ pub struct Session {
 pub struct Live {
     /// Maximum browsers that follow live events, for the shop and the console separately.
     pub clients_max: usize,
+    /// Maximum pages of the shop that follow live events at one client.
+    pub per_client_max: usize,
 }
 
 /// Settings for trying Jaego out.
@@ -89,6 +91,7 @@ impl jaego_settings::Settings for Settings {
         let attempts = self.session.attempts_per_minute_max;
         require((1..=10_000).contains(&attempts), "session.attempts_per_minute_max: must be 1 to 10000");
         require((1..=100_000).contains(&self.live.clients_max), "live.clients_max: must be 1 to 100000");
+        require(self.live.per_client_max >= 1, "live.per_client_max: must be at least 1");
         let factory = &self.demo.factory_url;
         require(factory.is_empty() || is_address(factory), "demo.factory_url: must be empty or an http(s) URL");
         self.access.check(problems);
@@ -158,9 +161,10 @@ mod tests {
             ("ACCESS__TIMEOUT_MS", "1"),
             ("SESSION__ATTEMPTS_PER_MINUTE_MAX", "0"),
             ("LIVE__CLIENTS_MAX", "0"),
+            ("LIVE__PER_CLIENT_MAX", "0"),
             ("DEMO__FACTORY_URL", "here"),
         ])
-        .expect_err("ten problems");
-        assert_eq!(problems.len(), 10, "{problems:#?}");
+        .expect_err("eleven problems");
+        assert_eq!(problems.len(), 11, "{problems:#?}");
     }
 }

@@ -90,6 +90,9 @@ impl jaego_settings::Settings for Settings {
         if !(1..=10_000).contains(&intake.batch_max) {
             problems.push("intake.batch_max: must be 1 to 10000".to_owned());
         }
+        if self.common.http.client_rate_per_s != 0 {
+            problems.push("http.client_rate_per_s: must be 0, because a callback that is refused is lost".to_owned());
+        }
         check_networks("callback.allowed_sources", &callback.allowed_sources, problems);
         if let Proxies::Networks(proxies) = self.common.http.proxies()
             && callback.sources().iter().any(|source| proxies.iter().any(|proxy| overlap(source, proxy)))
@@ -167,5 +170,12 @@ mod tests {
         assert!(with(("HTTP__TRUSTED_HOPS", "1")).is_ok() && with(("HTTP__TRUSTED_PROXIES", "10.1.0.0/24")).is_ok());
         let InvalidSettings(problems) = with(("HTTP__TRUSTED_PROXIES", "10.0.0.0/8")).expect_err("an overlap");
         assert!(problems.len() == 1 && problems[0].starts_with("callback.allowed_sources: "), "{problems:?}");
+    }
+
+    #[test]
+    fn callbacks_are_not_limited() {
+        let limited = [("CALLBACK__PUBLIC_KEYS", KEY), ("HTTP__CLIENT_RATE_PER_S", "100")];
+        let InvalidSettings(problems) = load_any(&limited).expect_err("a limit");
+        assert!(problems.len() == 1 && problems[0].starts_with("http.client_rate_per_s: "), "{problems:?}");
     }
 }

@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_access::{Introspected, NewSession, SignIn, SignOut};
-use jaego_web::auth::{Credential, bearer_of};
+use jaego_web::auth::{Authenticator, Credential, bearer_of};
 use jaego_web::issued::Issued;
 use jaego_web::problem::{Problem, ProblemKind};
 use jaego_web::{StrictJson, trace_of};
@@ -17,6 +17,9 @@ use crate::commands::end_sessions;
 fn admit(state: &State, request: &HttpRequest) -> Result<(), Problem> {
     if bearer_of(request).is_some_and(|credential| state.programs.know(credential)) {
         return Ok(());
+    }
+    if let Some(authenticator) = request.app_data::<Data<Authenticator>>() {
+        authenticator.wrong().note(request);
     }
     Err(Problem::new(ProblemKind::Unauthorized, "This endpoint is for Jaego's own programs (access.credential)."))
 }

@@ -42,7 +42,7 @@ pub(super) async fn forward(
         (Service::Restock, _) => &services.restock_url,
         (Service::Access, _) => &state.access.url,
     };
-    let source = address_of(&request).to_string();
+    let source = address_of(&request);
     // access-service records where its requests come from, and believes only our own programs.
     let proof = [("jaego-source", source.as_str()), ("jaego-program", state.access.credential.expose_secret())];
     let further: &[_] = if service == Service::Access { &proof } else { &[] };

@@ -7,6 +7,7 @@ use actix_web::web::{Bytes, Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::{Stream, StreamExt as _};
 use jaego_web::auth::Role;
+use jaego_web::clients::Clients;
 use jaego_web::problem::{Problem, ProblemKind};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -26,14 +27,18 @@ pub(super) struct Wanted {
 }
 
 /// Stream for shoppers: hints about changed products, and events of these orders.
-pub(super) async fn shop(state: Data<State>, wanted: Query<Wanted>) -> Result<HttpResponse, Problem> {
+pub(super) async fn shop(
+    request: HttpRequest,
+    state: Data<State>,
+    wanted: Query<Wanted>,
+) -> Result<HttpResponse, Problem> {
     let ids = wanted.orders.split(',').filter(|id| !id.is_empty());
     let orders: Result<Vec<Uuid>, _> = ids.map(str::parse).collect();
     let orders = orders.ok().filter(|orders| orders.len() <= ORDERS_MAX).ok_or_else(|| {
         let detail = format!("orders: must be at most {ORDERS_MAX} ids of orders, separated by commas.");
         Problem::new(ProblemKind::InvalidRequest, detail).with("field", "orders")
     })?;
-    answer(state.hub.follow_shop(orders))
+    answer(state.hub.follow_shop(orders, Clients::limited(&request)))
 }
 
 /// Stream for signed-in users: all events, until the session ends.
@@ -51,9 +56,12 @@ pub(super) async fn console(
 fn answer(
     stream: Result<impl Stream<Item = Result<Bytes, Infallible>> + Unpin + 'static, Full>,
 ) -> Result<HttpResponse, Problem> {
-    let stream = stream.map_err(|Full| {
-        Problem::new(ProblemKind::Overloaded, "Too many browsers follow live events now; poll instead.")
-            .retry_after(RETRY_AFTER_S)
+    let stream = stream.map_err(|full| {
+        let (kind, who) = match full {
+            Full::Everybody => (ProblemKind::Overloaded, "browsers"),
+            Full::Client => (ProblemKind::TooManyRequests, "pages at this address"),
+        };
+        Problem::new(kind, format!("Too many {who} follow live events now; poll instead.")).retry_after(RETRY_AFTER_S)
     })?;
     let mut response = HttpResponse::Ok();
     response

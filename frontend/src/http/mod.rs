@@ -18,12 +18,12 @@ use jaego_access::settings::Access;
 use jaego_process::settings::Basics;
 use jaego_telemetry::readiness::Readiness;
 use jaego_web::auth::Role;
+use jaego_web::clients::{Attempts, limit};
 use jaego_web::problem::{Problem, ProblemKind};
 use jaego_web::{BODY_BYTES_MAX, HttpMetrics, Listeners, bind_listener, malformed, observe};
 
 use crate::forward::Upstream;
 use crate::live::Hub;
-use crate::session::attempts::Attempts;
 use crate::session::{Session, Sessions};
 use crate::settings::Services;
 use crate::site::Site;
@@ -87,24 +87,31 @@ impl State {
 
 pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std::io::Result<Listeners> {
     let (state, metrics) = (Data::new(state), HttpMetrics::new());
-    let proxies = Data::new(basics.http.proxies());
+    let (clients, buckets) = (Data::new(basics.http.clients()), basics.http.buckets().map(Data::new));
     let drain = Duration::from_millis(basics.shutdown.drain_ms);
     let bind = |port: u16, face: Face| {
-        let (state, metrics, proxies) = (state.clone(), metrics.clone(), proxies.clone());
+        let (state, metrics, clients) = (state.clone(), metrics.clone(), clients.clone());
+        let buckets = buckets.clone().filter(|_| face == Face::Shop);
         let application = move || {
             let face = if state.sessions.is_some() { face } else { Face::Shop };
             App::new()
                 .app_data(state.clone())
                 .app_data(Data::new(metrics.clone()))
-                .app_data(proxies.clone())
+                .app_data(clients.clone())
                 .app_data(Data::new(face))
                 .app_data(PayloadConfig::new(BODY_BYTES_MAX))
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .configure(|config| {
+                    if let Some(buckets) = &buckets {
+                        config.app_data(buckets.clone());
+                    }
+                })
                 .configure(move |config| routes(config, face))
                 .default_service(web::to(pages::page))
                 // The last middleware is the outermost.
                 .wrap(from_fn(same_origin::check))
+                .wrap(from_fn(limit))
                 .wrap(from_fn(observe))
                 .wrap(from_fn(headers::add))
         };

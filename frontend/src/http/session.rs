@@ -1,13 +1,14 @@
 //! Signing in and out.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_web::auth::Role;
+use jaego_web::clients::Clients;
 use jaego_web::problem::{Problem, ProblemKind};
+use jaego_web::wrong_tokens::too_many_attempts;
 use jaego_web::{StrictJson, client_address, trace_of};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,8 +24,8 @@ pub(super) struct SignIn {
 }
 
 /// The address of the browser, as far as it is known.
-pub(super) fn address_of(request: &HttpRequest) -> IpAddr {
-    client_address(request).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+pub(super) fn address_of(request: &HttpRequest) -> String {
+    client_address(request).map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
 /// The current session; having none is not an error.
@@ -40,15 +41,16 @@ pub(super) async fn post(
     StrictJson(SignIn { token }): StrictJson<SignIn>,
 ) -> Result<HttpResponse, Problem> {
     let sessions = state.sessions(**face).ok_or_else(not_found)?;
-    let address = address_of(&request);
-    if let Some(seconds) = state.attempts.must_wait_s(address, Instant::now()) {
-        let detail = format!("There were too many wrong tokens; try again in {seconds} s.");
-        return Err(Problem::new(ProblemKind::TooManyAttempts, detail).retry_after(seconds));
+    let client = Clients::limited(&request);
+    if let Some(seconds) = client.and_then(|client| state.attempts.must_wait_s(client, Instant::now())) {
+        return Err(too_many_attempts(seconds));
     }
     // Pasted text often ends with a line break.
-    let signed_in = sessions.sign_in(token.trim(), address.to_string(), trace_of(&request)).await?;
+    let signed_in = sessions.sign_in(token.trim(), address_of(&request), trace_of(&request)).await?;
     let Some((principal, cookie)) = signed_in else {
-        state.attempts.failed(address, Instant::now());
+        if let Some(client) = client {
+            state.attempts.failed(client, Instant::now());
+        }
         tokio::time::sleep(WRONG_TOKEN_DELAY).await;
         return Err(Problem::new(ProblemKind::Unauthorized, "This token is not known."));
     };
@@ -64,7 +66,7 @@ pub(super) async fn delete(
     face: Data<Face>,
 ) -> Result<HttpResponse, Problem> {
     let sessions = state.sessions(**face).ok_or_else(not_found)?;
-    let cookie = sessions.sign_out(&request, address_of(&request).to_string(), trace_of(&request)).await?;
+    let cookie = sessions.sign_out(&request, address_of(&request), trace_of(&request)).await?;
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::SET_COOKIE, cookie));
     Ok(no_store(&mut response).finish())

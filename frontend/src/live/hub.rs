@@ -1,10 +1,12 @@
 //! Distributes events to the browsers that follow them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
+use jaego_web::clients::Client;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,13 +27,18 @@ const PING: Bytes = Bytes::from_static(b": ping\n\n");
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
-/// The maximum number of followers is reached, or the process is stopping.
+/// Why there is no place for a follower.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many followers")]
-pub struct Full;
+pub enum Full {
+    #[error("too many followers, or the process is stopping")]
+    Everybody,
+    #[error("too many followers of one client")]
+    Client,
+}
 
 struct Inner {
     clients_max: usize,
+    per_client_max: usize,
     state: Mutex<State>,
     clients: Gauge<u64>,
     events: Counter<u64>,
@@ -42,6 +49,8 @@ struct Inner {
 struct State {
     last_id: u64,
     shoppers: HashMap<u64, Shopper>,
+    /// Number of shoppers by their client.
+    by_client: HashMap<Client, usize>,
     consoles: HashMap<u64, Arc<Buffer>>,
     /// Ids of the shoppers who follow an order.
     followers: HashMap<Uuid, Vec<u64>>,
@@ -53,11 +62,13 @@ struct State {
 struct Shopper {
     buffer: Arc<Buffer>,
     orders: Vec<Uuid>,
+    client: Option<Client>,
 }
 
 impl Hub {
-    /// Allows at most `clients_max` shoppers and as many consoles; the broker counts as unavailable at first.
-    pub fn new(clients_max: usize) -> Self {
+    /// Allows at most `clients_max` shoppers, `per_client_max` of them at one client, and `clients_max` consoles; the
+    /// broker counts as unavailable at first.
+    pub fn new(clients_max: usize, per_client_max: usize) -> Self {
         let meter = opentelemetry::global::meter("jaego");
         let clients = meter.u64_gauge("jaego_live_clients").with_description("Browsers that follow live events");
         let events = meter.u64_counter("jaego_live_events").with_description("Events received from the broker");
@@ -66,6 +77,7 @@ impl Hub {
             .with_description("Number of times that a browser was too slow and lost its buffered events");
         let hub = Self(Arc::new(Inner {
             clients_max,
+            per_client_max,
             state: Mutex::default(),
             clients: clients.build(),
             events: events.build(),
@@ -76,16 +88,22 @@ impl Hub {
     }
 
     /// Adds a shopper, who receives hints about all stock, and events of these orders.
-    pub fn follow_shop(&self, mut orders: Vec<Uuid>) -> Result<EventStream, Full> {
+    pub fn follow_shop(&self, mut orders: Vec<Uuid>, client: Option<Client>) -> Result<EventStream, Full> {
         orders.sort_unstable();
         orders.dedup();
         self.follow(
-            |state| state.shoppers.len(),
+            |state| {
+                let own = client.and_then(|client| state.by_client.get(&client)).copied().unwrap_or_default();
+                if own >= self.0.per_client_max { Err(Full::Client) } else { Ok(state.shoppers.len()) }
+            },
             |state, id, buffer| {
+                if let Some(client) = client {
+                    *state.by_client.entry(client).or_default() += 1;
+                }
                 for order in &orders {
                     state.followers.entry(*order).or_default().push(id);
                 }
-                state.shoppers.insert(id, Shopper { buffer, orders });
+                state.shoppers.insert(id, Shopper { buffer, orders, client });
             },
         )
     }
@@ -93,7 +111,7 @@ impl Hub {
     /// Adds a signed-in user, who receives all events.
     pub fn follow_all(&self) -> Result<EventStream, Full> {
         self.follow(
-            |state| state.consoles.len(),
+            |state| Ok(state.consoles.len()),
             |state, id, buffer| {
                 state.consoles.insert(id, buffer);
             },
@@ -103,13 +121,13 @@ impl Hub {
     /// Shoppers and consoles are counted separately, so that operators find a place however many shoppers there are.
     fn follow(
         &self,
-        count: impl FnOnce(&State) -> usize,
+        count: impl FnOnce(&State) -> Result<usize, Full>,
         add: impl FnOnce(&mut State, u64, Arc<Buffer>),
     ) -> Result<EventStream, Full> {
         let buffer = Arc::new(Buffer::default());
         let mut state = self.lock();
-        if state.is_closed || count(&state) >= self.0.clients_max {
-            return Err(Full);
+        if state.is_closed || count(&state)? >= self.0.clients_max {
+            return Err(Full::Everybody);
         }
         state.last_id += 1;
         let id = state.last_id;
@@ -125,6 +143,14 @@ impl Hub {
     pub(super) fn forget(&self, id: u64) {
         let mut state = self.lock();
         if let Some(shopper) = state.shoppers.remove(&id) {
+            if let Some(client) = shopper.client
+                && let Entry::Occupied(mut own) = state.by_client.entry(client)
+            {
+                *own.get_mut() -= 1;
+                if *own.get() == 0 {
+                    own.remove();
+                }
+            }
             for order in shopper.orders {
                 if let Some(followers) = state.followers.get_mut(&order) {
                     followers.retain(|follower| *follower != id);

@@ -1,8 +1,6 @@
 //! Sessions. access-service keeps them; the browser has the credential of its session in a cookie that no script can
 //! read. This program keeps no state, so any replica accepts any session.
 
-pub mod attempts;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -2,6 +2,7 @@
 //! the real sales-service for the whole.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod clients;
 mod forwarding;
 mod harness;
 mod live;

@@ -1,5 +1,6 @@
 //! Refused callbacks: nothing is kept, and each reason is distinguishable.
 
+use futures::{StreamExt as _, stream};
 use jaego_contracts::callback::CallbackSigner;
 use jaego_contracts::factory;
 use jaego_contracts::ids::RequestId;
@@ -171,5 +172,24 @@ async fn beyond_the_outboxs_bound_callbacks_wait_and_are_then_answered_503() {
     .await;
     assert_eq!(answer.problem(), "unavailable");
     assert!(answer.retry_after().is_some());
+    service.stop().await;
+}
+
+// Control: callbacks-not-limited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factory_that_calls_very_often_is_never_refused() {
+    let service = Service::start(&[("HTTP__TRUSTED_HOPS", "1")]).await;
+    let token = service.world.token(100);
+    let calls = (0..1_500).map(|_| {
+        let token = &token;
+        let service = &service;
+        async move {
+            let answer =
+                service.call_with(token, &[("x-forwarded-for", "192.0.2.7")], part("a", 100).to_string()).await;
+            answer.status.as_u16()
+        }
+    });
+    let statuses: Vec<u16> = stream::iter(calls).buffer_unordered(64).collect().await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     service.stop().await;
 }

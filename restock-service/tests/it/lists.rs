@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
-use crate::harness::{FACTORY, SKU, Service, echo, part};
+use crate::harness::{FACTORY, SKU, Service, World, echo, part};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_are_paged_newest_first() {
@@ -94,4 +94,34 @@ async fn the_document_is_complete_and_true() {
     }
     assert_eq!(testkit::openapi::complaints(&service.api, &service.public).await, Vec::<String>::new());
     service.stop().await;
+}
+
+// Control: wrong-tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_tokens_are_logged_counted_and_limited_for_their_sender() {
+    let world = World::new().await;
+    let replica = world.replica(&[("HTTP__TRUSTED_HOPS", "1"), ("AUTH__WRONG_PER_MINUTE_MAX", "3")]).await;
+    let ask = async |token: &str, address: &str| {
+        let headers = [("authorization", format!("Bearer {token}")), ("x-forwarded-for", address.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        replica.send(Method::GET, "/api/v1/receipts", &headers, None).await
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("a-secret-guess", "203.0.113.1, 192.0.2.7").await.problem(), "unauthorized");
+    }
+    let refused = ask(VIEWER_TOKEN, "192.0.2.7").await;
+    assert_eq!((refused.status.as_u16(), refused.problem()), (429, "too-many-attempts"));
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(ask(VIEWER_TOKEN, "198.51.100.1").await.status, 200);
+    // Jaego's own programs share an address.
+    for _ in 0..200 {
+        assert_eq!(ask("a-secret-guess", "10.0.0.5").await.status, 401);
+    }
+    assert_eq!(ask(VIEWER_TOKEN, "10.0.0.5").await.status, 200);
+    assert_eq!(replica.metric::<u64>("jaego_wrong_tokens_total", "").await, Some(203));
+    let lines = std::fs::read_to_string(replica.process.log()).unwrap();
+    let logged: Vec<&str> = lines.lines().filter(|line| line.contains("refused a wrong token")).collect();
+    assert!((4..=70).contains(&logged.len()), "{} lines", logged.len());
+    assert!(logged[0].contains("192.0.2.7") && logged[0].contains("WARN"), "{}", logged[0]);
+    assert!(!lines.contains("a-secret-guess"));
 }

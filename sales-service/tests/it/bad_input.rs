@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Response, Shop, bearer, one, policy, product_body};
+use testkit::wait_until;
+
+use crate::harness::{Response, SOON, Shop, bearer, one, policy, product_body};
 
 #[track_caller]
 pub fn assert_problem(answer: &Response, status: u16, slug: &str) {
@@ -138,4 +140,29 @@ async fn bad_products_and_adjustments_change_nothing() {
     let body = json!({"delta": 1, "reason": "return"});
     assert_problem(&shop.operate(Method::POST, "/api/v1/products/NO/adjustments", body).await, 404, "not-found");
     assert_eq!(shop.figures("CP-1").await, (5, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_the_public_listener_has_a_limit() {
+    let limits = [("TRUSTED_HOPS", "1"), ("CLIENT_RATE_PER_S", "1"), ("CLIENT_BURST", "3")];
+    let limits = limits.map(|(name, value)| (format!("JAEGO_SALES__HTTP__{name}"), value));
+    let limits = limits.each_ref().map(|(name, value)| (name.as_str(), *value));
+    let shop = Shop::open_with(&limits).await;
+    let ask = async |base: &str, address: &str| {
+        let request = shop.http.get(format!("{base}/api/v1/products")).header("x-forwarded-for", address);
+        Response::to(request.header("Authorization", bearer())).await
+    };
+    let refused = wait_until("it is refused", SOON, async || {
+        let answer = ask(&shop.public, "192.0.2.7").await;
+        if answer.status == 429 { Ok(answer) } else { Err(answer.status) }
+    })
+    .await;
+    assert_problem(&refused, 429, "too-many-requests");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(ask(&shop.public, "198.51.100.1").await.status, 200);
+    for _ in 0..10 {
+        assert_eq!(ask(&shop.api, "192.0.2.7").await.status, 200);
+        // The frontend calls from inside, and has limited its clients already.
+        assert_eq!(Response::to(shop.http.get(format!("{}/api/v1/products", shop.public))).await.status, 200);
+    }
 }

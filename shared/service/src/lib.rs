@@ -31,6 +31,7 @@ use jaego_postbox::relay::Relay;
 use jaego_process::{Loops, Process, Program, Running};
 use jaego_telemetry::readiness::{Check, Need, Readiness};
 use jaego_web::auth::{Authenticator, OperatorTokens};
+use jaego_web::wrong_tokens::WrongTokens;
 use tokio_util::sync::CancellationToken;
 
 pub use program::{arguments, run};
@@ -169,6 +170,7 @@ impl Builder {
             authenticator: Authenticator::new(
                 OperatorTokens::from_settings(&self.common.auth.tokens),
                 Known::of(&self.common.access).context("no HTTP client for access-service")?,
+                WrongTokens::new(self.common.auth.wrong_per_minute_max),
             ),
             pool: self.pool.clone(),
             messaging: Some((auditor.clone(), dead_letters.clone())),

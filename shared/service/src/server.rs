@@ -12,6 +12,7 @@ use jaego_pg::Pool;
 use jaego_postbox::dead_letters::DeadLetters;
 use jaego_telemetry::readiness::Readiness;
 use jaego_web::auth::Authenticator;
+use jaego_web::clients::limit;
 use jaego_web::settings::Http;
 use jaego_web::{
     HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, nowhere, observe, serve_as,
@@ -61,10 +62,10 @@ pub fn listen(
     drain: Duration,
 ) -> std::io::Result<Listeners> {
     let (metrics, drop_abandoned) = (HttpMetrics::new(), routes.drop_abandoned);
-    let proxies = Data::new(settings.proxies());
+    let (clients, buckets) = (Data::new(settings.clients()), settings.buckets().map(Data::new));
     let bind = |port: u16, with_operator: bool| {
         let (routes, operations, metrics) = (routes.clone(), operations.clone(), metrics.clone());
-        let proxies = proxies.clone();
+        let (clients, buckets) = (clients.clone(), buckets.clone().filter(|_| !with_operator));
         let application = move || {
             let operations = operations.clone();
             let public = routes.public.clone();
@@ -76,9 +77,14 @@ pub fn listen(
                 .app_data(Data::new(operations.authenticator.clone()))
                 .app_data(Data::new(operations.pool.clone()))
                 .app_data(Data::new(metrics.clone()))
-                .app_data(proxies.clone())
+                .app_data(clients.clone())
                 .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .configure(|config| {
+                    if let Some(buckets) = &buckets {
+                        config.app_data(buckets.clone());
+                    }
+                })
                 .configure(|config| public(config))
                 .configure(|config| {
                     if with_operator {
@@ -93,7 +99,8 @@ pub fn listen(
                 })
                 .split_for_parts();
             let known = Data::new(KnownPaths::of(&document));
-            let app = app.app_data(known).default_service(web::to(nowhere)).wrap(from_fn(observe));
+            let app = app.app_data(known).default_service(web::to(nowhere));
+            let app = app.wrap(from_fn(limit)).wrap(from_fn(observe));
             let app = app.wrap_fn(move |mut request, next| {
                 let asked = request.uri().path_and_query().map_or("", |asked| asked.as_str());
                 if let Some(path) = (routes.serve_as)(asked) {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::issued::Issued;
 use crate::problem::{Problem, ProblemKind};
+use crate::wrong_tokens::WrongTokens;
 
 /// Rights of a token's holder; each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
@@ -157,12 +158,18 @@ pub trait Introspect: Send + Sync {
 pub struct Authenticator {
     configured: OperatorTokens,
     issued: Option<Arc<dyn Introspect>>,
+    wrong: Arc<WrongTokens>,
 }
 
 impl Authenticator {
     /// Without `issued`, only configured tokens are valid.
-    pub fn new(configured: OperatorTokens, issued: Option<Arc<dyn Introspect>>) -> Self {
-        Self { configured, issued }
+    pub fn new(configured: OperatorTokens, issued: Option<Arc<dyn Introspect>>, wrong: WrongTokens) -> Self {
+        Self { configured, issued, wrong: Arc::new(wrong) }
+    }
+
+    /// The wrong tokens so far.
+    pub fn wrong(&self) -> &WrongTokens {
+        &self.wrong
     }
 
     /// Returns the holder of a token; None if the token is not valid. A configured token needs no other service.
@@ -206,7 +213,11 @@ async fn authenticate(request: HttpRequest, needed: Role) -> Result<Principal, P
         || Problem::new(ProblemKind::Unauthorized, "Send `Authorization: Bearer <token>` with an operator's token.");
     let authenticator = request.app_data::<web::Data<Authenticator>>().ok_or_else(unauthorized)?;
     let token = bearer_of(&request).ok_or_else(unauthorized)?;
-    let principal = authenticator.principal(token).await?.ok_or_else(unauthorized)?;
+    authenticator.wrong.check(&request)?;
+    let Some(principal) = authenticator.principal(token).await? else {
+        authenticator.wrong.note(&request);
+        return Err(unauthorized());
+    };
     if principal.role >= needed {
         Ok(principal)
     } else {

@@ -2,7 +2,7 @@
 
 pub mod auth;
 mod body;
-mod client_address;
+pub mod clients;
 mod conditional;
 mod connections;
 mod document;
@@ -17,13 +17,14 @@ pub mod settings;
 #[cfg(feature = "pg")]
 mod store;
 mod words;
+pub mod wrong_tokens;
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use jaego_contracts::callback::{CALLBACK_PATH, redact};
 use jaego_contracts::trace::TraceContext;
 
 pub use body::{AnyBody, BODY_BYTES_MAX, OptionalJson, RawJson, StrictJson, parse_strict};
-pub use client_address::client_address;
+pub use clients::client_address;
 pub use conditional::{IfMatch, etag};
 pub use connections::SharedBody;
 pub use document::{complete, document};

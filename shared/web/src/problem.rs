@@ -66,6 +66,8 @@ problem_kinds! {
     /// The order names a product that does not exist or is not on sale.
     UnknownProduct = 422, "unknown-product", "Unknown product";
     IdempotencyKeyReused = 422, "idempotency-key-reused", "The Idempotency-Key was used with another body";
+    /// The client has sent more requests than its share.
+    TooManyRequests = 429, "too-many-requests", "Too many requests";
     TooManyAttempts = 429, "too-many-attempts", "Too many attempts to log in";
     /// Too many quarantine entries for one callback token.
     TooManyQuarantined = 429, "too-many-quarantined", "Too many deliveries are waiting for an operator";

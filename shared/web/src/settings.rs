@@ -7,6 +7,7 @@ use jaego_settings::require;
 use serde::Deserialize;
 
 use crate::auth::OperatorToken;
+use crate::clients::{Buckets, Clients};
 
 /// Listeners and limits of HTTP.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +28,12 @@ pub struct Http {
     pub trusted_hops: usize,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
+    /// Maximum requests of a client on listener `public`, on average per second; 0: no limit.
+    pub client_rate_per_s: u32,
+    /// Maximum requests of a client at once.
+    pub client_burst: u32,
+    /// Networks whose addresses may each stand for many clients, and are not limited.
+    pub unlimited_networks: Vec<String>,
 }
 
 /// Access to operator endpoints.
@@ -34,6 +41,8 @@ pub struct Http {
 pub struct Auth {
     /// `name:role:sha256` with role `viewer` or `operator` and the digest of the token in hexadecimal.
     pub tokens: Vec<String>,
+    /// Maximum wrong tokens of a client in a minute.
+    pub wrong_per_minute_max: u32,
 }
 
 impl Http {
@@ -51,7 +60,10 @@ impl Http {
             self.trusted_hops == 0 || self.trusted_proxies.is_empty(),
             "http.trusted_hops, http.trusted_proxies: set one of them only",
         );
+        require(self.client_rate_per_s <= 100_000, "http.client_rate_per_s: must be 0 to 100000");
+        require((1..=1_000_000).contains(&self.client_burst), "http.client_burst: must be 1 to 1000000");
         check_networks("http.trusted_proxies", &self.trusted_proxies, problems);
+        check_networks("http.unlimited_networks", &self.unlimited_networks, problems);
         for (index, network) in self.trusted_proxies.iter().enumerate() {
             if networks::parse(network).is_some_and(|network| !may_be_trusted(&network)) {
                 let entry = index + 1;
@@ -68,6 +80,16 @@ impl Http {
             return Proxies::Hops(self.trusted_hops);
         }
         Proxies::Networks(parse_networks(&self.trusted_proxies))
+    }
+
+    /// Who counts as a client, and which are limited.
+    pub fn clients(&self) -> Clients {
+        Clients { proxies: self.proxies(), unlimited: parse_networks(&self.unlimited_networks) }
+    }
+
+    /// The bound of each client on listener `public`.
+    pub fn buckets(&self) -> Option<Buckets> {
+        Buckets::new(self.client_rate_per_s, self.client_burst)
     }
 }
 
@@ -86,6 +108,8 @@ pub fn parse_networks(list: &[String]) -> Vec<IpNet> {
 impl Auth {
     /// Adds a sentence for each invalid value.
     pub fn check(&self, problems: &mut Vec<String>) {
+        let wrong = (1..=100_000).contains(&self.wrong_per_minute_max);
+        require(wrong, "auth.wrong_per_minute_max: must be 1 to 100000", problems);
         for (index, token) in self.tokens.iter().enumerate() {
             if token.parse::<OperatorToken>().is_err() {
                 problems.push(format!(

@@ -7,7 +7,7 @@ use super::operations;
 use crate::problem::ProblemKind;
 
 /// Problems that a handler need not declare: the kind, and its description in every operation.
-const COMMON: [(ProblemKind, &str); 8] = [
+const COMMON: [(ProblemKind, &str); 10] = [
     (ProblemKind::MalformedRequest, "A part of the path, a query value, a header or the body cannot be read."),
     (ProblemKind::Unauthorized, "Send `Authorization: Bearer <token>` with an operator's token."),
     (ProblemKind::Forbidden, "This needs a token with role operator."),
@@ -17,6 +17,11 @@ const COMMON: [(ProblemKind, &str); 8] = [
         ProblemKind::InvalidRequest,
         "A value is not valid, or a field is unknown: `field` or `unknown_fields` says which.",
     ),
+    (
+        ProblemKind::TooManyAttempts,
+        "Too many wrong tokens came from this address; try again after `Retry-After` seconds.",
+    ),
+    (ProblemKind::TooManyRequests, "Too many requests come from this address; try again after `Retry-After` seconds."),
     (ProblemKind::Internal, "The service failed; give the trace id to its operators."),
     (
         ProblemKind::Unavailable,
@@ -72,6 +77,9 @@ fn follows(kind: ProblemKind, path: &str, method: &str, operation: &Map<String, 
         ProblemKind::PayloadTooLarge | ProblemKind::UnsupportedMediaType => has_body,
         // The Factory's callback is read leniently.
         ProblemKind::InvalidRequest => path.starts_with("/api/") && (has_body || takes(Some("query"))),
+        ProblemKind::TooManyAttempts => is_secured,
+        // The Factory's callbacks are not limited.
+        ProblemKind::TooManyRequests => !is_secured && path.starts_with("/api/"),
         ProblemKind::Internal | ProblemKind::Unavailable => true,
         _ => false,
     }
