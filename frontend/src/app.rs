@@ -9,7 +9,7 @@ use jaego_telemetry::readiness::Need;
 use jaego_web::clients::Attempts;
 
 use crate::forward::{self, Service, Upstream};
-use crate::http::{self, Factory, State};
+use crate::http::{self, Factory, State, hsts};
 use crate::live::Hub;
 use crate::live::listener::Listener;
 use crate::session::Sessions;
@@ -75,6 +75,7 @@ fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
     };
     Ok(State {
         site,
+        hsts: hsts(settings.pages.hsts_max_age_s),
         hub,
         sessions,
         attempts: Attempts::new(settings.session.attempts_per_minute_max),

@@ -11,6 +11,7 @@ pub struct Settings {
     pub basics: Basics,
     pub services: Services,
     pub access: Access,
+    pub pages: Pages,
     pub console: Console,
     pub session: Session,
     pub live: Live,
@@ -31,6 +32,12 @@ pub struct Services {
     pub timeout_ms: u64,
     /// Maximum requests in flight to one service.
     pub in_flight_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pages {
+    /// Time for which browsers use https only, seconds; 0: they are not told to.
+    pub hsts_max_age_s: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

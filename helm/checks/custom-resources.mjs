@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 // Groups, and the packages that have the schemas of their kinds.
 const PACKAGES = {
   "keda.sh": "keda",
+  "gateway.envoyproxy.io": "envoy-gateway",
   "gateway.networking.k8s.io": "gateway-api",
   "monitoring.coreos.com": "prometheus-operator",
   "postgresql.cnpg.io": "cloudnative-pg",

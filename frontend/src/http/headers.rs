@@ -4,11 +4,14 @@ use std::sync::LazyLock;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+
+use super::State;
 
 /// The style that react-aria inserts into a page, so that nothing scrolls behind an open dialog on iOS. (Its other
 /// style, for touch devices, is in our own style sheets.) Any other text is blocked, so that a new one is noticed.
@@ -42,10 +45,14 @@ pub(super) async fn add(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let mut response = next.call(request).await?;
+    let hsts = response.request().app_data::<Data<State>>().and_then(|state| state.hsts.clone());
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("content-security-policy"), CONTENT_SECURITY_POLICY.clone());
     for (name, value) in HEADERS {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if let Some(hsts) = hsts {
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts);
     }
     Ok(response)
 }

@@ -10,6 +10,7 @@ mod session;
 
 use std::time::Duration;
 
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, PathConfig, PayloadConfig, QueryConfig, ServiceConfig};
@@ -31,6 +32,8 @@ use crate::site::Site;
 /// State shared by all handlers.
 pub(crate) struct State {
     pub(crate) site: Site,
+    /// Sent with every answer.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) hub: Hub,
     /// None if there is no console.
     pub(crate) sessions: Option<Sessions>,
@@ -83,6 +86,11 @@ impl State {
             Err(Problem::new(ProblemKind::Forbidden, "This needs an operator; a viewer cannot change anything."))
         }
     }
+}
+
+/// The header by which browsers use https only; None if the time is 0.
+pub(crate) fn hsts(max_age_s: u32) -> Option<HeaderValue> {
+    (max_age_s > 0).then(|| HeaderValue::from_str(&format!("max-age={max_age_s}")).ok()).flatten()
 }
 
 pub(crate) fn listen(state: State, basics: &Basics, readiness: Readiness) -> std::io::Result<Listeners> {
@@ -151,7 +159,7 @@ async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
     let allowed = if request.path() == "/session" { "GET, POST, DELETE" } else { "GET" };
     let problem = Problem::new(ProblemKind::MethodNotAllowed, format!("This path answers {allowed}."));
     let mut response = problem.respond_to(&request);
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

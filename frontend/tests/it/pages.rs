@@ -38,6 +38,7 @@ fn has_strict_headers(answer: &Answer, path: &str) {
     }
     assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
     for (name, value) in [
+        ("strict-transport-security", "max-age=31536000"),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
@@ -160,4 +161,11 @@ async fn the_built_pages_need_nothing_that_the_policy_forbids() {
     let consoles: Vec<&str> = site.paths().filter(|path| path.starts_with("assets/console")).collect();
     let is_kept = |path: &&str| site.get(path).is_some_and(|file| file.is_console_only);
     assert!(!consoles.is_empty() && consoles.iter().all(is_kept), "the build's manifest does not say: {consoles:?}");
+}
+
+#[tokio::test]
+async fn without_https_browsers_are_not_told_to_use_it() {
+    let front = Front::open(&[("PAGES__HSTS_MAX_AGE_S", "0")]).await;
+    assert_eq!(front.get("/").await.header("strict-transport-security"), "");
+    front.stop().await;
 }

@@ -27,10 +27,16 @@
 {{- if and $entrances.shop.enabled $entrances.factory.enabled (eq $entrances.shop.host $entrances.factory.host) -}}
 {{- $problems = append $problems "entrances.factory.host must differ from entrances.shop.host: the Factory has an entrance of its own." -}}
 {{- end -}}
+{{- range $name := list "console" "operations" -}}
+{{- $peers := printf "%sEntrance" $name -}}
+{{- if and (index $entrances $name).enabled $.Values.networkPolicy.enabled (empty (index $.Values.networkPolicy.peers $peers)) -}}
+{{- $problems = append $problems (printf "entrances.%s.enabled is true: name the ingress controller's or Gateway's pods in networkPolicy.peers.%s. An empty list would let anybody in the cluster to operators' endpoints." $name $peers) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $entrances.console.enabled (not .Values.frontend.enabled) -}}
 {{- $problems = append $problems "entrances.console.enabled is true, but frontend.enabled is false: there is no console to lead to." -}}
 {{- end -}}
-{{- if and $entrances.console.enabled (eq (toString (default dict .Values.frontend.settings.console).enabled) "false") -}}
+{{- if and $entrances.console.enabled .Values.frontend.enabled (not (include "jaego.hasConsole" .)) -}}
 {{- $problems = append $problems "entrances.console.enabled is true, but frontend.settings.console.enabled is false: there is no console to lead to." -}}
 {{- end -}}
 {{- if and $entrances.console.enabled (or (and $entrances.shop.enabled (eq $entrances.console.host $entrances.shop.host)) (and $entrances.factory.enabled (eq $entrances.console.host $entrances.factory.host))) -}}

@@ -16,16 +16,21 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- if $values.entrances.console.enabled -}}
 {{- $edges = append $edges (dict "fromPeers" $peers.consoleEntrance "to" "frontend" "ports" (list 8480)) -}}
 {{- end -}}
+{{- if include "jaego.hasConsole" . -}}
 {{- with $peers.operators -}}
 {{- $edges = append $edges (dict "fromPeers" . "to" "frontend" "ports" (list 8480)) -}}
+{{- end -}}
 {{- end -}}
 {{- with $peers.monitoring -}}
 {{- $edges = append $edges (dict "fromPeers" . "to" "frontend" "ports" (list 9480)) -}}
 {{- end -}}
-{{- $edges = append $edges (dict "from" "frontend" "to" "sales" "ports" (list 8080 8081)) -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "sales" "ports" (list 8081)) -}}
+{{- if include "jaego.hasConsole" . -}}
+{{- $edges = append $edges (dict "from" "frontend" "to" "sales" "ports" (list 8080)) -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "production" "ports" (list 8180)) -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "restock" "ports" (list 8280)) -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "access" "ports" (list 8380)) -}}
+{{- end -}}
 {{- if $values.rabbitmq.bundled -}}
 {{- $edges = append $edges (dict "from" "frontend" "to" "rabbitmq" "ports" (list 5672)) -}}
 {{- else -}}

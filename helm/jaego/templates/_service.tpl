@@ -26,6 +26,16 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- end }}
 {{- end -}}
 
+{{/* `true` if the frontend serves the console; otherwise nothing. */}}
+{{- define "jaego.hasConsole" -}}
+{{- if and .Values.frontend.enabled (ne (toString (default dict .Values.frontend.settings.console).enabled) "false") -}}true{{- end -}}
+{{- end -}}
+
+{{/* `true` if the program asks access-service, or is it: a frontend that serves the shop only has no credential for it. */}}
+{{- define "jaego.usesAccess" -}}
+{{- if or (ne .component "frontend") (include "jaego.hasConsole" .root) -}}true{{- end -}}
+{{- end -}}
+
 {{/* The service's config.toml: what the chart knows, under what the values say. */}}
 {{- define "jaego.config" -}}
 {{- $facts := include "jaego.facts" . | fromYaml -}}
@@ -42,7 +52,7 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- $_ := set $known "amqp" (dict "ca_file" "/etc/jaego/ca/ca.crt") -}}
 {{- end -}}
 {{- end -}}
-{{- if ne .component "access" -}}
+{{- if and (ne .component "access") (include "jaego.usesAccess" .) -}}
 {{- $_ := set $known "access" (dict "url" (printf "http://%s-access:8380" (include "jaego.fullname" .root))) -}}
 {{- end -}}
 {{- with .root.Values.telemetry.otlpEndpoint -}}
@@ -68,6 +78,8 @@ secretKeys: [database-url, amqp-url, callback-public-keys]
 {{- /* A cookie that is for https alone does not come back over an entrance without it. */ -}}
 {{- $console := .root.Values.entrances.console -}}
 {{- $_ := set $known "session" (dict "secure" (or (not $console.enabled) $console.tls.enabled)) -}}
+{{- $isHttps := or .root.Values.entrances.shop.tls.enabled $console.tls.enabled -}}
+{{- $_ := set $known "pages" (dict "hsts_max_age_s" (ternary .root.Values.entrances.hstsMaxAgeSeconds 0 $isHttps)) -}}
 {{- end -}}
 {{- include "jaego.toml" (mergeOverwrite $known (deepCopy $of.settings)) -}}
 {{- end -}}
@@ -186,7 +198,9 @@ spec:
 {{- end }}
 {{- if ne .component "access" }}
 - {name: {{ $facts.prefix }}__AMQP__URL_FILE, value: /etc/jaego/secrets/amqp-url}
+{{- if include "jaego.usesAccess" . }}
 - {name: {{ $facts.prefix }}__ACCESS__CREDENTIAL_FILE, value: /etc/jaego/auth/program-credential}
+{{- end }}
 {{- else }}
 - {name: {{ $facts.prefix }}__PROGRAMS__CREDENTIALS_FILE, value: /etc/jaego/auth/program-credentials}
 {{- end }}
@@ -204,7 +218,9 @@ spec:
 {{- define "jaego.mounts" -}}
 - {name: config, mountPath: /etc/jaego/config, readOnly: true}
 - {name: secrets, mountPath: /etc/jaego/secrets, readOnly: true}
+{{- if include "jaego.usesAccess" . }}
 - {name: auth, mountPath: /etc/jaego/auth, readOnly: true}
+{{- end }}
 {{ include "jaego.caMount" .root | trim }}
 {{- end -}}
 
@@ -221,6 +237,7 @@ spec:
       {{- range $facts.secretKeys }}
       - {key: {{ . }}, path: {{ . }}}
       {{- end }}
+{{- if include "jaego.usesAccess" . }}
 - name: auth
   secret:
     secretName: {{ include "jaego.authSecretName" .root | quote }}
@@ -231,6 +248,7 @@ spec:
       {{- end }}
       {{- $credential := ternary "program-credentials" "program-credential" (eq .component "access") }}
       - {key: {{ $credential }}, path: {{ $credential }}}
+{{- end }}
 {{ include "jaego.caVolume" .root | trim }}
 {{- end -}}
 

@@ -17,11 +17,13 @@ const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
 
 /// Everything but the public internet: this host, private and shared networks, link-local (where clouds serve
 /// credentials), protocol assignments, benchmarks, multicast, reserved.
-const INNER_V4: [Ipv4Net; 11] = [
+const INNER_V4: [Ipv4Net; 12] = [
     v4(0, 0, 0, 0, 8),
     v4(10, 0, 0, 0, 8),
     v4(100, 64, 0, 0, 10),
     v4(127, 0, 0, 0, 8),
+    // Azure's own services for its machines, among them one that hands out their configuration.
+    v4(168, 63, 129, 16, 32),
     v4(169, 254, 0, 0, 16),
     v4(172, 16, 0, 0, 12),
     v4(192, 0, 0, 0, 24),
@@ -131,6 +133,8 @@ mod tests {
             "http://10.1.2.3:8080/x",
             "http://100.64.0.1",
             "http://169.254.169.254/latest/meta-data",
+            "http://168.63.129.16/machine?comp=goalstate",
+            "http://[::ffff:168.63.129.16]",
             "http://172.16.0.1",
             "http://172.31.255.255",
             "http://192.168.1.1",

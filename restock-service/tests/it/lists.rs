@@ -3,6 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::harness::{FACTORY, SKU, Service, World, echo, part};
 
@@ -124,4 +126,21 @@ async fn wrong_tokens_are_logged_counted_and_limited_for_their_sender() {
     assert!((4..=70).contains(&logged.len()), "{} lines", logged.len());
     assert!(logged[0].contains("192.0.2.7") && logged[0].contains("WARN"), "{}", logged[0]);
     assert!(!lines.contains("a-secret-guess"));
+}
+
+// Control: quiet-garbage.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http_is_no_error_of_ours() {
+    let world = World::new().await;
+    let replica = world.replica(&[]).await;
+    for garbage in ["\u{16}\u{3}\u{1}", "GET\r\n\r\n", "POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n"] {
+        let mut client = TcpStream::connect(replica.public.trim_start_matches("http://")).await.unwrap();
+        client.write_all(garbage.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+    }
+    assert_eq!(replica.get("/api/v1/receipts").await.status, 200);
+    let lines = std::fs::read_to_string(replica.process.log()).unwrap();
+    assert!(!lines.contains("ERROR"), "{lines}");
 }

@@ -34,6 +34,7 @@ pub(super) fn brought(engine: &mut Engine) -> Vec<Value> {
         "namespace",
         "default-deny",
         "gateway/gateway",
+        "envoy-gateway/policies",
         "postgresql/cluster",
         "postgresql/network-policy",
         "rabbitmq/cluster",
@@ -342,4 +343,25 @@ fn no_object_is_defined_twice() {
     let other: BTreeSet<_> = brought.iter().map(identity).collect();
     assert_eq!(other.len(), brought.len());
     assert_eq!(chart.intersection(&other).collect::<Vec<_>>(), Vec::<&_>::new());
+}
+
+// Control: no-token-in-access-logs.
+#[test]
+fn the_edge_logs_no_path_and_keeps_callbacks_as_they_are() {
+    let objects = brought(&mut Engine::start());
+    let proxy = &the(&objects, "EnvoyProxy", "jaego")["spec"];
+    for settings in list(&proxy["telemetry"]["accessLog"]["settings"]) {
+        let format = settings["format"]["json"].as_object().expect("a format of our own").values();
+        let words = format.map(|word| word.as_str().unwrap().to_uppercase()).collect::<Vec<_>>();
+        let has_path = |word: &&String| word.contains("PATH") || word.contains("REFERER");
+        assert_eq!(words.iter().find(has_path), None);
+    }
+    let client = &the(&objects, "ClientTrafficPolicy", "jaego")["spec"];
+    assert_eq!(client["path"], json!({ "escapedSlashesAction": "KeepUnchanged", "disableMergeSlashes": true }));
+    let gateway = the(&objects, "Gateway", "jaego");
+    assert_eq!(client["targetRefs"][0]["name"], gateway["metadata"]["name"]);
+    assert_eq!(
+        the(&objects, "ClientTrafficPolicy", "jaego")["metadata"]["namespace"],
+        gateway["metadata"]["namespace"]
+    );
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     engine::Engine,
     objects::{Rendered, labels, list, selects},
-    values::{at, evaluation, merged},
+    values::{at, evaluation, merged, with_operators_pods},
 };
 
 /// `host path -> component port` of every Ingress and HTTPRoute, with the port's name and number in the pod.
@@ -126,7 +126,7 @@ fn the_console_has_an_entrance_only_when_it_is_wanted() {
             let console = json!({
                 "enabled": true, "kind": kind, "tls": tls, "httpRoute": { "parentRefs": [{ "name": "inside" }] },
             });
-            let rendered = engine.render(&at("entrances.console", console));
+            let rendered = engine.render(&with_operators_pods(at("entrances.console", console)));
             let more: BTreeSet<String> =
                 ways(&rendered).difference(&ways(&engine.render(&evaluation()))).cloned().collect();
             assert_eq!(more, set(["console.jaego.local / -> frontend api 8480"]));
@@ -148,6 +148,7 @@ fn operators_have_an_entrance_only_when_they_want_one() {
             "entrances.operations",
             json!({ "enabled": true, "kind": kind, "httpRoute": { "parentRefs": [{ "name": "inside" }] } }),
         );
+        let wanted = with_operators_pods(wanted);
         let more: BTreeSet<String> =
             ways(&engine.render(&wanted)).difference(&ways(&engine.render(&evaluation()))).cloned().collect();
         assert_eq!(
@@ -195,4 +196,56 @@ fn programs_know_the_proxies_in_front() {
             assert_eq!((&http["trusted_hops"], &http["trusted_proxies"]), (&json!(hops), &networks), "{component}");
         }
     }
+}
+
+// Control: https-only.
+#[test]
+fn an_entrance_with_tls_is_for_https_only() {
+    let mut engine = Engine::start();
+    let production = engine.values("values-production.yaml");
+    let hsts = |rendered: &Rendered, route: &str| {
+        let rules = list(&rendered.get("HTTPRoute", route)["spec"]["rules"]).to_vec();
+        let sent = rules.iter().map(|rule| rule["filters"][0]["responseHeaderModifier"]["set"][0].clone());
+        sent.collect::<Vec<_>>()
+    };
+    let max_age = |engine: &mut Engine, rendered: &Rendered| {
+        let config = rendered.get("ConfigMap", "frontend")["data"]["config.toml"].as_str().unwrap();
+        engine.toml(config)["pages"]["hsts_max_age_s"].clone()
+    };
+    let rendered = engine.render(&production);
+    for route in ["shop", "factory"] {
+        for header in hsts(&rendered, route) {
+            assert_eq!(header, json!({ "name": "Strict-Transport-Security", "value": "max-age=31536000" }), "{route}");
+        }
+    }
+    assert_eq!(max_age(&mut engine, &rendered), 31_536_000);
+    let without = engine.render(&merged(&production, &at("entrances.hstsMaxAgeSeconds", json!(0))));
+    assert!(hsts(&without, "shop").iter().all(Value::is_null));
+    assert_eq!(max_age(&mut engine, &without), 0);
+    let plain = engine.render(&evaluation());
+    assert_eq!(max_age(&mut engine, &plain), 0, "no entrance is reached over https");
+}
+
+#[test]
+fn envoy_gateway_bounds_the_shop_and_never_refuses_a_callback() {
+    let mut engine = Engine::start();
+    let production = engine.values("values-production.yaml");
+    assert!(engine.render(&production).of_kind("BackendTrafficPolicy").is_empty());
+    let rendered = engine.render(&merged(&production, &at("entrances.envoyGateway.enabled", json!(true))));
+    let policies = rendered.of_kind("BackendTrafficPolicy");
+    assert_eq!(policies.len(), 2);
+    for policy in policies {
+        let target = &policy["spec"]["targetRefs"][0];
+        assert_eq!((&target["kind"], &target["name"]), (&json!("HTTPRoute"), &policy["metadata"]["name"]));
+    }
+    let shop = &rendered.get("BackendTrafficPolicy", "shop")["spec"];
+    let rules = list(&shop["rateLimit"]["local"]["rules"]);
+    let networks: Vec<&Value> = rules.iter().map(|rule| &rule["clientSelectors"][0]["sourceCIDR"]).collect();
+    let each = |network: &str| json!({ "type": "Distinct", "value": network });
+    assert_eq!(networks, [&each("0.0.0.0/0"), &each("::/0")]);
+    assert_eq!(shop["timeout"]["http"]["requestTimeout"], "0s", "live events go on");
+    let factory = &rendered.get("BackendTrafficPolicy", "factory")["spec"];
+    assert!(factory["rateLimit"].is_null());
+    // It waits longer than restock-service holds a callback.
+    assert_eq!(factory["timeout"]["http"]["requestTimeout"], "45s");
 }

@@ -153,7 +153,7 @@ fn production_has_these_edges_and_no_other() {
          sales, production, restock, access, migrate-sales, migrate-production, migrate-restock, migrate-access -> [jaego-postgresql] tcp/5432
          sales, production, restock, frontend -> [jaego-rabbitmq] tcp/5671
          topology -> [jaego-rabbitmq] tcp/15671
-         production -> [0.0.0.0/0 but 5] tcp/443",
+         production -> [0.0.0.0/0 but 6] tcp/443",
     );
     let into = table(
         "[jaego-gateway] -> sales tcp/8081
@@ -220,6 +220,22 @@ fn enabled_parts_get_their_network_rules() {
         assert_eq!(&edges.out - &plain.out, table(out), "{values}");
         assert_eq!(&edges.into - &plain.into, table(into), "{values}");
     }
+}
+
+// Control: shop-alone.
+#[test]
+fn a_frontend_without_a_console_reaches_no_operators_port() {
+    let mut engine = Engine::start();
+    let rendered = engine.render(&at("frontend.settings.console.enabled", json!(false)));
+    let edges = Edges::of(&rendered);
+    let between: BTreeSet<&String> = edges.out.iter().filter(|edge| edge.starts_with("frontend -> ")).collect();
+    let expected =
+        table("frontend -> sales tcp/8081\n frontend -> rabbitmq tcp/5672\n frontend -> anyone udp/53 tcp/53");
+    assert_eq!(between, expected.iter().collect());
+    assert!(!edges.into.iter().any(|edge| edge.starts_with("frontend -> ") && !between.contains(edge)));
+    // It has no credential for them either.
+    let pod = &rendered.get("Deployment", "frontend")["spec"]["template"]["spec"];
+    assert!(!pod.to_string().contains("program-credential"), "{pod}");
 }
 
 /// Pods with no policy, or with more than one.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     engine::{Engine, INSTALL, Release},
     network::{not_in_one_policy, one_sided},
-    values::merged,
+    values::{merged, with_operators_pods},
 };
 
 fn word() -> impl Strategy<Value = String> {
@@ -239,7 +239,7 @@ fn values() -> impl Strategy<Value = Value> {
             values["entrances"]["shop"]["enabled"] = json!(true);
             values["production"]["callbackBaseUrl"] = json!("https://factory.example.com:8443/jaego");
         }
-        values
+        with_operators_pods(values)
     })
 }
 

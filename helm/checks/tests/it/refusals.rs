@@ -217,3 +217,19 @@ fn all_problems_are_reported_at_once() {
     assert_eq!(refusal.matches("\n  - ").count(), 7, "{refusal}");
     assert!(engine.try_render(&evaluation(), &INSTALL).is_ok());
 }
+
+// Control: named-operators.
+#[test]
+fn entrances_of_operators_that_are_open_to_anybody() {
+    let mut engine = Engine::start();
+    for name in ["console", "operations"] {
+        let open = at(&format!("entrances.{name}.enabled"), json!(true));
+        refused(
+            &mut engine,
+            &open,
+            &[&format!("networkPolicy.peers.{name}Entrance"), "An empty list would let anybody"],
+        );
+        let elsewhere = merged(&open, &at("networkPolicy.enabled", json!(false)));
+        assert!(engine.try_render(&elsewhere, &INSTALL).is_ok());
+    }
+}

@@ -45,7 +45,7 @@ pub(super) fn switches(schema: &Value) -> Vec<(String, Value)> {
     let mut switches = Vec::new();
     for (path, may_be) in found {
         for value in may_be {
-            let with = merged(&needs(&path, &value), &at(&path, value.clone()));
+            let with = with_operators_pods(merged(&needs(&path, &value), &at(&path, value.clone())));
             switches.push((format!("{path}: {value}"), with));
         }
     }
@@ -113,4 +113,17 @@ fn needs(path: &str, value: &Value) -> Value {
         ),
         _ => json!({}),
     }
+}
+
+/// Names the pods from which operators come, if they have an entrance.
+pub(super) fn with_operators_pods(values: Value) -> Value {
+    ["operations", "console"].into_iter().fold(values, |values, name| {
+        let path = format!("networkPolicy.peers.{name}Entrance");
+        let is_named = look(&values, &path).as_array().is_some_and(|peers| !peers.is_empty());
+        if is_named || values["entrances"][name]["enabled"] != true {
+            return values;
+        }
+        let pods = json!([{ "podSelector": { "matchLabels": { "app": "gate" } } }]);
+        merged(&values, &at(&path, pods))
+    })
 }
