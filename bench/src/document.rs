@@ -37,6 +37,7 @@ pub const fn title(case: Case) -> &'static str {
         Case::Delivery => "Delivery to a factory",
         Case::EndToEnd => "End to end, idle",
         Case::Idle => "An idle stack",
+        Case::Rude => "Rude clients",
         Case::Growth => "Growth",
     }
 }

@@ -18,6 +18,8 @@ pub enum Case {
     EndToEnd,
     /// An idle stack.
     Idle,
+    /// Thousands of clients that never read, never send, or idle.
+    Rude,
     /// With millions of orders stored, and over a longer time.
     Growth,
 }
@@ -32,6 +34,7 @@ impl Case {
             Self::Delivery => "delivery",
             Self::EndToEnd => "end-to-end",
             Self::Idle => "idle",
+            Self::Rude => "rude",
             Self::Growth => "growth",
         }
     }

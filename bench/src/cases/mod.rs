@@ -9,6 +9,7 @@ mod intake;
 mod memory;
 mod receipts;
 mod relay;
+mod rude;
 
 use clap::ValueEnum as _;
 
@@ -29,6 +30,7 @@ async fn measure(case: Case, wanted: &Run) -> anyhow::Result<CaseResult> {
         Case::Delivery => delivery::measure(wanted).await,
         Case::EndToEnd => end_to_end::measure(wanted).await,
         Case::Idle => idle::measure(wanted).await,
+        Case::Rude => rude::measure(wanted).await,
         Case::Growth => growth::measure(wanted).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testkit::process::Spec;
+use testkit::process::{Process, Spec};
 
 use super::{Stack, Urls, Want, record, wait_ready};
 use crate::progress::Progress;
@@ -29,6 +29,11 @@ impl Stack {
         let page = testkit::http::client(Duration::from_secs(20)).get(&urls.api).send().await?;
         step.done(format!("The frontend is on {}", urls.api));
         Ok(page.status().is_success())
+    }
+
+    /// The frontend, if it was started.
+    pub fn frontend_process(&self) -> Option<&Process> {
+        self.frontend.as_ref()
     }
 
     /// Addresses of the frontend, if it runs.
