@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use diesel_async::AsyncConnection;
+use jaego_contracts::issued::{Issued, Kind};
 use jaego_contracts::trace::TraceContext;
 use jaego_pg::StoreError;
 use jaego_service::audit_log::{self, Action};
 use jaego_web::auth::{Credential, Principal};
-use jaego_web::issued::{Issued, Kind};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 

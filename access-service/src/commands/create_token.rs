@@ -1,10 +1,10 @@
 //! A person makes a personal access token.
 
 use diesel_async::AsyncConnection;
+use jaego_contracts::issued::{Issued, Kind};
 use jaego_pg::StoreError;
 use jaego_service::Refused;
 use jaego_web::auth::{Credential, Role};
-use jaego_web::issued::{Issued, Kind};
 use jaego_web::problem::{Problem, ProblemKind};
 use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! Ends sessions: one's own, another one's, or all of a person.
 
 use diesel_async::AsyncConnection;
+use jaego_contracts::issued::Issued;
 use jaego_pg::StoreError;
-use jaego_web::issued::Issued;
 use serde_json::json;
 use uuid::Uuid;
 

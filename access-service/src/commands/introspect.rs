@@ -1,8 +1,8 @@
 //! Says who holds a credential that this service has issued.
 
+use jaego_contracts::issued::{Issued, Kind};
 use jaego_pg::StoreError;
 use jaego_web::auth::{Credential, Introspect, Introspection, Principal, Role};
-use jaego_web::issued::{Issued, Kind};
 
 use super::Context;
 use crate::domain::standing;

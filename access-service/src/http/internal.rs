@@ -4,8 +4,8 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_access::{Introspected, NewSession, SignIn, SignOut};
+use jaego_contracts::issued::Issued;
 use jaego_web::auth::{Authenticator, Credential, bearer_of};
-use jaego_web::issued::Issued;
 use jaego_web::problem::{Problem, ProblemKind};
 use jaego_web::{StrictJson, trace_of};
 

@@ -35,7 +35,7 @@ async fn sign_in_refusal_and_sign_out_are_in_the_audit_log_with_their_source() {
 }
 
 fn digest_of(text: &str) -> Value {
-    let issued = jaego_web::issued::Issued::of_text(text).unwrap();
+    let issued = jaego_contracts::issued::Issued::of_text(text).unwrap();
     serde_json::to_value(issued).unwrap()["digest"].clone()
 }
 

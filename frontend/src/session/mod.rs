@@ -8,9 +8,9 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use jaego_access::settings::Access;
 use jaego_access::{ACTIVE_MAX, Client, Known, SignIn, SignOut};
+use jaego_contracts::issued::Issued;
 use jaego_contracts::trace::TraceContext;
 use jaego_web::auth::{Introspect as _, Principal, Role};
-use jaego_web::issued::Issued;
 use jaego_web::problem::Problem;
 
 /// Maximum length of a token.
@@ -96,9 +96,7 @@ impl Sessions {
     /// The credential in the cookie of a request.
     fn credential<'a>(&self, request: &'a HttpRequest) -> Option<(&'a str, Issued)> {
         let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
-        let mut named = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let (_, token) = named.find(|(name, _)| *name == self.cookie_name())?;
-        Some((token, Issued::of_text(token)?))
+        Issued::in_cookies(cookies, self.cookie_name())
     }
 
     fn cookie(&self, value: &str, max_age_s: i32) -> String {

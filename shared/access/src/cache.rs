@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jaego_contracts::issued::Issued;
 use jaego_web::auth::{Introspect, Introspection, Principal};
-use jaego_web::issued::Issued;
 use jaego_web::problem::Problem;
 use moka::Expiry;
 use moka::future::Cache;

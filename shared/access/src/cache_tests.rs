@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jaego_contracts::issued::Kind;
 use jaego_web::auth::{Credential, Role};
-use jaego_web::issued::Kind;
 use jaego_web::problem::ProblemKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

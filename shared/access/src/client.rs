@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use jaego_contracts::issued::Issued;
 use jaego_contracts::trace::TraceContext;
 use jaego_web::auth::Principal;
-use jaego_web::issued::Issued;
 use jaego_web::problem::{Problem, ProblemKind};
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};

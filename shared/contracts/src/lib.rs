@@ -1,5 +1,6 @@
 //! The contracts between Jaego's programs: identifiers, the events on the broker (CloudEvents 1.0 in structured JSON,
-//! one file per message family), its topology, and the callback token.
+//! one file per message family), its topology, the callback token and
+//! the credentials of operators.
 //!
 //! A published version is never changed: a new shape gets a new version beside the old one.
 
@@ -7,9 +8,12 @@
 
 pub mod asyncapi;
 pub mod callback;
+pub mod callback_body;
+pub mod cursor;
 pub mod definitions;
 pub mod factory;
 pub mod ids;
+pub mod issued;
 pub mod order;
 pub mod production;
 pub mod replenishment;

@@ -1,5 +1,5 @@
 //! Bearer tokens of operators, known to the services only as SHA-256 digests. Some are configured; access-service
-//! issues the others ([`crate::issued`]).
+//! issues the others ([`jaego_contracts::issued`]).
 
 use std::pin::Pin;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
+use jaego_contracts::issued::Issued;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::issued::Issued;
 use crate::problem::{Problem, ProblemKind};
 use crate::wrong_tokens::WrongTokens;
 

@@ -7,7 +7,6 @@ mod conditional;
 mod connections;
 mod document;
 mod idempotency_key;
-pub mod issued;
 mod listener;
 mod middleware;
 mod page;

@@ -1,7 +1,6 @@
 //! Pagination by cursor: `?limit=` 1..200 and an opaque `?cursor=` that belongs to one list.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jaego_contracts::cursor;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -49,7 +48,8 @@ impl PageQuery {
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Problem::new(ProblemKind::InvalidRequest, "limit: must be 1 to 200.").with("field", "limit"));
         }
-        let after = self.cursor.as_deref().map(|cursor| decode(list, cursor)).transpose()?;
+        let after =
+            self.cursor.as_deref().map(|text| cursor::read(list, text).ok_or_else(foreign_cursor)).transpose()?;
         Ok(Page { limit, after })
     }
 }
@@ -70,18 +70,8 @@ impl Page {
         let wanted = usize::try_from(self.limit).unwrap_or_default();
         let more = items.len() > wanted;
         items.truncate(wanted);
-        let next_cursor =
-            items.last().filter(|_| more).map(|item| URL_SAFE_NO_PAD.encode(format!("{list}\n{}", key(item))));
+        let next_cursor = items.last().filter(|_| more).map(|item| cursor::write(list, &key(item)));
         Paged { items, next_cursor }
-    }
-}
-
-fn decode(list: &str, cursor: &str) -> Result<String, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    match text.split_once('\n') {
-        Some((name, key)) if name == list && !key.chars().any(char::is_control) => Ok(key.to_owned()),
-        _ => Err(foreign_cursor()),
     }
 }
 

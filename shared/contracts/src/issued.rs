@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 const RANDOM_BYTES: usize = 32;
 
+/// What a credential stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -18,6 +19,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Start of the text of each credential of this kind.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Token => "jaego_pat_",
@@ -29,6 +31,7 @@ impl Kind {
 /// A credential as the services know it. The credential itself is neither stored nor sent to another service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Issued {
+    /// What it stands for.
     pub kind: Kind,
     /// SHA-256 of the whole text.
     #[serde(with = "hex::serde")]
@@ -42,6 +45,14 @@ impl Issued {
         let (kind, random) = [Kind::Token, Kind::Session].into_iter().find_map(prefixed)?;
         let is_whole = URL_SAFE_NO_PAD.decode(random).is_ok_and(|bytes| bytes.len() == RANDOM_BYTES);
         is_whole.then(|| Self { kind, digest: Sha256::digest(text.as_bytes()).into() })
+    }
+
+    /// The credential in the first cookie of this name, with its text. `headers` are the values of `Cookie`.
+    pub fn in_cookies<'a>(headers: impl IntoIterator<Item = &'a str>, name: &str) -> Option<(&'a str, Self)> {
+        let pairs = headers.into_iter().flat_map(|header| header.split(';'));
+        let mut named = pairs.filter_map(|pair| pair.trim().split_once('='));
+        let (_, text) = named.find(|(other, _)| *other == name)?;
+        Some((text, Self::of_text(text)?))
     }
 
     /// Makes the text of a credential from random bytes.
