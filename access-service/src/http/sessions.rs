@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{By, State, shown_to};
+use super::{By, State, invalid, shown_to};
 use crate::commands::end_sessions as command;
 use crate::commands::list::{self, SessionRow};
 
@@ -50,16 +50,17 @@ impl From<SessionRow> for Session {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct EndSessionBody {
     /// Reason, for the audit log.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     reason: String,
 }
 
 /// The person whose sessions are ended.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct EndSessionsBody {
+    #[schema(pattern = "^[^\\u0000]*$")]
     person: String,
     /// Reason, for the audit log.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     reason: Option<String>,
 }
 
@@ -139,6 +140,9 @@ pub(super) async fn end_sessions(
     state: Data<State>,
 ) -> Result<Json<EndedSessions>, Problem> {
     let EndSessionsBody { person, reason } = body.0;
+    if person.contains('\0') {
+        return Err(invalid("person", "must not contain a NUL character"));
+    }
     let by = By::of(&state, &request, operator, reason)?;
     let ended = command::end_all(&state.context, &person, &by.asked()).await?;
     Ok(Json(EndedSessions { ended }))

@@ -66,7 +66,11 @@ pub(super) struct NewAccessToken {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct CreateTokenBody {
     /// A name by which its holder knows it; one token at a time has it.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     name: String,
     role: Role,
     /// Lifetime in days; the setting tokens.lifetime_days_max is the maximum.
@@ -78,7 +82,7 @@ pub(super) struct CreateTokenBody {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct RevokeTokenBody {
     /// Reason, for the audit log.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     reason: String,
 }
 

@@ -62,6 +62,15 @@ async fn a_session_ends_when_its_time_is_over_or_its_token_is_taken_away() {
     service.stop().await;
 }
 
+// No such person can be in the database, whose type text does not hold NUL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_with_nul_is_refused() {
+    let service = Service::start(&[]).await;
+    let answer = service.post("/api/v1/sessions/end", json!({"person": "k\0im"})).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["field"]), (422, &json!("person")), "{:?}", answer.body);
+    service.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_session_too_many_ends_the_oldest() {
     let service = Service::start(&[("SESSIONS__PER_PERSON_MAX", "2")]).await;

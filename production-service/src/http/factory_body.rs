@@ -131,12 +131,23 @@ pub(super) struct FactoryInput {
     #[serde(default)]
     id: Option<FactoryId>,
     /// Display name, 1 to 200 characters.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     name: String,
     /// An http or https URL without credentials, query or fragment; `/api/manufactures` is appended. Addresses in
     /// private, loopback or link-local networks are refused unless the configuration allows them.
+    #[schema(max_length = 1000)]
     base_url: String,
     /// Name of the requester, sent to the factory with each request.
     #[serde(default = "default_requester")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     requester: String,
     /// False: requests to the factory wait.
     #[serde(default = "default_enabled")]
@@ -166,10 +177,11 @@ pub(super) struct FactoryInput {
     fallback_factory_id: Option<FactoryId>,
     /// Delays between failed calls, seconds; null: the service's default.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<f64>>)]
+    #[schema(value_type = Option<Vec<f64>>, max_items = 50)]
     retry_schedule: Option<Vec<Seconds>>,
     /// Networks from which callbacks are accepted, in CIDR notation; empty: all.
     #[serde(default)]
+    #[schema(max_items = 100)]
     callback_sources: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ use jaego_web::problem::Problem;
 use jaego_web::trace_of;
 use jaego_web::{PageQuery, Paged, StrictJson};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -22,6 +22,14 @@ use crate::commands::judge_quarantined::{Choice, Judgement, judge_quarantined};
 use crate::commands::list_quarantine::{self as command, QuarantineRow};
 
 const LIST: &str = "quarantine";
+
+/// The body of a callback.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum ReceivedBody {
+    Members(Map<String, Value>),
+    Unreadable(String),
+}
 
 /// A delivery, or the excess part of one, that an operator must decide on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,8 +65,7 @@ pub(super) struct QuarantineEntry {
     #[schema(required)]
     claimed_factory_id: Option<String>,
     /// The body as received, with callback URLs shown as `<callback:jti>`; an empty string if it is unreadable.
-    #[schema(value_type = Object)]
-    body: Value,
+    body: ReceivedBody,
     /// The bytes of an unreadable body in base64; null if there were too many.
     #[schema(required)]
     body_base64: Option<String>,
@@ -97,7 +104,7 @@ impl From<QuarantineRow> for QuarantineEntry {
             quantity: row.quantity,
             claimed_sku: row.claimed_product,
             claimed_factory_id: row.claimed_factory,
-            body: serde_json::from_str(&row.body).unwrap_or(Value::String(row.body)),
+            body: serde_json::from_str(&row.body).map_or(ReceivedBody::Unreadable(row.body), ReceivedBody::Members),
             body_base64: row.body_bytes.map(|bytes| BASE64_STANDARD.encode(bytes)),
             created_at: row.created_at,
             times_received: row.times_received,
@@ -134,7 +141,7 @@ pub(super) async fn list_quarantine(
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AcceptBody {
     /// Reason for accepting it.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     reason: String,
     /// Product that arrived; required if the delivery names another one than its token, and must be one of the two.
     sku: Option<Sku>,
@@ -146,7 +153,7 @@ pub(super) struct AcceptBody {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct DiscardBody {
     /// Reason for discarding it.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     reason: String,
 }
 

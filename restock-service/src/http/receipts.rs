@@ -95,7 +95,7 @@ pub(super) struct ReceiptByHand {
     /// Units received; at most the open quantity of the request.
     quantity: Quantity,
     /// Reason for booking by hand.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     reason: String,
 }
 

@@ -105,7 +105,12 @@ pub struct SnoozeBody {
     #[schema(example = "2030-01-31T00:00:00Z")]
     until: DateTime<Utc>,
     /// Reason for the pause.
-    #[schema(min_length = 1, max_length = 500, example = "season is over")]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$",
+        example = "season is over"
+    )]
     reason: String,
 }
 

@@ -15,7 +15,7 @@ use jaego_contracts::ids::Sku;
 use jaego_service::Routes;
 use jaego_web::document;
 use jaego_web::problem::{Problem, ProblemKind};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::commands::Context;
@@ -71,7 +71,7 @@ pub fn routes(state: &State) -> Routes {
 }
 
 /// An amount of money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Money {
     /// Minor units of the currency.
     #[schema(minimum = 0, example = 19900)]

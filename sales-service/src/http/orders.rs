@@ -35,7 +35,7 @@ pub struct OrderBody {
     #[schema(min_items = 1, max_items = 50)]
     lines: Vec<OrderBodyLine>,
     /// The customer, as the shop identifies them.
-    #[schema(max_length = 200, example = "kim")]
+    #[schema(max_length = 200, pattern = "^[^\\u0000]*$", example = "kim")]
     customer: Option<String>,
     /// Action when stock is short; if absent, the policy of each product applies.
     on_shortage: Option<OnShortage>,

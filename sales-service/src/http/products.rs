@@ -50,9 +50,14 @@ pub struct Product {
 /// A product as an operator sets it.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ProductBody {
-    #[schema(min_length = 1, max_length = 200, example = "부산도너츠")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$",
+        example = "부산도너츠"
+    )]
     name: String,
-    price: Money,
+    price: Price,
     /// The factory that makes it; need not exist yet.
     factory_id: FactoryId,
     /// True if shoppers see the product; default: true.
@@ -65,6 +70,17 @@ pub struct ProductBody {
     policy: PolicyBody,
 }
 
+/// The price of one unit.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct Price {
+    /// Minor units of the currency.
+    #[schema(minimum = 0, maximum = 1_000_000_000, example = 19900)]
+    amount: i64,
+    /// ISO 4217 code of the shop's currency.
+    #[schema(example = "KRW")]
+    currency: String,
+}
+
 fn yes() -> bool {
     true
 }
@@ -73,7 +89,7 @@ fn yes() -> bool {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyBody {
     /// Order when the inventory position is at or below this.
-    #[schema(minimum = 0, example = 0)]
+    #[schema(minimum = 0, maximum = 999_999, example = 0)]
     reorder_point: i64,
     /// Order up to this inventory position.
     #[schema(minimum = 1, maximum = 1_000_000, example = 10)]

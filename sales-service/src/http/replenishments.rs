@@ -87,7 +87,12 @@ pub struct ReplenishmentBody {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CloseBody {
     /// Reason why no more units are needed.
-    #[schema(min_length = 1, max_length = 500, example = "the factory stopped making it")]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$",
+        example = "the factory stopped making it"
+    )]
     reason: String,
 }
 

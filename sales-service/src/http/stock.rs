@@ -129,7 +129,7 @@ pub struct AdjustmentBody {
     delta: i64,
     reason: AdjustmentReason,
     /// A note for the ledger.
-    #[schema(max_length = 500, example = "shelf 4")]
+    #[schema(max_length = 500, pattern = "^[^\\u0000]*$", example = "shelf 4")]
     note: Option<String>,
 }
 

@@ -72,6 +72,22 @@ async fn paths_methods_and_tokens() {
     // The cursor is "products\na\0" in base64.
     assert_problem(&shop.get("/api/v1/products?cursor=cHJvZHVjdHMKYQA").await, 422, "invalid-request");
 
+    for path in ["/api/v1/dead-letters?queue=%00", "/api/v1/dead-letters?group=a%00b"] {
+        assert_problem(&shop.get(path).await, 422, "invalid-request");
+    }
+    let redrive = "/api/v1/dead-letters/redrive";
+    for group in ["\0", &"x".repeat(256)] {
+        let answer = shop.operate(Method::POST, redrive, json!({"group": group})).await;
+        assert_problem(&answer, 422, "invalid-request");
+        assert_eq!(answer.body["field"], "group");
+    }
+    // This path also fits `/api/v1/dead-letters/{id}`, which is read with GET.
+    for path in [redrive, "/api/v1/dead-letters/discard"] {
+        let answer = shop.get(path).await;
+        assert_problem(&answer, 405, "method-not-allowed");
+        assert_eq!(answer.headers["allow"], "POST", "{path}");
+    }
+
     let stock = "/api/v1/stock/CP-1";
     assert_problem(&shop.send(Method::GET, stock, &[], None).await, 401, "unauthorized");
     let wrong = [("Authorization", "Bearer wrong")];

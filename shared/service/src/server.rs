@@ -15,7 +15,8 @@ use jaego_web::auth::Authenticator;
 use jaego_web::clients::limit;
 use jaego_web::settings::Http;
 use jaego_web::{
-    HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, nowhere, observe, serve_as,
+    HttpMetrics, KnownPaths, Listener, Listeners, bind_listener, complete, malformed, malformed_path, nowhere, observe,
+    serve_as,
 };
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
@@ -78,7 +79,7 @@ pub fn listen(
                 .app_data(Data::new(operations.pool.clone()))
                 .app_data(Data::new(metrics.clone()))
                 .app_data(clients.clone())
-                .app_data(PathConfig::default().error_handler(|error, _| malformed(&error).into()))
+                .app_data(PathConfig::default().error_handler(|error, request| malformed_path(&error, request).into()))
                 .app_data(QueryConfig::default().error_handler(|error, _| malformed(&error).into()))
                 .configure(|config| {
                     if let Some(buckets) = &buckets {

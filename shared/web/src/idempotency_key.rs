@@ -14,7 +14,7 @@ use crate::problem::{Problem, ProblemKind};
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
 pub struct IdempotencyKey(
     /// A request with the same key and body gets the first answer again, with `Idempotency-Replayed: true`.
-    #[param(value_type = String, required = false, min_length = 1, max_length = 255, example = "order-4711-1")]
+    #[param(value_type = String, required = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$", example = "order-4711-1")]
     pub Option<String>,
 );
 

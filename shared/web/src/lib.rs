@@ -31,7 +31,7 @@ pub use idempotency_key::IdempotencyKey;
 pub use listener::Listener;
 pub use middleware::{HttpMetrics, observe, serve_as};
 pub use page::{Page, PageQuery, Paged};
-pub use server::{BoundListener, KnownPaths, Listeners, bind_listener, malformed, nowhere};
+pub use server::{BoundListener, KnownPaths, Listeners, bind_listener, malformed, malformed_path, nowhere};
 pub use words::check_word;
 
 /// Returns the path of the request, without a callback token.

@@ -88,19 +88,28 @@ pub struct Problem {
     detail: String,
     extensions: Map<String, Value>,
     retry_after_s: Option<u32>,
+    /// The header `Allow` of a 405.
+    allow: Option<String>,
 }
 
 impl Problem {
     /// Creates a problem of `kind`; `detail` says what to do about it.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let retry_after_s = matches!(kind.status(), 429 | 503).then_some(1);
-        Self { kind, detail: detail.into(), extensions: Map::new(), retry_after_s }
+        Self { kind, detail: detail.into(), extensions: Map::new(), retry_after_s, allow: None }
     }
 
     /// A failure of the service. The cause is logged, and never sent to the caller.
     pub fn internal(cause: &(impl std::fmt::Display + ?Sized)) -> Self {
         tracing::error!(error = %cause, "request failed");
         Self::new(ProblemKind::Internal, "The service failed; give the trace id to its operators.")
+    }
+
+    /// The path exists, with these methods.
+    pub fn method_not_allowed(allowed: &[&str]) -> Self {
+        let list = allowed.join(", ");
+        let problem = Self::new(ProblemKind::MethodNotAllowed, format!("This path answers {list}."));
+        Self { allow: Some(list), ..problem }
     }
 
     /// Adds an extension member; a value that cannot be serialized becomes null.
@@ -141,7 +150,11 @@ impl Problem {
     pub fn respond_to(&self, request: &HttpRequest) -> HttpResponse {
         let instance = crate::instance_of(request);
         let trace = crate::trace_of(request);
-        respond(self.to_value(), self.retry_after_s, Some(instance), Some(trace))
+        let mut response = respond(self.to_value(), self.retry_after_s, Some(instance), Some(trace));
+        if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
     }
 }
 

@@ -12,7 +12,7 @@ use actix_service::{
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServerHandle};
-use actix_web::http::{Method, header};
+use actix_web::http::Method;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
@@ -180,9 +180,16 @@ fn open_socket(host: &str, port: u16) -> std::io::Result<std::net::TcpListener> 
     socket.listen(BACKLOG)?.into_std()
 }
 
-/// The problem for a path or query that cannot be parsed.
+/// The problem for a query that cannot be parsed.
 pub fn malformed(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::MalformedRequest, format!("{error}."))
+}
+
+/// The problem for a path with a parameter that cannot be parsed: `discard` is no id, but `/dead-letters/discard` is a
+/// path of its own, with other methods.
+pub fn malformed_path(error: &dyn std::fmt::Display, request: &HttpRequest) -> Problem {
+    let known = request.app_data::<Data<KnownPaths>>();
+    known.and_then(|known| known.refuse_method(request)).unwrap_or_else(|| malformed(error))
 }
 
 /// Paths of the OpenAPI document with their methods, to distinguish 405 from 404.
@@ -206,6 +213,10 @@ impl KnownPaths {
 
     fn allowed(&self, path: &str) -> Vec<&'static str> {
         let segments: Vec<&str> = path.split('/').collect();
+        // As in OpenAPI, a path without parameters takes precedence over those that fit by their parameters.
+        if let Some((_, methods)) = self.0.iter().find(|(template, _)| *template == segments) {
+            return methods.clone();
+        }
         let fits = |template: &[String]| {
             template.len() == segments.len()
                 && template
@@ -215,20 +226,19 @@ impl KnownPaths {
         };
         self.0.iter().filter(|(template, _)| fits(template)).flat_map(|(_, methods)| methods.clone()).collect()
     }
+
+    /// The problem for a path that has other methods than the request's.
+    fn refuse_method(&self, request: &HttpRequest) -> Option<Problem> {
+        let allowed = self.allowed(request.path());
+        let is_other = !allowed.is_empty() && !allowed.contains(&request.method().as_str());
+        is_other.then(|| Problem::method_not_allowed(&allowed))
+    }
 }
 
 /// Handles a request that no route matches: 404, or 405 with the path's methods in `Allow`.
 pub async fn nowhere(request: HttpRequest, known: Data<KnownPaths>) -> HttpResponse {
-    let allowed = known.allowed(request.path());
-    if allowed.is_empty() || allowed.contains(&request.method().as_str()) {
-        return Problem::new(ProblemKind::NotFound, "There is nothing at this path.").respond_to(&request);
-    }
-    let list = allowed.join(", ");
-    let problem = Problem::new(ProblemKind::MethodNotAllowed, format!("This path answers {list}."));
-    let mut response = problem.respond_to(&request);
-    if let Ok(value) = list.parse() {
-        response.headers_mut().insert(header::ALLOW, value);
-    }
+    let nothing = || Problem::new(ProblemKind::NotFound, "There is nothing at this path.");
+    let mut response = known.refuse_method(&request).unwrap_or_else(nothing).respond_to(&request);
     if request.method() == Method::HEAD {
         response = response.set_body(actix_web::body::BoxBody::new(()));
     }

@@ -26,9 +26,13 @@ const REASON_LENGTH_MAX: usize = 500;
 #[schema(example = json!({"ids": ["0193b5a0-7b1e-7c52-9d43-2f6b1f0a9c11"], "reason": "sent by a broken script"}))]
 pub struct DiscardLetters {
     /// 1 to 1,000 dead letters.
-    #[schema(max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000)]
     ids: Vec<Uuid>,
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     reason: String,
 }
 

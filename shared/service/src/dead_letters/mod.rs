@@ -28,6 +28,8 @@ const GROUPS: &str = "dead-letter-groups";
 /// Bytes of a body that a list shows.
 const BODY_SHOWN_MAX: i64 = 2048;
 const IDS_MAX: usize = 1000;
+/// Maximum length of the name of a queue or group, in characters.
+const NAME_LENGTH_MAX: usize = 255;
 
 jaego_web::words! {
     /// Status of a dead letter.
@@ -133,10 +135,10 @@ impl From<Letter> for DeadLetter {
 #[into_params(parameter_in = Query)]
 struct DeadLetterQuery {
     /// Only dead letters of this queue.
-    #[param(example = "production.requests")]
+    #[param(max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "production.requests")]
     queue: Option<String>,
     /// Only dead letters of this group.
-    #[param(example = "5f2b6d1c9a3e4f70")]
+    #[param(max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "5f2b6d1c9a3e4f70")]
     group: Option<String>,
     /// Only dead letters in this status; default: `waiting`.
     #[param(value_type = Option<DeadLetterStatus>)]
@@ -164,6 +166,8 @@ async fn list_dead_letters(
     let status = filter.status.as_deref().unwrap_or("waiting");
     check_word("status", Some(status), DeadLetterStatus::ALL)?;
     let (queue, group) = (filter.queue.as_deref(), filter.group.as_deref());
+    check_name("queue", queue)?;
+    check_name("group", group)?;
     let filter = Filter { status, queue, group, older_than: page.after_id()? };
     let mut connection = letters.pool.get().await.map_err(StoreError::from)?;
     let found = letters::list(&mut connection, &filter, BODY_SHOWN_MAX, page.fetch()).await?;
@@ -232,6 +236,13 @@ async fn all_in(connection: &mut AsyncPgConnection, ids: &[Uuid], statuses: &[&s
 
 fn bounded(ids: &[Uuid]) -> Result<(), Problem> {
     if (1..=IDS_MAX).contains(&ids.len()) { Ok(()) } else { Err(invalid("ids", "must be 1 to 1000 ids")) }
+}
+
+/// Refuses a name that no queue or group can have, such as one with a NUL, which the database does not take.
+fn check_name(field: &str, name: Option<&str>) -> Result<(), Problem> {
+    let can_be = |name: &str| name.chars().count() <= NAME_LENGTH_MAX && !name.chars().any(char::is_control);
+    let must = "must have at most 255 characters, and no control characters";
+    if name.is_none_or(can_be) { Ok(()) } else { Err(invalid(field, must)) }
 }
 
 fn invalid(field: &str, must: &str) -> Problem {

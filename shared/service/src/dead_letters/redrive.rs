@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{all_in, bounded, invalid};
+use super::{all_in, bounded, check_name, invalid};
 use crate::Refused;
 use crate::idempotency::{KeptAnswer, KeyUse, fingerprint};
 use crate::operation::Asked;
@@ -32,9 +32,10 @@ const RATE_PER_S_MAX: f64 = 10_000.0;
 #[schema(example = json!({"group": "5f2b6d1c9a3e4f70", "rate_per_s": 50}))]
 pub struct RedriveLetters {
     /// 1 to 1,000 dead letters that wait, or whose redrive never arrived.
-    #[schema(max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000)]
     ids: Option<Vec<Uuid>>,
     /// All waiting dead letters of a group, at most 100,000.
+    #[schema(max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     group: Option<String>,
     /// Messages per second, 0.01 to 10,000; default: 50.
     #[schema(minimum = 0.01, maximum = 10_000)]
@@ -72,7 +73,10 @@ pub(super) async fn redrive_dead_letters(
             bounded(&ids)?;
             Chosen::Ids(ids)
         }
-        (None, Some(group)) => Chosen::Group(group),
+        (None, Some(group)) => {
+            check_name("group", Some(&group))?;
+            Chosen::Group(group)
+        }
         _ => return Err(invalid("ids", "send either ids or a group")),
     };
     let key = key.0.map(|key| KeyUse {

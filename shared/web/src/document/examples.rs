@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{children, operations};
+use super::{SCHEMAS, children, operations};
 
 /// Examples for schemas that declare only a `format`.
 const UUID: &str = "01a2051b-cec2-7f09-8a1c-5b7e2d40c8f3";
@@ -110,7 +110,7 @@ fn put_together(schema: &Value, schemas: &Map<String, Value>, given: Option<&Val
 }
 
 fn named<'a>(schema: &Value, schemas: &'a Map<String, Value>) -> Option<&'a Value> {
-    schemas.get(schema["$ref"].as_str()?.strip_prefix("#/components/schemas/")?)
+    schemas.get(schema["$ref"].as_str()?.strip_prefix(SCHEMAS)?)
 }
 
 /// Names of the members that an object must have.

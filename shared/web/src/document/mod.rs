@@ -3,12 +3,17 @@
 mod examples;
 mod problems;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 
 use super::idempotency_key::HEADER;
 use crate::problem::ProblemBody;
+
+/// Start of every reference to a schema.
+const SCHEMAS: &str = "#/components/schemas/";
 
 /// Creates a document with title, description, licence, the schema of problems, and the operators' bearer tokens as
 /// the security scheme `operator`.
@@ -35,10 +40,45 @@ pub fn document(title: &str, description: &str) -> OpenApi {
 pub fn complete(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     replace_inline_schemas(&mut document);
+    close_request_bodies(&mut document);
     document_replays(&mut document);
     problems::add(&mut document);
     examples::add(&mut document);
     document
+}
+
+/// Unknown fields of a request are refused (but for the Factory's callback). A schema that responses have, too, stays
+/// open, because fields may be added to them.
+fn close_request_bodies(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    let (mut in_requests, mut in_responses) = (BTreeSet::new(), BTreeSet::new());
+    for (path, _, operation) in operations(document) {
+        if let Some(body) = operation.get("requestBody").filter(|_| path.starts_with("/api/")) {
+            collect_names(body, &schemas, &mut in_requests);
+        }
+        if let Some(responses) = operation.get("responses") {
+            collect_names(responses, &schemas, &mut in_responses);
+        }
+    }
+    for name in in_requests.difference(&in_responses) {
+        let schema = &mut document["components"]["schemas"][name];
+        if schema["properties"].is_object() {
+            schema["additionalProperties"] = json!(false);
+        }
+    }
+}
+
+/// Collects the names of the schemas that `value` refers to, directly or not.
+fn collect_names(value: &Value, schemas: &Value, names: &mut BTreeSet<String>) {
+    let name = value["$ref"].as_str().and_then(|target| target.strip_prefix(SCHEMAS));
+    if let Some(name) = name.filter(|name| names.insert((*name).to_owned())) {
+        collect_names(&schemas[name], schemas, names);
+    }
+    match value {
+        Value::Object(members) => members.values().for_each(|member| collect_names(member, schemas, names)),
+        Value::Array(items) => items.iter().for_each(|item| collect_names(item, schemas, names)),
+        _ => {}
+    }
 }
 
 /// Documents the header that marks a replayed response to an `Idempotency-Key`. (The Factory's callback also takes an
@@ -74,7 +114,7 @@ fn replace_inline_schemas(document: &mut Value) {
 
 fn refer(value: &mut Value, named: &[(String, Value)]) {
     if let Some((name, _)) = named.iter().find(|(_, schema)| schema == value) {
-        *value = json!({"$ref": format!("#/components/schemas/{name}")});
+        *value = json!({"$ref": format!("{SCHEMAS}{name}")});
     }
     for child in children(value) {
         refer(child, named);
