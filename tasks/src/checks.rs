@@ -12,6 +12,7 @@ use tokio::process::Command;
 use self::stages::{Stage, Stages};
 use crate::node::{Node, WEB};
 use crate::output::answer;
+use crate::python::CHART_TOOLS;
 use crate::signals::Signals;
 use crate::{node, python, web};
 use localstack::cargo::{cargo, workspace_root};
@@ -50,7 +51,7 @@ async fn prepare(progress: &Progress, stages: &mut Stages) -> Option<Node> {
         // Before the tests, because some of them check the pages that the frontend serves.
         stages.prepared("the web application's build", web::build(progress, node).await);
     }
-    stages.prepared("Python", python::ensure(progress).await);
+    stages.prepared("Python", python::ensure(progress, CHART_TOOLS).await);
     node
 }
 
@@ -100,14 +101,14 @@ async fn rust_tests(filter: &[String]) -> Command {
     tests
 }
 
-fn cargo_with(args: &[&str]) -> Command {
+pub(crate) fn cargo_with(args: &[&str]) -> Command {
     let mut command = cargo();
     command.args(args);
     command
 }
 
 /// Returns whether `cargo <name>` is installed.
-async fn has(name: &str) -> bool {
+pub(crate) async fn has(name: &str) -> bool {
     let mut command = cargo_with(&[name, "--version"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().await.is_ok_and(|status| status.success())

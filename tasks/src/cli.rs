@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::image::ToolName;
 use crate::selection::Selection;
-use crate::{bench, checks, dist, down, image, up};
+use crate::{advisories, api_fuzz, bench, checks, dist, down, fuzz, image, up};
 use localstack::cargo::workspace_root;
 use localstack::progress;
 
@@ -32,6 +32,15 @@ enum Command {
     Reset(Reset),
     /// Run all checks: formatting, clippy, all tests, licences. With a filter, run only the matching tests.
     Test(Test),
+    /// Run the fuzz targets, all at the same time. Needs a nightly toolchain and cargo-fuzz; without them the exit code
+    /// is 3.
+    Fuzz(Fuzz),
+    /// Start all of Jaego and send each service requests that are generated from its OpenAPI document: each must get an
+    /// answer that the document describes, and none a 5xx.
+    ApiFuzz(ApiFuzz),
+    /// Ask RustSec and npm for known vulnerabilities of what is used. The exit code is 1 if there is one, and 3 if a list
+    /// cannot be read.
+    Advisories,
     /// Run the benchmarks: release builds on private servers, each case alternating with its baseline. Writes
     /// docs/benchmarks.md.
     Bench(Bench),
@@ -90,6 +99,23 @@ struct Test {
 }
 
 #[derive(Debug, Args)]
+struct Fuzz {
+    /// Time limit of each target, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    seconds: u32,
+    /// Run this target only.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ApiFuzz {
+    /// Time limit, for other requests in each run; default: the same requests in every run, for half a minute.
+    #[arg(long, value_name = "MINUTES")]
+    minutes: Option<u32>,
+}
+
+#[derive(Debug, Args)]
 struct Bench {
     #[command(flatten)]
     selection: Selection,
@@ -143,6 +169,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Down(place) => down::down(&place.absolute()?).await,
             Command::Reset(args) => down::reset(&args.place.absolute()?, args.yes).await,
             Command::Test(args) => checks::test(&args.filter).await,
+            Command::Fuzz(Fuzz { seconds, target }) => fuzz::run(&fuzz::Wanted { seconds, target }).await,
+            Command::ApiFuzz(args) => api_fuzz::run(args.minutes).await,
+            Command::Advisories => advisories::run().await,
             Command::Bench(args) => {
                 let Bench { selection, programs, dir } = args;
                 let dir = std::path::absolute(dir.unwrap_or_else(|| workspace_root().join("target/bench")))?;

@@ -1,10 +1,13 @@
-//! Implementation of `cargo xtask up | down | reset | test | bench | dist | image`.
+//! Implementation of `cargo xtask`.
 
+mod advisories;
+pub mod api_fuzz;
 mod bench;
 mod checks;
 pub mod cli;
 mod dist;
 mod down;
+mod fuzz;
 mod git;
 mod image;
 pub mod node;

@@ -5,6 +5,9 @@ use std::{io::Write as _, path::Path, process::Stdio};
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
+/// Exit code of a command that found nothing wrong, but could not check everything.
+pub(crate) const NOT_CHECKED: u8 = 3;
+
 /// A path for display: relative to the current folder if it is below it.
 pub(crate) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();

@@ -1,5 +1,4 @@
-//! Python, and the tools that check the chart: the Helm engine, Kubernetes' schemas, checkov, hadolint. They are
-//! installed in an environment of their own below `target/tools`.
+//! Python, and the tools in it that tests use. Each set is installed in an environment of its own below `target/tools`.
 
 use std::{
     fmt, fs,
@@ -32,13 +31,43 @@ struct Python {
     version: String,
 }
 
-/// The environment with the tools of `helm/checks/requirements.txt`.
+/// Tools that are pinned in one `requirements.txt`.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolSet {
+    /// Folder of `requirements.txt`.
+    folder: &'static str,
+    /// Name of the environment.
+    environment: &'static str,
+    purpose: &'static str,
+    /// The command that installs them.
+    provider: &'static str,
+}
+
+/// The Helm engine, Kubernetes' schemas, checkov, hadolint.
+pub const CHART_TOOLS: ToolSet = ToolSet {
+    folder: CHART_CHECKS,
+    environment: "chart-checks",
+    purpose: "check the chart",
+    provider: "cargo xtask test",
+};
+/// schemathesis.
+pub const API_TOOLS: ToolSet = ToolSet {
+    folder: API_FUZZ,
+    environment: "api-fuzz",
+    purpose: "test the HTTP APIs",
+    provider: "cargo xtask api-fuzz",
+};
+
+/// Folder of what schemathesis is started with.
+pub const API_FUZZ: &str = "e2e/api-fuzz";
+
+/// The environment of an installed [`ToolSet`].
 #[derive(Debug, Clone)]
 pub struct Tools {
     dir: PathBuf,
 }
 
-/// A sentence that says what to do before the chart can be checked.
+/// A sentence that says what to do before the tools can be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotReady(String);
 
@@ -50,18 +79,20 @@ impl fmt::Display for NotReady {
 
 impl Tools {
     /// Returns the tools if they match `requirements.txt`. Does not use the network.
-    pub fn ready() -> Result<Self, NotReady> {
-        let dir = environment();
-        if is_made(&dir, &requirements()) {
+    pub fn ready(set: ToolSet) -> Result<Self, NotReady> {
+        let dir = set.environment();
+        if is_made(&dir, &set.requirements()) {
             return Ok(Self { dir });
         }
         Err(NotReady(format!(
-            "the tools of {CHART_CHECKS}/requirements.txt are not in {}: type `cargo xtask test`, which provides them",
-            dir.display()
+            "the tools of {}/requirements.txt are not in {}: type `{}`, which provides them",
+            set.folder,
+            dir.display(),
+            set.provider
         )))
     }
 
-    /// Path of a tool: `python`, `checkov`, `hadolint`.
+    /// Path of a tool: `python`, `checkov`, `schemathesis`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("bin").join(name)
     }
@@ -81,15 +112,15 @@ impl Python {
     }
 }
 
-/// Provides Python and the tools, because tests use no network themselves.
-pub(crate) async fn ensure(progress: &Progress) -> anyhow::Result<()> {
+/// Provides Python and a set of tools, because tests use no network themselves.
+pub(crate) async fn ensure(progress: &Progress, set: ToolSet) -> anyhow::Result<()> {
     let found = |python: &Python| format!("Python {} is installed", python.version);
     let python = provide(progress, "Python", Python::find, found).await?;
-    let (dir, requirements) = (environment(), requirements());
+    let (dir, requirements) = (set.environment(), set.requirements());
     if is_made(&dir, &requirements) {
         return Ok(());
     }
-    let step = progress.begin("Installing the tools that check the chart: pip install, about 200 MB")?;
+    let step = progress.begin(format!("Installing the tools that {}: pip install", set.purpose))?;
     let mut venv = Command::new(&python.program);
     run(progress, venv.args(["-m", "venv", "--clear"]).arg(&dir)).await?;
     let mut pip = Command::new(dir.join("bin/python"));
@@ -99,7 +130,7 @@ pub(crate) async fn ensure(progress: &Progress) -> anyhow::Result<()> {
     run(progress, &mut pip).await?;
     // Last, so that an incomplete environment does not count as installed.
     fs::copy(&requirements, dir.join(INSTALLED)).with_context(|| format!("cannot write to {}", dir.display()))?;
-    step.done("Installed the tools that check the chart");
+    step.done(format!("Installed the tools that {}", set.purpose));
     Ok(())
 }
 
@@ -113,12 +144,14 @@ async fn run(progress: &Progress, command: &mut Command) -> anyhow::Result<()> {
 /// Copy of the installed requirements, in the environment.
 const INSTALLED: &str = "requirements.txt";
 
-fn environment() -> PathBuf {
-    workspace_root().join("target/tools/chart-checks")
-}
+impl ToolSet {
+    fn environment(&self) -> PathBuf {
+        workspace_root().join("target/tools").join(self.environment)
+    }
 
-fn requirements() -> PathBuf {
-    workspace_root().join(CHART_CHECKS).join("requirements.txt")
+    fn requirements(&self) -> PathBuf {
+        workspace_root().join(self.folder).join("requirements.txt")
+    }
 }
 
 /// Returns whether the environment was made from these requirements, with a Python that still exists.

@@ -38,7 +38,7 @@ async fn every_operation_answers_its_generated_client() {
 }
 
 /// Produces dead letters with two causes for each service.
-async fn publish_unreadable(world: &World) {
+pub async fn publish_unreadable(world: &World) {
     let (broker, vhost) = world.stack.broker().unwrap();
     for queue in ["sales.factories", "production.replenishments-closed", "restock.factories"] {
         for (number, body) in ["no event", "no event at all", "{}", "{ }"].into_iter().enumerate() {
@@ -57,7 +57,7 @@ async fn publish_unreadable(world: &World) {
 }
 
 /// Begins two sessions, as the frontend does when an operator signs in.
-async fn begin_sessions(world: &World) {
+pub async fn begin_sessions(world: &World) {
     let url = format!("{}/internal/sessions", world.stack.urls(Service::Access).api);
     let sign_in = json!({ "token": world.stack.operator_token(), "source": "192.0.2.7" });
     for _ in 0..2 {

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tasks::node::{CHART_CHECKS, Node, package_dir};
-use tasks::python::Tools;
+use tasks::python::{CHART_TOOLS, Tools};
 
 use super::objects::Rendered;
 
@@ -39,7 +39,7 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn start() -> Self {
-        let tools = Tools::ready().unwrap_or_else(|missing| panic!("{missing}"));
+        let tools = Tools::ready(CHART_TOOLS).unwrap_or_else(|missing| panic!("{missing}"));
         Node::ready(CHART_CHECKS).unwrap_or_else(|missing| panic!("{missing}"));
         let mut engine = Command::new(tools.program("python"));
         engine.arg(package_dir(CHART_CHECKS).join("engine.py")).arg(chart());

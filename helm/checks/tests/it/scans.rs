@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use serde_json::Value;
 use tasks::node::package_dir;
-use tasks::python::Tools;
+use tasks::python::{CHART_TOOLS, Tools};
 
 use super::{engine::Engine, objects::list, values::evaluation};
 
@@ -13,7 +13,7 @@ const SKIPS: &str = "helm/checks/checkov-skips.yaml";
 
 #[test]
 fn checkov_finds_nothing_that_is_not_explained() {
-    let tools = Tools::ready().unwrap_or_else(|missing| panic!("{missing}"));
+    let tools = Tools::ready(CHART_TOOLS).unwrap_or_else(|missing| panic!("{missing}"));
     let mut engine = Engine::start();
     let production = engine.values("values-production.yaml");
     // checkov skips folders whose names begin with a dot.
@@ -67,7 +67,7 @@ fn checkov_finds_nothing_that_is_not_explained() {
 
 #[test]
 fn the_images_recipe_is_clean() {
-    let tools = Tools::ready().unwrap_or_else(|missing| panic!("{missing}"));
+    let tools = Tools::ready(CHART_TOOLS).unwrap_or_else(|missing| panic!("{missing}"));
     let recipe = ["Dockerfile", "images/Dockerfile"].map(package_dir).into_iter().find(|path| path.is_file());
     let recipe = recipe.expect("the images have a Dockerfile");
     let output =
