@@ -102,7 +102,7 @@ pub async fn migrate(
         .await
         .map_err(|error| failed(&error))?;
     connection.batch_execute(LOCK_TIMEOUT).await.map_err(|error| failed(&error))?;
-    rights::check_owner(&mut connection).await?;
+    rights::check_owner(&mut connection).await.map_err(MigrationError)?;
     if let Some(service) = &migrator.service {
         rights::prepare(&mut connection, service).await.map_err(|error| failed(&error))?;
     }

@@ -4,8 +4,6 @@ use diesel::sql_types::{Array, Bool, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
-use crate::MigrationError;
-
 /// List of the applied migrations, which a service only reads.
 const APPLIED: &str = "__diesel_schema_migrations";
 
@@ -55,16 +53,16 @@ struct Connected {
 }
 
 /// Fails if the connected role may not change the schema.
-pub(super) async fn check_owner(connection: &mut AsyncPgConnection) -> Result<(), MigrationError> {
+pub(super) async fn check_owner(connection: &mut AsyncPgConnection) -> Result<(), String> {
     let asked = sql_query(OWNER).get_result(connection).await;
-    let Connected { role, owner, may_create } = asked.map_err(|error| MigrationError(error.to_string()))?;
+    let Connected { role, owner, may_create } = asked.map_err(|error| error.to_string())?;
     if may_create {
         return Ok(());
     }
-    Err(MigrationError(format!(
+    Err(format!(
         "{role} may not change the schema, because the database belongs to {owner}: set database.owner_url to a login \
          of {owner}"
-    )))
+    ))
 }
 
 /// Before the migrations: lets the service's role use the schema and what they add to it.
