@@ -122,3 +122,11 @@ async fn a_locked_session_delays_nobody() {
     assert_eq!(world.count(recent).await, 1);
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_nobody_can_have_is_refused_before_it_reaches_the_database() {
+    let service = Service::start(&[]).await;
+    let refused = service.post("/api/v1/sessions/end", json!({ "person": "kim\0" })).await;
+    assert_eq!((refused.problem(), &refused.body["field"]), ("invalid-request", &json!("person")));
+    service.stop().await;
+}
