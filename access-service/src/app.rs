@@ -10,6 +10,7 @@ use jaego_web::wrong_tokens::WrongTokens;
 
 use crate::commands::{self, Introspector, prune};
 use crate::http::{self, State};
+use crate::identity_provider::IdentityProvider;
 use crate::programs::Programs;
 use crate::settings::Settings;
 use crate::store;
@@ -33,6 +34,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         tokens: settings.tokens.clone(),
         sessions: settings.sessions.clone(),
         refusals: Arc::default(),
+        provider: IdentityProvider::of(&settings.oidc)?.map(Arc::new),
     };
     let pruned = (context.clone(), settings.history.kept_days);
     service.spawn(|stop| prune::run(pruned.0, pruned.1, stop));

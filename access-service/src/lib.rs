@@ -7,6 +7,8 @@ pub mod app;
 mod commands;
 mod domain;
 mod http;
+mod identity_provider;
 mod programs;
+mod seal;
 pub mod settings;
 mod store;

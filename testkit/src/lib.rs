@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod error;
 pub mod harness;
 pub mod http;
+pub mod identity_provider;
 pub mod keys;
 pub mod lab;
 pub mod link;

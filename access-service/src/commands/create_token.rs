@@ -42,7 +42,11 @@ pub(crate) async fn create_token(
             let detail = format!("There are already {limit} tokens of {}; revoke one first.", asked.actor);
             return Err(Refused::from(Problem::new(ProblemKind::Conflict, detail)));
         }
-        let new = NewToken { digest: &issued.digest, person: asked.actor, name, role: role.name(), days };
+        let person_id = match asked.credential {
+            Credential::Session(id) => store::sessions::person_of(connection, id).await?,
+            Credential::Configured | Credential::Token(_) => None,
+        };
+        let new = NewToken { digest: &issued.digest, person: asked.actor, name, role: role.name(), days, person_id };
         let row = store::tokens::insert(connection, &new).await.map_err(|error| {
             if error.violates(ONE_NAME) {
                 let detail = format!("There is already a token with the name {name:?}; revoke it first.");

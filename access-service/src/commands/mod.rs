@@ -1,6 +1,7 @@
 //! Use cases.
 
 pub(crate) mod begin_session;
+mod check_person;
 pub(crate) mod create_token;
 pub(crate) mod end_sessions;
 mod introspect;
@@ -8,6 +9,7 @@ pub(crate) mod list;
 pub(crate) mod prune;
 mod refusals;
 pub(crate) mod revoke_token;
+pub(crate) mod sign_in;
 
 use std::sync::Arc;
 
@@ -19,9 +21,13 @@ use jaego_web::auth::{Credential, OperatorTokens};
 use serde_json::Value;
 
 pub(crate) use crate::domain::check_name;
+use crate::identity_provider::IdentityProvider;
 use crate::settings;
 pub(crate) use introspect::Introspector;
 use refusals::Refusals;
+
+/// Actor in the audit log of one who is not known, and of the identity provider.
+const NOBODY: &str = "-";
 
 /// Dependencies of all commands.
 #[derive(Clone)]
@@ -32,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) sessions: settings::Sessions,
     /// Refused sign-ins that were recorded lately.
     pub(crate) refusals: Arc<Refusals>,
+    /// None if people sign in with configured tokens only.
+    pub(crate) provider: Option<Arc<IdentityProvider>>,
 }
 
 /// Who asks for a change.

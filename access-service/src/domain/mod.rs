@@ -9,6 +9,12 @@ pub(crate) fn standing<Role: Ord>(issued: Role, of_holder: Option<Role>) -> Opti
     of_holder.map(|own| own.min(issued))
 }
 
+/// The highest of the roles that groups give. `rules` has a role with the groups that give it.
+pub(crate) fn role_of_groups<Role: Ord + Copy>(groups: &[&str], rules: &[(Role, &[String])]) -> Option<Role> {
+    let given = rules.iter().filter(|(_, own)| own.iter().any(|group| groups.contains(&group.as_str())));
+    given.map(|(role, _)| *role).max()
+}
+
 /// Checks the name of a token, which people read in lists.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.trim().is_empty() {
@@ -31,6 +37,20 @@ mod tests {
         for (issued, own, now) in [(1, Some(1), Some(1)), (2, Some(1), Some(1)), (1, Some(2), Some(1)), (2, None, None)]
         {
             assert_eq!(standing(issued, own), now);
+        }
+    }
+
+    #[test]
+    fn the_highest_role_of_all_groups_counts() {
+        let (staff, leads) = (["staff".to_owned()], ["leads".to_owned(), "admins".to_owned()]);
+        let rules: [(u8, &[String]); 2] = [(1, &staff), (2, &leads)];
+        for (groups, role) in [
+            (&["staff", "other"][..], Some(1)),
+            (&["staff", "admins"], Some(2)),
+            (&["Staff", "leads "], None),
+            (&[], None),
+        ] {
+            assert_eq!(role_of_groups(groups, &rules), role, "{groups:?}");
         }
     }
 

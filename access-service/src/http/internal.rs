@@ -3,7 +3,7 @@
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use jaego_access::{Introspected, NewSession, SignIn, SignOut};
+use jaego_access::{Introspected, SignIn, SignInAnswer, SignOut};
 use jaego_contracts::issued::Issued;
 use jaego_web::auth::{Authenticator, Credential, bearer_of};
 use jaego_web::problem::{Problem, ProblemKind};
@@ -13,6 +13,8 @@ use super::{State, address};
 use crate::commands::Asked;
 use crate::commands::begin_session::begin_session;
 use crate::commands::end_sessions;
+use crate::commands::sign_in as command;
+use crate::identity_provider::Registration;
 
 fn admit(state: &State, request: &HttpRequest) -> Result<(), Problem> {
     if bearer_of(request).is_some_and(|credential| state.programs.know(credential)) {
@@ -47,12 +49,28 @@ pub(super) async fn sign_in(
     admit(&state, &request)?;
     let SignIn { token, source } = body.0;
     let begun = begin_session(&state.context, &token, &address(&source), trace_of(&request)).await?;
-    let session = begun.map(|begun| NewSession {
-        session: begun.session,
-        principal: begun.principal,
-        ttl_s: state.context.sessions.ttl_s,
-    });
-    Ok(answer(&session))
+    Ok(answer(&begun.map(|begun| begun.into_new_session(state.context.sessions.ttl_s))))
+}
+
+/// Begins a sign-in of the console at the identity provider.
+pub(super) async fn begin_sign_in(
+    request: HttpRequest,
+    state: Data<State>,
+    _: StrictJson<()>,
+) -> Result<HttpResponse, Problem> {
+    admit(&state, &request)?;
+    Ok(answer(&command::begin(&state.context, Registration::Console).await?))
+}
+
+pub(super) async fn finish_sign_in(
+    request: HttpRequest,
+    state: Data<State>,
+    body: StrictJson<SignInAnswer>,
+) -> Result<HttpResponse, Problem> {
+    admit(&state, &request)?;
+    let source = address(&body.0.source);
+    let (registration, trace) = (Registration::Console, trace_of(&request));
+    Ok(answer(&command::finish(&state.context, registration, &body.0, &source, trace).await?))
 }
 
 pub(super) async fn sign_out(

@@ -1,6 +1,7 @@
 //! The HTTP edge: the endpoints of Jaego's own programs, and those of operators.
 
 mod internal;
+mod login;
 mod sessions;
 mod tokens;
 
@@ -48,6 +49,10 @@ pub(crate) fn routes(state: State) -> Routes {
                     .service(internal("introspect").route(web::post().to(internal::introspect)))
                     .service(internal("sessions").route(web::post().to(internal::sign_in)))
                     .service(internal("sessions/end").route(web::post().to(internal::sign_out)))
+                    .service(internal("sign-ins/begin").route(web::post().to(internal::begin_sign_in)))
+                    .service(internal("sign-ins/finish").route(web::post().to(internal::finish_sign_in)))
+                    .service(web::resource("/login/begin").route(web::post().to(login::begin)))
+                    .service(web::resource("/login/finish").route(web::post().to(login::finish)))
             });
         }),
         drop_abandoned: false,

@@ -1,5 +1,6 @@
 //! The service's tables. Functions take the connection, so that callers choose the transaction.
 
+pub(crate) mod people;
 mod schema;
 pub(crate) mod sessions;
 pub(crate) mod tokens;

@@ -12,6 +12,7 @@ diesel::table! {
         last_used_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
         revoked_by -> Nullable<Text>,
+        person_id -> Nullable<Uuid>,
     }
 }
 
@@ -20,12 +21,29 @@ diesel::table! {
         id -> Uuid,
         digest -> Binary,
         person -> Text,
-        configured_digest -> Binary,
+        configured_digest -> Nullable<Binary>,
         source -> Text,
         created_at -> Timestamptz,
         last_seen_at -> Timestamptz,
         expires_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
         ended_by -> Nullable<Text>,
+        person_id -> Nullable<Uuid>,
+        sign_in_digest -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    people (id) {
+        id -> Uuid,
+        issuer -> Text,
+        subject -> Text,
+        name -> Text,
+        role -> Nullable<Text>,
+        client -> Text,
+        sealed_grant -> Nullable<Binary>,
+        checked_at -> Timestamptz,
+        failed_at -> Nullable<Timestamptz>,
+        leased_until -> Nullable<Timestamptz>,
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::now;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Integer, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use jaego_pg::StoreError;
 use uuid::Uuid;
@@ -24,27 +24,45 @@ pub(crate) struct SessionRow {
     pub(crate) ended_by: Option<String>,
 }
 
+/// What a session was begun with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum With<'a> {
+    /// A configured token.
+    Configured { digest: &'a [u8] },
+    /// A sign-in of a person at the identity provider.
+    Provider { person_id: Uuid, sign_in_digest: &'a [u8] },
+}
+
+/// Name of the constraint by which a sign-in begins one session.
+pub(crate) const ONE_SIGN_IN: &str = "sessions_sign_in_digest";
+
 /// A session to insert.
 #[derive(Debug)]
 pub(crate) struct NewSession<'a> {
     pub(crate) digest: &'a [u8],
     pub(crate) person: &'a str,
-    pub(crate) configured_digest: &'a [u8],
+    pub(crate) with: With<'a>,
     pub(crate) source: &'a str,
     pub(crate) ttl_s: i32,
 }
 
 pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &NewSession<'_>) -> Result<SessionRow, StoreError> {
+    let (configured_digest, person_id, sign_in_digest) = match new.with {
+        With::Configured { digest } => (Some(digest), None, None),
+        With::Provider { person_id, sign_in_digest } => (None, Some(person_id), Some(sign_in_digest)),
+    };
     let row = sql_query(
-        "INSERT INTO sessions (id, digest, person, configured_digest, source, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6)) RETURNING *",
+        "INSERT INTO sessions (id, digest, person, configured_digest, source, expires_at, person_id, sign_in_digest) \
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8) RETURNING *",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
     .bind::<Binary, _>(new.digest)
     .bind::<Text, _>(new.person)
-    .bind::<Binary, _>(new.configured_digest)
+    .bind::<Nullable<Binary>, _>(configured_digest)
     .bind::<Text, _>(new.source)
     .bind::<Integer, _>(new.ttl_s)
+    .bind::<Nullable<SqlUuid>, _>(person_id)
+    .bind::<Nullable<Binary>, _>(sign_in_digest)
     .get_result(connection)
     .await?;
     Ok(row)
@@ -94,6 +112,12 @@ pub(crate) async fn id_of(connection: &mut AsyncPgConnection, digest: &[u8]) -> 
     Ok(id.get_result(connection).await.optional()?)
 }
 
+/// The person of the identity provider whose session it is, if any.
+pub(crate) async fn person_of(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<Uuid>, StoreError> {
+    let person = dsl::sessions.find(id).select(dsl::person_id);
+    Ok(person.get_result::<Option<Uuid>>(connection).await.optional()?.flatten())
+}
+
 /// Newest first; `person` selects the sessions of one person.
 pub(crate) async fn list(
     connection: &mut AsyncPgConnection,
@@ -116,8 +140,10 @@ pub(crate) async fn list(
 pub(crate) struct ValidSession {
     #[diesel(sql_type = SqlUuid)]
     pub(crate) id: Uuid,
-    #[diesel(sql_type = Binary)]
-    pub(crate) configured_digest: Vec<u8>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub(crate) configured_digest: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub(crate) person_id: Option<Uuid>,
 }
 
 /// Finds a session that runs and notes that it was seen, at most once a minute. A row that is locked is not noted, so
@@ -130,7 +156,7 @@ pub(crate) async fn find_valid(
         "WITH seen AS (UPDATE sessions SET last_seen_at = now() WHERE id = (SELECT id FROM sessions WHERE digest = $1 \
          AND ended_at IS NULL AND expires_at > now() \
          AND last_seen_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)) \
-         SELECT id, configured_digest FROM sessions WHERE digest = $1 AND ended_at IS NULL AND expires_at > now()",
+         SELECT id, configured_digest, person_id FROM sessions WHERE digest = $1 AND ended_at IS NULL AND expires_at > now()",
     )
     .bind::<Binary, _>(digest)
     .get_result(connection)

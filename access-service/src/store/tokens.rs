@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::now;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Binary, Integer, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Binary, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use jaego_pg::StoreError;
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub(crate) struct NewToken<'a> {
     pub(crate) name: &'a str,
     pub(crate) role: &'a str,
     pub(crate) days: i32,
+    /// Its holder, if the holder has signed in at the identity provider.
+    pub(crate) person_id: Option<Uuid>,
 }
 
 /// Name of the constraint that allows a person one token of each name.
@@ -40,8 +42,8 @@ pub(crate) const ONE_NAME: &str = "tokens_person_name";
 
 pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &NewToken<'_>) -> Result<TokenRow, StoreError> {
     let row = sql_query(
-        "INSERT INTO tokens (id, digest, person, name, role, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, now() + make_interval(days => $6)) RETURNING *",
+        "INSERT INTO tokens (id, digest, person, name, role, expires_at, person_id) \
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(days => $6), $7) RETURNING *",
     )
     .bind::<SqlUuid, _>(Uuid::now_v7())
     .bind::<Binary, _>(new.digest)
@@ -49,6 +51,7 @@ pub(crate) async fn insert(connection: &mut AsyncPgConnection, new: &NewToken<'_
     .bind::<Text, _>(new.name)
     .bind::<Text, _>(new.role)
     .bind::<Integer, _>(new.days)
+    .bind::<Nullable<SqlUuid>, _>(new.person_id)
     .get_result(connection)
     .await?;
     Ok(row)
@@ -105,6 +108,8 @@ pub(crate) struct ValidToken {
     pub(crate) person: String,
     #[diesel(sql_type = Text)]
     pub(crate) role: String,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub(crate) person_id: Option<Uuid>,
 }
 
 /// Finds a valid token and notes its use, at most once a minute. A row that is locked is not noted, so that nothing
@@ -117,7 +122,7 @@ pub(crate) async fn find_valid(
         "WITH used AS (UPDATE tokens SET last_used_at = now() WHERE id = (SELECT id FROM tokens WHERE digest = $1 \
          AND revoked_at IS NULL AND expires_at > now() \
          AND coalesce(last_used_at, '-infinity') < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)) \
-         SELECT id, person, role FROM tokens WHERE digest = $1 AND revoked_at IS NULL AND expires_at > now()",
+         SELECT id, person, role, person_id FROM tokens WHERE digest = $1 AND revoked_at IS NULL AND expires_at > now()",
     )
     .bind::<Binary, _>(digest)
     .get_result(connection)

@@ -6,6 +6,7 @@ mod document;
 mod harness;
 mod imports;
 mod internal;
+mod provider;
 mod replicas;
 mod schema;
 mod sessions;

@@ -3,8 +3,14 @@
 use crate::harness::World;
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-const DOWN: [&str; 1] = [include_str!("../../migrations/0002-01-01-000000_access/down.sql")];
-const UP: [&str; 1] = [include_str!("../../migrations/0002-01-01-000000_access/up.sql")];
+const DOWN: [&str; 2] = [
+    include_str!("../../migrations/0002-01-02-000000_people/down.sql"),
+    include_str!("../../migrations/0002-01-01-000000_access/down.sql"),
+];
+const UP: [&str; 2] = [
+    include_str!("../../migrations/0002-01-01-000000_access/up.sql"),
+    include_str!("../../migrations/0002-01-02-000000_people/up.sql"),
+];
 
 async fn differences(world: &World) -> Vec<String> {
     testkit::tidy::schema_differences(&world.own.database.admin_url, SCHEMA).await

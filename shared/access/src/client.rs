@@ -37,6 +37,74 @@ pub struct SignIn {
     pub source: String,
 }
 
+/// A sign-in at the identity provider that has begun.
+#[derive(Serialize, Deserialize)]
+pub struct SignInBegun {
+    /// The secret of this sign-in, which only its browser may have.
+    pub attempt: String,
+    /// Where the person signs in.
+    pub url: String,
+}
+
+/// The answer of the identity provider to a browser.
+#[derive(Serialize, Deserialize)]
+pub struct SignInAnswer {
+    /// The secret that the sign-in began with.
+    pub attempt: String,
+    /// The state of the sign-in.
+    pub state: String,
+    /// The code, unless the provider has refused.
+    pub code: Option<String>,
+    /// The provider's error.
+    pub error: Option<String>,
+    /// The provider that answers (RFC 9207).
+    pub iss: Option<String>,
+    /// Address that the person signs in from.
+    pub source: String,
+}
+
+/// The end of a sign-in at the identity provider.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignInEnd {
+    /// The person is signed in.
+    Begun(NewSession),
+    /// The person is not.
+    Refused(SignInRefusal),
+}
+
+/// Why a sign-in at the identity provider began no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignInRefusal {
+    /// It was begun in another browser, has expired, or was finished before.
+    NotBegun,
+    /// The person or the provider has refused.
+    Denied,
+    /// The provider has answered with an error.
+    ProviderError,
+    /// The code or the ID token is not valid.
+    NotAccepted,
+    /// No group of the person gives a role.
+    NoRole,
+    /// Someone else has this name.
+    NameTaken,
+}
+
+impl SignInRefusal {
+    /// The name by which pages and the audit log know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotBegun => "not-begun",
+            Self::Denied => "denied",
+            Self::ProviderError => "provider-error",
+            Self::NotAccepted => "not-accepted",
+            Self::NoRole => "no-role",
+            Self::NameTaken => "name-taken",
+        }
+    }
+}
+
 /// A session that has just begun.
 #[derive(Serialize, Deserialize)]
 pub struct NewSession {
@@ -47,6 +115,9 @@ pub struct NewSession {
     /// Lifetime, seconds, unless it is ended before.
     pub ttl_s: i32,
 }
+
+/// Maximum wait for a sign-in at the identity provider, which takes several requests to it.
+const PROVIDER_MAX: Duration = Duration::from_secs(15);
 
 /// Sends requests to access-service; each is bounded in time.
 pub struct Client {
@@ -84,6 +155,16 @@ impl Client {
         self.post("sessions", sign_in, trace).await
     }
 
+    /// Begins a sign-in at the identity provider.
+    pub async fn begin_sign_in(&self, trace: TraceContext) -> Result<SignInBegun, Problem> {
+        self.post_within(PROVIDER_MAX, "sign-ins/begin", &(), trace).await
+    }
+
+    /// Finishes a sign-in at the identity provider.
+    pub async fn finish_sign_in(&self, answer: &SignInAnswer, trace: TraceContext) -> Result<SignInEnd, Problem> {
+        self.post_within(PROVIDER_MAX, "sign-ins/finish", answer, trace).await
+    }
+
     /// Ends a session, which may have ended already.
     pub async fn sign_out(&self, sign_out: &SignOut, trace: TraceContext) -> Result<(), Problem> {
         self.post("sessions/end", sign_out, trace).await
@@ -95,13 +176,23 @@ impl Client {
         body: &impl Serialize,
         trace: TraceContext,
     ) -> Result<T, Problem> {
+        self.post_within(self.wait, path, body, trace).await
+    }
+
+    async fn post_within<T: DeserializeOwned>(
+        &self,
+        wait: Duration,
+        path: &str,
+        body: &impl Serialize,
+        trace: TraceContext,
+    ) -> Result<T, Problem> {
         let request = self
             .http
             .post(format!("{}/internal/{path}", self.url))
             .bearer_auth(self.credential.expose_secret())
             .header("traceparent", trace.to_string())
             .json(body);
-        let asked = timeout(self.wait, async {
+        let asked = timeout(wait, async {
             let answer = request.send().await?;
             let status = answer.status();
             Ok::<_, reqwest::Error>((status, answer.bytes().await?))

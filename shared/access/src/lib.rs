@@ -7,4 +7,6 @@ mod client;
 pub mod settings;
 
 pub use cache::Known;
-pub use client::{ACTIVE_MAX, Client, Introspected, NewSession, SignIn, SignOut};
+pub use client::{
+    ACTIVE_MAX, Client, Introspected, NewSession, SignIn, SignInAnswer, SignInBegun, SignInEnd, SignInRefusal, SignOut,
+};
