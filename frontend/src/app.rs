@@ -79,6 +79,7 @@ fn state(settings: &Settings, site: Site, hub: Hub) -> anyhow::Result<State> {
         hub,
         sessions,
         attempts: Attempts::new(settings.session.attempts_per_minute_max),
+        provider: settings.session.provider.clone(),
         services: settings.services.clone(),
         access: settings.access.clone(),
         shop: upstream(Service::Sales.to_string()),

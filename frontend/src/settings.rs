@@ -51,6 +51,8 @@ pub struct Session {
     pub secure: bool,
     /// Maximum wrong tokens per address and minute.
     pub attempts_per_minute_max: u32,
+    /// Name of the identity provider at which access-service lets people sign in; empty: none.
+    pub provider: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -97,6 +99,11 @@ impl jaego_settings::Settings for Settings {
         }
         let attempts = self.session.attempts_per_minute_max;
         require((1..=10_000).contains(&attempts), "session.attempts_per_minute_max: must be 1 to 10000");
+        let provider = &self.session.provider;
+        require(
+            provider.chars().count() <= 64 && !provider.chars().any(char::is_control),
+            "session.provider: must have at most 64 characters, and no control characters",
+        );
         require((1..=100_000).contains(&self.live.clients_max), "live.clients_max: must be 1 to 100000");
         require(self.live.per_client_max >= 1, "live.per_client_max: must be at least 1");
         let factory = &self.demo.factory_url;
@@ -167,6 +174,7 @@ mod tests {
             ("SERVICES__IN_FLIGHT_MAX", "0"),
             ("ACCESS__TIMEOUT_MS", "1"),
             ("SESSION__ATTEMPTS_PER_MINUTE_MAX", "0"),
+            ("SESSION__PROVIDER", "a\nb"),
             ("LIVE__CLIENTS_MAX", "0"),
             ("LIVE__PER_CLIENT_MAX", "0"),
             ("DEMO__FACTORY_URL", "here"),

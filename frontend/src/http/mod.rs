@@ -5,6 +5,7 @@ mod forwarding;
 mod headers;
 mod live;
 mod pages;
+mod provider;
 mod same_origin;
 mod session;
 
@@ -38,6 +39,8 @@ pub(crate) struct State {
     /// None if there is no console.
     pub(crate) sessions: Option<Sessions>,
     pub(crate) attempts: Attempts,
+    /// Name of the identity provider; empty if there is none.
+    pub(crate) provider: String,
     pub(crate) services: Services,
     pub(crate) access: Access,
     /// Sales-service for shoppers, who must not keep operators from it.
@@ -144,6 +147,8 @@ fn routes(config: &mut ServiceConfig, face: Face) {
                     .route(web::post().to(session::post))
                     .route(web::delete().to(session::delete)),
             )
+            .service(resource("/session/provider").route(web::post().to(provider::begin)))
+            .service(resource("/session/provider/return").route(web::get().to(provider::finish)))
             .service(resource("/live/console").route(web::get().to(live::console)))
             .service(web::resource("/demo/{path:.*}").to(demo::forward));
     }
@@ -156,7 +161,11 @@ fn resource(path: &str) -> Resource {
 }
 
 async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
-    let allowed = if request.path() == "/session" { "GET, POST, DELETE" } else { "GET" };
+    let allowed = match request.path() {
+        "/session" => "GET, POST, DELETE",
+        "/session/provider" => "POST",
+        _ => "GET",
+    };
     let problem = Problem::new(ProblemKind::MethodNotAllowed, format!("This path answers {allowed}."));
     let mut response = problem.respond_to(&request);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

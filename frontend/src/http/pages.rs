@@ -17,6 +17,7 @@ pub(super) async fn settings(state: Data<State>, face: Data<Face>) -> HttpRespon
     let answer = json!({
         "console": has_console,
         "demo": has_console && state.factory.is_some(),
+        "provider": Some(&state.provider).filter(|name| has_console && !name.is_empty()),
         "version": env!("CARGO_PKG_VERSION"),
     });
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(answer)

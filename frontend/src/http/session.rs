@@ -76,6 +76,6 @@ fn shown(operator: Option<(String, Role)>) -> Value {
     json!({ "operator": operator.map(|(name, role)| json!({ "name": name, "role": role })) })
 }
 
-fn no_store(response: &mut actix_web::HttpResponseBuilder) -> &mut actix_web::HttpResponseBuilder {
+pub(super) fn no_store(response: &mut actix_web::HttpResponseBuilder) -> &mut actix_web::HttpResponseBuilder {
     response.insert_header((header::CACHE_CONTROL, "no-store"))
 }

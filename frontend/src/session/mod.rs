@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use jaego_access::settings::Access;
-use jaego_access::{ACTIVE_MAX, Client, Known, SignIn, SignOut};
+use jaego_access::{ACTIVE_MAX, Client, Known, NewSession, SignIn, SignInAnswer, SignInEnd, SignOut};
 use jaego_contracts::issued::Issued;
 use jaego_contracts::trace::TraceContext;
 use jaego_web::auth::{Introspect as _, Principal, Role};
@@ -17,6 +17,9 @@ use jaego_web::problem::Problem;
 pub const TOKEN_BYTES_MAX: usize = 1024;
 /// Maximum time for which a page goes on receiving events while access-service does not answer.
 const UNPROVEN_MAX: Duration = Duration::from_secs(60);
+
+/// Time within which a person signs in at the identity provider, seconds.
+const SIGN_IN_MAX_S: i32 = 600;
 
 /// Signs operators in and recognizes their sessions.
 pub struct Sessions {
@@ -52,7 +55,34 @@ impl Sessions {
         // Longer texts are recorded as refused, too.
         let token = token.get(..TOKEN_BYTES_MAX).unwrap_or(token).to_owned();
         let begun = self.client.sign_in(&SignIn { token, source }, trace).await?;
-        Ok(begun.map(|begun| (begun.principal, self.cookie(&begun.session, begun.ttl_s))))
+        Ok(begun.map(|begun| (begun.principal.clone(), self.keep(&begun))))
+    }
+
+    /// Begins a sign-in at the identity provider: returns the address at which the person signs in, and the
+    /// `Set-Cookie` with the secret of the sign-in.
+    pub async fn begin_sign_in(&self, trace: TraceContext) -> Result<(String, String), Problem> {
+        let begun = self.client.begin_sign_in(trace).await?;
+        Ok((begun.url, self.sign_in_cookie(&begun.attempt, SIGN_IN_MAX_S)))
+    }
+
+    /// Finishes a sign-in at the identity provider.
+    pub async fn finish_sign_in(&self, answer: &SignInAnswer, trace: TraceContext) -> Result<SignInEnd, Problem> {
+        self.client.finish_sign_in(answer, trace).await
+    }
+
+    /// The secret of the sign-in that this browser has begun.
+    pub fn attempt_of<'a>(&self, request: &'a HttpRequest) -> Option<&'a str> {
+        named(request, self.sign_in_cookie_name())
+    }
+
+    /// The `Set-Cookie` that keeps a session.
+    pub fn keep(&self, session: &NewSession) -> String {
+        self.cookie(&session.session, session.ttl_s)
+    }
+
+    /// The `Set-Cookie` that removes the secret of a sign-in.
+    pub fn forget_sign_in(&self) -> String {
+        self.sign_in_cookie("", 0)
     }
 
     /// Ends the session of a request, and returns the `Set-Cookie` that removes its cookie.
@@ -100,13 +130,32 @@ impl Sessions {
     }
 
     fn cookie(&self, value: &str, max_age_s: i32) -> String {
-        let name = self.cookie_name();
+        self.set_cookie(self.cookie_name(), value, "Strict", max_age_s)
+    }
+
+    /// The provider's page leads back to us: with `Strict`, browsers would not send the cookie then.
+    fn sign_in_cookie(&self, value: &str, max_age_s: i32) -> String {
+        self.set_cookie(self.sign_in_cookie_name(), value, "Lax", max_age_s)
+    }
+
+    fn set_cookie(&self, name: &str, value: &str, same_site: &str, max_age_s: i32) -> String {
         let secure = if self.is_secure { "; Secure" } else { "" };
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}")
+        format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={max_age_s}{secure}")
+    }
+
+    fn sign_in_cookie_name(&self) -> &'static str {
+        if self.is_secure { "__Host-jaego-sign-in" } else { "jaego-sign-in" }
     }
 
     /// With the prefix `__Host-`, browsers accept the cookie only with `Secure`, for this host alone and for all paths.
     fn cookie_name(&self) -> &'static str {
         if self.is_secure { "__Host-jaego-session" } else { "jaego-session" }
     }
+}
+
+/// The cookie of this name.
+fn named<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
 }

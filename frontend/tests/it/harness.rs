@@ -118,10 +118,19 @@ fn settings(mut env: Vec<(String, String)>, access: &str, changed: &[(&str, &str
 
 impl Access {
     pub async fn start(surroundings: &Surroundings) -> Self {
+        Self::start_with(surroundings, &[]).await
+    }
+
+    /// Starts access-service with some settings changed.
+    pub async fn start_with(surroundings: &Surroundings, changed: &[(&str, &str)]) -> Self {
         let own = surroundings.access().await;
         let identity = access_service::app::IDENTITY;
-        let sources =
-            Sources { defaults: identity.defaults, file: None, env_prefix: identity.env_prefix, env: own.env.clone() };
+        let sources = Sources {
+            defaults: identity.defaults,
+            file: None,
+            env_prefix: identity.env_prefix,
+            env: own.with(changed),
+        };
         let settings: access_service::settings::Settings = load(sources).expect("valid settings");
         let migrator = own.database.migrator();
         // Migrations block a thread.

@@ -8,6 +8,7 @@ mod harness;
 mod live;
 mod pages;
 mod process;
+mod provider;
 mod rude;
 mod sales;
 mod session;

@@ -1,6 +1,6 @@
 import { cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, expect, it, vi } from "vitest";
-import { OPERATOR, page, renderConsole, VIEWER } from "./test-support";
+import { OPERATOR, page, problem, renderConsole, VIEWER } from "./test-support";
 
 afterEach(async () => {
   cleanup();
@@ -53,6 +53,42 @@ it("shows a new token once, and forgets it when the page is left", async () => {
   expect(await screen.findByRole("cell", { name: "nightly report" })).toBeTruthy();
   expect(screen.queryByText(secret)).toBeNull();
   expect(JSON.stringify({ ...localStorage }) + JSON.stringify({ ...sessionStorage })).not.toContain(secret);
+});
+
+it("offers the identity provider, goes there, and says why nobody was signed in", async () => {
+  const assign = vi.fn();
+  vi.stubGlobal("location", { ...window.location, href: location.href, search: "?sign-in=no-role", assign });
+  const settings = () => ({ console: true, demo: false, provider: "Example", version: "0.1.0" });
+  let isAway = true;
+  renderConsole("/", null, {
+    "GET /settings.json": settings,
+    "POST /session/provider": () =>
+      isAway
+        ? problem(503, "unavailable", "It does not answer.")
+        : { url: "https://login.example/authorize" },
+  });
+  expect((await screen.findByRole("alert")).textContent).toContain("none of your groups");
+  const button = screen.getByRole("button", { name: "Sign in with Example" });
+  fireEvent.click(button);
+  await waitFor(() => expect(screen.getByRole("alert").textContent).toContain("It does not answer."));
+  expect(assign).not.toHaveBeenCalled();
+  isAway = false;
+  fireEvent.click(button);
+  await waitFor(() => expect(assign).toHaveBeenCalledWith("https://login.example/authorize"));
+  expect(screen.getByLabelText(/Operator token/)).toBeTruthy();
+});
+
+it("shows no text of its address, and no provider where there is none", async () => {
+  vi.stubGlobal("location", { ...window.location, href: location.href, search: "?sign-in=made-up" });
+  renderConsole("/", null, {
+    "GET /settings.json": () => ({ console: true, demo: false, provider: "Example", version: "0.1.0" }),
+  });
+  expect(await screen.findByRole("button", { name: "Sign in with Example" })).toBeTruthy();
+  expect(screen.queryByRole("alert")).toBeNull();
+  cleanup();
+  renderConsole("/", null);
+  expect(await screen.findByRole("button", { name: "Sign in" })).toBeTruthy();
+  expect(screen.queryByRole("button", { name: /Example/ })).toBeNull();
 });
 
 it("ends one session with a reason, and shows a viewer no such button", async () => {

@@ -19,6 +19,8 @@ interface Session {
 export interface Settings {
   console: boolean;
   demo: boolean;
+  /** Name of the identity provider at which people sign in; null if there is none. */
+  provider: string | null;
   version: string;
 }
 
@@ -46,6 +48,14 @@ export function useSignIn() {
   return useMutation({
     mutationFn: (token: string) => requestJson<Session>("/session", "POST", { token }),
     onSuccess: (session) => client.setQueryData(SESSION, session),
+  });
+}
+
+/** Begins a sign-in at the identity provider, and goes there. */
+export function useProviderSignIn() {
+  return useMutation({
+    mutationFn: () => requestJson<{ url: string }>("/session/provider", "POST"),
+    onSuccess: ({ url }) => location.assign(url),
   });
 }
 

@@ -72,7 +72,7 @@ export function renderConsole(path: string, operator: Operator | null, handlers:
   const asked: Asked[] = [];
   const all: Handlers = {
     "GET /session": () => ({ operator }),
-    "GET /settings.json": () => ({ console: true, demo: false, version: "0.1.0" }),
+    "GET /settings.json": () => ({ console: true, demo: false, provider: null, version: "0.1.0" }),
     ...handlers,
   };
   vi.stubGlobal("EventSource", QuietEventSource);
