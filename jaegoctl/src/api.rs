@@ -155,7 +155,7 @@ fn remedy(status: StatusCode) -> Option<&'static str> {
     match status {
         StatusCode::UNAUTHORIZED => Some(
             "The token (OPERATOR_TOKEN or --token-file) is not among the service's auth.tokens; a personal access token may be \
-             revoked or expired.",
+             revoked or expired, and the session of `jaegoctl login` may have ended: log in again.",
         ),
         StatusCode::FORBIDDEN => Some("This needs a token with role operator; a viewer's cannot change anything."),
         _ => None,

@@ -12,6 +12,7 @@ use crate::{
         factories::Factories,
         help::{Completions, Man},
         keys::Keys,
+        login::{Login, Logout},
         migrate::Migrate,
         orders::Orders,
         quarantine::Quarantine,
@@ -33,7 +34,7 @@ use crate::{
 /// explicit verb.
 ///
 /// SALES_URL, PRODUCTION_URL, RESTOCK_URL and ACCESS_URL are the URLs of the services' `api` ports, and
-/// OPERATOR_TOKEN is the bearer token. For a local stack: source target/dev/env
+/// OPERATOR_TOKEN is the bearer token; without one, the session of `jaegoctl login` is used. For a local stack: source target/dev/env
 #[derive(Debug, Parser)]
 #[command(name = "jaegoctl", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
@@ -66,6 +67,8 @@ enum Command {
     Orders(Orders),
     #[command(subcommand)]
     Replenishments(Replenishments),
+    Login(Login),
+    Logout(Logout),
     #[command(subcommand)]
     Tokens(Tokens),
     #[command(subcommand)]
@@ -113,6 +116,8 @@ impl Cli {
             Command::Stock(stock) => stock.run(&connection, output).await,
             Command::Orders(orders) => orders.run(&connection, output).await,
             Command::Replenishments(replenishments) => replenishments.run(&connection, output).await,
+            Command::Login(login) => login.run(&connection, output).await,
+            Command::Logout(logout) => logout.run(&connection, output).await,
             Command::Tokens(tokens) => tokens.run(&connection, output).await,
             Command::Sessions(sessions) => sessions.run(&connection, output).await,
             Command::Topology(topology) => topology.run(&connection, output).await,

@@ -13,6 +13,7 @@ use crate::{
     api::Api,
     args::duration,
     failure::{Failure, Result},
+    kept_session::KeptSession,
     service::Service,
 };
 
@@ -47,6 +48,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn api(&self, service: Service) -> Result<Api> {
+        Api::new(service, self.url(service)?, self.token()?, self.timeout)
+    }
+
+    /// The URL of a service.
+    pub(crate) fn url(&self, service: Service) -> Result<Url> {
         let url = match service {
             Service::Sales => &self.sales_url,
             Service::Production => &self.production_url,
@@ -57,7 +63,7 @@ impl Connection {
         let url = url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {
             Failure::usage(format!("the URL of {service} is not known: set {variable} or give {flag} {LOCAL_HINT}"))
         })?;
-        Api::new(service, base_url(url, variable)?, self.token()?, self.timeout)
+        base_url(url, variable)
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -72,9 +78,16 @@ impl Connection {
         };
         let token = token.trim();
         if token.is_empty() {
-            return Err(Failure::usage(format!(
-                "no token is known: set {TOKEN_VARIABLE} or give --token-file with an operator's bearer token {LOCAL_HINT}"
-            )));
+            // A session is sent only to the installation that it is for.
+            let own = if self.token_file.is_none() { KeptSession::read()? } else { None };
+            let access_url = self.url(Service::Access).ok();
+            return match own.filter(|own| access_url.is_some_and(|url| url == own.access_url)) {
+                Some(own) => Ok(SecretString::from(own.session)),
+                None => Err(Failure::usage(format!(
+                    "no token is known: log in with `jaegoctl login` (for this ACCESS_URL), set {TOKEN_VARIABLE} or give \
+                     --token-file with an operator's bearer token {LOCAL_HINT}"
+                ))),
+            };
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Failure::usage(format!("{source}: contains no bearer token (one line of visible ASCII)")));

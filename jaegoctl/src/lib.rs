@@ -12,6 +12,7 @@ mod commands;
 mod connection;
 mod failure;
 mod http;
+mod kept_session;
 mod output;
 mod service;
 mod service_urls;

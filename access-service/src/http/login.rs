@@ -4,12 +4,14 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_access::SignInAnswer;
+use jaego_web::auth::{Credential, bearer_of};
+use jaego_web::issued::{Issued, Kind};
 use jaego_web::problem::Problem;
 use jaego_web::{StrictJson, trace_of};
 use serde::{Deserialize, Serialize};
 
 use super::{State, invalid};
-use crate::commands::sign_in as command;
+use crate::commands::{Asked, end_sessions, sign_in as command};
 use crate::identity_provider::Registration;
 
 /// Ports below are reserved to the administrator of a machine.
@@ -45,6 +47,19 @@ pub(super) async fn finish(
     let answered = SignInAnswer { attempt, state: returned, code, error, iss, source: source.clone() };
     let end = command::finish(&state.context, registration, &answered, &source, trace_of(&request)).await?;
     Ok(answer(&end))
+}
+
+/// Ends the session with which the request is made; whoever has a session may end it.
+pub(super) async fn end(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let session = bearer_of(&request).and_then(Issued::of_text).filter(|issued| issued.kind == Kind::Session);
+    if let Some(session) = session {
+        let source = state.source(&request);
+        let (credential, trace) = (Credential::Configured, trace_of(&request));
+        // The person is known by the session.
+        let asked = Asked { actor: "", credential, source: &source, reason: None, trace };
+        end_sessions::sign_out(&state.context, session, asked).await?;
+    }
+    Ok(answer(&()))
 }
 
 fn registration(port: u16) -> Result<Registration, Problem> {

@@ -53,6 +53,7 @@ pub(crate) fn routes(state: State) -> Routes {
                     .service(internal("sign-ins/finish").route(web::post().to(internal::finish_sign_in)))
                     .service(web::resource("/login/begin").route(web::post().to(login::begin)))
                     .service(web::resource("/login/finish").route(web::post().to(login::finish)))
+                    .service(web::resource("/login/end").route(web::post().to(login::end)))
             });
         }),
         drop_abandoned: false,

@@ -6,6 +6,7 @@ pub(crate) mod dlq;
 pub(crate) mod factories;
 pub(crate) mod help;
 pub(crate) mod keys;
+pub(crate) mod login;
 pub(crate) mod migrate;
 pub(crate) mod orders;
 pub(crate) mod quarantine;

@@ -5,6 +5,7 @@ mod database;
 mod dlq;
 mod docs;
 mod keys;
+mod login;
 mod migrate;
 mod on_a_stack;
 mod program;
