@@ -33,6 +33,9 @@
 {{- $problems = append $problems (printf "entrances.%s.enabled is true: name the ingress controller's or Gateway's pods in networkPolicy.peers.%s. An empty list would let anybody in the cluster to operators' endpoints." $name $peers) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (default dict .Values.access.settings.oidc).issuer (not .Values.access.identityProviderSecret) -}}
+{{- $problems = append $problems "access.settings.oidc.issuer is set: put the client's secret and a key into a Secret and name it in access.identityProviderSecret (keys: client-secret, sealing-key)." -}}
+{{- end -}}
 {{- if and $entrances.console.enabled (not .Values.frontend.enabled) -}}
 {{- $problems = append $problems "entrances.console.enabled is true, but frontend.enabled is false: there is no console to lead to." -}}
 {{- end -}}

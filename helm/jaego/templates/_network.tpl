@@ -80,6 +80,9 @@ not allowed. A side is a component of this release, or peers of the outside as N
 {{- end -}}
 {{- end -}}
 {{- $edges = append $edges (dict "from" "production" "toPeers" $peers.factories "ports" $values.networkPolicy.factoryPorts) -}}
+{{- with (default dict $values.access.settings.oidc).issuer -}}
+{{- $edges = append $edges (dict "from" "access" "toPeers" $peers.identityProvider "ports" (list (include "jaego.urlPort" . | int))) -}}
+{{- end -}}
 {{- if $values.postgresql.bundled -}}
 {{- $edges = append $edges (dict "from" "database" "to" "postgresql" "ports" (list 5432)) -}}
 {{- end -}}

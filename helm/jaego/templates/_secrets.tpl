@@ -105,5 +105,8 @@ key, and that holds it: in the DER form of a SubjectPublicKeyInfo, 12 fixed byte
 {{- $seen := list
       (ternary (get $made .component) (lookup "v1" "Secret" .root.Release.Namespace $of.existingSecret).data (empty $of.existingSecret))
       (ternary (get $made "auth") (lookup "v1" "Secret" .root.Release.Namespace .root.Values.auth.existingSecret).data (empty .root.Values.auth.existingSecret)) -}}
+{{- if and (eq .component "access") .root.Values.access.identityProviderSecret -}}
+{{- $seen = append $seen (lookup "v1" "Secret" .root.Release.Namespace .root.Values.access.identityProviderSecret).data -}}
+{{- end -}}
 {{- toJson $seen | sha256sum -}}
 {{- end -}}

@@ -203,6 +203,10 @@ spec:
 {{- end }}
 {{- else }}
 - {name: {{ $facts.prefix }}__PROGRAMS__CREDENTIALS_FILE, value: /etc/jaego/auth/program-credentials}
+{{- if .root.Values.access.identityProviderSecret }}
+- {name: {{ $facts.prefix }}__OIDC__CLIENT_SECRET_FILE, value: /etc/jaego/oidc/client-secret}
+- {name: {{ $facts.prefix }}__OIDC__SEALING_KEY_FILE, value: /etc/jaego/oidc/sealing-key}
+{{- end }}
 {{- end }}
 {{- if ne .component "frontend" }}
 - {name: {{ $facts.prefix }}__AUTH__TOKENS_FILE, value: /etc/jaego/auth/tokens}
@@ -220,6 +224,9 @@ spec:
 - {name: secrets, mountPath: /etc/jaego/secrets, readOnly: true}
 {{- if include "jaego.usesAccess" . }}
 - {name: auth, mountPath: /etc/jaego/auth, readOnly: true}
+{{- end }}
+{{- if and (eq .component "access") .root.Values.access.identityProviderSecret }}
+- {name: oidc, mountPath: /etc/jaego/oidc, readOnly: true}
 {{- end }}
 {{ include "jaego.caMount" .root | trim }}
 {{- end -}}
@@ -248,6 +255,15 @@ spec:
       {{- end }}
       {{- $credential := ternary "program-credentials" "program-credential" (eq .component "access") }}
       - {key: {{ $credential }}, path: {{ $credential }}}
+{{- end }}
+{{- if and (eq .component "access") .root.Values.access.identityProviderSecret }}
+- name: oidc
+  secret:
+    secretName: {{ .root.Values.access.identityProviderSecret | quote }}
+    defaultMode: 0440
+    items:
+      - {key: client-secret, path: client-secret}
+      - {key: sealing-key, path: sealing-key}
 {{- end }}
 {{ include "jaego.caVolume" .root | trim }}
 {{- end -}}

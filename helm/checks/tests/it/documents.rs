@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     engine::{Engine, chart},
     objects::list,
-    values::{default_toml, look},
+    values::{at, default_toml, look, merged},
 };
 
 const WRITE: &str = "JAEGO_WRITE_DOCS";
@@ -122,6 +122,7 @@ fn set_by_the_release(engine: &mut Engine, service: &str) -> BTreeSet<String> {
         "tls": { "caSecret": { "name": "ca" } },
         service: { "settings": { "shutdown": null } },
     });
+    let everything = merged(&everything, &at("access.identityProviderSecret", json!("login")));
     let rendered = engine.render(&everything);
     let config = engine.toml(rendered.get("ConfigMap", service)["data"]["config.toml"].as_str().unwrap());
     let mut own = BTreeSet::new();

@@ -215,6 +215,14 @@ fn enabled_parts_get_their_network_rules() {
              [keda] -> rabbitmq tcp/15672",
         ),
         (at("networkPolicy.factoryPorts", json!([443, 80, 8443])), "production -> anyone tcp/8443", ""),
+        (
+            json!({
+                "access": { "identityProviderSecret": "login", "settings": { "oidc": { "issuer": "https://login.example:8443" } } },
+                "networkPolicy": { "peers": { "identityProvider": pods("login") } },
+            }),
+            "access -> [login] tcp/8443",
+            "",
+        ),
     ] {
         let edges = Edges::of(&engine.render(&values));
         assert_eq!(&edges.out - &plain.out, table(out), "{values}");

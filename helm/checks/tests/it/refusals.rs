@@ -136,6 +136,17 @@ fn missing_secrets() {
 }
 
 #[test]
+fn an_identity_provider_without_its_secrets() {
+    let mut engine = Engine::start();
+    let issuer = at("access.settings.oidc.issuer", json!("https://login.example"));
+    refused(&mut engine, &issuer, &["access.identityProviderSecret (keys: client-secret, sealing-key)"]);
+    for secret in ["client_secret", "sealing_key"] {
+        let value = at(&format!("access.settings.oidc.{secret}"), json!("secret"));
+        refused(&mut engine, &value, &["additional properties", &format!("'{secret}' not allowed")]);
+    }
+}
+
+#[test]
 fn amounts_that_a_program_cannot_read() {
     let mut engine = Engine::start();
     let limit = at("rabbitmq.resources.limits.memory", json!("1.5Gi"));
