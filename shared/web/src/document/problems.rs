@@ -72,12 +72,11 @@ fn follows(kind: ProblemKind, path: &str, method: &str, operation: &Map<String, 
     let is_secured = operation.contains_key("security");
     match kind {
         ProblemKind::MalformedRequest => has_body || takes(None),
-        ProblemKind::Unauthorized => is_secured,
+        ProblemKind::Unauthorized | ProblemKind::TooManyAttempts => is_secured,
         ProblemKind::Forbidden => is_secured && method != "get",
         ProblemKind::PayloadTooLarge | ProblemKind::UnsupportedMediaType => has_body,
         // The Factory's callback is read leniently.
         ProblemKind::InvalidRequest => path.starts_with("/api/") && (has_body || takes(Some("query"))),
-        ProblemKind::TooManyAttempts => is_secured,
         // The Factory's callbacks are not limited.
         ProblemKind::TooManyRequests => !is_secured && path.starts_with("/api/"),
         ProblemKind::Internal | ProblemKind::Unavailable => true,
