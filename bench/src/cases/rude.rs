@@ -65,7 +65,7 @@ impl Rude {
                     stream.write_all(b"\r\n").await?;
                 }
             }
-            Self::NeverSends if place % 2 == 0 => stream.write_all(&get.as_bytes()[..20]).await?,
+            Self::NeverSends if place.is_multiple_of(2) => stream.write_all(&get.as_bytes()[..20]).await?,
             Self::NeverSends => {
                 let head = "POST /sales/api/v1/orders HTTP/1.1\r\nhost: shop.example\r\nsec-fetch-site: same-origin\r\n\
                             content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";

@@ -6,6 +6,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use jaego_access::{SignInAnswer, SignInEnd, SignInRefusal};
+use jaego_web::clients::Clients;
 use jaego_web::problem::{Problem, ProblemKind};
 use jaego_web::trace_of;
 use serde::Deserialize;
@@ -43,18 +44,20 @@ pub(super) async fn finish(
     returned: Query<Returned>,
 ) -> Result<HttpResponse, Problem> {
     let sessions = state.sessions(**face).filter(|_| !state.provider.is_empty()).ok_or_else(not_found)?;
-    let address = address_of(&request);
-    if state.attempts.must_wait_s(address, Instant::now()).is_some() {
+    let client = Clients::limited(&request);
+    if client.is_some_and(|client| state.attempts.must_wait_s(client, Instant::now()).is_some()) {
         return Ok(to_console("too-many-attempts", &[sessions.forget_sign_in()]));
     }
     let Returned { state: returned_state, code, error, iss } = returned.into_inner();
     // Without a cookie, access-service refuses and records it.
     let attempt = sessions.attempt_of(&request).unwrap_or_default().to_owned();
-    let answer = SignInAnswer { attempt, state: returned_state, code, error, iss, source: address.to_string() };
+    let answer = SignInAnswer { attempt, state: returned_state, code, error, iss, source: address_of(&request) };
     match sessions.finish_sign_in(&answer, trace_of(&request)).await {
         Ok(SignInEnd::Begun(session)) => Ok(to_console("", &[sessions.forget_sign_in(), sessions.keep(&session)])),
         Ok(SignInEnd::Refused(refusal)) => {
-            state.attempts.failed(address, Instant::now());
+            if let Some(client) = client {
+                state.attempts.failed(client, Instant::now());
+            }
             // A stray answer must not end a sign-in that is under way.
             let is_stray = refusal == SignInRefusal::NotBegun;
             let cookies = if is_stray { vec![] } else { vec![sessions.forget_sign_in()] };

@@ -68,9 +68,10 @@ impl Migrate {
         let migrator = Migrator::new(settings, owner).map_err(Failure::usage)?;
         // A failed connection is reported separately from a failed migration.
         jaego_pg::connect(&migrator.login, "jaegoctl", STATEMENT_TIMEOUT_MS).await.map_err(|error| {
-            let set_by = match has_owner {
-                true => format!("{} or --owner-url-file", service.database_owner_variable()),
-                false => format!("{} or --database-url-file", service.database_variable()),
+            let set_by = if has_owner {
+                format!("{} or --owner-url-file", service.database_owner_variable())
+            } else {
+                format!("{} or --database-url-file", service.database_variable())
             };
             let message =
                 format!("cannot connect to the database of {service} at {place}: {error}\nThe URL is set by {set_by}.");

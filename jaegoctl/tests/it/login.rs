@@ -15,7 +15,7 @@ async fn start() -> (World, jaego_process::Running, IdentityProvider) {
     let changed = provider.settings();
     let changed: Vec<(&str, &str)> = changed.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let settings: Settings = world.settings(app::IDENTITY.defaults, &changed);
-    jaego_pg::migrate(&settings.common.database, (app::IDENTITY.migrations)()).await.unwrap();
+    jaego_pg::migrate(&world.own.database.migrator(), (app::IDENTITY.migrations)()).await.unwrap();
     let running = app::start(settings).await.unwrap();
     (world, running, provider)
 }
