@@ -37,7 +37,7 @@ async fn a_stack_goes_up_and_down_and_keeps_its_data() {
         refused.text
     );
     let crashed = records(&dir);
-    assert_eq!(crashed.len(), 8, "{crashed:?}");
+    assert_eq!(crashed.len(), Service::ALL.len() + 5, "{crashed:?}");
     the_frontend_serves(&env).await;
     up.kill().await.unwrap();
     assert!(crashed.iter().all(|record| process::is_running(record)));
