@@ -179,7 +179,7 @@ mod tests {
             ("LIVE__PER_CLIENT_MAX", "0"),
             ("DEMO__FACTORY_URL", "here"),
         ])
-        .expect_err("eleven problems");
-        assert_eq!(problems.len(), 11, "{problems:#?}");
+        .expect_err("twelve problems");
+        assert_eq!(problems.len(), 12, "{problems:#?}");
     }
 }

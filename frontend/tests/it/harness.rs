@@ -244,9 +244,13 @@ impl Front {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
-    /// Signs in and returns the cookie.
+    /// Signs in and returns the cookie. While access-service is slow, the answer asks to try again.
     async fn cookie(&self, token: &str) -> String {
-        let answer = self.sign_in(token).await;
+        let answer = wait_until("a sign-in that is decided", SOON, async || {
+            let answer = self.sign_in(token).await;
+            if answer.status == 503 { Err(answer.text()) } else { Ok(answer) }
+        })
+        .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned()
     }

@@ -94,7 +94,7 @@ async fn nobody_is_signed_in_by_a_link_of_someone_else() {
 
 #[tokio::test]
 async fn the_console_is_told_why_nobody_is_signed_in() {
-    let (front, provider) = open(&[("SESSION__ATTEMPTS_PER_MINUTE_MAX", "3")]).await;
+    let (front, provider) = open(&[("HTTP__UNLIMITED_NETWORKS", ""), ("SESSION__ATTEMPTS_PER_MINUTE_MAX", "3")]).await;
     provider.put("park-1", "park", &[]);
     let (address, own) = front.begin().await;
     let (state, code) = provider.sign_in("park-1", &address);

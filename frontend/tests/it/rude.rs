@@ -102,7 +102,8 @@ async fn a_file_that_nobody_reads_takes_no_memory_for_each_client() {
     }
     assert_eq!(front.get_public("/").await.status, 200);
     let taken = memory_mib().saturating_sub(before);
-    assert!(taken < 32, "{taken} MiB for {CLIENTS} clients");
+    // A copy for each would be 800 MiB.
+    assert!(taken < 100, "{taken} MiB for {CLIENTS} clients");
     drop(rude);
     front.stop().await;
 }

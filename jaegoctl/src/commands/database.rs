@@ -97,9 +97,9 @@ impl Database {
 impl Apply {
     async fn run(self, output: Output) -> Result<Exit> {
         let given = self.urls.read(&Service::ALL, Service::database_variable)?;
+        let admin = self.admin()?;
         let owned = |given: &ServiceUrl| owned(given, &self.owner_urls.read(given.service)?);
         let owned = given.iter().map(owned).collect::<Result<Vec<Owned>>>()?;
-        let admin = self.admin()?;
         let server = place(admin.url.expose_secret())?;
         let made = try_for(
             self.wait.limit(),

@@ -203,7 +203,8 @@ async fn refusals(server: &Server) {
     assert!(ran.stderr.contains("UnknownIssuer"), "{}", ran.stderr);
     // A wrong password is not retried.
     let wrong = server.admin_url.replace("jaego_admin:", "jaego_admin:wrong");
-    let env = [("POSTGRES_ADMIN_URL", wrong), (RESTOCK, restock)];
+    let owner = owner_url(&restock);
+    let env = [("POSTGRES_ADMIN_URL", wrong), (RESTOCK, restock), ("RESTOCK_DATABASE_OWNER_URL", owner)];
     let ran = run(&["database", "apply", "--wait-s", "60", "--ca-file", &server.ca_file], &env).await.ends_with(4);
     assert!(ran.stderr.contains("password authentication failed"), "{}", ran.stderr);
 }

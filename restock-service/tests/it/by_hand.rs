@@ -10,6 +10,7 @@ use testkit::service::{OPERATOR_TOKEN, VIEWER_TOKEN};
 
 use crate::events::events;
 use crate::harness::{FACTORY, Response, SKU, Service, World, claims, echo, part};
+use crate::intake::NO_LOCK_LIMIT;
 
 const RECEIPTS: &str = "/api/v1/receipts";
 const OTHER_SKU: &str = "CP-1";
@@ -169,7 +170,7 @@ async fn a_refused_booking_by_hand_has_no_effect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_bookings_stay_within_the_open_quantity() {
-    let service = Service::start(&[]).await;
+    let service = Service::start(&[NO_LOCK_LIMIT]).await;
     let world = &service.world;
     let request_id = RequestId::generate();
     let token = world.sign(&claims(request_id, 100));
