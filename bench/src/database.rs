@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use localstack::stack::{Service, Stack};
 use testkit::{
-    provision::{beside, create_database, without_tls},
+    provision::{beside, create_database},
     servers::random_secret,
 };
 use tokio_postgres::{Client, NoTls};
@@ -34,7 +34,7 @@ pub async fn make(stack: &Stack, service: Service, name: &str) -> anyhow::Result
     let admin_url = stack.postgres_admin_url()?;
     let urls = create_database(&admin_url, name, name, &random_secret(), &random_secret()).await?;
     let (url, log) = (urls.url, format!("{name}-migrate"));
-    let logins = [("DATABASE__URL", without_tls(&url)), ("DATABASE__OWNER_URL", without_tls(&urls.owner_url))];
+    let logins = [("DATABASE__URL", url.clone()), ("DATABASE__OWNER_URL", urls.owner_url)];
     let mut migration = stack.beside(service, "migrate", &log, &logins)?;
     let status = migration.wait_exit(MIGRATE).await;
     ensure!(status.is_some_and(|status| status.success()), migration.not_ready("failed".to_owned()));
