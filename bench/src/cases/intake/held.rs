@@ -29,7 +29,7 @@ pub(super) async fn measure(compared: &mut Comparison) -> anyhow::Result<()> {
     let products = stage.scale.products;
     stage.report(&format!("{products} products, {connections} connections, another product's row free or held"));
     let turn = Turn { sku: MANY, products, ..Turn::hot(connections, stage.turn()) };
-    let holder = database::connect(&stage.stack.database_url(Service::Sales)?).await?;
+    let holder = database::connect_as_admin(&stage.stack, &stage.stack.database_url(Service::Sales)?).await?;
     holder.batch_execute("CREATE TABLE IF NOT EXISTS bench_scratch (number integer)").await?;
     let (mut free, mut control, mut held) = (Turns::default(), Turns::default(), Turns::default());
     let mut waited = [0, 0];
