@@ -109,18 +109,18 @@ pub async fn migrate(
     let mut harness = AsyncMigrationHarness::new(connection);
     let append_only: Vec<&str> = names(SHARED.append_only).chain(names(own.append_only)).collect();
     let applied = apply_all(&mut harness, own.steps).await;
+    let Some(service) = &migrator.service else { return applied };
     // Also after a migration that failed: the tables of those before it are in use.
-    if let Some(service) = &migrator.service {
-        let excess = rights::narrow(&mut harness.into_inner(), service, &append_only).await;
-        let excess = excess.map_err(|error| failed(&error))?;
-        if applied.is_ok() && !excess.is_empty() {
-            return Err(MigrationError(format!(
-                "the schema is the newest, but {service} has more rights than a service needs: {excess}. Where it owns \
-                 tables, `jaegoctl database apply` gives them to the owner; otherwise revoke its roles"
-            )));
-        }
+    let excess = rights::narrow(&mut harness.into_inner(), service, &append_only).await;
+    // When the connection is lost, both fail, and the migration's failure says what was under way.
+    let (applied, excess) = (applied?, excess.map_err(|error| failed(&error))?);
+    if !excess.is_empty() {
+        return Err(MigrationError(format!(
+            "the schema is the newest, but {service} has more rights than a service needs: {excess}. Where it owns \
+             tables, `jaegoctl database apply` gives them to the owner; otherwise revoke its roles"
+        )));
     }
-    applied
+    Ok(applied)
 }
 
 async fn apply_all(
