@@ -130,11 +130,15 @@ async fn check_predecessor(
         context.check_person(earlier.id, 0).await;
     }
     let mut connection = context.pool.get().await.map_err(StoreError::from)?;
-    let left = people::standing(&mut connection, earlier.id, &provider.settings.issuer).await?;
-    if left.is_none_or(|left| left.role.is_none()) {
-        people::rename(&mut connection, earlier.id, &format!("{name} (until {})", earlier.id)).await?;
-    }
-    Ok(())
+    let freed = connection.transaction(async |connection| {
+        store::lock_person(connection, name).await?;
+        let left = people::standing(connection, earlier.id, &provider.settings.issuer).await?;
+        if left.is_none_or(|left| left.role.is_none()) {
+            people::rename(connection, earlier.id, &format!("{name} (until {})", earlier.id)).await?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    Ok(freed.await?)
 }
 
 /// Notes what the provider says of the person, and returns the person's id.

@@ -11,7 +11,7 @@ const CLOCK_SKEW_S: u64 = 60;
 /// Maximum length of a subject; the specification says 255 ASCII characters.
 const SUBJECT_BYTES_MAX: usize = 255;
 
-/// What a token must say.
+/// The values that a token must have.
 pub(crate) struct Expected<'a> {
     /// The algorithm that the key is for.
     pub(crate) algorithm: Algorithm,

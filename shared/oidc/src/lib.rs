@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`attempt`] | a sign-in under way: one secret, from which state, nonce and PKCE verifier are derived |
 //! | [`provider`] | requests to the provider: discovery, exchange of a code, refresh, userinfo |
+//! | `exchange` | one bounded HTTP exchange |
 //! | `keys` | the provider's keys, which may change at any time |
 //! | `id_token` | the checks of an ID token |
 //! | `verify` | signatures, verified by ring |
@@ -12,6 +13,7 @@
 #![warn(missing_docs)]
 
 pub mod attempt;
+mod exchange;
 mod id_token;
 mod keys;
 pub mod provider;

@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use jsonwebtoken::{DecodingKey, decode_header};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::{RwLock, Semaphore};
 use tokio::time::timeout;
 use url::Url;
 
 use crate::attempt::Attempt;
+use crate::exchange::send;
 use crate::id_token::{self, Expected, subject};
 use crate::keys::Keys;
 use crate::{Claims, Error, verify};
 
 /// Maximum time of one request.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
-/// Maximum size of an answer.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Age from which the provider's metadata are fetched again.
 const METADATA_AGE_MAX: Duration = Duration::from_secs(3600);
 /// Maximum sign-ins that are exchanged at once: strangers can make up codes, and must not flood the provider.
@@ -36,7 +35,7 @@ pub struct Client {
     pub secret: Option<SecretString>,
 }
 
-/// Where and how a person is asked to sign in.
+/// Parameters of a sign-in at the provider.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The client that asks.
@@ -106,7 +105,8 @@ struct TokenAnswer {
     access_token: String,
     refresh_token: Option<String>,
     id_token: Option<String>,
-    expires_in: Option<u64>,
+    /// A number, which some providers send as a text.
+    expires_in: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -114,10 +114,11 @@ struct ErrorAnswer {
     error: String,
 }
 
-/// An HTTP answer.
-struct Answered {
-    status: StatusCode,
-    body: Vec<u8>,
+impl TokenAnswer {
+    fn lifetime_s(&self) -> u64 {
+        let read = |told: &Value| told.as_u64().or_else(|| told.as_str()?.parse().ok());
+        self.expires_in.as_ref().and_then(read).unwrap_or(LIFETIME_S_DEFAULT)
+    }
 }
 
 impl Provider {
@@ -219,9 +220,10 @@ impl Provider {
                 return Err(Error::refused("the access token has expired, and there is no refresh token"));
             }
             None => {
-                let left = tokens.access_expires_at - jsonwebtoken::get_current_timestamp();
+                let left = tokens.access_expires_at.saturating_sub(jsonwebtoken::get_current_timestamp());
                 let access_token = tokens.access.clone();
-                let answer = TokenAnswer { access_token, refresh_token: None, id_token: None, expires_in: Some(left) };
+                let answer =
+                    TokenAnswer { access_token, refresh_token: None, id_token: None, expires_in: Some(left.into()) };
                 (answer, Claims::new())
             }
         };
@@ -254,7 +256,7 @@ impl Provider {
                 claims.entry(name).or_insert(value);
             }
         }
-        let lifetime_s = answer.expires_in.unwrap_or(LIFETIME_S_DEFAULT);
+        let lifetime_s = answer.lifetime_s();
         let access_expires_at = jsonwebtoken::get_current_timestamp().saturating_add(lifetime_s);
         let tokens = Tokens { refresh: answer.refresh_token, access: answer.access_token, access_expires_at };
         Ok(Grant { subject: known, claims, tokens })
@@ -356,34 +358,6 @@ impl Provider {
     }
 }
 
-impl Answered {
-    fn success(self) -> Result<Self, Error> {
-        if self.status.is_success() {
-            Ok(self)
-        } else {
-            Err(Error::unavailable(format_args!("status {}", self.status)))
-        }
-    }
-
-    fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        // The error would quote the answer, which has tokens.
-        serde_json::from_slice(&self.body).map_err(|_| Error::unavailable("its answer is not as expected"))
-    }
-}
-
-async fn send(request: RequestBuilder) -> Result<Answered, Error> {
-    let failed = |error: reqwest::Error| Error::unavailable(error.without_url());
-    let mut response = request.header("accept", "application/json").send().await.map_err(failed)?;
-    let (status, mut body) = (response.status(), Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
-            return Err(Error::unavailable("its answer is too large"));
-        }
-    }
-    Ok(Answered { status, body })
-}
-
 /// True for an https URL. On this machine, http is as good: a provider for development.
 pub fn is_safe(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| match (url.scheme(), url.host()) {
@@ -403,4 +377,18 @@ fn form_encoded(text: &str) -> String {
 /// The beginning of a text of someone else, for the log.
 fn printable(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_read_in_every_form() {
+        for (told, expected) in [("3599", 3599), ("\"3599\"", 3599), ("null", 300), ("\"soon\"", 300)] {
+            let answer = format!(r#"{{"access_token": "a", "expires_in": {told}}}"#);
+            let answer: TokenAnswer = serde_json::from_str(&answer).expect("an answer");
+            assert_eq!(answer.lifetime_s(), expected, "{told}");
+        }
+    }
 }
