@@ -15,7 +15,7 @@ use crate::settings::Oidc;
 /// Maximum length of a name, in characters.
 const NAME_LENGTH_MAX: usize = 128;
 
-/// Where a sign-in returns to, which decides about the registration.
+/// The program that a sign-in returns to. Each has a registration of its own at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Registration {
     Console,

@@ -8,7 +8,7 @@ use jaego_net::networks;
 
 const PROXIES: [&str; 3] = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"];
 
-/// What a caller writes into `X-Forwarded-For` is not believed: a trusted proxy appends the address that it saw, and
+/// A caller's own `X-Forwarded-For` is not believed: a trusted proxy appends the address that it saw, and
 /// nothing to the left of the first address that is no proxy's makes a difference.
 ///
 /// The input is a value of the header.

@@ -57,7 +57,7 @@ pub(crate) fn cookie(input: &[u8]) {
     }
 }
 
-/// Whether one of the cookies has this name, whatever its value is.
+/// Returns true if one of the cookies has this name, with any value.
 fn is_named(headers: &[&str], name: &str) -> bool {
     let mut cookies = headers.iter().flat_map(|header| header.split(';'));
     cookies.any(|cookie| cookie.trim().strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))

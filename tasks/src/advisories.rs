@@ -16,7 +16,7 @@ use crate::output::{NOT_CHECKED, answer};
 /// Time limit for fetching RustSec's list.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a list says about the packages that are used.
+/// The result of comparing the packages in use with a list of advisories.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Clean,

@@ -42,7 +42,7 @@ pub(crate) struct Context {
     pub(crate) provider: Option<Arc<IdentityProvider>>,
 }
 
-/// Who asks for a change.
+/// The person that asks for a change, and how.
 pub(crate) struct Asked<'a> {
     pub(crate) actor: &'a str,
     pub(crate) credential: Credential,

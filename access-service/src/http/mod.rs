@@ -87,7 +87,7 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-/// Who asks, for the audit log.
+/// The person that sent the request, as the audit log names them.
 struct By {
     operator: Operator,
     source: String,

@@ -140,7 +140,7 @@ pub(crate) struct Check {
 /// Pause after a failed check, seconds.
 const PAUSE_S: i32 = 5;
 
-/// Begins a check if the last answer has this age and nobody else carries it out. A row that is locked is left alone.
+/// Begins a check if the last answer is at least this old and no other process is checking. A locked row is skipped.
 pub(crate) async fn begin_check(
     connection: &mut AsyncPgConnection,
     id: Uuid,

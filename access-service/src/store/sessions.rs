@@ -24,7 +24,7 @@ pub(crate) struct SessionRow {
     pub(crate) ended_by: Option<String>,
 }
 
-/// What a session was begun with.
+/// The credential that a session was begun with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum With<'a> {
     /// A configured token.

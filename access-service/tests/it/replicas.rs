@@ -1,4 +1,4 @@
-//! What is ended on one replica is refused on all of them, and by every service.
+//! A credential that is ended on one replica is refused on all of them, and by every service.
 
 use reqwest::Method;
 use serde_json::json;

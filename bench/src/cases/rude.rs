@@ -101,7 +101,7 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> IoResult<TcpStream> {
     socket.connect(to).await
 }
 
-/// What shoppers have seen.
+/// The answers that shoppers got.
 #[derive(Debug, Default)]
 struct Seen {
     ms: Vec<f64>,

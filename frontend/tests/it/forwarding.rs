@@ -165,7 +165,7 @@ async fn an_answer_that_breaks_off_does_not_look_whole() {
     upstream.go_on();
     let problem = front.get("/sales/api/v1/products/broken").await.is_problem(503, "unavailable");
     assert!(problem["detail"].as_str().is_some_and(|text| text.contains("may have been carried out")), "{problem}");
-    // What is large is passed on while it arrives.
+    // A large answer is passed on while it arrives.
     let request = front.request(Method::GET, "/sales/api/v1/stock/large-broken").header("cookie", viewer);
     let mut broken = request.send().await.expect("an answer");
     assert!(broken.chunk().await.expect("a part").is_some());

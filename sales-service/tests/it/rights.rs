@@ -54,7 +54,7 @@ async fn rights_that_the_service_has_in_another_way_are_taken_away_or_named() {
     // The migrations take away what the owner can.
     by_hand("GRANT ALL ON audit_log TO PUBLIC; GRANT UPDATE (note) ON stock_movements TO \"{role}\"").await;
     assert_eq!(migrate().await, Ok(Vec::new()));
-    // What somebody adds with the owner's login is not the service's.
+    // A table that is added with the owner's login does not become the service's.
     connect(&shop.own.database.owner_url).await.batch_execute("CREATE TABLE copied (id bigint)").await.expect("added");
     let refused =
         connect(&shop.own.database.url).await.batch_execute("SELECT FROM copied").await.expect_err("not its own");

@@ -42,7 +42,7 @@ pub struct SignIn {
 pub struct SignInBegun {
     /// The secret of this sign-in, which only its browser may have.
     pub attempt: String,
-    /// Where the person signs in.
+    /// The page at which the person signs in.
     pub url: String,
 }
 
@@ -110,7 +110,7 @@ impl SignInRefusal {
 pub struct NewSession {
     /// The credential of the session.
     pub session: String,
-    /// Whose session it is.
+    /// The holder of the session.
     pub principal: Principal,
     /// Lifetime, seconds, unless it is ended before.
     pub ttl_s: i32,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 const RANDOM_BYTES: usize = 32;
 
-/// What a credential stands for.
+/// The kinds of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -31,7 +31,7 @@ impl Kind {
 /// A credential as the services know it. The credential itself is neither stored nor sent to another service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Issued {
-    /// What it stands for.
+    /// The kind, which the prefix tells.
     pub kind: Kind,
     /// SHA-256 of the whole text.
     #[serde(with = "hex::serde")]

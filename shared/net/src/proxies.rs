@@ -17,7 +17,7 @@ const EVERYWHERE: [IpNet; 2] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
 ];
 
-/// Whose elements of `X-Forwarded-For` are believed.
+/// The proxies whose elements of `X-Forwarded-For` are believed.
 #[derive(Debug, Clone)]
 pub enum Proxies {
     /// Those of as many proxies, wherever they are. With 0, the peer is the client.

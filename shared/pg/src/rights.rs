@@ -21,7 +21,7 @@ const NARROW: &str = "SELECT concat(string_agg(format('REVOKE ALL ON TABLE %1$s 
 const PREPARE: &str = "SELECT format('GRANT USAGE ON SCHEMA public TO %1$I; ALTER DEFAULT PRIVILEGES IN SCHEMA public \
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %1$I', $1) AS text";
 
-/// What the service's role may do beyond its rights in the tables, because it is an administrator, belongs to another
+/// The rights that the service's role has besides those in the tables, because it is an administrator, belongs to another
 /// role, or owns something.
 const EXCESS: &str = "SELECT coalesce(string_agg(excess, '; '), '') AS text FROM ( \
     SELECT format('it may act as %s', current_user) AS excess WHERE pg_has_role($1::name, current_user, 'MEMBER') \

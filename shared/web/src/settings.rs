@@ -82,7 +82,7 @@ impl Http {
         Proxies::Networks(parse_networks(&self.trusted_proxies))
     }
 
-    /// Who counts as a client, and which are limited.
+    /// The proxies in front, and the clients that are limited.
     pub fn clients(&self) -> Clients {
         Clients { proxies: self.proxies(), unlimited: parse_networks(&self.unlimited_networks) }
     }

@@ -54,7 +54,7 @@ const ON_BOOKS: [&str; 5] = [
     "MERGE INTO {table} USING (SELECT 1) AS mine ON true WHEN MATCHED THEN DELETE",
 ];
 
-/// What would change these tables for the service: foreign keys act, and such functions run, with the owner's rights.
+/// Objects that would change these tables for the service: foreign keys act, and such functions run, with the owner's rights.
 const DETOURS: &str = "SELECT conname::text FROM pg_constraint JOIN pg_class c ON c.oid = conrelid \
     WHERE contype = 'f' AND c.relname = ANY($1) AND (confdeltype NOT IN ('a', 'r') OR confupdtype NOT IN ('a', 'r')) \
     UNION ALL SELECT proname::text FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace";

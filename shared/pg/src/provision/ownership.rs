@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 use super::{Owned, ProvisionError, Session, refused};
 use crate::migrations::{LOCK, LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIED_MAX};
 
-/// What the service's role owns: everything, where the database was created by an earlier release. Each object changes its
+/// The objects that the service's role owns: all of them, where the database was created by an earlier release. Each object changes its
 /// owner in a transaction of its own, which leaves the service its rights and holds one lock. A sequence follows its table.
 const OWNED_BY_SERVICE: &str = "SELECT o.identity, format('ALTER %s %s OWNER TO %I', o.type, o.identity, $2::text) \
     || CASE o.type WHEN 'table' THEN format('; GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE %s TO %I', o.identity, $1::text) \

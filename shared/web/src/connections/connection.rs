@@ -56,7 +56,7 @@ impl Connection {
         }
     }
 
-    /// What it waits for, and since when; None if it does not wait, or has been given up. A client that does not read
+    /// The current wait, and the time at which it began; None if it does not wait, or has been given up. A client that does not read
     /// its answer is not expected to send.
     pub(super) fn waiting(&self) -> Option<(Wait, Duration)> {
         let wait = self.wait();
@@ -147,13 +147,13 @@ impl Connection {
         }
     }
 
-    /// Whether the client may send more now.
+    /// Says whether the client may send more now.
     pub(super) fn may_read(&self) -> MayRead {
         let receiving = self.receiving.load(Ordering::Acquire);
         let is_given_up = receiving != 0 && self.given_up.load(Ordering::Acquire) == receiving;
         match unpack(receiving).map(|(wait, _)| wait) {
             Some(Wait::Head | Wait::Linger) if is_given_up => MayRead::No,
-            // What arrives is thrown away.
+            // Arriving bytes are thrown away.
             Some(Wait::Linger) => MayRead::Yes,
             _ if self.read_ahead.load(Ordering::Acquire) < READ_AHEAD_BYTES_MAX => MayRead::Yes,
             Some(Wait::Head) => {
@@ -201,7 +201,7 @@ pub(super) enum MayRead {
     Yes,
     /// When a handler goes on.
     Later,
-    /// What has been read may be a complete head.
+    /// The bytes that have been read may be a complete head.
     AfterParsing,
     /// The connection is to be closed.
     No,

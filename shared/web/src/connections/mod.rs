@@ -32,7 +32,7 @@ pub(crate) const MAKING_WAY_MAX: usize = 1024;
 /// Maximum memory that unread answers of a listener take, apart from files, which all answers share.
 const UNREAD_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What a connection waits for its client to do.
+/// An action of the client that a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Send the head of a request.
