@@ -9,13 +9,14 @@ use tokio::process::Command;
 use e2e::{Folder, programs, programs_dir};
 
 /// Headings of all cases in the output.
-const CASES: [&str; 7] = [
+const CASES: [&str; 8] = [
     "Intake of orders",
     "Relay of events",
     "Receipts of goods",
     "Delivery to a factory",
     "End to end, idle",
     "An idle stack",
+    "Rude clients",
     "Growth",
 ];
 
